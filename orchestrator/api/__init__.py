@@ -1,0 +1,1 @@
+"""The thin HTTP shim: requests in, records out; no rule of the domain stands here."""

@@ -1,0 +1,39 @@
+"""The ASGI application: routes, guard and error documents around one store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from orchestrator import wiring
+from orchestrator.api import agents, health, logs
+from orchestrator.api.guard import Guard
+from orchestrator.api.problems import HANDLERS
+from orchestrator.settings import Settings
+from orchestrator.store.executors import AsyncStore
+
+
+def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
+    """Build the application; `is_stopping` tells followers that the server wants to end."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.started_s = time.monotonic()
+        app.state.is_stopping = is_stopping
+        app.state.door = wiring.front_door(settings)
+        app.state.store = AsyncStore(settings.valkey_url)
+        try:
+            yield
+        finally:
+            await app.state.store.close()
+
+    return Starlette(
+        routes=[*health.ROUTES, *agents.ROUTES, *logs.ROUTES],
+        middleware=[Middleware(Guard, settings)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )

@@ -1,0 +1,54 @@
+"""Whether this process lives, and whether the system can serve."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from orchestrator.errors import StoreUnreachable
+from orchestrator.lifecycle import presence
+from orchestrator.models import iso_instant
+from orchestrator.store.executors import AsyncStore
+from orchestrator.wiring import clock
+
+#: A probe wants its answer; a Valkey that hangs counts as one that is away.
+READY_WITHIN_S = 3.0
+
+
+async def health(request: Request) -> JSONResponse:
+    """Say that this process answers; never touches Valkey."""
+    uptime = time.monotonic() - request.app.state.started_s
+    return JSONResponse(
+        {"status": "healthy", "uptime": round(uptime, 3), "timestamp": iso_instant(clock())}
+    )
+
+
+async def ready(request: Request) -> JSONResponse:
+    """Say whether an agent spawned now would run, and if not, which check failed."""
+    checks = await _checks(request.app.state.store)
+    is_ready = set(checks.values()) == {"ok"}
+    status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse({"ready": is_ready, "checks": checks}, status)
+
+
+async def _checks(store: AsyncStore) -> dict[str, str]:
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            workers = await store.run(presence.present(now=clock()))
+    except StoreUnreachable as error:
+        return {"valkey": str(error), "workers": "unknown"}
+    except TimeoutError:
+        return {"valkey": f"no answer within {READY_WITHIN_S:g} s", "workers": "unknown"}
+    missing = presence.missing_pools(workers)
+    return {
+        "valkey": "ok",
+        "workers": f"no worker serves {', '.join(missing)}" if missing else "ok",
+    }
+
+
+ROUTES = [Route("/health", health), Route("/health/ready", ready)]

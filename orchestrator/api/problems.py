@@ -1,0 +1,81 @@
+"""Every error as `application/problem+json` (RFC 9457): the one place that maps them to HTTP."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ExceptionHandler
+
+from orchestrator.errors import (
+    IdempotencyConflict,
+    NotFound,
+    OrchestratorError,
+    RequestInvalid,
+    StoreRefused,
+    StoreUnreachable,
+)
+
+_STATUS: dict[type[OrchestratorError], HTTPStatus] = {
+    RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    IdempotencyConflict: HTTPStatus.CONFLICT,
+    NotFound: HTTPStatus.NOT_FOUND,
+    StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    code: str = "",
+    title: str = "",
+    errors: tuple[tuple[str, str], ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem document; without a code it is the HTTP status and no more."""
+    document: dict[str, Any] = {
+        "type": f"urn:orchestrator:error:{code}" if code else "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        document["errors"] = [{"path": path, "message": message} for path, message in errors]
+    return JSONResponse(document, status, headers, media_type="application/problem+json")
+
+
+def of_error(_request: Request, error: Exception) -> JSONResponse:
+    """Return the problem document of any error."""
+    if isinstance(error, OrchestratorError):
+        status = next(
+            (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS),
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
+        return problem(
+            status,
+            str(error),
+            code=error.code,
+            title=inspect.getdoc(type(error)) or "",
+            errors=error.faults if isinstance(error, RequestInvalid) else (),
+        )
+    if isinstance(error, HTTPException):
+        return problem(error.status_code, error.detail, headers=error.headers)
+    # What went wrong is for the log, which the server writes when this error reaches it.
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"This request could not be served. {OrchestratorError.action}",
+        code=OrchestratorError.code,
+    )
+
+
+#: For `Starlette(exception_handlers=…)`.
+HANDLERS: dict[Any, ExceptionHandler] = dict.fromkeys(
+    (OrchestratorError, HTTPException, Exception), of_error
+)

@@ -1,0 +1,141 @@
+"""The events of Claude Code's JSON stream that mean something to us, and what they mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from orchestrator.errors import AgentGarbled
+from orchestrator.models import Usage
+from orchestrator.ports import Message, Result, SessionStarted, Signal, ToolUse, UsageReport
+
+#: The agent names its session; nothing else may reach our arguments and paths.
+SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DETAIL_LIMIT = 500
+
+
+def read_event(line: bytes) -> Sequence[Signal]:
+    """Parse one line; events that we have no use for give nothing.
+
+    Raises:
+        AgentGarbled: the line is no event of Claude Code.
+    """
+    try:
+        document = json.loads(line)
+        kind = document.get("type") if isinstance(document, dict) else None
+        if not isinstance(kind, str):
+            raise _garbled(line)
+        if kind not in _EVENTS:
+            return ()
+        # JavaScript may cut a character in two and print half; no text of ours may hold that.
+        whole = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+        return tuple(_EVENTS[kind].model_validate_json(whole).signals())
+    except (ValueError, RecursionError) as error:
+        raise _garbled(line) from error
+
+
+def _garbled(line: bytes) -> AgentGarbled:
+    return AgentGarbled(f"A line of {len(line)} bytes is no event of Claude Code.")
+
+
+_Count = Annotated[int, BeforeValidator(lambda count: count or 0), Field(ge=0, le=10**12)]
+
+
+class _Event(BaseModel):
+    """Claude Code adds fields with most releases: those we do not read are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def signals(self) -> Iterator[Signal]:
+        """Give what the event means to us."""
+        raise NotImplementedError
+
+
+class _Init(_Event):
+    subtype: str = ""
+    session_id: str = ""
+
+    def signals(self) -> Iterator[Signal]:
+        if self.subtype == "init" and SESSION.fullmatch(self.session_id):
+            yield SessionStarted(self.session_id)
+
+
+class _Tokens(BaseModel):
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    cache_read_input_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
+
+    def of(self, message_id: str) -> UsageReport:
+        usage = Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cache_read_tokens=self.cache_read_input_tokens,
+            cache_write_tokens=self.cache_creation_input_tokens,
+        )
+        return UsageReport(message_id, usage)
+
+
+class _Block(BaseModel):
+    type: str
+    text: str = ""
+    name: str = ""
+    input: Any = None
+
+
+class _AssistantMessage(BaseModel):
+    id: str
+    content: tuple[_Block, ...]
+    usage: _Tokens = _Tokens()
+
+
+class _Assistant(_Event):
+    message: _AssistantMessage
+
+    def signals(self) -> Iterator[Signal]:
+        yield self.message.usage.of(self.message.id)
+        for block in self.message.content:
+            if block.type == "text":
+                yield Message(block.text)
+            elif block.type == "tool_use":
+                detail = json.dumps(block.input, ensure_ascii=False)
+                yield ToolUse(block.name, detail[:_DETAIL_LIMIT])
+
+
+class _PartialEvent(BaseModel):
+    type: str
+    usage: _Tokens | None = None
+
+
+class _Partial(_Event):
+    event: _PartialEvent
+    api_message_id: str = ""
+
+    def signals(self) -> Iterator[Signal]:
+        if self.event.type == "message_delta" and self.event.usage and self.api_message_id:
+            yield self.event.usage.of(self.api_message_id)
+
+
+class _End(_Event):
+    subtype: str
+    is_error: bool
+    result: str = ""
+    errors: tuple[str, ...] = ()
+    total_cost_usd: float | None = None
+
+    def signals(self) -> Iterator[Signal]:
+        ok = self.subtype == "success" and not self.is_error
+        summary = self.result or " ".join(self.errors) or self.subtype
+        yield Result(ok, summary, self.total_cost_usd)
+
+
+_EVENTS: dict[str, type[_Event]] = {
+    "system": _Init,
+    "assistant": _Assistant,
+    "stream_event": _Partial,
+    "result": _End,
+}

@@ -1,0 +1,131 @@
+"""The real Claude Code, headless: prompt on its standard input, JSON lines on its output."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from orchestrator.backends import _prompt
+from orchestrator.backends._claude_events import SESSION, read_event
+from orchestrator.errors import BackendUnavailable
+from orchestrator.ports import AgentJob, Launch, Signal
+from orchestrator.settings import Settings
+
+_ARGUMENTS = (
+    *("-p", "--verbose", "--dangerously-skip-permissions", "--output-format", "stream-json"),
+    # An assistant event carries the usage its message began with; only the partial event that
+    # closes a message tells how many tokens were put out.
+    "--include-partial-messages",
+)
+_ENV = {
+    # Allows what --dangerously-skip-permissions asks for to root.
+    "IS_SANDBOX": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+}
+
+
+class Options(BaseModel):
+    """ORCHESTRATOR_BACKENDS__CLAUDE__*."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: The program; without it, that of the `claude` extra, then `claude` on the PATH.
+    binary: Path | None = None
+    #: As `claude --model` takes it; without it, Claude Code's own default.
+    model: str | None = None
+
+
+def build(settings: Settings) -> ClaudeBackend:
+    """Build the backend.
+
+    Raises:
+        SettingsInvalid: an option is wrong.
+    """
+    return ClaudeBackend(
+        settings.backend_options("claude", Options),
+        key=settings.model_key,
+        base_url=settings.anthropic_base_url,
+        path=settings.host_env.get("PATH"),
+    )
+
+
+class ClaudeBackend:
+    """Starts Claude Code and reads its stream."""
+
+    reports_result = True
+
+    def __init__(
+        self, options: Options, *, key: SecretStr | None, base_url: str | None, path: str | None
+    ) -> None:
+        self._options = options
+        self._key = key
+        self._base_url = base_url
+        self._path = path
+
+    def launch(self, job: AgentJob) -> Launch:
+        """Return how to start Claude Code; a session whose file is in `job.home` is resumed.
+
+        Raises:
+            BackendUnavailable: there is no binary or no key.
+        """
+        argv = [str(self._binary()), *_ARGUMENTS]
+        if self._options.model:
+            argv += ["--model", self._options.model]
+        if job.session_id and _has_session(job.home, job.session_id):
+            argv += ["--resume", job.session_id]
+        env = {**_ENV, "ANTHROPIC_API_KEY": self._secret()}
+        if self._base_url:
+            env["ANTHROPIC_BASE_URL"] = self._base_url
+        return Launch(tuple(argv), env, _prompt.render(job).encode())
+
+    def signals(self, line: bytes) -> Sequence[Signal]:
+        """Parse one event; those we have no use for give nothing.
+
+        Raises:
+            AgentGarbled: the line is no event of Claude Code.
+        """
+        return read_event(line)
+
+    def check(self) -> str:
+        """Return which binary would be started.
+
+        Raises:
+            BackendUnavailable: there is no binary or no key.
+        """
+        self._secret()
+        return str(self._binary())
+
+    def _secret(self) -> str:
+        if self._key is None:
+            msg = "CLAUDE_API_KEY is not set."
+            raise BackendUnavailable(msg, action="Set it, or choose another backend.")
+        return self._key.get_secret_value()
+
+    def _binary(self) -> Path:
+        chosen = self._options.binary or _bundled() or "claude"
+        found = shutil.which(chosen, path=self._path)
+        if found is None:
+            msg = f"Claude Code ({chosen}) is not installed."
+            raise BackendUnavailable(
+                msg,
+                action="Install the extra `claude` or set ORCHESTRATOR_BACKENDS__CLAUDE__BINARY.",
+            )
+        return Path(found)
+
+
+def _bundled() -> Path | None:
+    """Return the binary in the wheel of the `claude` extra, which is not imported for it."""
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    folders = spec.submodule_search_locations if spec else None
+    return Path(folders[0], "_bundled", "claude") if folders else None
+
+
+def _has_session(home: Path, session_id: str) -> bool:
+    # On another host the session is not there, and Claude Code would end with an error.
+    found = (home / ".claude" / "projects").glob(f"*/{session_id}.jsonl")
+    return SESSION.fullmatch(session_id) is not None and any(found)

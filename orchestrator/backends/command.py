@@ -1,0 +1,88 @@
+"""Any program as an agent: its arguments are a template, each line it prints is a message."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+from orchestrator.backends import _prompt
+from orchestrator.errors import BackendUnavailable
+from orchestrator.ports import AgentJob, Launch, Message, Signal
+from orchestrator.settings import Settings
+
+_PLACEHOLDER = re.compile(r"\{(prompt|worktree|agent_id)\}")
+
+
+class Options(BaseModel):
+    """ORCHESTRATOR_BACKENDS__COMMAND__*: both are JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: The program and its arguments, in which {prompt}, {worktree} and {agent_id} are filled in.
+    argv: Json[tuple[str, ...]] = ()
+    #: What its environment holds beside the scrubbed one, such as its key.
+    env: Json[dict[str, str]] = Field(default_factory=dict, repr=False)
+
+
+def build(settings: Settings) -> CommandBackend:
+    """Build the backend.
+
+    Raises:
+        SettingsInvalid: an option is wrong.
+    """
+    options = settings.backend_options("command", Options)
+    return CommandBackend(options, path=settings.host_env.get("PATH"))
+
+
+class CommandBackend:
+    """Starts the program that ARGV names; exit 0 is success, for it has no way to say more."""
+
+    reports_result = False
+
+    def __init__(self, options: Options, *, path: str | None) -> None:
+        self._options = options
+        self._path = path
+
+    def launch(self, job: AgentJob) -> Launch:
+        """Return how to start the program; the prompt is its standard input as well.
+
+        Raises:
+            BackendUnavailable: ARGV is not set, or its program does not exist.
+        """
+        prompt = _prompt.render(job)
+        values = {"prompt": prompt, "worktree": str(job.worktree), "agent_id": job.agent_id}
+        return Launch(self._argv(values), self._options.env, prompt.encode())
+
+    def signals(self, line: bytes) -> Sequence[Signal]:
+        """Take any line as a message."""
+        return (Message(line.decode(errors="replace")),)
+
+    def check(self) -> str:
+        """Return what would be started.
+
+        Raises:
+            BackendUnavailable: ARGV is not set, or its program does not exist.
+        """
+        return self._argv({})[0]
+
+    def _argv(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        # One pass: a placeholder that stands in the prompt is text.
+        program, *arguments = (
+            _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), argument)
+            for argument in self._options.argv or ("",)
+        )
+        if not program:
+            msg = "The backend `command` has no program."
+            raise BackendUnavailable(
+                msg, action="Set ORCHESTRATOR_BACKENDS__COMMAND__ARGV to a JSON list."
+            )
+        found = shutil.which(program, path=self._path)
+        if found is None:
+            msg = f"There is no program {program!r}."
+            raise BackendUnavailable(
+                msg, action="Install it, or correct ORCHESTRATOR_BACKENDS__COMMAND__ARGV."
+            )
+        return (found, *arguments)

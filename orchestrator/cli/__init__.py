@@ -1,0 +1,108 @@
+"""`orch`: its commands, loaded when they are called, and how each of them ends and finds Valkey."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.errors import OrchestratorError, RequestInvalid, SystemNotRunning
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+    from orchestrator.store.executors import Store
+
+#: 128 + SIGINT, as a shell would say it.
+EXIT_INTERRUPTED = 130
+
+#: Command → its module in this package, and what `orch --help` says of it.
+_COMMANDS = {
+    "up": ("up", "Start everything on this machine."),
+    "down": ("up", "Stop what `orch up` started."),
+    "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
+    "doctor": ("doctor", "Check this machine, and say what to do."),
+    "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
+    "wait": ("spawn", "Wait until an agent has ended."),
+    "status": ("read", "Show the state of an agent."),
+    "ls": ("read", "List agents, newest first."),
+    "logs": ("read", "Print what an agent said."),
+    "gates": ("read", "Print what the quality gates found."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is called, so that `orch --help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command, in the order of the table."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it cannot do ends in lines a user can act on, and exit 1."""
+        try:
+            return super().invoke(ctx)
+        except RequestInvalid as error:
+            for path, message in error.faults:
+                click.echo(f"orch: {path}: {message}", err=True)
+            return ctx.exit(1)
+        except OrchestratorError as error:
+            click.echo(f"orch: {error}", err=True)
+            return ctx.exit(1)
+        except KeyboardInterrupt:
+            return ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mosaic-orchestrator", message="%(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Spawn, watch and read coding agents."""
+    from orchestrator.settings import load_settings  # noqa: PLC0415 - pydantic: --help needs none
+
+    ctx.obj = load_settings()
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """Open the Valkey the settings name, else that of the system that runs from the home.
+
+    Raises:
+        SystemNotRunning: no Valkey is named, and no system runs from this home.
+    """
+    from orchestrator.store.executors import Store  # noqa: PLC0415 - as above
+
+    store = Store(_valkey_url(settings))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _valkey_url(settings: Settings) -> str:
+    if not settings.is_embedded:
+        return settings.valkey_url
+    from orchestrator.cli.supervision import discover  # noqa: PLC0415 - as above
+
+    system = discover(settings.home)
+    if system is None:
+        raise SystemNotRunning
+    return system.valkey

@@ -1,0 +1,5 @@
+"""Runs `orch` as `python -m orchestrator.cli`."""
+
+from orchestrator.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""`orch up` and `orch down`: a whole system on this machine, started and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import click
+
+from orchestrator.cli import supervision
+from orchestrator.cli.programs import (
+    Listener,
+    Program,
+    api_url,
+    listeners,
+    programs,
+    valkey_config,
+    valkey_config_file,
+    valkey_data_dir,
+)
+from orchestrator.cli.supervisord import START_WITHIN_S, start
+from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
+from orchestrator.settings import Settings
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when everything is ready.")
+@click.option("--flower", is_flag=True, help="Start Flower too (loopback, read only).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
+    """Start everything on this machine; Ctrl-C stops it, unless detached."""
+    bring_up(
+        settings,
+        programs(settings, flower=flower),
+        listeners(settings, flower=flower),
+        run_id=str(uuid.uuid4()),
+        is_detached=detach,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def down(settings: Settings, *, as_json: bool) -> None:
+    """Stop what `orch up` started; returns when every process is gone."""
+    stopped = supervision.stop(settings.home)
+    if stopped.were_orphans:
+        click.echo("orch: its process manager had been killed; its remains are removed", err=True)
+    if as_json:
+        click.echo(json.dumps({"stopped": stopped.names}))
+    else:
+        click.echo(f"Stopped: {', '.join(stopped.names) or 'nothing was left running'}.")
+
+
+def bring_up(
+    settings: Settings,
+    parts: Sequence[Program],
+    addresses: Sequence[Listener],
+    *,
+    run_id: str,
+    is_detached: bool,
+    as_json: bool,
+    within_s: float = START_WITHIN_S,
+) -> None:
+    """Start the programs and say where they are; then wait for their end, unless detached.
+
+    Raises:
+        SystemAlreadyRunning: a system runs from this home.
+        PortInUse: an address is taken; nothing was started.
+        SettingsInvalid: an address or the home cannot be used.
+        StartFailed: a program did not become ready; everything was stopped again.
+        SystemNotRunning: supervisord was killed while we waited.
+    """
+    home = settings.home
+    with _sigterm_interrupts(), supervision.claim(home, run_id) as lock:
+        check_free(addresses)
+        if settings.is_embedded:
+            valkey_data_dir(settings).mkdir(mode=0o700, exist_ok=True)
+            supervision.write_private(valkey_config_file(settings), valkey_config(settings))
+        with ExitStack() as undo:
+            undo.callback(_stop_undisturbed, settings)
+            started = start(
+                home, parts, run_id=run_id, lock=lock, is_tied=not is_detached, within_s=within_s
+            )
+            system = supervision.System(
+                api=api_url(settings), valkey=settings.valkey_url, pids=started.pids, run_id=run_id
+            )
+            supervision.publish(home, system)
+            _announce(settings, system, addresses, as_json=as_json)
+            if is_detached:
+                undo.pop_all()
+            else:
+                _wait(settings, started.process)
+
+
+def check_free(addresses: Sequence[Listener]) -> None:
+    """Bind every address for a moment, all at once.
+
+    Raises:
+        PortInUse: one is taken, or two are the same.
+        SettingsInvalid: one cannot be listened on.
+    """
+    with ExitStack() as held:
+        for address in addresses:
+            where = (address.host, address.port)
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            try:
+                held.enter_context(socket.create_server(where, family=family))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    msg = f"{address.name}'s port {address.port} on {address.host} is in use."
+                    action = f"Stop what listens there, or set {address.variable} to another port."
+                    raise PortInUse(msg, action=action) from error
+                msg = f"{address.variable}: {address.host}:{address.port} ({error.strerror})."
+                raise SettingsInvalid(msg) from error
+
+
+def _announce(
+    settings: Settings,
+    system: supervision.System,
+    addresses: Sequence[Listener],
+    *,
+    as_json: bool,
+) -> None:
+    valkey = _without_password(system.valkey)
+    if as_json:
+        click.echo(json.dumps({"api": system.api, "valkey": valkey, "pids": system.pids}))
+        return
+    flower = [f"http://{each.host}:{each.port}" for each in addresses if each.name == "Flower"]
+    rows = {
+        "API": [system.api],
+        "Valkey": [valkey],
+        "Flower": flower,
+        "Logs": [str(supervision.log_dir(settings.home))],
+    }
+    for name, values in rows.items():
+        for value in values:
+            click.echo(f"{name:<8}{value}")
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _wait(settings: Settings, supervisord: subprocess.Popen[bytes]) -> None:
+    try:
+        exit_code = supervisord.wait()
+    except KeyboardInterrupt:
+        click.echo("orch: stopping", err=True)
+        return
+    if exit_code:
+        msg = f"The process manager ended ({exit_code}), so everything was stopped."
+        action = f"Read {supervision.log_dir(settings.home)}/supervisord.log."
+        raise SystemNotRunning(msg, action=action)
+    click.echo("orch: stopped by someone else", err=True)
+
+
+def _stop_undisturbed(settings: Settings) -> None:
+    # A second Ctrl-C would leave half of it running.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(SystemNotRunning):
+        supervision.stop(settings.home)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

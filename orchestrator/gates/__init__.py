@@ -1,0 +1,1 @@
+"""Quality gates: what must hold of a change before it may leave."""

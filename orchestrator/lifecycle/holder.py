@@ -1,0 +1,117 @@
+"""What a pool worker does with the agents it holds: claim, keep, move on, end. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.errors import (
+    AgentKilled,
+    AttemptStale,
+    NotFound,
+    OrchestratorError,
+    StoreUnreachable,
+    TransitionRefused,
+)
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState, Status
+from orchestrator.store.executors import Store
+from orchestrator.store.operations import Operation
+
+log = get_logger("lifecycle")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One worker's hands on the record of agents; binds the store, the clock and its name."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    worker: str
+    lease_s: float
+
+    def claim(self, agent_id: str) -> AgentState | None:
+        """Claim a queued agent; None if there is nothing to do: taken, ended or unknown."""
+        return self._take(
+            agent_id,
+            lambda agent: agents.claim(agent, self.worker, lease_s=self.lease_s, now=self.clock()),
+        )
+
+    def take_over(self, agent_id: str, attempt: int) -> AgentState | None:
+        """Take an agent to its gates; None if there is nothing to do."""
+
+        def step(agent: AgentState) -> Operation[agents.Moved]:
+            handed = agent.model_copy(update={"attempt": attempt})
+            return agents.take_over(handed, self.worker, lease_s=self.lease_s, now=self.clock())
+
+        return self._take(agent_id, step)
+
+    def lease(self, agent: AgentState) -> Lease:
+        """Return the lease to hold while working on this agent."""
+        return Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock)
+
+    def start(self, agent: AgentState, *, base_commit: str) -> AgentState:
+        """Say that the agent's process runs; raises as `agents.move` does."""
+        step = agents.start(agent, base_commit=base_commit, lease_s=self.lease_s, now=self.clock())
+        return self.store.run(step).state
+
+    def update(self, agent: AgentState, patch: Mapping[str, Any]) -> AgentState:
+        """Write facts of this attempt; raises as `agents.move` does."""
+        return self.store.run(agents.update(agent, patch, now=self.clock())).state
+
+    def hand_over(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
+        """Give the agent to the gates pool; raises as `agents.move` does."""
+        self.store.run(agents.hand_over(agent, patch, now=self.clock(), tag=self.new_id()))
+
+    def complete(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
+        """End the agent well; raises as `agents.move` does."""
+        self.store.run(
+            agents.end(agent, Status.COMPLETED, now=self.clock(), tag=self.new_id(), patch=patch)
+        )
+
+    def fail(
+        self, agent: AgentState, error: OrchestratorError, patch: Mapping[str, Any] | None = None
+    ) -> None:
+        """End the agent as failed; who was ended by another already stays as it is."""
+        step = agents.end(
+            agent, Status.FAILED, now=self.clock(), tag=self.new_id(), patch=patch, error=error
+        )
+        try:
+            self.store.run(step)
+        except (TransitionRefused, NotFound) as refusal:
+            log.info("not failed", agentId=agent.agent_id, error=str(error), reason=str(refusal))
+        else:
+            log.info("failed", agentId=agent.agent_id, code=error.code, error=str(error))
+
+    @contextmanager
+    def ending(self, agent: AgentState) -> Iterator[None]:
+        """Write whatever ends the work inside as the end of the agent; nothing leaves here."""
+        try:
+            yield
+        except (AgentKilled, AttemptStale) as end:
+            log.info("stopped", agentId=agent.agent_id, reason=str(end))
+        except StoreUnreachable as error:
+            # Nothing can be written: the lease runs out, and the sweep tells the agent's end.
+            log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
+        except OrchestratorError as error:
+            self.fail(agent, error)
+        except Exception as error:  # the process edge: logged, and the agent fails
+            log.exception("unexpected", agentId=agent.agent_id)
+            self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
+
+    def _take(
+        self, agent_id: str, step: Callable[[AgentState], Operation[agents.Moved]]
+    ) -> AgentState | None:
+        try:
+            agent = self.store.run(agents.read(agent_id))
+            return self.store.run(step(agent)).state
+        except (TransitionRefused, NotFound) as refusal:
+            # Messages may come twice or late: the state says whether there is work.
+            log.info("message dropped", agentId=agent_id, reason=str(refusal))
+            return None

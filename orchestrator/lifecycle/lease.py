@@ -1,0 +1,87 @@
+"""The lease one attempt holds on its agent, renewed beside the work until it is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from orchestrator.errors import (
+    AgentKilled,
+    AttemptStale,
+    LeaseLost,
+    StoreUnreachable,
+    TransitionRefused,
+)
+from orchestrator.lifecycle.agents import heartbeat
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState, Status
+from orchestrator.store.executors import Store
+
+#: A kill is seen within this, whatever the lease.
+RENEW_EVERY_S = 1.0
+
+log = get_logger("lease")
+
+
+class Lease:
+    """Renews an agent's lease from a thread; the worker asks `check` before each next step."""
+
+    def __init__(
+        self, store: Store, agent: AgentState, *, lease_s: float, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._agent = agent
+        self._lease_s = lease_s
+        self._clock = clock
+        self._renewed_at = clock()
+        self._answer = "held"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_stopped, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Return if this attempt still owns its agent.
+
+        Raises:
+            AgentKilled: someone killed it.
+            AttemptStale: another attempt owns it.
+            LeaseLost: Valkey was away for longer than the lease.
+        """
+        agent_id, answer = self._agent.agent_id, self._answer
+        if answer == Status.KILLED:
+            msg = f"Agent {agent_id} was killed."
+            raise AgentKilled(msg)
+        if answer in ("stale", "absent"):
+            raise AttemptStale
+        if answer != "held":
+            msg = f"Agent {agent_id} is already {answer}."
+            raise TransitionRefused(msg)
+        if (self._clock() - self._renewed_at).total_seconds() > self._lease_s:
+            raise LeaseLost
+
+    def _renew_until_stopped(self) -> None:
+        while self._answer == "held" and not self._stop.wait(min(RENEW_EVERY_S, self._lease_s / 3)):
+            asked_at = self._clock()
+            try:
+                self._answer = self._store.run(
+                    heartbeat(self._agent, lease_s=self._lease_s, now=asked_at)
+                )
+            except StoreUnreachable as error:
+                log.warning("heartbeat failed", agentId=self._agent.agent_id, reason=str(error))
+            else:
+                self._renewed_at = asked_at

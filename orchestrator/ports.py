@@ -1,0 +1,176 @@
+"""The Protocols a plug-in fulfils, and the values that cross them: backend, sandbox, gate check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.models import AgentType, Usage
+
+# ── what an agent says ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Message:
+    """The agent said something."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """The agent used a tool."""
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class UsageReport:
+    """Tokens of one model message; reports with the same id repeat, they do not add."""
+
+    message_id: str
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class SessionStarted:
+    """The agent named its session, by which a later round resumes it."""
+
+    session_id: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The agent says it is done; `summary` becomes the commit message."""
+
+    ok: bool
+    summary: str = ""
+    cost_usd: float | None = None
+
+
+Signal = Message | ToolUse | UsageReport | SessionStarted | Result
+
+
+@dataclass(frozen=True)
+class AgentJob:
+    """What a backend must know to start one agent."""
+
+    agent_id: str
+    agent_type: AgentType
+    work_items: tuple[str, ...]
+    skills: tuple[str, ...]
+    worktree: Path
+    home: Path
+    session_id: str | None = None
+    feedback: str | None = None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How an agent's program is started; the environment is added to a scrubbed one."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+
+
+class AgentBackend(Protocol):
+    """One kind of agent; one file, exporting `build(settings) -> AgentBackend`."""
+
+    #: Whether exit 0 without a `Result` is a failure.
+    reports_result: bool
+
+    def launch(self, job: AgentJob) -> Launch:
+        """Return how to start the agent.
+
+        Raises:
+            BackendUnavailable: the program, or a key it needs, is missing.
+        """
+        ...
+
+    def signals(self, line: bytes) -> Sequence[Signal]:
+        """Parse one line of the agent's standard output; pure.
+
+        Raises:
+            AgentGarbled: the line is not this backend's protocol.
+        """
+        ...
+
+    def check(self) -> str:
+        """Return one line on what would be started, for `orch doctor`.
+
+        Raises:
+            BackendUnavailable: it cannot be started, and why.
+        """
+        ...
+
+
+# ── where it runs ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One program to run beside nothing of ours: `env` is all it sees of the environment."""
+
+    agent_id: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some bytes of output; `source` is `stdout` or `stderr`."""
+
+    source: str
+    data: bytes
+
+
+class SandboxProcess(Protocol):
+    """A running program and everything it started."""
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        """Wait for output or the end, at most `timeout_s`; empty when there was neither."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code (negative: the signal) once the whole tree has ended, else None."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask the program to end (SIGTERM)."""
+        ...
+
+    def kill(self) -> None:
+        """End the whole tree at once; returns when nothing of it is left."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Where programs of agents and gates run; one file, exporting `build(settings) -> Sandbox`."""
+
+    def start(self, spec: ProcessSpec) -> AbstractContextManager[SandboxProcess]:
+        """Start a program; leaving the context kills what is left of its tree.
+
+        Raises:
+            BackendUnavailable: the program does not exist or may not be run.
+            WorkspaceLost: `cwd` does not exist.
+        """
+        ...
+
+
+# ── what judges it ──────────────────────────────────────────────────────────────────────────
+
+
+class Detector(Protocol):
+    """Knows one ecosystem; one file, exporting `build(settings) -> Detector`."""
+
+    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, str]:
+        """Return gate → shell command, from files of the base commit; empty if not its kind."""
+        ...

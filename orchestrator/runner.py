@@ -1,0 +1,214 @@
+"""Runs one agent from its claim to its captured change, and hands it to the gates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.commands import TICK_S, run_to_end
+from orchestrator.errors import (
+    AgentCrashed,
+    AgentFailed,
+    AgentTimedOut,
+    DiskFull,
+    TransitionRefused,
+)
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.ports import AgentBackend, AgentJob, ProcessSpec, Sandbox, SandboxProcess
+from orchestrator.settings import Settings
+from orchestrator.store import changes
+from orchestrator.store.streams import append_log
+from orchestrator.transcript import Transcript
+from orchestrator.workspace import change
+from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.mirror import Base, Mirrors
+
+#: Output goes to Valkey at least this often.
+FLUSH_EVERY_S = 0.5
+#: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
+GRACE_S = 10.0
+#: Below this the disk counts as full when an agent fails.
+DISK_FULL_BYTES = 64 * 1024
+
+log = get_logger("runner")
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The spawn pool's work."""
+
+    holder: Holder
+    mirrors: Mirrors
+    workspaces: Workspaces
+    backends: Callable[[str], AgentBackend]
+    sandbox: Sandbox
+    settings: Settings
+
+    def run(self, agent_id: str) -> None:
+        """Run the agent if it waits for a worker; every end is written into its state."""
+        agent = self.holder.claim(agent_id)
+        if agent is None:
+            return
+        with self.holder.ending(agent), self.holder.lease(agent) as lease:
+            self._work(agent, lease)
+
+    def _work(self, agent: AgentState, lease: Lease) -> None:
+        backend = self.backends(agent.agent)
+        request = self.holder.store.run(agents.read_request(agent.agent_id))
+        base = self.mirrors.refresh(agent.repository, agent.base_branch)
+        with self._workspace(base, agent) as workspace:
+            lease.check()
+            launch = backend.launch(
+                AgentJob(
+                    agent_id=agent.agent_id,
+                    agent_type=agent.agent_type,
+                    work_items=request.context.work_items,
+                    skills=request.context.skills,
+                    worktree=workspace.worktree,
+                    home=workspace.home,
+                    session_id=agent.session_id,
+                )
+            )
+            spec = ProcessSpec(
+                agent_id=agent.agent_id,
+                argv=launch.argv,
+                env={**self._env(workspace), **launch.env},
+                cwd=workspace.worktree,
+                stdin=launch.stdin,
+            )
+            transcript = Transcript(
+                backend,
+                clock=self.holder.clock,
+                secrets=self.settings.secrets,
+                line_limit_bytes=self.settings.line_limit_bytes,
+            )
+            with self.sandbox.start(spec) as process:
+                agent = self.holder.start(agent, base_commit=base.commit)
+                self.workspaces.prepare_spare(base)
+                self._watch(agent, lease, process, transcript, backend)
+            bundle = self._capture(agent, lease, base, workspace)
+            lease.check()
+            self.holder.store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
+            self.holder.hand_over(agent, self._facts(transcript))
+
+    def _watch(
+        self,
+        agent: AgentState,
+        lease: Lease,
+        process: SandboxProcess,
+        transcript: Transcript,
+        backend: AgentBackend,
+    ) -> None:
+        """Follow the agent to its end; what it said is in its log whatever that end is."""
+        deadline = time.monotonic() + self.settings.agent_timeout_s
+        flush_at = 0.0
+        try:
+            while process.exit_code is None:
+                for chunk in process.read(TICK_S):
+                    transcript.feed(chunk)
+                lease.check()
+                if time.monotonic() >= flush_at:
+                    self._flush(agent, transcript)
+                    flush_at = time.monotonic() + FLUSH_EVERY_S
+                if time.monotonic() >= deadline:
+                    self._stop(process)
+                    msg = f"The agent ran for {self.settings.agent_timeout_s:.0f} s."
+                    raise AgentTimedOut(msg)
+            while chunks := process.read(0):
+                for chunk in chunks:
+                    transcript.feed(chunk)
+            transcript.finish()
+            self._judge(process.exit_code, transcript, backend)
+        finally:
+            self._flush(agent, transcript)
+
+    def _judge(self, exit_code: int, transcript: Transcript, backend: AgentBackend) -> None:
+        result = transcript.result
+        if exit_code < 0:
+            msg = f"The agent was ended by signal {-exit_code}."
+            raise AgentCrashed(msg)
+        if exit_code > 0:
+            said = f" It said: {result.summary}" if result and not result.ok else ""
+            msg = f"The agent ended with exit code {exit_code}.{said}"
+            raise AgentFailed(msg)
+        if result is None and backend.reports_result:
+            msg = "The agent ended without a result."
+            raise AgentFailed(msg)
+        if result is not None and not result.ok:
+            msg = f"The agent gave up: {result.summary}"
+            raise AgentFailed(msg)
+
+    def _stop(self, process: SandboxProcess) -> None:
+        process.terminate()
+        deadline = time.monotonic() + GRACE_S
+        while process.exit_code is None and time.monotonic() < deadline:
+            process.read(TICK_S)
+        process.kill()
+
+    def _capture(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> bytes:
+        command = change.capture_command(workspace, base.commit)
+        spec = ProcessSpec(
+            agent_id=agent.agent_id,
+            argv=command.argv,
+            env={**self._env(workspace), **command.env},
+            cwd=workspace.root,
+        )
+        ended = run_to_end(
+            self.sandbox,
+            spec,
+            timeout_s=self.settings.git_timeout_s,
+            output_limit_bytes=65_536,
+            check=lease.check,
+        )
+        if ended.exit_code != 0:
+            raise change.explain(ended.exit_code, ended.stderr)
+        return change.read_bundle(workspace, self.settings.change_limit_bytes)
+
+    def _flush(self, agent: AgentState, transcript: Transcript) -> None:
+        lines = transcript.take_lines()
+        if not lines:
+            return
+        cap = self.settings.log_lines
+        self.holder.store.run(append_log(agent.agent_id, agent.attempt, lines, cap=cap))
+        try:
+            self.holder.update(agent, self._facts(transcript))
+        except TransitionRefused as refusal:
+            # Ended by another meanwhile: the lease tells at its next check.
+            log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
+
+    def _facts(self, transcript: Transcript) -> dict[str, object]:
+        facts: dict[str, object] = {"usage": transcript.meter.total.wire()}
+        if transcript.session_id:
+            facts["sessionId"] = transcript.session_id
+        if transcript.result:
+            facts["summary"] = transcript.summary
+        return facts
+
+    @contextmanager
+    def _workspace(self, base: Base, agent: AgentState) -> Iterator[Workspace]:
+        workspace = self.workspaces.create(base, agent.agent_id)
+        try:
+            yield workspace
+        except AgentFailed as error:
+            if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
+                msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
+                raise DiskFull(msg) from error
+            raise
+        finally:
+            self.workspaces.remove(agent.agent_id)
+
+    def _env(self, workspace: Workspace) -> dict[str, str]:
+        """Return what every program of an agent sees of its surroundings."""
+        host = self.settings.host_env
+        return {
+            **{name: host[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in host},
+            "HOME": str(workspace.home),
+            "TMPDIR": str(workspace.tmp),
+            "TERM": "dumb",
+        }

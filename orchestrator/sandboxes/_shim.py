@@ -1,0 +1,145 @@
+"""The process between a worker and a program: it outlives neither and leaves no descendant.
+
+`process.py` runs this file on its own: `python -I -S _shim.py CONTROL STATUS PROGRAM [ARGUMENT…]`.
+CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks the program to end
+(SIGTERM to its group), `k` or the end of the pipe (the worker is gone, however it went) ends all.
+STATUS takes lines for the worker: `started <pid>`, or `refused <errno>`; and when not one
+descendant is left, `ended <exit code>`, negative for a signal.
+
+Ending all is sure because this process is a subreaper: whatever loses its parent, daemons with a
+session of their own included, becomes a child of this one. So once `waitpid` knows no child, there
+is no descendant either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+import time
+
+_PR_SET_CHILD_SUBREAPER = 36
+_LONGEST_PAUSE_S = 0.05
+
+
+class Tree:
+    """The program and everything it started."""
+
+    def __init__(self, argv: list[str]) -> None:
+        # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
+        block = _read("/proc/self/environ").split(b"\0")
+        settable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        self.program = os.posix_spawnp(
+            argv[0],
+            argv,
+            dict(entry.split(b"=", 1) for entry in block if entry),
+            setpgroup=0,
+            setsigmask=(),
+            # What Python, this shim or the worker ignores must not be ignored in the program.
+            setsigdef=settable,
+        )
+        self.exit_code: int | None = None
+
+    def reap(self) -> bool:
+        """Collect what has ended; return whether anything of the tree is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.program:
+                self.exit_code = os.waitstatus_to_exitcode(status)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to the program's process group."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.program, signal.SIGTERM)
+
+    def end(self) -> None:
+        """Kill until nothing is left; what forks away from one round is met by the next."""
+        pause_s = 0.0005
+        while self.reap():
+            for pid in _descendants(os.getpid()):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib doubles the start-up time
+        return file.read()
+
+
+def _become_subreaper() -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        # Threads have children too; a process that ends meanwhile leaves its children to us.
+        with contextlib.suppress(OSError):
+            parent = waiting.pop()
+            for task in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - as in `_read`
+                children = _read(f"/proc/{parent}/task/{task}/children").split()
+                waiting += map(int, children)
+                found += map(int, children)
+    return found
+
+
+def _await_end(tree: Tree, control: int) -> None:
+    """Return when the program has ended, or the worker wants it dead, or is dead itself."""
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(wake_read, select.POLLIN)
+    while tree.reap() and tree.exit_code is None:
+        for fd, _ in poller.poll():
+            order = os.read(fd, 4096)
+            if fd == control:
+                if not order or b"k" in order:
+                    return
+                tree.ask_to_end()
+
+
+def main() -> None:
+    """Run the program, and leave only when its whole tree is gone."""
+    control, status = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(control, False)
+    os.set_inheritable(status, False)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        _become_subreaper()
+        # Without this file (CONFIG_PROC_CHILDREN) descendants could not be found: refuse to start.
+        _read(f"/proc/self/task/{os.getpid()}/children")
+        tree = Tree(sys.argv[3:])
+    except OSError as error:
+        os.write(status, f"refused {error.errno}\n".encode())
+        return
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(status, f"started {tree.program}\n".encode())
+        _await_end(tree, control)
+    finally:
+        tree.end()
+    with contextlib.suppress(BrokenPipeError):
+        os.write(status, f"ended {tree.exit_code}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What an agent leaves for the pools after it: the bundle of its change and its gate reports."""
+
+from __future__ import annotations
+
+from orchestrator.errors import ChangeMissing
+from orchestrator.models import GateReport
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, command, nothing, parse_record
+
+
+def put_change(agent_id: str, attempt: int, bundle: bytes) -> Operation[None]:
+    """Keep the bundle of one attempt; its name carries the attempt, so none overwrites another."""
+    return command("SET", keys.change(agent_id, attempt), bundle, decode=nothing)
+
+
+def get_change(agent_id: str, attempt: int) -> Operation[bytes]:
+    """Read the bundle of one attempt.
+
+    Raises:
+        ChangeMissing: it is not there.
+    """
+    key = keys.change(agent_id, attempt)
+
+    def decode(reply: bytes | None) -> bytes:
+        if reply is None:
+            msg = f"{key} is gone."
+            raise ChangeMissing(msg)
+        return reply
+
+    return command("GET", key, decode=decode)
+
+
+def drop_changes(agent_id: str, attempts: int) -> Operation[int]:
+    """Remove the bundles of every attempt; returns how many there were."""
+    names = (keys.change(agent_id, attempt) for attempt in range(max(attempts, 1) + 1))
+    return command("UNLINK", *names, decode=int)
+
+
+def append_report(report: GateReport) -> Operation[None]:
+    """Keep a gate report."""
+    document = report.model_dump_json(by_alias=True, exclude_none=True)
+    return command("RPUSH", keys.reports(report.agent_id), document, decode=nothing)
+
+
+def read_reports(agent_id: str) -> Operation[tuple[GateReport, ...]]:
+    """Read an agent's gate reports, oldest first."""
+    key = keys.reports(agent_id)
+    return command(
+        "LRANGE",
+        key,
+        0,
+        -1,
+        decode=lambda reply: tuple(parse_record(GateReport, key, entry) for entry in reply),
+    )

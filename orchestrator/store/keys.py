@@ -1,0 +1,67 @@
+"""The name of every key in Valkey that is ours.
+
+Ids are the client's choice: each stands last in its key (but for a number), so none can name
+another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+#: Pub/sub channel of lifecycle events (a channel is no key).
+EVENTS_CHANNEL = "orchestrator:events"
+#: Stream of the same events, capped, for replay and audit.
+EVENTS_STREAM = "orchestrator:events:stream"
+#: Sorted set: agentId → the instant (ms) it was spawned.
+AGENTS = "orchestrator:agents"
+#: Sorted set: agentId → the instant (ms) its lease ends.
+LEASES = "orchestrator:leases"
+#: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
+WORKERS = "orchestrator:workers"
+#: Lock of the sweep.
+SWEEP_LOCK = "orchestrator:sweep:lock"
+
+
+def agent(agent_id: str) -> str:
+    """String, JSON: the AgentState."""
+    return f"orchestrator:agent:{agent_id}"
+
+
+def request(agent_id: str) -> str:
+    """String, JSON: the SpawnRequest the agent came from."""
+    return f"orchestrator:request:{agent_id}"
+
+
+def log(agent_id: str) -> str:
+    """Stream: the agent's output, capped."""
+    return f"orchestrator:log:{agent_id}"
+
+
+def reports(agent_id: str) -> str:
+    """List, JSON: the agent's gate reports, oldest first."""
+    return f"orchestrator:gates:{agent_id}"
+
+
+def change(agent_id: str, attempt: int) -> str:
+    """String, binary: the git bundle of what this attempt changed."""
+    return f"orchestrator:change:{agent_id}:{attempt}"
+
+
+def task(task_id: str) -> str:
+    """String, JSON: the TaskState."""
+    return f"orchestrator:task:{task_id}"
+
+
+def task_agents(task_id: str) -> str:
+    """Sorted set: ids of the agents that served the task → the instant (ms) of their spawn."""
+    return f"orchestrator:task-agents:{task_id}"
+
+
+def status_index(status: str) -> str:
+    """Sorted set: agentId → the instant (ms) it entered this status."""
+    return f"orchestrator:agents:{status}"
+
+
+def idempotency(key: str) -> str:
+    """String: digest of the body and agentId of a spawn, by the client's key."""
+    return f"orchestrator:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"

@@ -1,0 +1,85 @@
+-- Moves one agent if its state allows it: state, indexes, lease, task, event, next message and
+-- final result change together or not at all. Which moves are legal is passed in.
+--
+-- transition(
+--   KEYS[1] agent         string  AgentState JSON             read, written
+--   KEYS[2] task          string  TaskState JSON              patched if this agent is its latest
+--   KEYS[3] leases        zset    agentId -> deadline ms      set, or removed when final or released
+--   KEYS[4] event stream  stream                              appended if an event is given
+--   KEYS[5] result        string  Celery's result JSON        set when final; also the channel
+--   KEYS[6..10] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
+--   KEYS[11] queue        list    kombu's list                pushed if a message is given
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, to?, final?,
+--           patch: {field: value|null}, taskPatch?: {…}, event?: {type, timestamp},
+--           nowMs, leaseUntilMs?, release?, statuses: [status], outcome: [field]}
+--   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
+--   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
+-- ) -> {"absent"} | {"refused"|"stale", agent JSON} | {"moved", agent JSON, agent JSON before}
+local function contains(list, value)
+  for _, item in ipairs(list) do
+    if item == value then return true end
+  end
+  return false
+end
+
+local function merge(document, patch)
+  for name, value in pairs(patch) do
+    if value == cjson.null then value = nil end
+    document[name] = value
+  end
+end
+
+local before = redis.call('GET', KEYS[1])
+if not before then return { 'absent' } end
+local agent = cjson.decode(before)
+local move = cjson.decode(ARGV[1])
+if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
+if not contains(move.from, agent.status) then return { 'refused', before } end
+if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end
+
+local entered = move.to and move.to ~= agent.status
+if entered then
+  for position, status in ipairs(move.statuses) do
+    if status == agent.status then redis.call('ZREM', KEYS[5 + position], move.agentId) end
+    if status == move.to then redis.call('ZADD', KEYS[5 + position], move.nowMs, move.agentId) end
+  end
+  agent.status = move.to
+end
+if move.bump then agent.attempt = agent.attempt + 1 end
+merge(agent, move.patch)
+local after = cjson.encode(agent)
+redis.call('SET', KEYS[1], after)
+
+if move.final or move.release then
+  redis.call('ZREM', KEYS[3], move.agentId)
+elseif move.leaseUntilMs then
+  redis.call('ZADD', KEYS[3], move.leaseUntilMs, move.agentId)
+end
+
+if move.final then
+  local outcome = {}
+  for _, name in ipairs(move.outcome) do outcome[name] = agent[name] or cjson.null end
+  local result = ARGV[5] .. cjson.encode(outcome) .. ARGV[6]
+  redis.call('SET', KEYS[5], result, 'EX', ARGV[7])
+  redis.call('PUBLISH', KEYS[5], result)
+end
+
+if move.taskPatch then
+  local document = redis.call('GET', KEYS[2])
+  local task = document and cjson.decode(document)
+  if task and task.agentId == move.agentId then
+    merge(task, move.taskPatch)
+    redis.call('SET', KEYS[2], cjson.encode(task))
+  end
+end
+
+if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[11], ARGV[4]) end
+
+if move.event then
+  announce(KEYS[4], ARGV[2], ARGV[3], {
+    type = move.event.type, timestamp = move.event.timestamp, agentId = agent.agentId,
+    taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
+    error = agent.error, errorCode = agent.errorCode,
+  })
+end
+return { 'moved', after, before }

@@ -1,0 +1,99 @@
+"""The two streams: lifecycle events of the whole system, output of one agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import RecordMalformed
+from orchestrator.models import LifecycleEvent, LogLine
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, command, parse_record
+
+#: Events kept for replay; an event is about 300 bytes.
+EVENTS_CAP = 100_000
+_FIRST = "-"
+
+
+@dataclass(frozen=True)
+class StreamedEvent:
+    """An event and its id in the stream."""
+
+    id: str
+    event: LifecycleEvent
+
+
+def append_log(
+    agent_id: str, attempt: int, lines: Iterable[LogLine], *, cap: int
+) -> Operation[bool]:
+    """Append output of one attempt; False if the attempt no longer owns the agent."""
+    documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
+    return call(
+        "append_log", (keys.agent(agent_id), keys.log(agent_id)), (attempt, cap, *documents), bool
+    )
+
+
+def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[list[LogLine]]:
+    """Read lines of output after an id, oldest first."""
+    key = keys.log(agent_id)
+    start = f"({after}" if after else _FIRST
+    return command(
+        "XRANGE", key, start, "+", "COUNT", count, decode=lambda reply: _lines(key, reply)
+    )
+
+
+def read_events(*, after: str, count: int = 500) -> Operation[list[StreamedEvent]]:
+    """Read events after an id, oldest first."""
+    return command("XRANGE", keys.EVENTS_STREAM, f"({after}", "+", "COUNT", count, decode=_events)
+
+
+def last_event_id() -> Operation[str]:
+    """Return the id of the newest event, from which a follower starts."""
+    return command(
+        "XREVRANGE",
+        keys.EVENTS_STREAM,
+        "+",
+        "-",
+        "COUNT",
+        1,
+        decode=lambda reply: reply[0][0].decode() if reply else "0-0",
+    )
+
+
+def wait_for(after: dict[str, str], *, block_ms: int) -> Operation[bool]:
+    """Wait until one of several streams (key → last id seen) grows; False when time is up.
+
+    `block_ms` must stay below the executors' socket timeout.
+    """
+    return command(
+        "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *after.keys(), *after.values(),
+        decode=bool,
+    )  # fmt: skip
+
+
+def _lines(key: str, reply: list[Any]) -> list[LogLine]:
+    return [
+        parse_record(LogLine, key, _field(key, entry, b"line")).model_copy(
+            update={"id": entry[0].decode()}
+        )
+        for entry in reply
+    ]
+
+
+def _events(reply: list[Any]) -> list[StreamedEvent]:
+    key = keys.EVENTS_STREAM
+    return [
+        StreamedEvent(
+            entry[0].decode(), parse_record(LifecycleEvent, key, _field(key, entry, b"event"))
+        )
+        for entry in reply
+    ]
+
+
+def _field(key: str, entry: Any, name: bytes) -> bytes:
+    value = entry[1].get(name)
+    if value is None:
+        msg = f"{key}: entry {entry[0].decode()} has no field {name.decode()}."
+        raise RecordMalformed(msg)
+    return bytes(value)

@@ -1,0 +1,191 @@
+"""The one front door: a request becomes a registered agent and its message, in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator.errors import IdempotencyConflict, RequestInvalid
+from orchestrator.lifecycle.agents import RESULT_TTL_S, now_ms
+from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
+from orchestrator.models import (
+    AGENT_ID,
+    AgentState,
+    LifecycleEvent,
+    Outcome,
+    Phase,
+    SpawnRequest,
+    Status,
+    TaskState,
+    TaskStatus,
+)
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, nothing
+from orchestrator.store.streams import EVENTS_CAP
+
+#: How long an Idempotency-Key is remembered.
+IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The agent of a request; `is_new` is False where it was already registered."""
+
+    agent_id: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """Takes requests in, whichever way they came: HTTP, CLI, or a raw message of the broker."""
+
+    default_agent: str
+    agents: frozenset[str]
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+
+    def submit(
+        self,
+        document: object,
+        *,
+        agent_id: str = "",
+        priority: int | None = None,
+        idempotency_key: str = "",
+    ) -> Operation[Submitted]:
+        """Check a request and return the operation that registers and enqueues it.
+
+        `agent_id` is given where the caller has already named the agent (a raw message is named
+        by its Celery id), `priority` where the request itself carries none.
+
+        Raises:
+            RequestInvalid: with every fault and its path.
+        """
+        request = SpawnRequest.parse(document)
+        if agent_id and not AGENT_ID.fullmatch(agent_id):
+            raise RequestInvalid((("task_id", "must consist of letters, digits, - and _"),))
+        if request.agent is not None and request.agent not in self.agents:
+            known = ", ".join(sorted(self.agents))
+            raise RequestInvalid((("agent", f"must be one of {known}"),))
+        if priority is not None and "priority" not in request.model_fields_set:
+            request = request.model_copy(update={"priority": priority})
+        return submission(
+            request,
+            agent_id=agent_id or self.new_id(),
+            agent=request.agent or self.default_agent,
+            now=self.clock(),
+            tag=self.new_id(),
+            idempotency_key=idempotency_key,
+        )
+
+    def refuse(self, agent_id: str, error: RequestInvalid) -> Operation[None]:
+        """Tell a client that knows only Celery that its request was refused: result and event."""
+        now = self.clock()
+        facts = {"agent_id": agent_id, "status": Status.FAILED, "error": str(error)}
+        outcome = Outcome(**facts, error_code=error.code)
+        event = LifecycleEvent(**facts, error_code=error.code, type="agent.failed", timestamp=now)
+        before, after = result_frame(agent_id, now)
+        document = json.dumps(outcome.model_dump(mode="json", by_alias=True))
+        return call(
+            "refuse",
+            (keys.agent(agent_id), result_key(agent_id), keys.EVENTS_STREAM),
+            (
+                f"{before}{document}{after}",
+                RESULT_TTL_S,
+                json.dumps(event.wire()),
+                keys.EVENTS_CHANNEL,
+                EVENTS_CAP,
+            ),
+            nothing,
+        )
+
+
+def submission(
+    request: SpawnRequest,
+    *,
+    agent_id: str,
+    agent: str,
+    now: datetime,
+    tag: str,
+    idempotency_key: str = "",
+) -> Operation[Submitted]:
+    """Register an agent and enqueue its spawn: state, task, indexes, event and message at once.
+
+    Repeating a submission with the same agentId, or the same key and body, changes nothing and
+    answers with the first agent.
+
+    Raises:
+        IdempotencyConflict: the key was used with another body.
+    """
+    message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
+    state = AgentState(
+        agent_id=agent_id,
+        task_id=request.task_id,
+        status=Status.SPAWNING,
+        phase=Phase.QUEUED,
+        agent_type=request.agent_type,
+        agent=agent,
+        repository=request.context.repository,
+        base_branch=request.context.branch,
+        gate_profile=request.profile,
+        priority=request.priority,
+        max_retries=request.max_retries,
+        attempt=0,
+        spawned_at=now,
+    )
+    task = TaskState(
+        task_id=request.task_id,
+        status=TaskStatus.PENDING,
+        agent_id=agent_id,
+        context=request.context,
+        created_at=now,
+        updated_at=now,
+    )
+    event = LifecycleEvent(
+        type="agent.spawning",
+        timestamp=now,
+        agent_id=agent_id,
+        task_id=request.task_id,
+        status=Status.SPAWNING,
+        phase=Phase.QUEUED,
+        attempt=0,
+    )
+    body = json.dumps(request.wire(), sort_keys=True)
+    return call(
+        "register",
+        (
+            keys.agent(agent_id),
+            keys.task(request.task_id),
+            keys.request(agent_id),
+            keys.AGENTS,
+            keys.status_index(Status.SPAWNING),
+            keys.task_agents(request.task_id),
+            keys.EVENTS_STREAM,
+            message.key,
+            *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
+        ),
+        (
+            json.dumps(state.wire()),
+            json.dumps(task.wire()),
+            body,
+            agent_id,
+            now_ms(now),
+            message.envelope(delivery_tag=tag, origin="orchestrator"),
+            json.dumps(event.wire()),
+            keys.EVENTS_CHANNEL,
+            EVENTS_CAP,
+            hashlib.sha256(body.encode()).hexdigest(),
+            IDEMPOTENCY_TTL_S,
+        ),
+        _submitted,
+    )
+
+
+def _submitted(reply: list[bytes]) -> Submitted:
+    answer, agent_id = reply[0].decode(), reply[1].decode()
+    if answer == "conflict":
+        msg = f"This Idempotency-Key belongs to agent {agent_id}, which has another body."
+        raise IdempotencyConflict(msg)
+    return Submitted(agent_id, is_new=answer == "registered")

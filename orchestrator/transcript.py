@@ -1,0 +1,141 @@
+"""Turns an agent's raw output into signals, log lines and a count of tokens; bounded in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from orchestrator.errors import OutputTooLong
+from orchestrator.models import LogLine, Usage
+from orchestrator.ports import (
+    AgentBackend,
+    Chunk,
+    Message,
+    Result,
+    SessionStarted,
+    Signal,
+    ToolUse,
+    UsageReport,
+)
+
+#: A longer line is cut in the log (the log is for people; the worktree holds the work).
+LOG_TEXT_LIMIT = 16_384
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+class Meter:
+    """Counts tokens once per message id: reports of one id repeat and grow, they do not add."""
+
+    def __init__(self) -> None:
+        self._by_message: dict[str, Usage] = {}
+        self.cost_usd: float | None = None
+
+    def add(self, report: UsageReport) -> None:
+        """Take in a report; of each count the largest seen for its message is kept."""
+        seen = self._by_message.get(report.message_id, Usage())
+        largest = {name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS}
+        self._by_message[report.message_id] = Usage(**largest)
+
+    @property
+    def total(self) -> Usage:
+        """The sum over all messages."""
+        sums = {
+            name: sum(getattr(usage, name) for usage in self._by_message.values())
+            for name in _COUNTS
+        }
+        return Usage(**sums, total_tokens=sum(sums.values()), cost_usd=self.cost_usd)
+
+
+class Transcript:
+    """What an agent has said so far."""
+
+    def __init__(
+        self,
+        backend: AgentBackend,
+        *,
+        clock: Callable[[], datetime],
+        secrets: Sequence[str],
+        line_limit_bytes: int,
+    ) -> None:
+        self.result: Result | None = None
+        self.session_id: str | None = None
+        self.meter = Meter()
+        self._backend = backend
+        self._clock = clock
+        self._secrets = secrets
+        self._line_limit_bytes = line_limit_bytes
+        self._partial = {"stdout": bytearray(), "stderr": bytearray()}
+        self._unread: list[LogLine] = []
+
+    def feed(self, chunk: Chunk) -> None:
+        """Take in some output.
+
+        Raises:
+            OutputTooLong: a line is over the limit.
+            AgentGarbled: a line is not the backend's protocol.
+        """
+        partial = self._partial[chunk.source]
+        *lines, rest = chunk.data.split(b"\n")
+        for line in lines:
+            whole = bytes(partial) + line
+            partial.clear()
+            self._take(chunk.source, whole)
+        partial += rest
+        if len(partial) > self._line_limit_bytes:
+            size = self._line_limit_bytes
+            partial.clear()
+            msg = f"The agent printed a line of more than {size} bytes."
+            raise OutputTooLong(msg)
+
+    def finish(self) -> None:
+        """Take in what stands behind the last newline; raises as `feed` does."""
+        for source, partial in self._partial.items():
+            whole = bytes(partial)
+            partial.clear()
+            if whole:
+                self._take(source, whole)
+
+    @property
+    def summary(self) -> str:
+        """What the agent says it did, fit to be stored."""
+        return self._fit(self.result.summary) if self.result else ""
+
+    def note(self, text: str, *, source: str = "orchestrator") -> None:
+        """Put a line of our own between the agent's."""
+        self._unread.append(LogLine(at=self._clock(), source=source, text=self._fit(text)))
+
+    def take_lines(self) -> list[LogLine]:
+        """Hand out the log lines gathered since the last call."""
+        lines, self._unread = self._unread, []
+        return lines
+
+    def _fit(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[masked]")
+        if len(text) > LOG_TEXT_LIMIT:
+            text = f"{text[:LOG_TEXT_LIMIT]} […{len(text) - LOG_TEXT_LIMIT} more characters]"
+        return text
+
+    def _take(self, source: str, line: bytes) -> None:
+        line = line.rstrip(b"\r")
+        if source == "stderr":
+            self.note(line.decode(errors="replace"), source="stderr")
+            return
+        if line.strip():
+            for signal in self._backend.signals(line):
+                self._note_signal(signal)
+
+    def _note_signal(self, signal: Signal) -> None:
+        match signal:
+            case Message(text):
+                self.note(text, source="agent")
+            case ToolUse(name, detail):
+                self.note(f"{name} {detail}".rstrip(), source="tool")
+            case UsageReport():
+                self.meter.add(signal)
+            case SessionStarted(session_id):
+                self.session_id = session_id
+            case Result(ok, summary, cost_usd):
+                self.result = signal
+                self.meter.cost_usd = cost_usd
+                self.note(summary, source="result" if ok else "error")

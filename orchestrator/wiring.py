@@ -1,0 +1,93 @@
+"""The composition root: settings become services, and nothing is built anywhere else."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+from orchestrator.cleanup import Cleanup
+from orchestrator.deliver import Delivery
+from orchestrator.gatecheck import GateCheck
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.monitor import Monitor
+from orchestrator.plugins import Family
+from orchestrator.ports import AgentBackend, Detector, Sandbox
+from orchestrator.runner import Runner
+from orchestrator.settings import Settings
+from orchestrator.store.executors import Store
+from orchestrator.submit import FrontDoor
+from orchestrator.workspace.change import Candidates
+from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.git import Git
+from orchestrator.workspace.mirror import Mirrors
+from orchestrator.workspace.push import Remote
+
+BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
+SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
+DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a worker process needs for every task."""
+
+    store: Store
+    front_door: FrontDoor
+    runner: Runner
+    gate_check: GateCheck
+    cleanup: Cleanup
+    monitor: Monitor
+
+
+def clock() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """Make a new id."""
+    return str(uuid.uuid4())
+
+
+def front_door(settings: Settings) -> FrontDoor:
+    """Build the front door of this system."""
+    return FrontDoor(
+        default_agent=settings.default_agent,
+        agents=frozenset(BACKENDS.names()),
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def build(settings: Settings, *, worker: str) -> Services:
+    """Build the services of one worker process; connections open at first use."""
+    store = Store(settings.valkey_url)
+    holder = Holder(store, clock, new_id, worker=worker, lease_s=settings.lease_s)
+    sandbox = SANDBOXES.build("process", settings)
+    git = Git(settings)
+    mirrors = Mirrors(settings, git)
+    workspaces = Workspaces(settings, git)
+    candidates = Candidates(settings, git)
+
+    @cache
+    def backend(name: str) -> AgentBackend:
+        return BACKENDS.build(name, settings)
+
+    return Services(
+        store=store,
+        front_door=front_door(settings),
+        runner=Runner(holder, mirrors, workspaces, backend, sandbox, settings),
+        gate_check=GateCheck(
+            holder,
+            mirrors,
+            candidates,
+            tuple(DETECTORS.build(name, settings) for name in DETECTORS.names()),
+            sandbox,
+            Delivery(holder, candidates, Remote(git)),
+            settings,
+        ),
+        cleanup=Cleanup(holder, workspaces),
+        monitor=Monitor(holder),
+    )

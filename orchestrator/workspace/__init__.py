@@ -1,0 +1,1 @@
+"""The only user of git: mirrors, agents' workspaces, their changes, and the push."""

@@ -1,0 +1,40 @@
+"""The message of the one commit: the agent's words, defused, then trailers only we write."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from orchestrator.models import GateProfile
+
+SUBJECT_CHARACTERS = 72
+BODY_CHARACTERS = 8000
+#: Lines that tools read as more than prose: trailers, git's patch and scissors marks, comments.
+_MEANINGFUL = re.compile(r"---|#|[\w-]+\s*:|\(cherry picked from ", re.IGNORECASE)
+
+
+def commit_message(summary: str, *, agent_id: str, task_id: str, profile: GateProfile) -> str:
+    """Return subject (at most 72 characters), body and the trailers of an agent's commit.
+
+    The summary is untrusted: control characters go, and a line that could pass for a trailer or
+    hide ours is indented. Our trailers are the last paragraph, which is the one that counts.
+    """
+    lines = [_printable(line) for line in summary.splitlines()]
+    words = "\n".join(lines).strip("\n").split("\n")
+    first = " ".join(words[0].lstrip("-# ").split()) or f"Work of agent {_printable(agent_id)}"
+    subject = textwrap.shorten(first, SUBJECT_CHARACTERS, placeholder="…")
+    if subject == "…":
+        subject = first[: SUBJECT_CHARACTERS - 1] + "…"
+    body = words[1:] if subject == first else words
+    text = "\n".join(f"  {line}" if _MEANINGFUL.match(line) else line for line in body)
+    trailers = (
+        f"Agent-Id: {_printable(agent_id)}\n"
+        f"Task-Id: {_printable(task_id)}\n"
+        f"Gate-Profile: {profile.value}"
+    )
+    parts = (subject, text[:BODY_CHARACTERS].strip("\n"), trailers)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _printable(line: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in line).rstrip()

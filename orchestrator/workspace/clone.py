@@ -1,0 +1,181 @@
+"""One workspace per agent: a shared clone that borrows the mirror's objects, and its spare."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import GitFailed, RequestInvalid
+from orchestrator.log import get_logger
+from orchestrator.models import AGENT_ID
+from orchestrator.settings import Settings
+from orchestrator.workspace.disk import locked, naming_full_disk, remove_tree
+from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
+from orchestrator.workspace.mirror import Base
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+log = get_logger("workspace")
+
+
+def check_agent_id(agent_id: str) -> str:
+    """Return an id that is safe as a file name and in a ref.
+
+    Raises:
+        RequestInvalid: it is not.
+    """
+    if not AGENT_ID.fullmatch(agent_id):
+        raise RequestInvalid((("agentId", "must consist of letters, digits, - and _"),))
+    return agent_id
+
+
+def agent_ref(agent_id: str) -> str:
+    """Return the full name of the one branch that is this agent's."""
+    return f"refs/heads/agent/{check_agent_id(agent_id)}"
+
+
+def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
+    """Make `worktree` a clean repository of its own at `commit`, detached and without a remote.
+
+    It borrows the objects of the bare repository `source`, which must outlive it.
+
+    Raises:
+        DiskFull: there is no room for it.
+        GitFailed: git could not check it out.
+    """
+    git_dir = worktree / ".git"
+    tree = {"GIT_WORK_TREE": str(worktree)}
+    worktree.mkdir()
+    git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
+    borrow_objects(git_dir, source)
+    (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
+    git.run("read-tree", "--reset", "-u", commit, git_dir=git_dir, env=tree)
+
+
+def borrow_objects(git_dir: Path, source: Path) -> None:
+    """Let a repository use the objects of another."""
+    information = git_dir / "objects" / "info"
+    information.mkdir(exist_ok=True)
+    (information / "alternates").write_text(f"{source / 'objects'}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one agent; after its start everything below `root` is hostile."""
+
+    root: Path
+
+    @property
+    def worktree(self) -> Path:
+        """Where the agent works."""
+        return self.root / "tree"
+
+    @property
+    def home(self) -> Path:
+        """The agent's HOME."""
+        return self.root / "home"
+
+    @property
+    def tmp(self) -> Path:
+        """The agent's TMPDIR, and where its change is left."""
+        return self.root / "tmp"
+
+
+class Workspaces:
+    """The workspaces of this host."""
+
+    def __init__(self, settings: Settings, git: Git) -> None:
+        self._folder = settings.workspaces_dir
+        self._git = git
+
+    def create(self, base: Base, agent_id: str) -> Workspace:
+        """Make the agent's workspace at exactly `base.commit`, on its own branch.
+
+        Takes the spare of this commit if there is one: no git runs then, only a rename and two
+        small files. What a lost attempt left is removed first.
+
+        Raises:
+            DiskFull: there is no room for it.
+            GitFailed: git could not check the commit out.
+        """
+        ref = agent_ref(agent_id)
+        workspace = Workspace(self._folder / agent_id)
+        remove_tree(workspace.root)
+        try:
+            with naming_full_disk(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if not _take(self._spare(base), workspace.root):
+                    self._build(workspace, base)
+                git_dir = workspace.worktree / ".git"
+                (git_dir / ref).parent.mkdir()
+                (git_dir / ref).write_text(f"{base.commit}\n", encoding="ascii")
+                (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")
+        except BaseException:
+            remove_tree(workspace.root)
+            raise
+        return workspace
+
+    def prepare_spare(self, base: Base) -> None:
+        """Have one untouched workspace of this commit ready for the next `create`.
+
+        One spare per mirror: one of an older commit, or half-made by a killed worker, is removed.
+        It only saves time, so a failure is logged and never raised.
+        """
+        spare = self._spare(base)
+        try:
+            spare.parent.mkdir(parents=True, exist_ok=True)
+            with locked(spare.parent.with_suffix(".lock"), wait=False):
+                if spare.exists():
+                    return
+                making = Workspace(spare.parent / "making")
+                remove_tree(making.root)
+                for stale in spare.parent.iterdir():
+                    # Out of the takers' sight first: none may take a half-removed one.
+                    _take(stale, making.root)
+                    remove_tree(making.root)
+                try:
+                    self._build(making, base)
+                    making.root.rename(spare)
+                except BaseException:
+                    remove_tree(making.root)
+                    raise
+        except BlockingIOError:
+            return  # another is making it
+        except (GitFailed, OSError) as error:
+            log.warning("no spare workspace", commit=base.commit, error=str(error))
+
+    def remove(self, agent_id: str) -> int:
+        """Remove the agent's workspace and return the bytes freed; repeatable.
+
+        Raises:
+            GitFailed: something of it could not be removed.
+        """
+        return remove_tree(self._folder / check_agent_id(agent_id))
+
+    def free_bytes(self) -> int:
+        """Return what is left on the disk of the workspaces."""
+        return shutil.disk_usage(self._folder).free
+
+    def _spare(self, base: Base) -> Path:
+        # With the boot in its name: after a power cut a checked-out file may be empty.
+        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        return self._folder / ".spare" / base.mirror.stem / f"{base.commit}.{boot_id}"
+
+    def _build(self, workspace: Workspace, base: Base) -> None:
+        workspace.root.mkdir(mode=0o700)
+        workspace.home.mkdir()
+        workspace.tmp.mkdir()
+        materialise(self._git, workspace.worktree, source=base.mirror, commit=base.commit)
+        with (workspace.worktree / ".git" / "config").open("a", encoding="ascii") as config:
+            config.write(f"[user]\n\tname = {IDENTITY_NAME}\n\temail = {IDENTITY_EMAIL}\n")
+
+
+def _take(source: Path, target: Path) -> bool:
+    """Rename atomically; False if the source is not there (any more)."""
+    try:
+        os.rename(source, target)  # noqa: PTH104 - raises FileNotFoundError for the source only
+    except FileNotFoundError:
+        return False
+    return True

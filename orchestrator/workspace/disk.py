@@ -1,0 +1,93 @@
+"""What this room asks of the disk: exclusive locks, full disks named, trees removed for sure."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import DiskFull, GitFailed
+from orchestrator.workspace.program import run_program
+
+#: What programs in the C locale print for ENOSPC and EDQUOT; another host's words do not count.
+#: A checkout whose write fails names the file but no reason.
+_FULL = re.compile(
+    r"^(?!remote:).*(No space left on device|Disk quota exceeded)"
+    r"|^error: unable to write file (?!.*: [A-Z])",
+    re.MULTILINE,
+)
+_REMOVAL_TIMEOUT_S = 600.0
+
+
+def tells_full_disk(stderr: str) -> bool:
+    """Return whether a program of this host says that its disk is full."""
+    return _FULL.search(stderr) is not None
+
+
+@contextmanager
+def naming_full_disk(where: Path) -> Iterator[None]:
+    """Turn the disk-full errors of the system into the typed one.
+
+    Raises:
+        DiskFull: something could not be written under `where`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        msg = f"{where}: {error.strerror}."
+        raise DiskFull(msg) from error
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the exclusive lock of this file; yields its descriptor.
+
+    A child that keeps the descriptor keeps the lock if this process is killed.
+
+    Raises:
+        BlockingIOError: without `wait`, another holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            yield descriptor
+        finally:
+            # Not only closed: a stray child may still have the descriptor open.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> int:
+    """Remove a tree whatever its owner did to it and return the bytes freed; 0 if it is not there.
+
+    Directories nobody may read are opened first, symbolic links are removed and never followed,
+    and no depth is too deep: coreutils walk by descriptor where Python recurses.
+
+    Raises:
+        GitFailed: something of it is still there.
+    """
+    if not os.path.lexists(path):
+        return 0
+    closed = ("-type", "d", "!", "-perm", "-u+rwx")
+    _run("find", str(path), *closed, "-execdir", "chmod", "u+rwx", "{}", ";")
+    used_kib = _run("du", "-sk", str(path)).partition("\t")[0]
+    said = _run("rm", "-rf", str(path))
+    if os.path.lexists(path):
+        msg = f"{path} cannot be removed: {said}"
+        raise GitFailed(msg)
+    return int(used_kib or 0) * 1024
+
+
+def _run(*argv: str) -> str:
+    """Return what the program printed; what it could not do shows in what is left."""
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+    ended = run_program(argv, env=environment, timeout_s=_REMOVAL_TIMEOUT_S)
+    return ended.stdout.decode(errors="replace") or ended.stderr

@@ -1,0 +1,142 @@
+"""The one door to the git binary: scrubbed, promptless, with a deadline, its errors typed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.errors import DiskFull, GitFailed, GitTimedOut
+from orchestrator.settings import Settings
+from orchestrator.workspace.disk import tells_full_disk
+from orchestrator.workspace.program import Ended, run_program
+
+#: Who commits: in agents' clones, and the one commit that leaves. The trailers say which agent.
+IDENTITY_NAME = "Mosaic Agent"
+IDENTITY_EMAIL = "agent@orchestrator.invalid"
+IDENTITY = {
+    "GIT_AUTHOR_NAME": IDENTITY_NAME,
+    "GIT_AUTHOR_EMAIL": IDENTITY_EMAIL,
+    "GIT_COMMITTER_NAME": IDENTITY_NAME,
+    "GIT_COMMITTER_EMAIL": IDENTITY_EMAIL,
+}
+
+_ENVIRONMENT = {
+    **IDENTITY,
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    # Beats any protocol.*.allow, remote.*.vcs and insteadOf; `-c protocol.allow` does not.
+    "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS": "false",
+    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
+_CONFIG = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.attributesFile": os.devnull,
+    "credential.helper": "",
+    # Live clones borrow the mirror's objects: nothing may ever collect them.
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+    "checkout.workers": "0",
+    "transfer.fsckObjects": "true",
+    # Harmless marks of old tools, found in the history of many well-known repositories.
+    "fetch.fsck.badTimezone": "ignore",
+    "fetch.fsck.missingSpaceBeforeDate": "ignore",
+    "fetch.fsck.zeroPaddedFilemode": "ignore",
+}
+_USERINFO = re.compile(r"://[^/\s]*@")
+_SHOWN_CHARACTERS = 1000
+
+
+def config_environment(config: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that give git this configuration; they beat a repository's own."""
+    environment = {"GIT_CONFIG_COUNT": str(len(config))}
+    for index, (key, value) in enumerate(config.items()):
+        environment[f"GIT_CONFIG_KEY_{index}"] = key
+        environment[f"GIT_CONFIG_VALUE_{index}"] = value
+    return environment
+
+
+def showable(text: str) -> str:
+    """Return text of git or a remote fit for one line of ours: no credentials, no controls."""
+    without_userinfo = _USERINFO.sub("://", text)
+    printable = "".join(sign if sign.isprintable() else " " for sign in without_userinfo)
+    return " ".join(printable.split())[:_SHOWN_CHARACTERS]
+
+
+class Git:
+    """Runs git in repositories of ours, each named explicitly: nothing is ever discovered."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._timeout_s = settings.git_timeout_s
+        self._environment = {
+            "PATH": os.defpath,
+            **settings.host_env,
+            **_ENVIRONMENT,
+            **config_environment(_CONFIG),
+        }
+
+    def environment(self, git_dir: Path) -> dict[str, str]:
+        """Return all that a git in this repository sees of the environment."""
+        return {**self._environment, "GIT_DIR": str(git_dir)}
+
+    def attempt(
+        self,
+        *arguments: str,
+        git_dir: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        keep_fds: Sequence[int] = (),
+    ) -> Ended:
+        """Run git and return how it ended, failure included.
+
+        Raises:
+            GitTimedOut: it did not finish in time; it and its helpers are gone.
+            GitFailed: git cannot be started.
+        """
+        try:
+            return run_program(
+                ("git", *arguments),
+                env={**self.environment(git_dir), **(env or {})},
+                timeout_s=self._timeout_s,
+                stdin=stdin,
+                keep_fds=keep_fds,
+            )
+        except TimeoutError as error:
+            msg = f"git {arguments[0]} did not finish within {self._timeout_s:g} s."
+            raise GitTimedOut(msg) from error
+        except OSError as error:
+            msg = f"git cannot be started ({error.strerror})."
+            raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
+
+    def run(
+        self,
+        *arguments: str,
+        git_dir: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        keep_fds: Sequence[int] = (),
+    ) -> bytes:
+        """Run git and return what it printed.
+
+        Raises:
+            GitTimedOut: it did not finish in time.
+            DiskFull: it could not write.
+            GitFailed: anything else, in git's words.
+        """
+        ended = self.attempt(*arguments, git_dir=git_dir, env=env, stdin=stdin, keep_fds=keep_fds)
+        if ended.exit_code == 0:
+            return ended.stdout
+        words = showable(ended.stderr) or f"exit code {ended.exit_code}"
+        error = DiskFull if tells_full_disk(ended.stderr) else GitFailed
+        msg = f"git {arguments[0]}: {words}"
+        raise error(msg)

@@ -1,0 +1,143 @@
+"""One bare mirror per repository and host: fetched under a lock, never pruned, read by commit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import (
+    BranchUnknown,
+    DiskFull,
+    GitFailed,
+    GitTimedOut,
+    RepositoryEmpty,
+    RepositoryUnavailable,
+)
+from orchestrator.settings import Settings
+from orchestrator.workspace.disk import locked, naming_full_disk
+from orchestrator.workspace.git import Git, showable
+
+#: A larger file is nobody's configuration.
+FILE_LIMIT_BYTES = 2**20
+_REGULAR_FILES = (0o100644, 0o100755)
+_STALE_LOCK = re.compile(r"Unable to create '[^']*\.lock': File exists")
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where an agent starts: a commit in a mirror of this host."""
+
+    mirror: Path
+    commit: str
+
+
+class Mirrors:
+    """The mirrors of this host, under `mirrors/` of its home."""
+
+    def __init__(self, settings: Settings, git: Git) -> None:
+        self._folder = settings.home / "mirrors"
+        self._git = git
+
+    def refresh(self, repository: str, branch: str) -> Base:
+        """Fetch this branch into the repository's mirror and return its tip.
+
+        Only this branch travels, and nothing is ever removed: live clones borrow the objects.
+
+        Raises:
+            RepositoryUnavailable: it does not exist, or this host may not read it.
+            RepositoryEmpty: it has no branch at all.
+            BranchUnknown: it has others.
+            GitTimedOut: the remote hangs.
+            DiskFull: there is no room for it.
+        """
+        name = hashlib.sha256(repository.encode()).hexdigest()
+        mirror = self._folder / f"{name}.git"
+        # By digest, so that a branch `a` gone from the remote is not in the way of a new `a/b`.
+        ref = f"refs/branches/{hashlib.sha256(branch.encode()).hexdigest()}"
+        with naming_full_disk(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with locked(self._folder / f"{name}.lock") as lock:
+                if not (mirror / "HEAD").exists():
+                    self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
+                self._fetch(mirror, repository, branch, ref, lock)
+                tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
+        return Base(mirror, tip.decode().strip())
+
+    def read(self, base: Base, path: str) -> bytes | None:
+        """Return a file of this commit; None where there is no regular file of this path.
+
+        Raises:
+            GitFailed: the commit is not in the mirror, or the file is over FILE_LIMIT_BYTES.
+        """
+        # Importing GitPython runs git: only who reads a commit pays for it.
+        from git import Blob, Repo  # noqa: PLC0415 - as above
+
+        with Repo(base.mirror) as repository:
+            repository.git.update_environment(**self._git.environment(base.mirror))
+            try:
+                tree = repository.commit(base.commit).tree
+            except ValueError as error:
+                msg = f"The commit {base.commit} is not in this host's mirror."
+                raise GitFailed(msg) from error
+            try:
+                entry = tree / path
+            except KeyError:
+                return None
+            if not isinstance(entry, Blob) or entry.mode not in _REGULAR_FILES:
+                return None
+            if entry.size > FILE_LIMIT_BYTES:
+                msg = f"{path} of the base commit has {entry.size} bytes, over {FILE_LIMIT_BYTES}."
+                raise GitFailed(msg)
+            content: bytes = entry.data_stream.read()
+            return content
+
+    def _fetch(self, mirror: Path, repository: str, branch: str, ref: str, lock: int) -> None:
+        def fetch() -> None:
+            self._git.run(
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--",
+                repository,
+                f"+refs/heads/{branch}:{ref}",
+                git_dir=mirror,
+                # A worker that is killed leaves its fetch running: the lock stays with it.
+                keep_fds=(lock,),
+            )
+
+        try:
+            try:
+                fetch()
+            except GitFailed as error:
+                if not _STALE_LOCK.search(error.detail):
+                    raise
+                # We hold the mirror's lock, so whoever made these files is dead.
+                for stale in mirror.rglob("*.lock"):
+                    stale.unlink(missing_ok=True)
+                fetch()
+        except (GitTimedOut, DiskFull):
+            raise
+        except GitFailed as error:
+            self._explain(mirror, repository, branch)
+            raise error from None
+
+    def _explain(self, mirror: Path, repository: str, branch: str) -> None:
+        """Raise what the remote itself shows to be wrong; return if it shows nothing."""
+        shown = showable(repository)
+        try:
+            listing = self._git.run("ls-remote", "--heads", "--", repository, git_dir=mirror)
+        except GitTimedOut:
+            raise
+        except GitFailed as error:
+            msg = f"{shown}: {error.detail}"
+            raise RepositoryUnavailable(msg) from error
+        heads = {line.partition("\t")[2] for line in listing.decode(errors="replace").splitlines()}
+        if not heads:
+            msg = f"{shown} has no commits."
+            raise RepositoryEmpty(msg)
+        if f"refs/heads/{branch}" not in heads:
+            msg = f"{shown} has no branch {showable(branch)}."
+            raise BranchUnknown(msg)

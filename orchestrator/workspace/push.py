@@ -1,0 +1,93 @@
+"""The push: one commit to the agent's own branch, created and never overwritten, then verified."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import GitFailed, GitTimedOut, PushFailed, PushRefused
+from orchestrator.workspace.clone import agent_ref
+from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.program import Ended
+
+# The porcelain line of a ref the remote (or our lease) turned down.
+_TURNED_DOWN = re.compile(r"^!\t[^\t]*\t\[(?:remote )?rejected\].*$", re.MULTILINE)
+# What servers say to one who may not push; everything else may be the network.
+_NOT_ALLOWED = re.compile(
+    r"denied|not granted|not allowed|not permitted|read-only|Authentication failed"
+    r"|terminal prompts disabled|dubious ownership|error: (401|403)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What the remote now holds."""
+
+    branch: str
+    commit: str
+
+
+class Remote:
+    """Repositories that changes are pushed to."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def push(self, git_dir: Path, repository: str, commit: str, agent_id: str) -> Pushed:
+        """Create `agent/<agentId>` at `commit` and read it back; repeatable with the same commit.
+
+        Raises:
+            PushRefused: the remote will not have it, or the branch holds another commit.
+            PushFailed: the remote was not reached, or lost what it accepted.
+        """
+        ref = agent_ref(agent_id)
+        branch = ref.removeprefix("refs/heads/")
+        try:
+            ended = self._git.attempt(
+                "push",
+                "--porcelain",
+                "--no-verify",
+                f"--force-with-lease={ref}:",
+                "--",
+                repository,
+                f"{commit}:{ref}",
+                git_dir=git_dir,
+            )
+            found = self._read_back(git_dir, repository, ref, ended)
+        except GitTimedOut as error:
+            raise PushFailed(error.detail) from error
+        if found == commit:
+            return Pushed(branch, commit)
+        if found:
+            msg = f"{branch} already holds another commit, {found}; it is never overwritten."
+            raise PushRefused(msg, action="Look at that branch; delete it on the remote to redo.")
+        raise _explain(ended)
+
+    def _read_back(self, git_dir: Path, repository: str, ref: str, ended: Ended) -> str:
+        """Return the commit the remote shows for this ref; empty if it shows none."""
+        try:
+            listing = self._git.run("ls-remote", "--", repository, ref, git_dir=git_dir)
+        except GitTimedOut:
+            raise
+        except GitFailed as error:
+            if ended.exit_code != 0:
+                raise _explain(ended) from error
+            msg = f"The push went through but could not be read back: {error.detail}"
+            raise PushFailed(msg) from error
+        lines = listing.decode(errors="replace").splitlines()
+        return next((oid for oid, _, name in map(_partition, lines) if name == ref), "")
+
+
+def _partition(line: str) -> tuple[str, str, str]:
+    return line.partition("\t")
+
+
+def _explain(ended: Ended) -> GitFailed:
+    words = showable(ended.stderr)
+    if ended.exit_code == 0:
+        return PushFailed("The remote accepted the push but does not show the branch.")
+    if line := _TURNED_DOWN.search(ended.stdout.decode(errors="replace")):
+        return PushRefused(f"{showable(line[0])} {words}")
+    return (PushRefused if _NOT_ALLOWED.search(words) else PushFailed)(words)

@@ -1,0 +1,1 @@
+"""Tests: unit mirrors the source, contracts hold families, integration uses the real parts."""

@@ -1,0 +1,1 @@
+"""What the machine takes, measured: `make bench` prints it, no test asserts it."""

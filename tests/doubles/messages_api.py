@@ -1,0 +1,207 @@
+"""A double of the Anthropic Messages API on loopback: scripted turns as server-sent events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+#: What input every answer claims to have read; the output is the turn's.
+INPUT_USAGE = {
+    "input_tokens": 100,
+    "cache_creation_input_tokens": 20,
+    "cache_read_input_tokens": 3,
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """The model says something."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The model calls a tool."""
+
+    name: str
+    input: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer of the model."""
+
+    blocks: tuple[Text | ToolCall, ...]
+    output_tokens: int = 50
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client sent; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class MessagesApi(ThreadingHTTPServer):
+    """The server; a context manager.
+
+    Only requests that offer tools take the next turn: titles and other side requests do without,
+    and get a short text. When the turns are used up, a last text ends the client's work. With
+    `key`, any other key is refused.
+    """
+
+    def __init__(self, turns: Sequence[Turn], *, key: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.key = key
+        self._turns = list(turns)
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
+        self.requests: list[Request] = []
+        #: The requests that took a turn.
+        self.main_requests: list[Request] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    @property
+    def url(self) -> str:
+        """What ANTHROPIC_BASE_URL takes."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def record(self, request: Request) -> None:
+        with self._lock:
+            self.requests.append(request)
+
+    def answer(self, request: Request) -> Turn:
+        with self._lock:
+            if not request.body.get("tools"):
+                return Turn((Text("A side request."),), 1)
+            self.main_requests.append(request)
+            return self._turns.pop(0) if self._turns else Turn((Text("No turns are left."),))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: MessagesApi
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            # A client that is killed leaves in the middle of an answer.
+            self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        request = self._request()
+        if request.path != "/v1/messages":
+            self._refuse(HTTPStatus.NOT_FOUND, "not_found_error")
+            return
+        if self.server.key not in (None, request.headers.get("x-api-key")):
+            self._refuse(HTTPStatus.UNAUTHORIZED, "authentication_error")
+            return
+        message = _message(str(request.body.get("model")), self.server.answer(request))
+        if request.body.get("stream"):
+            events = "".join(
+                f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                for event in _events(message)
+            )
+            self._send(HTTPStatus.OK, "text/event-stream", events)
+        else:
+            self._send(HTTPStatus.OK, "application/json", json.dumps(message))
+
+    def _no_such_path(self) -> None:
+        self._request()
+        self._refuse(HTTPStatus.NOT_FOUND, "not_found_error")
+
+    do_GET = do_HEAD = do_PUT = do_DELETE = _no_such_path  # noqa: N815 - http.server's names
+
+    def _request(self) -> Request:
+        length = int(self.headers.get("content-length", 0))
+        body = json.loads(self.rfile.read(length) or b"{}")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path.partition("?")[0], headers, body)
+        self.server.record(request)
+        return request
+
+    def _refuse(self, status: HTTPStatus, kind: str) -> None:
+        error = {"type": kind, "message": status.description}
+        self._send(status, "application/json", json.dumps({"type": "error", "error": error}))
+
+    def _send(self, status: HTTPStatus, kind: str, body: str) -> None:
+        data = body.encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+def _message(model: str, turn: Turn) -> dict[str, Any]:
+    calls_tool = any(isinstance(block, ToolCall) for block in turn.blocks)
+    return {
+        "id": f"msg_{uuid.uuid4().hex}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [
+            {"type": "text", "text": block.text}
+            if isinstance(block, Text)
+            else {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", **vars(block)}
+            for block in turn.blocks
+        ],
+        "stop_reason": "tool_use" if calls_tool else "end_turn",
+        "stop_sequence": None,
+        "usage": {**INPUT_USAGE, "output_tokens": turn.output_tokens},
+    }
+
+
+def _events(message: dict[str, Any]) -> list[dict[str, Any]]:
+    # As the real one: the first event claims next to no output, the last but one tells the truth.
+    opening = {
+        **message,
+        "content": [],
+        "stop_reason": None,
+        "usage": {**INPUT_USAGE, "output_tokens": 1},
+    }
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": opening}]
+    for index, block in enumerate(message["content"]):
+        if block["type"] == "text":
+            empty = {**block, "text": ""}
+            delta = {"type": "text_delta", "text": block["text"]}
+        else:
+            empty = {**block, "input": {}}
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        events += [
+            {"type": "content_block_start", "index": index, "content_block": empty},
+            {"type": "content_block_delta", "index": index, "delta": delta},
+            {"type": "content_block_stop", "index": index},
+        ]
+    return [
+        *events,
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
+            "usage": message["usage"],
+        },
+        {"type": "message_stop"},
+    ]

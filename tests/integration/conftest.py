@@ -1,0 +1,138 @@
+"""A whole system, as an operator starts it: `orch up` in a home of its own, and a git remote."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import free_port
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    """Run git as a person would; returns what it printed."""
+    identity = ("-c", "user.name=Person", "-c", "user.email=person@example")
+    ran = subprocess.run(
+        ["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True, text=True
+    )
+    return ran.stdout.strip()
+
+
+def make_remote(folder: Path, files: dict[str, str]) -> Path:
+    """Make a bare repository whose `main` holds these files."""
+    work = folder / "seed"
+    work.mkdir(parents=True)
+    git("init", "-q", "-b", "main", cwd=work)
+    for path, content in files.items():
+        (work / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / path).write_text(content)
+    git("add", "-A", cwd=work)
+    git("commit", "-q", "-m", "Begin", cwd=work)
+    remote = folder / "remote.git"
+    git("clone", "-q", "--bare", str(work), str(remote), cwd=folder)
+    return remote
+
+
+SAMPLE = {
+    "pyproject.toml": '[tool.orchestrator.gates]\ntests = "python3 -m unittest -q"\n',
+    "calc.py": "def add(a, b):\n    return a + b\n",
+    "test_calc.py": (
+        "import unittest\n\nfrom calc import add\n\n\n"
+        "class TestAdd(unittest.TestCase):\n"
+        "    def test_add(self):\n        self.assertEqual(add(1, 2), 3)\n"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """A running orchestrator and how to talk to it."""
+
+    api: str
+    valkey: str
+    home: Path
+    env: dict[str, str]
+
+    def orch(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run an `orch` command in this system's environment."""
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator.cli", *arguments],
+            env=self.env,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+
+    def spawn(self, remote: Path, *items: str, **options: str) -> str:
+        """Spawn an agent; returns its id."""
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        ran = self.orch(
+            "spawn", f"--repo={remote}", "--branch=main", *(f"--item={item}" for item in items),
+            *flags, "--json",
+        )  # fmt: skip
+        return str(json.loads(ran.stdout)["agentId"])
+
+    def wait(self, agent_id: str) -> dict[str, Any]:
+        """Wait for an agent's end; returns its outcome."""
+        ran = self.orch("wait", agent_id, "--timeout=120s", "--json", check=False)
+        assert ran.stdout, ran.stderr
+        outcome: dict[str, Any] = json.loads(ran.stdout)
+        return outcome
+
+
+@contextmanager
+def running(home: Path, **extra: str) -> Iterator[System]:
+    """Start a system, and take it down whatever happens."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    env = {
+        **kept,
+        "ORCHESTRATOR_HOME": str(home),
+        "ORCHESTRATOR_PORT": str(free_port()),
+        "VALKEY_PORT": str(free_port()),
+        "ORCHESTRATOR_FLOWER_PORT": str(free_port()),
+        **extra,
+    }
+    orch = [sys.executable, "-m", "orchestrator.cli"]
+    up = subprocess.run(
+        [*orch, "up", "--detach", "--flower", "--json"], env=env, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert up.returncode == 0, up.stderr
+    try:
+        told = json.loads(up.stdout)
+        yield System(told["api"], told["valkey"], home, env)
+    finally:
+        subprocess.run([*orch, "down"], env=env, check=True, capture_output=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One system for the tests of the whole path; its agents are scripted unless named."""
+    with running(tmp_path_factory.mktemp("home"), ORCHESTRATOR_AGENT="scripted") as started:
+        yield started
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """A bare remote with a small Python project."""
+    return make_remote(tmp_path, SAMPLE)
+
+
+@pytest.fixture
+def script() -> Callable[..., str]:
+    """Render steps as the work item that a scripted agent plays."""
+
+    def render(*steps: dict[str, object] | str) -> str:
+        return yaml.safe_dump({"steps": list(steps)})
+
+    return render

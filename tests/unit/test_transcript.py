@@ -1,0 +1,105 @@
+"""An agent's output is data: bounded, masked, and its tokens counted once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.errors import OutputTooLong
+from orchestrator.models import Usage
+from orchestrator.ports import Chunk, Message, Result, SessionStarted, ToolUse, UsageReport
+from orchestrator.transcript import LOG_TEXT_LIMIT, Meter, Transcript
+
+
+class Echo:
+    """A backend whose protocol is: every line is a signal it was told, or a message."""
+
+    reports_result = True
+
+    def __init__(self, **signals: object) -> None:
+        self._signals = signals
+
+    def signals(self, line: bytes):
+        text = line.decode(errors="replace")
+        return [self._signals.get(text, Message(text))]
+
+
+def transcript(limit: int = 1000, secrets: tuple[str, ...] = (), **signals: object) -> Transcript:
+    return Transcript(
+        Echo(**signals),
+        clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        secrets=secrets,
+        line_limit_bytes=limit,
+    )
+
+
+def texts(of: Transcript) -> list[tuple[str, str]]:
+    return [(line.source, line.text) for line in of.take_lines()]
+
+
+def test_lines_are_put_together_whatever_way_they_were_cut():
+    said = transcript()
+    for part in (b"fi", b"rst\nsec", b"ond\r\n\nla", b"st"):
+        said.feed(Chunk("stdout", part))
+    said.feed(Chunk("stderr", b"oops\n"))
+    said.finish()
+    assert texts(said) == [
+        ("agent", "first"),
+        ("agent", "second"),
+        ("stderr", "oops"),
+        ("agent", "last"),
+    ]
+    assert texts(said) == []
+
+
+def test_a_line_over_the_limit_ends_it_and_is_not_kept():
+    said = transcript(limit=100)
+    said.feed(Chunk("stdout", b"x" * 100))
+    with pytest.raises(OutputTooLong, match="100 bytes"):
+        said.feed(Chunk("stdout", b"x"))
+    said.finish()
+    assert texts(said) == []
+
+
+def test_long_texts_are_cut_in_the_log():
+    said = transcript(limit=100_000)
+    said.feed(Chunk("stdout", b"x" * (LOG_TEXT_LIMIT + 5) + b"\n"))
+    ((_, text),) = texts(said)
+    assert text.endswith("[…5 more characters]")
+
+
+def test_secrets_of_the_settings_are_masked_in_log_and_summary():
+    said = transcript(secrets=("s3cret",), done=Result(ok=True, summary="used s3cret"))
+    said.feed(Chunk("stdout", b"key s3cret here\ndone\n"))
+    said.feed(Chunk("stderr", b"s3cret\n"))
+    assert [text for _, text in texts(said)] == ["key [masked] here", "used [masked]", "[masked]"]
+    assert said.summary == "used [masked]"
+
+
+def test_bytes_that_are_no_text_do_not_hurt():
+    said = transcript()
+    said.feed(Chunk("stderr", b"\xff\xfe\x00\n"))
+    assert len(texts(said)) == 1
+
+
+def test_signals_become_session_result_and_lines():
+    said = transcript(
+        s=SessionStarted("id-1"), t=ToolUse("Write", "a.py"), r=Result(False, "gave up", 0.25)
+    )
+    said.feed(Chunk("stdout", b"s\nt\nr\n"))
+    assert said.session_id == "id-1"
+    assert said.result == Result(False, "gave up", 0.25)
+    assert said.meter.total.cost_usd == 0.25
+    assert texts(said) == [("tool", "Write a.py"), ("error", "gave up")]
+
+
+def test_tokens_of_one_message_count_once_at_their_largest():
+    meter = Meter()
+    for input_tokens, output_tokens in ((10, 1), (10, 7), (10, 7), (10, 3)):
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        meter.add(UsageReport("m-1", usage))
+    meter.add(UsageReport("m-2", Usage(input_tokens=5, cache_read_tokens=100)))
+    assert meter.total == Usage(
+        input_tokens=15, output_tokens=7, cache_read_tokens=100, total_tokens=122
+    )

@@ -1,0 +1,77 @@
+"""No prompt blocks, no transport surprises, no credential shows, and the deadline ends all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import GitFailed, GitTimedOut
+from orchestrator.workspace.git import showable
+
+from .conftest import Host
+
+
+def test_a_missing_credential_is_an_error_and_never_a_question(host: Host, tmp_path: Path) -> None:
+    ended = host.git.attempt(
+        *("credential", "fill"), git_dir=tmp_path, stdin=b"protocol=https\nhost=example.org\n\n"
+    )
+    assert ended.exit_code != 0
+    assert "prompts disabled" in ended.stderr or "could not read" in ended.stderr
+
+
+def test_the_environment_of_the_worker_does_not_reach_git(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'planted.key'='1'")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/planted")
+    assert host.git.attempt("config", "planted.key", git_dir=tmp_path).exit_code == 1
+    assert "GIT_INDEX_FILE" not in host.git.environment(tmp_path)
+
+
+def test_a_repository_s_own_configuration_cannot_open_a_transport(
+    host: Host, tmp_path: Path
+) -> None:
+    marker = tmp_path / "ran"
+    repository = tmp_path / "r.git"
+    host.git.run("init", "--quiet", "--bare", git_dir=repository)
+    host.git.run("config", "protocol.ext.allow", "always", git_dir=repository)
+    with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
+        host.git.run("ls-remote", "--", f"ext::sh -c touch% {marker}", git_dir=repository)
+    assert not marker.exists()
+
+
+def test_the_deadline_ends_git_and_its_helpers(
+    make_host: Callable[..., Host], tmp_path: Path, hanging_ssh: tuple[str, Path]
+) -> None:
+    path, pipe = hanging_ssh
+    host = make_host(PATH=path, ORCHESTRATOR_GIT_TIMEOUT="1s")
+    with pytest.raises(GitTimedOut, match=r"ls-remote did not finish within 1 s"):
+        host.git.run("ls-remote", "--", "ssh://example.invalid/x", git_dir=tmp_path)
+    helper = int(Path(f"{pipe}.pid").read_text())
+    deadline = time.monotonic() + 10
+    while _runs(helper) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not _runs(helper)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("unable to access 'https://me:pa@ss@host/x': no", "unable to access 'https://host/x': no"),
+        ("https://token@host/a@b and ssh://git@h/x", "https://host/a@b and ssh://h/x"),
+        ("\x1b[31mred\x00\nnext", "[31mred next"),
+    ],
+)
+def test_shown_text_has_no_credentials_and_no_controls(text: str, shown: str) -> None:
+    assert showable(text) == shown

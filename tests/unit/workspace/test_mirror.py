@@ -1,0 +1,156 @@
+"""A mirror: only the branch asked for, safe under concurrency and kills, typed about bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import (
+    BranchUnknown,
+    DiskFull,
+    GitFailed,
+    RepositoryEmpty,
+    RepositoryUnavailable,
+)
+from orchestrator.workspace.disk import locked
+from orchestrator.workspace.mirror import FILE_LIMIT_BYTES, Base
+
+from .conftest import Host, Upstream, git
+
+
+def test_refresh_gives_the_tip_and_follows_a_rewritten_branch(
+    host: Host, upstream: Upstream
+) -> None:
+    first = host.mirrors.refresh(upstream.url, "main")
+    assert first.commit == git(upstream.clone, "rev-parse", "HEAD")
+    git(upstream.clone, "checkout", "--quiet", "--orphan", "again")
+    rewritten = upstream.commit("main", other="x")
+    assert host.mirrors.refresh(upstream.url, "main") == Base(first.mirror, rewritten)
+    assert host.mirrors.read(first, "README.md") == b"hello\n", "an old base must stay readable"
+
+
+def test_only_the_branch_asked_for_travels(host: Host, upstream: Upstream, base: Base) -> None:
+    other = upstream.commit("other", secret="x")
+    host.mirrors.refresh(upstream.url, "main")
+    assert host.git.attempt("cat-file", "-e", other, git_dir=base.mirror).exit_code != 0
+
+
+def test_a_branch_in_the_way_of_a_newer_one_is_no_obstacle(host: Host, upstream: Upstream) -> None:
+    upstream.commit("topic")
+    host.mirrors.refresh(upstream.url, "topic")
+    git(upstream.clone, "push", "--quiet", "origin", ":topic")
+    git(upstream.clone, "checkout", "--quiet", "--detach")
+    git(upstream.clone, "branch", "-D", "topic")
+    deeper = upstream.commit("topic/deeper")
+    assert host.mirrors.refresh(upstream.url, "topic/deeper").commit == deeper
+
+
+def test_twenty_refreshes_at_once_all_succeed(host: Host, upstream: Upstream) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        tips = list(pool.map(lambda _: host.mirrors.refresh(upstream.url, "main"), range(20)))
+    assert len(set(tips)) == 1
+
+
+@pytest.mark.parametrize("lock", ["config.lock", "packed-refs.lock", "shallow.lock", "{ref}.lock"])
+def test_a_lock_left_by_a_killed_fetch_is_recovered(
+    host: Host, upstream: Upstream, base: Base, lock: str
+) -> None:
+    ref = next((base.mirror / "refs/branches").iterdir())
+    (base.mirror / lock.format(ref=ref)).touch()
+    moved = upstream.commit(new="x")
+    assert host.mirrors.refresh(upstream.url, "main").commit == moved
+
+
+def test_a_fetch_that_outlives_its_killed_worker_keeps_the_lock(
+    make_host: Callable[..., Host], hanging_ssh: tuple[str, Path]
+) -> None:
+    """Else the next worker would remove the lock files of a git that still writes."""
+    path, pipe = hanging_ssh
+    host = make_host(PATH=path)
+    worker = os.fork()
+    if worker == 0:
+        host.mirrors.refresh("ssh://example.invalid/x", "main")
+    # Opens only once git's ssh runs, for which the worker holds the lock.
+    with pipe.open("wb"):
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        (lock,) = (host.settings.home / "mirrors").glob("*.lock")
+        with pytest.raises(BlockingIOError), locked(lock, wait=False):
+            pass
+    with locked(lock):
+        pass
+
+
+def test_a_repository_that_is_not_there(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryUnavailable, match=r"/nowhere.* does not (exist|appear)"):
+        host.mirrors.refresh(str(tmp_path / "nowhere"), "main")
+
+
+def test_an_unknown_branch(host: Host, upstream: Upstream) -> None:
+    with pytest.raises(BranchUnknown, match="has no branch nosuch"):
+        host.mirrors.refresh(upstream.url, "nosuch")
+
+
+def test_an_empty_repository(host: Host, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "empty.git")
+    with pytest.raises(RepositoryEmpty):
+        host.mirrors.refresh(str(tmp_path / "empty.git"), "main")
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "ext::sh -c touch% {marker}",
+        "--upload-pack=touch {marker}",
+        "-u touch {marker}",
+        "fd::17",
+        "http://127.0.0.1:1/x",
+        "ssh://-oProxyCommand=touch${{IFS}}{marker}/x",
+    ],
+)
+def test_what_is_no_plain_address_runs_nothing(host: Host, tmp_path: Path, repository: str) -> None:
+    marker = tmp_path / "ran"
+    with pytest.raises(RepositoryUnavailable):
+        host.mirrors.refresh(repository.format(marker=marker), "main")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("branch", ["main:refs/heads/x", "*", "--upload-pack=x", "a b", "x.lock"])
+def test_a_branch_in_disguise_is_refused(host: Host, upstream: Upstream, branch: str) -> None:
+    with pytest.raises(GitFailed):
+        host.mirrors.refresh(upstream.url, branch)
+
+
+def test_credentials_in_an_address_do_not_show(host: Host) -> None:
+    with pytest.raises(RepositoryUnavailable) as caught:
+        host.mirrors.refresh("https://me:s3cret@127.0.0.1:1/x.git", "main")
+    assert "s3cret" not in str(caught.value)
+    assert "https://127.0.0.1:1/x.git" in str(caught.value)
+
+
+def test_a_full_disk(make_host: Callable[..., Host], upstream: Upstream, small_disk: Path) -> None:
+    host = make_host(ORCHESTRATOR_HOME=str(small_disk))
+    (upstream.clone / "big").write_bytes(os.urandom(2 * 2**20))
+    upstream.commit()
+    with pytest.raises(DiskFull):
+        host.mirrors.refresh(upstream.url, "main")
+
+
+def test_reading_files_of_a_commit(host: Host, upstream: Upstream) -> None:
+    (upstream.clone / "link").symlink_to("/etc/passwd")
+    (upstream.clone / "folder").mkdir()
+    (upstream.clone / "folder/file").write_bytes(b"\0\xff")
+    upstream.commit(large="x" * (FILE_LIMIT_BYTES + 1))
+    base = host.mirrors.refresh(upstream.url, "main")
+    assert host.mirrors.read(base, "folder/file") == b"\0\xff"
+    for absent in ("nosuch", "folder", "folder/file/x", "link"):
+        assert host.mirrors.read(base, absent) is None
+    with pytest.raises(GitFailed, match="large of the base commit has"):
+        host.mirrors.read(base, "large")
+    with pytest.raises(GitFailed, match="not in this host's mirror"):
+        host.mirrors.read(Base(base.mirror, "1" * 40), "README.md")

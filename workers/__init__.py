@@ -1,0 +1,1 @@
+"""Where Celery runs the work: tasks are adapters, each one call into the orchestrator."""

@@ -1,0 +1,29 @@
+"""The Celery application, and the services its tasks call."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery, Task
+
+from orchestrator.settings import load_settings
+from orchestrator.wiring import Services, build
+
+app = Celery("orchestrator")
+# Read when the application is first used: importing this does nothing.
+app.config_from_object("celeryconfig")
+
+
+def services_of(task: Task[Any, Any]) -> Services:
+    """Return the services of the process that runs this task, built at first use."""
+    return _build(os.getpid(), task.request.hostname or socket.gethostname())
+
+
+@lru_cache(maxsize=1)
+def _build(pid: int, worker: str) -> Services:
+    # Keyed by process: a forked pool child must not share its parent's connections.
+    del pid
+    return build(load_settings(), worker=worker)

@@ -1,0 +1,55 @@
+"""What a worker process does when it starts, while it idles, and when it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+
+from orchestrator.errors import StoreUnreachable
+from orchestrator.lifecycle import presence
+from orchestrator.log import configure_logging, get_logger
+from orchestrator.settings import load_settings
+from orchestrator.store.executors import Store
+from orchestrator.wiring import clock
+
+#: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
+WAKE_EVERY_S = 0.1
+
+log = get_logger("worker")
+
+
+@setup_logging.connect
+def use_our_logs(**_options: Any) -> None:
+    """Keep Celery from configuring logging."""
+    configure_logging()
+
+
+@worker_ready.connect
+def keep_awake_and_present(sender: Any, **_options: Any) -> None:
+    """Wake the hub for freed slots, and renew this worker's name."""
+    store = Store(load_settings().valkey_url)
+    announce(store, sender.hostname)
+    if sender.hub is not None:
+        sender.hub.call_repeatedly(WAKE_EVERY_S, lambda: None)
+        sender.hub.call_repeatedly(presence.RENEW_EVERY_S, announce, store, sender.hostname)
+
+
+@worker_shutting_down.connect
+def withdraw(sender: Any, **_options: Any) -> None:
+    """Take this worker's name back, so that readiness tells at once."""
+    store = Store(load_settings().valkey_url)
+    try:
+        store.run(presence.withdraw(str(sender)))
+    except StoreUnreachable as error:
+        log.warning("not withdrawn", reason=str(error))
+    finally:
+        store.close()
+
+
+def announce(store: Store, worker: str) -> None:
+    """Renew a worker's name; a broker that is away is told by the next one that answers."""
+    try:
+        store.run(presence.announce(worker, now=clock()))
+    except StoreUnreachable as error:
+        log.warning("presence not renewed", worker=worker, reason=str(error))
