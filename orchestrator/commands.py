@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from orchestrator.ports import Chunk, ProcessSpec, Sandbox
+from orchestrator.ports import Chunk, Completed, ProcessSpec, Sandbox
 
 #: How long a wait for output may last, so that `check` is heard.
 TICK_S = 0.2
-
-
-@dataclass(frozen=True)
-class Completed:
-    """How a command ended and what it said; `truncated` if more than was kept."""
-
-    #: Negative: the signal that ended it.
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-    timed_out: bool
-    truncated: bool
-    duration_ms: int
 
 
 def run_to_end(

@@ -44,7 +44,8 @@ class Delivery:
                 task_id=agent.task_id,
                 profile=agent.gate_profile,
             ),
-            instant=self.holder.clock(),
+            # Not the time it is: a repeated delivery must make the same commit.
+            instant=agent.started_at or agent.spawned_at,
         )
         pushed = self.remote.push(candidate.git_dir, agent.repository, commit, agent.agent_id)
         self.holder.complete(agent, {"branch": pushed.branch, "commit": pushed.commit})

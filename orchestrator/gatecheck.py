@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.commands import Completed, run_to_end
+from orchestrator.commands import run_to_end
 from orchestrator.deliver import Delivery
 from orchestrator.errors import GatesRejected
-from orchestrator.gates.plan import Plan, PlannedGate, make_plan
+from orchestrator.gates.plan import Plan, make_plan
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
-from orchestrator.models import AgentState, GateReport, GateResult, GateStatus, Verdict
-from orchestrator.ports import Detector, ProcessSpec, Sandbox
+from orchestrator.models import AgentState, GateReport, GateResult, GateStatus, Stage, Verdict
+from orchestrator.ports import Completed, Detector, PlannedGate, ProcessSpec, Sandbox
 from orchestrator.settings import Settings
 from orchestrator.store import changes
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.mirror import Mirrors
 
 #: Output of one gate that is kept in memory.
 OUTPUT_LIMIT_BYTES = 256 * 1024
@@ -47,9 +47,8 @@ class GateCheck:
             self._judge(agent, lease)
 
     def _judge(self, agent: AgentState, lease: Lease) -> None:
-        refreshed = self.mirrors.refresh(agent.repository, agent.base_branch)
         # The branch may have moved on: the change is judged against where its agent started.
-        base = Base(refreshed.mirror, agent.base_commit or refreshed.commit)
+        base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
         bundle = self.holder.store.run(changes.get_change(agent.agent_id, agent.attempt))
         with self.candidates.received(base, bundle, agent.agent_id, agent.attempt) as candidate:
             plan = make_plan(
@@ -77,7 +76,7 @@ class GateCheck:
         return GateReport(
             agent_id=agent.agent_id,
             attempt=agent.attempt,
-            stage="pre-commit",
+            stage=Stage.PRE_COMMIT,
             profile=plan.profile,
             tree=candidate.tree,
             plan_digest=plan.digest,

@@ -226,6 +226,13 @@ class Usage(Record):
     cost_usd: float | None = None
 
 
+class Stage(StrEnum):
+    """When a gate runs: before the one commit is made, or after."""
+
+    PRE_COMMIT = "pre-commit"
+    POST_COMMIT = "post-commit"
+
+
 class GateStatus(StrEnum):
     """How one gate ended; there is no skipped."""
 
@@ -262,7 +269,7 @@ class GateReport(Record):
 
     agent_id: str
     attempt: int
-    stage: str
+    stage: Stage
     profile: GateProfile
     tree: str
     plan_digest: str

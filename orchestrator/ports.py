@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.models import AgentType, Usage
+from orchestrator.models import AgentType, GateResult, Stage, Usage
 
 # ── what an agent says ──────────────────────────────────────────────────────────────────────
 
@@ -50,6 +50,8 @@ class Result:
     ok: bool
     summary: str = ""
     cost_usd: float | None = None
+    #: The structured answer, where the job asked for one by `answer_schema`; JSON text.
+    answer: str | None = None
 
 
 Signal = Message | ToolUse | UsageReport | SessionStarted | Result
@@ -67,6 +69,8 @@ class AgentJob:
     home: Path
     session_id: str | None = None
     feedback: str | None = None
+    #: A JSON schema the agent's answer must fit, as JSON text; not every backend can.
+    answer_schema: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,9 +172,67 @@ class Sandbox(Protocol):
 # ── what judges it ──────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True)
+class Completed:
+    """How a command ended and what it said; `truncated` if more than was kept."""
+
+    #: Negative: the signal that ended it.
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+    truncated: bool
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class PlannedGate:
+    """One gate of a plan; without a command it is missing, and `hint` says what to add."""
+
+    name: str
+    stage: Stage
+    command: str | None
+    timeout_s: float
+    hint: str = ""
+    #: The coverage report the command leaves, relative to the checkout.
+    report: str | None = None
+    #: The least coverage, in percent.
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a gate judges: one clean checkout of the candidate tree, this gate's own."""
+
+    agent_id: str
+    agent_type: AgentType
+    checkout: Path
+    work_items: tuple[str, ...]
+    #: The candidate's difference from the base commit, as a patch (capped); read when called.
+    diff: Callable[[], str]
+    #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
+    run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
+
+
+class Gate(Protocol):
+    """One kind of check; one file, exporting `build(settings) -> Gate`."""
+
+    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        ...
+
+
 class Detector(Protocol):
     """Knows one ecosystem; one file, exporting `build(settings) -> Detector`."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, str]:
-        """Return gate → shell command, from files of the base commit; empty if not its kind."""
+    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
+        """Return gate → how to run it, from files of the base commit; empty if not its kind."""
         ...
+
+
+@dataclass(frozen=True)
+class GateCommand:
+    """A shell command for a gate, and for coverage the report it leaves."""
+
+    command: str
+    report: str | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 from orchestrator.commands import TICK_S, run_to_end
 from orchestrator.errors import (
@@ -13,6 +14,7 @@ from orchestrator.errors import (
     AgentFailed,
     AgentTimedOut,
     DiskFull,
+    GitFailed,
     TransitionRefused,
 )
 from orchestrator.lifecycle import agents
@@ -90,7 +92,8 @@ class Runner:
             )
             with self.sandbox.start(spec) as process:
                 agent = self.holder.start(agent, base_commit=base.commit)
-                self.workspaces.prepare_spare(base)
+                # Beside the agent's work: it saves the next spawn the checkout.
+                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
                 self._watch(agent, lease, process, transcript, backend)
             bundle = self._capture(agent, lease, base, workspace)
             lease.check()
@@ -201,7 +204,11 @@ class Runner:
                 raise DiskFull(msg) from error
             raise
         finally:
-            self.workspaces.remove(agent.agent_id)
+            try:
+                self.workspaces.remove(agent.agent_id)
+            except GitFailed as error:
+                # Not the agent's end: its cleanup task tries again.
+                log.warning("not removed", agentId=agent.agent_id, error=str(error))
 
     def _env(self, workspace: Workspace) -> dict[str, str]:
         """Return what every program of an agent sees of its surroundings."""

@@ -55,13 +55,21 @@ class _Event(BaseModel):
         raise NotImplementedError
 
 
-class _Init(_Event):
+class _System(_Event):
     subtype: str = ""
     session_id: str = ""
+    attempt: int = 0
+    max_retries: int = 0
+    error_status: int | None = None
+    error: str | None = None
 
     def signals(self) -> Iterator[Signal]:
         if self.subtype == "init" and SESSION.fullmatch(self.session_id):
             yield SessionStarted(self.session_id)
+        elif self.subtype == "api_retry":
+            # With a key that is refused this goes on for minutes: nobody should wait in the dark.
+            cause = f"{self.error_status or 'no answer'} ({self.error})"
+            yield Message(f"API: {cause}, retry {self.attempt} of {self.max_retries}")
 
 
 class _Tokens(BaseModel):
@@ -134,7 +142,7 @@ class _End(_Event):
 
 
 _EVENTS: dict[str, type[_Event]] = {
-    "system": _Init,
+    "system": _System,
     "assistant": _Assistant,
     "stream_event": _Partial,
     "result": _End,

@@ -31,6 +31,8 @@ VALKEY_STOP_S = 10
 CLEANUP_THREADS = 2
 PROBE_TIMEOUT_S = 5.0
 
+#: Without -P a folder of that name, where `orch up` happens to be called, would run instead.
+_PYTHON = (sys.executable, "-P", "-m")
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, never bound
 
 
@@ -80,7 +82,7 @@ def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
         Program("scheduler", _celery("beat", "-s", str(beat_file), "--pidfile=", "-l", "INFO")),
         Program(
             "api",
-            (sys.executable, "-m", "orchestrator.api"),
+            (*_PYTHON, "orchestrator.api"),
             lacks=lambda: api_lacks(settings),
         ),
     ]
@@ -167,7 +169,7 @@ def _worker(queue: str, *pool: str) -> Program:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", "workers.app", *arguments)
+    return (*_PYTHON, "workers", *arguments)
 
 
 def _valkey(settings: Settings) -> Program:

@@ -174,7 +174,7 @@ def _await_stage(
             # Between two looks a program may have ended and been started again.
             pids[name] = infos[name]["pid"]
             is_up = infos[name]["statename"] in {"STARTING", "RUNNING"}
-            if not is_up :
+            if not is_up or (first_pid and pids[name] != first_pid):
                 raise _failure(home, name, "ended while it started")
         lacks = {program.name: _lack(program, infos[program.name]) for program in stage}
         lacking = [(name, lack) for name, lack in lacks.items() if lack]

@@ -97,11 +97,15 @@ def bring_up(
                 api=api_url(settings), valkey=settings.valkey_url, pids=started.pids, run_id=run_id
             )
             supervision.publish(home, system)
-            _announce(settings, system, addresses, as_json=as_json)
             if is_detached:
+                _announce(settings, system, addresses, as_json=as_json)
                 undo.pop_all()
-            else:
+                return
+            try:
+                _announce(settings, system, addresses, as_json=as_json)
                 _wait(settings, started.process)
+            except KeyboardInterrupt:
+                click.echo("orch: stopping", err=True)
 
 
 def check_free(addresses: Sequence[Listener]) -> None:
@@ -155,12 +159,7 @@ def _without_password(url: str) -> str:
 
 
 def _wait(settings: Settings, supervisord: subprocess.Popen[bytes]) -> None:
-    try:
-        exit_code = supervisord.wait()
-    except KeyboardInterrupt:
-        click.echo("orch: stopping", err=True)
-        return
-    if exit_code:
+    if exit_code := supervisord.wait():
         msg = f"The process manager ended ({exit_code}), so everything was stopped."
         action = f"Read {supervision.log_dir(settings.home)}/supervisord.log."
         raise SystemNotRunning(msg, action=action)

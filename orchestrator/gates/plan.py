@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from orchestrator.errors import PlanInvalid
-from orchestrator.models import GateProfile, faults_of
-from orchestrator.ports import Detector
+from orchestrator.models import GateProfile, Stage, faults_of
+from orchestrator.ports import Detector, GateCommand, PlannedGate
 from orchestrator.settings import parse_duration
 
 #: Reads a file of the base commit; None where there is none.
@@ -50,16 +50,6 @@ class GateOptions(BaseModel):
 
 
 @dataclass(frozen=True)
-class PlannedGate:
-    """One gate of a plan; without a command it is missing, and `hint` says what to add."""
-
-    name: str
-    command: str | None
-    timeout_s: float
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class Plan:
     """What will be run to judge one change."""
 
@@ -86,16 +76,18 @@ def make_plan(
         PlanInvalid: the repository's configuration is malformed; names file and key.
     """
     configured = _read_options(read)
-    detected: dict[str, str] = {}
+    detected: dict[str, GateCommand] = {}
     for detector in detectors:
         detected = {**detector.commands(read), **detected}
     gates = []
     for name in ENFORCED:
         options = configured.get(name)
-        command = options.command if options else detected.get(name)
+        found = detected.get(name)
+        command = options.command if options else found.command if found else None
         gates.append(
             PlannedGate(
                 name=name,
+                stage=Stage.PRE_COMMIT,
                 command=command,
                 timeout_s=(options and options.timeout) or timeout_s,
                 hint="" if command else _hint(name),

@@ -83,6 +83,7 @@ def _become_subreaper() -> None:
 
 
 def _descendants(pid: int) -> list[int]:
+    # All, not only children, who would follow by themselves: a long chain ends in one round.
     found: list[int] = []
     waiting = [pid]
     while waiting:

@@ -167,6 +167,7 @@ class ProcessTree:
         What it had written can still be read.
         """
         if self._exit_code is not None:
+            # What is over is not killed again: its pids may be another's by now.
             return
         # A program of the same user may have stopped its shim.
         self._shim.send_signal(signal.SIGCONT)

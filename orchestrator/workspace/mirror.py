@@ -52,18 +52,33 @@ class Mirrors:
             GitTimedOut: the remote hangs.
             DiskFull: there is no room for it.
         """
-        name = hashlib.sha256(repository.encode()).hexdigest()
-        mirror = self._folder / f"{name}.git"
+        mirror = self._mirror(repository)
         # By digest, so that a branch `a` gone from the remote is not in the way of a new `a/b`.
         ref = f"refs/branches/{hashlib.sha256(branch.encode()).hexdigest()}"
         with naming_full_disk(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with locked(self._folder / f"{name}.lock") as lock:
+            with locked(mirror.with_suffix(".lock")) as lock:
                 if not (mirror / "HEAD").exists():
                     self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
                 self._fetch(mirror, repository, branch, ref, lock)
                 tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
         return Base(mirror, tip.decode().strip())
+
+    def at(self, repository: str, branch: str, commit: str) -> Base:
+        """Return a commit this host's mirror holds, fetching only if it does not.
+
+        The branch may have moved on, or be gone, since the commit was its tip. Raises as `refresh`
+        does, and:
+            GitFailed: the branch no longer leads to the commit.
+        """
+        base = Base(self._mirror(repository), commit)
+        if self._holds(base):
+            return base
+        self.refresh(repository, branch)
+        if self._holds(base):
+            return base
+        msg = f"{showable(repository)}: {branch} no longer leads to {commit}, where the work began."
+        raise GitFailed(msg, action="Spawn again from the branch as it is now.")
 
     def read(self, base: Base, path: str) -> bytes | None:
         """Return a file of this commit; None where there is no regular file of this path.
@@ -92,6 +107,15 @@ class Mirrors:
                 raise GitFailed(msg)
             content: bytes = entry.data_stream.read()
             return content
+
+    def _mirror(self, repository: str) -> Path:
+        return self._folder / f"{hashlib.sha256(repository.encode()).hexdigest()}.git"
+
+    def _holds(self, base: Base) -> bool:
+        if not (base.mirror / "HEAD").exists():
+            return False
+        revision = f"{base.commit}^{{commit}}"
+        return self._git.attempt("cat-file", "-e", revision, git_dir=base.mirror).exit_code == 0
 
     def _fetch(self, mirror: Path, repository: str, branch: str, ref: str, lock: int) -> None:
         def fetch() -> None:

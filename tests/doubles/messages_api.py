@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,12 +55,14 @@ class Request:
 class MessagesApi(ThreadingHTTPServer):
     """The server; a context manager.
 
-    Only requests that offer tools take the next turn: titles and other side requests do without,
-    and get a short text. When the turns are used up, a last text ends the client's work. With
-    `key`, any other key is refused.
+    A turn may be made from the request it answers. Only requests that offer tools take the next
+    turn: titles and other side requests do without, and get a short text. When the turns are used
+    up, a last text ends the client's work. With `key`, any other key is refused.
     """
 
-    def __init__(self, turns: Sequence[Turn], *, key: str | None = None) -> None:
+    def __init__(
+        self, turns: Sequence[Turn | Callable[[Request], Turn]], *, key: str | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.key = key
         self._turns = list(turns)
@@ -93,7 +95,10 @@ class MessagesApi(ThreadingHTTPServer):
             if not request.body.get("tools"):
                 return Turn((Text("A side request."),), 1)
             self.main_requests.append(request)
-            return self._turns.pop(0) if self._turns else Turn((Text("No turns are left."),))
+            if not self._turns:
+                return Turn((Text("No turns are left."),))
+            turn = self._turns.pop(0)
+            return turn if isinstance(turn, Turn) else turn(request)
 
 
 class _Handler(BaseHTTPRequestHandler):

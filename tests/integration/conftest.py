@@ -102,10 +102,14 @@ def running(home: Path, **extra: str) -> Iterator[System]:
         "ORCHESTRATOR_FLOWER_PORT": str(free_port()),
         **extra,
     }
+    # Started where a checkout has modules named like ours: none of them may be taken for ours.
+    home.mkdir(exist_ok=True)
+    for name in ("workers", "celeryconfig"):
+        (home / f"{name}.py").write_text("raise SystemExit('taken for a module of ours')\n")
     orch = [sys.executable, "-m", "orchestrator.cli"]
     up = subprocess.run(
-        [*orch, "up", "--detach", "--flower", "--json"], env=env, capture_output=True, text=True,
-        timeout=120, check=False,
+        [*orch, "up", "--detach", "--flower", "--json"], env=env, cwd=home, capture_output=True,
+        text=True, timeout=120, check=False,
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.backends.claude import build
 from orchestrator.models import AgentType, Usage
-from orchestrator.ports import AgentJob, ProcessSpec, ToolUse
+from orchestrator.ports import AgentJob, Message, ProcessSpec, ToolUse
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
 from orchestrator.transcript import Transcript
@@ -37,25 +37,21 @@ class Listener:
 
 @pytest.fixture
 def play(tmp_path):
-    """Run one round of an agent; returns its transcript, its signals and its exit code."""
+    """Run one round of an agent, or as much of it as `enough` asks for.
+
+    Returns its transcript, its signals and its exit code.
+    """
     worktree, home = tmp_path / "tree", tmp_path / "home"
     worktree.mkdir()
     home.mkdir()
 
-    def run(api, *, session_id=None, feedback=None):
+    def run(api, *, enough=lambda _: False, **changes):
         settings = load_settings({"CLAUDE_API_KEY": "key-1", "ANTHROPIC_BASE_URL": api.url})
         backend = build(settings)
-        job = AgentJob(
-            agent_id="a-1",
-            agent_type=AgentType.WORKER,
-            work_items=("Write hello.txt.",),
-            skills=(),
-            worktree=worktree,
-            home=home,
-            session_id=session_id,
-            feedback=feedback,
+        work_items = ("Write hello.txt.",)
+        launch = backend.launch(
+            AgentJob("a-1", AgentType.WORKER, work_items, (), worktree, home, **changes)
         )
-        launch = backend.launch(job)
         env = {"PATH": os.environ["PATH"], "HOME": str(home), **launch.env}
         spec = ProcessSpec("a-1", launch.argv, env, worktree, launch.stdin)
         listener = Listener(backend)
@@ -63,7 +59,7 @@ def play(tmp_path):
             listener, clock=lambda: datetime.now(UTC), secrets=(), line_limit_bytes=2**24
         )
         with process.build(settings).start(spec) as running:
-            while running.exit_code is None:
+            while running.exit_code is None and not enough(listener.heard):
                 for chunk in running.read(30):
                     transcript.feed(chunk)
             return transcript, listener.heard, running.exit_code
@@ -114,9 +110,8 @@ def test_a_task_and_then_a_second_round_in_the_same_session(play, tmp_path):
         assert "the tests failed" in str(request.body["messages"])
 
 
-def test_a_key_that_the_api_refuses_is_told_as_the_end(play):
+def test_a_key_that_the_api_refuses_is_told_at_once(play):
+    """Claude Code itself goes on trying for minutes."""
     with MessagesApi([], key="another") as api:
-        transcript, _, code = play(api)
-    assert code == 1
-    assert not transcript.result.ok
-    assert "401" in transcript.result.summary or "API key" in transcript.result.summary
+        _, signals, _ = play(api, enough=lambda heard: any(isinstance(x, Message) for x in heard))
+    assert signals[-1].text.startswith("API: 401 (authentication_failed), retry 1 of ")

@@ -51,6 +51,14 @@ while True:
     signal.pause()
 """
 
+#: Ends once, after supervisord has taken it for running.
+LATE = (
+    "import pathlib, signal, sys, time; again = pathlib.Path(sys.argv[1]);"
+    "once = again.with_name('once');"
+    "(again.touch(), signal.pause()) if once.exists() else"
+    " (once.touch(), time.sleep(1.5), sys.exit(3))"
+)
+
 
 # ── the `orch` under test ───────────────────────────────────────────────────────────────────
 
@@ -74,9 +82,14 @@ def stand_ins(settings: Settings, scenario: str) -> tuple[Program, ...]:
     if scenario == "dies":
         parts.append(Program("dies", (sys.executable, "-c", "raise SystemExit(3)")))
     if scenario == "late":
-        dies_late = "import time; time.sleep(1.5); raise SystemExit(3)"
-        argv_late = (sys.executable, "-c", dies_late)
-        parts.append(Program("late", argv_late, lacks=lambda: "patience"))
+        again = settings.home / "again"
+        argv_late = (sys.executable, "-c", LATE, str(again))
+
+        def has_been_started_again() -> str | None:
+            await_true(again.exists)
+            return None
+
+        parts.append(Program("late", argv_late, lacks=has_been_started_again))
     if scenario == "never":
         parts.append(Program("never", argv, lacks=lambda: "its wits"))
     if scenario == "missing":
@@ -258,6 +271,8 @@ def test_a_second_up_is_refused_and_names_the_first(machine, detached):
 
 
 def test_a_crashed_program_is_started_again(machine, detached):
+    log = machine.home / "log" / "supervisord.log"
+    await_true(lambda: "success: keeper entered RUNNING" in log.read_text())
     os.kill(detached["pids"]["keeper"], signal.SIGKILL)
     await_true(lambda: len(machine.notes()) == 2)
     first, second = machine.notes()
@@ -340,6 +355,7 @@ def test_a_signal_in_the_foreground_stops_everything_once(machine, foreground, n
     assert not machine.processes()
     assert [note[0] for note in machine.notes()] == ["started", "ended"]
     assert [note[2] for note in machine.notes()] == ["+PONG", "+PONG"]
+    assert "SIGINT" not in (machine.home / "log" / "supervisord.log").read_text()
 
 
 def test_a_foreground_system_ends_with_its_killed_up(machine, foreground):
@@ -347,6 +363,8 @@ def test_a_foreground_system_ends_with_its_killed_up(machine, foreground):
     foreground.wait()
     await_true(lambda: not machine.processes())
     assert machine.notes()[-1][0] == "ended"
+    assert machine.orch("down")[:2] == (0, "Stopped: nothing was left running.\n")
+    assert not (machine.home / "run" / "system.json").exists()
 
 
 def test_a_killed_supervisord_ends_the_foreground_with_a_line(machine, foreground):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from orchestrator.ports import GateCommand
+
 
 class Node:
     """Detects by package.json."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, str]:
+    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
         """Return the commands of a Node project."""
         try:
             package = json.loads(read("package.json") or b"{}")
@@ -18,7 +20,7 @@ class Node:
             return {}
         scripts = package.get("scripts") if isinstance(package, dict) else None
         if isinstance(scripts, dict) and isinstance(scripts.get("test"), str):
-            return {"tests": "npm test --silent"}
+            return {"tests": GateCommand("npm test --silent")}
         return {}
 
 

@@ -1,0 +1,1 @@
+"""The workspace room, on real git."""

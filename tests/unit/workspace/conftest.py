@@ -161,12 +161,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hanging_ssh(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A PATH whose `ssh` opens the named pipe also given, and so hangs until one writes to it."""
+def hanging_ssh(tmp_path: Path) -> tuple[str, Path]:
+    """A PATH whose `ssh` opens the named pipe also given, and so hangs, deaf to SIGTERM."""
     programs = tmp_path / "programs"
     programs.mkdir()
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    (programs / "ssh").write_text(f'#!/bin/sh\necho $$ > {pipe}.pid\nexec cat "{pipe}"\n')
+    (programs / "ssh").write_text(
+        f'#!/bin/sh\ntrap "" TERM\necho $$ > {pipe}.pid\nexec cat "{pipe}"\n'
+    )
     (programs / "ssh").chmod(0o755)
-    yield f"{programs}:{os.environ['PATH']}", pipe
+    return f"{programs}:{os.environ['PATH']}", pipe

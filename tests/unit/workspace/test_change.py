@@ -1,4 +1,4 @@
-"""A change: whatever the agent did to its repository, its tree arrives whole, or a typed failure."""
+"""A change: whatever the agent did to its repository, its tree arrives whole, or it fails typed."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ def _lock(tree: Path) -> None:
 
 def _nameless(tree: Path) -> None:
     git(tree, "config", "--unset", "user.name")
+    git(tree, "config", "user.useConfigOnly", "true")
     git(tree, "config", "commit.gpgSign", "true")
     git(tree, "config", "gpg.program", "false")
     git(tree, "config", "core.hooksPath", "hooks")
@@ -291,7 +292,7 @@ def test_a_bundle_on_commits_nobody_has_is_refused(
     (tree / "new").write_text("y")
     bundle = _bundle(workspace, Base(base.mirror, kept_back))
     with (
-        pytest.raises(ChangeRefused, match="did not receive expected object|unresolved delta"),
+        pytest.raises(ChangeRefused, match=r"did not receive expected object|unresolved delta"),
         host.candidates.received(base, bundle, "a1", 1),
     ):
         pass

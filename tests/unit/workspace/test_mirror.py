@@ -34,6 +34,22 @@ def test_refresh_gives_the_tip_and_follows_a_rewritten_branch(
     assert host.mirrors.read(first, "README.md") == b"hello\n", "an old base must stay readable"
 
 
+def test_a_base_this_host_holds_needs_no_remote_any_more(
+    host: Host, upstream: Upstream, base: Base
+) -> None:
+    git(upstream.path, "branch", "-m", "main", "gone")
+    assert host.mirrors.at(upstream.url, "main", base.commit) == base
+
+
+def test_a_base_this_host_lacks_is_fetched_or_said_to_be_gone(
+    host: Host, upstream: Upstream
+) -> None:
+    first = git(upstream.clone, "rev-parse", "HEAD")
+    assert host.mirrors.at(upstream.url, "main", first).commit == first
+    with pytest.raises(GitFailed, match="no longer leads to"):
+        host.mirrors.at(upstream.url, "main", "1" * 40)
+
+
 def test_only_the_branch_asked_for_travels(host: Host, upstream: Upstream, base: Base) -> None:
     other = upstream.commit("other", secret="x")
     host.mirrors.refresh(upstream.url, "main")
@@ -51,9 +67,12 @@ def test_a_branch_in_the_way_of_a_newer_one_is_no_obstacle(host: Host, upstream:
 
 
 def test_twenty_refreshes_at_once_all_succeed(host: Host, upstream: Upstream) -> None:
+    """Of a cold mirror, and of one whose branch has moved: there git alone loses some."""
     with ThreadPoolExecutor(20) as pool:
-        tips = list(pool.map(lambda _: host.mirrors.refresh(upstream.url, "main"), range(20)))
-    assert len(set(tips)) == 1
+        for _ in range(3):
+            commit = upstream.commit()
+            tips = pool.map(lambda _: host.mirrors.refresh(upstream.url, "main").commit, range(20))
+            assert set(tips) == {commit}
 
 
 @pytest.mark.parametrize("lock", ["config.lock", "packed-refs.lock", "shallow.lock", "{ref}.lock"])

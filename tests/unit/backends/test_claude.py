@@ -1,0 +1,206 @@
+"""Claude Code is started with its key alone, and its stream is read without trusting it."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+
+import pytest
+
+from orchestrator.backends.claude import build
+from orchestrator.errors import AgentGarbled, BackendUnavailable
+from orchestrator.models import AgentType, Usage
+from orchestrator.ports import AgentJob, Message, Result, SessionStarted, ToolUse, UsageReport
+from orchestrator.settings import load_settings
+
+SESSION = "7329a7de-e930-47d3-a2b4-c1514c93d9f9"
+
+
+@pytest.fixture
+def binary(tmp_path):
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def backend_of(binary):
+    def make(**given):
+        options = {"ORCHESTRATOR_BACKENDS__CLAUDE__BINARY": str(binary), "CLAUDE_API_KEY": "key-1"}
+        return build(load_settings({**options, **given}))
+
+    return make
+
+
+@pytest.fixture
+def job(tmp_path):
+    def make(**changes):
+        given = {
+            "agent_id": str(uuid.uuid4()),
+            "agent_type": AgentType.WORKER,
+            "work_items": ("Do it.",),
+            "skills": (),
+            "worktree": tmp_path,
+            "home": tmp_path,
+        }
+        return AgentJob(**{**given, **changes})
+
+    return make
+
+
+def read(backend, **event):
+    return list(backend.signals(json.dumps(event).encode()))
+
+
+def test_the_key_is_in_the_environment_and_nowhere_else(backend_of, job, binary):
+    launch = backend_of(ANTHROPIC_BASE_URL="http://127.0.0.1:1").launch(job())
+    assert launch.argv[0] == str(binary)
+    assert launch.env["ANTHROPIC_API_KEY"] == "key-1"
+    assert launch.env["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:1"
+    assert "key-1" not in f"{launch.argv}{launch.stdin}"
+    assert b"Do it." in launch.stdin
+    assert "ANTHROPIC_BASE_URL" not in backend_of().launch(job()).env
+
+
+def test_the_model_is_an_option(backend_of, job):
+    assert "--model" not in backend_of().launch(job()).argv
+    launch = backend_of(ORCHESTRATOR_BACKENDS__CLAUDE__MODEL="opus").launch(job())
+    assert launch.argv[-2:] == ("--model", "opus")
+
+
+def test_only_a_session_that_is_in_this_home_is_resumed(backend_of, job, tmp_path):
+    launch = backend_of().launch(job(session_id=SESSION))
+    assert "--resume" not in launch.argv
+    folder = tmp_path / ".claude" / "projects" / "-tree"
+    folder.mkdir(parents=True)
+    (folder / f"{SESSION}.jsonl").touch()
+    launch = backend_of().launch(job(session_id=SESSION))
+    assert launch.argv[-2:] == ("--resume", SESSION)
+    for disguised in ("*", "--help", f"../-tree/{SESSION}"):
+        assert "--resume" not in backend_of().launch(job(session_id=disguised)).argv
+
+
+def test_without_a_key_the_variable_is_named(backend_of, job):
+    for ask in (lambda one: one.launch(job()), lambda one: one.check()):
+        with pytest.raises(BackendUnavailable, match="CLAUDE_API_KEY is not set"):
+            ask(backend_of(CLAUDE_API_KEY=""))
+
+
+def test_without_the_binary_it_says_what_to_install(backend_of, job):
+    backend = backend_of(ORCHESTRATOR_BACKENDS__CLAUDE__BINARY="/nowhere/claude")
+    with pytest.raises(BackendUnavailable, match=r"/nowhere/claude.*extra `claude`"):
+        backend.launch(job())
+
+
+def test_the_binary_of_the_extra_comes_before_that_on_the_path(job, binary, monkeypatch, tmp_path):
+    given = {"CLAUDE_API_KEY": "k", "PATH": f"{binary.parent}:{os.environ['PATH']}"}
+    package = tmp_path / "site" / "claude_agent_sdk"
+    bundled = package / "_bundled" / "claude"
+    bundled.parent.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('must not be imported')")
+    bundled.write_text("")
+    bundled.chmod(0o755)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert build(load_settings(given)).launch(job()).argv[0] == str(bundled)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert build(load_settings(given)).launch(job()).argv[0] == str(binary)
+
+
+def test_the_session_is_taken_from_the_first_event(backend_of):
+    backend = backend_of()
+    event = {"type": "system", "subtype": "init", "session_id": SESSION}
+    assert read(backend, **event) == [SessionStarted(SESSION)]
+    assert read(backend, **{**event, "session_id": "--help"}) == []
+    assert read(backend, **{**event, "subtype": "status"}) == []
+
+
+def test_a_retry_is_told_for_it_may_go_on_for_minutes(backend_of):
+    event = {"subtype": "api_retry", "attempt": 2, "max_retries": 10, "error": "overloaded"}
+    assert read(backend_of(), type="system", error_status=529, **event) == [
+        Message("API: 529 (overloaded), retry 2 of 10")
+    ]
+    assert read(backend_of(), type="system", error_status=None, **event) == [
+        Message("API: no answer (overloaded), retry 2 of 10")
+    ]
+
+
+def test_an_assistant_event_gives_words_tools_and_usage(backend_of):
+    message = {
+        "id": "msg_1",
+        "content": [
+            {"type": "thinking", "thinking": "hm"},
+            {"type": "text", "text": "I write."},
+            {
+                "type": "tool_use",
+                "name": "Write",
+                "input": {"file_path": "a", "content": "x" * 9000},
+            },
+        ],
+        "usage": {
+            "input_tokens": 100,
+            "output_tokens": 1,
+            "cache_read_input_tokens": None,
+            "cache_creation_input_tokens": 20,
+        },
+    }
+    usage, said, used = read(backend_of(), type="assistant", message=message)
+    expected = Usage(input_tokens=100, output_tokens=1, cache_write_tokens=20)
+    assert usage == UsageReport("msg_1", expected)
+    assert said == Message("I write.")
+    assert isinstance(used, ToolUse)
+    assert used.name == "Write"
+    assert used.detail.startswith('{"file_path": "a"')
+    assert len(used.detail) == 500
+
+
+def test_the_tokens_put_out_are_those_told_when_the_message_ends(backend_of):
+    event = {"type": "message_delta", "usage": {"output_tokens": 57}}
+    [report] = read(backend_of(), type="stream_event", event=event, api_message_id="msg_1")
+    assert report == UsageReport("msg_1", Usage(output_tokens=57))
+    start = {"type": "message_start", "usage": {"output_tokens": 57}}
+    assert read(backend_of(), type="stream_event", event=start, api_message_id="msg_1") == []
+
+
+@pytest.mark.parametrize(
+    ("event", "result"),
+    [
+        (
+            {"subtype": "success", "is_error": False, "result": "Done.", "total_cost_usd": 0.5},
+            Result(ok=True, summary="Done.", cost_usd=0.5),
+        ),
+        (
+            {"subtype": "success", "is_error": True, "result": "API Error: 401"},
+            Result(ok=False, summary="API Error: 401"),
+        ),
+        (
+            {"subtype": "error_during_execution", "is_error": True, "errors": ["No such session"]},
+            Result(ok=False, summary="No such session"),
+        ),
+        (
+            {"subtype": "error_max_turns", "is_error": False},
+            Result(ok=False, summary="error_max_turns"),
+        ),
+    ],
+)
+def test_only_success_without_an_error_is_success(backend_of, event, result):
+    assert read(backend_of(), type="result", **event) == [result]
+
+
+def test_half_a_character_does_not_end_the_agent(backend_of):
+    line = b'{"type": "result", "subtype": "success", "is_error": false, "result": "cut \\ud83d"}'
+    [result] = backend_of().signals(line)
+    assert result.summary == "cut ?"
+
+
+def test_events_of_other_kinds_are_passed_over(backend_of):
+    for kind in ("user", "rate_limit_event", "of_next_year"):
+        assert read(backend_of(), type=kind, message=5) == []
+
+
+@pytest.mark.parametrize("line", [b"Segmentation fault", b"", b"[]", b'{"type": "assistant"}'])
+def test_what_is_no_event_is_garbled_and_not_repeated(backend_of, line):
+    with pytest.raises(AgentGarbled) as caught:
+        backend_of().signals(line)
+    assert "Segmentation" not in str(caught.value)

@@ -1,0 +1,14 @@
+"""Runs Celery's commands on our application, wherever it is started: `python -P -m workers …`.
+
+Celery looks for modules in the current folder first, and that may be a checkout with a `workers` or
+a `celeryconfig` of its own: everything of ours is imported before it can look.
+"""
+
+import sys
+
+import celeryconfig  # noqa: F401
+import workers.signals
+import workers.tasks  # noqa: F401
+from workers.app import app
+
+app.start(sys.argv[1:])
