@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# CI forbids skips; a laptop without an optional part of the machine may skip its tests.
+# Two at a time: most tests wait for processes. CI refuses skips; a laptop may lack an optional part.
 PYTEST_FLAGS ?=
 
 .PHONY: help demo test lint types imports unit bench clean
@@ -35,7 +35,7 @@ imports: $(STAMP) ## the direction rules of the house
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## every test, real parts included
-	$(BIN)/pytest $(PYTEST_FLAGS)
+	$(BIN)/pytest -n 2 $(PYTEST_FLAGS)
 
 bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.overhead
