@@ -12,7 +12,6 @@ from orchestrator.errors import IdempotencyConflict, RequestInvalid
 from orchestrator.lifecycle.agents import RESULT_TTL_S, now_ms
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
 from orchestrator.models import (
-    AGENT_ID,
     AgentState,
     LifecycleEvent,
     Outcome,
@@ -22,6 +21,7 @@ from orchestrator.models import (
     TaskState,
     TaskStatus,
 )
+from orchestrator.names import AGENT_ID
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, nothing
 from orchestrator.store.streams import EVENTS_CAP

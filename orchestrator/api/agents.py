@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from orchestrator.errors import RequestInvalid
 from orchestrator.lifecycle import agents, listing
-from orchestrator.models import AgentState, AgentType, Identifier, Record, Status, faults_of
+from orchestrator.models import AgentState, AgentType, Record, Status, faults_of
+from orchestrator.names import Identifier
 from orchestrator.store import changes
 from orchestrator.store.executors import AsyncStore
 

@@ -1,0 +1,53 @@
+"""Names and addresses from outside: what git, a shell or a path could misread is refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+#: An agent's id names folders, keys and a branch; a raw broker message may carry anything.
+AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+# check-ref-format accepts `refs/heads/--upload-pack=x` and `x;id`: this is narrower on purpose.
+_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}")
+_BRANCH_REFUSED = re.compile(r"\.\.|//|@\{|\.lock(/|$)|/\.|[./]$")
+_SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
+_REMOTE = re.compile(r"(https|ssh)://[A-Za-z0-9_\[][^\s]*")
+
+
+def _check_branch(branch: str) -> str:
+    branch = branch.removeprefix("refs/heads/")
+    if not _BRANCH.fullmatch(branch) or _BRANCH_REFUSED.search(branch):
+        msg = "is not a branch name this system accepts (letters, digits and . _ / + @ -)"
+        raise ValueError(msg)
+    return branch
+
+
+def _check_repository(repository: str) -> str:
+    path = repository.removeprefix("file://")
+    local = path.startswith("/") and "\n" not in path and "\0" not in path
+    if local or _REMOTE.fullmatch(repository):
+        return path if local else repository
+    if "::" not in repository and "://" not in repository and _SCP_LIKE.fullmatch(repository):
+        return repository
+    msg = "must be an https:// or ssh:// address, user@host:path, or an absolute local path"
+    raise ValueError(msg)
+
+
+def _check_identifier(name: str) -> str:
+    if not name.isprintable():
+        msg = "must consist of printable characters"
+        raise ValueError(msg)
+    return name
+
+
+Branch = Annotated[str, AfterValidator(_check_branch)]
+Repository = Annotated[
+    str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_check_repository)
+]
+Identifier = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_check_identifier),
+]
