@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import GitFailed, RequestInvalid
 from orchestrator.log import get_logger
-from orchestrator.models import AGENT_ID
+from orchestrator.names import AGENT_ID
 from orchestrator.settings import Settings
 from orchestrator.workspace.disk import locked, naming_full_disk, remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
