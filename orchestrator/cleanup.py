@@ -11,6 +11,7 @@ from orchestrator.lifecycle.holder import Holder
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.store import changes
+from orchestrator.store.sessions import drop_sessions
 from orchestrator.workspace.clone import Workspaces
 
 log = get_logger("cleanup")
@@ -48,7 +49,10 @@ class Cleanup:
         return reports
 
     def _drop_keys(self, agent: AgentState) -> int:
-        return self.holder.store.run(changes.drop_changes(agent.agent_id, agent.attempt))
+        store = self.holder.store
+        return store.run(changes.drop_changes(agent.agent_id, agent.attempt)) + store.follow(
+            drop_sessions(agent.agent_id, agent.attempt)
+        )
 
     def _announce(self, agent: AgentState) -> int:
         try:

@@ -1,29 +1,29 @@
-"""Judges one attempt's change: plan from the base commit, checks on a clean checkout, verdict."""
+"""Judges one attempt's change: plan from the base commit, gates on clean checkouts, verdict."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from orchestrator.commands import run_to_end
 from orchestrator.deliver import Delivery
 from orchestrator.errors import GatesRejected
-from orchestrator.gates.plan import Plan, make_plan
+from orchestrator.gates.plan import make_plan
+from orchestrator.judgement import Case, Judge, verdict_of
+from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
-from orchestrator.models import AgentState, GateReport, GateResult, GateStatus, Stage, Verdict
-from orchestrator.ports import Completed, Detector, PlannedGate, ProcessSpec, Sandbox
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState, GateReport, GateStatus, SpawnRequest
+from orchestrator.ports import Detector
 from orchestrator.settings import Settings
 from orchestrator.store import changes
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.mirror import Mirrors
+from orchestrator.workspace.mirror import Base, Mirrors
 
-#: Output of one gate that is kept in memory.
-OUTPUT_LIMIT_BYTES = 256 * 1024
-#: What a gate report quotes of it: the end, where tools say what failed.
-QUOTED_CHARACTERS = 2000
+#: The base commit's configuration is at fault, or the worker's host: no other round mends that.
+_NOT_THE_AGENTS = frozenset({GateStatus.MISSING, GateStatus.ERRORED})
+
+log = get_logger("gates")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class GateCheck:
     mirrors: Mirrors
     candidates: Candidates
     detectors: Sequence[Detector]
-    sandbox: Sandbox
+    judge: Judge
     delivery: Delivery
     settings: Settings
 
@@ -44,111 +44,81 @@ class GateCheck:
         if agent is None:
             return
         with self.holder.ending(agent), self.holder.lease(agent) as lease:
-            self._judge(agent, lease)
+            store = self.holder.store
+            request = store.run(agents.read_request(agent_id))
+            bundle = store.run(changes.get_change(agent_id, attempt))
+            # The branch may have moved on: a change is judged against where its agent started.
+            base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
+            with self.candidates.received(base, bundle, agent_id, attempt) as candidate:
+                self._decide(agent, request, lease, base, candidate)
 
-    def _judge(self, agent: AgentState, lease: Lease) -> None:
-        # The branch may have moved on: the change is judged against where its agent started.
-        base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
-        bundle = self.holder.store.run(changes.get_change(agent.agent_id, agent.attempt))
-        with self.candidates.received(base, bundle, agent.agent_id, agent.attempt) as candidate:
-            plan = make_plan(
-                agent.gate_profile,
-                lambda path: self.mirrors.read(base, path),
-                self.detectors,
-                timeout_s=self.settings.gate_timeout_s,
-            )
-            report = self._check(agent, lease, candidate, plan)
-            self.holder.store.run(changes.append_report(report))
-            verdict = _verdict(report)
-            agent = self.holder.update(agent, {"verdict": verdict.wire()})
-            if not report.approved:
-                raise GatesRejected(_rejection(report))
-            lease.check()
+    def _decide(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> None:
+        paths = self.mirrors.paths(base)
+        plan = make_plan(
+            agent.gate_profile,
+            lambda path: self.mirrors.read(base, path) if path in paths else None,
+            self.detectors,
+            gates=request.gates,
+            timeout_s=self.settings.gate_timeout_s,
+        )
+        if self.settings.yolo_mode:
+            log.warning("gates skipped: YOLO_MODE", agentId=agent.agent_id, tree=candidate.tree)
+            verdict = verdict_of(plan, candidate.tree, (), yolo=True)
+            agent = self.holder.update(agent, {"verdict": verdict.wire(), "yolo": True})
             self.delivery.deliver(agent, base, candidate, verdict)
+            return
+        reports = []
+        for report in self.judge.judge(plan, self._case(agent, request, lease, base, candidate)):
+            self.holder.store.run(changes.append_report(report))
+            reports.append(report)
+        verdict = verdict_of(plan, candidate.tree, reports)
+        if verdict.approved:
+            lease.check()
+            agent = self.holder.update(agent, {"verdict": verdict.wire()})
+            self.delivery.deliver(agent, base, candidate, verdict)
+        elif _may_be_mended(reports[-1]) and agent.rounds < agent.max_retries:
+            self.holder.send_back(agent, {"verdict": verdict.wire()})
+        else:
+            self.holder.update(agent, {"verdict": verdict.wire()})
+            raise GatesRejected(_rejection(reports[-1]))
 
-    def _check(
-        self, agent: AgentState, lease: Lease, candidate: Candidate, plan: Plan
-    ) -> GateReport:
-        with self.candidates.checked_out(candidate) as checkout:
-            results = tuple(
-                self._run_gate(agent, lease.check, checkout, gate) for gate in plan.gates
-            )
-        return GateReport(
+    def _case(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> Case:
+        return Case(
             agent_id=agent.agent_id,
             attempt=agent.attempt,
-            stage=Stage.PRE_COMMIT,
-            profile=plan.profile,
+            agent_type=agent.agent_type,
+            work_items=request.context.work_items,
             tree=candidate.tree,
-            plan_digest=plan.digest,
-            approved=all(result.status is GateStatus.PASSED for result in results),
-            gates=results,
-        )
-
-    def _run_gate(
-        self, agent: AgentState, check: Callable[[], None], checkout: Path, gate: PlannedGate
-    ) -> GateResult:
-        if gate.command is None:
-            return GateResult(name=gate.name, status=GateStatus.MISSING, detail=gate.hint)
-        host = self.settings.host_env
-        spec = ProcessSpec(
-            agent_id=agent.agent_id,
-            argv=("/bin/sh", "-c", gate.command),
-            env={
-                "PATH": host.get("PATH", "/usr/bin:/bin"),
-                "LANG": host.get("LANG", "C.UTF-8"),
-                "HOME": str(checkout.parent),
-                "CI": "true",
-            },
-            cwd=checkout,
-        )
-        ended = run_to_end(
-            self.sandbox,
-            spec,
-            timeout_s=gate.timeout_s,
-            output_limit_bytes=OUTPUT_LIMIT_BYTES,
-            check=check,
-        )
-        status, detail = _judge(ended, gate)
-        return GateResult(
-            name=gate.name,
-            status=status,
-            command=gate.command,
-            duration_ms=ended.duration_ms,
-            exit_code=ended.exit_code,
-            detail=detail,
-            output_digest=hashlib.sha256(ended.stdout + ended.stderr).hexdigest(),
+            contents=lambda: self.candidates.contents(candidate, base),
+            diff=lambda: self.candidates.patch(candidate, base),
+            checkout=lambda gate: self.candidates.checked_out(candidate, gate),
+            check=lease.check,
         )
 
 
-def _judge(ended: Completed, gate: PlannedGate) -> tuple[GateStatus, str]:
-    said = (ended.stdout + ended.stderr).decode(errors="replace").strip()[-QUOTED_CHARACTERS:]
-    if ended.timed_out:
-        return GateStatus.TIMED_OUT, f"not finished after {gate.timeout_s:.0f} s\n{said}"
-    if ended.exit_code == 0:
-        return GateStatus.PASSED, said
-    # The shell's own words for a program that is not there or may not be run.
-    if ended.exit_code in (126, 127):
-        return GateStatus.ERRORED, f"the gates worker cannot run {gate.command!r}\n{said}"
-    if ended.exit_code < 0:
-        return GateStatus.ERRORED, f"ended by signal {-ended.exit_code}\n{said}"
-    return GateStatus.FAILED, said
-
-
-def _verdict(report: GateReport) -> Verdict:
-    return Verdict(
-        approved=report.approved,
-        profile=report.profile,
-        tree=report.tree,
-        plan_digest=report.plan_digest,
-        gates={result.name: result.status for result in report.gates},
-    )
+def _may_be_mended(report: GateReport) -> bool:
+    return not any(result.status in _NOT_THE_AGENTS for result in report.gates)
 
 
 def _rejection(report: GateReport) -> str:
-    failed = (result for result in report.gates if result.status is not GateStatus.PASSED)
-    return "; ".join(
-        f"gate {result.name} {result.status}: {result.detail.strip().splitlines()[-1]}"
-        if result.detail.strip()
-        else f"gate {result.name} {result.status}"
-        for result in failed
-    )
+    failed = [
+        f"gate {result.name} {result.status}: {(result.detail.splitlines() or ['-'])[0]}"
+        for result in report.gates
+        if result.status is not GateStatus.PASSED
+    ]
+    found = [f"{finding.path}: {finding.kind}" for finding in report.findings]
+    return f"{'; '.join([*failed, *found])}."

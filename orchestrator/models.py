@@ -72,6 +72,7 @@ class Phase(StrEnum):
     CAPTURING = "capturing"
     AWAITING_GATES = "awaiting-gates"
     GATING = "gating"
+    AWAITING_REWORK = "awaiting-rework"
     DELIVERING = "delivering"
     ENDED = "ended"
     CLEANED = "cleaned"
@@ -180,6 +181,16 @@ class Usage(Record):
     total_tokens: int = 0
     cost_usd: float | None = None
 
+    def plus(self, other: Usage) -> Usage:
+        """Add what a later round spent; a resumed session's cost already holds the earlier."""
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in type(self).model_fields
+            if name != "cost_usd"
+        }
+        cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
+        return Usage(**sums, cost_usd=cost_usd)
+
 
 class Stage(StrEnum):
     """When a gate runs: before the one commit is made, or after."""
@@ -241,6 +252,8 @@ class Verdict(Record):
     tree: str
     plan_digest: str
     gates: dict[str, GateStatus] = {}
+    #: Nobody looked: YOLO_MODE was on.
+    yolo: bool = False
 
 
 class AgentState(Record):
@@ -258,6 +271,10 @@ class AgentState(Record):
     priority: int
     max_retries: int
     attempt: int
+    rounds: int = 0
+    #: The attempt whose change was rejected last: the next round goes on from it.
+    rejected_attempt: int | None = None
+    yolo: bool | None = None
     usage: Usage = Usage()
     spawned_at: Instant
     started_at: Instant | None = None
@@ -315,6 +332,7 @@ class LifecycleEvent(Record):
     status: Status | None = None
     phase: Phase | None = None
     attempt: int | None = None
+    yolo: bool | None = None
     error: str | None = None
     error_code: str | None = None
 

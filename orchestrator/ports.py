@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from orchestrator.models import AgentType, GateResult, Stage, Usage
 
@@ -80,6 +80,19 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+
+
+@runtime_checkable
+class KeepsSessions(Protocol):
+    """A backend whose sessions are files of the agent's HOME, and so must travel to be resumed."""
+
+    def take_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
+        """Return an ended agent's transcripts (name → JSON lines); `home` is hostile."""
+        ...
+
+    def put_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
+        """Put transcripts where `launch(job)` resumes them; `job.home` is fresh."""
+        ...
 
 
 class AgentBackend(Protocol):
@@ -183,6 +196,15 @@ class Completed:
     timed_out: bool
     truncated: bool
     duration_ms: int
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """A file that differs from the base commit, before and after; None where it is absent."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from orchestrator.commands import TICK_S, run_to_end
+from orchestrator.continuation import Opening, opening
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
@@ -22,13 +23,22 @@ from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
-from orchestrator.ports import AgentBackend, AgentJob, ProcessSpec, Sandbox, SandboxProcess
+from orchestrator.ports import (
+    AgentBackend,
+    AgentJob,
+    KeepsSessions,
+    ProcessSpec,
+    Sandbox,
+    SandboxProcess,
+)
 from orchestrator.settings import Settings
 from orchestrator.store import changes
+from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
 from orchestrator.transcript import Transcript
 from orchestrator.workspace import change
 from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
 
 #: Output goes to Valkey at least this often.
@@ -62,21 +72,26 @@ class Runner:
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
         backend = self.backends(agent.agent)
-        request = self.holder.store.run(agents.read_request(agent.agent_id))
-        base = self.mirrors.refresh(agent.repository, agent.base_branch)
-        with self._workspace(base, agent) as workspace:
+        store = self.holder.store
+        request = store.run(agents.read_request(agent.agent_id))
+        start = store.follow(opening(agent))
+        base = self._base(agent)
+        with self._workspace(base, agent, start) as workspace:
             lease.check()
-            launch = backend.launch(
-                AgentJob(
-                    agent_id=agent.agent_id,
-                    agent_type=agent.agent_type,
-                    work_items=request.context.work_items,
-                    skills=request.context.skills,
-                    worktree=workspace.worktree,
-                    home=workspace.home,
-                    session_id=agent.session_id,
-                )
+            job = AgentJob(
+                agent_id=agent.agent_id,
+                agent_type=agent.agent_type,
+                work_items=request.context.work_items,
+                skills=request.context.skills,
+                worktree=workspace.worktree,
+                home=workspace.home,
+                session_id=agent.session_id,
+                feedback=start.feedback,
             )
+            if isinstance(backend, KeepsSessions):
+                with naming_full_disk(workspace.root):
+                    backend.put_session(job, start.session)
+            launch = backend.launch(job)
             spec = ProcessSpec(
                 agent_id=agent.agent_id,
                 argv=launch.argv,
@@ -97,8 +112,35 @@ class Runner:
                 self._watch(agent, lease, process, transcript, backend)
             bundle = self._capture(agent, lease, base, workspace)
             lease.check()
-            self.holder.store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
-            self.holder.hand_over(agent, self._facts(transcript))
+            store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
+            self._keep_session(agent, backend, workspace, transcript)
+            self.holder.hand_over(agent, self._facts(agent, transcript))
+
+    def _base(self, agent: AgentState) -> Base:
+        """Return where the agent starts; every round of it starts from the same commit."""
+        if agent.base_commit:
+            return self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit)
+        return self.mirrors.refresh(agent.repository, agent.base_branch)
+
+    def _keep_session(
+        self,
+        agent: AgentState,
+        backend: AgentBackend,
+        workspace: Workspace,
+        transcript: Transcript,
+    ) -> None:
+        session_id = transcript.session_id
+        if session_id and isinstance(backend, KeepsSessions):
+            session = backend.take_session(workspace.home, session_id)
+            self.holder.store.follow(
+                keep_session(
+                    agent.agent_id,
+                    agent.attempt,
+                    session_id,
+                    session,
+                    now=self.holder.clock(),
+                )
+            )
 
     def _watch(
         self,
@@ -180,13 +222,14 @@ class Runner:
         cap = self.settings.log_lines
         self.holder.store.run(append_log(agent.agent_id, agent.attempt, lines, cap=cap))
         try:
-            self.holder.update(agent, self._facts(transcript))
+            self.holder.update(agent, self._facts(agent, transcript))
         except TransitionRefused as refusal:
             # Ended by another meanwhile: the lease tells at its next check.
             log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
 
-    def _facts(self, transcript: Transcript) -> dict[str, object]:
-        facts: dict[str, object] = {"usage": transcript.meter.total.wire()}
+    def _facts(self, agent: AgentState, transcript: Transcript) -> dict[str, object]:
+        # `agent` is as it was when this attempt began: earlier rounds' tokens, none of its own.
+        facts: dict[str, object] = {"usage": agent.usage.plus(transcript.meter.total).wire()}
         if transcript.session_id:
             facts["sessionId"] = transcript.session_id
         if transcript.result:
@@ -194,8 +237,8 @@ class Runner:
         return facts
 
     @contextmanager
-    def _workspace(self, base: Base, agent: AgentState) -> Iterator[Workspace]:
-        workspace = self.workspaces.create(base, agent.agent_id)
+    def _workspace(self, base: Base, agent: AgentState, start: Opening) -> Iterator[Workspace]:
+        workspace = self.workspaces.create(base, agent.agent_id, change=start.change)
         try:
             yield workspace
         except AgentFailed as error:

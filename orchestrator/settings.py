@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     )
 
     agent: str | None = _env("ORCHESTRATOR_AGENT", default=None)
+    reviewer: str = _env("ORCHESTRATOR_REVIEWER", default="claude")
     agent_timeout_s: Duration = _env(
         "ORCHESTRATOR_AGENT_TIMEOUT", default=timedelta(minutes=120).total_seconds()
     )

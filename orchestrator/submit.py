@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.errors import IdempotencyConflict, RequestInvalid
-from orchestrator.lifecycle.agents import RESULT_TTL_S, now_ms
+from orchestrator.gates.profiles import profiles
+from orchestrator.lifecycle.moves import RESULT_TTL_S, now_ms
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
 from orchestrator.models import (
     AgentState,
@@ -69,6 +70,10 @@ class FrontDoor:
         if request.agent is not None and request.agent not in self.agents:
             known = ", ".join(sorted(self.agents))
             raise RequestInvalid((("agent", f"must be one of {known}"),))
+        if unknown := set(request.gates) - profiles().gates.keys():
+            known = ", ".join(profiles().gates)
+            fault = f"there is no gate {min(unknown)!r}, only {known}"
+            raise RequestInvalid((("gates", fault),))
         if priority is not None and "priority" not in request.model_fields_set:
             request = request.model_copy(update={"priority": priority})
         return submission(

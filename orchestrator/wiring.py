@@ -5,15 +5,17 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
 from orchestrator.gatecheck import GateCheck
+from orchestrator.gates.detectors import ordered
+from orchestrator.judgement import Judge
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, Detector, Sandbox
+from orchestrator.ports import AgentBackend, Detector, Gate, Sandbox
 from orchestrator.runner import Runner
 from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
@@ -27,6 +29,7 @@ from orchestrator.workspace.push import Remote
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
 SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
 DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
+CHECKS: Family[Gate] = Family("orchestrator.gates.checks")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,24 @@ def front_door(settings: Settings) -> FrontDoor:
     )
 
 
+def _check_of(gate: str, *, settings: Settings) -> Gate:
+    """Return the check that judges a gate: the one named like it, else that of any command."""
+    name = gate.replace("-", "_")
+    return CHECKS.build(name if name in CHECKS.names() else "command", settings)
+
+
+def detectors(settings: Settings) -> tuple[Detector, ...]:
+    """Build every detector, in the order in which they are asked."""
+    return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
+
+
+def judge(settings: Settings) -> Judge:
+    """Build what runs gates."""
+    return Judge(
+        partial(_check_of, settings=settings), SANDBOXES.build("process", settings), settings
+    )
+
+
 def build(settings: Settings, *, worker: str) -> Services:
     """Build the services of one worker process; connections open at first use."""
     store = Store(settings.valkey_url)
@@ -83,8 +104,8 @@ def build(settings: Settings, *, worker: str) -> Services:
             holder,
             mirrors,
             candidates,
-            tuple(DETECTORS.build(name, settings) for name in DETECTORS.names()),
-            sandbox,
+            detectors(settings),
+            judge(settings),
             Delivery(holder, candidates, Remote(git)),
             settings,
         ),

@@ -134,11 +134,14 @@ class _End(_Event):
     result: str = ""
     errors: tuple[str, ...] = ()
     total_cost_usd: float | None = None
+    structured_output: Any = None
 
     def signals(self) -> Iterator[Signal]:
         ok = self.subtype == "success" and not self.is_error
         summary = self.result or " ".join(self.errors) or self.subtype
-        yield Result(ok, summary, self.total_cost_usd)
+        given = self.structured_output
+        answer = None if given is None else json.dumps(given)
+        yield Result(ok, summary, self.total_cost_usd, answer)
 
 
 _EVENTS: dict[str, type[_Event]] = {

@@ -12,7 +12,12 @@ _FOLDER = Path(__file__).with_name("prompts")
 
 
 def render(job: AgentJob) -> str:
-    """Fill in the template of the job's type; what is filled in is data and never a template."""
+    """Fill in the template of the job's type; what is filled in is data and never a template.
+
+    A job that asks for an answer brings its whole prompt.
+    """
+    if job.answer_schema:
+        return "\n\n".join(job.work_items)
     return _template(job.agent_type).substitute(
         work_items="\n".join(
             f"{number}. {textwrap.indent(item, '   ').lstrip()}"

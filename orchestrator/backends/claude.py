@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from orchestrator.backends import _prompt
+from orchestrator.backends import _claude_session, _prompt
 from orchestrator.backends._claude_events import SESSION, read_event
 from orchestrator.errors import BackendUnavailable
 from orchestrator.ports import AgentJob, Launch, Signal
 from orchestrator.settings import Settings
 
 _ARGUMENTS = (
-    *("-p", "--verbose", "--dangerously-skip-permissions", "--output-format", "stream-json"),
+    *("-p", "--verbose", "--output-format", "stream-json"),
     # An assistant event carries the usage its message began with; only the partial event that
     # closes a message tells how many tokens were put out.
     "--include-partial-messages",
@@ -74,6 +74,12 @@ class ClaudeBackend:
             BackendUnavailable: there is no binary or no key.
         """
         argv = [str(self._binary()), *_ARGUMENTS]
+        # Who only answers needs no tool that runs code, nor the settings of the tree it reads.
+        argv += (
+            ["--restricted", "--json-schema", job.answer_schema]
+            if job.answer_schema
+            else ["--dangerously-skip-permissions"]
+        )
         if self._options.model:
             argv += ["--model", self._options.model]
         if job.session_id and _has_session(job.home, job.session_id):
@@ -82,6 +88,15 @@ class ClaudeBackend:
         if self._base_url:
             env["ANTHROPIC_BASE_URL"] = self._base_url
         return Launch(tuple(argv), env, _prompt.render(job).encode())
+
+    def take_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
+        """Return the session an ended agent left in its hostile HOME."""
+        return _claude_session.read_session(home, session_id)
+
+    def put_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
+        """Put a session where this job's launch resumes it."""
+        if job.session_id:
+            _claude_session.write_session(job.home, job.worktree, job.session_id, session)
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Parse one event; those we have no use for give nothing.

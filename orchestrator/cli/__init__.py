@@ -29,7 +29,7 @@ _COMMANDS = {
     "status": ("read", "Show the state of an agent."),
     "ls": ("read", "List agents, newest first."),
     "logs": ("read", "Print what an agent said."),
-    "gates": ("read", "Print what the quality gates found."),
+    "gates": ("gates", "Show what the quality gates found, or run them here."),
 }
 
 

@@ -106,6 +106,7 @@ def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
         "taskId": wiring.new_id(),
         "agentType": "worker",
         "agent": "scripted",
+        "gateProfile": "minimal",
         "context": {
             "repository": str(remote),
             "branch": _BRANCH,

@@ -18,9 +18,9 @@ from orchestrator.cli import open_store
 from orchestrator.lifecycle import agents, listing
 from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.watching import Look, look
-from orchestrator.models import AgentState, AgentType, GateReport, LogLine, Status
+from orchestrator.models import AgentState, AgentType, LogLine, Status
 from orchestrator.settings import Settings
-from orchestrator.store import changes, streams
+from orchestrator.store import streams
 from orchestrator.store.executors import Store
 from orchestrator.wiring import clock
 
@@ -201,42 +201,3 @@ def _follow_log(store: Store, agent_id: str, *, as_json: bool) -> None:
             for line in seen.lines:
                 click.echo(json.dumps(line.wire()) if as_json else log_line(line))
     click.echo(f"orch: the agent has {seen.agent.status}", err=True)
-
-
-@click.command()
-@click.argument("agent_id", metavar="ID")
-@json_option
-@click.pass_obj
-def gates(settings: Settings, agent_id: str, *, as_json: bool) -> None:
-    """Print what the quality gates found."""
-    with open_store(settings) as store:
-        store.run(agents.read(agent_id))
-        reports = store.run(changes.read_reports(agent_id))
-    if as_json:
-        print_json({"reports": [report.wire() for report in reports]})
-        return
-    if not reports:
-        click.echo("orch: no gate has reported on this agent", err=True)
-    for report in reports:
-        _print_report(report)
-
-
-def _print_report(report: GateReport) -> None:
-    verdict = "approved" if report.approved else "rejected"
-    click.echo(
-        f"attempt {report.attempt}, {plain(report.stage)}, profile {report.profile}: {verdict}"
-        f" (tree {report.tree[:12]})"
-    )
-    for gate in report.gates:
-        seconds = gate.duration_ms / 1000
-        command = f"  $ {gate.command}" if gate.command else ""
-        _print_indented(2, f"{gate.status:<9}  {gate.name}  {seconds:.1f} s{command}")
-        if gate.detail:
-            _print_indented(13, gate.detail)
-    for finding in report.findings:
-        line = f":{finding.line}" if finding.line is not None else ""
-        _print_indented(2, f"{finding.kind}  {finding.path}{line}  {finding.detail}")
-
-
-def _print_indented(spaces: int, text: str) -> None:
-    click.echo("\n".join(" " * spaces + line for line in plain(text).rstrip().split("\n")))

@@ -1,78 +1,26 @@
-"""The operations on one agent's record: reading it, moving it, keeping its lease."""
+"""The named steps of an agent's life, each one guarded move, and the reads beside them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from orchestrator.errors import AttemptStale, NotFound, OrchestratorError, TransitionRefused
-from orchestrator.lifecycle.fsm import ACTIVE, FINAL, TASK_STATUS, sources
+from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.lifecycle.fsm import ACTIVE, FINAL, sources
+from orchestrator.lifecycle.moves import Move, Moved, move, now_ms
 from orchestrator.messages import (
     CLEANUP_QUEUE,
     CLEANUP_TASK,
     GATE_CHECK_TASK,
     GATES_QUEUE,
+    SPAWN_QUEUE,
+    SPAWN_TASK,
     StageMessage,
-    result_frame,
-    result_key,
 )
-from orchestrator.models import (
-    AgentState,
-    Outcome,
-    Phase,
-    SpawnRequest,
-    Status,
-    TaskState,
-    iso_instant,
-)
+from orchestrator.models import AgentState, Phase, SpawnRequest, Status, TaskState, iso_instant
 from orchestrator.store import keys
-from orchestrator.store.operations import (
-    Operation,
-    call,
-    command,
-    nothing,
-    parse_record,
-    read_record,
-    text,
-)
-from orchestrator.store.streams import EVENTS_CAP
-
-#: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
-RESULT_TTL_S = int(timedelta(days=1).total_seconds())
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
-
-
-@dataclass(frozen=True)
-class Move:
-    """One guarded step of an agent; what is not given stays as it is."""
-
-    sources: tuple[Status, ...]
-    to: Status | None = None
-    phases: tuple[Phase, ...] = ()
-    attempt: int | None = None
-    new_attempt: bool = False
-    patch: Mapping[str, Any] = field(default_factory=dict)
-    event: str = ""
-    lease_s: float | None = None
-    release: bool = False
-    message: StageMessage | None = None
-
-
-@dataclass(frozen=True)
-class Moved:
-    """The agent's state after a move, and before it."""
-
-    state: AgentState
-    before: AgentState
-
-
-def now_ms(now: datetime) -> int:
-    """Return an instant as Valkey's scores keep it, cut to milliseconds as the records are."""
-    return (now - _EPOCH) // timedelta(milliseconds=1)
+from orchestrator.store.operations import Operation, call, command, nothing, read_record, text
 
 
 def find(agent_id: str) -> Operation[AgentState | None]:
@@ -109,67 +57,15 @@ def read_request(agent_id: str) -> Operation[SpawnRequest]:
     return _required(found, f"There is no request of agent {agent_id}.")
 
 
-def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Operation[Moved]:
-    """Move an agent in one atomic step; `tag` names the message's delivery.
-
-    Touches: the agent, its task, leases, status indexes, the event stream and channel, the queue
-    of the message, and Celery's result when the agent ends.
-
-    Raises:
-        NotFound: there is no such agent.
-        AttemptStale: another attempt owns it.
-        TransitionRefused: its status or phase does not allow the move.
-    """
-    instant = iso_instant(now)
-    final = step.to in FINAL
-    document = {
-        "agentId": agent.agent_id,
-        "from": step.sources,
-        "phases": step.phases or None,
-        "attempt": step.attempt,
-        "bump": step.new_attempt,
-        "to": step.to,
-        "final": final,
-        "patch": dict(step.patch),
-        "taskPatch": _task_patch(step, instant),
-        "event": _event(step, instant),
-        "nowMs": now_ms(now),
-        "release": step.release,
-        "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
-        "statuses": tuple(Status),
-        "outcome": _OUTCOME_FIELDS,
-    }
-    message = step.message
-    before, after = result_frame(agent.agent_id, now) if final else ("", "")
-    return call(
-        "transition",
-        (
-            keys.agent(agent.agent_id),
-            keys.task(agent.task_id),
-            keys.LEASES,
-            keys.EVENTS_STREAM,
-            result_key(agent.agent_id),
-            *(keys.status_index(status) for status in Status),
-            *((message.key,) if message else ()),
-        ),
-        (
-            json.dumps({name: value for name, value in document.items() if value is not None}),
-            keys.EVENTS_CHANNEL,
-            EVENTS_CAP,
-            message.envelope(delivery_tag=tag, origin="orchestrator") if message else "",
-            before,
-            after,
-            RESULT_TTL_S,
-        ),
-        lambda reply: _moved(agent.agent_id, reply),
-    )
-
-
 def claim(agent: AgentState, worker: str, *, lease_s: float, now: datetime) -> Operation[Moved]:
-    """Take a queued agent for a new attempt; its number is the fencing token."""
+    """Take an agent that waits for a worker; the attempt's new number is the fencing token.
+
+    It waits either for its first round or, rejected by its gates, for the next one.
+    """
+    is_first = agent.status is not Status.RUNNING
     step = Move(
-        sources=(Status.SPAWNING,),
-        phases=(Phase.QUEUED,),
+        sources=(Status.SPAWNING if is_first else Status.RUNNING,),
+        phases=(Phase.QUEUED if is_first else Phase.AWAITING_REWORK,),
         new_attempt=True,
         patch={"phase": Phase.PREPARING, "worker": worker},
         lease_s=lease_s,
@@ -180,7 +76,15 @@ def claim(agent: AgentState, worker: str, *, lease_s: float, now: datetime) -> O
 def start(
     agent: AgentState, *, base_commit: str, lease_s: float, now: datetime
 ) -> Operation[Moved]:
-    """Say that the agent's process runs."""
+    """Say that the agent's process runs; a later round goes on from the same base."""
+    if agent.status is Status.RUNNING:
+        step = Move(
+            sources=(Status.RUNNING,),
+            attempt=agent.attempt,
+            patch={"phase": Phase.EXECUTING},
+            lease_s=lease_s,
+        )
+        return move(agent, step, now=now)
     step = Move(
         sources=sources(Status.RUNNING),
         to=Status.RUNNING,
@@ -229,6 +133,27 @@ def take_over(agent: AgentState, worker: str, *, lease_s: float, now: datetime) 
         lease_s=lease_s,
     )
     return move(agent, step, now=now)
+
+
+def send_back(
+    agent: AgentState, patch: Mapping[str, Any], *, now: datetime, tag: str
+) -> Operation[Moved]:
+    """Give a rejected agent back to the spawn pool for another round."""
+    spawn = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
+    step = Move(
+        sources=(Status.RUNNING,),
+        phases=(Phase.GATING,),
+        attempt=agent.attempt,
+        patch={
+            **patch,
+            "phase": Phase.AWAITING_REWORK,
+            "rounds": agent.rounds + 1,
+            "rejectedAttempt": agent.attempt,
+        },
+        release=True,
+        message=spawn,
+    )
+    return move(agent, step, now=now, tag=tag)
 
 
 def end(
@@ -313,35 +238,3 @@ def _required(found: Operation[Any], message: str) -> Operation[Any]:
         return record
 
     return Operation(found.arguments, decode, found.script)
-
-
-def _task_patch(step: Move, instant: str) -> dict[str, Any] | None:
-    status = step.to or (Status.SPAWNING if step.new_attempt else None)
-    if status is None:
-        return None
-    document = {"status": TASK_STATUS[status], "updatedAt": instant}
-    if status in FINAL:
-        document["completedAt"] = instant
-    if error := step.patch.get("error"):
-        document["error"] = error
-    return document
-
-
-def _event(step: Move, instant: str) -> dict[str, str] | None:
-    return {"type": step.event, "timestamp": instant} if step.event else None
-
-
-def _moved(agent_id: str, reply: list[bytes]) -> Moved:
-    answer = reply[0].decode()
-    if answer == "absent":
-        msg = f"There is no agent {agent_id}."
-        raise NotFound(msg)
-    key = keys.agent(agent_id)
-    state = parse_record(AgentState, key, reply[1])
-    if answer == "stale":
-        msg = f"Agent {agent_id} is owned by attempt {state.attempt}."
-        raise AttemptStale(msg)
-    if answer == "refused":
-        msg = f"Agent {agent_id} is {state.status} ({state.phase}): this step is not allowed."
-        raise TransitionRefused(msg)
-    return Moved(state, parse_record(AgentState, key, reply[2]))

@@ -18,6 +18,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.lease import Lease
+from orchestrator.lifecycle.moves import Moved
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status
 from orchestrator.store.executors import Store
@@ -46,7 +47,7 @@ class Holder:
     def take_over(self, agent_id: str, attempt: int) -> AgentState | None:
         """Take an agent to its gates; None if there is nothing to do."""
 
-        def step(agent: AgentState) -> Operation[agents.Moved]:
+        def step(agent: AgentState) -> Operation[Moved]:
             handed = agent.model_copy(update={"attempt": attempt})
             return agents.take_over(handed, self.worker, lease_s=self.lease_s, now=self.clock())
 
@@ -57,20 +58,24 @@ class Holder:
         return Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock)
 
     def start(self, agent: AgentState, *, base_commit: str) -> AgentState:
-        """Say that the agent's process runs; raises as `agents.move` does."""
+        """Say that the agent's process runs; raises as `moves.move` does."""
         step = agents.start(agent, base_commit=base_commit, lease_s=self.lease_s, now=self.clock())
         return self.store.run(step).state
 
     def update(self, agent: AgentState, patch: Mapping[str, Any]) -> AgentState:
-        """Write facts of this attempt; raises as `agents.move` does."""
+        """Write facts of this attempt; raises as `moves.move` does."""
         return self.store.run(agents.update(agent, patch, now=self.clock())).state
 
     def hand_over(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
-        """Give the agent to the gates pool; raises as `agents.move` does."""
+        """Give the agent to the gates pool; raises as `moves.move` does."""
         self.store.run(agents.hand_over(agent, patch, now=self.clock(), tag=self.new_id()))
 
+    def send_back(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
+        """Give a rejected agent back for another round; raises as `moves.move` does."""
+        self.store.run(agents.send_back(agent, patch, now=self.clock(), tag=self.new_id()))
+
     def complete(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
-        """End the agent well; raises as `agents.move` does."""
+        """End the agent well; raises as `moves.move` does."""
         self.store.run(
             agents.end(agent, Status.COMPLETED, now=self.clock(), tag=self.new_id(), patch=patch)
         )
@@ -106,7 +111,7 @@ class Holder:
             self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
 
     def _take(
-        self, agent_id: str, step: Callable[[AgentState], Operation[agents.Moved]]
+        self, agent_id: str, step: Callable[[AgentState], Operation[Moved]]
     ) -> AgentState | None:
         try:
             agent = self.store.run(agents.read(agent_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from orchestrator.lifecycle.agents import now_ms
+from orchestrator.lifecycle.moves import now_ms
 from orchestrator.messages import QUEUES
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, command, nothing

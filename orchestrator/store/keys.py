@@ -7,6 +7,7 @@ another's.
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import quote
 
 #: Pub/sub channel of lifecycle events (a channel is no key).
 EVENTS_CHANNEL = "orchestrator:events"
@@ -65,3 +66,28 @@ def status_index(status: str) -> str:
 def idempotency(key: str) -> str:
     """String: digest of the body and agentId of a spawn, by the client's key."""
     return f"orchestrator:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def sessions(project: str) -> str:
+    """Sorted set: ids of the agent sessions of a project → the instant (ms) of the last append."""
+    return f"orchestrator:sessions:{project}"
+
+
+def session_subpaths(project: str, session: str) -> str:
+    """Sorted set: subpaths of a session's further transcripts → the instant (ms) of the last."""
+    return f"orchestrator:session-subpaths:{_joined(project, session)}"
+
+
+def session_transcript(project: str, session: str, subpath: str) -> str:
+    """List, JSON: the entries of one transcript of a session, oldest first."""
+    return f"orchestrator:session:{_joined(project, session, subpath)}"
+
+
+def session_uuids(project: str, session: str, subpath: str) -> str:
+    """Set: the uuids of the entries of that transcript."""
+    return f"orchestrator:session-uuids:{_joined(project, session, subpath)}"
+
+
+def _joined(*names: str) -> str:
+    # Several free names in one key: none of them may hold what parts them.
+    return ":".join(quote(name, safe="") for name in names)

@@ -11,6 +11,7 @@ from orchestrator.errors import GitFailed, RequestInvalid
 from orchestrator.log import get_logger
 from orchestrator.names import AGENT_ID
 from orchestrator.settings import Settings
+from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.disk import locked, naming_full_disk, remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from orchestrator.workspace.mirror import Base
@@ -46,12 +47,12 @@ def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
         GitFailed: git could not check it out.
     """
     git_dir = worktree / ".git"
-    tree = {"GIT_WORK_TREE": str(worktree)}
     worktree.mkdir()
+    tree = {"GIT_WORK_TREE": str(worktree)}
     git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
     borrow_objects(git_dir, source)
     (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
-    git.run("read-tree", "--reset", "-u", commit, git_dir=git_dir, env=tree)
+    _check_out(git, worktree, commit)
 
 
 def borrow_objects(git_dir: Path, source: Path) -> None:
@@ -59,6 +60,11 @@ def borrow_objects(git_dir: Path, source: Path) -> None:
     information = git_dir / "objects" / "info"
     information.mkdir(exist_ok=True)
     (information / "alternates").write_text(f"{source / 'objects'}\n", encoding="utf-8")
+
+
+def _check_out(git: Git, worktree: Path, commit: str) -> None:
+    tree = {"GIT_WORK_TREE": str(worktree)}
+    git.run("read-tree", "--reset", "-u", commit, git_dir=worktree / ".git", env=tree)
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,16 @@ class Workspaces:
         self._folder = settings.workspaces_dir
         self._git = git
 
-    def create(self, base: Base, agent_id: str) -> Workspace:
+    def create(self, base: Base, agent_id: str, *, change: bytes | None = None) -> Workspace:
         """Make the agent's workspace at exactly `base.commit`, on its own branch.
 
-        Takes the spare of this commit if there is one: no git runs then, only a rename and two
-        small files. What a lost attempt left is removed first.
+        With the bundle of a change since that commit, it starts at what was left there instead.
+        Takes the spare of the base if there is one: without a change no git runs then, only a
+        rename and two small files. What a lost attempt left is removed first.
 
         Raises:
+            ChangeRefused: the change is none that `bundle.receive` takes.
+            ChangeEmpty: it comes to nothing.
             DiskFull: there is no room for it.
             GitFailed: git could not check the commit out.
         """
@@ -109,8 +118,13 @@ class Workspaces:
                 if not _take(self._spare(base), workspace.root):
                     self._build(workspace, base)
                 git_dir = workspace.worktree / ".git"
+                commit = base.commit
+                if change is not None:
+                    # Nothing of the agent has run here yet: our git may still work in it.
+                    commit = receive(self._git, git_dir, base.commit, change).commit
+                    _check_out(self._git, workspace.worktree, commit)
                 (git_dir / ref).parent.mkdir()
-                (git_dir / ref).write_text(f"{base.commit}\n", encoding="ascii")
+                (git_dir / ref).write_text(f"{commit}\n", encoding="ascii")
                 (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")
         except BaseException:
             remove_tree(workspace.root)

@@ -108,6 +108,13 @@ class Mirrors:
             content: bytes = entry.data_stream.read()
             return content
 
+    def paths(self, base: Base) -> frozenset[str]:
+        """Return every path of this commit; those that are not UTF-8 are left out."""
+        listed = self._git.run(
+            "ls-tree", "-r", "-z", "--name-only", base.commit, git_dir=base.mirror
+        )
+        return frozenset(listed.decode(errors="ignore").split("\0"))
+
     def _mirror(self, repository: str) -> Path:
         return self._folder / f"{hashlib.sha256(repository.encode()).hexdigest()}.git"
 

@@ -75,6 +75,7 @@ class System:
 
     def spawn(self, remote: Path, *items: str, **options: str) -> str:
         """Spawn an agent; returns its id."""
+        options = {"gate_profile": "minimal", **options}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         ran = self.orch(
             "spawn", f"--repo={remote}", "--branch=main", *(f"--item={item}" for item in items),

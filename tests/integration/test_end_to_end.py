@@ -22,10 +22,11 @@ GOOD_CHANGE = (
 
 def request_body(remote: Path, *items: str, **changes: object) -> dict[str, object]:
     context = {"repository": str(remote), "branch": "main", "workItems": list(items)}
-    return {"taskId": str(uuid.uuid4()), "agentType": "worker", "context": context, **changes}
+    document = {"taskId": str(uuid.uuid4()), "agentType": "worker", "gateProfile": "minimal"}
+    return {**document, "context": context, **changes}
 
 
-def assert_pushed(remote: Path, outcome: dict) -> None:
+def assert_pushed(remote: Path, outcome: dict, profile: str = "minimal") -> None:
     """The outcome names a branch whose only new commit is the agent's, with its trailers."""
     agent_id, commit = outcome["agentId"], outcome["commit"]
     assert outcome["status"] == "completed", outcome
@@ -37,14 +38,14 @@ def assert_pushed(remote: Path, outcome: dict) -> None:
     assert trailers.splitlines() == [
         f"Agent-Id: {agent_id}",
         f"Task-Id: {outcome['taskId']}",
-        "Gate-Profile: standard",
+        f"Gate-Profile: {profile}",
     ]
 
 
 def test_cli_spawn_ends_with_a_pushed_branch(system, remote, script):
     ran = system.orch(
         "spawn", f"--repo={remote}", "--branch=main", f"--item={script(*GOOD_CHANGE)}",
-        "--wait", "--json",
+        "--gate-profile=minimal", "--wait", "--json",
     )  # fmt: skip
     outcome = json.loads(ran.stdout)
     assert_pushed(remote, outcome)

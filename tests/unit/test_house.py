@@ -53,7 +53,7 @@ def test_what_is_no_python_is_shipped_too(tmp_path):
     import zipfile
 
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", 
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
          "-w", str(tmp_path), str(ROOT)],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -5,9 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from orchestrator.gates.detectors import mentioned_report
 from orchestrator.ports import GateCommand
 
-_TARGET = re.compile(rb"^test\s*:(?!=)", re.MULTILINE)
+#: In the order in which GNU make looks.
+_FILES = ("GNUmakefile", "makefile", "Makefile")
+_RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])", re.MULTILINE)
+_TARGETS = {
+    "typecheck": ("typecheck", "type-check"),
+    "lint": ("lint",),
+    "tests": ("test", "tests"),
+    "build": ("build",),
+    "integration": ("integration", "test-integration"),
+}
 
 
 class Make:
@@ -15,9 +25,19 @@ class Make:
 
     def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
         """Return the commands of a project with a Makefile."""
-        return (
-            {"tests": GateCommand("make test")} if _TARGET.search(read("Makefile") or b"") else {}
-        )
+        files = (content for path in _FILES if (content := read(path)) is not None)
+        text = next(files, b"").decode(errors="replace")
+        present = {target for rule in _RULE.findall(text) for target in rule.split()}
+        found = {
+            gate: GateCommand(f"make {target}")
+            for gate, targets in _TARGETS.items()
+            for target in targets[::-1]
+            if target in present
+        }
+        # Where no report is named there is nothing to read the coverage from.
+        if "coverage" in present and (report := mentioned_report(text)):
+            found["coverage"] = GateCommand("make coverage", report=report)
+        return found
 
 
 def build(settings: object) -> Make:

@@ -79,7 +79,7 @@ if move.event then
   announce(KEYS[4], ARGV[2], ARGV[3], {
     type = move.event.type, timestamp = move.event.timestamp, agentId = agent.agentId,
     taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
-    error = agent.error, errorCode = agent.errorCode,
+    yolo = agent.yolo, error = agent.error, errorCode = agent.errorCode,
   })
 end
 return { 'moved', after, before }

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.errors import ChangeEmpty, ChangeRefused, DiskFull, GitFailed, GitTimedOut
+from orchestrator.ports import FileChange
 from orchestrator.settings import Settings
+from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
-from orchestrator.workspace.difference import GITLINK, changed_files
+from orchestrator.workspace.difference import changed_contents, patch
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
-
-# gitformat-bundle, version 2: prerequisites, the one ref, an empty line, then the pack.
-_HEADER = re.compile(
-    rb"# v2 git bundle\n(?:-[0-9a-f]{40}[^\n]*\n)*([0-9a-f]{40}) refs/orchestrator/change\n\n"
-)
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,8 @@ class Candidates:
             remove_tree(git_dir)
 
     @contextmanager
-    def checked_out(self, candidate: Candidate) -> Iterator[Path]:
-        """Check the candidate out for its gates, in a folder of its own; on leaving, remove it.
+    def checked_out(self, candidate: Candidate, gate: str) -> Iterator[Path]:
+        """Check the candidate out for one gate, in a folder of its own; on leaving, remove it.
 
         What runs there makes it hostile: no git of ours runs in it afterwards.
 
@@ -71,7 +66,7 @@ class Candidates:
             DiskFull: there is no room for it.
             GitFailed: git could not check it out.
         """
-        folder = candidate.git_dir.with_suffix(".checkout")
+        folder = candidate.git_dir.with_suffix(f".{gate}")
         remove_tree(folder)
         try:
             with naming_full_disk(self._folder):
@@ -97,35 +92,16 @@ class Candidates:
         )
         return commit.decode().strip()
 
+    def contents(self, candidate: Candidate, base: Base) -> tuple[FileChange, ...]:
+        """Return every changed file as it was in the base and as it is now."""
+        return changed_contents(self._git, candidate.git_dir, base.commit, candidate.commit)
+
+    def patch(self, candidate: Candidate, base: Base) -> str:
+        """Return the candidate's difference from the base as a patch, cut to PATCH_CHARACTERS."""
+        return patch(self._git, candidate.git_dir, base.commit, candidate.commit)
+
     def _receive(self, git_dir: Path, base: Base, bundle: bytes) -> Candidate:
         self._git.run("init", "--quiet", "--bare", "--template=", git_dir=git_dir)
         borrow_objects(git_dir, base.mirror)
-        base_tree = self._tree(git_dir, base.commit)
-        header = _HEADER.match(bundle)
-        if header is None:
-            msg = "The agent's change is not a git bundle of one change."
-            raise ChangeRefused(msg)
-        commit = header[1].decode()
-        try:
-            # Not `git fetch`: from a bundle it heeds fsckObjects only since git 2.46.
-            self._git.run(
-                *("index-pack", "--stdin", "--fix-thin", "--strict"),
-                git_dir=git_dir,
-                stdin=bundle[header.end() :],
-            )
-            tree = self._tree(git_dir, commit)
-        except (GitTimedOut, DiskFull):
-            raise
-        except GitFailed as error:
-            raise ChangeRefused(error.detail) from error
-        if tree == base_tree:
-            raise ChangeEmpty
-        for file in changed_files(self._git, git_dir, base.commit, commit):
-            if file.mode == GITLINK:
-                msg = f"The agent's change adds a nested repository or submodule at {file.path}."
-                raise ChangeRefused(msg)
-        return Candidate(git_dir, commit, tree)
-
-    def _tree(self, git_dir: Path, commit: str) -> str:
-        revision = f"{commit}^{{commit}}^{{tree}}"
-        return self._git.run("rev-parse", "--verify", revision, git_dir=git_dir).decode().strip()
+        received = receive(self._git, git_dir, base.commit, bundle)
+        return Candidate(git_dir, received.commit, received.tree)

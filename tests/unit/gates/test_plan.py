@@ -5,60 +5,102 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import PlanInvalid
-from orchestrator.gates.plan import make_plan
-from orchestrator.models import GateProfile
+from orchestrator.gates.detectors import ordered
+from orchestrator.gates.plan import Plan, make_plan
+from orchestrator.models import GateProfile, Stage
 from orchestrator.plugins import Family
+from orchestrator.ports import PlannedGate
 
 DETECTORS = Family("orchestrator.gates.detectors")
+ALL = ("typecheck", "lint", "tests", "coverage", "build", "integration", "ai-review")
+COVERAGE = '[gates]\ncoverage = {command = "c", report = "r/c.json", minimum = 12.5}'
 
 
-def plan_of(files: dict[str, str]):
-    detectors = tuple(DETECTORS.build(name, None) for name in DETECTORS.names())
+def plan_of(files: dict[str, str], profile=GateProfile.STRICT, gates=()) -> Plan:
+    detectors = tuple(DETECTORS.build(name, None) for name in ordered(DETECTORS.names()))
     encoded = {path: text.encode() for path, text in files.items()}
-    return make_plan(GateProfile.STANDARD, encoded.get, detectors, timeout_s=60)
+    return make_plan(profile, encoded.get, detectors, gates=gates, timeout_s=60.0)
 
 
-def command_of(files: dict[str, str]) -> str | None:
-    (gate,) = plan_of(files).gates
-    return gate.command
+def gate_of(files: dict[str, str], name: str = "tests") -> PlannedGate:
+    return next(gate for gate in plan_of(files).gates if gate.name == name)
 
 
 @pytest.mark.parametrize(
-    ("files", "command"),
+    ("profile", "names"),
     [
-        ({"orchestrator.toml": '[gates]\ntests = "run it"'}, "run it"),
-        ({"orchestrator.toml": '[gates.tests]\ncommand = "run it"\ntimeout = "5m"'}, "run it"),
-        ({"pyproject.toml": '[tool.orchestrator.gates]\ntests = "mine"'}, "mine"),
-        (
-            {
-                "pyproject.toml": '[tool.orchestrator.gates]\ntests = "first"',
-                "orchestrator.toml": '[gates]\ntests = "second"',
-            },
-            "first",
-        ),
-        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "python3 -m pytest -q"),
-        ({"pytest.ini": "[pytest]\n"}, "python3 -m pytest -q"),
-        ({"tests/__init__.py": ""}, "python3 -m unittest -q"),
-        ({"package.json": '{"scripts": {"test": "vitest run"}}'}, "npm test --silent"),
-        ({"Makefile": "all:\n\ttrue\ntest: all\n\ttrue\n"}, "make test"),
-        ({"Makefile": "test := 1\n"}, None),
-        ({"package.json": "[]"}, None),
-        ({"package.json": "{"}, None),
-        ({}, None),
+        (GateProfile.STRICT, ALL),
+        (GateProfile.STANDARD, ALL[:4]),
+        (GateProfile.MINIMAL, ("tests",)),
     ],
 )
-def test_the_test_command_is_the_repositorys_own(files, command):
-    assert command_of(files) == command
+def test_a_profile_asks_for_the_contracts_gates_before_and_after_the_commit(profile, names):
+    plan = plan_of({}, profile)
+    assert tuple(gate.name for gate in plan.gates) == names
+    before = {gate.name for gate in plan.of(Stage.PRE_COMMIT)}
+    after = {gate.name for gate in plan.of(Stage.POST_COMMIT)}
+    assert before == set(names) & {"typecheck", "lint", "tests"}
+    assert after == set(names) - before
 
 
-def test_a_gate_without_a_command_says_which_line_to_add():
-    (gate,) = plan_of({}).gates
-    assert gate.hint.endswith('[gates] tests = "<command>"')
+def test_custom_is_what_was_asked_for():
+    plan = plan_of({}, GateProfile.CUSTOM, ("build", "tests", "build"))
+    assert [gate.name for gate in plan.gates] == ["tests", "build"]
+
+
+@pytest.mark.parametrize("gates", [(), ("tests", "unheard-of")])
+def test_custom_without_a_gate_that_exists_is_no_plan(gates):
+    """A plan of no gates would approve everything."""
+    with pytest.raises(PlanInvalid, match=r"^gates: "):
+        plan_of({}, GateProfile.CUSTOM, gates)
+
+
+def test_the_first_file_with_the_table_wins_and_detection_fills_the_other_gates():
+    files = {
+        "pyproject.toml": '[build-system]\n[tool.orchestrator.gates]\ntests = "first"',
+        "orchestrator.toml": '[gates]\ntests = "second"\nlint = "second"',
+        "Makefile": "lint:\nbuild:\n",
+    }
+    assert gate_of(files).command == "first"
+    assert gate_of(files, "lint").command == "make lint"
+    assert gate_of(files, "build").command == "python3 -m build"
+
+
+def test_coverage_is_85_percent_unless_the_base_commit_says_otherwise():
+    assert gate_of({"go.mod": ""}, "coverage").minimum == 85
+    gate = gate_of({"orchestrator.toml": COVERAGE}, "coverage")
+    assert (gate.command, gate.report, gate.minimum) == ("c", "r/c.json", 12.5)
+    only = {"go.mod": "", "orchestrator.toml": "[gates]\ncoverage = {minimum = 0}"}
+    gate = gate_of(only, "coverage")
+    assert (gate.report, gate.minimum) == ("coverage.out", 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "line"),
+    [
+        ({}, "tests", 'orchestrator.toml [gates] tests = "<command>"'),
+        (
+            {"pyproject.toml": "[tool.orchestrator.gates]"},
+            "lint",
+            'pyproject.toml [tool.orchestrator.gates] lint = "<command>"',
+        ),
+        ({}, "coverage", 'coverage = {command = "<command>", report = "<the file it writes>"}'),
+    ],
+)
+def test_a_gate_without_a_command_says_which_line_to_add(files, name, line):
+    gate = gate_of(files, name)
+    assert gate.command is None
+    assert gate.hint.endswith(line)
+
+
+def test_a_review_needs_no_command():
+    assert not gate_of({}, "ai-review").hint
 
 
 def test_a_gate_has_its_own_time_limit():
-    (gate,) = plan_of({"orchestrator.toml": '[gates.tests]\ncommand = "x"\ntimeout = "5m"'}).gates
+    gate = gate_of({"orchestrator.toml": '[gates.tests]\ncommand = "x"\ntimeout = "5m"'})
     assert gate.timeout_s == 300
+    assert gate_of({}).timeout_s == 60
 
 
 @pytest.mark.parametrize(
@@ -72,7 +114,14 @@ def test_a_gate_has_its_own_time_limit():
         ({"orchestrator.toml": "[gates]\ntests = 7"}, "orchestrator.toml [gates] tests"),
         ({"orchestrator.toml": "[gates.tests]\ncommand='x'\nunknown=1"}, "tests: unknown"),
         ({"orchestrator.toml": "[gates.tests]\ncommand='x'\ntimeout='-1'"}, "tests: timeout"),
-        ({"orchestrator.toml": "[gates.coverage]\ncommand='x'\nminimum=120"}, "coverage: minimum"),
+        ({"orchestrator.toml": "[gates.coverage]\nminimum=120"}, "coverage: minimum"),
+        ({"orchestrator.toml": "[gates]\ncoverage='x'"}, "coverage: report"),
+        ({"orchestrator.toml": "[gates]\ncoverage={report='/etc/x'}"}, "coverage: report"),
+        ({"orchestrator.toml": "[gates]\ncoverage={report='a/../../x'}"}, "coverage: report"),
+        ({"orchestrator.toml": "[gates]\nlint={minimum=5}"}, "lint: minimum"),
+        ({"orchestrator.toml": "[gates]\nai-review='true'"}, "there is no gate 'ai-review'"),
+        ({"orchestrator.toml": '[gates]\ntests="a\\u0000b"'}, "tests: command"),
+        ({"orchestrator.toml": "x = " + "[" * 100_000}, "orchestrator.toml: nested"),
     ],
 )
 def test_a_malformed_configuration_is_refused_with_file_and_key(files, named):
@@ -81,9 +130,18 @@ def test_a_malformed_configuration_is_refused_with_file_and_key(files, named):
     assert named in str(caught.value)
 
 
-def test_the_digest_changes_with_what_would_run_and_only_then():
-    first = plan_of({"orchestrator.toml": '[gates]\ntests = "a"'})
-    same = plan_of({"pyproject.toml": '[tool.orchestrator.gates]\ntests = "a"'})
-    other = plan_of({"orchestrator.toml": '[gates]\ntests = "b"'})
-    assert first.digest == same.digest
-    assert first.digest != other.digest
+@pytest.mark.parametrize(
+    ("configured", "is_same"),
+    [
+        ('tests = "a"', True),
+        ('tests = {command = "a", timeout = "60s"}', True),
+        ('tests = "b"', False),
+        ('tests = {command = "a", timeout = "61s"}', False),
+        ('tests = "a"\ncoverage = {minimum = 84}', False),
+        ('tests = "a"\ncoverage = {report = "x"}', False),
+    ],
+)
+def test_the_digest_changes_with_what_would_be_judged_and_only_then(configured, is_same):
+    first = plan_of({"pyproject.toml": '[tool.orchestrator.gates]\ntests = "a"'})
+    other = plan_of({"orchestrator.toml": f"[gates]\n{configured}"})
+    assert (first.digest == other.digest) is is_same

@@ -349,7 +349,7 @@ def test_a_checkout_is_clean_apart_and_gone_afterwards(
 ) -> None:
     (workspace.worktree / "new").write_text("x")
     with host.candidates.received(base, _bundle(workspace, base), "a1", 1) as candidate:
-        with host.candidates.checked_out(candidate) as checkout:
+        with host.candidates.checked_out(candidate, "tests") as checkout:
             assert (checkout / "new").read_text() == "x"
             assert not git(checkout, "status", "--porcelain")
             assert git(checkout, "rev-parse", "HEAD") == candidate.commit
@@ -407,9 +407,50 @@ def test_nothing_planted_in_the_clone_runs_outside_the_sandbox(
     bundle = _bundle(workspace, base)
     marker.unlink()
     with host.candidates.received(base, bundle, "a1", 1) as candidate:
-        with host.candidates.checked_out(candidate) as checkout:
+        with host.candidates.checked_out(candidate, "tests") as checkout:
             assert (checkout / ".gitattributes").exists()
         commit = host.candidates.commit(candidate, base, message="x\n", instant=INSTANT)
         host.remote.push(candidate.git_dir, upstream.url, commit, "a1")
     host.workspaces.remove("a1")
     assert not marker.exists()
+
+
+# ── the next round ──────────────────────────────────────────────────────────────────────────
+
+
+def test_the_next_round_goes_on_from_what_was_left_and_its_bundle_holds_both(
+    make_host: Callable[..., Host], upstream: Upstream, base: Base, workspace: Workspace
+) -> None:
+    """On another host whose spare is of the base, and after the branch has moved on."""
+    (workspace.worktree / "first").write_text("1")
+    (workspace.worktree / "README.md").unlink()
+    bundle = _bundle(workspace, base)
+    other = make_host("other")
+    there = other.mirrors.refresh(upstream.url, "main")
+    other.workspaces.prepare_spare(there)
+    upstream.commit(moved="on")
+    other.mirrors.refresh(upstream.url, "main")
+    again = other.workspaces.create(there, "a1", change=bundle)
+    tree = again.worktree
+    assert {path.name for path in tree.iterdir()} == {".git", ".gitignore", "first"}
+    assert not git(tree, "status", "--porcelain", "--ignored")
+    assert git(tree, "symbolic-ref", "HEAD") == "refs/heads/agent/a1"
+    assert git(tree, "log", "--format=%s", f"{base.commit}..HEAD") == "What the agent left"
+    (tree / "second").write_text("2")
+    assert _arrived(other, there, _bundle(again, there)) == {
+        ".gitignore": "build/",
+        "first": "1",
+        "second": "2",
+    }
+
+
+@pytest.mark.parametrize("did", [_nested, _dot_git])
+def test_a_workspace_takes_no_change_that_a_gate_would_refuse(
+    host: Host, base: Base, workspace: Workspace, did: Callable[[Path], None]
+) -> None:
+    did(workspace.worktree)
+    bundle = _bundle(workspace, base)
+    for hostile in (bundle, b"garbage"):
+        with pytest.raises(ChangeRefused):
+            host.workspaces.create(base, "a2", change=hostile)
+        assert not (host.settings.workspaces_dir / "a2").exists()

@@ -1,0 +1,38 @@
+"""What one round of an agent hands to the next: its change, its session, its rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.gates.feedback import feedback
+from orchestrator.models import AgentState
+from orchestrator.store import changes, sessions
+from orchestrator.store.operations import Flow
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a round starts from; the first one starts from nothing."""
+
+    change: bytes | None = None
+    feedback: str | None = None
+    session: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def opening(agent: AgentState) -> Flow[Opening]:
+    """Read what the round before this attempt left.
+
+    Raises:
+        ChangeMissing: its change is gone.
+    """
+    before = agent.rejected_attempt
+    if before is None:
+        return Opening()
+    change = yield changes.get_change(agent.agent_id, before)
+    reports = yield changes.read_reports(agent.agent_id)
+    session: Mapping[str, Sequence[str]] = {}
+    if agent.session_id:
+        session = yield from sessions.recall_session(agent.agent_id, before, agent.session_id)
+    rounds_left = agent.max_retries - agent.rounds + 1
+    return Opening(change, feedback(reports[-1], agent.rounds, rounds_left), session)

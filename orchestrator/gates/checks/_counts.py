@@ -1,0 +1,103 @@
+"""How many tests ran, from the summaries that test tools print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+_WORDS = re.compile(r"(\d+) (passed|failed|skipped|ignored|todo|errors?|x?failed|xpassed)\b")
+_UNITTEST_WORDS = re.compile(r"(failures|errors|skipped|expected failures)=(\d+)")
+
+_NOTHING = re.compile(
+    r"[= ]*no tests ran\b.*"  # pytest
+    r"|NO TESTS RAN.*"  # unittest
+    r"|\s*No test(?:s| files) found\b.*"  # jest, vitest
+    r"|\s*Tests\s+no tests"  # vitest
+    r"|\?\s+\S+\s+\[no test files\]"  # go
+    r"|ok\s+\S+\s.*\[no tests to run\]"
+)
+_SUMMARY = re.compile(
+    r"[= ]*\d+ [a-z].* in \d+(?:\.\d+)?s\b.*"  # pytest
+    r"|\s*Tests:?\s+\d+ .*"  # jest, vitest
+    r"|test result: .*"  # cargo
+)
+_UNITTEST_RAN = re.compile(r"Ran (\d+) tests? in .*")
+_UNITTEST_ENDED = re.compile(r"(?:OK|FAILED|NO TESTS RAN) \((.*)\)")
+_NODE = re.compile(r"(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo)\s+(\d+)")
+_MOCHA = re.compile(r"\s*(\d+) (passing|failing|pending)\b.*")
+_GO = re.compile(r"(ok|FAIL)\s+\S+\s+(?:[\d.]+s|\(cached\)|\[.*\]).*")
+
+#: A tool's word → what it means. An expected failure has shown nothing, so it did not run.
+_MEANING = {
+    "passed": "passed",
+    "xpassed": "passed",
+    "pass": "passed",
+    "passing": "passed",
+    "ok": "passed",
+    "failed": "failed",
+    "error": "failed",
+    "errors": "failed",
+    "failures": "failed",
+    "fail": "failed",
+    "failing": "failed",
+    "cancelled": "failed",
+    "FAIL": "failed",
+    "tests": "",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Tests by how they ended; for Go, packages."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    @property
+    def ran(self) -> int:
+        """How many tests said something about the change."""
+        return self.passed + self.failed
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def count_tests(lines: Iterable[str]) -> Counts | None:
+    """Return what all summaries in the output add up to; None if there is none."""
+    sums = {"passed": 0, "failed": 0, "skipped": 0}
+    found = False
+    for line in lines:
+        if (counted := _counted(line)) is not None:
+            found = True
+            for word, number in counted:
+                if meaning := _MEANING.get(word, "skipped"):
+                    sums[meaning] += number
+    return Counts(max(sums["passed"], 0), sums["failed"], sums["skipped"]) if found else None
+
+
+def _counted(line: str) -> list[tuple[str, int]] | None:
+    """Return a summary line's words and numbers; None if it is no summary."""
+    for pattern, read in _SUMMARIES:
+        if match := pattern.fullmatch(line):
+            return read(match)
+    return None
+
+
+def _unittest(match: re.Match[str]) -> list[tuple[str, int]]:
+    words = [(word, int(number)) for word, number in _UNITTEST_WORDS.findall(match[1])]
+    # They are among those it says it ran.
+    return words + [("passed", -number) for _, number in words]
+
+
+#: The first that fits a line reads it.
+_SUMMARIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[tuple[str, int]]]], ...] = (
+    (_UNITTEST_ENDED, _unittest),
+    (_UNITTEST_RAN, lambda match: [("passed", int(match[1]))]),
+    (_NOTHING, lambda match: []),  # noqa: ARG005 - a reader takes its match
+    (_NODE, lambda match: [(match[1], int(match[2]))]),
+    (_MOCHA, lambda match: [(match[2], int(match[1]))]),
+    (_GO, lambda match: [(match[1], 1)]),
+    (_SUMMARY, lambda match: [(word, int(n)) for n, word in _WORDS.findall(match[0])]),
+)

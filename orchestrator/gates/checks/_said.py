@@ -1,0 +1,77 @@
+"""What a tool said, as plain text, and the few lines of it that say what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+#: What a gate result quotes at most.
+QUOTED_CHARACTERS = 2000
+_LINE_CHARACTERS = 400
+_TAIL_LINES = 20
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
+
+#: Lines that name what failed.
+_NAMES = re.compile(
+    r"""
+      (?:FAILED|ERROR)\s\S                         # pytest's summary
+    | (?:FAIL|ERROR):\s                            # unittest
+    | \S[^:]*:\d+(?::\d+)?:\s(?!note|warning)      # path:line: mypy, ruff, flake8, go, gcc
+    | \s*\S+:\d+:\d+\ -\ error:                    # pyright
+    | \S+\(\d+,\d+\):\s(?:error|warning)           # tsc
+    | \s+\d+:\d+\s+error\s                         # eslint
+    | [A-Z]+\d+\s(?:\[\*\]\s)?\S                   # ruff's full form
+    | \s*(?:--- FAIL|FAIL\s|panic:)                # go, jest, vitest
+    | \s*(?:not\ ok\s|✖\s\S|×\s|✗\s|●\s)           # node --test, mocha, vitest, jest
+    | (?:error|Error)(?:\[E\d+\])?:\s              # cargo and many more
+    | test\s.*\.\.\.\sFAILED
+    | Coverage\ failure:
+    """,
+    re.VERBOSE,
+)
+#: Lines that say why.
+_REASONS = re.compile(
+    r"""
+      E\s{2,}\S                                    # pytest
+    | (?:\w+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b(?::|$)
+    | \s+-->\s                                     # ruff, cargo
+    | thread\s.*panicked
+    | \s+(?:Expected|Received|expected|actual|error):\s?
+    | make(?:\[\d+\])?:\s\*\*\*
+    """,
+    re.VERBOSE,
+)
+
+
+def plain_lines(*outputs: bytes) -> tuple[str, ...]:
+    """Return the lines of some outputs, without escapes and signs that do not print."""
+    return tuple(_plain(line) for output in outputs for line in _lines(output))
+
+
+def _lines(output: bytes) -> list[str]:
+    return output.decode(errors="replace").splitlines()
+
+
+def _plain(line: str) -> str:
+    if "\x1b" in line:
+        line = _ESCAPES.sub("", line)
+    if len(line) > _LINE_CHARACTERS:
+        line = f"{line[:_LINE_CHARACTERS]}…"
+    if not line.isprintable():
+        line = "".join(sign for sign in line.replace("\t", "    ") if sign.isprintable())
+    return line.rstrip()
+
+
+def quote(headline: str, lines: Sequence[str]) -> str:
+    """Return a headline, then what failed and why, or the end of the output where nothing tells."""
+    names = [line for line in lines if _NAMES.match(line)]
+    reasons = [line for line in lines if _REASONS.match(line)]
+    spoken = [line for line in lines if line]
+    return capped([headline, *(dict.fromkeys(names + reasons) or spoken[-_TAIL_LINES:])])
+
+
+def capped(lines: Iterable[str]) -> str:
+    """Join lines up to what a gate result may quote."""
+    text = "\n".join(line for line in lines if line)
+    return text if len(text) <= QUOTED_CHARACTERS else f"{text[: QUOTED_CHARACTERS - 1]}…"

@@ -1,0 +1,22 @@
+"""A gate that passes when its command does: typecheck, lint, build, integration."""
+
+from __future__ import annotations
+
+from orchestrator.gates.checks._running import run_command
+from orchestrator.models import GateResult
+from orchestrator.ports import PlannedGate, Subject
+
+
+class Command:
+    """Judges by how the command ends."""
+
+    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        result, _ = run_command(gate, subject)
+        return result
+
+
+def build(settings: object) -> Command:
+    """Build the check."""
+    del settings
+    return Command()

@@ -1,0 +1,106 @@
+"""The gate `coverage`: its command passes, and the report it wrote reaches the minimum."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+
+from orchestrator.gates.checks._reports import ReportUnreadable, percent_of
+from orchestrator.gates.checks._running import run_command
+from orchestrator.gates.checks._said import capped
+from orchestrator.models import GateResult, GateStatus
+from orchestrator.ports import PlannedGate, Subject
+
+#: A report of half a million lines of code is smaller.
+REPORT_LIMIT_BYTES = 64 * 2**20
+
+
+class Coverage:
+    """Judges by the tool's report, never by its text."""
+
+    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        if gate.command is None:
+            return run_command(gate, subject)[0]
+        if gate.report is None or gate.minimum is None:
+            return _errored(gate, "the plan names no report to read, or no minimum")
+        try:
+            # Opened before the command runs: what it puts in the checkout's place is not read.
+            root = os.open(subject.checkout, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            return _errored(gate, f"the checkout cannot be read: {error.strerror}")
+        try:
+            return _judged(gate, subject, root, gate.report, gate.minimum)
+        finally:
+            os.close(root)
+
+
+def _judged(
+    gate: PlannedGate, subject: Subject, root: int, report: str, minimum: float
+) -> GateResult:
+    if (stale := _read(root, report)) is not None:
+        cause = "is in the tree already" if isinstance(stale, bytes) else stale
+        return _errored(gate, f"{report} {cause}: the report must be this run's own")
+    result, _ = run_command(gate, subject)
+    if result.status is not GateStatus.PASSED:
+        return result
+    content = _read(root, report)
+    if not isinstance(content, bytes):
+        return _ended(result, GateStatus.ERRORED, f"{report} {content or 'was not written'}")
+    try:
+        percent = percent_of(content)
+    except ReportUnreadable as error:
+        return _ended(result, GateStatus.ERRORED, f"{report} {error}")
+    if percent < minimum:
+        return _ended(result, GateStatus.FAILED, f"{_shown(percent)} % < {minimum:g} %")
+    return _ended(result, GateStatus.PASSED, f"{_shown(percent)} % ≥ {minimum:g} %")
+
+
+def _read(root: int, report: str) -> bytes | str | None:
+    """Return the report's content, why it is not read, or None where there is no such file.
+
+    No symbolic link is followed, at any part of the path.
+    """
+    *folders, name = PurePosixPath(report).parts
+    folder = root
+    with ExitStack() as stack:
+        try:
+            for part in folders:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                folder = os.open(part, flags, dir_fd=folder)
+                stack.callback(os.close, folder)
+            # Not blocking: a named pipe would wait for its writer.
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            stack.callback(os.close, file)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                return "is not a regular file"
+            with open(file, "rb", closefd=False) as stream:
+                content = stream.read(REPORT_LIMIT_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"cannot be read as a file inside the checkout ({error.strerror})"
+    return content if len(content) <= REPORT_LIMIT_BYTES else "is too large to be read"
+
+
+def _shown(percent: float) -> str:
+    # Rounded down: 84.96 is not 85.
+    return f"{math.floor(percent * 10) / 10:g}"
+
+
+def _errored(gate: PlannedGate, cause: str) -> GateResult:
+    return GateResult(name=gate.name, status=GateStatus.ERRORED, command=gate.command, detail=cause)
+
+
+def _ended(result: GateResult, status: GateStatus, headline: str) -> GateResult:
+    said = "" if status is GateStatus.PASSED else result.detail
+    return result.model_copy(update={"status": status, "detail": capped([headline, said])})
+
+
+def build(settings: object) -> Coverage:
+    """Build the check."""
+    del settings
+    return Coverage()

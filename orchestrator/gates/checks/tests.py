@@ -1,0 +1,48 @@
+"""The gate `tests`: its command passes, and tests were run."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.gates.checks._counts import count_tests
+from orchestrator.gates.checks._running import run_command
+from orchestrator.gates.checks._said import capped
+from orchestrator.models import GateResult, GateStatus
+from orchestrator.ports import PlannedGate, Subject
+
+#: Tools that say how many tests they ran: silence is not theirs, something took their place.
+_COUNTING = re.compile(r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|node\s+--)\s*test)\b")
+#: Pytest's exit code for no tests collected, however quiet it was told to be.
+_PYTEST_NOTHING = 5
+
+
+class Tests:
+    """Judges by how the command ends and by how many tests it says it ran."""
+
+    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        result, lines = run_command(gate, subject)
+        if result.status not in {GateStatus.PASSED, GateStatus.FAILED}:
+            return result
+        command = gate.command or ""
+        counts = count_tests(lines)
+        if counts is None:
+            if result.status is GateStatus.PASSED and _COUNTING.search(command):
+                return _ended(result, GateStatus.ERRORED, "did not say how many tests it ran")
+            is_empty = result.exit_code == _PYTEST_NOTHING and "pytest" in command
+            return _ended(result, result.status, "no tests were run") if is_empty else result
+        if counts.ran == 0:
+            return _ended(result, GateStatus.FAILED, f"no tests were run: {counts}")
+        if counts.failed or result.status is GateStatus.FAILED:
+            return _ended(result, GateStatus.FAILED, str(counts))
+        return result.model_copy(update={"detail": str(counts)})
+
+
+def _ended(result: GateResult, status: GateStatus, headline: str) -> GateResult:
+    return result.model_copy(update={"status": status, "detail": capped([headline, result.detail])})
+
+
+def build(settings: object) -> Tests:
+    """Build the check."""
+    del settings
+    return Tests()

@@ -1,0 +1,250 @@
+"""What a change does to its own judges: tests, thresholds, configuration, tools. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from orchestrator.models import Finding
+from orchestrator.ports import FileChange
+
+_TEST_PATH = re.compile(
+    r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
+    r"|\.(test|spec)\.[cm]?[jt]sx?$"
+)
+#: How test frameworks name one test; the group is the name, or the title of it.
+_TEST = re.compile(
+    r"""^\s*(?:async\s+)?def\s+(test\w*)|^func\s+(Test\w+)|#\[test\]\s*(?:async\s+)?fn\s+(\w+)"""
+    r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
+    re.MULTILINE,
+)
+_CI_PATH = re.compile(
+    r"^\.github/workflows/|^\.gitlab-ci\.ya?ml$|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
+    r"|^\.pre-commit-config\.yaml$"
+)
+_CONFIG_PATH = re.compile(
+    r"(^|/)(\.coveragerc|\.flake8|\.?ruff\.toml|\.?mypy\.ini|\.?pytest\.(ini|toml)|tox\.ini"
+    r"|pyrightconfig\.json|\.?eslint(rc|\.config)[^/]*|tsconfig[^/]*\.json|\.nycrc[^/]*|\.c8rc[^/]*"
+    r"|(jest|vitest|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml)$"
+)
+_THRESHOLD = re.compile(
+    r"\b(fail[_-]under|cov-fail-under|minimum|branches|functions|lines|statements|check-coverage)"
+    r"""["']?\s*[:=\s]\s*(\d+(?:\.\d+)?)"""
+)
+_THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
+#: Tables of pyproject.toml, sections of setup.cfg, keys of package.json that configure judges.
+_JUDGES = frozenset({
+    "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
+    "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
+})  # fmt: skip
+_NEAR_PARTS = 2
+_STEPS = re.compile(r"&&|\|\||[;|\n]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_INTERPRETER = re.compile(r"python[\d.]*|(ba|da|z)?sh|node|ruby|perl|deno|bun")
+_TOOL = re.compile(r"[a-zA-Z][\w-]*")
+#: Tools that a plan often runs through another: make, npm, tox.
+_TOOLS = frozenset({
+    "unittest", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "tox", "nox", "jest",
+    "vitest", "mocha", "eslint", "tsc", "nyc", "c8",
+})  # fmt: skip
+_PYTHON_HOOKS = re.compile(r"(^|/)((site|user)customize\.py|[^/]+\.pth)$")
+
+
+@dataclass(frozen=True)
+class _LineRule:
+    """A line that may not be added to files of these paths."""
+
+    kind: str
+    path: re.Pattern[str]
+    line: re.Pattern[str]
+
+
+_LINE_RULES = (
+    _LineRule(
+        "test-skipped",
+        _TEST_PATH,
+        re.compile(
+            r"pytest\.mark\.(skip|skipif|xfail)\b|pytest\.(skip|importorskip)\(|SkipTest\b"
+            r"|unittest\.(skip|skipIf|skipUnless|expectedFailure)\b|self\.skipTest\("
+            r"|\b(it|test|describe|suite)\.(skip|todo|only|fails)\b|\bx(it|test|describe)\("
+            r"|\bt\.Skip(Now|f)?\(|#\[ignore"
+        ),
+    ),
+    _LineRule(
+        "suppression-added",
+        re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
+        re.compile(
+            r"#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:\s*noqa|#\s*type:\s*ignore(?!\[)|#\s*pragma:\s*no\s*cover"
+            r"|#\s*pyright:\s*ignore(?!\[)|#\s*mypy:\s*ignore-errors|#\s*pylint:\s*(skip-file|disable=all)"
+            r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
+            r"|(istanbul|c8)\s+ignore|//\s*nolint(?!:)|#!\[allow\("
+        ),
+    ),
+    _LineRule(
+        "collection-changed",
+        re.compile(r"(^|/)conftest\.py$"),
+        re.compile(
+            r"\b(collect_ignore|collect_ignore_glob|pytest_collection\w*|pytest_ignore_collect"
+            r"|pytest_(py)?collect\w*|pytest_configure|pytest_sessionfinish|pytest_runtest\w*"
+            r"|pytest_cmdline\w*|pytest_plugins)\b|os\._exit"
+        ),
+    ),
+)
+
+
+def find_tampering(changes: Iterable[FileChange], commands: Sequence[str]) -> tuple[Finding, ...]:
+    """Return what a change does to the judges of it; `commands` are those of its plan.
+
+    Only what is new counts: what stood in the base commit is nobody's finding.
+    """
+    changes = tuple(changes)
+    plan = _Plan(commands)
+    found = [finding for change in changes for finding in _of_file(change, plan)]
+    return (*found, *_lost_tests(changes))
+
+
+class _Plan:
+    """What the plan's commands run: files of the tree, tools that may be shadowed."""
+
+    def __init__(self, commands: Sequence[str]) -> None:
+        steps = [_words(step) for command in commands for step in _STEPS.split(command)]
+        # What a tool is pointed at is judged by it; what is run judges.
+        self.files = frozenset(str(PurePosixPath(word)) for word in map(_run_by, steps) if word)
+        words = {PurePosixPath(word).name for step in steps for word in step}
+        self.tools = _TOOLS | {word for word in words if _TOOL.fullmatch(word)}
+        self.uses_make = "make" in words
+        self.uses_scripts = bool(words & {"npm", "npx", "pnpm", "yarn"})
+
+
+def _words(step: str) -> list[str]:
+    try:
+        return shlex.split(step)
+    except ValueError:
+        return step.split()
+
+
+def _run_by(words: list[str]) -> str | None:
+    program, *arguments = [word for word in words if not _ASSIGNMENT.match(word)] or [""]
+    if _INTERPRETER.fullmatch(PurePosixPath(program).name):
+        return next((word for word in arguments if not word.startswith("-")), None)
+    return program or None
+
+
+def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
+    path, name = change.path, PurePosixPath(change.path).name
+    if path in plan.files:
+        yield Finding(kind="gate-command-edited", path=path, detail="a gate runs this file")
+    if path == "orchestrator.toml":
+        yield Finding(kind="gate-config-edited", path=path, detail="it says what the gates run")
+    if name in ("Makefile", "GNUmakefile", "makefile") and plan.uses_make:
+        yield Finding(kind="gate-command-edited", path=path, detail="a gate runs make")
+    if _CI_PATH.search(path):
+        yield Finding(kind="ci-config-edited", path=path, detail="CI runs what it says")
+    if _CONFIG_PATH.search(path):
+        yield Finding(kind="judge-config-edited", path=path, detail="it configures a judge")
+    yield from _shadowed(change, plan)
+    yield from _sections(change, plan)
+    yield from _thresholds(change)
+    for rule in _LINE_RULES:
+        if rule.path.search(path):
+            for number, line in _added_lines(change):
+                if rule.line.search(line):
+                    shown = line.strip()[:200]
+                    yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
+
+
+def _shadowed(change: FileChange, plan: _Plan) -> Iterator[Finding]:
+    if change.after is None:
+        return
+    path = PurePosixPath(change.path)
+    is_hook = _PYTHON_HOOKS.search(change.path) is not None
+    name = path.parent.name if path.name == "__init__.py" else path.stem
+    # On Python's path stand the top of the tree and its first folders (src, tests).
+    is_near = len(path.parts) <= _NEAR_PARTS + (path.name == "__init__.py")
+    is_bin = path.parent.name == ".bin"
+    is_tool = name in plan.tools and (is_bin or (is_near and change.before is None))
+    if is_hook or is_tool:
+        detail = "Python runs it at every start" if is_hook else f"it stands in for {name}"
+        yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
+
+
+def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
+    readers: dict[str, Callable[[str], dict[str, Any]]] = {
+        "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
+        "package.json": json.loads,
+        "setup.cfg": _ini_sections,
+    }
+    read = readers.get(PurePosixPath(change.path).name)
+    if read is None:
+        return
+    try:
+        before, after = (
+            read(_text(side)) if side else {} for side in (change.before, change.after)
+        )
+        watched = _JUDGES | ({"scripts"} if plan.uses_scripts else set())
+        edited = sorted(name for name in watched if before.get(name) != after.get(name))
+    except (ValueError, AttributeError) as error:
+        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
+        return
+    for name in edited:
+        kind = {"orchestrator": "gate-config-edited", "scripts": "gate-command-edited"}.get(
+            name, "judge-config-edited"
+        )
+        yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
+
+
+def _ini_sections(text: str) -> dict[str, str]:
+    parts = re.split(r"^\[(?:tool:)?(\w+)[^\]]*\]\s*$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _thresholds(change: FileChange) -> Iterator[Finding]:
+    if not _THRESHOLD_PATH.search(change.path) or change.before is None:
+        return
+    before, after = (_least(_text(side)) for side in (change.before, change.after or b""))
+    for name, least in before.items():
+        now = after.get(name)
+        if now is None or now < least:
+            detail = f"{name} was {least:g}, is {'gone' if now is None else f'{now:g}'}"
+            yield Finding(kind="threshold-lowered", path=change.path, detail=detail)
+
+
+def _least(text: str) -> dict[str, float]:
+    least: dict[str, float] = {}
+    for name, number in _THRESHOLD.findall(text):
+        least[name] = min(least.get(name, float("inf")), float(number))
+    return least
+
+
+def _lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
+    """A test that was moved is still there; one that was renamed shows as lost, to be looked at."""
+    kept = {name for change in changes for name in _tests(change.after)}
+    for change in changes:
+        if change.before is None or not _TEST_PATH.search(change.path):
+            continue
+        for name in sorted(_tests(change.before) - kept):
+            yield Finding(kind="test-deleted", path=change.path, detail=f"{name} is gone")
+
+
+def _tests(content: bytes | None) -> set[str]:
+    return {next(filter(None, found)) for found in _TEST.findall(_text(content or b""))}
+
+
+def _added_lines(change: FileChange) -> Iterator[tuple[int, str]]:
+    known = Counter(_text(change.before or b"").splitlines())
+    for number, line in enumerate(_text(change.after or b"").splitlines(), start=1):
+        if known[line]:
+            known[line] -= 1
+        else:
+            yield number, line
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")

@@ -1,0 +1,163 @@
+"""Judges one tree by the gates of a plan, side by side, each on a checkout of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.commands import run_to_end
+from orchestrator.gates.plan import Plan
+from orchestrator.gates.tampering import find_tampering
+from orchestrator.models import (
+    AgentType,
+    GateProfile,
+    GateReport,
+    GateResult,
+    GateStatus,
+    Stage,
+    Verdict,
+)
+from orchestrator.ports import (
+    Completed,
+    FileChange,
+    Gate,
+    PlannedGate,
+    ProcessSpec,
+    Sandbox,
+    Subject,
+)
+from orchestrator.settings import Settings
+
+#: Output of one gate's command that is kept, and the most it may print and still pass.
+OUTPUT_LIMIT_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged, whoever made it."""
+
+    agent_id: str
+    attempt: int
+    agent_type: AgentType
+    work_items: tuple[str, ...]
+    tree: str
+    #: Every changed file, before and after.
+    contents: Callable[[], Iterable[FileChange]]
+    #: The difference from the base commit, as a patch; read when called.
+    diff: Callable[[], str]
+    #: A clean checkout of the tree for the gate of this name.
+    checkout: Callable[[str], AbstractContextManager[Path]]
+    #: Raises what must end the judging: a kill, a lost lease.
+    check: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Runs gates; which check judges a gate is told by its name."""
+
+    checks: Callable[[str], Gate]
+    sandbox: Sandbox
+    settings: Settings
+
+    def judge(
+        self,
+        plan: Plan,
+        case: Case,
+        *,
+        on_result: Callable[[GateResult], None] = lambda _: None,
+    ) -> Iterator[GateReport]:
+        """Report on each stage of the plan in its order, and on none after one that rejected.
+
+        What the change does to its own judges is found before anything runs; profile strict
+        rejects it for that alone.
+        """
+        findings = find_tampering(
+            case.contents(), [gate.command for gate in plan.gates if gate.command]
+        )
+        for stage in Stage:
+            gates = plan.of(stage)
+            if not gates:
+                continue
+            results = self._run(gates, case, on_result)
+            has_passed = all(result.status is GateStatus.PASSED for result in results)
+            is_tampered = plan.profile is GateProfile.STRICT and bool(findings)
+            report = GateReport(
+                agent_id=case.agent_id,
+                attempt=case.attempt,
+                stage=stage,
+                profile=plan.profile,
+                tree=case.tree,
+                plan_digest=plan.digest,
+                approved=has_passed and not is_tampered,
+                gates=results,
+                findings=findings,
+            )
+            yield report
+            if not report.approved:
+                return
+
+    def _run(
+        self,
+        gates: Sequence[PlannedGate],
+        case: Case,
+        on_result: Callable[[GateResult], None],
+    ) -> tuple[GateResult, ...]:
+        def run(gate: PlannedGate) -> GateResult:
+            case.check()
+            with case.checkout(gate.name) as checkout:
+                result = self.checks(gate.name).judge(gate, self._subject(case, checkout))
+            on_result(result)
+            return result
+
+        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
+            return tuple(pool.map(run, gates))
+
+    def _subject(self, case: Case, checkout: Path) -> Subject:
+        def run(
+            argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
+        ) -> Completed:
+            host = self.settings.host_env
+            spec = ProcessSpec(
+                agent_id=case.agent_id,
+                argv=tuple(argv),
+                env={
+                    **{
+                        name: host[name]
+                        for name in ("PATH", "LANG", "LC_ALL", "TZ")
+                        if name in host
+                    },
+                    "HOME": str(checkout.parent),
+                    "CI": "true",
+                    **env,
+                },
+                cwd=checkout,
+                stdin=stdin,
+            )
+            return run_to_end(
+                self.sandbox,
+                spec,
+                timeout_s=timeout_s,
+                output_limit_bytes=OUTPUT_LIMIT_BYTES,
+                check=case.check,
+            )
+
+        return Subject(case.agent_id, case.agent_type, checkout, case.work_items, case.diff, run)
+
+
+def verdict_of(
+    plan: Plan, tree: str, reports: Sequence[GateReport], *, yolo: bool = False
+) -> Verdict:
+    """Return the verdict: approved only if every gate of the plan has passed on this tree."""
+    statuses = {result.name: result.status for report in reports for result in report.gates}
+    has_judged_all = statuses.keys() == {gate.name for gate in plan.gates}
+    return Verdict(
+        approved=yolo or (has_judged_all and all(report.approved for report in reports)),
+        profile=plan.profile,
+        tree=tree,
+        plan_digest=plan.digest,
+        gates=statuses,
+        yolo=yolo,
+    )

@@ -1,0 +1,140 @@
+"""The one guarded step by which an agent's record changes, as a value and as an operation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestrator.errors import AttemptStale, NotFound, TransitionRefused
+from orchestrator.lifecycle.fsm import FINAL, TASK_STATUS
+from orchestrator.messages import StageMessage, result_frame, result_key
+from orchestrator.models import AgentState, Outcome, Phase, Status, iso_instant
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, parse_record
+from orchestrator.store.streams import EVENTS_CAP
+
+#: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
+RESULT_TTL_S = int(timedelta(days=1).total_seconds())
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
+
+
+@dataclass(frozen=True)
+class Move:
+    """One guarded step of an agent; what is not given stays as it is."""
+
+    sources: tuple[Status, ...]
+    to: Status | None = None
+    phases: tuple[Phase, ...] = ()
+    attempt: int | None = None
+    new_attempt: bool = False
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    event: str = ""
+    lease_s: float | None = None
+    release: bool = False
+    message: StageMessage | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The agent's state after a move, and before it."""
+
+    state: AgentState
+    before: AgentState
+
+
+def now_ms(now: datetime) -> int:
+    """Return an instant as Valkey's scores keep it, cut to milliseconds as the records are."""
+    return (now - _EPOCH) // timedelta(milliseconds=1)
+
+
+def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Operation[Moved]:
+    """Move an agent in one atomic step; `tag` names the message's delivery.
+
+    Touches: the agent, its task, leases, status indexes, the event stream and channel, the queue
+    of the message, and Celery's result when the agent ends.
+
+    Raises:
+        NotFound: there is no such agent.
+        AttemptStale: another attempt owns it.
+        TransitionRefused: its status or phase does not allow the move.
+    """
+    instant = iso_instant(now)
+    final = step.to in FINAL
+    document = {
+        "agentId": agent.agent_id,
+        "from": step.sources,
+        "phases": step.phases or None,
+        "attempt": step.attempt,
+        "bump": step.new_attempt,
+        "to": step.to,
+        "final": final,
+        "patch": dict(step.patch),
+        "taskPatch": _task_patch(step, instant),
+        "event": _event(step, instant),
+        "nowMs": now_ms(now),
+        "release": step.release,
+        "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
+        "statuses": tuple(Status),
+        "outcome": _OUTCOME_FIELDS,
+    }
+    message = step.message
+    before, after = result_frame(agent.agent_id, now) if final else ("", "")
+    return call(
+        "transition",
+        (
+            keys.agent(agent.agent_id),
+            keys.task(agent.task_id),
+            keys.LEASES,
+            keys.EVENTS_STREAM,
+            result_key(agent.agent_id),
+            *(keys.status_index(status) for status in Status),
+            *((message.key,) if message else ()),
+        ),
+        (
+            json.dumps({name: value for name, value in document.items() if value is not None}),
+            keys.EVENTS_CHANNEL,
+            EVENTS_CAP,
+            message.envelope(delivery_tag=tag, origin="orchestrator") if message else "",
+            before,
+            after,
+            RESULT_TTL_S,
+        ),
+        lambda reply: _moved(agent.agent_id, reply),
+    )
+
+
+def _task_patch(step: Move, instant: str) -> dict[str, Any] | None:
+    is_assigned = step.new_attempt and Status.SPAWNING in step.sources
+    status = step.to or (Status.SPAWNING if is_assigned else None)
+    if status is None:
+        return None
+    document = {"status": TASK_STATUS[status], "updatedAt": instant}
+    if status in FINAL:
+        document["completedAt"] = instant
+    if error := step.patch.get("error"):
+        document["error"] = error
+    return document
+
+
+def _event(step: Move, instant: str) -> dict[str, str] | None:
+    return {"type": step.event, "timestamp": instant} if step.event else None
+
+
+def _moved(agent_id: str, reply: list[bytes]) -> Moved:
+    answer = reply[0].decode()
+    if answer == "absent":
+        msg = f"There is no agent {agent_id}."
+        raise NotFound(msg)
+    key = keys.agent(agent_id)
+    state = parse_record(AgentState, key, reply[1])
+    if answer == "stale":
+        msg = f"Agent {agent_id} is owned by attempt {state.attempt}."
+        raise AttemptStale(msg)
+    if answer == "refused":
+        msg = f"Agent {agent_id} is {state.status} ({state.phase}): this step is not allowed."
+        raise TransitionRefused(msg)
+    return Moved(state, parse_record(AgentState, key, reply[2]))

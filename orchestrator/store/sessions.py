@@ -1,0 +1,145 @@
+"""Agents' session transcripts, by which a round goes on where the one before it ended.
+
+Kept as the Claude Agent SDK's session stores keep them: entries are opaque JSON, filed under a
+project, a session and, for subagents, a subpath. The SDK itself is optional and not imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.store import keys
+from orchestrator.store.operations import Flow, Operation, call, command
+
+#: Subpath → entries as JSON texts; the session's main transcript has the subpath "".
+Session = Mapping[str, Sequence[str]]
+
+#: Entries in one call, so that a long session never holds the server up.
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Which transcript: a session's main one, or with a subpath one of its subagents'."""
+
+    project: str
+    session: str
+    subpath: str = ""
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """What holds it."""
+        names = (self.project, self.session, self.subpath)
+        return keys.session_transcript(*names), keys.session_uuids(*names)
+
+    @property
+    def index(self) -> tuple[str, str]:
+        """Which index lists it, and as what."""
+        if self.subpath:
+            return keys.session_subpaths(self.project, self.session), self.subpath
+        return keys.sessions(self.project), self.session
+
+
+# ── operations ──────────────────────────────────────────────────────────────────────────────
+
+
+def append(transcript: Transcript, entries: Sequence[str], *, now: datetime) -> Operation[int]:
+    """Append entries; those whose uuid the transcript holds are left out, so it can be repeated."""
+    index, member = transcript.index
+    pairs = (part for entry in entries for part in (_uuid(entry), entry))
+    now_ms = int(now.timestamp() * 1000)
+    return call("append_session", (*transcript.keys, index), (member, now_ms, *pairs), int)
+
+
+def load(transcript: Transcript) -> Operation[tuple[str, ...]]:
+    """Read a transcript, oldest entry first; empty where there is none."""
+    key, _ = transcript.keys
+    return command(
+        "LRANGE", key, 0, -1, decode=lambda reply: tuple(entry.decode() for entry in reply)
+    )
+
+
+def list_sessions(project: str) -> Operation[dict[str, int]]:
+    """Return the sessions of a project → the instant (ms) each was last appended to."""
+    return command(
+        *("ZRANGE", keys.sessions(project), 0, -1, "WITHSCORES"),
+        decode=lambda reply: {
+            session.decode(): int(instant)
+            for session, instant in zip(reply[::2], reply[1::2], strict=True)
+        },
+    )
+
+
+def list_subpaths(project: str, session: str) -> Operation[tuple[str, ...]]:
+    """Return the subpaths of a session's further transcripts."""
+    key = keys.session_subpaths(project, session)
+    return command(
+        "ZRANGE", key, 0, -1, decode=lambda reply: tuple(subpath.decode() for subpath in reply)
+    )
+
+
+def delete(transcript: Transcript) -> Flow[int]:
+    """Remove a transcript, a main one with the whole session; returns the number of keys."""
+    index, member = transcript.index
+    names = list(transcript.keys)
+    if not transcript.subpath:
+        subpaths = yield list_subpaths(transcript.project, transcript.session)
+        for subpath in subpaths:
+            names += Transcript(transcript.project, transcript.session, subpath).keys
+        names.append(keys.session_subpaths(transcript.project, transcript.session))
+    removed: int = yield call("drop_session", (index, *names), (member,), int)
+    return removed
+
+
+# ── the session of one attempt ──────────────────────────────────────────────────────────────
+
+
+def keep_session(
+    agent_id: str, attempt: int, session_id: str, session: Session, *, now: datetime
+) -> Flow[None]:
+    """Keep the session as this attempt left it; as with its change, no other attempt's goes."""
+    for subpath, entries in session.items():
+        transcript = Transcript(_project(agent_id, attempt), session_id, subpath)
+        for start in range(0, len(entries), _BATCH):
+            yield append(transcript, entries[start : start + _BATCH], now=now)
+
+
+def recall_session(agent_id: str, attempt: int, session_id: str) -> Flow[Session]:
+    """Read the session as an attempt left it; empty if it left none."""
+    project = _project(agent_id, attempt)
+    subpaths = yield list_subpaths(project, session_id)
+    session: dict[str, Sequence[str]] = {}
+    for subpath in ("", *subpaths):
+        entries = yield load(Transcript(project, session_id, subpath))
+        if entries:
+            session[subpath] = entries
+    return session
+
+
+def drop_sessions(agent_id: str, attempts: int) -> Flow[int]:
+    """Remove the sessions of every attempt; returns how many there were."""
+    dropped = 0
+    for attempt in range(1, attempts + 1):
+        project = _project(agent_id, attempt)
+        sessions = yield list_sessions(project)
+        for session_id in sessions:
+            yield from delete(Transcript(project, session_id))
+        dropped += len(sessions)
+    return dropped
+
+
+def _project(agent_id: str, attempt: int) -> str:
+    # The agent names its session, so the session's id must not be what keeps agents apart.
+    return f"{agent_id}:{attempt}"
+
+
+def _uuid(entry: str) -> str:
+    try:
+        document = json.loads(entry)
+    except (ValueError, RecursionError):
+        return ""
+    uuid = document.get("uuid") if isinstance(document, dict) else None
+    return uuid if isinstance(uuid, str) else ""

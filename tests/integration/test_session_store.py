@@ -1,0 +1,98 @@
+"""Sessions in Valkey: what the SDK asks of a store, and an agent's session kept round by round."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.errors import RecordMalformed
+from orchestrator.store import keys
+from orchestrator.store.executors import AsyncStore
+from orchestrator.store.operations import command, nothing
+from orchestrator.store.session_store import ValkeySessionStore
+from orchestrator.store.sessions import drop_sessions, keep_session, recall_session
+
+SESSION_ID = "00000000-0000-4000-8000-000000000001"
+KEY = {"project_key": "p:q", "session_id": "s"}
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def run(valkey_url, use):
+    """Run a coroutine function with a store on an emptied Valkey that is closed afterwards."""
+
+    async def main():
+        store = AsyncStore(valkey_url)
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
+
+
+def test_the_sdk_s_own_conformance_suite_passes(valkey_url):
+    testing = pytest.importorskip("claude_agent_sdk.testing", reason="needs the extra `claude`")
+
+    async def conform(store):
+        async def make():
+            await store.run(command("FLUSHALL", decode=nothing))
+            return ValkeySessionStore(store)
+
+        await testing.run_session_store_conformance(make)
+
+    run(valkey_url, conform)
+
+
+def test_an_entry_sent_twice_is_held_once_and_nothing_in_a_name_reaches_another_session(valkey_url):
+    entries = [{"type": "x", "uuid": "1", "text": "\ud83d\u2028"}, {"type": "title"}]
+
+    async def use(store):
+        sessions = ValkeySessionStore(store)
+        await sessions.append(KEY, entries)
+        await sessions.append(KEY, entries)
+        assert await sessions.load(KEY) == [*entries, {"type": "title"}]
+        for other in (
+            {"project_key": "p", "session_id": "q:s"},
+            {"project_key": "p%3Aq", "session_id": "s"},
+            {"project_key": "p:q:s", "session_id": ""},
+        ):
+            await sessions.append({**other, "subpath": "x"}, entries)
+            await sessions.append(other, entries)
+            await sessions.delete(other)
+        assert len(await sessions.load(KEY)) == 3
+        await sessions.delete(KEY)
+        return await store.run(command("KEYS", "*", decode=list))
+
+    assert run(valkey_url, use) == []
+
+
+@pytest.mark.parametrize("entry", ["{", "[]", "[" * 100_000])
+def test_an_entry_that_is_no_document_is_an_error_that_names_the_key(valkey_url, entry):
+    async def use(store):
+        key = keys.session_transcript("p:q", "s", "")
+        await store.run(command("RPUSH", key, entry, decode=nothing))
+        with pytest.raises(RecordMalformed, match=key):
+            await ValkeySessionStore(store).load(KEY)
+
+    run(valkey_url, use)
+
+
+def test_each_attempt_keeps_its_own_session_until_all_are_dropped(store):
+    """So a stale attempt overwrites nobody's, even if it names the same session."""
+    main = tuple(json.dumps({"type": "x", "uuid": str(number)}) for number in range(1201))
+    first = {"": main, "subagents/agent-1": ('{"type": "y"}', "no JSON at all")}
+    second = {"": (*main, '{"type": "z"}')}
+    for agent_id in ("a1", "a2"):
+        store.follow(keep_session(agent_id, 1, SESSION_ID, first, now=NOW))
+    store.follow(keep_session("a1", 2, SESSION_ID, second, now=NOW))
+    assert store.follow(recall_session("a1", 1, SESSION_ID)) == first
+    assert store.follow(recall_session("a1", 2, SESSION_ID)) == second
+    assert store.follow(recall_session("a1", 3, SESSION_ID)) == {}
+    assert store.follow(drop_sessions("a1", 2)) == 2
+    assert store.follow(drop_sessions("a1", 2)) == 0
+    assert store.follow(recall_session("a2", 1, SESSION_ID)) == first
+    store.follow(drop_sessions("a2", 1))
+    assert store.run(command("KEYS", "*", decode=list)) == []

@@ -1,0 +1,119 @@
+"""What a change does to its judges is found; an honest change finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.gates.tampering import find_tampering
+from orchestrator.ports import FileChange
+
+COMMANDS = (
+    "python3 -m pytest", "make lint", "npm test --silent", "./run-tests.sh --all",
+    "CI=1 python3 -m tabnanny src/judged.py && python3 tools/judge.py src/judged.py",
+)  # fmt: skip
+TESTS = (
+    "import unittest\n\n\ndef test_one():\n    assert one() == 1\n\n\ndef test_two():\n    pass\n"
+)
+PYPROJECT = (
+    '[project]\nname = "x"\ndependencies = ["a"]\n\n'
+    "[tool.coverage.report]\nfail_under = 90\n\n[tool.orchestrator.gates]\ntests = 'pytest'\n"
+)
+PACKAGE = '{"name": "x", "scripts": {"test": "jest"}, "jest": {"lines": 90}, "dependencies": {}}'
+
+
+def kinds(path: str, before: str | None, after: str | None) -> set[str]:
+    change = FileChange(
+        path,
+        None if before is None else before.encode(),
+        None if after is None else after.encode(),
+    )
+    return {finding.kind for finding in find_tampering([change], COMMANDS)}
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "kind"),
+    [
+        ("tests/test_a.py", TESTS, None, "test-deleted"),
+        ("tests/test_a.py", TESTS, TESTS.replace("def test_one", "def one"), "test-deleted"),
+        ("src/a.test.ts", "it('adds', () => {})\n", "", "test-deleted"),
+        ("a_test.go", "func TestA(t *testing.T) {}\n", "", "test-deleted"),
+        ("tests/test_a.py", TESTS, f"@unittest.skip('x')\n{TESTS}", "test-skipped"),
+        ("tests/test_a.py", TESTS, f"pytestmark = pytest.mark.xfail\n{TESTS}", "test-skipped"),
+        ("src/a.test.ts", "it('a', f)\n", "it.skip('a', f)\n", "test-skipped"),
+        ("src/a.spec.js", "it('a', f)\n", "it('a', f)\nit.only('b', f)\n", "test-skipped"),
+        ("a_test.go", "", "func TestA(t *testing.T) { t.Skip() }\n", "test-skipped"),
+        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("90", "10"), "threshold-lowered"),
+        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("fail_under", "x"), "threshold-lowered"),
+        ("package.json", PACKAGE, PACKAGE.replace("90", "9"), "threshold-lowered"),
+        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("pytest", "true"), "gate-config-edited"),
+        ("orchestrator.toml", "[gates]\n", None, "gate-config-edited"),
+        ("package.json", PACKAGE, PACKAGE.replace('"jest"}', '"true"}'), "gate-command-edited"),
+        ("Makefile", "lint:\n\truff check\n", "lint:\n\ttrue\n", "gate-command-edited"),
+        ("run-tests.sh", "pytest\n", "exit 0\n", "gate-command-edited"),
+        ("tools/judge.py", "run()\n", "pass\n", "gate-command-edited"),
+        (".github/workflows/ci.yml", "a: 1\n", "a: 2\n", "ci-config-edited"),
+        ("ruff.toml", "", "ignore = ['ALL']\n", "judge-config-edited"),
+        (".eslintrc.json", "{}", "{ }", "judge-config-edited"),
+        ("setup.cfg", "[flake8]\na=1\n", "[flake8]\na=2\n", "judge-config-edited"),
+        ("pyproject.toml", PYPROJECT, "[tool.coverage\n", "judge-config-edited"),
+        ("src/a.py", "x = 1\n", "x = 1  # noqa\n", "suppression-added"),
+        ("src/a.py", "x = 1\n", "x: int = ''  # type: ignore\n", "suppression-added"),
+        ("src/a.ts", "", "/* eslint-disable */\n", "suppression-added"),
+        ("src/a.ts", "", "// @ts-nocheck\n", "suppression-added"),
+        ("conftest.py", None, "collect_ignore_glob = ['*']\n", "collection-changed"),
+        ("tests/conftest.py", "", "def pytest_collection_modifyitems(items):\n    items[:] = []\n",
+         "collection-changed"),
+        ("pytest.py", None, "raise SystemExit(0)\n", "tool-shadowed"),
+        ("pytest/__init__.py", None, "", "tool-shadowed"),
+        ("node_modules/.bin/npm", None, "", "tool-shadowed"),
+        ("unittest.py", None, "print('OK')\n", "tool-shadowed"),
+        ("sitecustomize.py", None, "import os\n", "tool-shadowed"),
+    ],
+)  # fmt: skip
+def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
+    assert kind in kinds(path, before, after)
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("src/judged.py", "x = 1\n", "x = 2\n"),
+        ("src/a.py", "def one():\n    return 0\n", "def uno():\n    return 1\n"),
+        ("src/a.py", "", "x = 1  # noqa: E501 - a long line\ny: int = z  # type: ignore[x]\n"),
+        ("src/a.ts", "", "// eslint-disable-next-line no-console -- a tool\n"),
+        ("tests/test_a.py", TESTS, f"{TESTS}\n\ndef test_three():\n    pass\n"),
+        ("tests/test_b.py", None, TESTS),
+        ("tests/test_a.py", TESTS, TESTS.replace("== 1", "== 2")),
+        ("tests/test_a.py", f"@unittest.skip('x')\n{TESTS}", f"@unittest.skip('x')\n\n{TESTS}"),
+        ("src/a.py", "x = 1  # noqa\n", "import y\nx = 1  # noqa\n"),
+        ("pyproject.toml", PYPROJECT, PYPROJECT.replace('["a"]', '["a", "b"]')),
+        ("pyproject.toml", PYPROJECT, PYPROJECT.replace("90", "95")),
+        ("package.json", PACKAGE, PACKAGE.replace(": {}}", ': {"a": "1"}}')),
+        ("src/test_tools/skip.md", "", "Never use pytest.mark.skip.\n"),
+        ("conftest.py", None, "import pytest\n\n\n@pytest.fixture\ndef one():\n    return 1\n"),
+        ("docs/pytest/usage.py", None, "x = 1\n"),
+        ("logo.png", "a", "b"),
+    ],
+)  # fmt: skip
+def test_an_ordinary_edit_is_no_finding(path, before, after):
+    found = kinds(path, before, after) - {"judge-config-edited"}
+    assert found == set()
+
+
+def test_a_test_that_moved_is_not_lost():
+    moved = [
+        FileChange("tests/test_a.py", TESTS.encode(), None),
+        FileChange("tests/test_b.py", None, TESTS.encode()),
+    ]
+    assert find_tampering(moved, COMMANDS) == ()
+
+
+def test_a_finding_names_the_line():
+    change = FileChange("src/a.py", b"x = 1\n", b"x = 1\ny = 2  # noqa\n")
+    (finding,) = find_tampering([change], COMMANDS)
+    assert (finding.path, finding.line) == ("src/a.py", 2)
+
+
+def test_bytes_that_are_no_text_are_read_all_the_same():
+    change = FileChange("tests/test_a.py", b"\xff\xfedef test_x(): ...\n", b"\xff\xfe\n")
+    find_tampering([change], COMMANDS)
