@@ -9,7 +9,7 @@ from orchestrator.errors import NotFound, OrchestratorError, TransitionRefused
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState
+from orchestrator.models import AgentState, Status
 from orchestrator.store import changes
 from orchestrator.store.sessions import drop_sessions
 from orchestrator.workspace.clone import Workspaces
@@ -32,6 +32,7 @@ class Cleanup:
 
     holder: Holder
     workspaces: Workspaces
+    retention_s: float
 
     def run(self, agent_id: str) -> tuple[StepReport, ...]:
         """Clean up after an ended agent, and say so in an `agent.cleanup` event."""
@@ -50,6 +51,10 @@ class Cleanup:
 
     def _drop_keys(self, agent: AgentState) -> int:
         store = self.holder.store
+        if agent.status is Status.FAILED:
+            # Its work is kept until retention ends, so that someone can look at it.
+            store.run(changes.keep_changes(agent.agent_id, agent.attempt, for_s=self.retention_s))
+            return store.follow(drop_sessions(agent.agent_id, agent.attempt))
         return store.run(changes.drop_changes(agent.agent_id, agent.attempt)) + store.follow(
             drop_sessions(agent.agent_id, agent.attempt)
         )

@@ -307,6 +307,23 @@ class GatesRejected(OrchestratorError):
     action = "Read the gate report: each failed gate says what it found."
 
 
+class CoordinatorUnavailable(OrchestratorError):
+    """The Coordinator does not answer, so nothing is approved."""
+
+    code = "coordinator_unavailable"
+    retryable = True
+    action = "Check COORDINATOR_URL and the Coordinator; the change is kept."
+    #: What it asked to wait (s) before the next try.
+    retry_after_s = 0.0
+
+
+class CoordinatorRefused(OrchestratorError):
+    """The Coordinator answered, but not with a quality check, so nothing is approved."""
+
+    code = "coordinator_refused"
+    action = "Check that COORDINATOR_URL names a Coordinator and that it accepts this one."
+
+
 class PlanInvalid(OrchestratorError):
     """The repository's gate configuration cannot be read."""
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.backoff import calculate_backoff_delay
 from orchestrator.deliver import Delivery
-from orchestrator.errors import GatesRejected
+from orchestrator.errors import CoordinatorUnavailable, GatesRejected
+from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.plan import make_plan
 from orchestrator.judgement import Case, Judge, verdict_of
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, GateReport, GateStatus, SpawnRequest
+from orchestrator.models import AgentState, GateReport, GateResult, GateStatus, SpawnRequest
 from orchestrator.ports import Detector
 from orchestrator.settings import Settings
 from orchestrator.store import changes
@@ -37,6 +39,7 @@ class GateCheck:
     judge: Judge
     delivery: Delivery
     settings: Settings
+    coordinator: Coordinator | None = None
 
     def run(self, agent_id: str, attempt: int) -> None:
         """Judge this attempt if it waits for its gates; every end is written into its state."""
@@ -75,7 +78,8 @@ class GateCheck:
             self.delivery.deliver(agent, base, candidate, verdict)
             return
         reports = []
-        for report in self.judge.judge(plan, self._case(agent, request, lease, base, candidate)):
+        for judged in self.judge.judge(plan, self._case(agent, request, lease, base, candidate)):
+            report = self._with_coordinator(agent, lease, base, candidate, judged)
             self.holder.store.run(changes.append_report(report))
             reports.append(report)
         verdict = verdict_of(plan, candidate.tree, reports)
@@ -88,6 +92,52 @@ class GateCheck:
         else:
             self.holder.update(agent, {"verdict": verdict.wire()})
             raise GatesRejected(_rejection(reports[-1]))
+
+    def _with_coordinator(
+        self,
+        agent: AgentState,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+        report: GateReport,
+    ) -> GateReport:
+        """Add the Coordinator's word to an approval: it can reject, and never lifts a rejection.
+
+        Raises:
+            CoordinatorUnavailable: it stayed away for every retry the agent has.
+            CoordinatorRefused: it answered what is no answer.
+        """
+        if self.coordinator is None or not report.approved:
+            return report
+        contents = self.candidates.contents(candidate, base)
+        asked = CheckRequest(
+            task_id=agent.task_id,
+            agent_id=agent.agent_id,
+            files=tuple(content.path for content in contents),
+            diff_summary=self.candidates.summary(candidate, base),
+            stage=report.stage,
+            gates=tuple(gate.name for gate in report.gates),
+        )
+        answer = self._ask(self.coordinator, asked, agent, lease)
+        result = GateResult(
+            name="coordinator",
+            status=GateStatus.PASSED if answer.approved else GateStatus.FAILED,
+            detail=answer.message or "",
+        )
+        update = {"gates": (*report.gates, result), "approved": answer.approved}
+        return report.model_copy(update=update)
+
+    def _ask(
+        self, coordinator: Coordinator, asked: CheckRequest, agent: AgentState, lease: Lease
+    ) -> CheckAnswer:
+        for retry in range(1, agent.max_retries + 1):
+            try:
+                return coordinator.check(asked)
+            except CoordinatorUnavailable as error:
+                log.warning("coordinator away", agentId=agent.agent_id, error=str(error))
+            # A kill or a lost lease ends the wait within a second.
+            lease.wait(calculate_backoff_delay(retry))
+        return coordinator.check(asked)
 
     def _case(
         self,

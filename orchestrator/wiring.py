@@ -10,6 +10,7 @@ from functools import cache, partial
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
 from orchestrator.gatecheck import GateCheck
+from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
 from orchestrator.judgement import Judge
 from orchestrator.lifecycle.holder import Holder
@@ -108,7 +109,8 @@ def build(settings: Settings, *, worker: str) -> Services:
             judge(settings),
             Delivery(holder, candidates, Remote(git)),
             settings,
+            Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
-        cleanup=Cleanup(holder, workspaces),
+        cleanup=Cleanup(holder, workspaces, settings.retention_s),
         monitor=Monitor(holder),
     )

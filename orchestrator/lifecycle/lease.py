@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -73,6 +73,14 @@ class Lease:
             raise TransitionRefused(msg)
         if (self._clock() - self._renewed_at).total_seconds() > self._lease_s:
             raise LeaseLost
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not longer than the agent is ours; raises as `check` does."""
+        deadline = self._clock() + timedelta(seconds=seconds)
+        while (left_s := (deadline - self._clock()).total_seconds()) > 0:
+            self.check()
+            self._stop.wait(min(left_s, RENEW_EVERY_S))
+        self.check()
 
     def _renew_until_stopped(self) -> None:
         while self._answer == "held" and not self._stop.wait(min(RENEW_EVERY_S, self._lease_s / 3)):

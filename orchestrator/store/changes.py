@@ -36,6 +36,11 @@ def drop_changes(agent_id: str, attempts: int) -> Operation[int]:
     return command("UNLINK", *names, decode=int)
 
 
+def keep_changes(agent_id: str, attempts: int, *, for_s: float) -> Operation[int]:
+    """Let the newest bundle of a failed agent lapse only later; returns 1 if there is one."""
+    return command("EXPIRE", keys.change(agent_id, attempts), round(for_s), decode=int)
+
+
 def append_report(report: GateReport) -> Operation[None]:
     """Keep a gate report."""
     document = report.model_dump_json(by_alias=True, exclude_none=True)

@@ -53,6 +53,13 @@ def patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
     return f"{text[:PATCH_CHARACTERS]}\n[…{len(text) - PATCH_CHARACTERS} more characters]\n"
 
 
+def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:
+    """Return the difference in numbers: a line for each file, and the sum."""
+    plain = ("-r", "--stat=120", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
+    return text[:PATCH_CHARACTERS]
+
+
 def _parse(raw: bytes) -> Iterator[ChangedFile]:
     # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
     fields = raw.split(b"\0")

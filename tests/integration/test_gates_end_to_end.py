@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 import yaml
 
+from tests.doubles.coordinator import serving
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
 from tests.integration.conftest import git, make_remote, running
 
@@ -232,3 +234,45 @@ def test_claude_code_mends_in_its_own_session_what_the_gates_rejected(project, t
     assert "Gate tests: failed" not in json.dumps(first.body)
     assert len(last.body["messages"]) > len(first.body["messages"])
     assert state["usage"]["inputTokens"] == 4 * 100
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "pushed"),
+    [
+        ((200, {}, '{"approved": true}'), None, True),
+        ((200, {}, '{"approved": false, "message": "not on a Friday"}'), "gates_rejected", False),
+        ((401, {}, ""), "coordinator_refused", False),
+        ((500, {}, ""), "coordinator_unavailable", False),
+    ],
+)
+def test_the_coordinator_can_only_add_a_rejection(coordinator, project, answer, code, pushed):
+    double, system = coordinator
+    double.answers, double.bodies = [answer], []
+    outcome, reports = play(system, project, MENDED, max_retries="0")
+    assert outcome["errorCode"] == code, outcome["error"]
+    assert bool(git("for-each-ref", "refs/heads/agent", cwd=project)) is pushed
+    assert double.bodies[0]["files"] == ["calc.py"]
+    assert "calc.py" in double.bodies[0]["diffSummary"]
+    if code == "gates_rejected":
+        assert reports[0]["gates"][-1]["detail"] == "not on a Friday"
+    if code == "coordinator_unavailable":
+        # Its work is kept: the bundle outlives the agent.
+        with redis.Redis.from_url(system.valkey) as client:
+            assert client.exists(f"orchestrator:change:{outcome['agentId']}:1")
+
+
+def test_the_coordinator_is_not_asked_about_what_the_gates_rejected(coordinator, project):
+    double, system = coordinator
+    double.answers, double.bodies = [(200, {}, '{"approved": true}')], []
+    outcome, _ = play(system, project, BROKEN, max_retries="0")
+    assert outcome["errorCode"] == "gates_rejected"
+    assert double.bodies == []
+
+
+@pytest.fixture(scope="module")
+def coordinator(tmp_path_factory):
+    with serving() as double:
+        home = tmp_path_factory.mktemp("coordinated")
+        env = {"ORCHESTRATOR_AGENT": "scripted", "COORDINATOR_URL": double.url}
+        with running(home, **env) as system:
+            yield double, system

@@ -12,7 +12,7 @@ from orchestrator.ports import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
-from orchestrator.workspace.difference import changed_contents, patch
+from orchestrator.workspace.difference import changed_contents, patch, summary
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
@@ -95,6 +95,10 @@ class Candidates:
     def contents(self, candidate: Candidate, base: Base) -> tuple[FileChange, ...]:
         """Return every changed file as it was in the base and as it is now."""
         return changed_contents(self._git, candidate.git_dir, base.commit, candidate.commit)
+
+    def summary(self, candidate: Candidate, base: Base) -> str:
+        """Return the difference in numbers: a line for each file, and the sum."""
+        return summary(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def patch(self, candidate: Candidate, base: Base) -> str:
         """Return the candidate's difference from the base as a patch, cut to PATCH_CHARACTERS."""
