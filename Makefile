@@ -38,6 +38,7 @@ unit: $(STAMP) ## every test, real parts included
 	$(BIN)/pytest -n 2 $(PYTEST_FLAGS)
 
 bench: $(STAMP) ## ratios and latencies of this machine, printed
+	$(BIN)/python -m tests.bench.gates
 	$(BIN)/python -m tests.bench.overhead
 
 clean: ## remove what make made

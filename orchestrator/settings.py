@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     host: str = _env("ORCHESTRATOR_HOST", default="127.0.0.1")
     port: Port = _env("ORCHESTRATOR_PORT", default=3001)
     api_key: SecretStr | None = _env("ORCHESTRATOR_API_KEY", default=None)
+    signing_key: SecretStr | None = _env("ORCHESTRATOR_SIGNING_KEY", default=None)
 
     claude_api_key: SecretStr | None = _env("CLAUDE_API_KEY", default=None)
     anthropic_api_key: SecretStr | None = _env("ANTHROPIC_API_KEY", default=None)
@@ -179,7 +180,13 @@ class Settings(BaseSettings):
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for what must never show them."""
-        held = (self.api_key, self.claude_api_key, self.anthropic_api_key, self.valkey_password)
+        held = (
+            self.api_key,
+            self.signing_key,
+            self.claude_api_key,
+            self.anthropic_api_key,
+            self.valkey_password,
+        )
         return tuple(secret.get_secret_value() for secret in held if secret)
 
     def backend_options(self, name: str, model: type[OptionsT]) -> OptionsT:

@@ -1,4 +1,4 @@
-"""A person's own checkout, judged where it stands: read, never written."""
+"""A person's own checkout, judged where it stands."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ class LocalCheckout:
     def tree(self) -> str:
         """Return the tree of HEAD, which uncommitted work adds to."""
         return self._git("rev-parse", "HEAD^{tree}").stdout.decode().strip()
+
+    def forget(self, path: str) -> None:
+        """Remove a file that an earlier run left here; one that git tracks stays."""
+        if self._git("ls-files", "--error-unmatch", "--", path).exit_code != 0:
+            (self.root / path).unlink(missing_ok=True)
 
     def _content(self, path: str) -> FileChange:
         file = self.root / path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import uuid
 
 import pytest
@@ -103,6 +104,8 @@ def test_the_binary_of_the_extra_comes_before_that_on_the_path(job, binary, monk
     bundled.write_text("")
     bundled.chmod(0o755)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    # Another test of this process may have imported the real one.
+    monkeypatch.delitem(sys.modules, "claude_agent_sdk", raising=False)
     assert build(load_settings(given)).launch(job()).argv[0] == str(bundled)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert build(load_settings(given)).launch(job()).argv[0] == str(binary)

@@ -1,0 +1,106 @@
+"""The one tree of errors: each class has a stable code, whether a retry can help, and what to do.
+
+A class's docstring is its default message; `str(error)` is always one line a user can act on.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors.agents import (
+    AgentCrashed,
+    AgentFailed,
+    AgentGarbled,
+    AgentKilled,
+    AgentTimedOut,
+    BackendUnavailable,
+    BackendUnknown,
+    LeaseLost,
+    OutputTooLong,
+    WaitTimedOut,
+)
+from orchestrator.errors.gates import (
+    CoordinatorRefused,
+    CoordinatorUnavailable,
+    GatesRejected,
+    PlanInvalid,
+)
+from orchestrator.errors.git import (
+    BranchUnknown,
+    ChangeEmpty,
+    ChangeMissing,
+    ChangeRefused,
+    ChangeTooLarge,
+    DiskFull,
+    GitFailed,
+    GitTimedOut,
+    PushFailed,
+    PushRefused,
+    RepositoryEmpty,
+    RepositoryUnavailable,
+    WorkspaceLost,
+)
+from orchestrator.errors.machine import (
+    PortInUse,
+    SettingsInvalid,
+    StartFailed,
+    SystemAlreadyRunning,
+    SystemNotRunning,
+)
+from orchestrator.errors.requests import (
+    IdempotencyConflict,
+    RequestInvalid,
+)
+from orchestrator.errors.store import (
+    AttemptStale,
+    NotFound,
+    RecordMalformed,
+    StoreRefused,
+    StoreUnreachable,
+    TransitionRefused,
+)
+from orchestrator.errors.tree import (
+    OrchestratorError,
+)
+
+__all__ = [
+    "AgentCrashed",
+    "AgentFailed",
+    "AgentGarbled",
+    "AgentKilled",
+    "AgentTimedOut",
+    "AttemptStale",
+    "BackendUnavailable",
+    "BackendUnknown",
+    "BranchUnknown",
+    "ChangeEmpty",
+    "ChangeMissing",
+    "ChangeRefused",
+    "ChangeTooLarge",
+    "CoordinatorRefused",
+    "CoordinatorUnavailable",
+    "DiskFull",
+    "GatesRejected",
+    "GitFailed",
+    "GitTimedOut",
+    "IdempotencyConflict",
+    "LeaseLost",
+    "NotFound",
+    "OrchestratorError",
+    "OutputTooLong",
+    "PlanInvalid",
+    "PortInUse",
+    "PushFailed",
+    "PushRefused",
+    "RecordMalformed",
+    "RepositoryEmpty",
+    "RepositoryUnavailable",
+    "RequestInvalid",
+    "SettingsInvalid",
+    "StartFailed",
+    "StoreRefused",
+    "StoreUnreachable",
+    "SystemAlreadyRunning",
+    "SystemNotRunning",
+    "TransitionRefused",
+    "WaitTimedOut",
+    "WorkspaceLost",
+]

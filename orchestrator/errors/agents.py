@@ -1,0 +1,75 @@
+"""Errors of agents and of the programs they are."""
+
+from __future__ import annotations
+
+from orchestrator.errors.tree import OrchestratorError
+
+
+class BackendUnknown(OrchestratorError):
+    """There is no agent backend of this name."""
+
+    code = "backend_unknown"
+    action = "Use one that `orch doctor` lists."
+
+
+class BackendUnavailable(OrchestratorError):
+    """The agent's program cannot be started."""
+
+    code = "backend_unavailable"
+    action = "Run `orch doctor`: it says what this backend lacks."
+
+
+class AgentFailed(OrchestratorError):
+    """The agent ended without doing its work."""
+
+    code = "agent_failed"
+    action = "Read `orch logs`, mend the cause, and spawn again."
+
+
+class AgentCrashed(AgentFailed):
+    """The agent was ended by a signal."""
+
+    code = "agent_crashed"
+
+
+class AgentGarbled(AgentFailed):
+    """The agent printed what is not its protocol."""
+
+    code = "agent_garbled"
+    action = "Check that the backend's program and version are right (`orch doctor`)."
+
+
+class OutputTooLong(AgentFailed):
+    """The agent printed a line over the limit."""
+
+    code = "output_too_long"
+    action = "Make the agent write large output to files."
+
+
+class AgentTimedOut(AgentFailed):
+    """The agent did not finish in its time."""
+
+    code = "agent_timed_out"
+    action = "Give it smaller work items, or raise ORCHESTRATOR_AGENT_TIMEOUT."
+
+
+class AgentKilled(OrchestratorError):
+    """The agent was killed."""
+
+    code = "agent_killed"
+    action = "Nothing to do: someone asked for it."
+
+
+class WaitTimedOut(OrchestratorError):
+    """The agent did not end while we waited."""
+
+    code = "wait_timed_out"
+    action = "It goes on: wait again, or read `orch logs`."
+
+
+class LeaseLost(OrchestratorError):
+    """The worker that ran this agent stopped renewing its lease."""
+
+    code = "lease_lost"
+    retryable = True
+    action = "Check the worker's host, then spawn again."

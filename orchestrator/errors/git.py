@@ -1,0 +1,98 @@
+"""Errors of repositories, workspaces, changes and pushes."""
+
+from __future__ import annotations
+
+from orchestrator.errors.tree import OrchestratorError
+
+
+class GitFailed(OrchestratorError):
+    """Git could not do what was asked."""
+
+    code = "git_failed"
+    action = "Read git's words above; they name the cause."
+
+
+class RepositoryUnavailable(GitFailed):
+    """The repository cannot be read."""
+
+    code = "repository_unavailable"
+    action = "Check the address and that this host may read it: `git ls-remote <repository>`."
+
+
+class RepositoryEmpty(GitFailed):
+    """The repository has no commits."""
+
+    code = "repository_empty"
+    action = "Push a first commit, then spawn again."
+
+
+class BranchUnknown(GitFailed):
+    """The repository has no such branch."""
+
+    code = "branch_unknown"
+    action = "Name a branch that `git ls-remote --heads <repository>` lists."
+
+
+class GitTimedOut(GitFailed):
+    """Git did not finish in time."""
+
+    code = "git_timed_out"
+    retryable = True
+    action = "Check the network and the remote; raise ORCHESTRATOR_GIT_TIMEOUT if it is only slow."
+
+
+class PushRefused(GitFailed):
+    """The remote refused the push."""
+
+    code = "push_refused"
+    action = "Read the remote's words above: grant the right to push agent/* branches."
+
+
+class PushFailed(GitFailed):
+    """The push did not reach the remote."""
+
+    code = "push_failed"
+    retryable = True
+    action = "Check the network to the remote; the change is kept."
+
+
+class WorkspaceLost(GitFailed):
+    """The agent's workspace is gone or no longer a repository."""
+
+    code = "workspace_lost"
+    action = "The agent removed or broke its own worktree: read `orch logs`, then spawn again."
+
+
+class DiskFull(GitFailed):
+    """The disk that holds the workspace is full."""
+
+    code = "disk_full"
+    action = "Free space under ORCHESTRATOR_HOME, or move it to a larger disk."
+
+
+class ChangeEmpty(GitFailed):
+    """The agent changed nothing."""
+
+    code = "change_empty"
+    action = "Read `orch logs`; make the work items say what must differ in the tree."
+
+
+class ChangeTooLarge(GitFailed):
+    """The agent's change is over the limit."""
+
+    code = "change_too_large"
+    action = "Ignore build output in .gitignore, or raise ORCHESTRATOR_CHANGE_LIMIT_MIB."
+
+
+class ChangeRefused(GitFailed):
+    """The agent's change is not something git accepts."""
+
+    code = "change_refused"
+    action = "Read `orch logs`: the change holds objects that fsck refuses, or submodules."
+
+
+class ChangeMissing(GitFailed):
+    """The agent's change is no longer in Valkey."""
+
+    code = "change_missing"
+    action = "Spawn again; check Valkey's memory policy (it must be noeviction)."

@@ -1,0 +1,30 @@
+"""The lines of the event stream and of an agent's log."""
+
+from __future__ import annotations
+
+from orchestrator.models.record import Instant, Record
+from orchestrator.models.state import Phase, Status
+
+
+class LifecycleEvent(Record):
+    """One line of the event stream."""
+
+    type: str
+    timestamp: Instant
+    agent_id: str
+    task_id: str | None = None
+    status: Status | None = None
+    phase: Phase | None = None
+    attempt: int | None = None
+    yolo: bool | None = None
+    error: str | None = None
+    error_code: str | None = None
+
+
+class LogLine(Record):
+    """One line of an agent's output; `text` is untrusted data."""
+
+    id: str = ""
+    at: Instant
+    source: str
+    text: str

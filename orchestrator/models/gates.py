@@ -1,0 +1,82 @@
+"""The records of gates: profiles, results, reports, verdicts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from orchestrator.models.record import Record
+
+
+class GateProfile(StrEnum):
+    """The named sets of gates."""
+
+    STRICT = "strict"
+    STANDARD = "standard"
+    MINIMAL = "minimal"
+    CUSTOM = "custom"
+
+
+class Stage(StrEnum):
+    """When a gate runs: before the one commit is made, or after."""
+
+    PRE_COMMIT = "pre-commit"
+    POST_COMMIT = "post-commit"
+
+
+class GateStatus(StrEnum):
+    """How one gate ended; there is no skipped."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    MISSING = "missing"
+    ERRORED = "errored"
+    TIMED_OUT = "timed_out"
+
+
+class GateResult(Record):
+    """One gate's evidence."""
+
+    name: str
+    status: GateStatus
+    command: str | None = None
+    duration_ms: int = 0
+    exit_code: int | None = None
+    detail: str = ""
+    output_digest: str | None = None
+
+
+class Finding(Record):
+    """Something a reviewer should know about the change."""
+
+    kind: str
+    path: str
+    line: int | None = None
+    detail: str
+
+
+class GateReport(Record):
+    """The verdict on exactly one tree under exactly one plan, with its evidence."""
+
+    agent_id: str
+    attempt: int
+    stage: Stage
+    profile: GateProfile
+    tree: str
+    plan_digest: str
+    approved: bool
+    gates: tuple[GateResult, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Verdict(Record):
+    """What the gates decided, in one glance; the reports hold the evidence."""
+
+    approved: bool
+    profile: GateProfile
+    tree: str
+    plan_digest: str
+    gates: dict[str, GateStatus] = Field(default_factory=dict)
+    #: Nobody looked: YOLO_MODE was on.
+    yolo: bool = False

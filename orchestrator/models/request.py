@@ -1,0 +1,76 @@
+"""The body of a spawn, whichever door it comes through."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from orchestrator.errors import RequestInvalid
+from orchestrator.models.gates import GateProfile
+from orchestrator.models.record import Record, faults_of
+from orchestrator.names import Branch, Identifier, Repository
+
+
+class AgentType(StrEnum):
+    """What an agent is asked to be."""
+
+    WORKER = "worker"
+    REVIEWER = "reviewer"
+    TESTER = "tester"
+
+
+DEFAULT_PROFILE = {
+    AgentType.REVIEWER: GateProfile.STRICT,
+    AgentType.WORKER: GateProfile.STANDARD,
+    AgentType.TESTER: GateProfile.MINIMAL,
+}
+
+WorkItem = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=65_536)]
+
+
+class SpawnContext(Record):
+    """What the agent works on."""
+
+    repository: Repository
+    branch: Branch
+    work_items: Annotated[tuple[WorkItem, ...], Field(min_length=1, max_length=100)]
+    skills: Annotated[tuple[Identifier, ...], Field(max_length=100)] = ()
+
+
+class SpawnRequest(Record):
+    """The body of a spawn, whichever door it came through."""
+
+    task_id: Identifier
+    agent_type: AgentType
+    context: SpawnContext
+    gate_profile: GateProfile | None = None
+    priority: Annotated[int, Field(strict=True, ge=1, le=10)] = 5
+    max_retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
+    agent: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
+    gates: tuple[Identifier, ...] = ()
+
+    @model_validator(mode="after")
+    def _gates_belong_to_custom(self) -> Self:
+        if (self.gate_profile is GateProfile.CUSTOM) != bool(self.gates):
+            msg = "gates: must be given with gateProfile custom, and only then"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def profile(self) -> GateProfile:
+        """The gate profile asked for, or the default of the agent's type."""
+        return self.gate_profile or DEFAULT_PROFILE[self.agent_type]
+
+    @classmethod
+    def parse(cls, document: object) -> SpawnRequest:
+        """Parse an untrusted document.
+
+        Raises:
+            RequestInvalid: with every fault and its path.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise RequestInvalid(faults_of(error)) from error

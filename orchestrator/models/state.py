@@ -1,0 +1,131 @@
+"""The records of agents and tasks, as they stand in Valkey, and what their ends give."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from orchestrator.models.gates import GateProfile, Verdict
+from orchestrator.models.record import Instant, Record
+from orchestrator.models.request import AgentType, SpawnContext
+
+
+class Status(StrEnum):
+    """The five states of an agent."""
+
+    SPAWNING = "spawning"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    KILLED = "killed"
+
+
+class Phase(StrEnum):
+    """Where inside its state an agent is."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    EXECUTING = "executing"
+    CAPTURING = "capturing"
+    AWAITING_GATES = "awaiting-gates"
+    GATING = "gating"
+    AWAITING_REWORK = "awaiting-rework"
+    DELIVERING = "delivering"
+    ENDED = "ended"
+    CLEANED = "cleaned"
+
+
+class TaskStatus(StrEnum):
+    """The five states of a task."""
+
+    PENDING = "pending"
+    ASSIGNED = "assigned"
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Usage(Record):
+    """Tokens spent, as the backend reported them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    total_tokens: int = 0
+    cost_usd: float | None = None
+
+    def plus(self, other: Usage) -> Usage:
+        """Add what a later round spent; a resumed session's cost already holds the earlier."""
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in type(self).model_fields
+            if name != "cost_usd"
+        }
+        cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
+        return Usage(**sums, cost_usd=cost_usd)
+
+
+class AgentState(Record):
+    """One agent, as stored under `orchestrator:agent:{agentId}`."""
+
+    agent_id: str
+    task_id: str
+    status: Status
+    phase: Phase
+    agent_type: AgentType
+    agent: str
+    repository: str
+    base_branch: str
+    gate_profile: GateProfile
+    priority: int
+    max_retries: int
+    attempt: int
+    rounds: int = 0
+    #: The attempt whose change was rejected last: the next round goes on from it.
+    rejected_attempt: int | None = None
+    yolo: bool | None = None
+    usage: Usage = Usage()
+    spawned_at: Instant
+    started_at: Instant | None = None
+    completed_at: Instant | None = None
+    worker: str | None = None
+    session_id: str | None = None
+    summary: str | None = None
+    base_commit: str | None = None
+    branch: str | None = None
+    commit: str | None = None
+    verdict: Verdict | None = None
+    error: str | None = None
+    error_code: str | None = None
+
+
+class TaskState(Record):
+    """One task, as stored under `orchestrator:task:{taskId}`."""
+
+    task_id: str
+    status: TaskStatus
+    agent_id: str
+    context: SpawnContext
+    created_at: Instant
+    updated_at: Instant
+    completed_at: Instant | None = None
+    error: str | None = None
+
+
+class Outcome(Record):
+    """What `AsyncResult(agentId).get()` and `orch spawn --wait` give: the end of an agent."""
+
+    agent_id: str
+    task_id: str | None = None
+    status: Status
+    branch: str | None = None
+    commit: str | None = None
+    verdict: Verdict | None = None
+    usage: Usage = Usage()
+    error: str | None = None
+    error_code: str | None = None
+
+    @classmethod
+    def of(cls, state: AgentState) -> Outcome:
+        """Take the outcome out of an agent's state."""
+        return cls(**{name: getattr(state, name) for name in cls.model_fields})

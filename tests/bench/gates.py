@@ -1,0 +1,74 @@
+"""Profile strict, side by side: wall time against its slowest chain of dependent gates."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from orchestrator import wiring
+from orchestrator.gates.plan import make_plan
+from orchestrator.judgement import Case, verdict_of
+from orchestrator.models import AgentType, GateProfile
+from orchestrator.settings import load_settings
+from orchestrator.workspace.local import LocalCheckout
+from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
+from tests.integration.conftest import git
+
+#: Each gate takes this long and no processor, so that the orchestrator's own time shows.
+GATE_S = 3
+COVERAGE = (
+    '{"meta": {"format": 3}, "files": {}, "totals": '
+    '{"covered_lines": 9, "num_statements": 10, "percent_covered": 90.0}}'
+)
+
+
+def main() -> None:
+    """Print the wall time, the chain, and their ratio."""
+    names = ("typecheck", "lint", "tests", "build", "integration")
+    lines = [f'{name} = "sleep {GATE_S}"' for name in names]
+    command = f"sleep {GATE_S}; cp cover.txt coverage.json"
+    lines.append(f'coverage = {{command = "{command}", report = "coverage.json"}}')
+    review = Turn((ToolCall("StructuredOutput", {"approved": True, "confidence": 0.97}),))
+    with tempfile.TemporaryDirectory() as folder, MessagesApi([review]) as api:
+        root = Path(folder)
+        (root / "orchestrator.toml").write_text("[gates]\n" + "\n".join(lines) + "\n")
+        (root / "cover.txt").write_text(COVERAGE)
+        for arguments in (("init", "-qb", "main"), ("add", "-A"), ("commit", "-qm", "Begin")):
+            git(*arguments, cwd=root)
+        settings = load_settings(
+            {
+                "CLAUDE_API_KEY": "for-the-double",
+                "ANTHROPIC_BASE_URL": api.url,
+                **load_settings().host_env,
+            }
+        )
+        checkout = LocalCheckout.find(root, "main", settings)
+        plan = make_plan(
+            GateProfile.STRICT, checkout.read, wiring.detectors(settings), timeout_s=60
+        )
+        case = Case(
+            agent_id="bench",
+            attempt=0,
+            agent_type=AgentType.WORKER,
+            work_items=("Nothing.",),
+            tree=checkout.tree(),
+            contents=tuple,
+            diff=checkout.patch,
+            checkout=lambda _: nullcontext(root),
+        )
+        began = time.monotonic()
+        reports = tuple(wiring.judge(settings).judge(plan, case))
+        wall_s = time.monotonic() - began
+    verdict = verdict_of(plan, case.tree, reports)
+    if not verdict.approved:
+        raise SystemExit(str(reports))
+    chain_s = sum(max(gate.duration_ms for gate in report.gates) / 1000 for report in reports)
+    print(f"profile strict, {len(verdict.gates)} gates of {GATE_S} s (and a review)")
+    print(f"  wall time {wall_s:.2f} s, slowest chain {chain_s:.2f} s: ", end="")
+    print(f"{wall_s / chain_s:.2f} × (aim: at most 1.2 ×)")
+
+
+if __name__ == "__main__":
+    main()
