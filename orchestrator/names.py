@@ -13,7 +13,13 @@ AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}")
 _BRANCH_REFUSED = re.compile(r"\.\.|//|@\{|\.lock(/|$)|/\.|[./]$")
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
-_REMOTE = re.compile(r"(https|ssh)://[A-Za-z0-9_\[][^\s]*")
+_REMOTE = re.compile(
+    r"https://[A-Za-z0-9_\[][^\s]*"
+    r"|ssh://[A-Za-z0-9_\[][^\s]*"
+    # Unencrypted, so to this machine only.
+    r"|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
+)
+_WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
 
 
 def _check_branch(branch: str) -> str:
@@ -25,6 +31,10 @@ def _check_branch(branch: str) -> str:
 
 
 def _check_repository(repository: str) -> str:
+    if _WITH_LOGIN.match(repository):
+        # It would stand in argv, state and logs.
+        msg = "must carry no login: set GIT_TOKEN and GIT_TOKEN_HOSTS, or GIT_TOKEN_COMMAND"
+        raise ValueError(msg)
     path = repository.removeprefix("file://")
     local = path.startswith("/") and "\n" not in path and "\0" not in path
     if local or _REMOTE.fullmatch(repository):

@@ -58,6 +58,10 @@ def _check_valkey_url(url: str | None) -> str | None:
     return url
 
 
+def _split(names: object) -> object:
+    return names.lower().replace(",", " ").split() if isinstance(names, str) else names
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[int, Field(ge=1)]
@@ -91,6 +95,13 @@ class Settings(BaseSettings):
     valkey_port: Port = _env("VALKEY_PORT", default=6379)
     valkey_password: SecretStr | None = _env("VALKEY_PASSWORD", default=None)
     valkey_tls: bool = _env("VALKEY_TLS", default=False)
+
+    git_token: SecretStr | None = _env("GIT_TOKEN", default=None)
+    git_token_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = _env(
+        "GIT_TOKEN_HOSTS", default=()
+    )
+    git_token_command: str | None = _env("GIT_TOKEN_COMMAND", default=None)
+    git_username: str = _env("GIT_USERNAME", default="x-access-token")
 
     coordinator_url: str | None = _env("COORDINATOR_URL", default=None)
     sandbox_enabled: bool = _env("SANDBOX_ENABLED", default=False)
@@ -142,6 +153,14 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _check_token_has_hosts(self) -> Self:
+        if self.git_token is not None and not self.git_token_hosts:
+            # Whoever may spawn names the repository: its host must not be theirs to choose.
+            msg = "GIT_TOKEN_HOSTS: must name the hosts that GIT_TOKEN is meant for"
+            raise ValueError(msg)
+        return self
+
     @property
     def is_embedded(self) -> bool:
         """Whether `orch up` starts a Valkey of its own."""
@@ -186,6 +205,7 @@ class Settings(BaseSettings):
             self.claude_api_key,
             self.anthropic_api_key,
             self.valkey_password,
+            self.git_token,
         )
         return tuple(secret.get_secret_value() for secret in held if secret)
 

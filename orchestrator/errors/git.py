@@ -41,6 +41,14 @@ class GitTimedOut(GitFailed):
     action = "Check the network and the remote; raise ORCHESTRATOR_GIT_TIMEOUT if it is only slow."
 
 
+class CredentialsUnavailable(GitFailed):
+    """There is no token for the remote."""
+
+    code = "credentials_unavailable"
+    retryable = True
+    action = "Run what GIT_TOKEN_COMMAND says by hand: it must print one token and exit 0."
+
+
 class PushRefused(GitFailed):
     """The remote refused the push."""
 

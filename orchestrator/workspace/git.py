@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed, GitTimedOut
 from orchestrator.settings import Settings
+from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import tells_full_disk
 from orchestrator.workspace.program import Ended, run_program
 
@@ -53,6 +55,8 @@ _CONFIG = {
     "fetch.fsck.missingSpaceBeforeDate": "ignore",
     "fetch.fsck.zeroPaddedFilemode": "ignore",
 }
+#: Plain HTTP reaches this machine only (names.py); elsewhere it would show the token.
+_PROTOCOLS_OF_HTTP = {"GIT_ALLOW_PROTOCOL": "http"}
 _USERINFO = re.compile(r"://[^/\s]*@")
 _SHOWN_CHARACTERS = 1000
 
@@ -84,6 +88,7 @@ class Git:
             **_ENVIRONMENT,
             **config_environment(_CONFIG),
         }
+        self._credentials = Credentials(settings)
 
     def environment(self, git_dir: Path) -> dict[str, str]:
         """Return all that a git in this repository sees of the environment."""
@@ -96,17 +101,25 @@ class Git:
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         keep_fds: Sequence[int] = (),
+        remote: str = "",
     ) -> Ended:
-        """Run git and return how it ended, failure included.
+        """Run git and return how it ended, failure included; `remote` is whom it may talk to.
 
         Raises:
             GitTimedOut: it did not finish in time; it and its helpers are gone.
+            CredentialsUnavailable: the remote needs a token, and none can be had.
             GitFailed: git cannot be started.
         """
+        access = self._credentials.access(remote)
         try:
-            return run_program(
+            ended = run_program(
                 ("git", *arguments),
-                env={**self.environment(git_dir), **(env or {})},
+                env={
+                    **self.environment(git_dir),
+                    **(_PROTOCOLS_OF_HTTP if remote.startswith("http:") else {}),
+                    **config_environment({**_CONFIG, **access.config}),
+                    **(env or {}),
+                },
                 timeout_s=self._timeout_s,
                 stdin=stdin,
                 keep_fds=keep_fds,
@@ -117,6 +130,7 @@ class Git:
         except OSError as error:
             msg = f"git cannot be started ({error.strerror})."
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
+        return replace(ended, stderr=access.mask(ended.stderr))
 
     def run(
         self,
@@ -125,15 +139,19 @@ class Git:
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         keep_fds: Sequence[int] = (),
+        remote: str = "",
     ) -> bytes:
         """Run git and return what it printed.
 
         Raises:
             GitTimedOut: it did not finish in time.
             DiskFull: it could not write.
+            CredentialsUnavailable: the remote needs a token, and none can be had.
             GitFailed: anything else, in git's words.
         """
-        ended = self.attempt(*arguments, git_dir=git_dir, env=env, stdin=stdin, keep_fds=keep_fds)
+        ended = self.attempt(
+            *arguments, git_dir=git_dir, env=env, stdin=stdin, keep_fds=keep_fds, remote=remote
+        )
         if ended.exit_code == 0:
             return ended.stdout
         words = showable(ended.stderr) or f"exit code {ended.exit_code}"

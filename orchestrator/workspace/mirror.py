@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import (
     BranchUnknown,
+    CredentialsUnavailable,
     DiskFull,
     GitFailed,
     GitTimedOut,
@@ -137,6 +138,7 @@ class Mirrors:
                 git_dir=mirror,
                 # A worker that is killed leaves its fetch running: the lock stays with it.
                 keep_fds=(lock,),
+                remote=repository,
             )
 
         try:
@@ -149,7 +151,7 @@ class Mirrors:
                 for stale in mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
                 fetch()
-        except (GitTimedOut, DiskFull):
+        except (GitTimedOut, DiskFull, CredentialsUnavailable):
             raise
         except GitFailed as error:
             self._explain(mirror, repository, branch)
@@ -159,8 +161,10 @@ class Mirrors:
         """Raise what the remote itself shows to be wrong; return if it shows nothing."""
         shown = showable(repository)
         try:
-            listing = self._git.run("ls-remote", "--heads", "--", repository, git_dir=mirror)
-        except GitTimedOut:
+            listing = self._git.run(
+                "ls-remote", "--heads", "--", repository, git_dir=mirror, remote=repository
+            )
+        except (GitTimedOut, CredentialsUnavailable):
             raise
         except GitFailed as error:
             msg = f"{shown}: {error.detail}"

@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import GitFailed, GitTimedOut, PushFailed, PushRefused
+from orchestrator.errors import (
+    CredentialsUnavailable,
+    GitFailed,
+    GitTimedOut,
+    PushFailed,
+    PushRefused,
+)
 from orchestrator.workspace.clone import agent_ref
 from orchestrator.workspace.git import Git, showable
 from orchestrator.workspace.program import Ended
@@ -35,27 +41,27 @@ class Remote:
     def __init__(self, git: Git) -> None:
         self._git = git
 
-    def push(self, git_dir: Path, repository: str, commit: str, agent_id: str) -> Pushed:
+    def push(
+        self, git_dir: Path, repository: str, commit: str, agent_id: str, *, replaces: str = ""
+    ) -> Pushed:
         """Create `agent/<agentId>` at `commit` and read it back; repeatable with the same commit.
+
+        Only the commit `replaces` gives way: one that an older attempt of this agent may have
+        pushed after it had lost the agent.
 
         Raises:
             PushRefused: the remote will not have it, or the branch holds another commit.
             PushFailed: the remote was not reached, or lost what it accepted.
+            CredentialsUnavailable: the remote needs a token, and none can be had.
         """
         ref = agent_ref(agent_id)
         branch = ref.removeprefix("refs/heads/")
         try:
-            ended = self._git.attempt(
-                "push",
-                "--porcelain",
-                "--no-verify",
-                f"--force-with-lease={ref}:",
-                "--",
-                repository,
-                f"{commit}:{ref}",
-                git_dir=git_dir,
-            )
+            ended = self._send(git_dir, repository, commit, ref)
             found = self._read_back(git_dir, repository, ref, ended)
+            if replaces and found == replaces:
+                ended = self._send(git_dir, repository, commit, ref, instead_of=replaces)
+                found = self._read_back(git_dir, repository, ref, ended)
         except GitTimedOut as error:
             raise PushFailed(error.detail) from error
         if found == commit:
@@ -65,17 +71,45 @@ class Remote:
             raise PushRefused(msg, action="Look at that branch; delete it on the remote to redo.")
         raise _explain(ended)
 
+    def find(self, git_dir: Path, repository: str, agent_id: str) -> str:
+        """Return the commit the remote shows for the agent's branch; empty if there is none.
+
+        Raises:
+            GitFailed: the remote cannot be read.
+        """
+        return self._listed(git_dir, repository, agent_ref(agent_id))
+
+    def _send(
+        self, git_dir: Path, repository: str, commit: str, ref: str, *, instead_of: str = ""
+    ) -> Ended:
+        return self._git.attempt(
+            "push",
+            "--porcelain",
+            "--no-verify",
+            f"--force-with-lease={ref}:{instead_of}",
+            "--",
+            repository,
+            f"{commit}:{ref}",
+            git_dir=git_dir,
+            remote=repository,
+        )
+
     def _read_back(self, git_dir: Path, repository: str, ref: str, ended: Ended) -> str:
         """Return the commit the remote shows for this ref; empty if it shows none."""
         try:
-            listing = self._git.run("ls-remote", "--", repository, ref, git_dir=git_dir)
-        except GitTimedOut:
+            return self._listed(git_dir, repository, ref)
+        except (GitTimedOut, CredentialsUnavailable):
             raise
         except GitFailed as error:
             if ended.exit_code != 0:
                 raise _explain(ended) from error
             msg = f"The push went through but could not be read back: {error.detail}"
             raise PushFailed(msg) from error
+
+    def _listed(self, git_dir: Path, repository: str, ref: str) -> str:
+        listing = self._git.run(
+            "ls-remote", "--", repository, ref, git_dir=git_dir, remote=repository
+        )
         lines = listing.decode(errors="replace").splitlines()
         return next((oid for oid, _, name in map(_partition, lines) if name == ref), "")
 
