@@ -51,7 +51,7 @@ class Cleanup:
 
     def _drop_keys(self, agent: AgentState) -> int:
         store = self.holder.store
-        if agent.status is Status.FAILED:
+        if agent.status is not Status.COMPLETED:
             # Its work is kept until retention ends, so that someone can look at it.
             store.run(changes.keep_changes(agent.agent_id, agent.attempt, for_s=self.retention_s))
             return store.follow(drop_sessions(agent.agent_id, agent.attempt))

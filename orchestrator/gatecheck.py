@@ -46,7 +46,7 @@ class GateCheck:
         agent = self.holder.take_over(agent_id, attempt)
         if agent is None:
             return
-        with self.holder.ending(agent), self.holder.lease(agent) as lease:
+        with self.holder.holding(agent) as lease:
             store = self.holder.store
             request = store.run(agents.read_request(agent_id))
             bundle = store.run(changes.get_change(agent_id, attempt))

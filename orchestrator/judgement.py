@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +113,10 @@ class Judge:
             on_result(result)
             return result
 
+        # Each thread in the custody of this one: a kill ends every gate.
+        contexts = [copy_context() for _ in gates]
         with ThreadPoolExecutor(max_workers=len(gates)) as pool:
-            return tuple(pool.map(run, gates))
+            return tuple(pool.map(lambda context, gate: context.run(run, gate), contexts, gates))
 
     def _subject(self, case: Case, checkout: Path) -> Subject:
         def run(

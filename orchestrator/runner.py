@@ -10,15 +10,18 @@ from threading import Thread
 
 from orchestrator.commands import TICK_S, run_to_end
 from orchestrator.continuation import Opening, opening
+from orchestrator.custody import working_in
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
+    AgentKilled,
     AgentTimedOut,
     DiskFull,
     GitFailed,
+    OrchestratorError,
     TransitionRefused,
 )
-from orchestrator.lifecycle import agents
+from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
@@ -45,6 +48,8 @@ from orchestrator.workspace.mirror import Base, Mirrors
 FLUSH_EVERY_S = 0.5
 #: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
 GRACE_S = 10.0
+#: What a capture may say of itself.
+_SAID_BYTES = 65_536
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
 
@@ -67,7 +72,7 @@ class Runner:
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
-        with self.holder.ending(agent), self.holder.lease(agent) as lease:
+        with self.holder.holding(agent) as lease:
             self._work(agent, lease)
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
@@ -91,30 +96,47 @@ class Runner:
             if isinstance(backend, KeepsSessions):
                 with naming_full_disk(workspace.root):
                     backend.put_session(job, start.session)
-            launch = backend.launch(job)
-            spec = ProcessSpec(
-                agent_id=agent.agent_id,
-                argv=launch.argv,
-                env={**self._env(workspace), **launch.env},
-                cwd=workspace.worktree,
-                stdin=launch.stdin,
-            )
-            transcript = Transcript(
-                backend,
-                clock=self.holder.clock,
-                secrets=self.settings.secrets,
-                line_limit_bytes=self.settings.line_limit_bytes,
-            )
-            with self.sandbox.start(spec) as process:
-                agent = self.holder.start(agent, base_commit=base.commit)
-                # Beside the agent's work: it saves the next spawn the checkout.
-                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-                self._watch(agent, lease, process, transcript, backend)
-            bundle = self._capture(agent, lease, base, workspace)
+            try:
+                transcript = self._play(agent, lease, base, workspace, backend, job)
+                bundle = self._capture(agent, lease, base, workspace)
+            except (AgentKilled, AgentFailed):
+                self._save(agent, lease, base, workspace)
+                raise
             lease.check()
             store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
             self._keep_session(agent, backend, workspace, transcript)
             self.holder.hand_over(agent, self._facts(agent, transcript))
+
+    def _play(
+        self,
+        agent: AgentState,
+        lease: Lease,
+        base: Base,
+        workspace: Workspace,
+        backend: AgentBackend,
+        job: AgentJob,
+    ) -> Transcript:
+        """Run the agent's program to its end; nothing of it is left, however that was."""
+        launch = backend.launch(job)
+        spec = ProcessSpec(
+            agent_id=agent.agent_id,
+            argv=launch.argv,
+            env={**self._env(workspace), **launch.env},
+            cwd=workspace.worktree,
+            stdin=launch.stdin,
+        )
+        transcript = Transcript(
+            backend,
+            clock=self.holder.clock,
+            secrets=self.settings.secrets,
+            line_limit_bytes=self.settings.line_limit_bytes,
+        )
+        with self.sandbox.start(spec) as process:
+            agent = self.holder.start(agent, base_commit=base.commit)
+            # Beside the agent's work: it saves the next spawn the checkout.
+            Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
+            self._watch(agent, lease, process, transcript, backend)
+        return transcript
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -208,12 +230,46 @@ class Runner:
             self.sandbox,
             spec,
             timeout_s=self.settings.git_timeout_s,
-            output_limit_bytes=65_536,
+            output_limit_bytes=_SAID_BYTES,
             check=lease.check,
         )
         if ended.exit_code != 0:
             raise change.explain(ended.exit_code, ended.stderr)
         return change.read_bundle(workspace, self.settings.change_limit_bytes)
+
+    def _save(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
+        """Save what a stopped agent had changed; its death is confirmed before."""
+        store, agent_id = self.holder.store, agent.agent_id
+        if lease.is_killed:
+            self.holder.confirm(lease)
+            receipt = store.run(kills.find_receipt(agent_id))
+            if receipt is not None and receipt.discard:
+                return
+        command = change.salvage_command(workspace, base)
+        spec = ProcessSpec(
+            agent_id=agent_id,
+            argv=command.argv,
+            env={**self._env(workspace), **command.env},
+            cwd=workspace.root,
+        )
+        try:
+            # In nobody's custody: this one has ended.
+            with working_in(None):
+                ended = run_to_end(
+                    self.sandbox,
+                    spec,
+                    timeout_s=self.settings.git_timeout_s,
+                    output_limit_bytes=_SAID_BYTES,
+                )
+            if ended.exit_code != 0:
+                raise change.explain(ended.exit_code, ended.stderr)
+            bundle = change.read_bundle(workspace, self.settings.change_limit_bytes)
+            kept_for_s = self.settings.retention_s
+            store.run(changes.save_change(agent_id, agent.attempt, bundle, for_s=kept_for_s))
+            if lease.is_killed:
+                store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
+        except OrchestratorError as error:
+            log.info("nothing saved", agentId=agent_id, reason=str(error))
 
     def _flush(self, agent: AgentState, transcript: Transcript) -> None:
         lines = transcript.take_lines()
@@ -238,14 +294,15 @@ class Runner:
 
     @contextmanager
     def _workspace(self, base: Base, agent: AgentState, start: Opening) -> Iterator[Workspace]:
-        workspace = self.workspaces.create(base, agent.agent_id, change=start.change)
         try:
-            yield workspace
-        except AgentFailed as error:
-            if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
-                msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
-                raise DiskFull(msg) from error
-            raise
+            with self.workspaces.kept(agent.agent_id):
+                try:
+                    yield self.workspaces.create(base, agent.agent_id, change=start.change)
+                except AgentFailed as error:
+                    if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
+                        msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
+                        raise DiskFull(msg) from error
+                    raise
         finally:
             try:
                 self.workspaces.remove(agent.agent_id)

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from dotenv import dotenv_values
@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     git_token_command: str | None = _env("GIT_TOKEN_COMMAND", default=None)
     git_username: str = _env("GIT_USERNAME", default="x-access-token")
 
+    forge: Literal["github", "gitlab", "gitea"] | None = _env("ORCHESTRATOR_FORGE", default=None)
+    forge_url: str | None = _env("ORCHESTRATOR_FORGE_URL", default=None)
+
     coordinator_url: str | None = _env("COORDINATOR_URL", default=None)
     sandbox_enabled: bool = _env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = _env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
@@ -122,9 +125,11 @@ class Settings(BaseSettings):
         "ORCHESTRATOR_CHANGE_LIMIT_MIB", default=64
     )
     git_timeout_s: Duration = _env("ORCHESTRATOR_GIT_TIMEOUT", default=300.0)
+    secret_allow_list: Path | None = _env("ORCHESTRATOR_SECRET_ALLOW_LIST", default=None)
     gate_timeout_s: Duration = _env("ORCHESTRATOR_GATE_TIMEOUT", default=1800.0)
     gate_workers: Annotated[int, Field(ge=1, le=64)] = _env("ORCHESTRATOR_GATE_WORKERS", default=2)
     lease_s: Duration = _env("ORCHESTRATOR_LEASE", default=30.0)
+    supervisor_deadline_s: Duration = _env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
     retention_s: Duration = _env(
         "ORCHESTRATOR_RETENTION", default=timedelta(days=7).total_seconds()
     )

@@ -8,12 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrator.errors import IdempotencyConflict, RequestInvalid
+from orchestrator.errors import (
+    Halted,
+    IdempotencyConflict,
+    OrchestratorError,
+    RequestInvalid,
+)
 from orchestrator.gates.profiles import profiles
 from orchestrator.lifecycle.moves import RESULT_TTL_S, now_ms
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
 from orchestrator.models import (
     AgentState,
+    Halt,
     LifecycleEvent,
     Outcome,
     Phase,
@@ -24,7 +30,7 @@ from orchestrator.models import (
 )
 from orchestrator.names import AGENT_ID
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, call, nothing
+from orchestrator.store.operations import Operation, call, nothing, parse_record
 from orchestrator.store.streams import EVENTS_CAP
 
 #: How long an Idempotency-Key is remembered.
@@ -85,7 +91,7 @@ class FrontDoor:
             idempotency_key=idempotency_key,
         )
 
-    def refuse(self, agent_id: str, error: RequestInvalid) -> Operation[None]:
+    def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
         """Tell a client that knows only Celery that its request was refused: result and event."""
         now = self.clock()
         facts = {"agent_id": agent_id, "status": Status.FAILED, "error": str(error)}
@@ -123,6 +129,7 @@ def submission(
 
     Raises:
         IdempotencyConflict: the key was used with another body.
+        Halted: no new work is admitted.
     """
     message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
     state = AgentState(
@@ -169,6 +176,7 @@ def submission(
             keys.task_agents(request.task_id),
             keys.EVENTS_STREAM,
             message.key,
+            keys.HALT,
             *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
         ),
         (
@@ -190,6 +198,10 @@ def submission(
 
 def _submitted(reply: list[bytes]) -> Submitted:
     answer, agent_id = reply[0].decode(), reply[1].decode()
+    if answer == "halted":
+        halt = parse_record(Halt, keys.HALT, reply[1])
+        msg = f"New work is halted by {halt.by}: {halt.why or 'no reason given'}."
+        raise Halted(msg)
     if answer == "conflict":
         msg = f"This Idempotency-Key belongs to agent {agent_id}, which has another body."
         raise IdempotencyConflict(msg)

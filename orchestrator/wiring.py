@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 
+from orchestrator.audit import Audit
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
+from orchestrator.host import Host, process_mark
+from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
+from orchestrator.killswitch import KillSwitch
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
 from orchestrator.plugins import Family
 from orchestrator.ports import AgentBackend, Detector, Gate, Sandbox
 from orchestrator.runner import Runner
 from orchestrator.settings import Settings
+from orchestrator.signing import signing_key
 from orchestrator.store.executors import Store
 from orchestrator.submit import FrontDoor
 from orchestrator.workspace.change import Candidates
@@ -43,6 +49,7 @@ class Services:
     gate_check: GateCheck
     cleanup: Cleanup
     monitor: Monitor
+    kill_listener: KillListener
 
 
 def clock() -> datetime:
@@ -65,6 +72,22 @@ def front_door(settings: Settings) -> FrontDoor:
     )
 
 
+def audit(settings: Settings) -> Audit:
+    """Build what keeps the audit."""
+    return Audit(signing_key(settings, "audit"), clock, new_id)
+
+
+def kill_switch(settings: Settings) -> KillSwitch:
+    """Build what kills, halts and resumes."""
+    return KillSwitch(audit(settings), clock, new_id)
+
+
+def janitor(settings: Settings, *, worker: str) -> Janitor:
+    """Build what keeps the host of this worker clean."""
+    store = Store(settings.valkey_url)
+    return Janitor(store, Host(settings.home), worker.partition("@")[2])
+
+
 def _check_of(gate: str, *, settings: Settings) -> Gate:
     """Return the check that judges a gate: the one named like it, else that of any command."""
     name = gate.replace("-", "_")
@@ -78,16 +101,19 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 def judge(settings: Settings) -> Judge:
     """Build what runs gates."""
-    return Judge(
-        partial(_check_of, settings=settings), SANDBOXES.build("process", settings), settings
-    )
+    return Judge(partial(_check_of, settings=settings), sandbox(settings), settings)
+
+
+def sandbox(settings: Settings) -> Sandbox:
+    """Build where programs of agents and gates run."""
+    return SANDBOXES.build("process", settings)
 
 
 def build(settings: Settings, *, worker: str) -> Services:
     """Build the services of one worker process; connections open at first use."""
     store = Store(settings.valkey_url)
-    holder = Holder(store, clock, new_id, worker=worker, lease_s=settings.lease_s)
-    sandbox = SANDBOXES.build("process", settings)
+    process = process_mark(os.getpid())
+    holder = Holder(store, clock, new_id, worker=worker, process=process, lease_s=settings.lease_s)
     git = Git(settings)
     mirrors = Mirrors(settings, git)
     workspaces = Workspaces(settings, git)
@@ -100,7 +126,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     return Services(
         store=store,
         front_door=front_door(settings),
-        runner=Runner(holder, mirrors, workspaces, backend, sandbox, settings),
+        runner=Runner(holder, mirrors, workspaces, backend, sandbox(settings), settings),
         gate_check=GateCheck(
             holder,
             mirrors,
@@ -113,4 +139,5 @@ def build(settings: Settings, *, worker: str) -> Services:
         ),
         cleanup=Cleanup(holder, workspaces, settings.retention_s),
         monitor=Monitor(holder),
+        kill_listener=KillListener(holder),
     )

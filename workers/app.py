@@ -26,4 +26,6 @@ def services_of(task: Task[Any, Any]) -> Services:
 def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
-    return build(load_settings(), worker=worker)
+    services = build(load_settings(), worker=worker)
+    services.kill_listener.start()
+    return services

@@ -11,7 +11,7 @@ from orchestrator.lifecycle import presence
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import load_settings
 from orchestrator.store.executors import Store
-from orchestrator.wiring import clock
+from orchestrator.wiring import clock, janitor
 
 #: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
 WAKE_EVERY_S = 0.1
@@ -27,9 +27,11 @@ def use_our_logs(**_options: Any) -> None:
 
 @worker_ready.connect
 def keep_awake_and_present(sender: Any, **_options: Any) -> None:
-    """Wake the hub for freed slots, and renew this worker's name."""
-    store = Store(load_settings().valkey_url)
+    """Wake the hub for freed slots, renew this worker's name, and keep its host clean."""
+    settings = load_settings()
+    store = Store(settings.valkey_url)
     announce(store, sender.hostname)
+    janitor(settings, worker=sender.hostname).start()
     if sender.hub is not None:
         sender.hub.call_repeatedly(WAKE_EVERY_S, lambda: None)
         sender.hub.call_repeatedly(presence.RENEW_EVERY_S, announce, store, sender.hostname)

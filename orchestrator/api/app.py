@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, health, logs
+from orchestrator.api import agents, health, kills, logs
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
 from orchestrator.settings import Settings
@@ -25,6 +25,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         app.state.started_s = time.monotonic()
         app.state.is_stopping = is_stopping
         app.state.door = wiring.front_door(settings)
+        app.state.kill_switch = wiring.kill_switch(settings)
         app.state.store = AsyncStore(settings.valkey_url)
         try:
             yield
@@ -32,7 +33,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
             await app.state.store.close()
 
     return Starlette(
-        routes=[*health.ROUTES, *agents.ROUTES, *logs.ROUTES],
+        routes=[*health.ROUTES, *kills.ROUTES, *agents.ROUTES, *logs.ROUTES],
         middleware=[Middleware(Guard, settings)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

@@ -13,7 +13,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ExceptionHandler
 
 from orchestrator.errors import (
+    AgentEnded,
+    Halted,
     IdempotencyConflict,
+    KillUnconfirmed,
     NotFound,
     OrchestratorError,
     RequestInvalid,
@@ -25,6 +28,9 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     NotFound: HTTPStatus.NOT_FOUND,
+    AgentEnded: HTTPStatus.CONFLICT,
+    Halted: HTTPStatus.TOO_MANY_REQUESTS,
+    KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -29,7 +29,13 @@ _COMMANDS = {
     "status": ("read", "Show the state of an agent."),
     "ls": ("read", "List agents, newest first."),
     "logs": ("read", "Print what an agent said."),
+    "kill": ("kill", "Kill an agent."),
+    "kill-all": ("kill", "Kill every agent, or those of a scope."),
+    "receipt": ("kill", "Show what the kill of an agent did."),
+    "halt": ("kill", "Admit and start nothing new."),
+    "resume": ("kill", "Lift a halt."),
     "gates": ("gates", "Show what the quality gates found, or run them here."),
+    "audit": ("audit", "Show who did what to which agent, or check that record."),
 }
 
 
@@ -47,7 +53,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

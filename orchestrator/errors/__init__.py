@@ -7,15 +7,26 @@ from __future__ import annotations
 
 from orchestrator.errors.agents import (
     AgentCrashed,
+    AgentEnded,
     AgentFailed,
     AgentGarbled,
     AgentKilled,
     AgentTimedOut,
     BackendUnavailable,
     BackendUnknown,
+    Halted,
+    KillUnconfirmed,
     LeaseLost,
     OutputTooLong,
     WaitTimedOut,
+)
+from orchestrator.errors.audit import (
+    AuditBroken,
+    AuditBusy,
+)
+from orchestrator.errors.forges import (
+    ForgeRefused,
+    ForgeUnavailable,
 )
 from orchestrator.errors.gates import (
     CoordinatorRefused,
@@ -64,11 +75,14 @@ from orchestrator.errors.tree import (
 
 __all__ = [
     "AgentCrashed",
+    "AgentEnded",
     "AgentFailed",
     "AgentGarbled",
     "AgentKilled",
     "AgentTimedOut",
     "AttemptStale",
+    "AuditBroken",
+    "AuditBusy",
     "BackendUnavailable",
     "BackendUnknown",
     "BranchUnknown",
@@ -80,10 +94,14 @@ __all__ = [
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
     "DiskFull",
+    "ForgeRefused",
+    "ForgeUnavailable",
     "GatesRejected",
     "GitFailed",
     "GitTimedOut",
+    "Halted",
     "IdempotencyConflict",
+    "KillUnconfirmed",
     "LeaseLost",
     "NotFound",
     "OrchestratorError",

@@ -73,3 +73,24 @@ class LeaseLost(OrchestratorError):
     code = "lease_lost"
     retryable = True
     action = "Check the worker's host, then spawn again."
+
+
+class AgentEnded(OrchestratorError):
+    """The agent has already ended, so it cannot be killed."""
+
+    code = "agent_ended"
+    action = "Nothing runs any more; read its end with `orch status`."
+
+
+class KillUnconfirmed(OrchestratorError):
+    """The agent is killed in the state, but nobody has confirmed that nothing of it runs."""
+
+    code = "kill_unconfirmed"
+    action = "Look at `orch receipt` again; on its host, `orch kill-all --local` ends what is left."
+
+
+class Halted(OrchestratorError):
+    """No new work is admitted: someone has halted the system."""
+
+    code = "halted"
+    action = "Ask who halted it; `orch resume --reason …` lifts it."

@@ -57,7 +57,9 @@ def read_request(agent_id: str) -> Operation[SpawnRequest]:
     return _required(found, f"There is no request of agent {agent_id}.")
 
 
-def claim(agent: AgentState, worker: str, *, lease_s: float, now: datetime) -> Operation[Moved]:
+def claim(
+    agent: AgentState, worker: str, process: str, *, lease_s: float, now: datetime
+) -> Operation[Moved]:
     """Take an agent that waits for a worker; the attempt's new number is the fencing token.
 
     It waits either for its first round or, rejected by its gates, for the next one.
@@ -67,7 +69,8 @@ def claim(agent: AgentState, worker: str, *, lease_s: float, now: datetime) -> O
         sources=(Status.SPAWNING if is_first else Status.RUNNING,),
         phases=(Phase.QUEUED if is_first else Phase.AWAITING_REWORK,),
         new_attempt=True,
-        patch={"phase": Phase.PREPARING, "worker": worker},
+        heeds_halt=True,
+        patch={"phase": Phase.PREPARING, "worker": worker, "workerProcess": process},
         lease_s=lease_s,
     )
     return move(agent, step, now=now)
@@ -123,13 +126,15 @@ def hand_over(
     return move(agent, step, now=now, tag=tag)
 
 
-def take_over(agent: AgentState, worker: str, *, lease_s: float, now: datetime) -> Operation[Moved]:
+def take_over(
+    agent: AgentState, worker: str, process: str, *, lease_s: float, now: datetime
+) -> Operation[Moved]:
     """Take a handed-over agent to its gates; a second delivery of the message is refused."""
     step = Move(
         sources=(Status.RUNNING,),
         phases=(Phase.AWAITING_GATES,),
         attempt=agent.attempt,
-        patch={"phase": Phase.GATING, "worker": worker},
+        patch={"phase": Phase.GATING, "worker": worker, "workerProcess": process},
         lease_s=lease_s,
     )
     return move(agent, step, now=now)
@@ -200,7 +205,7 @@ def cleaned(agent: AgentState, *, now: datetime) -> Operation[Moved]:
 
 
 def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[str]:
-    """Renew the lease; the reply is `held`, `stale`, `absent` or the status that ended it."""
+    """Renew the lease; the reply is `held`, `released`, `stale`, `absent` or the end's status."""
     deadline = now_ms(now) + round(lease_s * 1000)
     return call(
         "heartbeat",

@@ -1,13 +1,15 @@
-"""The lease one attempt holds on its agent, renewed beside the work until it is lost."""
+"""The lease one attempt holds on its agent, renewed beside the work until it is lost or taken."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+from orchestrator.custody import Custody, working_in
 from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
@@ -27,7 +29,11 @@ log = get_logger("lease")
 
 
 class Lease:
-    """Renews an agent's lease from a thread; the worker asks `check` before each next step."""
+    """Renews an agent's lease from a thread; the worker asks `check` before each next step.
+
+    What the worker's thread starts while it holds the lease is in its custody: once the agent is
+    no longer this attempt's, all of it is ended at once.
+    """
 
     def __init__(
         self, store: Store, agent: AgentState, *, lease_s: float, clock: Callable[[], datetime]
@@ -39,9 +45,12 @@ class Lease:
         self._renewed_at = clock()
         self._answer = "held"
         self._stop = threading.Event()
+        self._work = ExitStack()
+        self.custody = Custody()
         self._thread = threading.Thread(target=self._renew_until_stopped, daemon=True)
 
     def __enter__(self) -> Self:
+        self._work.enter_context(working_in(self.custody))
         self._thread.start()
         return self
 
@@ -51,8 +60,24 @@ class Lease:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._work.close()
         self._stop.set()
         self._thread.join()
+
+    @property
+    def agent(self) -> AgentState:
+        """The agent as it was when it was taken."""
+        return self._agent
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether the agent was killed under this attempt."""
+        return self._answer == Status.KILLED
+
+    def revoke(self) -> None:
+        """Hear of the agent's kill from elsewhere, sooner than from the next heartbeat."""
+        self._answer = Status.KILLED
+        self.custody.end()
 
     def check(self) -> None:
         """Return if this attempt still owns its agent.
@@ -86,10 +111,13 @@ class Lease:
         while self._answer == "held" and not self._stop.wait(min(RENEW_EVERY_S, self._lease_s / 3)):
             asked_at = self._clock()
             try:
-                self._answer = self._store.run(
+                answer = self._store.run(
                     heartbeat(self._agent, lease_s=self._lease_s, now=asked_at)
                 )
             except StoreUnreachable as error:
                 log.warning("heartbeat failed", agentId=self._agent.agent_id, reason=str(error))
-            else:
-                self._renewed_at = asked_at
+                continue
+            self._renewed_at = asked_at
+            if answer != "held":
+                self._answer = answer
+                self.custody.end()

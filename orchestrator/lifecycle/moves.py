@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import AttemptStale, NotFound, TransitionRefused
+from orchestrator.errors import AttemptStale, Halted, NotFound, TransitionRefused
 from orchestrator.lifecycle.fsm import FINAL, TASK_STATUS
 from orchestrator.messages import StageMessage, result_frame, result_key
 from orchestrator.models import AgentState, Outcome, Phase, Status, iso_instant
@@ -19,7 +19,8 @@ from orchestrator.store.streams import EVENTS_CAP
 #: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
 RESULT_TTL_S = int(timedelta(days=1).total_seconds())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
+#: The fields of an agent that its outcome shows, as the wire names them.
+OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Move:
     phases: tuple[Phase, ...] = ()
     attempt: int | None = None
     new_attempt: bool = False
+    #: Refused while the latch stands.
+    heeds_halt: bool = False
     patch: Mapping[str, Any] = field(default_factory=dict)
     event: str = ""
     lease_s: float | None = None
@@ -61,6 +64,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         NotFound: there is no such agent.
         AttemptStale: another attempt owns it.
         TransitionRefused: its status or phase does not allow the move.
+        Halted: the move heeds the latch, and it stands.
     """
     instant = iso_instant(now)
     final = step.to in FINAL
@@ -70,6 +74,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "phases": step.phases or None,
         "attempt": step.attempt,
         "bump": step.new_attempt,
+        "heedsHalt": step.heeds_halt,
         "to": step.to,
         "final": final,
         "patch": dict(step.patch),
@@ -79,7 +84,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "release": step.release,
         "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
         "statuses": tuple(Status),
-        "outcome": _OUTCOME_FIELDS,
+        "outcome": OUTCOME_FIELDS,
     }
     message = step.message
     before, after = result_frame(agent.agent_id, now) if final else ("", "")
@@ -91,6 +96,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             keys.LEASES,
             keys.EVENTS_STREAM,
             result_key(agent.agent_id),
+            keys.HALT,
             *(keys.status_index(status) for status in Status),
             *((message.key,) if message else ()),
         ),
@@ -129,6 +135,8 @@ def _moved(agent_id: str, reply: list[bytes]) -> Moved:
     if answer == "absent":
         msg = f"There is no agent {agent_id}."
         raise NotFound(msg)
+    if answer == "halted":
+        raise Halted
     key = keys.agent(agent_id)
     state = parse_record(AgentState, key, reply[1])
     if answer == "stale":

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from orchestrator.models.audit import (
+    AuditEntry,
+    AuditFault,
+    AuditHead,
+    AuditMark,
+    AuditNote,
+    AuditVerdict,
+)
+from orchestrator.models.conflict import (
+    Conflict,
+)
 from orchestrator.models.event import (
     LifecycleEvent,
     LogLine,
@@ -15,6 +26,7 @@ from orchestrator.models.gates import (
     Stage,
     Verdict,
 )
+from orchestrator.models.killing import Halt, KillReport, KillScope, Receipt
 from orchestrator.models.record import (
     Instant,
     Record,
@@ -27,6 +39,9 @@ from orchestrator.models.request import (
     SpawnContext,
     SpawnRequest,
     WorkItem,
+)
+from orchestrator.models.secret import (
+    SecretFinding,
 )
 from orchestrator.models.state import (
     AgentState,
@@ -42,17 +57,29 @@ __all__ = [
     "DEFAULT_PROFILE",
     "AgentState",
     "AgentType",
+    "AuditEntry",
+    "AuditFault",
+    "AuditHead",
+    "AuditMark",
+    "AuditNote",
+    "AuditVerdict",
+    "Conflict",
     "Finding",
     "GateProfile",
     "GateReport",
     "GateResult",
     "GateStatus",
+    "Halt",
     "Instant",
+    "KillReport",
+    "KillScope",
     "LifecycleEvent",
     "LogLine",
     "Outcome",
     "Phase",
+    "Receipt",
     "Record",
+    "SecretFinding",
     "SpawnContext",
     "SpawnRequest",
     "Stage",

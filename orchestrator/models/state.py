@@ -89,10 +89,14 @@ class AgentState(Record):
     started_at: Instant | None = None
     completed_at: Instant | None = None
     worker: str | None = None
+    #: `pid:start` of the worker's process that claimed it last.
+    worker_process: str | None = None
     session_id: str | None = None
     summary: str | None = None
     base_commit: str | None = None
     branch: str | None = None
+    #: The commit on its way out: the remote may hold it although nobody lived to say so.
+    pushing: str | None = None
     commit: str | None = None
     verdict: Verdict | None = None
     error: str | None = None

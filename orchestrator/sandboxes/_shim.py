@@ -1,10 +1,14 @@
 """The process between a worker and a program: it outlives neither and leaves no descendant.
 
-`process.py` runs this file on its own: `python -I -S _shim.py CONTROL STATUS PROGRAM [ARGUMENT…]`.
+`process.py` runs this file on its own:
+`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM [ARGUMENT…]`.
 CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks the program to end
-(SIGTERM to its group), `k` or the end of the pipe (the worker is gone, however it went) ends all.
-STATUS takes lines for the worker: `started <pid>`, or `refused <errno>`; and when not one
-descendant is left, `ended <exit code>`, negative for a signal.
+(SIGTERM to its group), `.` says that the worker is well, `k` ends all. So does the end of the pipe
+(the worker is gone, however it went), DEADLINE seconds without a word (it is stopped or stuck), and
+the signal SIGUSR1 (sent by who cleans this host up, and knows by OWNER who should be its parent).
+STATUS takes lines for the worker: `started <pid>`, or `refused <errno>`; `killed <pid>…` for what
+had to be killed (the first 1,000), and when not one descendant is left, `ended <exit code>`,
+negative for a signal.
 
 Ending all is sure because this process is a subreaper: whatever loses its parent, daemons with a
 session of their own included, becomes a child of this one. So once `waitpid` knows no child, there
@@ -24,6 +28,7 @@ import time
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_PAUSE_S = 0.05
+_SHOWN_PIDS = 1000
 
 
 class Tree:
@@ -43,6 +48,7 @@ class Tree:
             setsigdef=settable,
         )
         self.exit_code: int | None = None
+        self.killed: dict[int, None] = {}
 
     def reap(self) -> bool:
         """Collect what has ended; return whether anything of the tree is left."""
@@ -66,6 +72,7 @@ class Tree:
         pause_s = 0.0005
         while self.reap():
             for pid in _descendants(os.getpid()):
+                self.killed[pid] = None
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(pause_s)
@@ -97,28 +104,41 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _await_end(tree: Tree, control: int) -> None:
+def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
     """Return when the program has ended, or the worker wants it dead, or is dead itself."""
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
+    os.set_blocking(control, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGCHLD, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(wake_read, select.POLLIN)
+    heard_at = time.monotonic()
     while tree.reap() and tree.exit_code is None:
-        for fd, _ in poller.poll():
-            order = os.read(fd, 4096)
-            if fd == control:
-                if not order or b"k" in order:
+        left_s = heard_at + deadline_s - time.monotonic()
+        ready = poller.poll(max(left_s, 0) * 1000)
+        # Nothing said in time: but if this process was itself stopped, the word is in the pipe.
+        if not ready and left_s <= 0:
+            return
+        for fd, _ in ready:
+            said = os.read(fd, 4096)
+            if fd != control:
+                if signal.SIGUSR1 in said:
                     return
+                continue
+            if not said or b"k" in said:
+                return
+            heard_at = time.monotonic()
+            if b"t" in said:
                 tree.ask_to_end()
 
 
 def main() -> None:
     """Run the program, and leave only when its whole tree is gone."""
-    control, status = int(sys.argv[1]), int(sys.argv[2])
+    control, status, deadline_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     os.set_inheritable(control, False)
     os.set_inheritable(status, False)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -128,18 +148,19 @@ def main() -> None:
         _become_subreaper()
         # Without this file (CONFIG_PROC_CHILDREN) descendants could not be found: refuse to start.
         _read(f"/proc/self/task/{os.getpid()}/children")
-        tree = Tree(sys.argv[3:])
+        tree = Tree(sys.argv[5:])
     except OSError as error:
         os.write(status, f"refused {error.errno}\n".encode())
         return
     try:
         with contextlib.suppress(BrokenPipeError):
             os.write(status, f"started {tree.program}\n".encode())
-        _await_end(tree, control)
+        _await_end(tree, control, deadline_s)
     finally:
         tree.end()
+    killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
     with contextlib.suppress(BrokenPipeError):
-        os.write(status, f"ended {tree.exit_code}\n".encode())
+        os.write(status, f"killed {killed}\nended {tree.exit_code}\n".encode())
 
 
 if __name__ == "__main__":

@@ -11,48 +11,95 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from orchestrator.custody import current, ended_by
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
+from orchestrator.host import process_mark, system_mark
 from orchestrator.ports import Chunk, ProcessSpec
 from orchestrator.settings import Settings
 
 _SHIM = Path(__file__).with_name("_shim.py")
 _CHUNK_BYTES = 64 * 1024
 _STATUS = "status"
+_BEATS_IN_DEADLINE = 5
 
 
 def build(settings: Settings) -> ProcessSandbox:
-    """Build the sandbox; it has no settings."""
-    del settings
-    return ProcessSandbox()
+    """Build the sandbox."""
+    return ProcessSandbox(settings.supervisor_deadline_s, system_mark(settings.home))
 
 
 class ProcessSandbox:
-    """Starts programs on this host."""
+    """Starts programs on this host.
+
+    A thread tells every shim that this process is well; a shim that hears nothing for `deadline_s`
+    ends its tree, so that a worker that is stopped or stuck keeps nothing alive.
+    """
+
+    def __init__(self, deadline_s: float, system: str) -> None:
+        self._deadline_s = deadline_s
+        self._system = system
+        self._trees: set[ProcessTree] = set()
+        self._lock = threading.Lock()
+        self._pulse: threading.Thread | None = None
 
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[ProcessTree]:
         """Start a program; leaving the context kills what is left of its tree.
 
-        The program sees `spec.env` and ORCH_AGENT_ID, nothing else of the environment, and leads a
-        process group of its own in a session of its own.
+        The program sees `spec.env`, ORCH_AGENT_ID and ORCH_SYSTEM (by which what slips away is
+        found), nothing else of the environment, and leads a process group of its own in a session
+        of its own. The custody this is called in can end the tree.
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run.
             WorkspaceLost: `cwd` does not exist.
         """
         with ExitStack() as stack:
-            tree = _start_shim(spec, stack)
+            env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}
+            tree = _start_shim(spec, env, self._deadline_s, stack)
+            stack.callback(_note, tree)
             stack.callback(tree.kill)
+            stack.enter_context(self._kept_alive(tree))
             tree.await_start(spec.argv[0])
+            stack.enter_context(ended_by(tree.order_kill))
             yield tree
 
+    @contextmanager
+    def _kept_alive(self, tree: ProcessTree) -> Iterator[None]:
+        with self._lock:
+            self._trees.add(tree)
+            if self._pulse is None:
+                self._pulse = threading.Thread(target=self._beat, daemon=True, name="pulse")
+                self._pulse.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._trees.discard(tree)
 
-def _start_shim(spec: ProcessSpec, stack: ExitStack) -> ProcessTree:
+    def _beat(self) -> None:
+        while True:
+            with self._lock:
+                for tree in self._trees:
+                    tree.beat()
+            time.sleep(self._deadline_s / _BEATS_IN_DEADLINE)
+
+
+def _note(tree: ProcessTree) -> None:
+    if custody := current():
+        custody.note(tree.killed_pids, is_proven=tree.has_ended_itself)
+
+
+def _start_shim(
+    spec: ProcessSpec, env: Mapping[str, str], deadline_s: float, stack: ExitStack
+) -> ProcessTree:
     # Python's descriptors are close-on-exec, and Popen hands only `pass_fds` on, so no program
     # started at the same time by another thread holds this one's control pipe open.
     selector = stack.enter_context(selectors.DefaultSelector())
@@ -62,9 +109,13 @@ def _start_shim(spec: ProcessSpec, stack: ExitStack) -> ProcessTree:
     with control_read, status_write, _input(spec.stdin) as stdin:
         try:
             shim = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SHIM), *map(str, fds), *spec.argv],
+                [
+                    *(sys.executable, "-I", "-S", str(_SHIM)),
+                    *(*map(str, fds), str(deadline_s), process_mark(os.getpid())),
+                    *spec.argv,
+                ],
                 cwd=spec.cwd,
-                env={**spec.env, "ORCH_AGENT_ID": spec.agent_id},
+                env=env,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -76,6 +127,8 @@ def _start_shim(spec: ProcessSpec, stack: ExitStack) -> ProcessTree:
             lost = error.filename == spec.cwd
             msg = f"{spec.cwd if lost else spec.argv[0]}: {error.strerror}."
             raise (WorkspaceLost if lost else BackendUnavailable)(msg) from error
+    # Full of beats that a stopped shim does not read, it must not block who writes.
+    os.set_blocking(control.fileno(), False)
     stack.enter_context(shim)
     # Closed before the shim is waited for: whatever fails from here on, it hears the end.
     stack.callback(control.close)
@@ -100,7 +153,7 @@ def _input(data: bytes) -> Iterator[IO[bytes]]:
 
 
 class ProcessTree:
-    """A running program and everything it started; used by one thread."""
+    """A running program and everything it started; used by one thread but for its ending."""
 
     def __init__(
         self,
@@ -157,6 +210,27 @@ class ProcessTree:
         """The exit code (negative: the signal) once the whole tree has ended, else None."""
         return self._exit_code
 
+    @property
+    def killed_pids(self) -> tuple[int, ...]:
+        """What had to be killed of it."""
+        _, found, words = self._heard.partition(b"killed ")
+        return tuple(map(int, words.partition(b"\n")[0].split())) if found else ()
+
+    @property
+    def has_ended_itself(self) -> bool:
+        """Whether its shim lived to see that nothing of it is left."""
+        return b"ended " in self._heard or self._heard.startswith(b"refused ")
+
+    def beat(self) -> None:
+        """Tell the shim that this process is well; from any thread."""
+        self._order(b".")
+
+    def order_kill(self) -> None:
+        """Let the whole tree be ended now, without waiting for it; from any thread."""
+        # A program of the same user may have stopped its shim.
+        self._shim.send_signal(signal.SIGCONT)
+        self._order(b"k")
+
     def terminate(self) -> None:
         """Send SIGTERM to the program's process group."""
         self._order(b"t")
@@ -169,16 +243,17 @@ class ProcessTree:
         if self._exit_code is not None:
             # What is over is not killed again: its pids may be another's by now.
             return
-        # A program of the same user may have stopped its shim.
-        self._shim.send_signal(signal.SIGCONT)
-        self._order(b"k")
+        self.order_kill()
         while not self._is_gone:
             self._hear()
         self._note_end()
 
     def _order(self, order: bytes) -> None:
-        with suppress(BrokenPipeError):
-            self._control.write(order)
+        # ValueError: it is over, and the pipe closed.
+        with suppress(BrokenPipeError, ValueError):
+            # None: the pipe is full of beats, so the shim does not read. Its end says the same.
+            if self._control.write(order) is None and order == b"k":
+                self._control.close()
 
     def _hear(self) -> None:
         words = os.read(self._status.fileno(), _CHUNK_BYTES)

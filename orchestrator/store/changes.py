@@ -13,6 +13,12 @@ def put_change(agent_id: str, attempt: int, bundle: bytes) -> Operation[None]:
     return command("SET", keys.change(agent_id, attempt), bundle, decode=nothing)
 
 
+def save_change(agent_id: str, attempt: int, bundle: bytes, *, for_s: float) -> Operation[None]:
+    """Keep what an attempt had changed when it was stopped, for who wants to look at it."""
+    key = keys.change(agent_id, attempt)
+    return command("SET", key, bundle, "EX", round(for_s), decode=nothing)
+
+
 def get_change(agent_id: str, attempt: int) -> Operation[bytes]:
     """Read the bundle of one attempt.
 

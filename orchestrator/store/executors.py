@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
@@ -11,7 +12,7 @@ import redis.asyncio
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from orchestrator.errors import RecordMalformed, StoreRefused, StoreUnreachable
+from orchestrator.errors import OrchestratorError, RecordMalformed, StoreRefused, StoreUnreachable
 from orchestrator.store.operations import Flow, Operation
 
 T = TypeVar("T")
@@ -72,14 +73,18 @@ class Store:
 
     def follow(self, flow: Flow[T]) -> T:
         """Run the operations of a flow, one after the other."""
-        reply: Any = None
+        step: Callable[[], Operation[Any]] = partial(flow.send, None)
         while True:
             try:
-                operation = flow.send(reply)
+                operation = step()
             except StopIteration as end:
                 result: T = end.value
                 return result
-            reply = self.run(operation)
+            try:
+                step = partial(flow.send, self.run(operation))
+            except OrchestratorError as error:
+                # Where the flow asked, so that it can do without.
+                step = partial(flow.throw, error)
 
     def close(self) -> None:
         """Close the connections."""
@@ -105,14 +110,18 @@ class AsyncStore:
 
     async def follow(self, flow: Flow[T]) -> T:
         """Run the operations of a flow, one after the other."""
-        reply: Any = None
+        step: Callable[[], Operation[Any]] = partial(flow.send, None)
         while True:
             try:
-                operation = flow.send(reply)
+                operation = step()
             except StopIteration as end:
                 result: T = end.value
                 return result
-            reply = await self.run(operation)
+            try:
+                step = partial(flow.send, await self.run(operation))
+            except OrchestratorError as error:
+                # Where the flow asked, so that it can do without.
+                step = partial(flow.throw, error)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -19,6 +19,18 @@ AGENTS = "orchestrator:agents"
 LEASES = "orchestrator:leases"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
 WORKERS = "orchestrator:workers"
+#: Stream: the agents of each kill that a worker holds.
+KILLS = "orchestrator:kills"
+#: Stream: the agents whose death was confirmed, for those who wait.
+KILL_ACKS = "orchestrator:kill-acks"
+#: Sorted set: agentId → the instant (ms) of a kill that nobody has confirmed yet.
+UNCONFIRMED = "orchestrator:unconfirmed"
+#: String, JSON: the Halt; while it stands nothing new starts.
+HALT = "orchestrator:halt"
+#: Stream of who did what to which agent, each entry chained to the one before; never trimmed.
+AUDIT = "orchestrator:audit"
+#: String, JSON: the AuditHead, the last place of that chain.
+AUDIT_HEAD = "orchestrator:audit:head"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
 
@@ -46,6 +58,11 @@ def reports(agent_id: str) -> str:
 def change(agent_id: str, attempt: int) -> str:
     """String, binary: the git bundle of what this attempt changed."""
     return f"orchestrator:change:{agent_id}:{attempt}"
+
+
+def receipt(agent_id: str) -> str:
+    """String, JSON: the Receipt of the agent's kill."""
+    return f"orchestrator:receipt:{agent_id}"
 
 
 def task(task_id: str) -> str:

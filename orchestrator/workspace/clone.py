@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +19,9 @@ from orchestrator.workspace.disk import locked, naming_full_disk, remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from orchestrator.workspace.mirror import Base
 
+#: A worker that was told to let go saves the work first.
+_REMOVE_WAIT_S = 60.0
+_REMOVE_PAUSE_S = 0.05
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = get_logger("workspace")
@@ -160,17 +166,41 @@ class Workspaces:
         except (GitFailed, OSError) as error:
             log.warning("no spare workspace", commit=base.commit, error=str(error))
 
+    @contextmanager
+    def kept(self, agent_id: str) -> Iterator[None]:
+        """Keep the agent's workspace from `remove` meanwhile: its work may have to be saved yet."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locked(self._lock(agent_id)):
+            yield
+
     def remove(self, agent_id: str) -> int:
         """Remove the agent's workspace and return the bytes freed; repeatable.
 
         Raises:
-            GitFailed: something of it could not be removed.
+            GitFailed: something of it could not be removed, or a worker still works in it.
         """
-        return remove_tree(self._folder / check_agent_id(agent_id))
+        root, lock = self._folder / check_agent_id(agent_id), self._lock(agent_id)
+        if not os.path.lexists(root) and not lock.exists():
+            return 0
+        deadline = time.monotonic() + _REMOVE_WAIT_S
+        while True:
+            try:
+                with locked(lock, wait=False):
+                    freed = remove_tree(root)
+                    lock.unlink(missing_ok=True)
+                    return freed
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    msg = f"{root} is still in use by the worker that ran the agent."
+                    raise GitFailed(msg, action="It is tried again.") from error
+                time.sleep(_REMOVE_PAUSE_S)
 
     def free_bytes(self) -> int:
         """Return what is left on the disk of the workspaces."""
         return shutil.disk_usage(self._folder).free
+
+    def _lock(self, agent_id: str) -> Path:
+        return self._folder / f"{check_agent_id(agent_id)}.lock"
 
     def _spare(self, base: Base) -> Path:
         # With the boot in its name: after a power cut a checked-out file may be empty.

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.custody import ended_by
+
 #: A SIGTERM lets git remove its lock files and half-written packs; SIGKILL follows after this.
 GRACE_S = 2.0
 
@@ -47,7 +49,8 @@ def run_program(
         pass_fds=keep_fds,
     ) as process:
         try:
-            stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+            with ended_by(lambda: _kill_group(process)):
+                stdout, stderr = process.communicate(stdin, timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             _end_group(process)
             msg = f"{argv[0]} did not end within {timeout_s:g} s"
@@ -56,6 +59,12 @@ def run_program(
             _end_group(process)
             raise
     return Ended(process.returncode, stdout, stderr.decode(errors="replace"))
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

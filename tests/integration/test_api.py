@@ -71,7 +71,7 @@ def api(server, store) -> httpx.Client:
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0)
+    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
 def spawn(api, **changed):

@@ -96,7 +96,7 @@ def orch(store, valkey_url, tmp_path):
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0)
+    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
 def run_to(holder, agent_id):

@@ -82,7 +82,7 @@ from orchestrator.sandboxes.process import ProcessSandbox
 argv = ("head", "-c", "1000000000", "/dev/zero")
 spec = ProcessSpec("a-1", argv, {"PATH": os.environ["PATH"]}, Path.cwd())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-ended = run_to_end(ProcessSandbox(), spec, timeout_s=100, output_limit_bytes=1000)
+ended = run_to_end(ProcessSandbox(10, "test"), spec, timeout_s=100, output_limit_bytes=1000)
 assert ended.exit_code == 0 and ended.truncated, ended
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

@@ -48,7 +48,7 @@ def door():
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, clock, new_id, worker="spawn@here", lease_s=30)
+    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_of_many_claims_exactly_one_wins(store, agent_id):
     def claim(number: int) -> None:
         barrier.wait()
         try:
-            store.run(agents.claim(agent, f"w{number}", lease_s=30, now=clock()))
+            store.run(agents.claim(agent, f"w{number}", "1:1", lease_s=30, now=clock()))
         except TransitionRefused:
             return
         won.append(number)
@@ -191,7 +191,7 @@ def test_cleanup_is_announced_once_and_only_after_the_end(store, holder, agent_i
 def test_an_agent_whose_lease_ended_is_failed_by_the_sweep(store, holder, agent_id):
     past = datetime(2020, 1, 1, tzinfo=UTC)
     agent = store.run(agents.read(agent_id))
-    store.run(agents.claim(agent, "gone@host", lease_s=1, now=past))
+    store.run(agents.claim(agent, "gone@host", "1:1", lease_s=1, now=past))
     assert Monitor(holder).sweep() == (agent_id,)
     ended = store.run(agents.read(agent_id))
     assert (ended.status, ended.error_code) == (Status.FAILED, "lease_lost")
@@ -200,7 +200,7 @@ def test_an_agent_whose_lease_ended_is_failed_by_the_sweep(store, holder, agent_
 
 
 def test_a_live_lease_is_left_alone_by_the_sweep(holder, agent_id):
-    with holder.lease(holder.claim(agent_id)):
+    with holder.holding(holder.claim(agent_id)):
         assert Monitor(holder).sweep() == ()
 
 
@@ -209,7 +209,7 @@ def test_absent_refused_and_unreachable_are_three_errors(store, holder, agent_id
         store.run(agents.read("no-such-agent"))
     agent = holder.claim(agent_id)
     with pytest.raises(TransitionRefused):
-        store.run(agents.claim(agent, "w", lease_s=1, now=clock()))
+        store.run(agents.claim(agent, "w", "1:1", lease_s=1, now=clock()))
     away = Store(f"redis://127.0.0.1:{unused_port}/0")
     with pytest.raises(StoreUnreachable, match=str(unused_port)):
         away.run(agents.read(agent_id))
@@ -258,4 +258,4 @@ def test_pages_are_filtered(store, door, holder):
 
 def test_scripts_are_sent_again_after_valkey_forgot_them(store, client, agent_id):
     client.script_flush()
-    store.run(agents.claim(store.run(agents.read(agent_id)), "w", lease_s=1, now=clock()))
+    store.run(agents.claim(store.run(agents.read(agent_id)), "w", "1:1", lease_s=1, now=clock()))

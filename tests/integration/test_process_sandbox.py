@@ -97,7 +97,7 @@ from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox
 
 spec = ProcessSpec("a-1", tuple(sys.argv[1:]), {"PATH": os.environ["PATH"]}, Path.cwd())
-with ProcessSandbox().start(spec) as process:
+with ProcessSandbox(10, "test").start(spec) as process:
     while True:
         for chunk in process.read(1):
             os.write(1, chunk.data)

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Task
 
-from orchestrator.errors import RequestInvalid
+from orchestrator.errors import Halted, RequestInvalid
 from orchestrator.messages import SPAWN_TASK, contract_priority
 from workers.app import app, services_of
 
@@ -26,7 +26,6 @@ def spawn(task: Task[Any, Any], /, request: dict[str, Any] | None = None) -> Non
     priority = contract_priority(int((task.request.delivery_info or {}).get("priority") or 0))
     try:
         submission = services.front_door.submit(request, agent_id=agent_id, priority=priority)
-    except RequestInvalid as error:
-        services.store.run(services.front_door.refuse(agent_id, error))
-    else:
         services.store.run(submission)
+    except (RequestInvalid, Halted) as error:
+        services.store.run(services.front_door.refuse(agent_id, error))

@@ -7,14 +7,15 @@
 --   KEYS[3] leases        zset    agentId -> deadline ms      set, or removed when final or released
 --   KEYS[4] event stream  stream                              appended if an event is given
 --   KEYS[5] result        string  Celery's result JSON        set when final; also the channel
---   KEYS[6..10] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
---   KEYS[11] queue        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, to?, final?,
+--   KEYS[6] halt          string  Halt JSON                   read if the move heeds it
+--   KEYS[7..11] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
+--   KEYS[12] queue        list    kombu's list                pushed if a message is given
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, timestamp},
 --           nowMs, leaseUntilMs?, release?, statuses: [status], outcome: [field]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
--- ) -> {"absent"} | {"refused"|"stale", agent JSON} | {"moved", agent JSON, agent JSON before}
+-- ) -> {"absent"} | {"halted"} | {"refused"|"stale", agent JSON} | {"moved", agent JSON, agent JSON before}
 local function contains(list, value)
   for _, item in ipairs(list) do
     if item == value then return true end
@@ -33,6 +34,7 @@ local before = redis.call('GET', KEYS[1])
 if not before then return { 'absent' } end
 local agent = cjson.decode(before)
 local move = cjson.decode(ARGV[1])
+if move.heedsHalt and redis.call('EXISTS', KEYS[6]) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end
@@ -40,8 +42,8 @@ if move.phases and not contains(move.phases, agent.phase) then return { 'refused
 local entered = move.to and move.to ~= agent.status
 if entered then
   for position, status in ipairs(move.statuses) do
-    if status == agent.status then redis.call('ZREM', KEYS[5 + position], move.agentId) end
-    if status == move.to then redis.call('ZADD', KEYS[5 + position], move.nowMs, move.agentId) end
+    if status == agent.status then redis.call('ZREM', KEYS[6 + position], move.agentId) end
+    if status == move.to then redis.call('ZADD', KEYS[6 + position], move.nowMs, move.agentId) end
   end
   agent.status = move.to
 end
@@ -73,7 +75,7 @@ if move.taskPatch then
   end
 end
 
-if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[11], ARGV[4]) end
+if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[12], ARGV[4]) end
 
 if move.event then
   announce(KEYS[4], ARGV[2], ARGV[3], {

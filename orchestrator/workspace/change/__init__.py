@@ -1,7 +1,12 @@
 """An agent's change: captured in its sandbox, received on any host, made one commit."""
 
 from orchestrator.workspace.change.candidate import Candidate, Candidates
-from orchestrator.workspace.change.capture import capture_command, explain, read_bundle
+from orchestrator.workspace.change.capture import (
+    capture_command,
+    explain,
+    read_bundle,
+    salvage_command,
+)
 from orchestrator.workspace.change.message import commit_message
 
 __all__ = [
@@ -11,4 +16,5 @@ __all__ = [
     "commit_message",
     "explain",
     "read_bundle",
+    "salvage_command",
 ]

@@ -19,6 +19,7 @@ from orchestrator.errors import (
 from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.disk import tells_full_disk
 from orchestrator.workspace.git import IDENTITY, config_environment, showable
+from orchestrator.workspace.mirror import Base
 
 _BUNDLE = "change.bundle"
 _LOST, _EMPTY = 71, 72
@@ -26,9 +27,12 @@ _LOST, _EMPTY = 71, 72
 # The agent's configuration, filters and attributes are hostile, so this runs as the agent, where
 # they can do no more than the agent could. The tree as it stands becomes one closing commit on
 # whatever HEAD is now: a rewound, rewritten or unborn branch makes no difference, no hook or
-# signature is asked for, and the agent's own commits travel along behind it.
+# signature is asked for, and the agent's own commits travel along behind it. What the agent closed
+# to itself is opened first: `git add` would leave such a folder's files out and call it a success.
 _SCRIPT = f"""
 worktree=$1 base=$2 bundle=$3
+closed="( -type d ! -perm -u+rwx -o -type f ! -perm -u+r )"
+find "$worktree" $closed -exec chmod u+rwX {{}} ";"
 export GIT_DIR="$worktree/.git" GIT_WORK_TREE="$worktree"
 cd "$worktree" && git cat-file -e "$base^{{commit}}" || exit {_LOST}
 rm -f "$GIT_DIR/index.lock"
@@ -43,6 +47,24 @@ mkdir -p "${{bundle%/*}}" && rm -rf "$bundle" "$bundle.lock" &&
 git bundle create --quiet "$bundle" refs/orchestrator/change "^$base" || exit 1
 """
 
+# After a kill or a failure nothing of the agent's configuration may run any more: the tree alone,
+# as far as it can be read, in a repository that the agent never had.
+_SALVAGE_SCRIPT = f"""
+worktree=$1 base=$2 bundle=$3 mirror=$4
+repository="${{bundle%/*}}/salvage.git"
+mkdir -p "${{bundle%/*}}" && rm -rf "$repository" "$bundle" "$bundle.lock" &&
+git init --quiet --bare --template= "$repository" &&
+echo "$mirror/objects" > "$repository/objects/info/alternates" || exit 1
+export GIT_DIR="$repository" GIT_WORK_TREE="$worktree"
+cd "$worktree" && git read-tree "$base" || exit {_LOST}
+git add -A --ignore-errors
+tree=$(git write-tree) && base_tree=$(git rev-parse --verify "$base^{{tree}}") || exit 1
+[ "$tree" != "$base_tree" ] || exit {_EMPTY}
+tip=$(git commit-tree "$tree" -p "$base" -m "What the agent left when it was stopped") &&
+git update-ref refs/orchestrator/change "$tip" &&
+git bundle create --quiet "$bundle" refs/orchestrator/change "^$base" || exit 1
+"""
+
 
 @dataclass(frozen=True)
 class CaptureCommand:
@@ -54,10 +76,19 @@ class CaptureCommand:
 
 def capture_command(workspace: Workspace, base_commit: str) -> CaptureCommand:
     """Return the command that leaves the workspace's change where `read_bundle` finds it."""
+    return _command(_SCRIPT, workspace, base_commit)
+
+
+def salvage_command(workspace: Workspace, base: Base) -> CaptureCommand:
+    """Return the command that leaves what a stopped agent had changed, its own commits aside."""
+    return _command(_SALVAGE_SCRIPT, workspace, base.commit, str(base.mirror))
+
+
+def _command(script: str, workspace: Workspace, base_commit: str, *more: str) -> CaptureCommand:
     return CaptureCommand(
         argv=(
-            *("sh", "-c", _SCRIPT, "capture"),
-            *(str(workspace.worktree), base_commit, str(workspace.tmp / _BUNDLE)),
+            *("sh", "-c", script, "capture"),
+            *(str(workspace.worktree), base_commit, str(workspace.tmp / _BUNDLE), *more),
         ),
         env={
             **IDENTITY,

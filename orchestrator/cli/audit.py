@@ -1,0 +1,113 @@
+"""The audit: who did what to which agent, and whether the record of it still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from pydantic import ValidationError
+
+from orchestrator.audit import Audit, read_entries
+from orchestrator.cli import open_store
+from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.models import AuditEntry, AuditMark, AuditVerdict
+from orchestrator.settings import Settings
+from orchestrator.signing import signing_key
+from orchestrator.store.executors import Store
+from orchestrator.wiring import clock, new_id
+
+_HEADER = ("SEQ", "TIME", "ACTION", "WHO", "ON", "BEFORE", "RESULT", "WHY")
+
+
+def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> AuditMark | None:
+    if value is None:
+        return None
+    seq, _, mac = value.partition(":")
+    try:
+        return AuditMark.model_validate({"seq": seq, "mac": mac})
+    except ValidationError as error:
+        msg = "must be SEQ:MAC, as `orch audit --verify` prints it."
+        raise click.BadParameter(msg) from error
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--agent", "agent_id", default="", metavar="ID", help="Only what concerns it.")
+@click.option("--verify", "is_check", is_flag=True, help="Check the whole chain instead.")
+@click.option(
+    "--expect",
+    "pinned",
+    callback=_mark,
+    metavar="SEQ:MAC",
+    help="With --verify: the end of the chain as an earlier check gave it and you kept it outside"
+    " Valkey. Only this shows that all of it was set back or removed.",
+)
+@json_option
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    *,
+    limit: int,
+    agent_id: str,
+    is_check: bool,
+    pinned: AuditMark | None,
+    as_json: bool,
+) -> None:
+    """Show who did what to which agent, newest last; --verify checks that nobody changed it.
+
+    --verify exits 1 where an entry was edited, dropped or moved, and names the first.
+    """
+    if pinned and not is_check:
+        msg = "--expect goes with --verify."
+        raise click.UsageError(msg)
+    settings: Settings = ctx.obj
+    with open_store(settings) as store:
+        if is_check:
+            verdict = _check(store, settings, pinned)
+            print_json(verdict.wire()) if as_json else _print_verdict(verdict)
+            ctx.exit(0 if verdict.intact else 1)
+        entries = store.follow(read_entries(limit=limit, agent_id=agent_id))
+    if as_json:
+        print_json({"entries": [entry.wire() for entry in entries]})
+    else:
+        _print_table(entries)
+
+
+def _check(store: Store, settings: Settings, pinned: AuditMark | None) -> AuditVerdict:
+    chain = Audit(signing_key(settings, "audit"), clock, new_id)
+    return store.follow(chain.verify(pinned))
+
+
+def _print_verdict(verdict: AuditVerdict) -> None:
+    if verdict.intact:
+        click.echo(f"intact: {verdict.entries} entries")
+        if verdict.head:
+            click.echo(f"keep this outside Valkey: --expect {verdict.head}")
+        return
+    click.echo(f"orch: the audit does not hold ({verdict.fault}): {verdict.detail}", err=True)
+    click.echo(f"orch: {verdict.entries} entries before that hold", err=True)
+
+
+def _print_table(entries: Sequence[AuditEntry]) -> None:
+    rows = [
+        (
+            str(entry.seq),
+            f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            entry.action,
+            _line(entry.who),
+            _line(entry.agent_id or entry.task_id or entry.scope),
+            _line(entry.before),
+            _line(entry.result),
+            _line(entry.why),
+        )
+        for entry in entries
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    for row in (_HEADER, *rows):
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _line(text: str | None) -> str:
+    # On one line, or a reason could pass for further rows.
+    return " ".join(plain(text or "-").split())

@@ -1,0 +1,83 @@
+"""Everything one attempt runs in this process, so that another thread can end it at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+class Custody:
+    """The programs of one attempt; after `end` whatever still joins is ended as it starts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._enders: dict[int, Callable[[], None]] = {}
+        self._is_ended = False
+        self._ended_pids: set[int] = set()
+        self._has_proof = True
+
+    @property
+    def ended_pids(self) -> tuple[int, ...]:
+        """The processes that were killed, in the order of their pids."""
+        return tuple(sorted(self._ended_pids))
+
+    @property
+    def has_proof(self) -> bool:
+        """Whether every tree was seen to its end by its own supervisor."""
+        return self._has_proof
+
+    def note(self, pids: tuple[int, ...], *, is_proven: bool) -> None:
+        """Take note of what died of a tree."""
+        with self._lock:
+            self._ended_pids.update(pids)
+            self._has_proof &= is_proven
+
+    def end(self) -> None:
+        """End all of it now; from any thread, and again without effect. Waits for none of it."""
+        with self._lock:
+            self._is_ended = True
+            for ender in self._enders.values():
+                ender()
+
+    @contextmanager
+    def _admit(self, ender: Callable[[], None]) -> Iterator[None]:
+        with self._lock:
+            self._enders[id(ender)] = ender
+            if self._is_ended:
+                ender()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._enders[id(ender)]
+
+
+_CURRENT: ContextVar[Custody | None] = ContextVar("custody", default=None)
+
+
+def current() -> Custody | None:
+    """Return the custody that this thread of work is in."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def working_in(custody: Custody | None) -> Iterator[None]:
+    """Put what this thread starts meanwhile in a custody, or with None in nobody's."""
+    token = _CURRENT.set(custody)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+@contextmanager
+def ended_by(ender: Callable[[], None]) -> Iterator[None]:
+    """Let the custody this thread works in, if any, end a program by calling `ender`."""
+    custody = current()
+    if custody is None:
+        yield
+        return
+    with custody._admit(ender):  # noqa: SLF001 - the one door to it, in this file
+        yield

@@ -1,0 +1,169 @@
+"""This host's processes of agents: found by marks in their environment, ended, seen to be gone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Both stand in the environment of every process of an agent.
+AGENT_MARK = b"ORCH_AGENT_ID="
+SYSTEM_MARK = b"ORCH_SYSTEM="
+_SHIM = os.fsencode(Path(__file__).parent / "sandboxes" / "_shim.py")
+_OWNER_ARGUMENT = 3
+_PAUSE_S = 0.01
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A process of an agent, or the shim above its processes."""
+
+    pid: int
+    parent: int
+    agent_id: str
+    is_shim: bool
+    #: Of a shim: whether the process that started it is still its parent.
+    has_owner: bool = False
+
+
+def system_mark(home: Path) -> str:
+    """Return what tells this system's processes from those of another on the same host."""
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+
+
+def process_mark(pid: int) -> str:
+    """Return `pid:start`, which no other process of this boot ever has; empty if it is gone."""
+    with suppress(OSError):
+        return f"{pid}:{_stat(pid)[19]}"
+    return ""
+
+
+class Host:
+    """What runs on this machine for the agents of one system, whoever started it."""
+
+    def __init__(self, home: Path) -> None:
+        self._system = system_mark(home)
+
+    def end_strays(self, *, within_s: float) -> frozenset[str]:
+        """End every process no live worker answers for; returns their agents."""
+        found = strays(marked(self._system))
+        end(found, within_s=within_s)
+        return frozenset(process.agent_id for process in found)
+
+    def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
+        """End the processes of every agent; returns the agents, and the pids still there."""
+        agents: set[str] = set()
+        deadline = time.monotonic() + within_s
+        while (found := marked(self._system)) and time.monotonic() < deadline:
+            agents |= {process.agent_id for process in found}
+            end(found, within_s=max(deadline - time.monotonic(), _PAUSE_S))
+        return frozenset(agents), tuple(sorted(process.pid for process in found))
+
+    def running(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the live processes of agents, shims among them, by agent."""
+        found = defaultdict(list)
+        for process in marked(self._system):
+            found[process.agent_id].append(process.pid)
+        return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
+
+    def lives(self, process: str) -> bool:
+        """Return whether the process `pid:start` is alive."""
+        pid = process.partition(":")[0]
+        return bool(pid) and _lives(int(pid), process)
+
+
+def marked(system: str) -> tuple[Marked, ...]:
+    """Return every live process of this system's agents; zombies are dead."""
+    wanted = SYSTEM_MARK + system.encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        # It may end while it is looked at, or be another user's.
+        with suppress(OSError):
+            pid = int(entry.name)
+            block = _read(pid, "environ").split(b"\0")
+            if wanted not in block:
+                continue
+            agent = next((item for item in block if item.startswith(AGENT_MARK)), b"")
+            fields = _stat(pid)
+            if agent and fields[0] not in ("Z", "X"):
+                agent_id = agent.removeprefix(AGENT_MARK).decode(errors="replace")
+                parent = int(fields[1])
+                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM…`
+                shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
+                is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
+                has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)
+                found.append(Marked(pid, parent, agent_id, is_shim, has_owner))
+    return tuple(found)
+
+
+def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
+    """Return those no live worker answers for.
+
+    A shim is one when its parent is not the worker that started it any more, anything else when
+    no shim with a worker stands above it.
+    """
+    by_pid = {process.pid: process for process in processes}
+
+    def is_held(process: Marked) -> bool:
+        seen: set[int] = set()
+        pid = process.pid
+        while pid > 1 and pid not in seen:
+            seen.add(pid)
+            above = by_pid.get(pid)
+            if above is not None and above.is_shim:
+                return above.has_owner
+            with suppress(OSError):
+                pid = int(_stat(pid)[1])
+        return False
+
+    return tuple(process for process in processes if not is_held(process))
+
+
+def end(processes: Iterable[Marked], *, within_s: float) -> tuple[int, ...]:
+    """End these processes, and the trees below shims; returns the pids that are still there."""
+    alive = {process.pid: process_mark(process.pid) for process in processes}
+    shims = {process.pid for process in processes if process.is_shim}
+    for pid in shims:
+        # It ends what is below it, which nobody else can be sure to find.
+        _signal(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGUSR1)
+    deadline = time.monotonic() + within_s
+    while alive:
+        is_late = time.monotonic() > deadline - within_s / 2
+        for pid in alive:
+            if pid not in shims or is_late:
+                _signal(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+        alive = {pid: mark for pid, mark in alive.items() if _lives(pid, mark)}
+        if time.monotonic() > deadline:
+            break
+    return tuple(sorted(alive))
+
+
+def _lives(pid: int, mark: str) -> bool:
+    with suppress(OSError):
+        return process_mark(pid) == mark and _stat(pid)[0] not in ("Z", "X")
+    return False
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb") as file:  # noqa: PTH123 - hundreds of them each time
+        return file.read()
+
+
+def _stat(pid: int) -> list[str]:
+    # After the name in parentheses, which may hold anything: state, parent, …, start (ticks).
+    return _read(pid, "stat").rpartition(b")")[2].decode().split()

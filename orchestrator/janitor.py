@@ -1,0 +1,103 @@
+"""Keeps a host clean of agents: hears kills, ends strays, confirms for workers that are gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.errors import StoreRefused, StoreUnreachable
+from orchestrator.host import Host
+from orchestrator.lifecycle import kills
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.log import get_logger
+from orchestrator.models import Receipt
+from orchestrator.store import keys
+from orchestrator.store.executors import Store
+from orchestrator.store.operations import read_records
+
+#: A read of the kill stream returns at least this often.
+BLOCK_MS = 5000
+#: The host is swept this often, and at start.
+SWEEP_EVERY_S = 5.0
+#: How long a stray may take to die.
+END_WITHIN_S = 5.0
+_PAUSE_S = 0.5
+
+log = get_logger("janitor")
+
+
+@dataclass(frozen=True)
+class KillListener:
+    """Reads the kill stream on a connection of its own, from where it last was."""
+
+    holder: Holder
+
+    def start(self) -> None:
+        """Listen from now on, in a thread that lives as long as the process."""
+        threading.Thread(target=self._listen, daemon=True, name="kills").start()
+
+    def _listen(self) -> None:
+        last = ""
+        while True:
+            try:
+                if not last:
+                    # What was killed before is known by its first heartbeat.
+                    last = self.holder.store.run(kills.last_entry(keys.KILLS))
+                heard = self.holder.store.run(kills.await_kills(last, block_ms=BLOCK_MS))
+            except (StoreUnreachable, StoreRefused) as error:
+                log.warning("kills not heard", reason=str(error))
+                time.sleep(_PAUSE_S)
+                continue
+            last = heard.last
+            for agent_id in heard.agent_ids:
+                self.holder.revoke(agent_id)
+
+
+@dataclass(frozen=True)
+class Janitor:
+    """Looks at this host's processes; any number of workers may do it side by side."""
+
+    store: Store
+    host: Host
+    #: This host as workers name it: `<pool>@<name>`.
+    name: str
+
+    def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Sweep now and every few seconds, in a thread that lives as long as the process."""
+
+        def keep_sweeping() -> None:
+            while True:
+                try:
+                    self.sweep()
+                except (StoreUnreachable, StoreRefused, OSError) as error:
+                    log.warning("host not swept", reason=str(error))
+                sleep(SWEEP_EVERY_S)
+
+        threading.Thread(target=keep_sweeping, daemon=True, name="janitor").start()
+
+    def sweep(self) -> None:
+        """End what no worker answers for, then confirm the kills whose worker is gone."""
+        if ended := self.host.end_strays(within_s=END_WITHIN_S):
+            log.warning("strays ended", agents=sorted(ended))
+        waiting = self.store.run(kills.unconfirmed())
+        if not waiting:
+            return
+        receipts = self.store.run(read_records(Receipt, tuple(map(keys.receipt, waiting))))
+        running = self.host.running()
+        for receipt in receipts:
+            if receipt is not None and self._is_ours(receipt):
+                self._confirm(receipt, running.get(receipt.agent_id, ()))
+
+    def _is_ours(self, receipt: Receipt) -> bool:
+        """Whether its worker was a process of this host, and is no more."""
+        worker = receipt.worker or ""
+        is_here = worker.partition("@")[2] == self.name
+        return is_here and not self.host.lives(receipt.worker_process or "")
+
+    def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
+        facts: dict[str, object] = {"confirmed": not survivors, "confirmedBy": "janitor"}
+        if survivors:
+            facts = {"survivors": survivors}
+        self.store.run(kills.add_to_receipt(receipt.agent_id, facts))

@@ -1,0 +1,187 @@
+"""Kills agents, one or many, and waits for the proof; halts new work and resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from orchestrator.audit import Audit
+from orchestrator.errors import AgentEnded, KillUnconfirmed, OrchestratorError
+from orchestrator.lifecycle import agents, kills
+from orchestrator.lifecycle.kills import Killed, KillOrder
+from orchestrator.log import get_logger
+from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
+from orchestrator.models import (
+    AgentState,
+    AuditNote,
+    Halt,
+    KillReport,
+    KillScope,
+    Phase,
+    Receipt,
+    Status,
+)
+from orchestrator.store import keys
+from orchestrator.store.operations import Flow, read_records
+
+#: What a kill waits for the confirmations, unless told otherwise.
+TIMEOUT_S = 10.0
+_BLOCK_MS = 500
+#: Agents may be spawned while others are being killed: all of the request's time are met.
+_ROUNDS = 3
+#: Valkey writes its file each second.
+_DISK_TIMEOUT_MS = 3000
+_WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_REWORK})
+
+T = TypeVar("T")
+
+log = get_logger("killswitch")
+
+
+@dataclass(frozen=True)
+class KillSwitch:
+    """The three ways to stop: kill, halt, resume. Its flows run on either executor."""
+
+    audit: Audit
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+
+    def kill(
+        self, agent_id: str, order: KillOrder, *, timeout_s: float = TIMEOUT_S
+    ) -> Flow[Receipt]:
+        """Kill one agent and wait until it is confirmed dead; again for one that was killed.
+
+        Raises:
+            NotFound: there is no such agent.
+            AgentEnded: it has completed or failed.
+            KillUnconfirmed: nobody has confirmed its death in time; its state is final.
+        """
+        agent = yield agents.read(agent_id)
+        last = yield kills.last_entry(keys.KILL_ACKS)
+        (met,) = yield from self._order([agent], order)
+        if met.agent is not None and met.answer == "ended" and met.agent.status != Status.KILLED:
+            msg = f"Agent {agent_id} has already {met.agent.status}."
+            raise AgentEnded(msg)
+        yield from self._await({agent_id}, last, timeout_s)
+        receipt: Receipt = yield kills.read_receipt(agent_id)
+        if not receipt.confirmed:
+            raise KillUnconfirmed(_unconfirmed(receipt))
+        return receipt
+
+    def kill_all(
+        self, scope: KillScope, order: KillOrder, *, timeout_s: float = TIMEOUT_S
+    ) -> Flow[KillReport]:
+        """Kill every active agent of a scope; only what is confirmed in time counts as killed."""
+        last = yield kills.last_entry(keys.KILL_ACKS)
+        killed: set[str] = set()
+        for _ in range(_ROUNDS):
+            targets = yield from self._targets(scope)
+            if not targets:
+                break
+            met = yield from self._order(targets, order)
+            killed |= {one.agent.agent_id for one in met if one.agent and one.answer == "killed"}
+        yield from self._await(killed, last, timeout_s)
+        receipts: list[Receipt] = []
+        for chunk in _chunks(sorted(killed)):
+            receipts += yield read_records(Receipt, tuple(map(keys.receipt, chunk)))
+        errors = tuple(_unconfirmed(receipt) for receipt in receipts if not receipt.confirmed)
+        total, failed = len(killed), len(errors)
+        return KillReport(
+            message=f"Kill all completed: {total - failed} killed, {failed} failed",
+            total=total,
+            killed=total - failed,
+            failed=failed,
+            errors=errors,
+        )
+
+    def halt(self, by: str, why: str) -> Flow[bool]:
+        """Admit and start nothing new until `resume`, restarts included; the running finish.
+
+        Returns whether Valkey has it on its disk.
+        """
+        halt = Halt(by=by, why=why, at=self.clock())
+        yield kills.set_halt(halt)
+        yield from self._tell([AuditNote(action="halt", who=by, why=why)])
+        is_on_disk: bool = yield kills.await_disk(timeout_ms=_DISK_TIMEOUT_MS)
+        return is_on_disk
+
+    def resume(self, by: str, why: str) -> Flow[int]:
+        """Lift the latch; returns how many agents had been waiting for it.
+
+        Their messages were dropped while it stood, so each gets a new one.
+        """
+        yield kills.lift_halt()
+        yield from self._tell([AuditNote(action="resume", who=by, why=why)])
+        waiting = yield from self._active(lambda agent: agent.phase in _WAITING)
+        for agent in waiting:
+            message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
+            yield kills.enqueue(message, tag=self.new_id())
+        return len(waiting)
+
+    def _order(self, targets: Sequence[AgentState], order: KillOrder) -> Flow[list[Killed]]:
+        met: list[Killed] = []
+        for chunk in _chunks(targets):
+            tags = [self.new_id() for _ in chunk]
+            met += yield kills.kill(chunk, order, now=self.clock(), tags=tags)
+        yield from self._tell(
+            [
+                AuditNote(
+                    action="kill",
+                    who=order.by,
+                    why=order.why,
+                    agent_id=one.agent.agent_id,
+                    task_id=one.agent.task_id,
+                    before=f"{one.agent.status} ({one.agent.phase})",
+                )
+                for one in met
+                if one.agent and one.answer == "killed"
+            ]
+        )
+        return met
+
+    def _targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+        wanted = scope.model_dump(exclude_none=True)
+        return (
+            yield from self._active(
+                lambda agent: all(getattr(agent, name) == value for name, value in wanted.items())
+            )
+        )
+
+    def _active(self, is_wanted: Callable[[AgentState], bool]) -> Flow[list[AgentState]]:
+        ids = yield kills.active_ids()
+        found: list[AgentState] = []
+        for chunk in _chunks(ids):
+            states = yield read_records(AgentState, tuple(map(keys.agent, chunk)))
+            found += [agent for agent in states if agent is not None and is_wanted(agent)]
+        return found
+
+    def _await(self, agent_ids: set[str], last: str, timeout_s: float) -> Flow[None]:
+        """Wait until the last of these is confirmed, or the time is over."""
+        deadline = self.clock() + timedelta(seconds=timeout_s)
+        waiting = agent_ids & set((yield kills.unconfirmed()))
+        while waiting and (left_s := (deadline - self.clock()).total_seconds()) > 0:
+            heard = yield kills.await_acks(last, block_ms=min(round(left_s * 1000), _BLOCK_MS))
+            last = heard.last
+            waiting -= set(heard.agent_ids)
+
+    def _tell(self, notes: Sequence[AuditNote]) -> Flow[None]:
+        # A broken chain must not keep anybody from stopping an agent; `orch audit` shows it.
+        try:
+            yield from self.audit.append(notes)
+        except OrchestratorError as error:
+            log.exception(
+                "not in the audit", error=str(error), notes=[note.wire() for note in notes]
+            )
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), kills.CHUNK):
+        yield items[start : start + kills.CHUNK]
+
+
+def _unconfirmed(receipt: Receipt) -> str:
+    where = f"worker {receipt.worker}" if receipt.worker else "no worker"
+    left = f", survivors {', '.join(map(str, receipt.survivors))}" if receipt.survivors else ""
+    return f"{receipt.agent_id}: killed in the state, its death is not confirmed ({where}{left})."

@@ -1,0 +1,78 @@
+"""The audit in Valkey: a stream that is only appended to, and beside it the head of its chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, command
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry as it stands in the stream: its bytes, and the MAC that chains them."""
+
+    id: str
+    document: bytes
+    mac: bytes
+
+
+def link_id(seq: int) -> str:
+    """Return the id an entry has in the stream: its place."""
+    return f"{seq}-0"
+
+
+def read_head() -> Operation[bytes]:
+    """Read the head's bytes; empty where there is none."""
+    return command("GET", keys.AUDIT_HEAD, decode=lambda reply: reply or b"")
+
+
+class Answer(StrEnum):
+    """What became of an append."""
+
+    APPENDED = "appended"
+    #: Another got in between: nothing was written.
+    LATE = "late"
+    #: The stream goes on behind its head: nothing was written.
+    BROKEN = "broken"
+
+
+def append(
+    expected: bytes, head: bytes, first_seq: int, links: Sequence[tuple[bytes, bytes]]
+) -> Operation[tuple[Answer, bytes]]:
+    """Append entries with their MACs, and set the head; all or nothing, and safe to send twice.
+
+    Returns the answer with the head there is when it was late, else with the given one.
+    """
+
+    def decode(reply: list[bytes]) -> tuple[Answer, bytes]:
+        answer = Answer(reply[0].decode())
+        return answer, reply[1] if answer is Answer.LATE else head
+
+    parts = (part for link in links for part in link)
+    return call(
+        "append_audit", (keys.AUDIT, keys.AUDIT_HEAD), (expected, head, first_seq, *parts), decode
+    )
+
+
+def read_after(link: str, count: int) -> Operation[list[Link]]:
+    """Read entries behind an id ('' for the first), oldest first."""
+    start = f"({link}" if link else "-"
+    return command("XRANGE", keys.AUDIT, start, "+", "COUNT", count, decode=_links)
+
+
+def read_before(link: str, count: int) -> Operation[list[Link]]:
+    """Read entries before an id ('' for the last), newest first."""
+    end = f"({link}" if link else "+"
+    return command("XREVRANGE", keys.AUDIT, end, "-", "COUNT", count, decode=_links)
+
+
+def _links(reply: list[Any]) -> list[Link]:
+    # What lacks a field was not written by us; the chain finds it, so that reading need not.
+    return [
+        Link(name.decode(), fields.get(b"entry", b""), fields.get(b"mac", b""))
+        for name, fields in reply
+    ]

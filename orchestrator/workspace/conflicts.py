@@ -1,0 +1,106 @@
+"""Whether two commits merge, asked of git in a bare repository of ours; no file is checked out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import DiskFull, GitFailed
+from orchestrator.models import Conflict
+from orchestrator.workspace.disk import tells_full_disk
+from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.program import Ended
+
+_CLEAN, _CONFLICTED = 0, 1
+_TREE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\0")
+# `CONFLICT (modify/delete)`; also `CONFLICT(directory rename collision)`, without a space.
+_CONFLICT_TYPE = re.compile(r"[A-Z]+ ?\((.+)\)")
+# The stable type of these is `contents`; only the message, in the C locale, tells them apart.
+_CONTENTS_OF = re.compile(r"CONFLICT \((add/add|submodule)\)")
+
+
+@dataclass(frozen=True)
+class MergePreview:
+    """What a merge would come to: a tree, or None and the conflicts."""
+
+    tree: str | None
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def find_conflicts(git: Git, git_dir: Path, ours: str, theirs: str) -> MergePreview:
+    """Merge two commits in memory and return the tree, or what conflicts.
+
+    `git_dir` must be bare and of our own making: then neither attributes of the trees nor merge
+    drivers have a say, which elsewhere hide conflicts and run programs. Only objects are written.
+
+    Raises:
+        DiskFull: there is no room for the objects.
+        GitFailed: one of them is no commit here, they share no history, or git failed otherwise.
+    """
+    commits = tuple(_resolve(git, git_dir, revision, "commit") for revision in (ours, theirs))
+    asked = ("merge-tree", "--write-tree", "--name-only", "-z", *commits)
+    ended = git.attempt(*asked, git_dir=git_dir)
+    # Exit code 1 alone says nothing: git 2.39 ends so for what it cannot merge at all.
+    tree = _TREE.match(ended.stdout)
+    if tree is None or ended.exit_code not in (_CLEAN, _CONFLICTED):
+        raise _explain(ended)
+    if ended.exit_code == _CLEAN:
+        return MergePreview(tree[1].decode())
+    try:
+        conflicts = tuple(_parse(ended.stdout, commits))
+    except (ValueError, IndexError) as error:
+        msg = "git merge-tree: what it prints cannot be read."
+        raise GitFailed(msg) from error
+    return MergePreview(None, conflicts)
+
+
+def rebased(git: Git, git_dir: Path, base: str, tip_tree: str, onto: str) -> MergePreview:
+    """Put the change from commit `base` to `tip_tree` on top of the commit `onto`.
+
+    The merge base is `base` whatever the history between them: what a rewritten target dropped
+    does not come back. Raises as `find_conflicts` does.
+    """
+    parent = _resolve(git, git_dir, base, "commit")
+    sides = (_resolve(git, git_dir, revision, "tree") for revision in (onto, tip_tree))
+    ours, theirs = (
+        git.run("commit-tree", tree, "-p", parent, "-m", "side", git_dir=git_dir).decode().strip()
+        for tree in sides
+    )
+    return find_conflicts(git, git_dir, ours, theirs)
+
+
+def _resolve(git: Git, git_dir: Path, revision: str, kind: str) -> str:
+    found = git.run("rev-parse", "--verify", f"{revision}^{{{kind}}}", git_dir=git_dir)
+    return found.decode().strip()
+
+
+def _parse(stdout: bytes, commits: tuple[str, ...]) -> Iterator[Conflict]:
+    # git-merge-tree(1), -z: tree, conflicting paths, an empty field, then records of
+    # `<number of paths> <paths> <type> <message>`; after the last NUL comes at most prose.
+    fields = [field.decode(errors="backslashreplace") for field in stdout.split(b"\0")]
+    position = fields.index("", 0, -1)
+    conflicting = frozenset(fields[1:position])
+    position += 1
+    while position < len(fields) - 1:
+        end = position + 1 + int(fields[position])
+        paths = fields[position + 1 : end]
+        if kind := _CONFLICT_TYPE.fullmatch(fields[end]):
+            contents_of = _CONTENTS_OF.match(fields[end + 1])
+            # A message names more than what conflicts: old names, for instance.
+            for path in [path for path in paths if path in conflicting] or paths[:1]:
+                yield Conflict(path=_real(path, commits), kind=(contents_of or kind)[1])
+        position = end + 2
+
+
+def _real(path: str, commits: tuple[str, ...]) -> str:
+    """Return the path in the commits of what a merge would put beside it, as `path~<commit>`."""
+    for commit in commits:
+        path = path.removesuffix(f"~{commit}")
+    return path
+
+
+def _explain(ended: Ended) -> GitFailed:
+    words = showable(ended.stderr) or f"exit code {ended.exit_code}"
+    return (DiskFull if tells_full_disk(ended.stderr) else GitFailed)(f"git merge-tree: {words}")
