@@ -1,15 +1,45 @@
-"""Lets an approved change leave: the one commit, the push, the final state."""
+"""Lets an approved change leave: the one commit, the fenced push, the request, the final state."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import GatesRejected
+from orchestrator.backoff import calculate_backoff_delay
+from orchestrator.custody import working_in
+from orchestrator.errors import (
+    ChangeConflicts,
+    ForgeRefused,
+    ForgeUnavailable,
+    GatesRejected,
+    GitFailed,
+    OrchestratorError,
+)
+from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
-from orchestrator.models import AgentState, Phase, Verdict
+from orchestrator.lifecycle.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState, Conflict, Phase, Verdict
+from orchestrator.ports import ChangeRequest, Forge
+from orchestrator.settings import Settings
 from orchestrator.workspace.change import Candidate, Candidates, commit_message
-from orchestrator.workspace.mirror import Base
-from orchestrator.workspace.push import Remote
+from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.push import Pushed, Remote
+
+#: Network errors are tried again with backoff; a refusal never.
+PUSH_TRIES = 4
+_TITLE_CHARACTERS = 200
+
+log = get_logger("deliver")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is pushed after a look at the target branch: as it was judged, or on its new tip."""
+
+    base: Base
+    candidate: Candidate
+    conflicts: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,12 +47,38 @@ class Delivery:
     """The last steps of an agent, taken by the worker that holds its lease."""
 
     holder: Holder
+    mirrors: Mirrors
     candidates: Candidates
     remote: Remote
+    settings: Settings
+    #: Returns the token for a repository's forge; empty if there is none.
+    token: Callable[[str], str]
+    forge: Forge | None = None
 
-    def deliver(
-        self, agent: AgentState, base: Base, candidate: Candidate, verdict: Verdict
-    ) -> None:
+    def settle(self, agent: AgentState, base: Base, candidate: Candidate) -> Settled:
+        """Hold the change against its target branch as it is now, and do what the policy says.
+
+        A returned candidate that is another than the given one has not been judged.
+
+        Raises:
+            ChangeConflicts: it conflicts, and the policy will not push that.
+            BranchUnknown: the target branch is gone; more as `Mirrors.refresh`.
+        """
+        target = self.mirrors.refresh(agent.repository, agent.base_branch)
+        if target.commit == base.commit:
+            return Settled(base, candidate)
+        preview = self.candidates.merged(candidate, base, target)
+        policy = self.settings.conflict_policy
+        if preview.conflicts and policy != "push-branch":
+            shown = ", ".join(f"{one.path} ({one.kind})" for one in preview.conflicts[:10])
+            self.holder.update(agent, {"conflicts": [one.wire() for one in preview.conflicts]})
+            msg = f"It conflicts with {agent.base_branch} at {target.commit[:12]}: {shown}."
+            raise ChangeConflicts(msg)
+        if preview.tree is not None and policy == "rebase":
+            return Settled(target, self.candidates.moved(candidate, preview.tree, target))
+        return Settled(base, candidate, preview.conflicts)
+
+    def deliver(self, agent: AgentState, lease: Lease, settled: Settled, verdict: Verdict) -> None:
         """Commit exactly the judged tree, push it to the agent's branch, end the agent.
 
         Raises:
@@ -30,22 +86,98 @@ class Delivery:
             PushRefused: the remote will not have it.
             PushFailed: the remote was not reached.
         """
+        candidate, base = settled.candidate, settled.base
         if not verdict.approved or verdict.tree != candidate.tree:
             msg = f"There is no approval of tree {candidate.tree}."
             raise GatesRejected(msg)
-        # The attempt's last compare-and-set before the remote changes: a stale one ends here.
-        agent = self.holder.update(agent, {"phase": Phase.DELIVERING})
-        commit = self.candidates.commit(
-            candidate,
-            base,
-            message=commit_message(
-                agent.summary or "",
-                agent_id=agent.agent_id,
-                task_id=agent.task_id,
-                profile=agent.gate_profile,
-            ),
-            # Not the time it is: a repeated delivery must make the same commit.
-            instant=agent.started_at or agent.spawned_at,
+        message = commit_message(
+            agent.summary or "",
+            agent_id=agent.agent_id,
+            task_id=agent.task_id,
+            profile=agent.gate_profile,
         )
-        pushed = self.remote.push(candidate.git_dir, agent.repository, commit, agent.agent_id)
-        self.holder.complete(agent, {"branch": pushed.branch, "commit": pushed.commit})
+        # Not the time it is: a repeated delivery must make the same commit.
+        instant = agent.started_at or agent.spawned_at
+        commit = self.candidates.commit(candidate, base, message=message, instant=instant)
+        facts: dict[str, object] = {
+            "commit": commit,
+            "conflicts": [conflict.wire() for conflict in settled.conflicts],
+        }
+        if self.settings.delivery == "keep":
+            self.holder.complete(agent, facts)
+            return
+        # The attempt's last compare-and-set before the remote changes: a stale one ends here.
+        # What an older attempt may have pushed since is known by its name, and gives way.
+        replaces = agent.pushing or ""
+        agent = self.holder.update(agent, {"phase": Phase.DELIVERING, "pushing": commit})
+        try:
+            pushed = self._push(agent, lease, candidate, commit, replaces=replaces)
+            facts |= {"branch": pushed.branch, "commit": pushed.commit}
+            facts |= self._request(agent, pushed, message)
+            self.holder.complete(agent, facts)
+        except OrchestratorError:
+            self._tell_remote(agent, candidate)
+            raise
+
+    def _push(
+        self, agent: AgentState, lease: Lease, candidate: Candidate, commit: str, *, replaces: str
+    ) -> Pushed:
+        for retry in range(1, PUSH_TRIES + 1):
+            lease.check()
+            try:
+                return self.remote.push(
+                    candidate.git_dir,
+                    self._address(agent),
+                    commit,
+                    agent.agent_id,
+                    replaces=replaces,
+                )
+            except GitFailed as error:
+                lease.check()
+                if not error.retryable or retry == PUSH_TRIES:
+                    raise
+                log.warning("push failed", agentId=agent.agent_id, error=str(error), retry=retry)
+            lease.wait(calculate_backoff_delay(retry))
+        raise AssertionError
+
+    def _address(self, agent: AgentState) -> str:
+        """Return where branches go: the repository itself, or the remote the settings name."""
+        if self.settings.push_url is None:
+            return agent.repository
+        name = agent.repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
+        return self.settings.push_url.replace("{name}", name)
+
+    def _request(self, agent: AgentState, pushed: Pushed, message: str) -> dict[str, object]:
+        """Open the pull or merge request; that the branch is pushed stays true without one."""
+        if self.forge is None:
+            return {}
+        title, _, body = message.partition("\n")
+        repository = self._address(agent)
+        asked = ChangeRequest(
+            repository=repository,
+            branch=pushed.branch,
+            base_branch=agent.base_branch,
+            title=title[:_TITLE_CHARACTERS],
+            body=body.strip(),
+        )
+        try:
+            token = self.token(repository)
+            return {"requestUrl": self.forge.open_request(asked, token=token)}
+        except (ForgeRefused, ForgeUnavailable, GitFailed) as error:
+            log.warning("no request opened", agentId=agent.agent_id, error=str(error))
+            return {"requestError": str(error)}
+
+    def _tell_remote(self, agent: AgentState, candidate: Candidate) -> None:
+        """After a kill, look whether the push was faster, and say so in the receipt."""
+        if not self.holder.was_killed(agent):
+            return
+        try:
+            with working_in(None):
+                found = self.remote.find(candidate.git_dir, self._address(agent), agent.agent_id)
+        except GitFailed as error:
+            told = f"not readable ({error.detail})"
+        else:
+            told = found or "absent"
+        branch = f"agent/{agent.agent_id}"
+        fact = kills.add_to_receipt(agent.agent_id, {"remote": f"{branch}: {told}"})
+        self.holder.store.run(fact)

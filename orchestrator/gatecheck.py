@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.audit import Audit
 from orchestrator.backoff import calculate_backoff_delay
 from orchestrator.deliver import Delivery
-from orchestrator.errors import CoordinatorUnavailable, GatesRejected
+from orchestrator.errors import CoordinatorUnavailable, GatesRejected, TargetMoves
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.plan import make_plan
 from orchestrator.judgement import Case, Judge, verdict_of
+from orchestrator.leaks import Leaks, without_secrets
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, GateReport, GateResult, GateStatus, SpawnRequest
+from orchestrator.models import (
+    AgentState,
+    AuditNote,
+    GateReport,
+    GateResult,
+    GateStatus,
+    SpawnRequest,
+    Verdict,
+)
 from orchestrator.ports import Detector
 from orchestrator.settings import Settings
 from orchestrator.store import changes
 from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Base, Mirrors
 
+#: How often a change follows its target branch before that counts as too busy.
+MOST_REBASES = 3
 #: The base commit's configuration is at fault, or the worker's host: no other round mends that.
 _NOT_THE_AGENTS = frozenset({GateStatus.MISSING, GateStatus.ERRORED})
 
@@ -37,7 +49,9 @@ class GateCheck:
     candidates: Candidates
     detectors: Sequence[Detector]
     judge: Judge
+    leaks: Leaks
     delivery: Delivery
+    audit: Audit
     settings: Settings
     coordinator: Coordinator | None = None
 
@@ -63,6 +77,37 @@ class GateCheck:
         base: Base,
         candidate: Candidate,
     ) -> None:
+        # First of all: gates send the change on, to a reviewer and to the Coordinator.
+        if found := self.leaks.find(agent, base, candidate):
+            leaked = self.leaks.report(agent, base, candidate, found)
+            self.holder.store.run(changes.append_report(leaked))
+            self._reject(agent, leaked, Verdict.of(leaked))
+            return
+        for _ in range(MOST_REBASES + 1):
+            verdict, report = self._judge(agent, request, lease, base, candidate)
+            if not verdict.approved:
+                self._reject(agent, report, verdict)
+                return
+            lease.check()
+            settled = self.delivery.settle(agent, base, candidate)
+            if settled.candidate == candidate:
+                agent = self.holder.update(agent, {"verdict": verdict.wire()})
+                self.delivery.deliver(agent, lease, settled, verdict)
+                return
+            # On a new tip it is another tree: nobody has judged that yet.
+            base, candidate = settled.base, settled.candidate
+        msg = f"{agent.base_branch} moved on {MOST_REBASES} times while its gates ran."
+        raise TargetMoves(msg)
+
+    def _judge(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> tuple[Verdict, GateReport | None]:
+        """Return the verdict on this tree and the last report, which each stage leaves."""
         paths = self.mirrors.paths(base)
         plan = make_plan(
             agent.gate_profile,
@@ -72,26 +117,39 @@ class GateCheck:
             timeout_s=self.settings.gate_timeout_s,
         )
         if self.settings.yolo_mode:
-            log.warning("gates skipped: YOLO_MODE", agentId=agent.agent_id, tree=candidate.tree)
-            verdict = verdict_of(plan, candidate.tree, (), yolo=True)
-            agent = self.holder.update(agent, {"verdict": verdict.wire(), "yolo": True})
-            self.delivery.deliver(agent, base, candidate, verdict)
-            return
-        reports = []
+            self._tell_yolo(agent, candidate)
+            return verdict_of(plan, candidate.tree, (), yolo=True), None
+        reports: list[GateReport] = []
         for judged in self.judge.judge(plan, self._case(agent, request, lease, base, candidate)):
-            report = self._with_coordinator(agent, lease, base, candidate, judged)
+            report = without_secrets(self._with_coordinator(agent, lease, base, candidate, judged))
             self.holder.store.run(changes.append_report(report))
             reports.append(report)
-        verdict = verdict_of(plan, candidate.tree, reports)
-        if verdict.approved:
-            lease.check()
-            agent = self.holder.update(agent, {"verdict": verdict.wire()})
-            self.delivery.deliver(agent, base, candidate, verdict)
-        elif _may_be_mended(reports[-1]) and agent.rounds < agent.max_retries:
+        return verdict_of(plan, candidate.tree, reports), reports[-1]
+
+    def _reject(self, agent: AgentState, report: GateReport | None, verdict: Verdict) -> None:
+        """Give the agent another round, or end it if there is none left or none could help."""
+        if report is None:
+            raise GatesRejected
+        if _may_be_mended(report) and agent.rounds < agent.max_retries:
             self.holder.send_back(agent, {"verdict": verdict.wire()})
-        else:
-            self.holder.update(agent, {"verdict": verdict.wire()})
-            raise GatesRejected(_rejection(reports[-1]))
+            return
+        self.holder.update(agent, {"verdict": verdict.wire()})
+        raise GatesRejected(_rejection(report))
+
+    def _tell_yolo(self, agent: AgentState, candidate: Candidate) -> None:
+        why = "YOLO_MODE is on"
+        log.warning("gates skipped: YOLO_MODE", agentId=agent.agent_id, tree=candidate.tree)
+        self.holder.update(agent, {"yolo": True})
+        note = AuditNote(
+            action="yolo",
+            who=self.holder.worker,
+            why=why,
+            agent_id=agent.agent_id,
+            task_id=agent.task_id,
+            result=f"tree {candidate.tree} not judged",
+        )
+        # Unlike a kill, what skips the gates does not go on unless it stands in the audit.
+        self.holder.store.follow(self.audit.append([note]))
 
     def _with_coordinator(
         self,

@@ -34,6 +34,7 @@ from orchestrator.ports import (
     Sandbox,
     SandboxProcess,
 )
+from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.store import changes
 from orchestrator.store.sessions import keep_session
@@ -130,6 +131,7 @@ class Runner:
             clock=self.holder.clock,
             secrets=self.settings.secrets,
             line_limit_bytes=self.settings.line_limit_bytes,
+            mask=masked,
         )
         with self.sandbox.start(spec) as process:
             agent = self.holder.start(agent, base_commit=base.commit)

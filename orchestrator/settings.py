@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     git_token_command: str | None = _env("GIT_TOKEN_COMMAND", default=None)
     git_username: str = _env("GIT_USERNAME", default="x-access-token")
 
+    delivery: Literal["branch", "keep"] = _env("ORCHESTRATOR_DELIVERY", default="branch")
+    push_url: str | None = _env("ORCHESTRATOR_PUSH_URL", default=None)
+    conflict_policy: Literal["push-branch", "rebase", "reject"] = _env(
+        "ORCHESTRATOR_CONFLICT_POLICY", default="push-branch"
+    )
     forge: Literal["github", "gitlab", "gitea"] | None = _env("ORCHESTRATOR_FORGE", default=None)
     forge_url: str | None = _env("ORCHESTRATOR_FORGE_URL", default=None)
 

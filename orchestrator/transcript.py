@@ -56,6 +56,7 @@ class Transcript:
         clock: Callable[[], datetime],
         secrets: Sequence[str],
         line_limit_bytes: int,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self.result: Result | None = None
         self.session_id: str | None = None
@@ -63,6 +64,7 @@ class Transcript:
         self._backend = backend
         self._clock = clock
         self._secrets = secrets
+        self._mask = mask
         self._line_limit_bytes = line_limit_bytes
         self._partial = {"stdout": bytearray(), "stderr": bytearray()}
         self._unread: list[LogLine] = []
@@ -114,7 +116,7 @@ class Transcript:
             text = text.replace(secret, "[masked]")
         if len(text) > LOG_TEXT_LIMIT:
             text = f"{text[:LOG_TEXT_LIMIT]} […{len(text) - LOG_TEXT_LIMIT} more characters]"
-        return text
+        return self._mask(text)
 
     def _take(self, source: str, line: bytes) -> None:
         line = line.rstrip(b"\r")

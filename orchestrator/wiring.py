@@ -18,17 +18,21 @@ from orchestrator.host import Host, process_mark
 from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
 from orchestrator.killswitch import KillSwitch
+from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, Detector, Gate, Sandbox
+from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
 from orchestrator.runner import Runner
+from orchestrator.secretscan.allow import AllowList
+from orchestrator.secretscan.scanner import Scanner
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
 from orchestrator.store.executors import Store
 from orchestrator.submit import FrontDoor
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.push import Remote
@@ -37,6 +41,7 @@ BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.a
 SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
 DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
 CHECKS: Family[Gate] = Family("orchestrator.gates.checks")
+FORGES: Family[Forge] = Family("orchestrator.forges")
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,9 @@ def build(settings: Settings, *, worker: str) -> Services:
     mirrors = Mirrors(settings, git)
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
+    scanner = Scanner(
+        signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
+    )
 
     @cache
     def backend(name: str) -> AgentBackend:
@@ -133,7 +141,17 @@ def build(settings: Settings, *, worker: str) -> Services:
             candidates,
             detectors(settings),
             judge(settings),
-            Delivery(holder, candidates, Remote(git)),
+            Leaks(candidates, scanner),
+            Delivery(
+                holder,
+                mirrors,
+                candidates,
+                Remote(git),
+                settings,
+                Credentials(settings).forge_token,
+                FORGES.build(settings.forge, settings) if settings.forge else None,
+            ),
+            audit(settings),
             settings,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),

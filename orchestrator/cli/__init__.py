@@ -35,6 +35,7 @@ _COMMANDS = {
     "halt": ("kill", "Admit and start nothing new."),
     "resume": ("kill", "Lift a halt."),
     "gates": ("gates", "Show what the quality gates found, or run them here."),
+    "scan": ("scan", "Look for secrets in the repository one stands in."),
     "audit": ("audit", "Show who did what to which agent, or check that record."),
 }
 

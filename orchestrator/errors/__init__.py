@@ -36,6 +36,7 @@ from orchestrator.errors.gates import (
 )
 from orchestrator.errors.git import (
     BranchUnknown,
+    ChangeConflicts,
     ChangeEmpty,
     ChangeMissing,
     ChangeRefused,
@@ -48,6 +49,7 @@ from orchestrator.errors.git import (
     PushRefused,
     RepositoryEmpty,
     RepositoryUnavailable,
+    TargetMoves,
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
@@ -86,6 +88,7 @@ __all__ = [
     "BackendUnavailable",
     "BackendUnknown",
     "BranchUnknown",
+    "ChangeConflicts",
     "ChangeEmpty",
     "ChangeMissing",
     "ChangeRefused",
@@ -120,6 +123,7 @@ __all__ = [
     "StoreUnreachable",
     "SystemAlreadyRunning",
     "SystemNotRunning",
+    "TargetMoves",
     "TransitionRefused",
     "WaitTimedOut",
     "WorkspaceLost",

@@ -41,6 +41,21 @@ class GitTimedOut(GitFailed):
     action = "Check the network and the remote; raise ORCHESTRATOR_GIT_TIMEOUT if it is only slow."
 
 
+class ChangeConflicts(GitFailed):
+    """The change conflicts with its target branch as it is now."""
+
+    code = "change_conflicts"
+    action = "Take the kept change with `orch export`, or spawn again from the branch as it is now."
+
+
+class TargetMoves(GitFailed):
+    """The target branch moved on each time the gates had passed."""
+
+    code = "target_moves"
+    retryable = True
+    action = "Spawn again when it is quieter, or set ORCHESTRATOR_CONFLICT_POLICY=push-branch."
+
+
 class CredentialsUnavailable(GitFailed):
     """There is no token for the remote."""
 

@@ -76,7 +76,7 @@ class Holder:
                 yield lease
         finally:
             del self.held[agent.agent_id]
-        if self._was_killed(agent):
+        if self.was_killed(agent):
             self.confirm(lease)
 
     def revoke(self, agent_id: str) -> None:
@@ -148,7 +148,8 @@ class Holder:
             log.exception("unexpected", agentId=agent.agent_id)
             self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
 
-    def _was_killed(self, agent: AgentState) -> bool:
+    def was_killed(self, agent: AgentState) -> bool:
+        """Whether the agent was killed under this attempt; False if Valkey cannot be asked."""
         try:
             state = self.store.run(agents.find(agent.agent_id))
         except StoreUnreachable as error:

@@ -77,7 +77,8 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "heedsHalt": step.heeds_halt,
         "to": step.to,
         "final": final,
-        "patch": dict(step.patch),
+        # Empty ones are left out of records, as `Record.wire` does.
+        "patch": {name: value for name, value in step.patch.items() if value not in ([], {}, ())},
         "taskPatch": _task_patch(step, instant),
         "event": _event(step, instant),
         "nowMs": now_ms(now),

@@ -80,3 +80,14 @@ class Verdict(Record):
     gates: dict[str, GateStatus] = Field(default_factory=dict)
     #: Nobody looked: YOLO_MODE was on.
     yolo: bool = False
+
+    @classmethod
+    def of(cls, report: GateReport) -> Verdict:
+        """Take the verdict of a report that decides alone."""
+        return cls(
+            approved=report.approved,
+            profile=report.profile,
+            tree=report.tree,
+            plan_digest=report.plan_digest,
+            gates={gate.name: gate.status for gate in report.gates},
+        )

@@ -6,9 +6,10 @@ from orchestrator.models.record import Record
 
 
 class SecretFinding(Record):
-    """Where a secret stands and by which rule; `fingerprint` is keyed, the same for the same secret.
+    """Where a secret stands, and by which rule it was found.
 
-    `commit` is absent where there is none yet: staged work, texts.
+    `fingerprint` is keyed, and the same wherever this secret stands. `commit` is absent where
+    there is none yet: staged work, texts.
     """
 
     rule: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType, SpawnContext
@@ -98,6 +99,11 @@ class AgentState(Record):
     #: The commit on its way out: the remote may hold it although nobody lived to say so.
     pushing: str | None = None
     commit: str | None = None
+    #: What a merge into the base branch, as it was at delivery, could not settle.
+    conflicts: tuple[Conflict, ...] = ()
+    #: The pull or merge request, or why there is none.
+    request_url: str | None = None
+    request_error: str | None = None
     verdict: Verdict | None = None
     error: str | None = None
     error_code: str | None = None

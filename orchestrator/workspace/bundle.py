@@ -6,9 +6,22 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import ChangeEmpty, ChangeRefused, DiskFull, GitFailed, GitTimedOut
+from orchestrator.errors import (
+    ChangeEmpty,
+    ChangeRefused,
+    ChangeTooLarge,
+    DiskFull,
+    GitFailed,
+    GitTimedOut,
+)
 from orchestrator.workspace.difference import GITLINK, changed_files
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.unpacked import extents, new_bytes
+
+#: A few kilobytes of bundle may unpack to any size. What a change adds is read whole by who judges
+#: it, several times at once, and checked out for each gate: these bound the memory and the disk.
+UNPACKED_LIMIT_BYTES = 2**28
+UNPACKED_LIMIT_FILES = 200_000
 
 # gitformat-bundle, version 2: prerequisites, the one ref, an empty line, then the pack.
 _HEADER = re.compile(
@@ -30,10 +43,11 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
     Raises:
         ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
         ChangeEmpty: its tree is the base's.
+        ChangeTooLarge: it adds more than UNPACKED_LIMIT_BYTES or UNPACKED_LIMIT_FILES.
         DiskFull: there is no room for it.
         GitFailed: the base is not there.
     """
-    base_tree = _tree(git, git_dir, base_commit)
+    _, base_tree = _peeled(git, git_dir, base_commit)
     header = _HEADER.match(bundle)
     if header is None:
         msg = "The agent's change is not a git bundle of one change."
@@ -46,13 +60,24 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
             git_dir=git_dir,
             stdin=bundle[header.end() :],
         )
-        tree = _tree(git, git_dir, commit)
+        peeled, tree = _peeled(git, git_dir, commit)
+        added_bytes = new_bytes(git, git_dir, base_commit, commit)
+        before, after = extents(git, git_dir, (base_tree, tree))
     except (GitTimedOut, DiskFull):
         raise
     except GitFailed as error:
         raise ChangeRefused(error.detail) from error
+    if peeled != commit:
+        msg = "The agent's change is a tag and not a commit."
+        raise ChangeRefused(msg)
     if tree == base_tree:
         raise ChangeEmpty
+    added_bytes = max(added_bytes, after.size - before.size)
+    added_files = after.files - before.files
+    if added_bytes > UNPACKED_LIMIT_BYTES or added_files > UNPACKED_LIMIT_FILES:
+        msg = f"Unpacked, the agent's change adds {added_files:,} files and {added_bytes:,} bytes."
+        action = "Keep build output and data out of it: name them in .gitignore."
+        raise ChangeTooLarge(msg, action=action)
     for file in changed_files(git, git_dir, base_commit, commit):
         if file.mode == GITLINK:
             msg = f"The agent's change adds a nested repository or submodule at {file.path}."
@@ -60,6 +85,9 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
     return Received(commit, tree)
 
 
-def _tree(git: Git, git_dir: Path, commit: str) -> str:
-    revision = f"{commit}^{{commit}}^{{tree}}"
-    return git.run("rev-parse", "--verify", revision, git_dir=git_dir).decode().strip()
+def _peeled(git: Git, git_dir: Path, commit: str) -> tuple[str, str]:
+    """Return the commit this leads to, which is another id if it is a tag, and its tree."""
+    revisions = (f"{commit}^{{commit}}", f"{commit}^{{tree}}")
+    found = git.run("rev-parse", *revisions, git_dir=git_dir)
+    peeled, tree = found.decode().split()
+    return peeled, tree

@@ -58,6 +58,19 @@ class Credentials:
         }
         return Access(config, (encoded, token))
 
+    def forge_token(self, repository: str) -> str:
+        """Return the token for the web side of a repository's host, however git reaches it.
+
+        Raises:
+            CredentialsUnavailable: the command failed, or printed nothing.
+        """
+        address = urlsplit(repository)
+        if address.scheme in ("http", "https"):
+            return self.token(address.netloc)
+        # ssh://user@host:port/path, user@host:path
+        host = address.hostname or repository.partition(":")[0].rpartition("@")[2]
+        return self.token(host)
+
     def token(self, host: str) -> str:
         """Return the token for a host (`name[:port]`), asked for anew; empty if it gets none.
 

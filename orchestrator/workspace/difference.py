@@ -1,8 +1,8 @@
-"""How two commits differ, read by plumbing in a bare repository of ours."""
+"""How commits differ, read by plumbing: no filter, textconv or attribute has a say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from orchestrator.workspace.git import Git
 GITLINK = "160000"
 #: A longer patch is cut: who must read all of it reads the branch.
 PATCH_CHARACTERS = 200_000
-_ABSENT = "0" * 40
+#: A larger blob is never read into memory; in `changed_contents` it is empty.
+BLOB_LIMIT_BYTES = 10 * 2**20
+ABSENT = "0" * 40
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,20 @@ class ChangedFile:
 def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
     """Return every file that differs from `base` to `tip`; a rename counts as two."""
     raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip, git_dir=git_dir)
-    return tuple(_parse(raw))
+    return tuple(parse_raw(raw))
 
 
 def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[FileChange, ...]:
-    """Return every file that differs, with its content on both sides."""
+    """Return every file that differs, with its content on both sides.
+
+    A side over BLOB_LIMIT_BYTES, or that is no blob here, is empty: to a judge it lost its lines.
+    """
     files = changed_files(git, git_dir, base, tip)
-    blobs = {blob for file in files for blob in (file.old_blob, file.new_blob)} - {_ABSENT}
-    held = dict(_read_blobs(git, git_dir, sorted(blobs)))
+    blobs = {blob for file in files for blob in (file.old_blob, file.new_blob)} - {ABSENT}
+    small = {
+        blob for blob, size in object_sizes(git, git_dir, blobs).items() if size <= BLOB_LIMIT_BYTES
+    }
+    held = {**dict.fromkeys(blobs, b""), **read_objects(git, git_dir, small)}
     return tuple(
         FileChange(file.path, held.get(file.old_blob), held.get(file.new_blob)) for file in files
     )
@@ -60,21 +68,40 @@ def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:
     return text[:PATCH_CHARACTERS]
 
 
-def _parse(raw: bytes) -> Iterator[ChangedFile]:
+def shown_path(path: bytes) -> str:
+    """Return a path for people; bytes that are not UTF-8 are shown as escapes."""
+    return path.decode(errors="backslashreplace")
+
+
+def parse_raw(raw: bytes) -> Iterator[ChangedFile]:
+    """Yield each file of `--raw -z` output."""
     # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
     fields = raw.split(b"\0")
     for meta, path in zip(fields[::2], fields[1::2], strict=False):
         _, mode, old_blob, new_blob, _ = meta.decode().split(" ")
-        yield ChangedFile(path.decode(errors="backslashreplace"), mode, old_blob, new_blob)
+        yield ChangedFile(shown_path(path), mode, old_blob, new_blob)
 
 
-def _read_blobs(git: Git, git_dir: Path, blobs: list[str]) -> Iterator[tuple[str, bytes]]:
-    asked = "".join(f"{blob}\n" for blob in blobs).encode()
+def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, int]:
+    """Return the size in bytes of each object that is here, without reading any."""
+    asked = "".join(f"{name}\n" for name in objects).encode()
+    shape = "--batch-check=%(objectname) %(objectsize)"
+    lines = git.run("cat-file", shape, git_dir=git_dir, stdin=asked).decode().splitlines()
+    # `<name> missing` where it is not here.
+    parts = (line.split(" ") for line in lines)
+    return {name: int(size) for name, size in parts if size.isdecimal()}
+
+
+def read_objects(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, bytes]:
+    """Return the content of each object, all of which must be here."""
+    names = list(objects)
+    asked = "".join(f"{name}\n" for name in names).encode()
     answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
-    position = 0
-    for blob in blobs:
+    contents, position = {}, 0
+    for name in names:
         # `<oid> <type> <size>`, newline, content, newline.
         end = answer.index(b"\n", position)
         size = int(answer[position:end].rpartition(b" ")[2])
-        yield blob, answer[end + 1 : end + 1 + size]
+        contents[name] = answer[end + 1 : end + 1 + size]
         position = end + 2 + size
+    return contents

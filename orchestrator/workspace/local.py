@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.ports import FileChange
 from orchestrator.settings import Settings
+from orchestrator.workspace.git import Git
+from orchestrator.workspace.introduced import Introduced, introduced, staged, unpublished
 from orchestrator.workspace.program import Ended, run_program
 
 
@@ -27,11 +30,7 @@ class LocalCheckout:
             RepositoryUnavailable: the folder is in no git checkout.
             BranchUnknown: the base is not there, or shares no history with what is checked out.
         """
-        found = _git(folder, settings, "rev-parse", "--show-toplevel")
-        if found.exit_code != 0:
-            msg = f"{folder} is in no git checkout."
-            raise RepositoryUnavailable(msg, action="Call this inside the repository to judge.")
-        root = Path(found.stdout.decode().strip())
+        root = _located(folder, settings, "--show-toplevel")
         merge_base = _git(root, settings, "merge-base", "--", base, "HEAD")
         if merge_base.exit_code != 0:
             msg = f"{root} has no {base} that its HEAD comes from."
@@ -70,6 +69,63 @@ class LocalCheckout:
 
     def _git(self, *arguments: str) -> Ended:
         return _git(self.root, self._settings, *arguments)
+
+
+@dataclass(frozen=True)
+class LocalHistory:
+    """What stands in a person's own repository: commits and the index, read by plumbing alone.
+
+    None of its filters, hooks or textconv runs, and its working tree is not looked at.
+    """
+
+    git_dir: Path
+    #: Where `origin` is; empty if it is nowhere.
+    origin: str
+    _git: Git
+
+    @classmethod
+    def find(cls, folder: Path, settings: Settings) -> LocalHistory:
+        """Find the repository around a folder.
+
+        Raises:
+            RepositoryUnavailable: the folder is in no git checkout.
+        """
+        git_dir = _located(folder, settings, "--absolute-git-dir")
+        origin = _git(folder, settings, "config", "--get", "remote.origin.url")
+        return cls(git_dir, origin.stdout.decode(errors="replace").strip(), Git(settings))
+
+    def commit(self, revision: str) -> str:
+        """Return the id of the commit a person names; an empty name is HEAD.
+
+        Raises:
+            BranchUnknown: there is none.
+        """
+        asked = ("--verify", "--quiet", "--end-of-options", f"{revision or 'HEAD'}^{{commit}}")
+        found = self._git.attempt("rev-parse", *asked, git_dir=self.git_dir)
+        if found.exit_code != 0:
+            msg = f"{self.git_dir} has no commit {revision}."
+            raise BranchUnknown(msg, action="Name one that `git log` shows.")
+        return found.stdout.decode().strip()
+
+    def staged(self) -> Iterator[Introduced]:
+        """Yield what the index brings in."""
+        return staged(self._git, self.git_dir)
+
+    def unpublished(self) -> Iterator[Introduced]:
+        """Yield what commits of HEAD bring in that no branch of a remote has."""
+        return unpublished(self._git, self.git_dir)
+
+    def between(self, base: str, tip: str) -> Iterator[Introduced]:
+        """Yield what the commits of base..tip bring in."""
+        return introduced(self._git, self.git_dir, base, tip)
+
+
+def _located(folder: Path, settings: Settings, what: str) -> Path:
+    found = _git(folder, settings, "rev-parse", what)
+    if found.exit_code != 0:
+        msg = f"{folder} is in no git checkout."
+        raise RepositoryUnavailable(msg, action="Call this inside a repository.")
+    return Path(found.stdout.decode().strip())
 
 
 def _git(folder: Path, settings: Settings, *arguments: str) -> Ended:

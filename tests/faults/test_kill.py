@@ -1,4 +1,4 @@
-"""Whatever an agent does against it: killed means dead, seen from outside, and the receipt says so."""
+"""Whatever an agent does against it: killed means dead, seen from outside, with a receipt."""
 
 from __future__ import annotations
 

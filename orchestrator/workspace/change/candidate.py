@@ -12,9 +12,11 @@ from orchestrator.ports import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
+from orchestrator.workspace.conflicts import MergePreview, rebased
 from orchestrator.workspace.difference import changed_contents, patch, summary
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.introduced import Introduced, introduced
 from orchestrator.workspace.mirror import Base
 
 
@@ -91,6 +93,28 @@ class Candidates:
             stdin=message.encode(),
         )
         return commit.decode().strip()
+
+    def merged(self, candidate: Candidate, base: Base, target: Base) -> MergePreview:
+        """Put the change on top of the target branch as it is now, in memory.
+
+        Raises:
+            GitFailed: they cannot be compared.
+        """
+        return rebased(
+            self._git, candidate.git_dir, base.commit, candidate.tree, target.commit
+        )
+
+    def moved(self, candidate: Candidate, tree: str, target: Base) -> Candidate:
+        """Return the candidate that has this merged tree, on top of the target."""
+        commit = self._git.run(
+            *("commit-tree", tree, "-p", target.commit, "-m", "rebased"),
+            git_dir=candidate.git_dir,
+        )
+        return Candidate(candidate.git_dir, commit.decode().strip(), tree)
+
+    def introduced(self, candidate: Candidate, base: Base) -> Iterator[Introduced]:
+        """Return every content, path and message that the change brings, commit by commit."""
+        return introduced(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def contents(self, candidate: Candidate, base: Base) -> tuple[FileChange, ...]:
         """Return every changed file as it was in the base and as it is now."""

@@ -24,6 +24,11 @@ from orchestrator.workspace.mirror import Base
 _BUNDLE = "change.bundle"
 _LOST, _EMPTY = 71, 72
 
+_OPEN = """
+closed="( -type d ! -perm -u+rwx -o -type f ! -perm -u+r )"
+find "$worktree" $closed -exec chmod u+rwX {} ";"
+"""
+
 # The agent's configuration, filters and attributes are hostile, so this runs as the agent, where
 # they can do no more than the agent could. The tree as it stands becomes one closing commit on
 # whatever HEAD is now: a rewound, rewritten or unborn branch makes no difference, no hook or
@@ -31,8 +36,7 @@ _LOST, _EMPTY = 71, 72
 # to itself is opened first: `git add` would leave such a folder's files out and call it a success.
 _SCRIPT = f"""
 worktree=$1 base=$2 bundle=$3
-closed="( -type d ! -perm -u+rwx -o -type f ! -perm -u+r )"
-find "$worktree" $closed -exec chmod u+rwX {{}} ";"
+{_OPEN}
 export GIT_DIR="$worktree/.git" GIT_WORK_TREE="$worktree"
 cd "$worktree" && git cat-file -e "$base^{{commit}}" || exit {_LOST}
 rm -f "$GIT_DIR/index.lock"
@@ -56,6 +60,7 @@ mkdir -p "${{bundle%/*}}" && rm -rf "$repository" "$bundle" "$bundle.lock" &&
 git init --quiet --bare --template= "$repository" &&
 echo "$mirror/objects" > "$repository/objects/info/alternates" || exit 1
 export GIT_DIR="$repository" GIT_WORK_TREE="$worktree"
+{_OPEN}
 cd "$worktree" && git read-tree "$base" || exit {_LOST}
 git add -A --ignore-errors
 tree=$(git write-tree) && base_tree=$(git rev-parse --verify "$base^{{tree}}") || exit 1

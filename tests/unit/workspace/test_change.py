@@ -132,20 +132,6 @@ def test_a_deleted_workspace_is_lost(workspace: Workspace, base: Base, lost: str
     assert isinstance(explain(ended.exit_code, ended.stderr), WorkspaceLost)
 
 
-def test_the_agent_s_configuration_cannot_move_the_worktree(
-    host: Host, base: Base, workspace: Workspace, tmp_path: Path
-) -> None:
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "private").write_text("private")
-    git(workspace.worktree, "config", "core.worktree", str(tmp_path / "outside"))
-    (workspace.worktree / "mine").write_text("x")
-    assert set(_arrived(host, base, _bundle(workspace, base))) == {
-        ".gitignore",
-        "README.md",
-        "mine",
-    }
-
-
 def test_a_full_disk_while_capturing(
     make_host: Callable[..., Host], upstream: Upstream, small_disk: Path
 ) -> None:
@@ -226,49 +212,6 @@ def test_the_capture_replaces_what_stood_in_its_bundle_s_place(
 
 
 # ── receiving ───────────────────────────────────────────────────────────────────────────────
-
-
-def _nested(tree: Path) -> None:
-    (tree / "vendor").mkdir()
-    git(tree / "vendor", "init", "--quiet")
-    git(tree / "vendor", "commit", "--quiet", "--allow-empty", "-m", "nested")
-
-
-def _dot_git(tree: Path) -> None:
-    _commit_entry(tree, "040000", "tree", git(tree, "rev-parse", "HEAD^{tree}"), ".git")
-
-
-def _bad_submodule_url(tree: Path) -> None:
-    (tree / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = --upload-pack=x\n')
-
-
-def _commit_entry(tree: Path, mode: str, kind: str, oid: str, name: str) -> None:
-    """Commit a tree that `git add` would never write, and make `add -A` keep it."""
-    made = git(tree, "mktree", stdin=f"{mode} {kind} {oid}\t{name}\n")
-    commit = git(tree, "commit-tree", made, "-m", "x")
-    git(tree, "update-ref", "HEAD", commit)
-    (tree / "left").touch()
-
-
-@pytest.mark.parametrize(
-    ("did", "reason"),
-    [
-        (_nested, "submodule at vendor"),
-        (_dot_git, "hasDotgit"),
-        (_bad_submodule_url, "gitmodulesUrl"),
-    ],
-)
-def test_what_git_would_trip_over_is_refused(
-    host: Host, base: Base, workspace: Workspace, did: Callable[[Path], None], reason: str
-) -> None:
-    did(workspace.worktree)
-    bundle = _bundle(workspace, base)
-    with (
-        pytest.raises(ChangeRefused, match=reason),
-        host.candidates.received(base, bundle, "a1", 1),
-    ):
-        pass
-    assert not list((host.settings.home / "candidates").iterdir())
 
 
 def test_a_bundle_cut_short_or_of_something_else_is_refused(
@@ -385,36 +328,6 @@ def test_from_one_host_to_another_to_the_remote(
     git(upstream.path, "fsck", "--strict")
 
 
-def test_nothing_planted_in_the_clone_runs_outside_the_sandbox(
-    host: Host, upstream: Upstream, base: Base, workspace: Workspace, tmp_path: Path
-) -> None:
-    marker = tmp_path / "ran"
-    tree = workspace.worktree
-    (tree / ".gitattributes").write_text("* filter=planted diff=planted merge=planted\n")
-    (tree / "new").write_text("x")
-    hooks = tree / ".git" / "hooks"
-    hooks.mkdir()
-    for hook in ("post-index-change", "reference-transaction", "post-checkout", "pre-push"):
-        (hooks / hook).write_text(f"#!/bin/sh\necho {hook} >> {marker}\n")
-        (hooks / hook).chmod(0o755)
-    for key in ("clean", "smudge", "process"):
-        git(tree, "config", f"filter.planted.{key}", f"echo {key} >> {marker}; cat")
-    git(tree, "config", "core.fsmonitor", f"echo fsmonitor >> {marker}; false")
-    git(tree, "config", "core.alternateRefsCommand", f"echo alternates >> {marker}")
-    git(tree, "status")
-    assert "fsmonitor" in marker.read_text(), "a naive git call must show that the trap works"
-    git(tree, "config", "--unset", "filter.planted.process")
-    bundle = _bundle(workspace, base)
-    marker.unlink()
-    with host.candidates.received(base, bundle, "a1", 1) as candidate:
-        with host.candidates.checked_out(candidate, "tests") as checkout:
-            assert (checkout / ".gitattributes").exists()
-        commit = host.candidates.commit(candidate, base, message="x\n", instant=INSTANT)
-        host.remote.push(candidate.git_dir, upstream.url, commit, "a1")
-    host.workspaces.remove("a1")
-    assert not marker.exists()
-
-
 # ── the next round ──────────────────────────────────────────────────────────────────────────
 
 
@@ -442,15 +355,3 @@ def test_the_next_round_goes_on_from_what_was_left_and_its_bundle_holds_both(
         "first": "1",
         "second": "2",
     }
-
-
-@pytest.mark.parametrize("did", [_nested, _dot_git])
-def test_a_workspace_takes_no_change_that_a_gate_would_refuse(
-    host: Host, base: Base, workspace: Workspace, did: Callable[[Path], None]
-) -> None:
-    did(workspace.worktree)
-    bundle = _bundle(workspace, base)
-    for hostile in (bundle, b"garbage"):
-        with pytest.raises(ChangeRefused):
-            host.workspaces.create(base, "a2", change=hostile)
-        assert not (host.settings.workspaces_dir / "a2").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import GitFailed, GitTimedOut
+from orchestrator.errors import GitTimedOut
 from orchestrator.workspace.git import showable
 
 from .conftest import Host
@@ -30,18 +30,6 @@ def test_the_environment_of_the_worker_does_not_reach_git(
     monkeypatch.setenv("GIT_INDEX_FILE", "/planted")
     assert host.git.attempt("config", "planted.key", git_dir=tmp_path).exit_code == 1
     assert "GIT_INDEX_FILE" not in host.git.environment(tmp_path)
-
-
-def test_a_repository_s_own_configuration_cannot_open_a_transport(
-    host: Host, tmp_path: Path
-) -> None:
-    marker = tmp_path / "ran"
-    repository = tmp_path / "r.git"
-    host.git.run("init", "--quiet", "--bare", git_dir=repository)
-    host.git.run("config", "protocol.ext.allow", "always", git_dir=repository)
-    with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
-        host.git.run("ls-remote", "--", f"ext::sh -c touch% {marker}", git_dir=repository)
-    assert not marker.exists()
 
 
 def test_the_deadline_ends_git_and_its_helpers(

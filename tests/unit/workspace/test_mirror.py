@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,15 +65,6 @@ def test_a_branch_in_the_way_of_a_newer_one_is_no_obstacle(host: Host, upstream:
     assert host.mirrors.refresh(upstream.url, "topic/deeper").commit == deeper
 
 
-def test_twenty_refreshes_at_once_all_succeed(host: Host, upstream: Upstream) -> None:
-    """Of a cold mirror, and of one whose branch has moved: there git alone loses some."""
-    with ThreadPoolExecutor(20) as pool:
-        for _ in range(3):
-            commit = upstream.commit()
-            tips = pool.map(lambda _: host.mirrors.refresh(upstream.url, "main").commit, range(20))
-            assert set(tips) == {commit}
-
-
 @pytest.mark.parametrize("lock", ["config.lock", "packed-refs.lock", "shallow.lock", "{ref}.lock"])
 def test_a_lock_left_by_a_killed_fetch_is_recovered(
     host: Host, upstream: Upstream, base: Base, lock: str
@@ -119,30 +109,6 @@ def test_an_empty_repository(host: Host, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "--bare", "empty.git")
     with pytest.raises(RepositoryEmpty):
         host.mirrors.refresh(str(tmp_path / "empty.git"), "main")
-
-
-@pytest.mark.parametrize(
-    "repository",
-    [
-        "ext::sh -c touch% {marker}",
-        "--upload-pack=touch {marker}",
-        "-u touch {marker}",
-        "fd::17",
-        "http://127.0.0.1:1/x",
-        "ssh://-oProxyCommand=touch${{IFS}}{marker}/x",
-    ],
-)
-def test_what_is_no_plain_address_runs_nothing(host: Host, tmp_path: Path, repository: str) -> None:
-    marker = tmp_path / "ran"
-    with pytest.raises(RepositoryUnavailable):
-        host.mirrors.refresh(repository.format(marker=marker), "main")
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("branch", ["main:refs/heads/x", "*", "--upload-pack=x", "a b", "x.lock"])
-def test_a_branch_in_disguise_is_refused(host: Host, upstream: Upstream, branch: str) -> None:
-    with pytest.raises(GitFailed):
-        host.mirrors.refresh(upstream.url, branch)
 
 
 def test_credentials_in_an_address_do_not_show(host: Host) -> None:

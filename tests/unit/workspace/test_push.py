@@ -92,13 +92,3 @@ def test_a_remote_that_does_not_let_us_in(
     )
     with pytest.raises(PushRefused, match=r"Permission denied \(publickey\)"):
         make_host(PATH=path).remote.push(base.mirror, "ssh://example.invalid/x", commit, "a1")
-
-
-@pytest.mark.parametrize("repository", ["ext::touch% {marker}", "--receive-pack=touch {marker}"])
-def test_an_address_in_disguise_runs_nothing(
-    host: Host, base: Base, commit: str, tmp_path: Path, repository: str
-) -> None:
-    marker = tmp_path / "ran"
-    with pytest.raises((PushRefused, PushFailed)):
-        host.remote.push(base.mirror, repository.format(marker=marker), commit, "a1")
-    assert not marker.exists()

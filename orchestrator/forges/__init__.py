@@ -1,0 +1,1 @@
+"""The code hosts that pull and merge requests are opened on; one file each."""

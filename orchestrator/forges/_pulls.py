@@ -1,0 +1,57 @@
+"""What GitHub's API and those modelled on it say of a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.forges._http import Link
+from orchestrator.ports import ChangeRequest
+
+
+class _Repository(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    full_name: str
+
+
+class _Side(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    ref: str
+    #: A fork that was deleted is null.
+    repo: _Repository | None
+
+
+class Pull(BaseModel):
+    """A pull request; fields we do not know are the forge's own business."""
+
+    model_config = ConfigDict(frozen=True)
+
+    html_url: Link
+    head: _Side
+    base: _Side
+
+
+def creation(asked: ChangeRequest) -> dict[str, str]:
+    """Return the body that asks for a new pull request."""
+    return {
+        "title": asked.title,
+        "body": asked.body,
+        "head": asked.branch,
+        "base": asked.base_branch,
+    }
+
+
+def find(pulls: Iterable[Pull], asked: ChangeRequest) -> str | None:
+    """Return the URL of the one for these branches; one from a fork has only their names."""
+    return next(
+        (
+            pull.html_url
+            for pull in pulls
+            if (pull.head.ref, pull.base.ref) == (asked.branch, asked.base_branch)
+            and pull.head.repo == pull.base.repo
+        ),
+        None,
+    )

@@ -1,0 +1,82 @@
+"""What a change comes to once it is unpacked, counted from its objects and never listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.workspace.git import Git
+
+_GITLINK = b"160000 "
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many files a tree has, and the bytes they have together."""
+
+    files: int
+    size: int
+
+
+def new_bytes(git: Git, git_dir: Path, base: str, tip: str) -> int:
+    """Return the bytes of every object from `base` to `tip`, those of passing commits included."""
+    listed = git.run("rev-list", "--objects", "--no-object-names", tip, f"^{base}", git_dir=git_dir)
+    return sum(size for _, _, size in _described(git, git_dir, listed))
+
+
+def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ...]:
+    """Return the extent of each tree; a folder that stands in many places counts in each.
+
+    So the work is that of the distinct objects: a tree of a few kilobytes may have more files
+    than any listing could end.
+    """
+    listed = git.run("rev-list", "--objects", "--no-object-names", *trees, git_dir=git_dir)
+    known: dict[str, Extent] = {}
+    folders = []
+    for oid, kind, size in _described(git, git_dir, listed):
+        if kind == "tree":
+            folders.append(oid)
+        else:
+            known[oid] = Extent(1, size)
+    entries = dict(_read_trees(git, git_dir, folders))
+    # A stack of our own: how deep a tree goes is its author's choice.
+    waiting = list(trees)
+    while waiting:
+        tree = waiting[-1]
+        unknown = [oid for oid in entries[tree] if oid not in known]
+        if unknown and tree not in known:
+            waiting += unknown
+            continue
+        inner = [known[oid] for oid in entries[tree]]
+        known[tree] = Extent(sum(each.files for each in inner), sum(each.size for each in inner))
+        waiting.pop()
+    return tuple(known[tree] for tree in trees)
+
+
+def _described(git: Git, git_dir: Path, oids: bytes) -> Iterator[tuple[str, str, int]]:
+    """Return id, type and size of each object."""
+    asked = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
+    for line in git.run("cat-file", asked, git_dir=git_dir, stdin=oids).decode().splitlines():
+        oid, kind, size = line.split(" ")
+        yield oid, kind, int(size)
+
+
+def _read_trees(git: Git, git_dir: Path, oids: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Return what each tree holds, gitlinks left out."""
+    asked = "".join(f"{oid}\n" for oid in oids).encode()
+    answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
+    position = 0
+    for oid in oids:
+        # `<oid> tree <size>`, newline, content, newline.
+        start = answer.index(b"\n", position) + 1
+        end = start + int(answer[position : start - 1].rpartition(b" ")[2])
+        held = []
+        while start < end:
+            # `<mode> <name>`, NUL, the id in 20 bytes.
+            name_end = answer.index(b"\0", start)
+            if not answer.startswith(_GITLINK, start):
+                held.append(answer[name_end + 1 : name_end + 21].hex())
+            start = name_end + 21
+        yield oid, held
+        position = end + 1
