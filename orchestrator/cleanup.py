@@ -9,7 +9,7 @@ from orchestrator.errors import NotFound, OrchestratorError, TransitionRefused
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, Status
+from orchestrator.models import AgentState
 from orchestrator.store import changes
 from orchestrator.store.sessions import drop_sessions
 from orchestrator.workspace.clone import Workspaces
@@ -51,8 +51,8 @@ class Cleanup:
 
     def _drop_keys(self, agent: AgentState) -> int:
         store = self.holder.store
-        if agent.status is not Status.COMPLETED:
-            # Its work is kept until retention ends, so that someone can look at it.
+        if agent.branch is None:
+            # It stands on no remote: its work is kept until retention ends.
             store.run(changes.keep_changes(agent.agent_id, agent.attempt, for_s=self.retention_s))
             return store.follow(drop_sessions(agent.agent_id, agent.attempt))
         return store.run(changes.drop_changes(agent.agent_id, agent.attempt)) + store.follow(

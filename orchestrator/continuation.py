@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.gates.feedback import feedback
+from orchestrator.gates.profiles import SECRETS
 from orchestrator.models import AgentState
 from orchestrator.store import changes, sessions
 from orchestrator.store.operations import Flow
+
+_TAKEN_OVER = (
+    "An earlier agent worked on this and did not finish. What it had changed stands in the"
+    " worktree already: look at it first, then go on."
+)
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,8 @@ class Opening:
     """What a round starts from; the first one starts from nothing."""
 
     change: bytes | None = None
+    #: Its commits may not leave, so the round starts from its tree, uncommitted on the base.
+    is_taken_apart: bool = False
     feedback: str | None = None
     session: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -35,4 +43,7 @@ def opening(agent: AgentState) -> Flow[Opening]:
     if agent.session_id:
         session = yield from sessions.recall_session(agent.agent_id, before, agent.session_id)
     rounds_left = agent.max_retries - agent.rounds + 1
-    return Opening(change, feedback(reports[-1], agent.rounds, rounds_left), session)
+    # Without a report of its own it goes on from what another agent left.
+    said = feedback(reports[-1], agent.rounds, rounds_left) if reports else _TAKEN_OVER
+    was_leaking = bool(reports) and any(gate.name == SECRETS for gate in reports[-1].gates)
+    return Opening(change, was_leaking, said, session)

@@ -28,6 +28,8 @@ from orchestrator.workspace.push import Pushed, Remote
 
 #: Network errors are tried again with backoff; a refusal never.
 PUSH_TRIES = 4
+#: More conflicts in the state say no more.
+MOST_CONFLICTS = 100
 _TITLE_CHARACTERS = 200
 
 log = get_logger("deliver")
@@ -68,15 +70,16 @@ class Delivery:
         if target.commit == base.commit:
             return Settled(base, candidate)
         preview = self.candidates.merged(candidate, base, target)
+        conflicts = preview.conflicts[:MOST_CONFLICTS]
         policy = self.settings.conflict_policy
-        if preview.conflicts and policy != "push-branch":
-            shown = ", ".join(f"{one.path} ({one.kind})" for one in preview.conflicts[:10])
-            self.holder.update(agent, {"conflicts": [one.wire() for one in preview.conflicts]})
+        if conflicts and policy != "push-branch":
+            shown = ", ".join(f"{one.path} ({one.kind})" for one in conflicts[:10])
+            self.holder.update(agent, {"conflicts": [one.wire() for one in conflicts]})
             msg = f"It conflicts with {agent.base_branch} at {target.commit[:12]}: {shown}."
             raise ChangeConflicts(msg)
         if preview.tree is not None and policy == "rebase":
             return Settled(target, self.candidates.moved(candidate, preview.tree, target))
-        return Settled(base, candidate, preview.conflicts)
+        return Settled(base, candidate, conflicts)
 
     def deliver(self, agent: AgentState, lease: Lease, settled: Settled, verdict: Verdict) -> None:
         """Commit exactly the judged tree, push it to the agent's branch, end the agent.

@@ -79,7 +79,7 @@ class GateCheck:
     ) -> None:
         # First of all: gates send the change on, to a reviewer and to the Coordinator.
         if found := self.leaks.find(agent, base, candidate):
-            leaked = self.leaks.report(agent, base, candidate, found)
+            leaked = self.leaks.report(agent, candidate, found)
             self.holder.store.run(changes.append_report(leaked))
             self._reject(agent, leaked, Verdict.of(leaked))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.gates.profiles import SECRETS
 from orchestrator.models import (
     AgentState,
     Finding,
@@ -17,8 +18,6 @@ from orchestrator.secretscan.scanner import ScannedText, Scanner, masked
 from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Base
 
-#: The name under which a rejection for secrets stands among the gates.
-SECRETS = "secrets"
 _MOST_FINDINGS = 50
 
 
@@ -40,14 +39,15 @@ class Leaks:
         return self.scanner.scan(texts, repository=agent.repository)
 
     def report(
-        self, agent: AgentState, base: Base, candidate: Candidate, found: tuple[SecretFinding, ...]
+        self, agent: AgentState, candidate: Candidate, found: tuple[SecretFinding, ...]
     ) -> GateReport:
         """Return the rejection that asks the agent to rewrite its commits."""
         detail = (
-            f"{len(found)} secrets stand in what would be pushed. Take each out of its file, and"
-            f" out of every commit that has it (`git reset --soft {base.commit}`, then commit"
-            " anew): a later commit that removes it does not help. Read secrets from the"
-            " environment instead. If one is no secret, an operator can allow its fingerprint."
+            f"{len(found)} secrets stand in what would be pushed. The commits of this change are"
+            " to be rewritten without them: they have been taken apart, and your work stands"
+            " uncommitted on the base commit. Take each secret out of its file, read it from the"
+            " environment instead, and commit anew. If one of them is no secret, an operator can"
+            " allow its fingerprint."
         )
         return GateReport(
             agent_id=agent.agent_id,

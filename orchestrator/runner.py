@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
 
-from orchestrator.commands import TICK_S, run_to_end
+from orchestrator.commands import TICK_S
 from orchestrator.continuation import Opening, opening
-from orchestrator.custody import working_in
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
@@ -18,14 +17,15 @@ from orchestrator.errors import (
     AgentTimedOut,
     DiskFull,
     GitFailed,
-    OrchestratorError,
     TransitionRefused,
 )
-from orchestrator.lifecycle import agents, kills
+from orchestrator.harvest import Harvest
+from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
+from orchestrator.overlap import Overlap
 from orchestrator.ports import (
     AgentBackend,
     AgentJob,
@@ -34,13 +34,14 @@ from orchestrator.ports import (
     Sandbox,
     SandboxProcess,
 )
+from orchestrator.preparation import PREPARED_BY, Preparation
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.store import changes
 from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
+from orchestrator.surroundings import environment
 from orchestrator.transcript import Transcript
-from orchestrator.workspace import change
 from orchestrator.workspace.clone import Workspace, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -49,8 +50,6 @@ from orchestrator.workspace.mirror import Base, Mirrors
 FLUSH_EVERY_S = 0.5
 #: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
 GRACE_S = 10.0
-#: What a capture may say of itself.
-_SAID_BYTES = 65_536
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
 
@@ -66,6 +65,7 @@ class Runner:
     workspaces: Workspaces
     backends: Callable[[str], AgentBackend]
     sandbox: Sandbox
+    harvest: Harvest
     settings: Settings
 
     def run(self, agent_id: str) -> None:
@@ -99,9 +99,9 @@ class Runner:
                     backend.put_session(job, start.session)
             try:
                 transcript = self._play(agent, lease, base, workspace, backend, job)
-                bundle = self._capture(agent, lease, base, workspace)
+                bundle = self.harvest.capture(agent, lease, base, workspace)
             except (AgentKilled, AgentFailed):
-                self._save(agent, lease, base, workspace)
+                self.harvest.save(agent, lease, base, workspace)
                 raise
             lease.check()
             store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
@@ -117,12 +117,12 @@ class Runner:
         backend: AgentBackend,
         job: AgentJob,
     ) -> Transcript:
-        """Run the agent's program to its end; nothing of it is left, however that was."""
+        """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
         launch = backend.launch(job)
         spec = ProcessSpec(
             agent_id=agent.agent_id,
             argv=launch.argv,
-            env={**self._env(workspace), **launch.env},
+            env={**environment(self.settings, workspace), **launch.env},
             cwd=workspace.worktree,
             stdin=launch.stdin,
         )
@@ -133,11 +133,31 @@ class Runner:
             line_limit_bytes=self.settings.line_limit_bytes,
             mask=masked,
         )
-        with self.sandbox.start(spec) as process:
-            agent = self.holder.start(agent, base_commit=base.commit)
-            # Beside the agent's work: it saves the next spawn the checkout.
-            Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-            self._watch(agent, lease, process, transcript, backend)
+        preparation = Preparation(
+            self.sandbox,
+            self.settings,
+            agent,
+            lease,
+            workspace,
+            self.mirrors.read_some(base, PREPARED_BY).get,
+            lambda line: transcript.note(line, source="hook"),
+        )
+        try:
+            preparation.include()
+            preparation.run("after_create")
+            preparation.run("before_run")
+            with self.sandbox.start(spec) as process:
+                agent = self.holder.start(agent, base_commit=base.commit)
+                # Beside the agent's work: it saves the next spawn the checkout.
+                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
+                overlap = Overlap(self.holder, agent, workspace.worktree)
+                try:
+                    self._watch(agent, lease, process, transcript, backend, overlap)
+                finally:
+                    overlap.forget()
+            preparation.run("after_run")
+        finally:
+            self._flush(agent, transcript)
         return transcript
 
     def _base(self, agent: AgentState) -> Base:
@@ -173,6 +193,7 @@ class Runner:
         process: SandboxProcess,
         transcript: Transcript,
         backend: AgentBackend,
+        overlap: Overlap,
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
         deadline = time.monotonic() + self.settings.agent_timeout_s
@@ -185,6 +206,7 @@ class Runner:
                 if time.monotonic() >= flush_at:
                     self._flush(agent, transcript)
                     flush_at = time.monotonic() + FLUSH_EVERY_S
+                overlap.look()
                 if time.monotonic() >= deadline:
                     self._stop(process)
                     msg = f"The agent ran for {self.settings.agent_timeout_s:.0f} s."
@@ -220,59 +242,6 @@ class Runner:
             process.read(TICK_S)
         process.kill()
 
-    def _capture(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> bytes:
-        command = change.capture_command(workspace, base.commit)
-        spec = ProcessSpec(
-            agent_id=agent.agent_id,
-            argv=command.argv,
-            env={**self._env(workspace), **command.env},
-            cwd=workspace.root,
-        )
-        ended = run_to_end(
-            self.sandbox,
-            spec,
-            timeout_s=self.settings.git_timeout_s,
-            output_limit_bytes=_SAID_BYTES,
-            check=lease.check,
-        )
-        if ended.exit_code != 0:
-            raise change.explain(ended.exit_code, ended.stderr)
-        return change.read_bundle(workspace, self.settings.change_limit_bytes)
-
-    def _save(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
-        """Save what a stopped agent had changed; its death is confirmed before."""
-        store, agent_id = self.holder.store, agent.agent_id
-        if lease.is_killed:
-            self.holder.confirm(lease)
-            receipt = store.run(kills.find_receipt(agent_id))
-            if receipt is not None and receipt.discard:
-                return
-        command = change.salvage_command(workspace, base)
-        spec = ProcessSpec(
-            agent_id=agent_id,
-            argv=command.argv,
-            env={**self._env(workspace), **command.env},
-            cwd=workspace.root,
-        )
-        try:
-            # In nobody's custody: this one has ended.
-            with working_in(None):
-                ended = run_to_end(
-                    self.sandbox,
-                    spec,
-                    timeout_s=self.settings.git_timeout_s,
-                    output_limit_bytes=_SAID_BYTES,
-                )
-            if ended.exit_code != 0:
-                raise change.explain(ended.exit_code, ended.stderr)
-            bundle = change.read_bundle(workspace, self.settings.change_limit_bytes)
-            kept_for_s = self.settings.retention_s
-            store.run(changes.save_change(agent_id, agent.attempt, bundle, for_s=kept_for_s))
-            if lease.is_killed:
-                store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
-        except OrchestratorError as error:
-            log.info("nothing saved", agentId=agent_id, reason=str(error))
-
     def _flush(self, agent: AgentState, transcript: Transcript) -> None:
         lines = transcript.take_lines()
         if not lines:
@@ -299,7 +268,12 @@ class Runner:
         try:
             with self.workspaces.kept(agent.agent_id):
                 try:
-                    yield self.workspaces.create(base, agent.agent_id, change=start.change)
+                    yield self.workspaces.create(
+                        base,
+                        agent.agent_id,
+                        change=start.change,
+                        is_taken_apart=start.is_taken_apart,
+                    )
                 except AgentFailed as error:
                     if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
                         msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
@@ -311,13 +285,3 @@ class Runner:
             except GitFailed as error:
                 # Not the agent's end: its cleanup task tries again.
                 log.warning("not removed", agentId=agent.agent_id, error=str(error))
-
-    def _env(self, workspace: Workspace) -> dict[str, str]:
-        """Return what every program of an agent sees of its surroundings."""
-        host = self.settings.host_env
-        return {
-            **{name: host[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in host},
-            "HOME": str(workspace.home),
-            "TMPDIR": str(workspace.tmp),
-            "TERM": "dumb",
-        }

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.errors import (
+    ChangeMissing,
     Halted,
     IdempotencyConflict,
     OrchestratorError,
     RequestInvalid,
+    TransitionRefused,
 )
 from orchestrator.gates.profiles import profiles
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.moves import RESULT_TTL_S, now_ms
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
 from orchestrator.models import (
@@ -29,8 +33,8 @@ from orchestrator.models import (
     TaskStatus,
 )
 from orchestrator.names import AGENT_ID
-from orchestrator.store import keys
-from orchestrator.store.operations import Operation, call, nothing, parse_record
+from orchestrator.store import changes, keys
+from orchestrator.store.operations import Flow, Operation, call, nothing, parse_record
 from orchestrator.store.streams import EVENTS_CAP
 
 #: How long an Idempotency-Key is remembered.
@@ -91,6 +95,40 @@ class FrontDoor:
             idempotency_key=idempotency_key,
         )
 
+    def retry(self, agent_id: str, *, is_afresh: bool, kept_for_s: float) -> Flow[Submitted]:
+        """Spawn the request of an ended agent again, going on from its newest change if kept.
+
+        Raises:
+            NotFound: there is no such agent.
+            TransitionRefused: it has not ended, or has completed.
+            Halted: no new work is admitted.
+        """
+        agent: AgentState = yield agents.read(agent_id)
+        request: SpawnRequest = yield agents.read_request(agent_id)
+        if agent.status not in FINAL or agent.status is Status.COMPLETED:
+            msg = f"Agent {agent_id} is {agent.status}: only what failed or was killed is retried."
+            raise TransitionRefused(msg)
+        new_id = self.new_id()
+        start: dict[str, object] = {}
+        if not is_afresh and agent.base_commit:
+            try:
+                _, bundle = yield from changes.newest_change(agent_id, agent.attempt)
+            except ChangeMissing:
+                start = {}
+            else:
+                # As if its attempt 0 had been rejected: the first round goes on from there.
+                yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
+                start = {"base_commit": agent.base_commit, "rejected_attempt": 0}
+        submitted: Submitted = yield submission(
+            request,
+            agent_id=new_id,
+            agent=agent.agent,
+            now=self.clock(),
+            tag=self.new_id(),
+            start=start,
+        )
+        return submitted
+
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
         """Tell a client that knows only Celery that its request was refused: result and event."""
         now = self.clock()
@@ -121,11 +159,12 @@ def submission(
     now: datetime,
     tag: str,
     idempotency_key: str = "",
+    start: Mapping[str, object] | None = None,
 ) -> Operation[Submitted]:
     """Register an agent and enqueue its spawn: state, task, indexes, event and message at once.
 
-    Repeating a submission with the same agentId, or the same key and body, changes nothing and
-    answers with the first agent.
+    `start` holds facts of the agent that another one left for it. Repeating a submission with the
+    same agentId, or the same key and body, changes nothing and answers with the first agent.
 
     Raises:
         IdempotencyConflict: the key was used with another body.
@@ -146,6 +185,7 @@ def submission(
         max_retries=request.max_retries,
         attempt=0,
         spawned_at=now,
+        **(start or {}),
     )
     task = TaskState(
         task_id=request.task_id,

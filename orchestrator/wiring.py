@@ -14,6 +14,7 @@ from orchestrator.deliver import Delivery
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
+from orchestrator.harvest import Harvest
 from orchestrator.host import Host, process_mark
 from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
@@ -119,6 +120,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     store = Store(settings.valkey_url)
     process = process_mark(os.getpid())
     holder = Holder(store, clock, new_id, worker=worker, process=process, lease_s=settings.lease_s)
+    programs = sandbox(settings)
     git = Git(settings)
     mirrors = Mirrors(settings, git)
     workspaces = Workspaces(settings, git)
@@ -134,7 +136,15 @@ def build(settings: Settings, *, worker: str) -> Services:
     return Services(
         store=store,
         front_door=front_door(settings),
-        runner=Runner(holder, mirrors, workspaces, backend, sandbox(settings), settings),
+        runner=Runner(
+            holder,
+            mirrors,
+            workspaces,
+            backend,
+            programs,
+            Harvest(holder, programs, settings),
+            settings,
+        ),
         gate_check=GateCheck(
             holder,
             mirrors,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -30,7 +31,7 @@ EXIT_USAGE = 2
 @click.option("--staged", is_flag=True, help="What the index adds to HEAD, and nothing else.")
 @click.option("--range", "revisions", metavar="A..B", help="The commits of B that A has not.")
 @click.option(
-    "--sarif", "report", type=click.Path(path_type=Path, dir_okay=False), help="Write SARIF 2.1.0."
+    "--sarif", "report", type=click.File("w", "utf-8", lazy=False), help="Write SARIF 2.1.0."
 )
 @json_option
 @click.pass_context
@@ -39,7 +40,7 @@ def scan(
     *,
     staged: bool,
     revisions: str | None,
-    report: Path | None,
+    report: TextIO | None,
     as_json: bool,
 ) -> None:
     """Look for secrets in the repository one stands in; exit 1 if there are any.
@@ -66,7 +67,7 @@ def scan(
         repository=history.origin,
     )
     if report:
-        report.write_text(json.dumps(sarif(findings), indent=2) + "\n", encoding="utf-8")
+        report.write(json.dumps(sarif(findings), indent=2) + "\n")
     if as_json:
         print_json({"findings": [finding.model_dump() for finding in findings]})
     else:

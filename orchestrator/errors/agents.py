@@ -53,6 +53,20 @@ class AgentTimedOut(AgentFailed):
     action = "Give it smaller work items, or raise ORCHESTRATOR_AGENT_TIMEOUT."
 
 
+class HookFailed(AgentFailed):
+    """A hook of the base commit failed."""
+
+    code = "hook_failed"
+    action = "Read `orch logs`; mend [hooks] of the base branch's orchestrator.toml."
+
+
+class HooksInvalid(AgentFailed):
+    """The repository's hooks cannot be read."""
+
+    code = "hooks_invalid"
+    action = "Correct the file and key named above on the base branch."
+
+
 class AgentKilled(OrchestratorError):
     """The agent was killed."""
 

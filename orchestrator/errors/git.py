@@ -119,3 +119,10 @@ class ChangeMissing(GitFailed):
 
     code = "change_missing"
     action = "Spawn again; check Valkey's memory policy (it must be noeviction)."
+
+
+class IncludeTooLarge(GitFailed):
+    """What `.worktreeinclude` names is over the limit."""
+
+    code = "include_too_large"
+    action = "Name less in .worktreeinclude of the base branch; install the rest in a hook."

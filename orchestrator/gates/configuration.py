@@ -25,8 +25,8 @@ from orchestrator.settings import parse_duration
 #: Reads a file of the base commit; None where there is none.
 ReadFile = Callable[[str], bytes | None]
 
-#: Where a repository may say what its gates run; the first file that has the table wins.
-SOURCES = (("pyproject.toml", ("tool", "orchestrator", "gates")), ("orchestrator.toml", ("gates",)))
+#: Where a repository may speak to the orchestrator; the first file that has a table wins.
+SOURCES = (("pyproject.toml", ("tool", "orchestrator")), ("orchestrator.toml", ()))
 
 #: The one gate that reads a report, and so the one that has `report` and `minimum`.
 _COVERAGE = "coverage"
@@ -75,12 +75,23 @@ def read_options(read: ReadFile) -> tuple[str, dict[str, GateOptions]]:
     Raises:
         PlanInvalid: the table is malformed; names file and key.
     """
-    for path, table in SOURCES:
+    where, entries = read_table(read, "gates")
+    return where, {name: _options(where, name, value) for name, value in (entries or {}).items()}
+
+
+def read_table(read: ReadFile, name: str) -> tuple[str, dict[str, Any] | None]:
+    """Return where a table of this name stands or would stand, and the table if there is one.
+
+    Raises:
+        PlanInvalid: a file cannot be parsed, or what stands there is no table.
+    """
+    for path, above in SOURCES:
+        table = (*above, name)
         where = f"{path} [{'.'.join(table)}]"
         entries = _table(path, read(path), table)
         if entries is not None:
-            return where, {name: _options(where, name, value) for name, value in entries.items()}
-    return where, {}
+            return where, entries
+    return where, None
 
 
 def _table(path: str, content: bytes | None, table: tuple[str, ...]) -> dict[str, Any] | None:

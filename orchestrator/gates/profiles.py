@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.models import GateProfile, Stage
 
+#: No gate of any profile: the name under which a rejection for secrets stands in a report.
+SECRETS = "secrets"
+
 
 class GateKind(BaseModel):
     """What holds of a gate in every repository."""

@@ -17,6 +17,9 @@ class LifecycleEvent(Record):
     phase: Phase | None = None
     attempt: int | None = None
     yolo: bool | None = None
+    #: Of `agent.overlap`: the other agent, and the files both have touched.
+    other: str | None = None
+    files: tuple[str, ...] = ()
     error: str | None = None
     error_code: str | None = None
 

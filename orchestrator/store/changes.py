@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import ChangeMissing
 from orchestrator.models import GateReport
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, command, nothing, parse_record
+from orchestrator.store.operations import Flow, Operation, command, nothing, parse_record
 
 
 def put_change(agent_id: str, attempt: int, bundle: bytes) -> Operation[None]:
@@ -34,6 +34,22 @@ def get_change(agent_id: str, attempt: int) -> Operation[bytes]:
         return reply
 
     return command("GET", key, decode=decode)
+
+
+def newest_change(agent_id: str, attempts: int) -> Flow[tuple[int, bytes]]:
+    """Read the newest bundle an agent left, and its attempt.
+
+    Raises:
+        ChangeMissing: there is none: it changed nothing, or its branch is pushed.
+    """
+    for attempt in range(attempts, -1, -1):
+        bundle: bytes | None = yield command(
+            "GET", keys.change(agent_id, attempt), decode=lambda reply: reply
+        )
+        if bundle is not None:
+            return attempt, bundle
+    msg = f"Nothing of agent {agent_id} is kept."
+    raise ChangeMissing(msg, action="It changed nothing, or pushed it: see `orch status`.")
 
 
 def drop_changes(agent_id: str, attempts: int) -> Operation[int]:

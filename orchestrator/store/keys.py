@@ -60,6 +60,11 @@ def change(agent_id: str, attempt: int) -> str:
     return f"orchestrator:change:{agent_id}:{attempt}"
 
 
+def touched(repository: str) -> str:
+    """Hash: agentId → JSON list of files it has touched, of a repository's live agents."""
+    return f"orchestrator:touched:{hashlib.sha256(repository.encode()).hexdigest()}"
+
+
 def receipt(agent_id: str) -> str:
     """String, JSON: the Receipt of the agent's kill."""
     return f"orchestrator:receipt:{agent_id}"

@@ -102,10 +102,18 @@ class Workspaces:
         self._folder = settings.workspaces_dir
         self._git = git
 
-    def create(self, base: Base, agent_id: str, *, change: bytes | None = None) -> Workspace:
+    def create(
+        self,
+        base: Base,
+        agent_id: str,
+        *,
+        change: bytes | None = None,
+        is_taken_apart: bool = False,
+    ) -> Workspace:
         """Make the agent's workspace at exactly `base.commit`, on its own branch.
 
-        With the bundle of a change since that commit, it starts at what was left there instead.
+        With the bundle of a change since that commit, it starts at what was left there instead, or
+        if that is to be taken apart with its tree, uncommitted on the base.
         Takes the spare of the base if there is one: without a change no git runs then, only a
         rename and two small files. What a lost attempt left is removed first.
 
@@ -129,6 +137,7 @@ class Workspaces:
                     # Nothing of the agent has run here yet: our git may still work in it.
                     commit = receive(self._git, git_dir, base.commit, change).commit
                     _check_out(self._git, workspace.worktree, commit)
+                    commit = base.commit if is_taken_apart else commit
                 (git_dir / ref).parent.mkdir()
                 (git_dir / ref).write_text(f"{commit}\n", encoding="ascii")
                 (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")

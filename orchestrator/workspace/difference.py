@@ -12,6 +12,7 @@ from orchestrator.workspace.git import Git
 GITLINK = "160000"
 #: A longer patch is cut: who must read all of it reads the branch.
 PATCH_CHARACTERS = 200_000
+_PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 #: A larger blob is never read into memory; in `changed_contents` it is empty.
 BLOB_LIMIT_BYTES = 10 * 2**20
 ABSENT = "0" * 40
@@ -53,17 +54,23 @@ def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[File
 
 
 def patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
-    """Return the difference as a patch, cut to PATCH_CHARACTERS."""
-    plain = ("-r", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    """Return the difference as a patch for readers, cut to PATCH_CHARACTERS."""
+    plain = ("-r", "-p", *_PLAIN)
     text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
     if len(text) <= PATCH_CHARACTERS:
         return text
     return f"{text[:PATCH_CHARACTERS]}\n[…{len(text) - PATCH_CHARACTERS} more characters]\n"
 
 
+def whole_patch(git: Git, git_dir: Path, base: str, tip: str) -> bytes:
+    """Return the difference as a patch that `git apply` takes."""
+    plain = ("-r", "-p", "--binary", "--full-index", *_PLAIN)
+    return git.run("diff-tree", *plain, base, tip, git_dir=git_dir)
+
+
 def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:
     """Return the difference in numbers: a line for each file, and the sum."""
-    plain = ("-r", "--stat=120", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+    plain = ("-r", "--stat=120", *_PLAIN)
     text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
     return text[:PATCH_CHARACTERS]
 

@@ -23,6 +23,8 @@ class GitServer:
     port: int = 0
     #: Answers of the next requests, instead of git's: (status, headers, body).
     instead: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
+    #: So many pushes end as a broken gateway ends them.
+    fail_pushes: int = 0
     #: Called with each request, while the client waits.
     on_request: Callable[[], None] = lambda: None
     authorizations: list[str] = field(default_factory=list)
@@ -52,6 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
         state.authorizations.append(given)
         state.paths.append(self.path)
         state.on_request()
+        if state.fail_pushes and self.path.endswith("service=git-receive-pack"):
+            state.fail_pushes -= 1
+            return self._answer(502, {}, b"bad gateway\n")
         if state.instead:
             return self._answer(*state.instead.pop(0))
         expected = "Basic " + base64.b64encode(state.login.encode()).decode()

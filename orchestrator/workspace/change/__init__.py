@@ -2,6 +2,7 @@
 
 from orchestrator.workspace.change.candidate import Candidate, Candidates
 from orchestrator.workspace.change.capture import (
+    CaptureCommand,
     capture_command,
     explain,
     read_bundle,
@@ -12,6 +13,7 @@ from orchestrator.workspace.change.message import commit_message
 __all__ = [
     "Candidate",
     "Candidates",
+    "CaptureCommand",
     "capture_command",
     "commit_message",
     "explain",

@@ -13,7 +13,7 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
 from orchestrator.workspace.conflicts import MergePreview, rebased
-from orchestrator.workspace.difference import changed_contents, patch, summary
+from orchestrator.workspace.difference import changed_contents, patch, summary, whole_patch
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.introduced import Introduced, introduced
@@ -100,9 +100,7 @@ class Candidates:
         Raises:
             GitFailed: they cannot be compared.
         """
-        return rebased(
-            self._git, candidate.git_dir, base.commit, candidate.tree, target.commit
-        )
+        return rebased(self._git, candidate.git_dir, base.commit, candidate.tree, target.commit)
 
     def moved(self, candidate: Candidate, tree: str, target: Base) -> Candidate:
         """Return the candidate that has this merged tree, on top of the target."""
@@ -127,6 +125,10 @@ class Candidates:
     def patch(self, candidate: Candidate, base: Base) -> str:
         """Return the candidate's difference from the base as a patch, cut to PATCH_CHARACTERS."""
         return patch(self._git, candidate.git_dir, base.commit, candidate.commit)
+
+    def whole_patch(self, candidate: Candidate, base: Base) -> bytes:
+        """Return the candidate's difference from the base as a patch for `git apply`."""
+        return whole_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def _receive(self, git_dir: Path, base: Base, bundle: bytes) -> Candidate:
         self._git.run("init", "--quiet", "--bare", "--template=", git_dir=git_dir)

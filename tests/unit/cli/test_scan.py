@@ -129,6 +129,7 @@ def test_an_allowed_finding_is_none(checkout, tmp_path):
         (("--range", "main...HEAD"), "must be A..B"),
         (("--range", "nowhere..HEAD"), "has no commit nowhere"),
         (("--range", "--output=x..HEAD"), "has no commit --output=x"),
+        (("--sarif", "/nowhere/report.sarif"), "No such file or directory"),
         (("--staged", "--range", "HEAD~1..HEAD"), "exclude each other"),
     ],
 )

@@ -85,8 +85,21 @@ def test_what_was_moved_or_stood_in_the_base_is_not_brought_in(host, people):
     # It comes back to where the base has it, with more around it.
     save(people, {"old.py": f"w = 5\n{MARK}\n"})
     assert new_in(brought(host, people)) == []
+    save(people, {"old.py": "nothing\n"})
+    save(people, {"old.py": f"nothing\n{MARK}\n"})
+    save(people, {"same.py": f"{MARK}\n" + "y = 2\n" * 20})
+    assert new_in(brought(host, people)) == []
     copied = save(people, {"copy.py": f"# another place\n{MARK}\n"})
     assert new_in(brought(host, people)) == [(copied, "copy.py")]
+
+
+def test_what_an_earlier_commit_brought_in_is_not_brought_in_again_by_moving_it(host, people):
+    names = [f"{number}.txt" for number in range(8)]
+    first = save(people, {name: f"{MARK} {name}" for name in names})
+    moved = {f"to/other{name}": f"{MARK} {name}" for name in names}
+    save(people, {**dict.fromkeys(names), **moved})
+    for name in names:
+        assert new_in(brought(host, people), f"{MARK} {name}") == [(first, name)]
 
 
 def test_the_words_of_commits_and_new_paths_are_brought_in(host, people):
@@ -94,6 +107,8 @@ def test_the_words_of_commits_and_new_paths_are_brought_in(host, people):
     assert new_in(brought(host, people)) == [(first, PATHS)]
     second = save(people, {f"docs/{MARK}/a.txt": "b"}, f"Explain {MARK}")
     assert new_in(brought(host, people)) == [(second, COMMIT), (first, PATHS)]
+    save(people, {f"docs/{MARK}/b.txt": "b"})
+    assert new_in(brought(host, people, second)) == []
     assert new_in(brought(host, people), "Someone <someone@example.org>")[0] == (first, COMMIT)
 
 

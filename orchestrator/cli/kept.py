@@ -1,0 +1,85 @@
+"""Work that did not leave: look at it, take it out, or go on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.lifecycle import agents
+from orchestrator.models import AgentState, Status
+from orchestrator.settings import Settings
+from orchestrator.store import changes
+from orchestrator.workspace.change import Candidate, Candidates
+from orchestrator.workspace.git import Git
+from orchestrator.workspace.mirror import Base, Mirrors
+
+
+@click.command()
+@click.argument("agent_id", metavar="ID")
+@click.pass_obj
+def diff(settings: Settings, agent_id: str) -> None:
+    """Print what an agent changed, as a patch."""
+    with _received(settings, agent_id) as (candidates, candidate, base):
+        click.echo(plain(candidates.patch(candidate, base)), nl=False)
+
+
+@click.command()
+@click.argument("agent_id", metavar="ID")
+@click.option("--patch", "as_patch", is_flag=True, help="A patch for `git apply`; else a bundle.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it."
+)
+@click.pass_obj
+def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | None) -> None:
+    """Write what an agent changed to a file: a git bundle, or a patch.
+
+    A bundle goes into a clone with `git fetch FILE refs/orchestrator/change`.
+    """
+    if as_patch:
+        with _received(settings, agent_id) as (candidates, candidate, base):
+            content = candidates.whole_patch(candidate, base)
+    else:
+        with open_store(settings) as store:
+            agent = store.run(agents.read(agent_id))
+            _, content = store.follow(changes.newest_change(agent_id, agent.attempt))
+    target = output or Path(f"{agent_id}.{'patch' if as_patch else 'bundle'}")
+    target.write_bytes(content)
+    click.echo(f"{target}: {len(content)} bytes", err=True)
+
+
+@click.command()
+@click.argument("agent_id", metavar="ID")
+@click.option("--afresh", is_flag=True, help="Start from the branch, not from what was changed.")
+@json_option
+@click.pass_obj
+def retry(settings: Settings, agent_id: str, *, afresh: bool, as_json: bool) -> None:
+    """Spawn an agent again: the same request, going on from what was changed."""
+    with open_store(settings) as store:
+        flow = wiring.front_door(settings).retry(
+            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s
+        )
+        new_id = store.follow(flow).agent_id
+    if as_json:
+        print_json({"agentId": new_id, "status": Status.SPAWNING})
+    else:
+        click.echo(new_id)
+
+
+@contextmanager
+def _received(settings: Settings, agent_id: str) -> Iterator[tuple[Candidates, Candidate, Base]]:
+    """Take the newest change of an agent into a repository of this host."""
+    with open_store(settings) as store:
+        agent: AgentState = store.run(agents.read(agent_id))
+        attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
+    git = Git(settings)
+    base = Mirrors(settings, git).at(agent.repository, agent.base_branch, agent.base_commit or "")
+    candidates = Candidates(settings, git)
+    # Not where a gate check of the same attempt may be at work.
+    with candidates.received(base, bundle, f"{agent_id}-shown", attempt) as candidate:
+        yield candidates, candidate, base

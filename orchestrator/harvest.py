@@ -1,0 +1,90 @@
+"""Takes an agent's change out of its workspace: when it is done, and when it was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.commands import run_to_end
+from orchestrator.custody import working_in
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle import kills
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.ports import Completed, ProcessSpec, Sandbox
+from orchestrator.settings import Settings
+from orchestrator.store import changes
+from orchestrator.surroundings import environment
+from orchestrator.workspace import change
+from orchestrator.workspace.change import CaptureCommand
+from orchestrator.workspace.clone import Workspace
+from orchestrator.workspace.mirror import Base
+
+#: What a capture may say of itself.
+_SAID_BYTES = 65_536
+
+log = get_logger("harvest")
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Runs the capture in the agent's sandbox; the bundle it leaves is the change."""
+
+    holder: Holder
+    sandbox: Sandbox
+    settings: Settings
+
+    def capture(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> bytes:
+        """Return the bundle of what the agent changed.
+
+        Raises:
+            ChangeEmpty: it changed nothing.
+            WorkspaceLost: it broke its workspace.
+            ChangeTooLarge: the bundle is over the limit.
+        """
+        command = change.capture_command(workspace, base.commit)
+        return self._bundle(agent, command, workspace, lease)
+
+    def save(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
+        """Save what a stopped agent had changed, if it can be; a kill is confirmed before."""
+        store, agent_id = self.holder.store, agent.agent_id
+        if lease.is_killed:
+            self.holder.confirm(lease)
+            receipt = store.run(kills.find_receipt(agent_id))
+            if receipt is not None and receipt.discard:
+                return
+        try:
+            # In nobody's custody: this one has ended.
+            with working_in(None):
+                bundle = self._bundle(agent, change.salvage_command(workspace, base), workspace)
+            kept_for_s = self.settings.retention_s
+            store.run(changes.save_change(agent_id, agent.attempt, bundle, for_s=kept_for_s))
+            if lease.is_killed:
+                store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
+        except OrchestratorError as error:
+            log.info("nothing saved", agentId=agent_id, reason=str(error))
+
+    def _bundle(
+        self,
+        agent: AgentState,
+        command: CaptureCommand,
+        workspace: Workspace,
+        lease: Lease | None = None,
+    ) -> bytes:
+        spec = ProcessSpec(
+            agent_id=agent.agent_id,
+            argv=command.argv,
+            env={**environment(self.settings, workspace), **command.env},
+            cwd=workspace.root,
+        )
+        ended: Completed = run_to_end(
+            self.sandbox,
+            spec,
+            timeout_s=self.settings.git_timeout_s,
+            output_limit_bytes=_SAID_BYTES,
+            check=lease.check if lease else lambda: None,
+        )
+        if ended.exit_code != 0:
+            raise change.explain(ended.exit_code, ended.stderr)
+        return change.read_bundle(workspace, self.settings.change_limit_bytes)
