@@ -39,7 +39,9 @@ unit: $(STAMP) ## every test, real parts included
 
 bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.gates
+	$(BIN)/python -m tests.bench.kill
 	$(BIN)/python -m tests.bench.overhead
+	$(BIN)/python -m tests.bench.fleet
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

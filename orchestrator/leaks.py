@@ -33,7 +33,7 @@ class Leaks:
     ) -> tuple[SecretFinding, ...]:
         """Return the secrets that any commit of the change brings in, in contents and words."""
         texts = (
-            ScannedText(one.commit, one.path, one.content, one.before)
+            ScannedText(one.commit, one.path, one.content, one.before, one.reason)
             for one in self.candidates.introduced(candidate, base)
         )
         return self.scanner.scan(texts, repository=agent.repository)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from orchestrator.errors import StoreUnreachable
 from orchestrator.lifecycle import presence
 from orchestrator.log import configure_logging, get_logger
+from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
 from orchestrator.store.executors import Store
 from orchestrator.wiring import clock, janitor
@@ -23,6 +24,12 @@ log = get_logger("worker")
 def use_our_logs(**_options: Any) -> None:
     """Keep Celery from configuring logging."""
     configure_logging()
+
+
+@worker_init.connect
+def load_rules(**_options: Any) -> None:
+    """Load the secret scanner before the pool forks: its children share it, no agent waits."""
+    masked("")
 
 
 @worker_ready.connect
