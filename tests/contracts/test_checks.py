@@ -20,6 +20,7 @@ from orchestrator.models import AgentType, GateResult, GateStatus, Stage
 from orchestrator.plugins import Family
 from orchestrator.ports import Completed, PlannedGate, ProcessSpec, Subject
 from orchestrator.sandboxes import process
+from orchestrator.settings import load_settings
 
 CHECKS = Family("orchestrator.gates.checks")
 #: No other plug-in's start-up, and nothing left in the checkout.
@@ -46,7 +47,7 @@ def judge(check: str, command: str | None, checkout: Path, **gate) -> GateResult
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         given = {"PATH": path, "HOME": str(checkout), **PYTHON, **env}
         spec = ProcessSpec("a-1", tuple(argv), given, checkout, stdin)
-        sandbox = process.build(None)
+        sandbox = process.build(load_settings({}))
         return run_to_end(sandbox, spec, timeout_s=timeout_s, output_limit_bytes=64 * 1024)
 
     subject = Subject("a-1", AgentType.WORKER, checkout, ("x",), lambda: "", run)

@@ -245,7 +245,7 @@ def test_no_netrc_takes_the_tokens_place(double, forge, asked, monkeypatch, tmp_
         "git://example.org/acme/widget",
         "https://example.org/acme/../../x",
         "https://example.org/acme//widget",
-        "https://example.org/widget",
+        "https://example.org/widget\n",
         "https://exa mple.org/acme/widget",
         "https://example.org\\@example.net/acme/widget",
         "https://me:secret@example.org/acme/widget",
@@ -254,10 +254,18 @@ def test_no_netrc_takes_the_tokens_place(double, forge, asked, monkeypatch, tmp_
     ],
 )
 def test_an_address_that_is_no_forges_is_never_asked(name, forge, asked, repository):
-    if name == "gitlab" and repository.endswith("org/widget"):
-        pytest.skip("GitLab alone knows what its groups are")
     with pytest.raises(ForgeRefused):
         forge.open_request(replace(asked, repository=repository), token=TOKEN)
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"])
+def test_an_address_without_an_owner_is_never_asked(kind, asked):
+    """GitLab alone knows what its groups are."""
+    forge = FORGES.build(kind, load_settings({}))
+    forge._http._session.mount("https://", Refusing())
+    address = "https://example.org/widget"
+    with pytest.raises(ForgeRefused):
+        forge.open_request(replace(asked, repository=address), token=TOKEN)
 
 
 @pytest.mark.parametrize(
