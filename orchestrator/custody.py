@@ -16,6 +16,7 @@ class Custody:
         self._enders: dict[int, Callable[[], None]] = {}
         self._is_ended = False
         self._ended_pids: set[int] = set()
+        self._ended_at_s: float | None = None
         self._has_proof = True
 
     @property
@@ -24,14 +25,21 @@ class Custody:
         return tuple(sorted(self._ended_pids))
 
     @property
+    def ended_at_s(self) -> float | None:
+        """When the last process of the last tree died, by `time.monotonic`."""
+        return self._ended_at_s
+
+    @property
     def has_proof(self) -> bool:
         """Whether every tree was seen to its end by its own supervisor."""
         return self._has_proof
 
-    def note(self, pids: tuple[int, ...], *, is_proven: bool) -> None:
-        """Take note of what died of a tree."""
+    def note(self, pids: tuple[int, ...], *, ended_at_s: float | None, is_proven: bool) -> None:
+        """Take note of what died of a tree, and when."""
         with self._lock:
             self._ended_pids.update(pids)
+            if ended_at_s is not None:
+                self._ended_at_s = max(ended_at_s, self._ended_at_s or ended_at_s)
             self._has_proof &= is_proven
 
     def end(self) -> None:

@@ -18,6 +18,8 @@ SYSTEM_MARK = b"ORCH_SYSTEM="
 _SHIM = os.fsencode(Path(__file__).parent / "sandboxes" / "_shim.py")
 _OWNER_ARGUMENT = 3
 _PAUSE_S = 0.01
+#: A look takes time, in which processes are born and end: only who is met again is a stray.
+_SECOND_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Marked:
     """A process of an agent, or the shim above its processes."""
 
     pid: int
+    #: `pid:start`.
+    mark: str
     parent: int
     agent_id: str
     is_shim: bool
@@ -52,7 +56,7 @@ class Host:
 
     def end_strays(self, *, within_s: float) -> frozenset[str]:
         """End every process no live worker answers for; returns their agents."""
-        found = strays(marked(self._system))
+        found = self._strays()
         end(found, within_s=within_s)
         return frozenset(process.agent_id for process in found)
 
@@ -65,12 +69,21 @@ class Host:
             end(found, within_s=max(deadline - time.monotonic(), _PAUSE_S))
         return frozenset(agents), tuple(sorted(process.pid for process in found))
 
-    def running(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the live processes of agents, shims among them, by agent."""
+    def strays(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the processes no live worker answers for, by agent."""
         found = defaultdict(list)
-        for process in marked(self._system):
+        for process in self._strays():
             found[process.agent_id].append(process.pid)
         return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
+
+    def _strays(self) -> tuple[Marked, ...]:
+        suspects = {process.mark for process in strays(marked(self._system))}
+        if not suspects:
+            return ()
+        time.sleep(_SECOND_LOOK_S)
+        return tuple(
+            process for process in strays(marked(self._system)) if process.mark in suspects
+        )
 
     def lives(self, process: str) -> bool:
         """Return whether the process `pid:start` is alive."""
@@ -100,7 +113,8 @@ def marked(system: str) -> tuple[Marked, ...]:
                 shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
                 is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
                 has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)
-                found.append(Marked(pid, parent, agent_id, is_shim, has_owner))
+                mark = f"{pid}:{fields[19]}"
+                found.append(Marked(pid, mark, parent, agent_id, is_shim, has_owner))
     return tuple(found)
 
 
@@ -108,9 +122,13 @@ def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
     """Return those no live worker answers for.
 
     A shim is one when its parent is not the worker that started it any more, anything else when
-    no shim with a worker stands above it.
+    no shim with a worker stands above it. What looks like a shim below a shim is the program it is
+    about to become.
     """
     by_pid = {process.pid: process for process in processes}
+
+    def is_shim(pid: int) -> bool:
+        return pid in by_pid and by_pid[pid].is_shim
 
     def is_held(process: Marked) -> bool:
         seen: set[int] = set()
@@ -118,10 +136,10 @@ def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
         while pid > 1 and pid not in seen:
             seen.add(pid)
             above = by_pid.get(pid)
-            if above is not None and above.is_shim:
+            if above is not None and above.is_shim and not is_shim(above.parent):
                 return above.has_owner
             with suppress(OSError):
-                pid = int(_stat(pid)[1])
+                pid = above.parent if above else int(_stat(pid)[1])
         return False
 
     return tuple(process for process in processes if not is_held(process))
@@ -129,7 +147,7 @@ def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
 
 def end(processes: Iterable[Marked], *, within_s: float) -> tuple[int, ...]:
     """End these processes, and the trees below shims; returns the pids that are still there."""
-    alive = {process.pid: process_mark(process.pid) for process in processes}
+    alive = {process.pid: process.mark for process in processes}
     shims = {process.pid for process in processes if process.is_shim}
     for pid in shims:
         # It ends what is below it, which nobody else can be sure to find.

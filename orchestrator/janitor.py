@@ -85,19 +85,19 @@ class Janitor:
         if not waiting:
             return
         receipts = self.store.run(read_records(Receipt, tuple(map(keys.receipt, waiting))))
-        running = self.host.running()
+        left = self.host.strays()
         for receipt in receipts:
             if receipt is not None and self._is_ours(receipt):
-                self._confirm(receipt, running.get(receipt.agent_id, ()))
+                self._confirm(receipt, left.get(receipt.agent_id, ()))
 
     def _is_ours(self, receipt: Receipt) -> bool:
-        """Whether its worker was a process of this host, and is no more."""
+        """Whether its worker was a process of this host, and is no more or has let go of it."""
         worker = receipt.worker or ""
         is_here = worker.partition("@")[2] == self.name
         return is_here and not self.host.lives(receipt.worker_process or "")
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
-        facts: dict[str, object] = {"confirmed": not survivors, "confirmedBy": "janitor"}
+        facts: dict[str, object] = {"confirmed": True, "confirmedBy": "janitor"}
         if survivors:
             facts = {"survivors": survivors}
         self.store.run(kills.add_to_receipt(receipt.agent_id, facts))

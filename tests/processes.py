@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+MARK = b"ORCH_AGENT_ID="
 
 
 def stat_of(pid: int) -> list[str]:
@@ -21,6 +26,24 @@ def lives(pid: int, born: str) -> bool:
     return bool(fields) and fields[19] == born and fields[0] not in ("Z", "X")
 
 
+def marked_all() -> dict[str, set[int]]:
+    """Return every process that carries an agent's mark, supervisors included, by agent."""
+    found: dict[str, set[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        # It may end while it is looked at.
+        with suppress(OSError):
+            for variable in (entry / "environ").read_bytes().split(b"\0"):
+                if variable.startswith(MARK):
+                    agent_id = variable.removeprefix(MARK).decode()
+                    found.setdefault(agent_id, set()).add(int(entry.name))
+    return found
+
+
+def marked(agent_id: str) -> set[int]:
+    """Return every process that carries the mark of this agent."""
+    return marked_all().get(agent_id, set())
+
+
 class Observer:
     """Remembers processes by pid and birth."""
 
@@ -28,21 +51,34 @@ class Observer:
         self._noted: set[tuple[int, str]] = set()
 
     def note(self, *pids: int) -> None:
-        """Remember these processes."""
+        """Remember these processes; one that is gone by now needs no remembering."""
         for pid in pids:
-            fields = stat_of(pid)
-            assert fields, f"{pid} was gone before it was noted"
-            self._noted.add((pid, fields[19]))
+            if fields := stat_of(pid):
+                self._noted.add((pid, fields[19]))
 
-    def note_folder(self, folder: Path) -> int:
-        """Remember every process that left its pid as a file's name; returns how many."""
-        pids = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
-        self.note(*(pid for pid in pids if stat_of(pid)))
-        return len(pids)
+    def note_agent(self, agent_id: str, folder: Path, *, at_least: int = 1) -> None:
+        """Wait until so many processes left their pids as names in a folder; remember them.
+
+        And all others that carry the agent's mark.
+        """
+        eventually(lambda: len(pids_in(folder)) >= at_least)
+        self.note(*pids_in(folder), *marked(agent_id))
+        assert len(self.alive()) >= at_least
 
     def alive(self) -> set[int]:
         """Return those that still live."""
         return {pid for pid, born in self._noted if lives(pid, born)}
+
+    def end(self) -> None:
+        """Kill those that still live: a test that failed leaves nothing."""
+        for pid in self.alive():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def pids_in(folder: Path) -> set[int]:
+    """Return the pids that processes left as the names of files."""
+    return {int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()}
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 60.0) -> object:

@@ -7,8 +7,8 @@ CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks
 (the worker is gone, however it went), DEADLINE seconds without a word (it is stopped or stuck), and
 the signal SIGUSR1 (sent by who cleans this host up, and knows by OWNER who should be its parent).
 STATUS takes lines for the worker: `started <pid>`, or `refused <errno>`; `killed <pid>…` for what
-had to be killed (the first 1,000), and when not one descendant is left, `ended <exit code>`,
-negative for a signal.
+had to be killed (the first 1,000), and when not one descendant is left, `ended <exit code> <when>`,
+negative for a signal, and by the clock that all processes of a host share (CLOCK_MONOTONIC).
 
 Ending all is sure because this process is a subreaper: whatever loses its parent, daemons with a
 session of their own included, becomes a child of this one. So once `waitpid` knows no child, there
@@ -158,10 +158,13 @@ def main() -> None:
         _await_end(tree, control, deadline_s)
     finally:
         tree.end()
+    ended_at_s = time.monotonic()
     killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
     with contextlib.suppress(BrokenPipeError):
-        os.write(status, f"killed {killed}\nended {tree.exit_code}\n".encode())
+        os.write(status, f"killed {killed}\nended {tree.exit_code} {ended_at_s}\n".encode())
 
 
 if __name__ == "__main__":
     main()
+    # Python's own tidying up takes longer than a kill.
+    os._exit(0)

@@ -94,7 +94,7 @@ class ProcessSandbox:
 
 def _note(tree: ProcessTree) -> None:
     if custody := current():
-        custody.note(tree.killed_pids, is_proven=tree.has_ended_itself)
+        custody.note(tree.killed_pids, ended_at_s=tree.ended_at_s, is_proven=tree.has_ended_itself)
 
 
 def _start_shim(
@@ -217,6 +217,12 @@ class ProcessTree:
         return tuple(map(int, words.partition(b"\n")[0].split())) if found else ()
 
     @property
+    def ended_at_s(self) -> float | None:
+        """When the last of it died, by `time.monotonic`; None if its shim did not live to see."""
+        words = self._heard.split()
+        return float(words[-1]) if b"ended" in words else None
+
+    @property
     def has_ended_itself(self) -> bool:
         """Whether its shim lived to see that nothing of it is left."""
         return b"ended " in self._heard or self._heard.startswith(b"refused ")
@@ -266,7 +272,7 @@ class ProcessTree:
         exit_code = self._shim.wait()
         words = self._heard.split()
         if b"ended" in words:
-            exit_code = int(words[-1])
+            exit_code = int(words[-2])
         elif b"started" in words:
             # Its program killed the shim. What is left of the group can be reached; daemons that
             # left it carry ORCH_AGENT_ID in their environment, if they kept that.

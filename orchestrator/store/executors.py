@@ -25,6 +25,9 @@ _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 3.0,
     "socket_keepalive": True,
     "health_check_interval": 15,
+    # Each thread of a pool worker holds one at times, and so does each lease: at 100, the default,
+    # a worker of 200 agents would take a full pool for an outage.
+    "max_connections": 10_000,
 }
 
 

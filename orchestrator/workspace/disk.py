@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.custody import working_in
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.workspace.program import run_program
 
@@ -89,5 +90,7 @@ def remove_tree(path: Path) -> int:
 def _run(*argv: str) -> str:
     """Return what the program printed; what it could not do shows in what is left."""
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-    ended = run_program(argv, env=environment, timeout_s=_REMOVAL_TIMEOUT_S)
+    # In nobody's custody: what a killed attempt leaves must go too.
+    with working_in(None):
+        ended = run_program(argv, env=environment, timeout_s=_REMOVAL_TIMEOUT_S)
     return ended.stdout.decode(errors="replace") or ended.stderr

@@ -1,0 +1,1 @@
+"""Faults: what is killed, stopped, cut and restarted while agents run."""

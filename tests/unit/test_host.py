@@ -1,0 +1,55 @@
+"""Who is a stray: nobody whom a live worker's shim stands above, however the look at them went."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from orchestrator.host import Host, Marked, strays, system_mark
+
+#: No process has such a pid.
+NOBODY = 2**22 + 1
+WORKER, SHIM, PROGRAM, CHILD = (NOBODY + number for number in range(4))
+
+
+def process(pid: int, parent: int, *, is_shim: bool = False, has_owner: bool = False) -> Marked:
+    return Marked(pid, f"{pid}:1", parent, "a-1", is_shim, has_owner)
+
+
+def test_what_stands_below_a_workers_shim_is_none():
+    shim = process(SHIM, WORKER, is_shim=True, has_owner=True)
+    assert strays([process(CHILD, PROGRAM), shim, process(PROGRAM, SHIM)]) == ()
+
+
+def test_all_below_a_shim_that_lost_its_worker_is_one():
+    lost = [process(SHIM, 1, is_shim=True), process(PROGRAM, SHIM)]
+    assert strays(lost) == tuple(lost)
+
+
+def test_a_program_about_to_start_looks_like_its_shim_and_is_none():
+    """Between fork and exec it has the command line of the shim, whose child it is."""
+    shim = process(SHIM, WORKER, is_shim=True, has_owner=True)
+    assert strays([shim, process(PROGRAM, SHIM, is_shim=True)]) == ()
+
+
+def test_a_program_without_a_shim_is_ended_and_one_of_another_system_is_not(tmp_path):
+    own, other = (
+        subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"],
+            env={"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_mark(tmp_path / home)},
+            stdout=subprocess.PIPE,
+        )
+        for home in ("own", "other")
+    )
+    with own, other:
+        try:
+            for started in (own, other):
+                assert started.stdout.readline()
+            host = Host(tmp_path / "own")
+            assert host.strays() == {"a-1": (own.pid,)}
+            assert host.end_strays(within_s=10) == {"a-1"}
+            assert own.wait() < 0
+            assert other.poll() is None
+        finally:
+            for started in (own, other):
+                started.kill()
