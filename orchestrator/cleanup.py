@@ -50,14 +50,13 @@ class Cleanup:
         return reports
 
     def _drop_keys(self, agent: AgentState) -> int:
-        store = self.holder.store
+        store, agent_id, attempts = self.holder.store, agent.agent_id, agent.attempt
+        dropped = store.follow(drop_sessions(agent_id, attempts))
         if agent.branch is None:
             # It stands on no remote: its work is kept until retention ends.
-            store.run(changes.keep_changes(agent.agent_id, agent.attempt, for_s=self.retention_s))
-            return store.follow(drop_sessions(agent.agent_id, agent.attempt))
-        return store.run(changes.drop_changes(agent.agent_id, agent.attempt)) + store.follow(
-            drop_sessions(agent.agent_id, agent.attempt)
-        )
+            store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
+            return dropped
+        return dropped + store.run(changes.drop_changes(agent_id, attempts))
 
     def _announce(self, agent: AgentState) -> int:
         try:

@@ -12,7 +12,7 @@ from orchestrator.store import changes, sessions
 from orchestrator.store.operations import Flow
 
 _TAKEN_OVER = (
-    "An earlier agent worked on this and did not finish. What it had changed stands in the"
+    "Somebody worked on this before you and was interrupted. What had been changed stands in the"
     " worktree already: look at it first, then go on."
 )
 
@@ -34,7 +34,7 @@ def opening(agent: AgentState) -> Flow[Opening]:
     Raises:
         ChangeMissing: its change is gone.
     """
-    before = agent.rejected_attempt
+    before = agent.continues_attempt
     if before is None:
         return Opening()
     change = yield changes.get_change(agent.agent_id, before)
@@ -43,7 +43,7 @@ def opening(agent: AgentState) -> Flow[Opening]:
     if agent.session_id:
         session = yield from sessions.recall_session(agent.agent_id, before, agent.session_id)
     rounds_left = agent.max_retries - agent.rounds + 1
-    # Without a report of its own it goes on from what another agent left.
-    said = feedback(reports[-1], agent.rounds, rounds_left) if reports else _TAKEN_OVER
-    was_leaking = bool(reports) and any(gate.name == SECRETS for gate in reports[-1].gates)
+    was_judged = bool(reports) and reports[-1].attempt >= before
+    said = feedback(reports[-1], agent.rounds, rounds_left) if was_judged else _TAKEN_OVER
+    was_leaking = was_judged and any(gate.name == SECRETS for gate in reports[-1].gates)
     return Opening(change, was_leaking, said, session)

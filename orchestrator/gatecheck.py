@@ -63,7 +63,8 @@ class GateCheck:
         with self.holder.holding(agent) as lease:
             store = self.holder.store
             request = store.run(agents.read_request(agent_id))
-            bundle = store.run(changes.get_change(agent_id, attempt))
+            made_by = agent.change_attempt or attempt
+            bundle = store.run(changes.get_change(agent_id, made_by))
             # The branch may have moved on: a change is judged against where its agent started.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
             with self.candidates.received(base, bundle, agent_id, attempt) as candidate:

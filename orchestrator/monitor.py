@@ -1,13 +1,28 @@
-"""Finds agents that no worker holds any more, and says so in their state."""
+"""The sweep: finds agents that no worker holds any more, and lets others go on with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from orchestrator.errors import LeaseLost, NotFound
-from orchestrator.lifecycle import agents
+from orchestrator.lifecycle import agents, kills, waiting
+from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.moves import now_ms
 from orchestrator.log import get_logger
+from orchestrator.models import AgentState, Phase
+from orchestrator.retention import expire
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, command, read_records
+from orchestrator.store.sweeping import sweeping
+
+#: A message is missed for this long before it counts as lost: who took it has claimed by then.
+MISSED_FOR_S = 10.0
+#: An ended agent is cleaned up well within this.
+CLEANED_WITHIN_S = 60.0
+_RECENT = timedelta(hours=1)
+_LIMIT = 500
 
 log = get_logger("monitor")
 
@@ -17,9 +32,26 @@ class Monitor:
     """The sweep's work; running it twice at once is harmless, each move is guarded."""
 
     holder: Holder
+    retention_s: float
 
     def sweep(self) -> tuple[str, ...]:
-        """Fail every agent whose lease has ended; returns their ids."""
+        """Look at everything once, if no other sweep does; returns the agents that were lost."""
+        with sweeping(self.holder.store, self.holder.new_id()) as is_mine:
+            if not is_mine:
+                return ()
+            lost = self._recover_lost()
+            if self.holder.store.run(kills.find_halt()) is None:
+                # What was dropped while the latch stood is sent again when it is lifted.
+                self._release_due()
+                self._resend_missed()
+            expire(self.holder.store, before=self.holder.clock() - self._retention)
+            return lost
+
+    @property
+    def _retention(self) -> timedelta:
+        return timedelta(seconds=self.retention_s)
+
+    def _recover_lost(self) -> tuple[str, ...]:
         lost = self.holder.store.run(agents.expired(self.holder.clock()))
         for agent_id in lost:
             try:
@@ -28,6 +60,77 @@ class Monitor:
                 log.warning("lease without an agent", agentId=agent_id)
                 self.holder.store.run(agents.drop_lease(agent_id))
                 continue
+            if agent.status in FINAL:
+                self.holder.store.run(agents.drop_lease(agent_id))
+                continue
             msg = f"Worker {agent.worker} stopped renewing the lease of this agent ({agent.phase})."
-            self.holder.fail(agent, LeaseLost(msg))
+            self.holder.recover(agent, LeaseLost(msg), only_expired=True)
         return lost
+
+    def _release_due(self) -> None:
+        store = self.holder.store
+        for agent_id in store.run(waiting.due(self.holder.clock())):
+            agent = store.run(agents.find(agent_id))
+            if agent is None or agent.phase not in agents.WAITING:
+                store.run(waiting.forget(agent_id))
+                continue
+            store.run(waiting.release(agents.message_of(agent), tag=self.holder.new_id()))
+
+    def _resend_missed(self) -> None:
+        """Send again what was taken from a queue by a worker that died before it claimed."""
+        store, now = self.holder.store, self.holder.clock()
+        missed = {_mark(agent): agent for agent in self._missing()}
+        known = store.run(waiting.suspects())
+        if gone := known.keys() - missed.keys():
+            store.run(waiting.clear(gone))
+        if fresh := missed.keys() - known.keys():
+            store.run(waiting.suspect(fresh, now=now))
+        oldest = now_ms(now) - MISSED_FOR_S * 1000
+        for mark, since in known.items():
+            if mark in missed and since <= oldest:
+                agent = missed[mark]
+                log.warning("message sent again", agentId=agent.agent_id, phase=agent.phase)
+                store.run(kills.enqueue(agents.message_of(agent), tag=self.holder.new_id()))
+                store.run(waiting.clear([mark]))
+
+    def _missing(self) -> list[AgentState]:
+        """Return the agents that wait for a message which is in no queue."""
+        store = self.holder.store
+        delayed = store.run(waiting.delayed())
+        active, ended = store.run(kills.active_ids()), store.run(self._ended_lately())
+        ids = (*active, *ended)
+        found: list[AgentState] = []
+        for start in range(0, len(ids), _LIMIT):
+            names = tuple(map(keys.agent, ids[start : start + _LIMIT]))
+            states = store.run(read_records(AgentState, names))
+            found += [agent for agent in states if agent and _is_waiting(agent)]
+        if not found:
+            return []
+        queued = store.follow(waiting.queued())
+        return [
+            agent
+            for agent in found
+            if agent.agent_id not in delayed and agents.message_of(agent).task_id not in queued
+        ]
+
+    def _ended_lately(self) -> Operation[tuple[str, ...]]:
+        now = self.holder.clock()
+        indexes = [keys.status_index(status) for status in sorted(FINAL)]
+        since = now_ms(now - _RECENT)
+        until = now_ms(now - timedelta(seconds=CLEANED_WITHIN_S))
+
+        def decode(reply: list[bytes]) -> tuple[str, ...]:
+            pairs = zip(reply[::2], reply[1::2], strict=True)
+            return tuple(name.decode() for name, at in pairs if since <= float(at) <= until)
+
+        return command("ZUNION", len(indexes), *indexes, "WITHSCORES", decode=decode)
+
+
+def _is_waiting(agent: AgentState) -> bool:
+    # An ended agent waits for its cleanup.
+    return agent.phase in agents.WAITING or agent.phase is Phase.ENDED
+
+
+def _mark(agent: AgentState) -> str:
+    """Return what a message is missed for: the next phase or attempt is another matter."""
+    return f"{agent.agent_id} {agent.phase} {agent.attempt}"

@@ -18,6 +18,7 @@ from orchestrator.errors import (
     DiskFull,
     GitFailed,
     TransitionRefused,
+    WorkerStopping,
 )
 from orchestrator.harvest import Harvest
 from orchestrator.lifecycle import agents
@@ -100,7 +101,7 @@ class Runner:
             try:
                 transcript = self._play(agent, lease, base, workspace, backend, job)
                 bundle = self.harvest.capture(agent, lease, base, workspace)
-            except (AgentKilled, AgentFailed):
+            except (AgentKilled, AgentFailed, WorkerStopping):
                 self.harvest.save(agent, lease, base, workspace)
                 raise
             lease.check()

@@ -118,7 +118,7 @@ class FrontDoor:
             else:
                 # As if its attempt 0 had been rejected: the first round goes on from there.
                 yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
-                start = {"base_commit": agent.base_commit, "rejected_attempt": 0}
+                start = {"base_commit": agent.base_commit, "continues_attempt": 0}
         submitted: Submitted = yield submission(
             request,
             agent_id=new_id,

@@ -166,6 +166,6 @@ def build(settings: Settings, *, worker: str) -> Services:
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, workspaces, settings.retention_s),
-        monitor=Monitor(holder),
+        monitor=Monitor(holder, settings.retention_s),
         kill_listener=KillListener(holder),
     )

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from celery import Celery, Task
+from celery.signals import worker_shutting_down
 
 from orchestrator.settings import load_settings
 from orchestrator.wiring import Services, build
@@ -22,10 +23,22 @@ def services_of(task: Task[Any, Any]) -> Services:
     return _build(os.getpid(), task.request.hostname or socket.gethostname())
 
 
+@worker_shutting_down.connect
+def give_back(**_options: Any) -> None:
+    """Give back the agents this process holds: another worker goes on with them."""
+    for services in _built:
+        services.runner.holder.stop()
+
+
+#: Those of this process; a forked child forgets its parent's.
+_built: list[Services] = []
+
+
 @lru_cache(maxsize=1)
 def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
     services = build(load_settings(), worker=worker)
     services.kill_listener.start()
+    _built[:] = [services]
     return services

@@ -21,6 +21,7 @@ from orchestrator.errors.agents import (
     LeaseLost,
     OutputTooLong,
     WaitTimedOut,
+    WorkerStopping,
 )
 from orchestrator.errors.audit import (
     AuditBroken,
@@ -132,5 +133,6 @@ __all__ = [
     "TargetMoves",
     "TransitionRefused",
     "WaitTimedOut",
+    "WorkerStopping",
     "WorkspaceLost",
 ]

@@ -108,3 +108,11 @@ class Halted(OrchestratorError):
 
     code = "halted"
     action = "Ask who halted it; `orch resume --reason …` lifts it."
+
+
+class WorkerStopping(OrchestratorError):
+    """This worker stops, and gives its agents back."""
+
+    code = "worker_stopping"
+    retryable = True
+    action = "Nothing to do: another worker goes on with the agent."

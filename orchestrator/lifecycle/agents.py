@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import NotFound, OrchestratorError
@@ -21,6 +21,11 @@ from orchestrator.messages import (
 from orchestrator.models import AgentState, Phase, SpawnRequest, Status, TaskState, iso_instant
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, nothing, read_record, text
+
+#: Phases in which the change is made, and it is the gates' pool that holds the agent.
+_JUDGED = frozenset({Phase.AWAITING_GATES, Phase.GATING, Phase.DELIVERING})
+#: Phases in which an agent waits for a message and nobody holds it.
+WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_GATES, Phase.AWAITING_REWORK})
 
 
 def find(agent_id: str) -> Operation[AgentState | None]:
@@ -119,7 +124,7 @@ def hand_over(
     step = Move(
         sources=(Status.RUNNING,),
         attempt=agent.attempt,
-        patch={**patch, "phase": Phase.AWAITING_GATES},
+        patch={**patch, "phase": Phase.AWAITING_GATES, "changeAttempt": agent.attempt},
         release=True,
         message=gate_check,
     )
@@ -153,12 +158,65 @@ def send_back(
             **patch,
             "phase": Phase.AWAITING_REWORK,
             "rounds": agent.rounds + 1,
-            "rejectedAttempt": agent.attempt,
+            "continuesAttempt": agent.change_attempt,
         },
         release=True,
         message=spawn,
     )
     return move(agent, step, now=now, tag=tag)
+
+
+def recover(
+    agent: AgentState,
+    *,
+    continues: int | None,
+    counts: bool,
+    delay_s: float,
+    now: datetime,
+    tag: str,
+    only_expired: bool = False,
+) -> Operation[Moved]:
+    """Take an agent from an attempt that cannot go on, and let another go on with it.
+
+    The new number fences the old attempt at once. The next one starts where this one was: before
+    its first round, from the change of attempt `continues`, or with its gates.
+    """
+    is_first = agent.status is Status.SPAWNING
+    is_judged = agent.phase in _JUDGED
+    patch: dict[str, Any] = {"recoveries": agent.recoveries + counts}
+    if is_first:
+        patch["phase"] = Phase.QUEUED
+    elif is_judged:
+        patch["phase"] = Phase.AWAITING_GATES
+    else:
+        patch |= {"phase": Phase.AWAITING_REWORK, "continuesAttempt": continues}
+    waiting = agent.model_copy(update={"attempt": agent.attempt + 1, "phase": patch["phase"]})
+    step = Move(
+        sources=(agent.status,),
+        phases=(agent.phase,),
+        attempt=agent.attempt,
+        new_attempt=True,
+        patch=patch,
+        event="agent.recovering",
+        release=True,
+        message=None if delay_s else message_of(waiting),
+        due_at=now + timedelta(seconds=delay_s) if delay_s else None,
+        expired_at=now if only_expired else None,
+    )
+    return move(agent, step, now=now, tag=tag)
+
+
+def message_of(agent: AgentState) -> StageMessage:
+    """Return the message that an agent in a waiting phase waits for."""
+    if agent.phase is Phase.AWAITING_GATES:
+        return StageMessage(
+            GATE_CHECK_TASK, GATES_QUEUE, agent.agent_id, agent.priority, agent.attempt
+        )
+    if agent.phase is Phase.ENDED:
+        return StageMessage(
+            CLEANUP_TASK, CLEANUP_QUEUE, agent.agent_id, agent.priority, agent.attempt
+        )
+    return StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
 
 
 def end(

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrator.backoff import calculate_backoff_delay
 from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
+    CoordinatorUnavailable,
     Halted,
+    LeaseLost,
     NotFound,
     OrchestratorError,
+    PushFailed,
     StoreUnreachable,
     TransitionRefused,
+    WorkerStopping,
 )
 from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.lifecycle.moves import Moved
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status
+from orchestrator.store import changes
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import Operation
+
+#: Whoever raises these has tried again already.
+_RETRIED = (CoordinatorUnavailable, PushFailed)
 
 log = get_logger("lifecycle")
 
@@ -41,6 +51,8 @@ class Holder:
     process: str
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
+    #: Those it let go of without a word, because Valkey was away; nothing of them runs any more.
+    abandoned: dict[str, Lease] = field(default_factory=dict)
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended or unknown."""
@@ -72,7 +84,7 @@ class Holder:
         lease = Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock)
         self.held[agent.agent_id] = lease
         try:
-            with self._ending(agent), lease:
+            with self._ending(agent, lease), lease:
                 yield lease
         finally:
             del self.held[agent.agent_id]
@@ -83,13 +95,30 @@ class Holder:
         """Hear that an agent was killed; what this process runs for it is ended at once."""
         if lease := self.held.get(agent_id):
             lease.revoke()
+        elif (lease := self.abandoned.pop(agent_id, None)) and self.was_killed(lease.agent):
+            # Under this attempt: another one may run elsewhere by now.
+            self.confirm(lease)
+
+    def stop(self) -> None:
+        """Give every agent back: this process is asked to end."""
+        for lease in list(self.held.values()):
+            lease.stop()
 
     def confirm(self, lease: Lease, **facts: Any) -> None:
-        """Write into the receipt of a kill what was seen dead; the first word counts."""
+        """Write into the receipt of a kill what was seen dead; the first word counts.
+
+        Where a program killed its own supervisor nothing was seen: the agent is let go of, and
+        the janitor, who searches the whole host, gives its word.
+        """
         custody, agent_id = lease.custody, lease.agent.agent_id
         seen = {"confirmed": True, "confirmedBy": "worker", **facts}
+        if not custody.has_proof:
+            seen = {"workerProcess": None, **facts}
         if custody.ended_pids:
             seen["pids"] = custody.ended_pids
+        if custody.ended_at_s is not None:
+            # This word may come late: a worker that ends hundreds has much to say.
+            seen["endedMsAgo"] = round((time.monotonic() - custody.ended_at_s) * 1000)
         try:
             self.store.run(kills.add_to_receipt(agent_id, seen))
         except StoreUnreachable as error:
@@ -132,18 +161,62 @@ class Holder:
         else:
             log.info("failed", agentId=agent.agent_id, code=error.code, error=str(error))
 
+    def recover(
+        self, agent: AgentState, error: OrchestratorError, *, only_expired: bool = False
+    ) -> None:
+        """Let another attempt go on after a delay, or end the agent if it has had enough of them.
+
+        What is at fault is not the agent; each loss waits longer than the one before.
+        """
+        if agent.recoveries >= agent.max_retries:
+            self.fail(agent, error)
+            return
+        delay_s = calculate_backoff_delay(agent.recoveries + 1)
+        if self._pass_on(agent, counts=True, delay_s=delay_s, only_expired=only_expired):
+            log.warning("recovering", agentId=agent.agent_id, code=error.code, error=str(error))
+
+    def _pass_on(
+        self, agent: AgentState, *, counts: bool, delay_s: float, only_expired: bool = False
+    ) -> bool:
+        """Let another attempt go on where this one is; False if it is this one's no more."""
+        try:
+            now_is = self.store.run(agents.read(agent.agent_id))
+            has_change = self.store.run(changes.has_change(agent.agent_id, agent.attempt))
+            step = agents.recover(
+                # Fenced by this attempt's number, whatever was read.
+                now_is.model_copy(update={"attempt": agent.attempt}),
+                continues=agent.attempt if has_change else agent.continues_attempt,
+                counts=counts,
+                delay_s=delay_s,
+                now=self.clock(),
+                tag=self.new_id(),
+                only_expired=only_expired,
+            )
+            self.store.run(step)
+        except (TransitionRefused, NotFound) as refusal:
+            log.info("not passed on", agentId=agent.agent_id, reason=str(refusal))
+            return False
+        return True
+
     @contextmanager
-    def _ending(self, agent: AgentState) -> Iterator[None]:
+    def _ending(self, agent: AgentState, lease: Lease) -> Iterator[None]:
         """Write what ends the work inside as the end of the agent."""
         try:
             yield
         except (AgentKilled, AttemptStale) as end:
             log.info("stopped", agentId=agent.agent_id, reason=str(end))
-        except StoreUnreachable as error:
-            # Nothing can be written: the lease runs out, and the sweep tells the agent's end.
+        except WorkerStopping:
+            if self._pass_on(agent, counts=False, delay_s=0):
+                log.info("handed back", agentId=agent.agent_id)
+        except (StoreUnreachable, LeaseLost) as error:
+            # Nothing can be written: the lease runs out, and the sweep lets another go on.
             log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
+            self.abandoned[agent.agent_id] = lease
         except OrchestratorError as error:
-            self.fail(agent, error)
+            if error.retryable and not isinstance(error, _RETRIED):
+                self.recover(agent, error)
+            else:
+                self.fail(agent, error)
         except Exception as error:  # the process edge: logged, and the agent fails
             log.exception("unexpected", agentId=agent.agent_id)
             self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))

@@ -117,6 +117,7 @@ def kill(
             keys.EVENTS_STREAM,
             keys.KILLS,
             keys.UNCONFIRMED,
+            keys.DELAYED,
             *(keys.status_index(status) for status in Status),
             *(
                 key

@@ -16,6 +16,7 @@ from orchestrator.errors import (
     LeaseLost,
     StoreUnreachable,
     TransitionRefused,
+    WorkerStopping,
 )
 from orchestrator.lifecycle.agents import heartbeat
 from orchestrator.log import get_logger
@@ -24,6 +25,8 @@ from orchestrator.store.executors import Store
 
 #: A kill is seen within this, whatever the lease.
 RENEW_EVERY_S = 1.0
+#: Of the lease, before who cannot renew it stops the agent.
+_USABLE = 0.8
 
 log = get_logger("lease")
 
@@ -44,6 +47,7 @@ class Lease:
         self._clock = clock
         self._renewed_at = clock()
         self._answer = "held"
+        self._is_stopping = False
         self._stop = threading.Event()
         self._work = ExitStack()
         self.custody = Custody()
@@ -74,6 +78,10 @@ class Lease:
         """Whether the agent was killed under this attempt."""
         return self._answer == Status.KILLED
 
+    def stop(self) -> None:
+        """Let the worker's next `check` give the agent back."""
+        self._is_stopping = True
+
     def revoke(self) -> None:
         """Hear of the agent's kill from elsewhere, sooner than from the next heartbeat."""
         self._answer = Status.KILLED
@@ -85,7 +93,8 @@ class Lease:
         Raises:
             AgentKilled: someone killed it.
             AttemptStale: another attempt owns it.
-            LeaseLost: Valkey was away for longer than the lease.
+            WorkerStopping: this worker is asked to end.
+            LeaseLost: Valkey was away for nearly as long as the lease.
         """
         agent_id, answer = self._agent.agent_id, self._answer
         if answer == Status.KILLED:
@@ -96,7 +105,10 @@ class Lease:
         if answer != "held":
             msg = f"Agent {agent_id} is already {answer}."
             raise TransitionRefused(msg)
-        if (self._clock() - self._renewed_at).total_seconds() > self._lease_s:
+        if self._is_stopping:
+            raise WorkerStopping
+        # Before it can pass to another: what runs here is ended first.
+        if (self._clock() - self._renewed_at).total_seconds() > self._lease_s * _USABLE:
             raise LeaseLost
 
     def wait(self, seconds: float) -> None:

@@ -39,6 +39,10 @@ class Move:
     lease_s: float | None = None
     release: bool = False
     message: StageMessage | None = None
+    #: Only if the lease has not been renewed since this instant.
+    expired_at: datetime | None = None
+    #: Instead of a message: it is sent, by whoever looks, from this instant on.
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "nowMs": now_ms(now),
         "release": step.release,
         "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
+        "expiredAtMs": None if step.expired_at is None else now_ms(step.expired_at),
+        "dueMs": None if step.due_at is None else now_ms(step.due_at),
         "statuses": tuple(Status),
         "outcome": OUTCOME_FIELDS,
     }
@@ -98,6 +104,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             keys.EVENTS_STREAM,
             result_key(agent.agent_id),
             keys.HALT,
+            keys.DELAYED,
             *(keys.status_index(status) for status in Status),
             *((message.key,) if message else ()),
         ),

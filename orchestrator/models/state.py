@@ -82,8 +82,12 @@ class AgentState(Record):
     max_retries: int
     attempt: int
     rounds: int = 0
-    #: The attempt whose change was rejected last: the next round goes on from it.
-    rejected_attempt: int | None = None
+    #: Attempts that were lost to a worker, a host or a network, not to the agent.
+    recoveries: int = 0
+    #: The attempt whose change the next one goes on from: it was rejected, or lost its worker.
+    continues_attempt: int | None = None
+    #: The attempt whose change the gates judge.
+    change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
     spawned_at: Instant

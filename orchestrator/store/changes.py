@@ -58,9 +58,17 @@ def drop_changes(agent_id: str, attempts: int) -> Operation[int]:
     return command("UNLINK", *names, decode=int)
 
 
-def keep_changes(agent_id: str, attempts: int, *, for_s: float) -> Operation[int]:
-    """Let the newest bundle of a failed agent lapse only later; returns 1 if there is one."""
-    return command("EXPIRE", keys.change(agent_id, attempts), round(for_s), decode=int)
+def keep_changes(agent_id: str, attempts: int, *, for_s: float) -> Flow[int]:
+    """Let the bundles of every attempt lapse only later; returns how many there are."""
+    kept = 0
+    for attempt in range(attempts + 1):
+        kept += yield command("EXPIRE", keys.change(agent_id, attempt), round(for_s), decode=int)
+    return kept
+
+
+def has_change(agent_id: str, attempt: int) -> Operation[bool]:
+    """Return whether an attempt has left a bundle."""
+    return command("EXISTS", keys.change(agent_id, attempt), decode=bool)
 
 
 def append_report(report: GateReport) -> Operation[None]:

@@ -17,6 +17,10 @@ EVENTS_STREAM = "orchestrator:events:stream"
 AGENTS = "orchestrator:agents"
 #: Sorted set: agentId → the instant (ms) its lease ends.
 LEASES = "orchestrator:leases"
+#: Sorted set: agentId → the instant (ms) from which it may be queued again.
+DELAYED = "orchestrator:delayed"
+#: Sorted set: agentId → the instant (ms) since when its message seems to be lost.
+SUSPECTS = "orchestrator:suspects"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
 WORKERS = "orchestrator:workers"
 #: Stream: the agents of each kill that a worker holds.

@@ -7,7 +7,8 @@
 --   KEYS[2] event stream  stream                            appended
 --   KEYS[3] kill stream   stream                            appended if a worker holds one of them
 --   KEYS[4] unconfirmed   zset    agentId -> killed ms      those a worker holds are added
---   KEYS[5..9] indexes    zset    agentId -> entered ms     one per status, in the order of order.statuses
+--   KEYS[5] delayed       zset    agentId -> due ms         removed
+--   KEYS[6..10] indexes   zset    agentId -> entered ms     one per status, in the order of order.statuses
 --   and for each agent five more:
 --           agent         string  AgentState JSON           written
 --           task          string  TaskState JSON            patched if this agent is its latest
@@ -19,7 +20,7 @@
 --           agents: [{agentId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"}
-local SHARED = 9
+local SHARED = 10
 
 local function contains(list, value)
   for _, item in ipairs(list) do
@@ -44,6 +45,7 @@ for number, target in ipairs(order.agents) do
     replies[number] = { 'ended', document }
   else
     local is_held = redis.call('ZREM', KEYS[1], target.agentId) == 1
+    redis.call('ZREM', KEYS[5], target.agentId)
     local receipt = { agentId = target.agentId, statusBefore = agent.status, phaseBefore = agent.phase,
       attempt = agent.attempt, worker = agent.worker, workerProcess = agent.workerProcess,
       clockMs = clock_ms }
@@ -57,9 +59,9 @@ for number, target in ipairs(order.agents) do
     redis.call('SET', KEYS[first + 4], cjson.encode(receipt))
 
     for position, status in ipairs(order.statuses) do
-      if status == agent.status then redis.call('ZREM', KEYS[4 + position], target.agentId) end
+      if status == agent.status then redis.call('ZREM', KEYS[5 + position], target.agentId) end
     end
-    redis.call('ZADD', KEYS[4 + order.indexOfKilled], order.nowMs, target.agentId)
+    redis.call('ZADD', KEYS[5 + order.indexOfKilled], order.nowMs, target.agentId)
     agent.status = order.killed
     for name, value in pairs(order.patch) do agent[name] = value end
     redis.call('SET', agent_key, cjson.encode(agent))

@@ -8,9 +8,10 @@
 --   KEYS[4] event stream  stream                              appended if an event is given
 --   KEYS[5] result        string  Celery's result JSON        set when final; also the channel
 --   KEYS[6] halt          string  Halt JSON                   read if the move heeds it
---   KEYS[7..11] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
---   KEYS[12] queue        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, to?, final?,
+--   KEYS[7] delayed       zset    agentId -> due ms           added if delayed, else removed
+--   KEYS[8..12] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
+--   KEYS[13] queue        list    kombu's list                pushed if a message is given
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, timestamp},
 --           nowMs, leaseUntilMs?, release?, statuses: [status], outcome: [field]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
@@ -36,14 +37,18 @@ local agent = cjson.decode(before)
 local move = cjson.decode(ARGV[1])
 if move.heedsHalt and redis.call('EXISTS', KEYS[6]) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
+-- A lease that was renewed since it was found expired belongs to somebody.
+if move.expiredAtMs and tonumber(redis.call('ZSCORE', KEYS[3], move.agentId) or 0) > move.expiredAtMs then
+  return { 'refused', before }
+end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end
 
 local entered = move.to and move.to ~= agent.status
 if entered then
   for position, status in ipairs(move.statuses) do
-    if status == agent.status then redis.call('ZREM', KEYS[6 + position], move.agentId) end
-    if status == move.to then redis.call('ZADD', KEYS[6 + position], move.nowMs, move.agentId) end
+    if status == agent.status then redis.call('ZREM', KEYS[7 + position], move.agentId) end
+    if status == move.to then redis.call('ZADD', KEYS[7 + position], move.nowMs, move.agentId) end
   end
   agent.status = move.to
 end
@@ -56,6 +61,12 @@ if move.final or move.release then
   redis.call('ZREM', KEYS[3], move.agentId)
 elseif move.leaseUntilMs then
   redis.call('ZADD', KEYS[3], move.leaseUntilMs, move.agentId)
+end
+
+if move.dueMs then
+  redis.call('ZADD', KEYS[7], move.dueMs, move.agentId)
+else
+  redis.call('ZREM', KEYS[7], move.agentId)
 end
 
 if move.final then
@@ -75,7 +86,7 @@ if move.taskPatch then
   end
 end
 
-if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[12], ARGV[4]) end
+if ARGV[4] ~= '' then redis.call('LPUSH', KEYS[13], ARGV[4]) end
 
 if move.event then
   announce(KEYS[4], ARGV[2], ARGV[3], {
