@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -11,7 +11,9 @@ from contextvars import ContextVar
 class Custody:
     """The programs of one attempt; after `end` whatever still joins is ended as it starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: Mapping[str, str] | None = None) -> None:
+        #: What stands in the environment of every program of it, so that others can find those.
+        self.marks = dict(marks or {})
         self._lock = threading.RLock()
         self._enders: dict[int, Callable[[], None]] = {}
         self._is_ended = False

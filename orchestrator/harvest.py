@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from orchestrator.commands import run_to_end
 from orchestrator.custody import working_in
@@ -23,6 +24,8 @@ from orchestrator.workspace.mirror import Base
 
 #: What a capture may say of itself.
 _SAID_BYTES = 65_536
+#: Saving waits: while hundreds are killed at once, their ends come first.
+_SAVED_AT_ONCE = 2
 
 log = get_logger("harvest")
 
@@ -34,6 +37,7 @@ class Harvest:
     holder: Holder
     sandbox: Sandbox
     settings: Settings
+    _saving: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_SAVED_AT_ONCE))
 
     def capture(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> bytes:
         """Return the bundle of what the agent changed.
@@ -56,7 +60,7 @@ class Harvest:
                 return
         try:
             # In nobody's custody: this one has ended.
-            with working_in(None):
+            with self._saving, working_in(None):
                 bundle = self._bundle(agent, change.salvage_command(workspace, base), workspace)
             kept_for_s = self.settings.retention_s
             store.run(changes.save_change(agent_id, agent.attempt, bundle, for_s=kept_for_s))

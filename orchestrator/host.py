@@ -15,6 +15,8 @@ from pathlib import Path
 #: Both stand in the environment of every process of an agent.
 AGENT_MARK = b"ORCH_AGENT_ID="
 SYSTEM_MARK = b"ORCH_SYSTEM="
+#: In that of programs of ours which a worker runs for an agent without a shim: git.
+OWNER_MARK = b"ORCH_OWNER="
 _SHIM = os.fsencode(Path(__file__).parent / "sandboxes" / "_shim.py")
 _OWNER_ARGUMENT = 3
 _PAUSE_S = 0.01
@@ -34,6 +36,8 @@ class Marked:
     is_shim: bool
     #: Of a shim: whether the process that started it is still its parent.
     has_owner: bool = False
+    #: Of a program of ours: the worker's process that must stand above it, as `pid:start`.
+    owner: str = ""
 
 
 def system_mark(home: Path) -> str:
@@ -104,26 +108,25 @@ def marked(system: str) -> tuple[Marked, ...]:
             block = _read(pid, "environ").split(b"\0")
             if wanted not in block:
                 continue
-            agent = next((item for item in block if item.startswith(AGENT_MARK)), b"")
+            agent, owner = _entry(block, AGENT_MARK), _entry(block, OWNER_MARK)
             fields = _stat(pid)
             if agent and fields[0] not in ("Z", "X"):
-                agent_id = agent.removeprefix(AGENT_MARK).decode(errors="replace")
                 parent = int(fields[1])
                 # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM…`
                 shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
                 is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
                 has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)
                 mark = f"{pid}:{fields[19]}"
-                found.append(Marked(pid, mark, parent, agent_id, is_shim, has_owner))
+                found.append(Marked(pid, mark, parent, agent, is_shim, has_owner, owner))
     return tuple(found)
 
 
 def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
     """Return those no live worker answers for.
 
-    A shim is one when its parent is not the worker that started it any more, anything else when
-    no shim with a worker stands above it. What looks like a shim below a shim is the program it is
-    about to become.
+    A shim is one when its parent is not the worker that started it any more; a program of ours when
+    that worker does not stand above it; anything else when no shim with a worker does. What looks
+    like a shim below a shim is the program it is about to become.
     """
     by_pid = {process.pid: process for process in processes}
 
@@ -138,6 +141,8 @@ def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
             above = by_pid.get(pid)
             if above is not None and above.is_shim and not is_shim(above.parent):
                 return above.has_owner
+            if process.owner and process_mark(pid) == process.owner:
+                return True
             with suppress(OSError):
                 pid = above.parent if above else int(_stat(pid)[1])
         return False
@@ -164,6 +169,11 @@ def end(processes: Iterable[Marked], *, within_s: float) -> tuple[int, ...]:
         if time.monotonic() > deadline:
             break
     return tuple(sorted(alive))
+
+
+def _entry(block: list[bytes], mark: bytes) -> str:
+    found = next((item for item in block if item.startswith(mark)), b"")
+    return found.removeprefix(mark).decode(errors="replace")
 
 
 def _lives(pid: int, mark: str) -> bool:

@@ -15,7 +15,7 @@ from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
 from orchestrator.harvest import Harvest
-from orchestrator.host import Host, process_mark
+from orchestrator.host import Host, process_mark, system_mark
 from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
 from orchestrator.killswitch import KillSwitch
@@ -118,8 +118,15 @@ def sandbox(settings: Settings) -> Sandbox:
 def build(settings: Settings, *, worker: str) -> Services:
     """Build the services of one worker process; connections open at first use."""
     store = Store(settings.valkey_url)
-    process = process_mark(os.getpid())
-    holder = Holder(store, clock, new_id, worker=worker, process=process, lease_s=settings.lease_s)
+    holder = Holder(
+        store,
+        clock,
+        new_id,
+        worker=worker,
+        lease_s=settings.lease_s,
+        process=process_mark(os.getpid()),
+        system=system_mark(settings.home),
+    )
     programs = sandbox(settings)
     git = Git(settings)
     mirrors = Mirrors(settings, git)

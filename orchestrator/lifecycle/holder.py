@@ -49,6 +49,8 @@ class Holder:
     lease_s: float
     #: This process, as `pid:start`: who finds an agent of it can tell whether it lives.
     process: str
+    #: What marks the programs of this system on a host.
+    system: str = ""
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
     #: Those it let go of without a word, because Valkey was away; nothing of them runs any more.
@@ -81,7 +83,12 @@ class Holder:
         Nothing leaves here. When this is left after a kill, nothing the worker started for the
         agent runs any more, and the kill's receipt says so.
         """
-        lease = Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock)
+        marks = {
+            "ORCH_AGENT_ID": agent.agent_id,
+            "ORCH_SYSTEM": self.system,
+            "ORCH_OWNER": self.process,
+        }
+        lease = Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock, marks=marks)
         self.held[agent.agent_id] = lease
         try:
             with self._ending(agent, lease), lease:

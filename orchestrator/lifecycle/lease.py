@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -39,7 +39,13 @@ class Lease:
     """
 
     def __init__(
-        self, store: Store, agent: AgentState, *, lease_s: float, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        agent: AgentState,
+        *,
+        lease_s: float,
+        clock: Callable[[], datetime],
+        marks: Mapping[str, str] | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
@@ -50,7 +56,7 @@ class Lease:
         self._is_stopping = False
         self._stop = threading.Event()
         self._work = ExitStack()
-        self.custody = Custody()
+        self.custody = Custody(marks)
         self._thread = threading.Thread(target=self._renew_until_stopped, daemon=True)
 
     def __enter__(self) -> Self:

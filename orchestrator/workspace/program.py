@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.custody import ended_by
+from orchestrator.custody import current, ended_by
 
 #: A SIGTERM lets git remove its lock files and half-written packs; SIGKILL follows after this.
 GRACE_S = 2.0
@@ -38,9 +38,11 @@ def run_program(
         TimeoutError: it did not end in time; its process group is gone.
         OSError: it cannot be started.
     """
+    custody = current()
     with subprocess.Popen(
         argv,
-        env=env,
+        # Marked, so that one whose worker was killed is found by the host's janitor.
+        env={**env, **custody.marks} if custody else env,
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

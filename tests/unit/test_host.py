@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from orchestrator.host import Host, Marked, strays, system_mark
+from tests.processes import Observer, eventually
 
+ROOT = Path(__file__).parents[2]
 #: No process has such a pid.
 NOBODY = 2**22 + 1
 WORKER, SHIM, PROGRAM, CHILD = (NOBODY + number for number in range(4))
@@ -53,3 +56,32 @@ def test_a_program_without_a_shim_is_ended_and_one_of_another_system_is_not(tmp_
         finally:
             for started in (own, other):
                 started.kill()
+
+
+RUNS_GIT = """
+import os, subprocess, sys
+from orchestrator.custody import Custody, working_in
+from orchestrator.host import process_mark
+from orchestrator.workspace.program import run_program
+marks = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": sys.argv[1]}
+marks["ORCH_OWNER"] = process_mark(os.getpid())
+with working_in(Custody(marks)):
+    run_program(("sh", "-c", f"echo $$ > {sys.argv[2]}; sleep 600"), env=os.environ, timeout_s=600)
+"""
+
+
+def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
+    """A push that hangs, for one: no shim stands above our own git."""
+    pid_file = tmp_path / "pid"
+    argv = [sys.executable, "-c", RUNS_GIT, system_mark(tmp_path), str(pid_file)]
+    with subprocess.Popen(argv, cwd=ROOT) as worker:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
+        observer = Observer()
+        observer.note(int(pid_file.read_text()))
+        host = Host(tmp_path)
+        assert host.strays() == {}
+        worker.kill()
+        worker.wait()
+    assert observer.alive()
+    assert host.end_strays(within_s=10) == {"a-1"}
+    assert not observer.alive()
