@@ -7,7 +7,7 @@ from threading import BoundedSemaphore
 
 from orchestrator.commands import run_to_end
 from orchestrator.custody import working_in
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import ChangeEmpty, GitFailed, OrchestratorError
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
@@ -50,6 +50,20 @@ class Harvest:
         command = change.capture_command(workspace, base.commit)
         return self._bundle(agent, command, workspace, lease)
 
+    def checkpoint(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
+        """Keep what a running agent has changed so far, for an attempt after this one.
+
+        Nothing of the agent's git configuration is in force, and its own index is not touched.
+
+        Raises:
+            AgentKilled: meanwhile; more as `Lease.check`.
+        """
+        command = change.salvage_command(workspace, base)
+        try:
+            self._keep(agent, self._bundle(agent, command, workspace, lease))
+        except (ChangeEmpty, GitFailed) as error:
+            log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
+
     def save(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
         """Save what a stopped agent had changed, if it can be; a kill is confirmed before."""
         store, agent_id = self.holder.store, agent.agent_id
@@ -62,12 +76,16 @@ class Harvest:
             # In nobody's custody: this one has ended.
             with self._saving, working_in(None):
                 bundle = self._bundle(agent, change.salvage_command(workspace, base), workspace)
-            kept_for_s = self.settings.retention_s
-            store.run(changes.save_change(agent_id, agent.attempt, bundle, for_s=kept_for_s))
+            self._keep(agent, bundle)
             if lease.is_killed:
                 store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
         except OrchestratorError as error:
             log.info("nothing saved", agentId=agent_id, reason=str(error))
+
+    def _keep(self, agent: AgentState, bundle: bytes) -> None:
+        kept_for_s = self.settings.retention_s
+        operation = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=kept_for_s)
+        self.holder.store.run(operation)
 
     def _bundle(
         self,

@@ -98,10 +98,26 @@ class Runner:
             if isinstance(backend, KeepsSessions):
                 with naming_full_disk(workspace.root):
                     backend.put_session(job, start.session)
+            transcript = Transcript(
+                backend,
+                clock=self.holder.clock,
+                secrets=self.settings.secrets,
+                line_limit_bytes=self.settings.line_limit_bytes,
+                mask=masked,
+            )
+
+            def checkpoint() -> None:
+                self.harvest.checkpoint(agent, lease, base, workspace)
+                self._keep_session(agent, backend, workspace, transcript)
+
             try:
-                transcript = self._play(agent, lease, base, workspace, backend, job)
+                self._play(agent, lease, base, workspace, backend, job, transcript, checkpoint)
                 bundle = self.harvest.capture(agent, lease, base, workspace)
-            except (AgentKilled, AgentFailed, WorkerStopping):
+            except WorkerStopping:
+                self.harvest.save(agent, lease, base, workspace)
+                self._keep_session(agent, backend, workspace, transcript)
+                raise
+            except (AgentKilled, AgentFailed):
                 self.harvest.save(agent, lease, base, workspace)
                 raise
             lease.check()
@@ -117,7 +133,9 @@ class Runner:
         workspace: Workspace,
         backend: AgentBackend,
         job: AgentJob,
-    ) -> Transcript:
+        transcript: Transcript,
+        checkpoint: Callable[[], None],
+    ) -> None:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
         launch = backend.launch(job)
         spec = ProcessSpec(
@@ -126,13 +144,6 @@ class Runner:
             env={**environment(self.settings, workspace), **launch.env},
             cwd=workspace.worktree,
             stdin=launch.stdin,
-        )
-        transcript = Transcript(
-            backend,
-            clock=self.holder.clock,
-            secrets=self.settings.secrets,
-            line_limit_bytes=self.settings.line_limit_bytes,
-            mask=masked,
         )
         preparation = Preparation(
             self.sandbox,
@@ -153,13 +164,12 @@ class Runner:
                 Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
                 overlap = Overlap(self.holder, agent, workspace.worktree)
                 try:
-                    self._watch(agent, lease, process, transcript, backend, overlap)
+                    self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
                 finally:
                     overlap.forget()
             preparation.run("after_run")
         finally:
             self._flush(agent, transcript)
-        return transcript
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -195,10 +205,12 @@ class Runner:
         transcript: Transcript,
         backend: AgentBackend,
         overlap: Overlap,
+        checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
         deadline = time.monotonic() + self.settings.agent_timeout_s
         flush_at = 0.0
+        checkpoint_at = time.monotonic() + self.settings.checkpoint_s
         try:
             while process.exit_code is None:
                 for chunk in process.read(TICK_S):
@@ -207,6 +219,9 @@ class Runner:
                 if time.monotonic() >= flush_at:
                     self._flush(agent, transcript)
                     flush_at = time.monotonic() + FLUSH_EVERY_S
+                if time.monotonic() >= checkpoint_at:
+                    checkpoint()
+                    checkpoint_at = time.monotonic() + self.settings.checkpoint_s
                 overlap.look()
                 if time.monotonic() >= deadline:
                     self._stop(process)

@@ -375,6 +375,52 @@ def test_two_live_agents_in_one_file_are_told_of(lab, remote, monkeypatch):
     assert not connection.hexists(keys.touched(str(remote)), agent_id)
 
 
+# ── going on ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_attempt_that_lost_its_worker_is_gone_on_with_from_its_checkpoint(lab, remote):
+    """The worker dies without a word; what stood at its last checkpoint is there again."""
+    one = lab(ORCHESTRATOR_CHECKPOINT="200ms")
+    agent_id = one.spawn(
+        remote,
+        {"run": "[ -e begun ] || { echo 1 > begun; exec sleep 600; }"},
+        {"run": "echo 2 > done"},
+    )
+    worker = threading.Thread(target=one.work, args=(agent_id,))
+    worker.start()
+    eventually(lambda: one.store.run(changes.has_change(agent_id, 1)))
+    holder = one.services.runner.holder
+    # As the sweep does once the lease has ended.
+    step = agents.recover(
+        one.state(agent_id), continues=1, counts=True, delay_s=0, now=holder.clock(), tag="t"
+    )
+    one.store.run(step)
+    worker.join()
+    assert one.state(agent_id).phase == "awaiting-rework"
+    one.work(agent_id)
+    agent = one.judge(agent_id)
+    assert (agent.status, agent.recoveries) == (Status.COMPLETED, 1), agent.error
+    assert git("show", f"{agent.commit}:begun", cwd=remote) == "1"
+    assert git("show", f"{agent.commit}:done", cwd=remote) == "2"
+
+
+def test_a_worker_that_stops_hands_its_agent_on_with_all_it_had_done(lab, remote):
+    one = lab()
+    step = {"run": "[ -e begun ] || { echo 1 > begun; exec sleep 600; }"}
+    agent_id = one.spawn(remote, step)
+    worker = threading.Thread(target=one.work, args=(agent_id,))
+    worker.start()
+    begun = one.settings.workspaces_dir / agent_id / "tree" / "begun"
+    eventually(begun.exists)
+    one.services.runner.holder.stop()
+    worker.join()
+    handed = one.state(agent_id)
+    assert (handed.phase, handed.recoveries, handed.continues_attempt) == ("awaiting-rework", 0, 1)
+    one.work(agent_id)
+    agent = one.judge(agent_id)
+    assert agent.status is Status.COMPLETED, agent.error
+
+
 # ── work that did not leave ─────────────────────────────────────────────────────────────────
 
 
