@@ -50,11 +50,20 @@ class Result:
     ok: bool
     summary: str = ""
     cost_usd: float | None = None
+    #: The model's provider took no more requests (429, 529): no fault of the agent's.
+    is_limited: bool = False
     #: The structured answer, where the job asked for one by `answer_schema`; JSON text.
     answer: str | None = None
 
 
-Signal = Message | ToolUse | UsageReport | SessionStarted | Result
+@dataclass(frozen=True)
+class LimitReached:
+    """The model's provider takes no requests before this instant, in seconds since 1970."""
+
+    resets_at_s: float
+
+
+Signal = Message | ToolUse | UsageReport | SessionStarted | LimitReached | Result
 
 
 @dataclass(frozen=True)

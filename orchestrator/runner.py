@@ -17,6 +17,7 @@ from orchestrator.errors import (
     AgentTimedOut,
     DiskFull,
     GitFailed,
+    ProviderLimited,
     TransitionRefused,
     WorkerStopping,
 )
@@ -113,7 +114,7 @@ class Runner:
             try:
                 self._play(agent, lease, base, workspace, backend, job, transcript, checkpoint)
                 bundle = self.harvest.capture(agent, lease, base, workspace)
-            except WorkerStopping:
+            except (WorkerStopping, ProviderLimited):
                 self.harvest.save(agent, lease, base, workspace)
                 self._keep_session(agent, backend, workspace, transcript)
                 raise
@@ -237,6 +238,10 @@ class Runner:
 
     def _judge(self, exit_code: int, transcript: Transcript, backend: AgentBackend) -> None:
         result = transcript.result
+        if result is not None and result.is_limited:
+            limited = ProviderLimited(f"The model's provider takes no more: {result.summary}")
+            limited.resets_at_s = transcript.limit_resets_at_s
+            raise limited
         if exit_code < 0:
             msg = f"The agent was ended by signal {-exit_code}."
             raise AgentCrashed(msg)

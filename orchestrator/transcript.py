@@ -10,6 +10,7 @@ from orchestrator.models import LogLine, Usage
 from orchestrator.ports import (
     AgentBackend,
     Chunk,
+    LimitReached,
     Message,
     Result,
     SessionStarted,
@@ -60,6 +61,8 @@ class Transcript:
     ) -> None:
         self.result: Result | None = None
         self.session_id: str | None = None
+        #: When the model's provider takes requests again, in seconds since 1970.
+        self.limit_resets_at_s: float | None = None
         self.meter = Meter()
         self._backend = backend
         self._clock = clock
@@ -137,6 +140,8 @@ class Transcript:
                 self.meter.add(signal)
             case SessionStarted(session_id):
                 self.session_id = session_id
+            case LimitReached(resets_at_s):
+                self.limit_resets_at_s = resets_at_s
             case Result(ok, summary, cost_usd):
                 self.result = signal
                 self.meter.cost_usd = cost_usd

@@ -11,11 +11,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.errors import AgentGarbled
 from orchestrator.models import Usage
-from orchestrator.ports import Message, Result, SessionStarted, Signal, ToolUse, UsageReport
+from orchestrator.ports import (
+    LimitReached,
+    Message,
+    Result,
+    SessionStarted,
+    Signal,
+    ToolUse,
+    UsageReport,
+)
 
 #: The agent names its session; nothing else may reach our arguments and paths.
 SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DETAIL_LIMIT = 500
+#: Too many requests, overloaded.
+_LIMITED = frozenset({429, 529})
 
 
 def read_event(line: bytes) -> Sequence[Signal]:
@@ -135,13 +145,29 @@ class _End(_Event):
     errors: tuple[str, ...] = ()
     total_cost_usd: float | None = None
     structured_output: Any = None
+    api_error_status: int | None = None
 
     def signals(self) -> Iterator[Signal]:
         ok = self.subtype == "success" and not self.is_error
         summary = self.result or " ".join(self.errors) or self.subtype
         given = self.structured_output
         answer = None if given is None else json.dumps(given)
-        yield Result(ok, summary, self.total_cost_usd, answer)
+        is_limited = not ok and self.api_error_status in _LIMITED
+        yield Result(ok, summary, self.total_cost_usd, is_limited=is_limited, answer=answer)
+
+
+class _LimitInfo(BaseModel):
+    status: str = ""
+    resets_at: Annotated[float | None, Field(alias="resetsAt")] = None
+
+
+class _Limit(_Event):
+    rate_limit_info: _LimitInfo = _LimitInfo()
+
+    def signals(self) -> Iterator[Signal]:
+        info = self.rate_limit_info
+        if info.status == "rejected" and info.resets_at is not None:
+            yield LimitReached(info.resets_at)
 
 
 _EVENTS: dict[str, type[_Event]] = {
@@ -149,4 +175,5 @@ _EVENTS: dict[str, type[_Event]] = {
     "assistant": _Assistant,
     "stream_event": _Partial,
     "result": _End,
+    "rate_limit_event": _Limit,
 }

@@ -20,6 +20,7 @@ from orchestrator.errors.agents import (
     KillUnconfirmed,
     LeaseLost,
     OutputTooLong,
+    ProviderLimited,
     WaitTimedOut,
     WorkerStopping,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "OutputTooLong",
     "PlanInvalid",
     "PortInUse",
+    "ProviderLimited",
     "PushFailed",
     "PushRefused",
     "RecordMalformed",

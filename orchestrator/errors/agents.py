@@ -53,6 +53,16 @@ class AgentTimedOut(AgentFailed):
     action = "Give it smaller work items, or raise ORCHESTRATOR_AGENT_TIMEOUT."
 
 
+class ProviderLimited(AgentFailed):
+    """The model's provider takes no more requests for now."""
+
+    code = "provider_limited"
+    retryable = True
+    action = "Nothing to do: every agent of this backend waits until it takes them again."
+    #: When that is, in seconds since 1970; None where it does not say.
+    resets_at_s: float | None = None
+
+
 class HookFailed(AgentFailed):
     """A hook of the base commit failed."""
 

@@ -206,6 +206,17 @@ def recover(
     return move(agent, step, now=now, tag=tag)
 
 
+def delay(agent: AgentState, *, until: datetime, now: datetime) -> Operation[Moved]:
+    """Let a waiting agent wait until an instant; its message is sent then."""
+    step = Move(
+        sources=(agent.status,),
+        phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
+        attempt=agent.attempt,
+        due_at=until,
+    )
+    return move(agent, step, now=now)
+
+
 def message_of(agent: AgentState) -> StageMessage:
     """Return the message that an agent in a waiting phase waits for."""
     if agent.phase is Phase.AWAITING_GATES:

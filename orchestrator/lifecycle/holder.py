@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.backoff import calculate_backoff_delay
@@ -18,22 +19,30 @@ from orchestrator.errors import (
     LeaseLost,
     NotFound,
     OrchestratorError,
+    ProviderLimited,
     PushFailed,
     StoreUnreachable,
     TransitionRefused,
     WorkerStopping,
 )
-from orchestrator.lifecycle import agents, kills
+from orchestrator.lifecycle import agents, kills, waiting
 from orchestrator.lifecycle.lease import Lease
-from orchestrator.lifecycle.moves import Moved
+from orchestrator.lifecycle.moves import Moved, now_ms
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, Status
+from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.store import changes
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import Operation
 
 #: Whoever raises these has tried again already.
 _RETRIED = (CoordinatorUnavailable, PushFailed)
+
+#: How long agents wait for a provider that does not say when it takes requests again.
+PARKED_S = 60.0
+#: What it says is its word: no longer than a day is waited at a time.
+PARKED_AT_MOST_S = 86_400.0
+#: They start again over this long, not all at once.
+SCATTERED_S = 15.0
 
 log = get_logger("lifecycle")
 
@@ -57,13 +66,19 @@ class Holder:
     abandoned: dict[str, Lease] = field(default_factory=dict)
 
     def claim(self, agent_id: str) -> AgentState | None:
-        """Claim a queued agent; None if there is nothing to do: taken, ended or unknown."""
-        return self._take(
-            agent_id,
-            lambda agent: agents.claim(
-                agent, self.worker, self.process, lease_s=self.lease_s, now=self.clock()
-            ),
-        )
+        """Claim a queued agent; None if there is nothing to do: taken, ended, parked or unknown."""
+
+        def step(agent: AgentState) -> Operation[Moved]:
+            now = self.clock()
+            until_ms = self.store.run(waiting.parked_until_ms(agent.agent))
+            if until_ms > now_ms(now):
+                until = now + timedelta(milliseconds=until_ms - now_ms(now))
+                self.store.run(agents.delay(agent, until=_scattered(until), now=now))
+                msg = f"No agent of {agent.agent} starts before {iso_instant(until)}."
+                raise TransitionRefused(msg)
+            return agents.claim(agent, self.worker, self.process, lease_s=self.lease_s, now=now)
+
+        return self._take(agent_id, step)
 
     def take_over(self, agent_id: str, attempt: int) -> AgentState | None:
         """Take an agent to its gates; None if there is nothing to do."""
@@ -182,6 +197,18 @@ class Holder:
         if self._pass_on(agent, counts=True, delay_s=delay_s, only_expired=only_expired):
             log.warning("recovering", agentId=agent.agent_id, code=error.code, error=str(error))
 
+    def _park(self, agent: AgentState, error: ProviderLimited) -> None:
+        """Let every agent of this backend wait for its provider; no retry is spent on that."""
+        now = self.clock()
+        until = now + timedelta(seconds=PARKED_S)
+        if error.resets_at_s is not None:
+            told = datetime.fromtimestamp(error.resets_at_s, UTC)
+            until = min(max(told, now), now + timedelta(seconds=PARKED_AT_MOST_S))
+        self.store.run(waiting.park(agent.agent, until=until, now=now))
+        delay_s = (_scattered(until) - now).total_seconds()
+        if self._pass_on(agent, counts=False, delay_s=delay_s):
+            log.warning("parked", agentId=agent.agent_id, backend=agent.agent, until=str(until))
+
     def _pass_on(
         self, agent: AgentState, *, counts: bool, delay_s: float, only_expired: bool = False
     ) -> bool:
@@ -212,6 +239,8 @@ class Holder:
             yield
         except (AgentKilled, AttemptStale) as end:
             log.info("stopped", agentId=agent.agent_id, reason=str(end))
+        except ProviderLimited as error:
+            self._park(agent, error)
         except WorkerStopping:
             if self._pass_on(agent, counts=False, delay_s=0):
                 log.info("handed back", agentId=agent.agent_id)
@@ -249,3 +278,8 @@ class Holder:
             # Messages may come twice or late: the state says whether there is work.
             log.info("message dropped", agentId=agent_id, reason=str(refusal))
             return None
+
+
+def _scattered(until: datetime) -> datetime:
+    """Return an instant shortly after this one, another each time."""
+    return until + timedelta(seconds=random.uniform(0, SCATTERED_S))  # noqa: S311 - no secret

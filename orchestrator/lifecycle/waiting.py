@@ -45,6 +45,17 @@ def forget(agent_id: str) -> Operation[None]:
     return command("ZREM", keys.DELAYED, agent_id, decode=nothing)
 
 
+def park(backend: str, *, until: datetime, now: datetime) -> Operation[None]:
+    """Let no agent of a backend start before an instant."""
+    left_ms = max(now_ms(until) - now_ms(now), 1)
+    return command("SET", keys.parked(backend), now_ms(until), "PX", left_ms, decode=nothing)
+
+
+def parked_until_ms(backend: str) -> Operation[int]:
+    """Return the instant (ms) before which no agent of a backend starts; 0 if any may."""
+    return command("GET", keys.parked(backend), decode=lambda reply: int(reply or 0))
+
+
 def queued() -> Flow[frozenset[str]]:
     """Return the Celery ids of every message in our queues."""
     found: set[str] = set()

@@ -69,6 +69,11 @@ def touched(repository: str) -> str:
     return f"orchestrator:touched:{hashlib.sha256(repository.encode()).hexdigest()}"
 
 
+def parked(backend: str) -> str:
+    """String: the instant (ms) before which no agent of this backend starts; lapses then."""
+    return f"orchestrator:parked:{backend}"
+
+
 def receipt(agent_id: str) -> str:
     """String, JSON: the Receipt of the agent's kill."""
     return f"orchestrator:receipt:{agent_id}"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from orchestrator.errors import AttemptStale, GitTimedOut, TransitionRefused
+from orchestrator.errors import AttemptStale, GitTimedOut, ProviderLimited, TransitionRefused
 from orchestrator.lifecycle import agents, waiting
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.holder import SCATTERED_S, Holder
 from orchestrator.messages import queue_key
 from orchestrator.models import LogLine, Phase, Status
 from orchestrator.monitor import MISSED_FOR_S, Monitor
@@ -230,6 +230,31 @@ def test_a_worker_that_stops_gives_its_agents_back_at_once_and_nothing_counts(
     given_back = state(store, agent_id)
     assert (given_back.phase, given_back.recoveries) == (Phase.QUEUED, 0)
     assert take_messages(client) == [agent_id]
+
+
+def test_a_provider_that_takes_no_more_parks_every_agent_of_the_backend(
+    store, client, clock, holder, monitor, spawn
+):
+    first, second = spawn(), spawn()
+    limited = ProviderLimited()
+    limited.resets_at_s = (clock() + timedelta(seconds=100)).timestamp()
+    with holder.holding(holder.claim(first)):
+        raise limited
+    assert holder.claim(second) is None
+    take_messages(client)
+    for agent_id in (first, second):
+        waits = state(store, agent_id)
+        assert (waits.phase, waits.recoveries) == (Phase.QUEUED, 0)
+        due_s = client.zscore(keys.DELAYED, agent_id) / 1000 - clock().timestamp()
+        assert 100 <= due_s <= 100 + SCATTERED_S
+    clock.forward(99)
+    monitor.sweep()
+    assert take_messages(client) == []
+    clock.forward(1 + SCATTERED_S)
+    client.delete(keys.parked("scripted"))  # as its expiry, by Valkey's own clock
+    monitor.sweep()
+    assert sorted(take_messages(client)) == sorted([first, second])
+    assert holder.claim(first) is not None
 
 
 def test_nothing_of_an_agent_outlives_its_retention(store, client, clock, holder, monitor, spawn):

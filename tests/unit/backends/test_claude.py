@@ -12,7 +12,15 @@ import pytest
 from orchestrator.backends.claude import build
 from orchestrator.errors import AgentGarbled, BackendUnavailable
 from orchestrator.models import AgentType, Usage
-from orchestrator.ports import AgentJob, Message, Result, SessionStarted, ToolUse, UsageReport
+from orchestrator.ports import (
+    AgentJob,
+    LimitReached,
+    Message,
+    Result,
+    SessionStarted,
+    ToolUse,
+    UsageReport,
+)
 from orchestrator.settings import load_settings
 
 SESSION = "7329a7de-e930-47d3-a2b4-c1514c93d9f9"
@@ -109,6 +117,19 @@ def test_the_binary_of_the_extra_comes_before_that_on_the_path(job, binary, monk
     assert build(load_settings(given)).launch(job()).argv[0] == str(bundled)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert build(load_settings(given)).launch(job()).argv[0] == str(binary)
+
+
+def test_a_provider_that_takes_no_more_is_no_fault_of_the_agents(backend_of):
+    """As the real binary says it after its own retries, with the status of the last."""
+    ended = {"subtype": "success", "is_error": True, "result": "API Error: 529 Overloaded"}
+    for status, is_limited in ((529, True), (429, True), (401, False), (None, False)):
+        (result,) = read(backend_of(), type="result", api_error_status=status, **ended)
+        assert result.is_limited is is_limited
+    info = {"status": "rejected", "resetsAt": 1795260000}
+    assert read(backend_of(), type="rate_limit_event", rate_limit_info=info) == [
+        LimitReached(1795260000)
+    ]
+    assert read(backend_of(), type="rate_limit_event", rate_limit_info={"status": "allowed"}) == []
 
 
 def test_the_session_is_taken_from_the_first_event(backend_of):
