@@ -12,6 +12,7 @@ from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.store import changes
 from orchestrator.store.sessions import drop_sessions
+from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 
 log = get_logger("cleanup")
@@ -32,6 +33,7 @@ class Cleanup:
 
     holder: Holder
     workspaces: Workspaces
+    candidates: Candidates
     retention_s: float
 
     def run(self, agent_id: str) -> tuple[StepReport, ...]:
@@ -43,6 +45,7 @@ class Cleanup:
             return ()
         reports = (
             _attempt("workspace", lambda: self.workspaces.remove(agent_id)),
+            _attempt("candidates", lambda: self.candidates.remove(agent_id)),
             _attempt("keys", lambda: self._drop_keys(agent)),
             _attempt("event", lambda: self._announce(agent)),
         )

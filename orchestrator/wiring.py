@@ -172,7 +172,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             settings,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
-        cleanup=Cleanup(holder, workspaces, settings.retention_s),
+        cleanup=Cleanup(holder, workspaces, candidates, settings.retention_s),
         monitor=Monitor(holder, settings.retention_s),
         kill_listener=KillListener(holder),
     )

@@ -154,9 +154,19 @@ class Git:
         ended = self.attempt(
             *arguments, git_dir=git_dir, env=env, stdin=stdin, keep_fds=keep_fds, remote=remote
         )
-        if ended.exit_code == 0:
-            return ended.stdout
-        words = showable(ended.stderr) or f"exit code {ended.exit_code}"
-        error = DiskFull if tells_full_disk(ended.stderr) else GitFailed
-        msg = f"git {arguments[0]}: {words}"
-        raise error(msg)
+        return checked(ended, arguments[0])
+
+
+def checked(ended: Ended, command: str) -> bytes:
+    """Return what a git command printed, if it ended well.
+
+    Raises:
+        DiskFull: it could not write.
+        GitFailed: anything else, in git's words.
+    """
+    if ended.exit_code == 0:
+        return ended.stdout
+    words = showable(ended.stderr) or f"exit code {ended.exit_code}"
+    error = DiskFull if tells_full_disk(ended.stderr) else GitFailed
+    msg = f"git {command}: {words}"
+    raise error(msg)

@@ -19,11 +19,12 @@ from orchestrator.errors import (
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.disk import locked, naming_full_disk
-from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.git import Git, checked, showable
 
 #: A larger file is nobody's configuration.
 FILE_LIMIT_BYTES = 2**20
 _REGULAR_FILES = (0o100644, 0o100755)
+_SHALLOW = "shallow roots are not allowed to be updated"
 _STALE_LOCK = re.compile(r"Unable to create '[^']*\.lock': File exists")
 
 
@@ -150,7 +151,7 @@ class Mirrors:
 
     def _fetch(self, mirror: Path, repository: str, branch: str, ref: str, lock: int) -> None:
         def fetch() -> None:
-            self._git.run(
+            ended = self._git.attempt(
                 "fetch",
                 "--quiet",
                 "--no-tags",
@@ -163,6 +164,14 @@ class Mirrors:
                 keep_fds=(lock,),
                 remote=repository,
             )
+            # With exit code 0, and the branch as it was before or not there at all.
+            if _SHALLOW in ended.stderr:
+                msg = f"{showable(repository)} is a shallow clone: its history has no beginning."
+                action = (
+                    "Complete it with `git fetch --unshallow`, or name what it was cloned from."
+                )
+                raise RepositoryUnavailable(msg, action=action)
+            checked(ended, "fetch")
 
         try:
             try:
@@ -174,7 +183,7 @@ class Mirrors:
                 for stale in mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
                 fetch()
-        except (GitTimedOut, DiskFull, CredentialsUnavailable):
+        except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
             raise
         except GitFailed as error:
             self._explain(mirror, repository, branch)

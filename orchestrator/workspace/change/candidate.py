@@ -58,6 +58,14 @@ class Candidates:
         finally:
             remove_tree(git_dir)
 
+    def remove(self, agent_id: str) -> int:
+        """Remove what workers that were killed left of the agent's changes; returns the bytes freed.
+
+        Raises:
+            GitFailed: something of it could not be removed.
+        """
+        return sum(map(remove_tree, self._folder.glob(f"{check_agent_id(agent_id)}.*")))
+
     @contextmanager
     def checked_out(self, candidate: Candidate, gate: str) -> Iterator[Path]:
         """Check the candidate out for one gate, in a folder of its own; on leaving, remove it.

@@ -139,3 +139,18 @@ def test_reading_files_of_a_commit(host: Host, upstream: Upstream) -> None:
         host.mirrors.read(base, "large")
     with pytest.raises(GitFailed, match="not in this host's mirror"):
         host.mirrors.read(Base(base.mirror, "1" * 40), "README.md")
+
+
+def test_a_shallow_clone_is_told_and_never_taken_for_what_it_was_before(
+    host: Host, upstream: Upstream, tmp_path: Path
+) -> None:
+    """Git says so in a warning only, ends with 0 and leaves the branch as it was."""
+    upstream.commit(more="1\n")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--no-local", f"file://{upstream.path}", str(shallow))
+    host.mirrors.refresh(str(shallow), "main")
+    upstream.commit(more="2\n")
+    git(shallow, "fetch", "-q", "--depth", "1", "origin", "main")
+    git(shallow, "reset", "-q", "--hard", "FETCH_HEAD")
+    with pytest.raises(RepositoryUnavailable, match=r"shallow clone.*--unshallow"):
+        host.mirrors.refresh(str(shallow), "main")
