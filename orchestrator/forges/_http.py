@@ -16,7 +16,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from orchestrator.backoff import calculate_backoff_delay
+from orchestrator.backoff import delay_before, parse_retry_after
 from orchestrator.errors import ForgeRefused, ForgeUnavailable, SettingsInvalid
 from orchestrator.settings import Settings
 
@@ -29,7 +29,6 @@ TRIES = 3
 _PIECE_BYTES = 2**16
 _ANSWER_LIMIT_BYTES = 2**23
 _SHOWN_CHARACTERS = 300
-_MOST_RETRY_AFTER_S = 60.0
 _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 403, 429, 500
 # Plain HTTP reaches this machine only: elsewhere it would show the token.
 _SAFE = re.compile(
@@ -129,7 +128,7 @@ class Http:
             or response.status_code >= _SERVER_ERROR
         ):
             away = ForgeUnavailable(msg)
-            away.retry_after_s = _seconds(retry_after)
+            away.retry_after_s = parse_retry_after(retry_after)
             raise away
         raise ForgeRefused(msg)
 
@@ -172,14 +171,7 @@ class _Bearer(AuthBase):
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked_s = getattr(error, "retry_after_s", 0.0)
-    return max(asked_s, calculate_backoff_delay(state.attempt_number))
-
-
-def _seconds(retry_after: str | None) -> float:
-    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
-        return 0.0
-    return min(float(retry_after), _MOST_RETRY_AFTER_S)
+    return delay_before(state.attempt_number, error)
 
 
 def _host(url: str) -> str:

@@ -9,7 +9,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from orchestrator.backoff import calculate_backoff_delay
+from orchestrator.backoff import delay_before, parse_retry_after
 from orchestrator.errors import CoordinatorRefused, CoordinatorUnavailable
 from orchestrator.models import Record, Stage
 
@@ -18,7 +18,6 @@ TRIES = 3
 #: One try may take this long in all, however slowly the answer drips.
 TRY_TIMEOUT_S = 30.0
 _ANSWER_LIMIT_BYTES = 2**16
-_MOST_RETRY_AFTER_S = 60.0
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
@@ -93,7 +92,7 @@ class Coordinator:
         if response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERROR:
             msg = f"The Coordinator at {self._url} answers {response.status_code}."
             away = CoordinatorUnavailable(msg)
-            away.retry_after_s = _seconds(response.headers.get("Retry-After"))
+            away.retry_after_s = parse_retry_after(response.headers.get("Retry-After"))
             raise away
         if response.status_code != requests.codes.ok:
             msg = f"The Coordinator at {self._url} answers {response.status_code}, not 200."
@@ -120,11 +119,4 @@ class Coordinator:
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked_s = getattr(error, "retry_after_s", 0.0)
-    return max(asked_s, calculate_backoff_delay(state.attempt_number))
-
-
-def _seconds(retry_after: str | None) -> float:
-    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
-        return 0.0
-    return min(float(retry_after), _MOST_RETRY_AFTER_S)
+    return delay_before(state.attempt_number, error)
