@@ -11,6 +11,7 @@ from functools import cache, partial
 from orchestrator.audit import Audit
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
+from orchestrator.fsck import Fsck
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
@@ -92,6 +93,12 @@ def janitor(settings: Settings, *, worker: str) -> Janitor:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
     return Janitor(store, Host(settings.home), worker.partition("@")[2])
+
+
+def fsck(settings: Settings, store: Store) -> Fsck:
+    """Build what compares Valkey and this host."""
+    home = settings.home
+    return Fsck(store, Host(home), home, settings.workspaces_dir, clock, new_id)
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:

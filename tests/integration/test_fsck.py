@@ -1,0 +1,152 @@
+"""`orch fsck` sees each kind of drift, mends it only when told, and then sees none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.fsck import Fsck
+from orchestrator.host import Host, system_mark
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.messages import queue_key
+from orchestrator.models import Status
+from orchestrator.store import keys
+from orchestrator.submit import FrontDoor
+from orchestrator.wiring import clock, new_id
+
+BODY = {
+    "taskId": "t-1",
+    "agentType": "worker",
+    "context": {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]},
+}
+
+
+@pytest.fixture
+def client(valkey_url):
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fsck(store, tmp_path):
+    return Fsck(store, Host(tmp_path), tmp_path, tmp_path / "workspaces", clock, new_id)
+
+
+@pytest.fixture
+def holder(store):
+    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+
+
+@pytest.fixture
+def agent_id(store):
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    return store.run(door.submit(BODY)).agent_id
+
+
+def kinds(fsck) -> list[str]:
+    return [drift.kind for drift in fsck.look()]
+
+
+def mend(fsck) -> None:
+    for drift in fsck.look():
+        drift.repair()
+
+
+def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
+    assert kinds(fsck) == []
+    agent = holder.start(holder.claim(agent_id), base_commit="abc")
+    store.run(agents.find(agent_id))
+    assert agent.status is Status.RUNNING
+    # Its message is still in the queue of this test: delivered again it does nothing.
+    assert kinds(fsck) == []
+
+
+@pytest.mark.parametrize(
+    ("breakage", "kind"),
+    [
+        (lambda client, _: client.delete(queue_key("spawn", 5)), "message-missing"),
+        (lambda client, agent_id: client.zadd(keys.LEASES, {agent_id: 1}), "lease-of-nobody"),
+        (lambda client, _: client.zadd(keys.LEASES, {"gone": 1}), "lease-of-nobody"),
+        (lambda client, _: client.zadd(keys.DELAYED, {"gone": 1}), "delayed-nobody"),
+        (
+            lambda client, agent_id: client.zadd(keys.status_index("running"), {agent_id: 1}),
+            "index-wrong",
+        ),
+        (
+            lambda client, agent_id: client.zrem(keys.status_index("spawning"), agent_id),
+            "index-missing",
+        ),
+        (lambda client, _: client.zadd(keys.AGENTS, {"gone": 1}), "record-missing"),
+    ],
+)
+def test_what_disagrees_in_valkey_is_seen_and_mended(client, fsck, agent_id, breakage, kind):
+    breakage(client, agent_id)
+    assert kinds(fsck) == [kind]
+    assert kinds(fsck) == [kind], "looking changes nothing"
+    mend(fsck)
+    assert kinds(fsck) == []
+
+
+def test_an_agent_that_lost_its_lease_is_left_to_the_sweep(client, fsck, holder, agent_id):
+    holder.start(holder.claim(agent_id), base_commit="abc")
+    client.zrem(keys.LEASES, agent_id)
+    assert kinds(fsck) == ["lease-missing"]
+    mend(fsck)
+    assert client.zscore(keys.LEASES, agent_id) == 0
+
+
+def test_what_is_left_on_the_host_is_seen_and_removed(fsck, tmp_path, agent_id):
+    left = tmp_path / "workspaces" / "gone" / "tree"
+    left.mkdir(parents=True)
+    kept = tmp_path / "workspaces" / agent_id
+    kept.mkdir()
+    stray = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"],
+        env={"ORCH_AGENT_ID": "gone", "ORCH_SYSTEM": system_mark(tmp_path)},
+        stdout=subprocess.PIPE,
+    )
+    with stray:
+        assert stray.stdout.readline()
+        assert sorted(kinds(fsck)) == ["folder-left", "process-stray"]
+        mend(fsck)
+        assert stray.wait() < 0
+    assert not left.exists()
+    assert kept.exists()
+    assert kinds(fsck) == []
+
+
+def orch(tmp_path: Path, valkey_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "fsck", *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "ORCHESTRATOR_HOME": str(tmp_path),
+            "VALKEY_URL": valkey_url,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_changes_nothing_until_it_is_told(client, valkey_url, tmp_path, agent_id):
+    client.delete(queue_key("spawn", 5))
+    seen = orch(tmp_path, valkey_url)
+    assert (seen.returncode, seen.stdout) == (
+        1,
+        f"message-missing  {agent_id}  it is queued, and no queue has its message\n",
+    )
+    assert client.llen(queue_key("spawn", 5)) == 0
+    mended = orch(tmp_path, valkey_url, "--fix", "--json")
+    assert mended.returncode == 0
+    assert json.loads(mended.stdout)["left"] == 0
+    assert client.llen(queue_key("spawn", 5)) == 1
+    clean = orch(tmp_path, valkey_url)
+    assert (clean.returncode, clean.stderr) == (0, "orch: everything agrees\n")
