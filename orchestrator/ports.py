@@ -169,6 +169,10 @@ class SandboxProcess(Protocol):
         """The exit code (negative: the signal) once the whole tree has ended, else None."""
         ...
 
+    def cpu_s(self) -> float:
+        """Return the processor time that its live processes have spent."""
+        ...
+
     def terminate(self) -> None:
         """Ask the program to end (SIGTERM)."""
         ...

@@ -39,6 +39,7 @@ from orchestrator.ports import (
 from orchestrator.preparation import PREPARED_BY, Preparation
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
+from orchestrator.stall import StallWatch
 from orchestrator.store import changes
 from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
@@ -210,6 +211,7 @@ class Runner:
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
         deadline = time.monotonic() + self.settings.agent_timeout_s
+        stall = StallWatch(self.holder, self.settings, agent)
         flush_at = 0.0
         checkpoint_at = time.monotonic() + self.settings.checkpoint_s
         try:
@@ -224,6 +226,7 @@ class Runner:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
                 overlap.look()
+                stall.look(process, transcript)
                 if time.monotonic() >= deadline:
                     self._stop(process)
                     msg = f"The agent ran for {self.settings.agent_timeout_s:.0f} s."

@@ -133,6 +133,10 @@ class Settings(BaseSettings):
     secret_allow_list: Path | None = _env("ORCHESTRATOR_SECRET_ALLOW_LIST", default=None)
     gate_timeout_s: Duration = _env("ORCHESTRATOR_GATE_TIMEOUT", default=1800.0)
     gate_workers: Annotated[int, Field(ge=1, le=64)] = _env("ORCHESTRATOR_GATE_WORKERS", default=2)
+    stall_s: Duration = _env("ORCHESTRATOR_STALL", default=900.0)
+    stall_policy: Literal["report", "restart", "fail"] = _env(
+        "ORCHESTRATOR_STALL_POLICY", default="report"
+    )
     checkpoint_s: Duration = _env("ORCHESTRATOR_CHECKPOINT", default=120.0)
     hook_timeout_s: Duration = _env("ORCHESTRATOR_HOOK_TIMEOUT", default=600.0)
     include_dir: Path | None = _env("ORCHESTRATOR_INCLUDE_DIR", default=None)

@@ -71,6 +71,8 @@ class Transcript:
         self._line_limit_bytes = line_limit_bytes
         self._partial = {"stdout": bytearray(), "stderr": bytearray()}
         self._unread: list[LogLine] = []
+        #: Bytes of output taken in so far.
+        self.output_bytes = 0
 
     def feed(self, chunk: Chunk) -> None:
         """Take in some output.
@@ -79,6 +81,7 @@ class Transcript:
             OutputTooLong: a line is over the limit.
             AgentGarbled: a line is not the backend's protocol.
         """
+        self.output_bytes += len(chunk.data)
         partial = self._partial[chunk.source]
         *lines, rest = chunk.data.split(b"\n")
         for line in lines:

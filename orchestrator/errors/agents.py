@@ -53,6 +53,20 @@ class AgentTimedOut(AgentFailed):
     action = "Give it smaller work items, or raise ORCHESTRATOR_AGENT_TIMEOUT."
 
 
+class AgentStalled(AgentFailed):
+    """The agent said, spent and computed nothing for too long."""
+
+    code = "agent_stalled"
+    action = "Read `orch logs`: its last lines say what it waits for."
+
+
+class AgentRestarting(AgentStalled):
+    """The agent got nowhere, so another attempt goes on with it."""
+
+    retryable = True
+    action = "Nothing to do, unless it happens again: then read `orch logs`."
+
+
 class ProviderLimited(AgentFailed):
     """The model's provider takes no more requests for now."""
 

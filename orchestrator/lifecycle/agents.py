@@ -94,7 +94,9 @@ def start(
         )
         return move(agent, step, now=now)
     step = Move(
-        sources=sources(Status.RUNNING),
+        # Sent again after a lost reply it says the same.
+        sources=(*sources(Status.RUNNING), Status.RUNNING),
+        phases=(Phase.PREPARING, Phase.EXECUTING),
         to=Status.RUNNING,
         attempt=agent.attempt,
         patch={
@@ -114,6 +116,17 @@ def update(agent: AgentState, patch: Mapping[str, Any], *, now: datetime) -> Ope
     return move(agent, step, now=now)
 
 
+def stall(agent: AgentState, *, since: datetime | None, now: datetime) -> Operation[Moved]:
+    """Say that an agent is stuck, or with None that it moves again."""
+    step = Move(
+        sources=(Status.RUNNING,),
+        attempt=agent.attempt,
+        patch={"stalledSince": iso_instant(since) if since else None},
+        event="agent.stalled" if since else "agent.moving",
+    )
+    return move(agent, step, now=now)
+
+
 def hand_over(
     agent: AgentState, patch: Mapping[str, Any], *, now: datetime, tag: str
 ) -> Operation[Moved]:
@@ -123,6 +136,8 @@ def hand_over(
     )
     step = Move(
         sources=(Status.RUNNING,),
+        # Sent again after a lost reply it must not take the agent from its gates.
+        phases=(Phase.EXECUTING, Phase.CAPTURING),
         attempt=agent.attempt,
         patch={**patch, "phase": Phase.AWAITING_GATES, "changeAttempt": agent.attempt},
         release=True,
@@ -238,6 +253,7 @@ def end(
     tag: str,
     patch: Mapping[str, Any] | None = None,
     error: OrchestratorError | None = None,
+    only_expired: bool = False,
 ) -> Operation[Moved]:
     """End this attempt's agent: final state, event, Celery result and the message to clean up."""
     cleanup = StageMessage(
@@ -257,6 +273,7 @@ def end(
         patch=facts,
         event=f"agent.{to}",
         message=cleanup,
+        expired_at=now if only_expired else None,
     )
     return move(agent, step, now=now, tag=tag)
 

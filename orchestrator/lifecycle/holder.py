@@ -110,7 +110,8 @@ class Holder:
                 yield lease
         finally:
             del self.held[agent.agent_id]
-        if self.was_killed(agent):
+        # Once it is let go of, it is another's to see dead.
+        if not lease.is_let_go and self.was_killed(agent):
             self.confirm(lease)
 
     def revoke(self, agent_id: str) -> None:
@@ -155,13 +156,21 @@ class Holder:
         """Write facts of this attempt; raises as `moves.move` does."""
         return self.store.run(agents.update(agent, patch, now=self.clock())).state
 
+    def tell_stall(self, agent: AgentState, *, for_s: float | None) -> None:
+        """Say that the agent is stuck, or with None that it moves again."""
+        now = self.clock()
+        since = None if for_s is None else now - timedelta(seconds=for_s)
+        self.store.run(agents.stall(agent, since=since, now=now))
+
     def hand_over(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
         """Give the agent to the gates pool; raises as `moves.move` does."""
         self.store.run(agents.hand_over(agent, patch, now=self.clock(), tag=self.new_id()))
+        self._let_go(agent)
 
     def send_back(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
         """Give a rejected agent back for another round; raises as `moves.move` does."""
         self.store.run(agents.send_back(agent, patch, now=self.clock(), tag=self.new_id()))
+        self._let_go(agent)
 
     def complete(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
         """End the agent well; raises as `moves.move` does."""
@@ -170,11 +179,22 @@ class Holder:
         )
 
     def fail(
-        self, agent: AgentState, error: OrchestratorError, patch: Mapping[str, Any] | None = None
+        self,
+        agent: AgentState,
+        error: OrchestratorError,
+        patch: Mapping[str, Any] | None = None,
+        *,
+        only_expired: bool = False,
     ) -> None:
         """End the agent as failed; who was ended by another already stays as it is."""
         step = agents.end(
-            agent, Status.FAILED, now=self.clock(), tag=self.new_id(), patch=patch, error=error
+            agent,
+            Status.FAILED,
+            now=self.clock(),
+            tag=self.new_id(),
+            patch=patch,
+            error=error,
+            only_expired=only_expired,
         )
         try:
             self.store.run(step)
@@ -191,7 +211,7 @@ class Holder:
         What is at fault is not the agent; each loss waits longer than the one before.
         """
         if agent.recoveries >= agent.max_retries:
-            self.fail(agent, error)
+            self.fail(agent, error, only_expired=only_expired)
             return
         delay_s = calculate_backoff_delay(agent.recoveries + 1)
         if self._pass_on(agent, counts=True, delay_s=delay_s, only_expired=only_expired):
@@ -237,7 +257,8 @@ class Holder:
         """Write what ends the work inside as the end of the agent."""
         try:
             yield
-        except (AgentKilled, AttemptStale) as end:
+        except (AgentKilled, AttemptStale, TransitionRefused) as end:
+            # A step is refused to whom the agent is no longer where it left it: not its to end.
             log.info("stopped", agentId=agent.agent_id, reason=str(end))
         except ProviderLimited as error:
             self._park(agent, error)
@@ -249,13 +270,24 @@ class Holder:
             log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
             self.abandoned[agent.agent_id] = lease
         except OrchestratorError as error:
-            if error.retryable and not isinstance(error, _RETRIED):
-                self.recover(agent, error)
-            else:
-                self.fail(agent, error)
+            self._end_for(agent, lease, error)
         except Exception as error:  # the process edge: logged, and the agent fails
             log.exception("unexpected", agentId=agent.agent_id)
-            self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
+            if not lease.is_let_go:
+                self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
+
+    def _end_for(self, agent: AgentState, lease: Lease, error: OrchestratorError) -> None:
+        if lease.is_let_go:
+            log.warning("late error", agentId=agent.agent_id, error=str(error))
+        elif error.retryable and not isinstance(error, _RETRIED):
+            self.recover(agent, error)
+        else:
+            self.fail(agent, error)
+
+    def _let_go(self, agent: AgentState) -> None:
+        # The next worker's token is the same: whatever happens here from now on is not the agent's.
+        if lease := self.held.get(agent.agent_id):
+            lease.let_go()
 
     def was_killed(self, agent: AgentState) -> bool:
         """Whether the agent was killed under this attempt; False if Valkey cannot be asked."""

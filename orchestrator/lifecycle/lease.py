@@ -54,6 +54,7 @@ class Lease:
         self._renewed_at = clock()
         self._answer = "held"
         self._is_stopping = False
+        self.is_let_go = False
         self._stop = threading.Event()
         self._work = ExitStack()
         self.custody = Custody(marks)
@@ -87,6 +88,11 @@ class Lease:
     def stop(self) -> None:
         """Let the worker's next `check` give the agent back."""
         self._is_stopping = True
+
+    def let_go(self) -> None:
+        """Renew no more: the agent was handed on and may be another's by now."""
+        self.is_let_go = True
+        self._stop.set()
 
     def revoke(self) -> None:
         """Hear of the agent's kill from elsewhere, sooner than from the next heartbeat."""

@@ -82,6 +82,8 @@ class AgentState(Record):
     max_retries: int
     attempt: int
     rounds: int = 0
+    #: Since when a running agent has said, spent and computed nothing.
+    stalled_since: Instant | None = None
     #: Attempts that were lost to a worker, a host or a network, not to the agent.
     recoveries: int = 0
     #: The attempt whose change the next one goes on from: it was rejected, or lost its worker.

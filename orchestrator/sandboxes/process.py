@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from orchestrator.custody import current, ended_by
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
 from orchestrator.host import process_mark, system_mark
@@ -226,6 +228,16 @@ class ProcessTree:
     def has_ended_itself(self) -> bool:
         """Whether its shim lived to see that nothing of it is left."""
         return b"ended " in self._heard or self._heard.startswith(b"refused ")
+
+    def cpu_s(self) -> float:
+        """Return the processor time that its live processes have spent."""
+        spent_s = 0.0
+        with suppress(psutil.Error):
+            for process in psutil.Process(self._shim.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    spent_s += times.user + times.system
+        return spent_s
 
     def beat(self) -> None:
         """Tell the shim that this process is well; from any thread."""

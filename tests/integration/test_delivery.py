@@ -421,6 +421,35 @@ def test_a_worker_that_stops_hands_its_agent_on_with_all_it_had_done(lab, remote
     assert agent.status is Status.COMPLETED, agent.error
 
 
+def test_an_agent_that_is_stuck_is_told_and_one_that_computes_is_not(lab, remote):
+    one = lab(ORCHESTRATOR_STALL="1s")
+    busy = one.play(
+        remote,
+        {"run": "end=$(($(date +%s) + 3)); while [ $(date +%s) -lt $end ]; do :; done; echo > x"},
+    )
+    assert busy.status is Status.COMPLETED, busy.error
+    stuck = one.play(remote, {"run": "sleep 3; echo > x"})
+    assert stuck.status is Status.COMPLETED, stuck.error
+    told = [
+        (entry.event.type, entry.event.agent_id)
+        for entry in one.store.run(read_events(after="0-0"))
+        if entry.event.type in ("agent.stalled", "agent.moving")
+    ]
+    assert told[:1] == [("agent.stalled", stuck.agent_id)]
+
+
+@pytest.mark.parametrize(("policy", "recoveries"), [("fail", 0), ("restart", 1)])
+def test_a_stall_ends_as_the_policy_says(lab, remote, policy, recoveries):
+    one = lab(ORCHESTRATOR_STALL="1s", ORCHESTRATOR_STALL_POLICY=policy)
+    agent_id = one.spawn(remote, {"run": "echo 1 > begun; sleep 600"})
+    agent = one.work(agent_id)
+    assert agent.recoveries == recoveries
+    if policy == "fail":
+        assert (agent.status, agent.error_code) == (Status.FAILED, "agent_stalled")
+    else:
+        assert (agent.phase, agent.continues_attempt) == ("awaiting-rework", 1)
+
+
 # ── work that did not leave ─────────────────────────────────────────────────────────────────
 
 

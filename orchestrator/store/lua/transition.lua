@@ -37,9 +37,10 @@ local agent = cjson.decode(before)
 local move = cjson.decode(ARGV[1])
 if move.heedsHalt and redis.call('EXISTS', KEYS[6]) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
--- A lease that was renewed since it was found expired belongs to somebody.
-if move.expiredAtMs and tonumber(redis.call('ZSCORE', KEYS[3], move.agentId) or 0) > move.expiredAtMs then
-  return { 'refused', before }
+-- A lease that was renewed since it was found expired belongs to somebody; one that is gone was let go.
+if move.expiredAtMs then
+  local deadline = redis.call('ZSCORE', KEYS[3], move.agentId)
+  if not deadline or tonumber(deadline) > move.expiredAtMs then return { 'refused', before } end
 end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end

@@ -59,7 +59,7 @@ class Candidates:
             remove_tree(git_dir)
 
     def remove(self, agent_id: str) -> int:
-        """Remove what workers that were killed left of the agent's changes; returns the bytes freed.
+        """Remove what killed workers left of the agent's changes; returns the bytes freed.
 
         Raises:
             GitFailed: something of it could not be removed.
