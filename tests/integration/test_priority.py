@@ -1,0 +1,96 @@
+"""Ten priorities, in random order, over three pools: nobody waits behind who is less urgent."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import LeaseLost
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.monitor import Monitor
+from orchestrator.store import keys
+from orchestrator.store.operations import command
+from orchestrator.store.streams import read_events
+from orchestrator.submit import FrontDoor
+from orchestrator.wiring import clock, new_id
+from tests.processes import eventually
+
+AGENTS = 120
+WORKERS = 3
+
+
+@contextmanager
+def workers(home: Path, valkey_url: str) -> Iterator[None]:
+    """Run three spawn pools of one slot each."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ORCHESTRATOR_HOME": str(home),
+        "VALKEY_URL": valkey_url,
+        "ORCHESTRATOR_AGENT": "scripted",
+    }
+    argv = (*(sys.executable, "-P", "-m", "workers", "worker"), "-Q", "spawn", "-c", "1")
+    started = [
+        subprocess.Popen(
+            (*argv, "-P", "threads", "-n", f"spawn{number}@%h"),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(WORKERS)
+    ]
+    try:
+        yield
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.wait()
+
+
+def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_path):
+    """All wait before the first worker starts: what one takes can only become less urgent."""
+    chance = random.Random(5)
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    holder = Holder(store, clock, new_id, worker="lost@here", process="1:1", lease_s=30)
+    priorities = {}
+    for number in range(AGENTS):
+        priority = chance.randint(1, 10)
+        body = {
+            "taskId": f"t-{number}",
+            "agentType": "worker",
+            "priority": priority,
+            "maxRetries": 1,
+            # It ends at once: there is no such repository.
+            "context": {
+                "repository": str(tmp_path / "none.git"), "branch": "main", "workItems": ["x"],
+            },
+        }  # fmt: skip
+        priorities[store.run(door.submit(body)).agent_id] = priority
+    # Every fourth has lost a worker, waited for its time, and is queued again with the others.
+    for agent_id in list(priorities)[::4]:
+        holder.recover(holder.claim(agent_id), LeaseLost())
+    for agent_id in list(priorities)[::4]:
+        store.run(command("ZADD", keys.DELAYED, "XX", 1, agent_id, decode=int))
+    Monitor(holder, 3600).sweep()
+
+    with workers(tmp_path, valkey_url):
+        eventually(lambda: len(ended(store)) == AGENTS)
+    # A worker has one slot: it ends its agents in the order in which it took them.
+    taken = defaultdict(list)
+    for agent_id in ended(store):
+        taken[store.run(agents.read(agent_id)).worker].append(priorities[agent_id])
+    assert len(taken) == WORKERS
+    for order in taken.values():
+        assert order == sorted(order, reverse=True)
+
+
+def ended(store) -> list[str]:
+    events = store.run(read_events(after="0-0", count=10_000))
+    return [entry.event.agent_id for entry in events if entry.event.type == "agent.failed"]
