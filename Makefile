@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Two at a time: most tests wait for processes. CI refuses skips; a laptop may lack an optional part.
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test lint types imports unit bench clean
+.PHONY: help demo test lint types imports unit bench chaos clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -42,6 +42,9 @@ bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.kill
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.fleet
+
+chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
+	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

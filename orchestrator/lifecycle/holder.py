@@ -109,7 +109,9 @@ class Holder:
             with self._ending(agent, lease), lease:
                 yield lease
         finally:
-            del self.held[agent.agent_id]
+            # Another thread of this process may hold the next attempt by now.
+            if self.held.get(agent.agent_id) is lease:
+                del self.held[agent.agent_id]
         # Once it is let go of, it is another's to see dead.
         if not lease.is_let_go and self.was_killed(agent):
             self.confirm(lease)
@@ -256,7 +258,12 @@ class Holder:
     def _ending(self, agent: AgentState, lease: Lease) -> Iterator[None]:
         """Write what ends the work inside as the end of the agent."""
         try:
-            yield
+            try:
+                yield
+            except Exception as error:
+                if not lease.is_let_go:
+                    raise
+                log.exception("late error", agentId=agent.agent_id, error=str(error))
         except (AgentKilled, AttemptStale, TransitionRefused) as end:
             # A step is refused to whom the agent is no longer where it left it: not its to end.
             log.info("stopped", agentId=agent.agent_id, reason=str(end))
@@ -270,16 +277,13 @@ class Holder:
             log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
             self.abandoned[agent.agent_id] = lease
         except OrchestratorError as error:
-            self._end_for(agent, lease, error)
+            self._end_for(agent, error)
         except Exception as error:  # the process edge: logged, and the agent fails
             log.exception("unexpected", agentId=agent.agent_id)
-            if not lease.is_let_go:
-                self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
+            self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
 
-    def _end_for(self, agent: AgentState, lease: Lease, error: OrchestratorError) -> None:
-        if lease.is_let_go:
-            log.warning("late error", agentId=agent.agent_id, error=str(error))
-        elif error.retryable and not isinstance(error, _RETRIED):
+    def _end_for(self, agent: AgentState, error: OrchestratorError) -> None:
+        if error.retryable and not isinstance(error, _RETRIED):
             self.recover(agent, error)
         else:
             self.fail(agent, error)

@@ -84,7 +84,8 @@ def remove_tree(path: Path) -> int:
     if os.path.lexists(path):
         msg = f"{path} cannot be removed: {said}"
         raise GitFailed(msg)
-    return int(used_kib or 0) * 1024
+    # Where another removes it too, `du` may find nothing any more.
+    return int(used_kib) * 1024 if used_kib.isdecimal() else 0
 
 
 def _run(*argv: str) -> str:

@@ -1,0 +1,1 @@
+"""Many agents while workers and Valkey are killed at random."""

@@ -1,0 +1,139 @@
+"""What the model found in the product, each way there played on a real Valkey."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+
+from orchestrator.errors import LeaseLost, TransitionRefused
+from orchestrator.lifecycle import agents, kills
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.models import Phase, Status
+from orchestrator.submit import FrontDoor
+
+LEASE_S = 30
+
+
+class Fleet:
+    """A clock moved by hand, one agent that may lose one attempt, and workers."""
+
+    def __init__(self, store):
+        self.store = store
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        numbers = count()
+        self.new_id = lambda: f"id-{next(numbers)}"
+        door = FrontDoor("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
+        context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+        body = {"taskId": "t", "agentType": "worker", "context": context, "maxRetries": 1}
+        self.agent_id = store.run(door.submit(body)).agent_id
+
+    def worker(self):
+        clock = lambda: self.at  # noqa: E731 - a clock that follows this one
+        return Holder(self.store, clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1")
+
+    @property
+    def state(self):
+        return self.store.run(agents.read(self.agent_id))
+
+
+@pytest.fixture
+def fleet(store):
+    return Fleet(store)
+
+
+def again(fleet, step):
+    """Send a step again, as the driver does when its reply was lost; other things came between."""
+    return fleet.store.run(step)
+
+
+def test_a_hand_over_sent_again_does_not_take_the_agent_from_its_gates(fleet):
+    spawn, gates, others = fleet.worker(), fleet.worker(), fleet.worker()
+    with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
+        agent = spawn.start(lease.agent, base_commit="abc")
+        step = agents.hand_over(agent, {}, now=fleet.at, tag="t")
+        fleet.store.run(step)
+        judged = gates.take_over(fleet.agent_id, 1)
+        again(fleet, step)
+    assert fleet.state == judged
+    assert others.take_over(fleet.agent_id, 1) is None
+
+
+def test_a_start_sent_again_says_the_same_and_ends_nothing(fleet):
+    spawn = fleet.worker()
+    agent = spawn.claim(fleet.agent_id)
+    step = agents.start(agent, base_commit="abc", lease_s=LEASE_S, now=fleet.at)
+    assert fleet.store.run(step).state == again(fleet, step).state == fleet.state
+    assert fleet.state.phase is Phase.EXECUTING
+    spawn.hand_over(fleet.state, {})
+    with pytest.raises(TransitionRefused):
+        again(fleet, step)
+
+
+def test_a_send_back_sent_again_does_not_fail_the_agent(fleet):
+    spawn, gates = fleet.worker(), fleet.worker()
+    spawn.hand_over(spawn.start(spawn.claim(fleet.agent_id), base_commit="abc"), {})
+    with gates.holding(gates.take_over(fleet.agent_id, 1)) as lease:
+        step = agents.send_back(lease.agent, {}, now=fleet.at, tag="t")
+        fleet.store.run(step)
+        again(fleet, step)
+    assert (fleet.state.status, fleet.state.phase) == (Status.RUNNING, Phase.AWAITING_REWORK)
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), LeaseLost(), TransitionRefused("no")])
+def test_an_error_of_whom_the_agent_has_left_is_not_its_end(fleet, error):
+    spawn, gates = fleet.worker(), fleet.worker()
+    with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
+        spawn.hand_over(spawn.start(lease.agent, base_commit="abc"), {})
+        judged = gates.take_over(fleet.agent_id, 1)
+        raise error
+    assert fleet.state == judged
+
+
+def test_who_has_handed_an_agent_over_does_not_confirm_its_death(fleet):
+    spawn, gates = fleet.worker(), fleet.worker()
+    with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
+        spawn.hand_over(spawn.start(lease.agent, base_commit="abc"), {})
+        judged = gates.take_over(fleet.agent_id, 1)
+        order = kills.KillOrder("me", "why")
+        fleet.store.run(kills.kill([judged], order, now=fleet.at, tags=["t"]))
+    assert not fleet.store.run(kills.read_receipt(fleet.agent_id)).confirmed
+
+
+@pytest.mark.parametrize("losses", [0, 1])
+def test_a_sweep_that_stalls_leaves_what_has_its_lease_again(fleet, losses):
+    """With one loss behind it the sweep would fail the agent, else give it to another attempt."""
+    spawn, sweep = fleet.worker(), fleet.worker()
+    for _ in range(losses):
+        sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
+    agent = spawn.claim(fleet.agent_id)
+    fleet.at += timedelta(seconds=LEASE_S + 1)
+    assert fleet.store.run(agents.expired(fleet.at)) == (fleet.agent_id,)
+    fleet.store.run(agents.heartbeat(agent, lease_s=LEASE_S, now=fleet.at))
+    sweep.recover(agent, LeaseLost(), only_expired=True)
+    assert fleet.state == agent
+
+
+@pytest.mark.parametrize("losses", [0, 1])
+def test_a_sweep_that_stalls_leaves_what_was_handed_over_meanwhile(fleet, losses):
+    spawn, sweep = fleet.worker(), fleet.worker()
+    for _ in range(losses):
+        sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
+    agent = spawn.start(spawn.claim(fleet.agent_id), base_commit="abc")
+    fleet.at += timedelta(seconds=LEASE_S + 1)
+    spawn.hand_over(agent, {})
+    handed = fleet.state
+    sweep.recover(handed, LeaseLost(), only_expired=True)
+    assert fleet.state == handed
+
+
+def test_who_ends_late_does_not_forget_the_next_attempt_of_its_own_process(fleet):
+    worker = fleet.worker()
+    with worker.holding(worker.claim(fleet.agent_id)) as lease:
+        worker.recover(lease.agent, LeaseLost())
+        following = worker.holding(worker.claim(fleet.agent_id))
+        newer = following.__enter__()
+    assert worker.held == {fleet.agent_id: newer}
+    following.__exit__(None, None, None)
+    assert worker.held == {}

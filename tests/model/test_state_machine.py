@@ -1,0 +1,470 @@
+"""The operations of the product on a real Valkey, in any order, keep the promises of the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Stage
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from hypothesis.strategies import DataObject, data, sampled_from
+
+from orchestrator.errors import GitTimedOut, LeaseLost, OrchestratorError, WorkerStopping
+from orchestrator.lifecycle import agents, kills
+from orchestrator.lifecycle.fsm import ACTIVE, FINAL
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.lease import _USABLE, Lease
+from orchestrator.lifecycle.moves import now_ms
+from orchestrator.messages import QUEUES, queue_key
+from orchestrator.models import AgentState, Halt, Phase, Status
+from orchestrator.monitor import MISSED_FOR_S, Monitor
+from orchestrator.store import keys
+from orchestrator.store.executors import Store
+from orchestrator.submit import FrontDoor
+from tests.model import invariants
+from tests.model.lease_model import HELD
+
+LEASE_S = 30.0
+MOST_AGENTS, MOST_HANDS = 2, 3
+PRIORITY = 5
+SETTINGS = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Stage.generate, Stage.shrink),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+@dataclass
+class Hands:
+    """One worker's hands on an agent: what it knows, by its own clock."""
+
+    holder: Holder
+    agent: AgentState
+    lease: Lease
+    renewed_at: datetime
+    at: str
+    replaces: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it has not let go of the agent itself."""
+        return self.at != "let go"
+
+
+class View(NamedTuple):
+    """What stands in Valkey at one instant."""
+
+    records: Mapping[str, AgentState]
+    leases: Mapping[str, float]
+    delayed: Mapping[str, float]
+    indexes: Mapping[Status, frozenset[str]]
+    messages: frozenset[str]
+
+
+class Fleet(RuleBasedStateMachine):
+    """Agents, the workers' hands on them, a broker and a remote that everything may happen to."""
+
+    def __init__(self, store: Store, client: Any) -> None:
+        super().__init__()
+        client.flushall()
+        self.store, self.client = store, client
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        numbers = count()
+        self.new_id = lambda: f"id-{next(numbers)}"
+        self.monitor = Monitor(self.new_holder(), retention_s=1e9)
+        self.hands: list[Hands] = []
+        self.owners: dict[str, Hands | None] = {}
+        self.remote: dict[str, str] = {}
+        self.flying: list[tuple[str, str, str]] = []
+        self.found: list[AgentState] = []
+        self.ended: dict[str, Status] = {}
+        self.broken: set[str] = set()
+
+    def clock(self) -> datetime:
+        return self.at
+
+    def new_holder(self) -> Holder:
+        return Holder(self.store, self.clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1")
+
+    def view(self) -> View:
+        pipe = self.client.pipeline()
+        for name in (keys.LEASES, keys.DELAYED, *map(keys.status_index, Status)):
+            pipe.zrange(name, 0, -1, withscores=True)
+        for queue in QUEUES:
+            pipe.lrange(queue_key(queue, PRIORITY), 0, -1)
+        for agent_id in self.owners:
+            pipe.get(keys.agent(agent_id))
+        leases, delayed, *rest = pipe.execute()
+        sets, lists, records = rest[:5], rest[5:8], rest[8:]
+        return View(
+            dict(zip(self.owners, map(AgentState.model_validate_json, records), strict=True)),
+            dict(leases),
+            dict(delayed),
+            {s: frozenset(dict(found)) for s, found in zip(Status, sets, strict=True)},
+            frozenset(json.loads(m)["headers"]["id"] for found in lists for m in found),
+        )
+
+    @initialize(steps=sampled_from(range(6)))
+    def first(self, steps: int) -> None:
+        """Begin anywhere on the straight way: most of what may go wrong is far along it."""
+        self.spawn()
+        for _ in range(steps):
+            working = [hands for hands in self.hands if hands.works]
+            for name in [] if working else self.any_message():
+                self.take(self.client.rpop(name))
+            for hands in working:
+                self.go_on(hands)
+
+    @precondition(lambda self: len(self.owners) < MOST_AGENTS)
+    @rule()
+    def spawn(self) -> None:
+        context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+        door = FrontDoor("scripted", frozenset({"scripted"}), self.clock, self.new_id)
+        body = {"taskId": self.new_id(), "agentType": "worker", "context": context, "maxRetries": 1}
+        try:
+            self.owners[self.store.run(door.submit(body)).agent_id] = None
+        except OrchestratorError:
+            assert self.store.run(kills.find_halt()) is not None
+
+    # The broker.
+
+    @precondition(lambda self: self.any_message())
+    @rule(data=data())
+    def message(self, data: DataObject, fate: str = "taken") -> None:
+        key = data.draw(sampled_from(self.any_message()))
+        document = self.client.lindex(key, -1)
+        if fate != "twice":
+            self.client.rpop(key)
+        if fate != "lost" and len(self.hands) < MOST_HANDS:
+            self.take(document, forgets=fate == "no reply")
+
+    @precondition(lambda self: self.any_message())
+    @rule(data=data(), fate=sampled_from(["twice", "lost", "no reply"]))
+    def message_goes_astray(self, data: DataObject, fate: str) -> None:
+        self.message(data, fate)
+
+    def any_message(self) -> list[str]:
+        names = [queue_key(queue, PRIORITY) for queue in ("spawn", "gates")]
+        return [name for name in names if self.client.exists(name)]
+
+    def take(self, document: bytes, *, forgets: bool = False) -> Hands | None:
+        agent_id, _, attempt = json.loads(document)["headers"]["id"].partition(".gate_check.")
+        before = self.view().records[agent_id]
+        holder = self.new_holder()
+        agent = holder.take_over(agent_id, int(attempt)) if attempt else holder.claim(agent_id)
+        if agent is None:
+            return None
+        if before.status is Status.KILLED:
+            self.broken.add("a_killed_agent_is_never_claimed")
+        self.owners[agent_id] = None
+        if forgets:
+            return None
+        lease = Lease(self.store, agent, lease_s=LEASE_S, clock=self.clock)
+        holder.held[agent_id] = lease
+        hands = Hands(holder, agent, lease, self.at, "gating" if attempt else "preparing")
+        self.hands.append(hands)
+        self.owners[agent_id] = hands
+        return hands
+
+    # The workers; what they do is written as `Holder.holding` writes it.
+
+    @contextmanager
+    def working(self, hands: Hands) -> Iterator[None]:
+        agent_id = hands.agent.agent_id
+        before, owns = self.view(), self.owners[agent_id] is hands
+        self.hands.remove(hands)
+        with hands.holder._ending(hands.agent, hands.lease):
+            yield
+            if hands.at != "done":
+                self.hands.append(hands)
+        after = self.view()
+        if not owns and self.facts(before, agent_id) != self.facts(after, agent_id):
+            self.broken.add("a_stale_attempt_writes_nothing")
+        if owns and (hands not in self.hands or not hands.works):
+            self.owners[agent_id] = None
+
+    def facts(self, view: View, agent_id: str) -> tuple[object, ...]:
+        return view.records[agent_id], view.leases.get(agent_id), view.delayed.get(agent_id)
+
+    @precondition(lambda self: self.hands)
+    @rule(data=data(), steps=sampled_from([1, 2, 3]), approved=sampled_from([True, True, False]))
+    def work(self, data: DataObject, steps: int, *, approved: bool) -> None:
+        hands = data.draw(sampled_from(self.hands))
+        for _ in range(steps):
+            if hands in self.hands and hands.works:
+                self.go_on(hands, approved=approved)
+
+    def go_on(self, hands: Hands, *, approved: bool = True) -> None:
+        holder, agent, at = hands.holder, hands.agent, hands.at
+        with self.working(hands):
+            if at == "preparing":
+                hands.agent = holder.start(agent, base_commit="abc")
+                hands.renewed_at = self.at
+                hands.at = "executing"
+            elif at == "executing":
+                hands.at = "let go"
+                holder.hand_over(agent, {})
+            elif at == "gating" and not approved and agent.rounds < agent.max_retries:
+                hands.at = "let go"
+                holder.send_back(agent, {})
+            elif at == "gating":
+                commit, hands.replaces = f"commit-{agent.attempt}", agent.pushing or ""
+                hands.agent = holder.update(agent, {"phase": Phase.DELIVERING, "pushing": commit})
+                hands.at = "delivering"
+                self.flying.append((agent.agent_id, commit, ""))
+            elif at == "delivering":
+                self.deliver(hands)
+
+    def deliver(self, hands: Hands) -> None:
+        agent_id, commit = hands.agent.agent_id, hands.agent.pushing or ""
+        if any(flight[:2] == (agent_id, commit) for flight in self.flying):
+            return
+        found = self.remote.get(agent_id, "")
+        if found == commit:
+            hands.at = "done"
+            hands.holder.complete(hands.agent, {"commit": commit})
+        elif found in {"", hands.replaces}:
+            self.flying.append((agent_id, commit, found))
+        else:
+            msg = f"the branch holds {found}"
+            raise OrchestratorError(msg)
+
+    @precondition(lambda self: self.flying)
+    @rule(data=data(), is_lost=sampled_from([False, False, True]))
+    def push_lands(self, data: DataObject, *, is_lost: bool) -> None:
+        flight = data.draw(sampled_from(self.flying))
+        self.flying.remove(flight)
+        agent_id, commit, replaces = flight
+        if not is_lost and self.remote.get(agent_id, "") == replaces:
+            self.remote[agent_id] = commit
+
+    @precondition(lambda self: self.hands)
+    @rule(
+        data=data(), error=sampled_from([GitTimedOut, WorkerStopping, OrchestratorError, OSError])
+    )
+    def error(self, data: DataObject, error: type[Exception]) -> None:
+        hands = data.draw(sampled_from(self.hands))
+        with self.working(hands):
+            raise error
+
+    @precondition(lambda self: any(not hands.works for hands in self.hands))
+    @rule(data=data())
+    def reply_was_lost(self, data: DataObject) -> None:
+        """What the driver sends again after a lost reply comes late, from a worker that waits."""
+        hands = data.draw(sampled_from([hands for hands in self.hands if not hands.works]))
+        step = agents.hand_over if hands.agent.phase is Phase.EXECUTING else agents.send_back
+        hands.lease.is_let_go = False
+        with self.working(hands):
+            self.store.run(step(hands.agent, {}, now=self.at, tag=self.new_id()))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=data())
+    def worker_dies(self, data: DataObject) -> None:
+        self.drop(data.draw(sampled_from(self.hands)))
+
+    @precondition(lambda self: self.hands)
+    @rule(data=data())
+    def heartbeat(self, data: DataObject) -> None:
+        self.beat(data.draw(sampled_from(self.hands)))
+
+    def beat(self, hands: Hands) -> None:
+        answer = self.store.run(agents.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at))
+        if answer == "held":
+            # Whose programs its shim has ended is not brought back to life.
+            hands.renewed_at = self.at if self.lives(hands) else hands.renewed_at
+        elif hands.works:
+            self.drop(hands)
+
+    def drop(self, hands: Hands) -> None:
+        self.hands.remove(hands)
+        if self.owners[hands.agent.agent_id] is hands:
+            self.owners[hands.agent.agent_id] = None
+
+    def lives(self, hands: Hands) -> bool:
+        return (self.at - hands.renewed_at).total_seconds() <= LEASE_S * _USABLE
+
+    # Time, the sweep, the operator.
+
+    @rule(seconds=sampled_from([1, MISSED_FOR_S + 1, LEASE_S * 0.9, LEASE_S + 1]))
+    def time_passes(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+    @rule(after_s=sampled_from([0, LEASE_S + 1]))
+    def sweep(self, after_s: float = 0) -> None:
+        self.time_passes(after_s)
+        with self.sweeping():
+            self.monitor.sweep()
+
+    @rule(meanwhile=sampled_from(["nothing", "beat", "go_on"]))
+    def sweep_stalls(self, meanwhile: str) -> None:
+        """A sweep reads what it finds and stops; what it does with it comes later."""
+        self.time_passes(LEASE_S + 1)
+        names = self.store.run(agents.expired(self.at))
+        self.found = [self.store.run(agents.read(agent_id)) for agent_id in names]
+        for hands in list(self.hands) if meanwhile != "nothing" else []:
+            getattr(self, meanwhile)(hands)
+
+    @precondition(lambda self: self.found)
+    @rule()
+    def sweep_goes_on(self) -> None:
+        with self.sweeping():
+            for agent in self.found:
+                self.monitor.holder.recover(agent, LeaseLost(), only_expired=True)
+        self.found = []
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        before = self.view()
+        yield
+        after = self.view()
+        for agent_id, record in before.records.items():
+            now_is = after.records[agent_id]
+            if (record.attempt, record.status) != (now_is.attempt, now_is.status):
+                self.owners[agent_id] = None
+                if before.leases.get(agent_id, float("inf")) > now_ms(self.at):
+                    self.broken.add("an_attempt_in_time_is_left_alone")
+
+    @rule(data=data(), order=sampled_from(["halt", "resume", "resume", "kill"]))
+    def operator(self, data: DataObject, order: str) -> None:
+        if order == "kill":
+            self.kill(data)
+        elif order == "halt":
+            self.store.run(kills.set_halt(Halt(by="me", why="why", at=self.at)))
+        else:
+            self.store.run(kills.lift_halt())
+
+    def kill(self, data: DataObject) -> None:
+        agent_id = data.draw(sampled_from(list(self.owners)))
+        agent = self.store.run(agents.read(agent_id))
+        order = kills.KillOrder("me", "why")
+        self.store.run(kills.kill([agent], order, now=self.at, tags=[self.new_id()]))
+        self.owners[agent_id] = None
+
+    # What is held.
+
+    @invariant()
+    def promises(self) -> None:
+        view = self.view()
+        for agent_id, record in view.records.items():
+            if record.status in FINAL:
+                self.ended.setdefault(agent_id, record.status)
+        assert [name for name, holds in ALWAYS.items() if not holds(self, view)] == []
+
+    def teardown(self) -> None:
+        """After the last fault all that waits is found, and every agent ends."""
+        self.store.run(kills.lift_halt())
+        for _ in range(3):
+            self.time_passes(LEASE_S + 1)
+            self.monitor.sweep()
+        self.settled("every_active_agent_has_a_message_a_lease_or_a_date")
+        self.hands.clear()
+        for _ in range(8):
+            self.time_passes(LEASE_S + 1)
+            self.sweep()
+            for name in self.any_message():
+                while document := self.client.rpop(name):
+                    hands = self.take(document)
+                    while hands in self.hands and hands.works:
+                        self.go_on(hands)
+                        while self.flying:
+                            agent_id, commit, replaces = self.flying.pop()
+                            if self.remote.get(agent_id, "") == replaces:
+                                self.remote[agent_id] = commit
+            self.promises()
+        self.settled("every_agent_ends")
+
+    def settled(self, name: str) -> None:
+        assert EVENTUALLY[name](self.view()), name
+
+
+def _unbroken(name: str) -> Callable[[Fleet, View], bool]:
+    return lambda fleet, _: name not in fleet.broken
+
+
+def _each(holds: Callable[[Fleet, View, AgentState], bool]) -> Callable[[Fleet, View], bool]:
+    return lambda fleet, view: all(holds(fleet, view, agent) for agent in view.records.values())
+
+
+def _at_work(fleet: Fleet, agent: AgentState) -> list[Hands]:
+    return [h for h in fleet.hands if h.agent.agent_id == agent.agent_id and h.works]
+
+
+def _may_write(fleet: Fleet, _: View, agent: AgentState) -> bool:
+    fenced_in = [h for h in _at_work(fleet, agent) if h.agent.attempt == agent.attempt]
+    return agent.status in FINAL or len(fenced_in) <= 1
+
+
+def _is_awaited(view: View, agent: AgentState) -> bool:
+    is_known = agent.agent_id in view.leases or agent.agent_id in view.delayed
+    return is_known or agents.message_of(agent).task_id in view.messages
+
+
+ALWAYS: Mapping[str, Callable[[Fleet, View], bool]] = {
+    "at_most_one_live_attempt": _each(
+        lambda fleet, _, agent: sum(map(fleet.lives, _at_work(fleet, agent))) <= 1
+    ),
+    "at_most_one_live_attempt_may_write": _each(_may_write),
+    "a_stale_attempt_writes_nothing": _unbroken("a_stale_attempt_writes_nothing"),
+    "an_attempt_in_time_is_left_alone": _unbroken("an_attempt_in_time_is_left_alone"),
+    "a_final_state_never_changes": _each(
+        lambda fleet, _, agent: fleet.ended.get(agent.agent_id) in {None, agent.status}
+    ),
+    "a_killed_agent_is_never_claimed": _unbroken("a_killed_agent_is_never_claimed"),
+    "at_most_one_push": _each(
+        lambda fleet, _, agent: (
+            agent.status is not Status.COMPLETED or fleet.remote.get(agent.agent_id) == agent.commit
+        )
+    ),
+    "a_held_agent_has_a_lease_or_is_recovered": _each(
+        lambda _, view, agent: (
+            (agent.status in ACTIVE and agent.phase in HELD) == (agent.agent_id in view.leases)
+        )
+    ),
+    "counts_add_up": _each(
+        lambda _, view, agent: (
+            [status for status in Status if agent.agent_id in view.indexes[status]]
+            == [agent.status]
+        )
+    ),
+}
+
+EVENTUALLY: Mapping[str, Callable[[View], bool]] = {
+    "every_active_agent_has_a_message_a_lease_or_a_date": lambda view: all(
+        agent.status in FINAL or _is_awaited(view, agent) for agent in view.records.values()
+    ),
+    "every_agent_ends": lambda view: all(a.status in FINAL for a in view.records.values()),
+}
+
+
+@pytest.fixture
+def client(valkey_url):
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
+        yield connection
+
+
+def test_the_product_is_held_to_every_promise_and_no_other():
+    assert ALWAYS.keys() == invariants.ALWAYS.keys()
+    assert EVENTUALLY.keys() == invariants.EVENTUALLY.keys()
+
+
+def test_the_product_keeps_the_promises_of_the_model_whatever_comes(store, client):
+    run_state_machine_as_test(lambda: Fleet(store, client), settings=SETTINGS)
