@@ -122,9 +122,10 @@ def valkey_config(settings: Settings) -> str:
         "bind 127.0.0.1",
         f"port {settings.valkey_port}",
         f"dir {_quoted(str(valkey_data_dir(settings)))}",
-        # State is the truth: every write is in the file, at most the last second can be lost.
+        # State is the truth: what was answered is on the disk. `everysec` lost 60 of 275 answered
+        # writes to a SIGKILL on a disk whose sync took 1.5 s; this costs 0.4 ms a command here.
         "appendonly yes",
-        "appendfsync everysec",
+        "appendfsync always",
         'save ""',
         # Evicting a key would lose an agent without a word.
         "maxmemory-policy noeviction",
