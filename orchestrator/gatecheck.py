@@ -215,6 +215,7 @@ class GateCheck:
             contents=lambda: self.candidates.contents(candidate, base),
             diff=lambda: self.candidates.patch(candidate, base),
             checkout=lambda gate: self.candidates.checked_out(candidate, gate),
+            readable=(candidate.git_dir / "objects", base.mirror / "objects"),
             check=lease.check,
         )
 

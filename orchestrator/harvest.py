@@ -13,14 +13,12 @@ from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
-from orchestrator.ports import Completed, ProcessSpec, Sandbox
+from orchestrator.ports import Completed, Sandbox
 from orchestrator.settings import Settings
 from orchestrator.store import changes
-from orchestrator.surroundings import environment
+from orchestrator.surroundings import Surroundings
 from orchestrator.workspace import change
 from orchestrator.workspace.change import CaptureCommand
-from orchestrator.workspace.clone import Workspace
-from orchestrator.workspace.mirror import Base
 
 #: What a capture may say of itself.
 _SAID_BYTES = 65_536
@@ -39,7 +37,7 @@ class Harvest:
     settings: Settings
     _saving: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_SAVED_AT_ONCE))
 
-    def capture(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> bytes:
+    def capture(self, there: Surroundings, lease: Lease) -> bytes:
         """Return the bundle of what the agent changed.
 
         Raises:
@@ -47,10 +45,10 @@ class Harvest:
             WorkspaceLost: it broke its workspace.
             ChangeTooLarge: the bundle is over the limit.
         """
-        command = change.capture_command(workspace, base.commit)
-        return self._bundle(agent, command, workspace, lease)
+        command = change.capture_command(there.workspace, there.base.commit)
+        return self._bundle(there, command, lease)
 
-    def checkpoint(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
+    def checkpoint(self, there: Surroundings, lease: Lease) -> None:
         """Keep what a running agent has changed so far, for an attempt after this one.
 
         Nothing of the agent's git configuration is in force, and its own index is not touched.
@@ -58,15 +56,15 @@ class Harvest:
         Raises:
             AgentKilled: meanwhile; more as `Lease.check`.
         """
-        command = change.salvage_command(workspace, base)
+        command = change.salvage_command(there.workspace, there.base)
         try:
-            self._keep(agent, self._bundle(agent, command, workspace, lease))
+            self._keep(there.agent, self._bundle(there, command, lease))
         except (ChangeEmpty, GitFailed) as error:
-            log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
+            log.info("no checkpoint", agentId=there.agent.agent_id, reason=str(error))
 
-    def save(self, agent: AgentState, lease: Lease, base: Base, workspace: Workspace) -> None:
+    def save(self, there: Surroundings, lease: Lease) -> None:
         """Save what a stopped agent had changed, if it can be; a kill is confirmed before."""
-        store, agent_id = self.holder.store, agent.agent_id
+        store, agent_id = self.holder.store, there.agent.agent_id
         if lease.is_killed:
             self.holder.confirm(lease)
             receipt = store.run(kills.find_receipt(agent_id))
@@ -75,8 +73,8 @@ class Harvest:
         try:
             # In nobody's custody: this one has ended.
             with self._saving, working_in(None):
-                bundle = self._bundle(agent, change.salvage_command(workspace, base), workspace)
-            self._keep(agent, bundle)
+                bundle = self._bundle(there, change.salvage_command(there.workspace, there.base))
+            self._keep(there.agent, bundle)
             if lease.is_killed:
                 store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
         except OrchestratorError as error:
@@ -89,17 +87,11 @@ class Harvest:
 
     def _bundle(
         self,
-        agent: AgentState,
+        there: Surroundings,
         command: CaptureCommand,
-        workspace: Workspace,
         lease: Lease | None = None,
     ) -> bytes:
-        spec = ProcessSpec(
-            agent_id=agent.agent_id,
-            argv=command.argv,
-            env={**environment(self.settings, workspace), **command.env},
-            cwd=workspace.root,
-        )
+        spec = there.program(command.argv, env=command.env, cwd=there.workspace.root)
         ended: Completed = run_to_end(
             self.sandbox,
             spec,
@@ -109,4 +101,4 @@ class Harvest:
         )
         if ended.exit_code != 0:
             raise change.explain(ended.exit_code, ended.stderr)
-        return change.read_bundle(workspace, self.settings.change_limit_bytes)
+        return change.read_bundle(there.workspace, self.settings.change_limit_bytes)

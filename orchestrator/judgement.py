@@ -31,6 +31,7 @@ from orchestrator.ports import (
     Subject,
 )
 from orchestrator.settings import Settings
+from orchestrator.surroundings import host_environment
 
 #: Output of one gate's command that is kept, and the most it may print and still pass.
 OUTPUT_LIMIT_BYTES = 8 * 2**20
@@ -51,6 +52,8 @@ class Case:
     diff: Callable[[], str]
     #: A clean checkout of the tree for the gate of this name.
     checkout: Callable[[str], AbstractContextManager[Path]]
+    #: What the checkouts borrow objects from.
+    readable: tuple[Path, ...] = ()
     #: Raises what must end the judging: a kill, a lost lease.
     check: Callable[[], None] = lambda: None
 
@@ -122,22 +125,20 @@ class Judge:
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
         ) -> Completed:
-            host = self.settings.host_env
             spec = ProcessSpec(
                 agent_id=case.agent_id,
                 argv=tuple(argv),
                 env={
-                    **{
-                        name: host[name]
-                        for name in ("PATH", "LANG", "LC_ALL", "TZ")
-                        if name in host
-                    },
+                    **host_environment(self.settings),
                     "HOME": str(checkout.parent),
                     "CI": "true",
                     **env,
                 },
                 cwd=checkout,
                 stdin=stdin,
+                attempt=case.attempt,
+                root=checkout.parent,
+                readable=case.readable,
             )
             return run_to_end(
                 self.sandbox,

@@ -147,6 +147,13 @@ class ProcessSpec:
     env: Mapping[str, str]
     cwd: Path
     stdin: bytes = b""
+    attempt: int = 0
+    #: The folder it may write in, which holds `cwd`; without it `cwd` alone.
+    root: Path | None = None
+    #: What it may read beside the system, at its own path: the objects its repository borrows.
+    readable: tuple[Path, ...] = ()
+    #: Its one way out, the unix socket of an egress proxy, where its sandbox gives it no network.
+    egress: Path | None = None
 
 
 @dataclass(frozen=True)

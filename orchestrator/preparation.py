@@ -13,11 +13,9 @@ from orchestrator.commands import run_to_end
 from orchestrator.errors import HookFailed, HooksInvalid, PlanInvalid
 from orchestrator.gates.configuration import SOURCES, ReadFile, read_table
 from orchestrator.lifecycle.lease import Lease
-from orchestrator.models import AgentState, faults_of
-from orchestrator.ports import ProcessSpec, Sandbox
-from orchestrator.settings import Settings
-from orchestrator.surroundings import environment
-from orchestrator.workspace.clone import Workspace
+from orchestrator.models import faults_of
+from orchestrator.ports import Sandbox
+from orchestrator.surroundings import Surroundings
 from orchestrator.workspace.include import INCLUDE_FILE, include
 
 #: The files of the base commit that say how its workspaces are prepared.
@@ -65,10 +63,8 @@ class Preparation:
     """Prepares one agent's workspace, in its sandbox; what hooks say stands in its log."""
 
     sandbox: Sandbox
-    settings: Settings
-    agent: AgentState
+    surroundings: Surroundings
     lease: Lease
-    workspace: Workspace
     read: ReadFile
     #: Takes a line for the agent's log.
     say: Callable[[str], None]
@@ -83,7 +79,8 @@ class Preparation:
         source = self._source()
         if patterns is None or source is None:
             return
-        count = include(source, patterns.decode(errors="replace"), self.workspace.worktree)
+        worktree = self.surroundings.workspace.worktree
+        count = include(source, patterns.decode(errors="replace"), worktree)
         self.say(f"{count} files included from {source}")
 
     def run(self, name: HookName) -> None:
@@ -97,16 +94,11 @@ class Preparation:
         if command is None:
             return
         self.say(f"{name}: {command}")
-        spec = ProcessSpec(
-            agent_id=self.agent.agent_id,
-            argv=("sh", "-c", command),
-            env=environment(self.settings, self.workspace),
-            cwd=self.workspace.worktree,
-        )
+        timeout_s = self.surroundings.settings.hook_timeout_s
         ended = run_to_end(
             self.sandbox,
-            spec,
-            timeout_s=self.settings.hook_timeout_s,
+            self.surroundings.program(("sh", "-c", command)),
+            timeout_s=timeout_s,
             output_limit_bytes=OUTPUT_LIMIT_BYTES,
             check=self.lease.check,
         )
@@ -114,7 +106,7 @@ class Preparation:
         for line in said[-_SHOWN_LINES:]:
             self.say(line)
         if ended.timed_out:
-            msg = f"The hook {name} did not end within {self.settings.hook_timeout_s:.0f} s."
+            msg = f"The hook {name} did not end within {timeout_s:.0f} s."
             raise HookFailed(msg)
         if ended.exit_code != 0:
             last = f" It said: {said[-1][:200]}" if said else ""
@@ -123,9 +115,10 @@ class Preparation:
 
     def _source(self) -> Path | None:
         """Return the folder of this host that stands for the repository's own checkout."""
-        repository = self.agent.repository
-        if self.settings.include_dir is not None:
+        repository = self.surroundings.agent.repository
+        include_dir = self.surroundings.settings.include_dir
+        if include_dir is not None:
             name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
-            return self.settings.include_dir / name if name not in ("", ".", "..") else None
+            return include_dir / name if name not in ("", ".", "..") else None
         local = Path(repository)
         return local if local.is_absolute() and (local / ".git").exists() else None

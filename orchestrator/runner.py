@@ -32,7 +32,6 @@ from orchestrator.ports import (
     AgentBackend,
     AgentJob,
     KeepsSessions,
-    ProcessSpec,
     Sandbox,
     SandboxProcess,
 )
@@ -43,7 +42,7 @@ from orchestrator.stall import StallWatch
 from orchestrator.store import changes
 from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
-from orchestrator.surroundings import environment
+from orchestrator.surroundings import Surroundings
 from orchestrator.transcript import Transcript
 from orchestrator.workspace.clone import Workspace, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
@@ -108,19 +107,21 @@ class Runner:
                 mask=masked,
             )
 
+            there = Surroundings(self.settings, agent, workspace, base)
+
             def checkpoint() -> None:
-                self.harvest.checkpoint(agent, lease, base, workspace)
+                self.harvest.checkpoint(there, lease)
                 self._keep_session(agent, backend, workspace, transcript)
 
             try:
-                self._play(agent, lease, base, workspace, backend, job, transcript, checkpoint)
-                bundle = self.harvest.capture(agent, lease, base, workspace)
+                self._play(there, lease, backend, job, transcript, checkpoint)
+                bundle = self.harvest.capture(there, lease)
             except (WorkerStopping, ProviderLimited):
-                self.harvest.save(agent, lease, base, workspace)
+                self.harvest.save(there, lease)
                 self._keep_session(agent, backend, workspace, transcript)
                 raise
             except (AgentKilled, AgentFailed):
-                self.harvest.save(agent, lease, base, workspace)
+                self.harvest.save(there, lease)
                 raise
             lease.check()
             store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
@@ -129,30 +130,21 @@ class Runner:
 
     def _play(
         self,
-        agent: AgentState,
+        there: Surroundings,
         lease: Lease,
-        base: Base,
-        workspace: Workspace,
         backend: AgentBackend,
         job: AgentJob,
         transcript: Transcript,
         checkpoint: Callable[[], None],
     ) -> None:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
+        agent, base = there.agent, there.base
         launch = backend.launch(job)
-        spec = ProcessSpec(
-            agent_id=agent.agent_id,
-            argv=launch.argv,
-            env={**environment(self.settings, workspace), **launch.env},
-            cwd=workspace.worktree,
-            stdin=launch.stdin,
-        )
+        spec = there.program(launch.argv, env=launch.env, stdin=launch.stdin)
         preparation = Preparation(
             self.sandbox,
-            self.settings,
-            agent,
+            there,
             lease,
-            workspace,
             self.mirrors.read_some(base, PREPARED_BY).get,
             lambda line: transcript.note(line, source="hook"),
         )
@@ -164,7 +156,7 @@ class Runner:
                 agent = self.holder.start(agent, base_commit=base.commit)
                 # Beside the agent's work: it saves the next spawn the checkout.
                 Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-                overlap = Overlap(self.holder, agent, workspace.worktree)
+                overlap = Overlap(self.holder, agent, job.worktree)
                 try:
                     self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
                 finally:

@@ -1,0 +1,77 @@
+"""Reads the settings from the environment, `.env` and `*_FILE` secrets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from orchestrator.errors import SettingsInvalid
+from orchestrator.settings.record import BACKEND_PREFIX, Settings
+
+#: What programs we start may see of our own environment; everything else is scrubbed.
+_HOST_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "https_proxy", "no_proxy")
+
+
+def variables() -> frozenset[str]:
+    """Return the name of every variable a field reads."""
+    return frozenset(
+        str(field.validation_alias)
+        for field in Settings.model_fields.values()
+        if field.validation_alias
+    )
+
+
+def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
+    """Read the settings: the environment wins over `.env`, a value over its `*_FILE`.
+
+    Raises:
+        SettingsInvalid: a value is wrong, an ORCHESTRATOR_* name unknown, a file unreadable.
+    """
+    given = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
+    given |= os.environ if environ is None else environ
+    known = variables()
+    values: dict[str, Any] = {name: given[name] for name in known if given.get(name)}
+    for name in known - values.keys():
+        if path := given.get(f"{name}_FILE"):
+            values[name] = _read_secret(f"{name}_FILE", path)
+    for name in given:
+        if name.startswith("ORCHESTRATOR_") and not _is_known(name, known):
+            msg = f"{name}: there is no such setting."
+            raise SettingsInvalid(msg)
+    try:
+        host_env = {name: given[name] for name in _HOST_NAMES if given.get(name)}
+        return Settings(**values, backends=_backend_options(given), host_env=host_env)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        detail = f"{name}: {message}" if name else message
+        raise SettingsInvalid(detail.rstrip(".") + ".") from error
+
+
+def _is_known(name: str, known: frozenset[str]) -> bool:
+    return name in known or name.removesuffix("_FILE") in known or name.startswith(BACKEND_PREFIX)
+
+
+def _read_secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        msg = f"{name}: {path} cannot be read ({error.strerror})."
+        raise SettingsInvalid(msg) from error
+
+
+def _backend_options(given: dict[str, str]) -> dict[str, dict[str, str]]:
+    options: dict[str, dict[str, str]] = {}
+    for name, value in given.items():
+        if name.startswith(BACKEND_PREFIX):
+            backend, _, option = name.removeprefix(BACKEND_PREFIX).lower().partition("__")
+            if not option:
+                msg = f"{name}: must be {BACKEND_PREFIX}<NAME>__<OPTION>."
+                raise SettingsInvalid(msg)
+            options.setdefault(backend, {})[option] = value
+    return options
