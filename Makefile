@@ -16,7 +16,7 @@ $(VENV)/.base: pyproject.toml deploy/constraints.txt
 	@touch $@
 
 $(STAMP): $(VENV)/.base
-	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev,claude]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev,claude,otel]'
 	@touch $@
 
 demo: $(VENV)/.base ## run one agent from spawn to a pushed branch, on an embedded Valkey
