@@ -138,6 +138,10 @@ class AgentBackend(Protocol):
 # ── where it runs ───────────────────────────────────────────────────────────────────────────
 
 
+#: Where a program without a network finds its egress proxy, on its own loopback.
+EGRESS_PORT = 8118
+
+
 @dataclass(frozen=True)
 class ProcessSpec:
     """One program to run beside nothing of ours: `env` is all it sees of the environment."""
@@ -152,7 +156,9 @@ class ProcessSpec:
     root: Path | None = None
     #: What it may read beside the system, at its own path: the objects its repository borrows.
     readable: tuple[Path, ...] = ()
-    #: Its one way out, the unix socket of an egress proxy, where its sandbox gives it no network.
+    #: False: no network but `egress`. Some sandboxes never give one.
+    has_network: bool = True
+    #: The unix socket of an egress proxy, reached inside at 127.0.0.1:EGRESS_PORT.
     egress: Path | None = None
 
 
@@ -191,6 +197,19 @@ class SandboxProcess(Protocol):
 
 class Sandbox(Protocol):
     """Where programs of agents and gates run; one file, exporting `build(settings) -> Sandbox`."""
+
+    @property
+    def level(self) -> str:
+        """What confines the programs, in one word, as the agent's state shows it."""
+        ...
+
+    def check(self) -> str:
+        """Return one line on what confines programs here, for `orch doctor`.
+
+        Raises:
+            BackendUnavailable: nothing can be started in it, and why.
+        """
+        ...
 
     def start(self, spec: ProcessSpec) -> AbstractContextManager[SandboxProcess]:
         """Start a program; leaving the context kills what is left of its tree.

@@ -51,6 +51,15 @@ class ProcessSandbox:
         self._lock = threading.Lock()
         self._pulse: threading.Thread | None = None
 
+    @property
+    def level(self) -> str:
+        """What confines the programs: nothing but the shim above each."""
+        return "shim"
+
+    def check(self) -> str:
+        """Return what confines programs here."""
+        return "a shim above each program ends its whole tree; nothing else is confined"
+
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[ProcessTree]:
         """Start a program; leaving the context kills what is left of its tree.
