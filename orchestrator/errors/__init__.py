@@ -57,6 +57,7 @@ from orchestrator.errors.git import (
     RepositoryEmpty,
     RepositoryUnavailable,
     TargetMoves,
+    WorkspaceInUse,
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
@@ -140,5 +141,6 @@ __all__ = [
     "TransitionRefused",
     "WaitTimedOut",
     "WorkerStopping",
+    "WorkspaceInUse",
     "WorkspaceLost",
 ]

@@ -86,6 +86,14 @@ class WorkspaceLost(GitFailed):
     action = "The agent removed or broke its own worktree: read `orch logs`, then spawn again."
 
 
+class WorkspaceInUse(GitFailed):
+    """Another worker of this host has not let go of the agent's workspace."""
+
+    code = "workspace_in_use"
+    retryable = True
+    action = "Continue or kill the worker process that is stopped; it is tried again by itself."
+
+
 class DiskFull(GitFailed):
     """The disk that holds the workspace is full."""
 

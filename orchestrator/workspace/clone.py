@@ -6,11 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import GitFailed, RequestInvalid
+from orchestrator.errors import GitFailed, RequestInvalid, WorkspaceInUse
 from orchestrator.log import get_logger
 from orchestrator.names import AGENT_ID
 from orchestrator.settings import Settings
@@ -101,6 +101,7 @@ class Workspaces:
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.workspaces_dir
         self._git = git
+        self._wait_s = settings.git_timeout_s
 
     def create(
         self,
@@ -155,7 +156,7 @@ class Workspaces:
         spare = self._spare(base)
         try:
             spare.parent.mkdir(parents=True, exist_ok=True)
-            with locked(spare.parent.with_suffix(".lock"), wait=False):
+            with locked(spare.parent.with_suffix(".lock")):
                 if spare.exists():
                     return
                 making = Workspace(spare.parent / "making")
@@ -177,9 +178,18 @@ class Workspaces:
 
     @contextmanager
     def kept(self, agent_id: str) -> Iterator[None]:
-        """Keep the agent's workspace from `remove` meanwhile: its work may have to be saved yet."""
+        """Keep the agent's workspace from `remove` meanwhile: its work may have to be saved yet.
+
+        Raises:
+            WorkspaceInUse: the worker of an earlier attempt is stopped and has not let go of it.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._lock(agent_id)):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._lock(agent_id), wait_s=self._wait_s))
+            except BlockingIOError as error:
+                msg = f"A stopped worker of this host has agent {agent_id}'s workspace."
+                raise WorkspaceInUse(msg) from error
             yield
 
     def remove(self, agent_id: str) -> int:
@@ -194,7 +204,7 @@ class Workspaces:
         deadline = time.monotonic() + _REMOVE_WAIT_S
         while True:
             try:
-                with locked(lock, wait=False):
+                with locked(lock):
                     freed = remove_tree(root)
                     lock.unlink(missing_ok=True)
                     return freed

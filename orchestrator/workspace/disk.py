@@ -6,11 +6,12 @@ import errno
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.custody import working_in
+from orchestrator.custody import current, working_in
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.workspace.program import run_program
 
@@ -22,6 +23,7 @@ _FULL = re.compile(
     re.MULTILINE,
 )
 _REMOVAL_TIMEOUT_S = 600.0
+_LOCK_PAUSE_S = 0.005
 
 
 def tells_full_disk(stderr: str) -> bool:
@@ -46,17 +48,27 @@ def naming_full_disk(where: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the exclusive lock of this file; yields its descriptor.
+def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
+    """Hold the exclusive lock of this file, waiting for it at most so long; yields its descriptor.
 
-    A child that keeps the descriptor keeps the lock if this process is killed.
+    A child that keeps the descriptor keeps the lock if this process is killed; a process that is
+    stopped keeps it too, so nobody waits for ever, nor longer than the attempt that wants it lives.
 
     Raises:
-        BlockingIOError: without `wait`, another holds it.
+        BlockingIOError: another holds it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                custody = current()
+                if time.monotonic() >= deadline or (custody and custody.is_ended):
+                    raise
+            time.sleep(_LOCK_PAUSE_S)
         try:
             yield descriptor
         finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Mirrors:
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.home / "mirrors"
         self._git = git
+        # For another attempt's fetch: so long it may take by itself.
+        self._wait_s = settings.git_timeout_s
 
     def refresh(self, repository: str, branch: str) -> Base:
         """Fetch this branch into the repository's mirror and return its tip.
@@ -60,12 +63,23 @@ class Mirrors:
         ref = f"refs/branches/{hashlib.sha256(branch.encode()).hexdigest()}"
         with naming_full_disk(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with locked(mirror.with_suffix(".lock")) as lock:
+            with self._locked(mirror, repository) as lock:
                 if not (mirror / "HEAD").exists():
                     self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
                 self._fetch(mirror, repository, branch, ref, lock)
                 tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
         return Base(mirror, tip.decode().strip())
+
+    @contextmanager
+    def _locked(self, mirror: Path, repository: str) -> Iterator[int]:
+        with ExitStack() as stack:
+            try:
+                lock = locked(mirror.with_suffix(".lock"), wait_s=self._wait_s)
+                descriptor = stack.enter_context(lock)
+            except BlockingIOError as error:
+                msg = f"The mirror of {showable(repository)} was in use for {self._wait_s:.0f} s."
+                raise GitTimedOut(msg) from error
+            yield descriptor
 
     def at(self, repository: str, branch: str, commit: str) -> Base:
         """Return a commit this host's mirror holds, fetching only if it does not.

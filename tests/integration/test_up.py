@@ -209,7 +209,11 @@ def foreground(machine) -> Iterator[subprocess.Popen[str]]:
         assert running.stdout is not None
         lines = [running.stdout.readline() for _ in range(3)]
         assert lines[0] == f"API     http://127.0.0.1:{machine.api_port}\n"
-        yield running
+        try:
+            yield running
+        finally:
+            # Else a test that failed would wait for it for ever.
+            running.kill()
 
 
 def await_true(fact: Callable[[], bool]) -> None:

@@ -89,9 +89,9 @@ def test_a_fetch_that_outlives_its_killed_worker_keeps_the_lock(
         os.kill(worker, signal.SIGKILL)
         os.waitpid(worker, 0)
         (lock,) = (host.settings.home / "mirrors").glob("*.lock")
-        with pytest.raises(BlockingIOError), locked(lock, wait=False):
+        with pytest.raises(BlockingIOError), locked(lock):
             pass
-    with locked(lock):
+    with locked(lock, wait_s=60):
         pass
 
 

@@ -1,0 +1,81 @@
+"""Who waits for what a stopped worker has locked waits neither for ever nor once it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from orchestrator.custody import Custody, working_in
+from orchestrator.errors import GitTimedOut, WorkspaceInUse
+from orchestrator.workspace.disk import locked
+from orchestrator.workspace.mirror import Base
+
+from .conftest import Host, Upstream
+
+
+def use(
+    host: Host, upstream: Upstream, what: str
+) -> tuple[Callable[[], AbstractContextManager[object] | Base], type[Exception]]:
+    if what == "mirror":
+        return lambda: host.mirrors.refresh(upstream.url, "main"), GitTimedOut
+
+    def keep() -> AbstractContextManager[object]:
+        kept = host.workspaces.kept("a1")
+        kept.__enter__()
+        return kept
+
+    return keep, WorkspaceInUse
+
+
+@pytest.fixture(params=["mirror", "workspace"])
+def wanted(request: pytest.FixtureRequest) -> str:
+    """What is locked."""
+    what: str = request.param
+    return what
+
+
+@pytest.fixture
+def stopped_worker(base: Base, make_host: Callable[..., Host], wanted: str) -> Iterator[None]:
+    """A process that has the lock, and does not run."""
+    home = make_host().settings
+    home.workspaces_dir.mkdir(exist_ok=True)
+    lock = base.mirror.with_suffix(".lock") if wanted == "mirror" else _lock_of(home.workspaces_dir)
+    worker = os.fork()
+    if worker == 0:
+        with locked(lock):
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(0)
+    assert os.WIFSTOPPED(os.waitpid(worker, os.WUNTRACED)[1])
+    yield
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder / "a1.lock"
+
+
+@pytest.mark.usefixtures("stopped_worker")
+def test_the_wait_ends_in_its_time(
+    make_host: Callable[..., Host], upstream: Upstream, wanted: str
+) -> None:
+    act, error = use(make_host(ORCHESTRATOR_GIT_TIMEOUT="100ms"), upstream, wanted)
+    with pytest.raises(error) as caught:
+        act()
+    assert caught.value.retryable
+
+
+@pytest.mark.usefixtures("stopped_worker")
+def test_a_kill_ends_the_wait(host: Host, upstream: Upstream, wanted: str) -> None:
+    """With the whole Git time limit to wait yet."""
+    act, error = use(host, upstream, wanted)
+    custody = Custody()
+    threading.Timer(0.2, custody.end).start()
+    with working_in(custody), pytest.raises(error):
+        act()
