@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from functools import lru_cache
 from typing import Any
 
+from billiard.process import active_children
 from celery import Celery, Task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_init, worker_shutting_down
 
 from orchestrator.settings import load_settings
 from orchestrator.wiring import Services, build
+
+#: What a worker sends the children of its pool; Celery has uses of its own for the others.
+GIVE_BACK = signal.SIGRTMIN
 
 app = Celery("orchestrator")
 # Read when the application is first used: importing this does nothing.
@@ -23,9 +28,21 @@ def services_of(task: Task[Any, Any]) -> Services:
     return _build(os.getpid(), task.request.hostname or socket.gethostname())
 
 
+@worker_process_init.connect
+def heed_the_end(**_options: Any) -> None:
+    """Let a forked child give back what it holds when its worker says so."""
+    signal.signal(GIVE_BACK, lambda *_: _stop_holding())
+
+
 @worker_shutting_down.connect
 def give_back(**_options: Any) -> None:
-    """Give back the agents this process holds: another worker goes on with them."""
+    """Give back the agents this worker holds: another one goes on with them."""
+    _stop_holding()
+    for pid in (child.pid for child in active_children() if child.pid):
+        os.kill(pid, GIVE_BACK)
+
+
+def _stop_holding() -> None:
     for services in _built:
         services.runner.holder.stop()
 
