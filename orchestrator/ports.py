@@ -18,6 +18,8 @@ class Message:
     """The agent said something."""
 
     text: str
+    #: Its program said it, not its model: that costs no tokens.
+    is_notice: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class AgentBackend(Protocol):
 
     #: Whether exit 0 without a `Result` is a failure.
     reports_result: bool
+    #: Whether each of its messages comes with its tokens: words without them are a fault then.
+    reports_usage: bool
 
     def launch(self, job: AgentJob) -> Launch:
         """Return how to start the agent.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
 
+from orchestrator.budget import Budget
 from orchestrator.commands import TICK_S
 from orchestrator.continuation import Opening, opening
 from orchestrator.errors import (
@@ -15,8 +16,10 @@ from orchestrator.errors import (
     AgentFailed,
     AgentKilled,
     AgentTimedOut,
+    BudgetExceeded,
     DiskFull,
     GitFailed,
+    MeterSilent,
     ProviderLimited,
     TransitionRefused,
     WorkerStopping,
@@ -26,6 +29,7 @@ from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
+from orchestrator.metering import TimeWatch, TokenWatch
 from orchestrator.models import AgentState
 from orchestrator.overlap import Overlap
 from orchestrator.ports import (
@@ -68,6 +72,7 @@ class Runner:
     backends: Callable[[str], AgentBackend]
     sandbox: Sandbox
     harvest: Harvest
+    budget: Budget
     settings: Settings
 
     def run(self, agent_id: str) -> None:
@@ -202,7 +207,16 @@ class Runner:
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
-        deadline = time.monotonic() + self.settings.agent_timeout_s
+        tokens = TokenWatch(
+            self.holder,
+            self.settings,
+            agent,
+            lease,
+            transcript,
+            lambda: self._facts(agent, transcript),
+            backend.reports_usage,
+        )
+        clock = TimeWatch(self.holder, self.budget, agent)
         stall = StallWatch(self.holder, self.settings, agent)
         flush_at = 0.0
         checkpoint_at = time.monotonic() + self.settings.checkpoint_s
@@ -210,6 +224,7 @@ class Runner:
             while process.exit_code is None:
                 for chunk in process.read(TICK_S):
                     transcript.feed(chunk)
+                tokens.look()
                 lease.check()
                 if time.monotonic() >= flush_at:
                     self._flush(agent, transcript)
@@ -219,15 +234,20 @@ class Runner:
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
                 overlap.look()
                 stall.look(process, transcript)
-                if time.monotonic() >= deadline:
-                    self._stop(process)
-                    msg = f"The agent ran for {self.settings.agent_timeout_s:.0f} s."
-                    raise AgentTimedOut(msg)
+                clock.look()
             while chunks := process.read(0):
                 for chunk in chunks:
                     transcript.feed(chunk)
             transcript.finish()
+            tokens.look()
             self._judge(process.exit_code, transcript, backend)
+        except (BudgetExceeded, MeterSilent):
+            # At once: what it says from here on costs, too.
+            process.kill()
+            raise
+        except AgentTimedOut:
+            self._stop(process)
+            raise
         finally:
             self._flush(agent, transcript)
 

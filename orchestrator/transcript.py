@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from threading import Lock
 
 from orchestrator.errors import OutputTooLong
 from orchestrator.models import LogLine, Usage
@@ -25,25 +26,31 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 
 class Meter:
-    """Counts tokens once per message id: reports of one id repeat and grow, they do not add."""
+    """Counts tokens once per message id: reports of one id repeat and grow, they do not add.
+
+    Any thread may report.
+    """
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._by_message: dict[str, Usage] = {}
         self.cost_usd: float | None = None
 
     def add(self, report: UsageReport) -> None:
         """Take in a report; of each count the largest seen for its message is kept."""
-        seen = self._by_message.get(report.message_id, Usage())
-        largest = {name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS}
-        self._by_message[report.message_id] = Usage(**largest)
+        with self._lock:
+            seen = self._by_message.get(report.message_id, Usage())
+            largest = {
+                name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS
+            }
+            self._by_message[report.message_id] = Usage(**largest)
 
     @property
     def total(self) -> Usage:
         """The sum over all messages."""
-        sums = {
-            name: sum(getattr(usage, name) for usage in self._by_message.values())
-            for name in _COUNTS
-        }
+        with self._lock:
+            reports = tuple(self._by_message.values())
+        sums = {name: sum(getattr(usage, name) for usage in reports) for name in _COUNTS}
         return Usage(**sums, total_tokens=sum(sums.values()), cost_usd=self.cost_usd)
 
 
@@ -73,6 +80,8 @@ class Transcript:
         self._unread: list[LogLine] = []
         #: Bytes of output taken in so far.
         self.output_bytes = 0
+        #: What the model said and the tools it called, so far: each of them costs tokens.
+        self.words = 0
 
     def feed(self, chunk: Chunk) -> None:
         """Take in some output.
@@ -135,9 +144,11 @@ class Transcript:
 
     def _note_signal(self, signal: Signal) -> None:
         match signal:
-            case Message(text):
+            case Message(text, is_notice):
+                self.words += not is_notice
                 self.note(text, source="agent")
             case ToolUse(name, detail):
+                self.words += 1
                 self.note(f"{name} {detail}".rstrip(), source="tool")
             case UsageReport():
                 self.meter.add(signal)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 
 from orchestrator.audit import Audit
+from orchestrator.budget import Budget
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
 from orchestrator.fsck import Fsck
@@ -50,6 +51,7 @@ FORGES: Family[Forge] = Family("orchestrator.forges")
 class Services:
     """What a worker process needs for every task."""
 
+    settings: Settings
     store: Store
     front_door: FrontDoor
     runner: Runner
@@ -87,6 +89,11 @@ def audit(settings: Settings) -> Audit:
 def kill_switch(settings: Settings) -> KillSwitch:
     """Build what kills, halts and resumes."""
     return KillSwitch(audit(settings), clock, new_id)
+
+
+def budget(settings: Settings) -> Budget:
+    """Build what reads and changes the budget."""
+    return Budget(settings, clock, audit(settings).append)
 
 
 def janitor(settings: Settings, *, worker: str) -> Janitor:
@@ -148,6 +155,7 @@ def build(settings: Settings, *, worker: str) -> Services:
         return BACKENDS.build(name, settings)
 
     return Services(
+        settings=settings,
         store=store,
         front_door=front_door(settings),
         runner=Runner(
@@ -157,6 +165,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             backend,
             programs,
             Harvest(holder, programs, settings),
+            budget(settings),
             settings,
         ),
         gate_check=GateCheck(

@@ -12,6 +12,7 @@ from billiard.process import active_children
 from celery import Celery, Task
 from celery.signals import worker_process_init, worker_shutting_down
 
+from orchestrator.budget import publish
 from orchestrator.settings import load_settings
 from orchestrator.wiring import Services, build
 
@@ -56,6 +57,8 @@ def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
     services = build(load_settings(), worker=worker)
+    # Before its first claim: what counts is what the fleet was told.
+    services.store.run(publish(services.settings))
     services.kill_listener.start()
     _built[:] = [services]
     return services

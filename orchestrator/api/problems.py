@@ -14,6 +14,7 @@ from starlette.types import ExceptionHandler
 
 from orchestrator.errors import (
     AgentEnded,
+    BudgetExhausted,
     Halted,
     IdempotencyConflict,
     KillUnconfirmed,
@@ -29,6 +30,7 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     IdempotencyConflict: HTTPStatus.CONFLICT,
     NotFound: HTTPStatus.NOT_FOUND,
     AgentEnded: HTTPStatus.CONFLICT,
+    BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -44,13 +46,18 @@ def problem(
     title: str = "",
     errors: tuple[tuple[str, str], ...] = (),
     headers: Mapping[str, str] | None = None,
+    facts: Mapping[str, int] | None = None,
 ) -> JSONResponse:
-    """Return a problem document; without a code it is the HTTP status and no more."""
+    """Return a problem document; without a code it is the HTTP status and no more.
+
+    `facts` are members of its own, beside the standard's.
+    """
     document: dict[str, Any] = {
         "type": f"urn:orchestrator:error:{code}" if code else "about:blank",
         "title": title or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        **(facts or {}),
     }
     if errors:
         document["errors"] = [{"path": path, "message": message} for path, message in errors]
@@ -70,6 +77,7 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
             code=error.code,
             title=inspect.getdoc(type(error)) or "",
             errors=error.faults if isinstance(error, RequestInvalid) else (),
+            **_of_budget(error),
         )
     if isinstance(error, HTTPException):
         return problem(error.status_code, error.detail, headers=error.headers)
@@ -79,6 +87,20 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
         f"This request could not be served. {OrchestratorError.action}",
         code=OrchestratorError.code,
     )
+
+
+def _of_budget(error: OrchestratorError) -> dict[str, Any]:
+    if not isinstance(error, BudgetExhausted):
+        return {}
+    return {
+        "headers": {"Retry-After": str(error.resets_in_s)},
+        "facts": {
+            "limit": error.limit,
+            "used": error.used,
+            "reserved": error.reserved,
+            "asked": error.asked,
+        },
+    }
 
 
 #: For `Starlette(exception_handlers=…)`.

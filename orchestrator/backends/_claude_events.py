@@ -79,7 +79,8 @@ class _System(_Event):
         elif self.subtype == "api_retry":
             # With a key that is refused this goes on for minutes: nobody should wait in the dark.
             cause = f"{self.error_status or 'no answer'} ({self.error})"
-            yield Message(f"API: {cause}, retry {self.attempt} of {self.max_retries}")
+            told = f"API: {cause}, retry {self.attempt} of {self.max_retries}"
+            yield Message(told, is_notice=True)
 
 
 class _Tokens(BaseModel):

@@ -58,6 +58,7 @@ class ClaudeBackend:
     """Starts Claude Code and reads its stream."""
 
     reports_result = True
+    reports_usage = True
 
     def __init__(
         self, options: Options, *, key: SecretStr | None, base_url: str | None, path: str | None

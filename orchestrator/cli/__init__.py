@@ -37,6 +37,7 @@ _COMMANDS = {
     "receipt": ("kill", "Show what the kill of an agent did."),
     "halt": ("kill", "Admit and start nothing new."),
     "resume": ("kill", "Lift a halt."),
+    "budget": ("budget", "Show what is spent today, or change a limit."),
     "fsck": ("fsck", "Check that what should agree does, and mend it."),
     "gates": ("gates", "Show what the quality gates found, or run them here."),
     "scan": ("scan", "Look for secrets in the repository one stands in."),

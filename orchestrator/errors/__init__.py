@@ -14,6 +14,7 @@ from orchestrator.errors.agents import (
     AgentRestarting,
     AgentStalled,
     AgentTimedOut,
+    AgentTimeRunningOut,
     BackendUnavailable,
     BackendUnknown,
     Halted,
@@ -29,6 +30,13 @@ from orchestrator.errors.agents import (
 from orchestrator.errors.audit import (
     AuditBroken,
     AuditBusy,
+)
+from orchestrator.errors.budget import (
+    BudgetExceeded,
+    BudgetExhausted,
+    LimitInvalid,
+    MeterSilent,
+    PlacesTaken,
 )
 from orchestrator.errors.forges import (
     ForgeRefused,
@@ -91,6 +99,7 @@ __all__ = [
     "AgentKilled",
     "AgentRestarting",
     "AgentStalled",
+    "AgentTimeRunningOut",
     "AgentTimedOut",
     "AttemptStale",
     "AuditBroken",
@@ -98,6 +107,8 @@ __all__ = [
     "BackendUnavailable",
     "BackendUnknown",
     "BranchUnknown",
+    "BudgetExceeded",
+    "BudgetExhausted",
     "ChangeConflicts",
     "ChangeEmpty",
     "ChangeMissing",
@@ -119,9 +130,12 @@ __all__ = [
     "IncludeTooLarge",
     "KillUnconfirmed",
     "LeaseLost",
+    "LimitInvalid",
+    "MeterSilent",
     "NotFound",
     "OrchestratorError",
     "OutputTooLong",
+    "PlacesTaken",
     "PlanInvalid",
     "PortInUse",
     "ProviderLimited",

@@ -10,6 +10,13 @@ from orchestrator.models.audit import (
     AuditNote,
     AuditVerdict,
 )
+from orchestrator.models.budget import (
+    AgentSpend,
+    BudgetLimits,
+    BudgetStatus,
+    BudgetSummary,
+    Spend,
+)
 from orchestrator.models.conflict import (
     Conflict,
 )
@@ -50,11 +57,14 @@ from orchestrator.models.state import (
     Status,
     TaskState,
     TaskStatus,
+)
+from orchestrator.models.usage import (
     Usage,
 )
 
 __all__ = [
     "DEFAULT_PROFILE",
+    "AgentSpend",
     "AgentState",
     "AgentType",
     "AuditEntry",
@@ -63,6 +73,9 @@ __all__ = [
     "AuditMark",
     "AuditNote",
     "AuditVerdict",
+    "BudgetLimits",
+    "BudgetStatus",
+    "BudgetSummary",
     "Conflict",
     "Finding",
     "GateProfile",
@@ -82,6 +95,7 @@ __all__ = [
     "SecretFinding",
     "SpawnContext",
     "SpawnRequest",
+    "Spend",
     "Stage",
     "Status",
     "TaskState",

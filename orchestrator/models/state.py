@@ -8,6 +8,7 @@ from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType, SpawnContext
+from orchestrator.models.usage import Usage
 
 
 class Status(StrEnum):
@@ -43,27 +44,6 @@ class TaskStatus(StrEnum):
     EXECUTING = "executing"
     COMPLETED = "completed"
     FAILED = "failed"
-
-
-class Usage(Record):
-    """Tokens spent, as the backend reported them."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    total_tokens: int = 0
-    cost_usd: float | None = None
-
-    def plus(self, other: Usage) -> Usage:
-        """Add what a later round spent; a resumed session's cost already holds the earlier."""
-        sums = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in type(self).model_fields
-            if name != "cost_usd"
-        }
-        cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
-        return Usage(**sums, cost_usd=cost_usd)
 
 
 class AgentState(Record):
