@@ -217,13 +217,10 @@ def _stated(settings: Settings) -> dict[str, Any]:
 
 
 def _read_hash(key: str) -> Operation[dict[str, str]]:
-    return command(
-        *("HGETALL", key),
-        decode=lambda reply: {
-            name.decode(): value.decode()
-            for name, value in zip(reply[::2], reply[1::2], strict=True)
-        },
-    )
+    def decode(reply: Mapping[bytes, bytes]) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in reply.items()}
+
+    return command("HGETALL", key, decode=decode)
 
 
 def _row(

@@ -14,6 +14,7 @@ from orchestrator.backoff import calculate_backoff_delay
 from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
+    BudgetExceeded,
     CoordinatorUnavailable,
     Halted,
     LeaseLost,
@@ -329,11 +330,15 @@ class Holder:
     ) -> AgentState | None:
         try:
             agent = self.store.run(agents.read(agent_id))
-            return self.store.run(step(agent)).state
+            moved = self.store.run(step(agent))
         except (TransitionRefused, NotFound, Halted, PlacesTaken) as refusal:
             # Messages may come twice or late: the state says whether there is work.
             log.info("message dropped", agentId=agent_id, reason=str(refusal))
             return None
+        if moved.overrun:
+            self.fail(moved.state, BudgetExceeded(moved.overrun))
+            return None
+        return moved.state
 
 
 def _scattered(until: datetime) -> datetime:

@@ -64,7 +64,7 @@ class Moved:
 
     state: AgentState
     before: AgentState
-    #: The limit that leaves it nothing to spend, where the move told of tokens; else empty.
+    #: The limit that leaves it nothing to spend, where it spent or took a place; else empty.
     overrun: str = ""
 
 

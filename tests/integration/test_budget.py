@@ -162,6 +162,16 @@ def test_an_agent_at_its_limit_is_told_by_its_report_and_by_each_heartbeat(fleet
     assert fleet.store.run(beat) == "held The agent has spent 500 tokens, its limit is 500."
 
 
+def test_who_has_nothing_left_to_spend_is_not_started_again(fleet, client):
+    agent = fleet.running()
+    fleet.spend(agent, 500)
+    fleet.holder._pass_on(agent, counts=True, delay_s=0)
+    assert fleet.holder.claim(agent.agent_id) is None
+    ended = fleet.store.run(agents.read(agent.agent_id))
+    assert (ended.status, ended.error_code) == (Status.FAILED, "budget_exceeded")
+    assert client.zcard(keys.PLACES) == 0
+
+
 def test_when_the_day_is_spent_who_has_a_reservation_left_goes_on(fleet):
     fleet.store.run(publish(load_settings({**LIMITS, "BUDGET_PER_AGENT_TOKENS": "5000"})))
     first, second = fleet.running(), fleet.running()
@@ -261,10 +271,11 @@ def test_over_the_cap_agents_wait_by_priority_then_age_and_cost_nothing(fleet, c
     assert called == expected[:2]
     # A less urgent one that comes by meanwhile takes no place from those who were called.
     late = fleet.spawn(priority=1)
+    assert queued(client) == [late]
     assert fleet.holder.claim(late) is None
     for agent_id in called:
         fleet.holder.fail(fleet.holder.claim(agent_id), BudgetExceeded())
-    assert late not in queued(client)
+    assert queued(client) == expected[2:]
     for agent_id in expected[2:]:
         assert fleet.holder.claim(agent_id) is not None
 
@@ -387,18 +398,17 @@ def orch(valkey_url, home, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_limit_set_by_hand_is_audited_and_wins_over_every_later_start(
     fleet, store, valkey_url, tmp_path
 ):
-    refused = orch(valkey_url, tmp_path, "set", "daily", "-5M")
-    assert refused.returncode != 0
-    assert "daily" in refused.stderr or "No such option" in refused.stderr
-    assert orch(valkey_url, tmp_path, "set", "daily", "0").returncode == 1
+    refused = orch(valkey_url, tmp_path, "set", "daily", "0")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("orch: daily: must be a number of tokens")
     ran = orch(valkey_url, tmp_path, "set", "daily", "5M", "--why", "release week", "--json")
     assert json.loads(ran.stdout)["dailyTokens"] == 5_000_000
     store.run(publish(fleet.settings))
-    shown = json.loads(orch(valkey_url, tmp_path, "--json").stdout)
-    assert (shown["limit"], shown["limits"]["changed"]) == (5_000_000, ["daily"])
+    shown = fleet.summary()
+    assert (shown.limit, shown.limits.changed) == (5_000_000, ("daily",))
     (entry,) = store.follow(read_entries(limit=10))
     assert (entry.action, entry.scope, entry.why) == ("budget", "daily", "release week")
     assert '"dailyTokens":1000,' in entry.before
     assert "5000000 tokens a day" in orch(valkey_url, tmp_path).stdout
-    orch(valkey_url, tmp_path, "set", "daily", "default")
+    store.follow(fleet.budget.set("daily", "default", by="me", why=""))
     assert fleet.summary().limit == 1000

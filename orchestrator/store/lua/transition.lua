@@ -19,7 +19,8 @@
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
 -- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"full", agent JSON}
---      | {"moved", agent JSON, agent JSON before, if it spent in hard mode: the limit that leaves it nothing, else ""}
+--      | {"moved", agent JSON, agent JSON before, 
+--         if it spent or took a place, in hard mode: the limit that leaves it nothing to spend; else ""}
 local function contains(list, value)
   for _, item in ipairs(list) do
     if item == value then return true end
@@ -129,10 +130,9 @@ local over = ''
 if usage then
   tell_status(budget, KEYS[4], ARGV[2], ARGV[3], { timestamp = move.timestamp, agentId = move.agentId })
   local most = limit(budget, 'agent')
-  if is_hard(budget) then
-    over = overrun(budget, agent)
-  elseif (spent_before.totalTokens or 0) < most and usage.totalTokens >= most then
+  if not is_hard(budget) and (spent_before.totalTokens or 0) < most and usage.totalTokens >= most then
     tell({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) })
   end
 end
+if (usage or move.urgency) and is_hard(budget) then over = overrun(budget, agent) end
 return { 'moved', after, before, over }
