@@ -16,11 +16,21 @@ from orchestrator.audit import read_entries
 from orchestrator.budget import Budget, look_again, publish
 from orchestrator.errors import BudgetExceeded, BudgetExhausted
 from orchestrator.fsck import Fsck
+from orchestrator.gatecheck import GateCheck
 from orchestrator.host import Host
 from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.messages import queue_key
-from orchestrator.models import BudgetStatus, Status, Usage
+from orchestrator.models import (
+    BudgetStatus,
+    GateProfile,
+    GateReport,
+    GateResult,
+    GateStatus,
+    Stage,
+    Status,
+    Usage,
+)
 from orchestrator.monitor import MISSED_FOR_S, Monitor
 from orchestrator.settings import load_settings
 from orchestrator.store import keys
@@ -183,6 +193,33 @@ def test_when_the_day_is_spent_who_has_a_reservation_left_goes_on(fleet):
     assert fleet.spend(second, 100) != ""
     with pytest.raises(BudgetExhausted):
         fleet.spawn()
+
+
+def test_a_reviewers_tokens_are_those_of_the_agent_it_judges(fleet):
+    agent = fleet.running()
+    fleet.spend(agent, 150, 0.5)
+    fleet.holder.hand_over(agent, {})
+    judged = fleet.holder.take_over(agent.agent_id, 1)
+    review = GateResult(
+        name="ai-review",
+        status=GateStatus.PASSED,
+        usage=Usage(input_tokens=40, total_tokens=40),
+    )
+    report = GateReport(
+        agent_id=agent.agent_id,
+        attempt=1,
+        stage=Stage.POST_COMMIT,
+        profile=GateProfile.STRICT,
+        tree="t",
+        plan_digest="d",
+        approved=True,
+        gates=(review,),
+    )
+    check = GateCheck(fleet.holder, *[None] * 8)
+    check._count_tokens(judged, report)
+    usage = fleet.store.run(agents.read(agent.agent_id)).usage
+    assert (usage.total_tokens, usage.cost_usd) == (190, 0.5)
+    assert fleet.counts() == (190, 0)
 
 
 def test_at_midnight_a_new_day_begins_and_who_runs_on_spends_of_it(fleet):

@@ -9,8 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.budget import parse_limit, status_of
-from orchestrator.errors import BudgetExceeded, LimitInvalid, MeterSilent, SettingsInvalid
-from orchestrator.metering import TokenWatch
+from orchestrator.errors import (
+    AgentTimedOut,
+    BudgetExceeded,
+    LimitInvalid,
+    MeterSilent,
+    SettingsInvalid,
+)
+from orchestrator.metering import TimeWatch, TokenWatch
 from orchestrator.models import BudgetStatus, Usage
 from orchestrator.ports import Chunk, Message, ToolUse, UsageReport
 from orchestrator.settings import load_settings
@@ -163,3 +169,30 @@ def test_a_limit_that_is_reached_ends_the_agent_whoever_hears_of_it_first():
     by_heartbeat.lease.overrun = "too much"
     with pytest.raises(BudgetExceeded, match="too much"):
         by_heartbeat.says()
+
+
+def test_time_runs_out_with_one_warning_and_by_the_limit_that_is_in_force():
+    at_s, told = [0.0], []
+    limits = SimpleNamespace(time_s=100.0)
+    holder = SimpleNamespace(
+        store=SimpleNamespace(follow=lambda found: found),
+        warn=lambda _agent, error: told.append(error.code),
+    )
+    watch = TimeWatch(
+        holder, SimpleNamespace(limits=lambda: limits), None, clock=lambda: at_s[0]
+    )  # fmt: skip
+
+    def look_at(now_s: float) -> None:
+        at_s[0] = now_s
+        watch.look()
+
+    look_at(79.9)
+    assert told == []
+    for now_s in (80, 81, 99.9):
+        look_at(now_s)
+    assert told == ["time_warning"]
+    limits.time_s = 200.0
+    look_at(100)
+    limits.time_s = 110.0
+    with pytest.raises(AgentTimedOut, match="its limit is 110 s"):
+        look_at(115)
