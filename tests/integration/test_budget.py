@@ -373,6 +373,17 @@ def test_who_waits_is_found_by_kills_and_a_lost_call_is_made_again(fleet, client
     assert client.exists(keys.WAITING, keys.UNCALLED) == 0
 
 
+def test_who_waits_for_a_place_is_sent_no_message_until_it_is_called(fleet, client):
+    for _ in range(2):
+        fleet.running()
+    fleet.holder.claim(fleet.spawn())
+    queued(client)
+    for _ in range(2):
+        fleet.at += timedelta(seconds=MISSED_FOR_S + 1)
+        fleet.monitor.sweep()
+    assert queued(client) == []
+
+
 def test_fsck_sees_and_mends_what_disagrees_with_the_states(fleet, client, tmp_path):
     fsck = Fsck(
         fleet.store, Host(tmp_path), tmp_path, tmp_path / "w", lambda: fleet.at, fleet.new_id
