@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from celery import Celery
+
 from orchestrator.budget import set_limits
 from orchestrator.lifecycle import agents
 from orchestrator.models import Status
@@ -115,3 +117,19 @@ def test_raising_the_cap_starts_who_waits_at_once(store, valkey_url, remote, scr
         eventually(
             lambda: all(store.run(agents.read(one)).status is Status.FAILED for one in spawned)
         )
+
+
+def test_a_raw_message_over_the_days_limit_is_answered_with_the_reason(
+    store, valkey_url, remote, tmp_path
+):
+    store.run(set_limits({"daily": 1}, now=clock()))
+    context = {"repository": str(remote), "branch": "main", "workItems": ["x"]}
+    body = {"taskId": "t", "agentType": "worker", "agent": "scripted", "context": context}
+    with workers(tmp_path, valkey_url), Celery(broker=valkey_url, backend=valkey_url) as app:
+        sent = app.send_task(
+            "orchestrator.spawn", kwargs={"request": body}, queue="spawn", task_id=new_id()
+        )
+        outcome = sent.get(timeout=60)
+    assert (outcome["status"], outcome["errorCode"]) == ("failed", "budget_exhausted")
+    assert store.run(agents.find(sent.id)) is None
+    assert told(store) == [("agent.failed", sent.id)]

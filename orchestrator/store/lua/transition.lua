@@ -19,7 +19,7 @@
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
 -- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"full", agent JSON}
---      | {"moved", agent JSON, agent JSON before, 
+--      | {"moved", agent JSON, agent JSON before,
 --         if it spent or took a place, in hard mode: the limit that leaves it nothing to spend; else ""}
 local function contains(list, value)
   for _, item in ipairs(list) do
