@@ -10,6 +10,7 @@ from threading import Thread
 
 from orchestrator.commands import TICK_S
 from orchestrator.continuation import Opening, opening
+from orchestrator.egress.service import Egress
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
@@ -44,6 +45,7 @@ from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
 from orchestrator.surroundings import Surroundings
 from orchestrator.transcript import Transcript
+from orchestrator.wayout import WayOut, way_out
 from orchestrator.workspace.clone import Workspace, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -68,6 +70,7 @@ class Runner:
     backends: Callable[[str], AgentBackend]
     sandbox: Sandbox
     harvest: Harvest
+    egress: Egress
     settings: Settings
 
     def run(self, agent_id: str) -> None:
@@ -138,32 +141,45 @@ class Runner:
         checkpoint: Callable[[], None],
     ) -> None:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
-        agent, base = there.agent, there.base
-        launch = backend.launch(job)
-        spec = there.program(launch.argv, env=launch.env, stdin=launch.stdin)
+        try:
+            with way_out(self.egress, self.holder, there, transcript) as out:
+                self._play_inside(out, there, lease, backend, job, checkpoint)
+        finally:
+            self._flush(there.agent, transcript)
+
+    def _play_inside(
+        self,
+        out: WayOut,
+        there: Surroundings,
+        lease: Lease,
+        backend: AgentBackend,
+        job: AgentJob,
+        checkpoint: Callable[[], None],
+    ) -> None:
+        agent, base, transcript = there.agent, there.base, out.transcript
+        reaching = out.leading_from(there)
+        launch = backend.launch(out.told(job))
+        spec = reaching.program(launch.argv, env=launch.env, stdin=launch.stdin)
         preparation = Preparation(
             self.sandbox,
-            there,
+            reaching,
             lease,
             self.mirrors.read_some(base, PREPARED_BY).get,
             lambda line: transcript.note(line, source="hook"),
         )
-        try:
-            preparation.include()
-            preparation.run("after_create")
-            preparation.run("before_run")
-            with self.sandbox.start(spec) as process:
-                agent = self.holder.start(agent, base_commit=base.commit)
-                # Beside the agent's work: it saves the next spawn the checkout.
-                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-                overlap = Overlap(self.holder, agent, job.worktree)
-                try:
-                    self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
-                finally:
-                    overlap.forget()
-            preparation.run("after_run")
-        finally:
-            self._flush(agent, transcript)
+        preparation.include()
+        preparation.run("after_create")
+        preparation.run("before_run")
+        with self.sandbox.start(spec) as process:
+            agent = self.holder.start(agent, base_commit=base.commit)
+            # Beside the agent's work: it saves the next spawn the checkout.
+            Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
+            overlap = Overlap(self.holder, agent, job.worktree)
+            try:
+                self._watch(agent, lease, process, out, backend, overlap, checkpoint)
+            finally:
+                overlap.forget()
+        preparation.run("after_run")
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -196,12 +212,13 @@ class Runner:
         agent: AgentState,
         lease: Lease,
         process: SandboxProcess,
-        transcript: Transcript,
+        out: WayOut,
         backend: AgentBackend,
         overlap: Overlap,
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
+        transcript = out.transcript
         deadline = time.monotonic() + self.settings.agent_timeout_s
         stall = StallWatch(self.holder, self.settings, agent)
         flush_at = 0.0
@@ -217,6 +234,7 @@ class Runner:
                 if time.monotonic() >= checkpoint_at:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
+                out.look()
                 overlap.look()
                 stall.look(process, transcript)
                 if time.monotonic() >= deadline:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from orchestrator.audit import Audit
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
+from orchestrator.egress.service import Egress
 from orchestrator.fsck import Fsck
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
@@ -114,7 +115,8 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 def judge(settings: Settings) -> Judge:
     """Build what runs gates."""
-    return Judge(partial(_check_of, settings=settings), sandbox(settings), settings)
+    checks = partial(_check_of, settings=settings)
+    return Judge(checks, sandbox(settings), Egress(settings, new_id), settings)
 
 
 def sandbox(settings: Settings) -> Sandbox:
@@ -157,6 +159,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             backend,
             programs,
             Harvest(holder, programs, settings),
+            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(

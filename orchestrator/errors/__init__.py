@@ -61,6 +61,7 @@ from orchestrator.errors.git import (
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
+    EgressUnavailable,
     PortInUse,
     SettingsInvalid,
     StartFailed,
@@ -107,6 +108,7 @@ __all__ = [
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
     "DiskFull",
+    "EgressUnavailable",
     "ForgeRefused",
     "ForgeUnavailable",
     "GatesRejected",

@@ -45,6 +45,7 @@ from orchestrator.models.secret import (
 )
 from orchestrator.models.state import (
     AgentState,
+    Egress,
     Outcome,
     Phase,
     Status,
@@ -52,11 +53,15 @@ from orchestrator.models.state import (
     TaskStatus,
     Usage,
 )
+from orchestrator.models.tokens import (
+    ApiTokens,
+)
 
 __all__ = [
     "DEFAULT_PROFILE",
     "AgentState",
     "AgentType",
+    "ApiTokens",
     "AuditEntry",
     "AuditFault",
     "AuditHead",
@@ -64,6 +69,7 @@ __all__ = [
     "AuditNote",
     "AuditVerdict",
     "Conflict",
+    "Egress",
     "Finding",
     "GateProfile",
     "GateReport",

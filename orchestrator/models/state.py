@@ -66,6 +66,13 @@ class Usage(Record):
         return Usage(**sums, cost_usd=cost_usd)
 
 
+class Egress(Record):
+    """Requests of an agent's programs that left its sandbox through the proxy, or did not."""
+
+    allowed: int = 0
+    refused: int = 0
+
+
 class AgentState(Record):
     """One agent, as stored under `orchestrator:agent:{agentId}`."""
 
@@ -92,6 +99,8 @@ class AgentState(Record):
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
+    #: Of the latest attempt, where its only way out is the proxy.
+    egress: Egress | None = None
     spawned_at: Instant
     started_at: Instant | None = None
     completed_at: Instant | None = None
