@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
 
@@ -10,8 +10,9 @@ Address = IPv4Address | IPv6Address
 _METADATA = frozenset({IPv4Address("168.63.129.16")})
 #: RFC 6052: the last four bytes are an IPv4 address that a gateway will reach.
 _NAT64 = IPv6Network("64:ff9b::/96")
-#: Local NAT64 (RFC 8215), 6to4 and Teredo: gateways of no use to us, to addresses of any kind.
-_GATEWAYS = tuple(map(ip_network, ("64:ff9b:1::/48", "2002::/16", "2001::/32")))
+#: Local NAT64 (RFC 8215), 6to4 and Teredo lead to addresses of any kind; once there were
+#: site-local ones.
+_OTHERS = tuple(map(IPv6Network, ("64:ff9b:1::/48", "2002::/16", "2001::/32", "fec0::/10")))
 
 
 def is_public(address: Address) -> bool:
@@ -26,7 +27,7 @@ def is_public(address: Address) -> bool:
             inner = IPv4Address(address.packed[-4:])
         if inner is not None:
             return is_public(inner)
-        if any(address in gateway for gateway in _GATEWAYS):
+        if any(address in network for network in _OTHERS):
             return False
     return (
         address.is_global

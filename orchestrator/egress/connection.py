@@ -97,7 +97,7 @@ class Connection:
             async with asyncio.timeout(IDLE_TIMEOUT_S):
                 await self.writer.wait_closed()
         finally:
-            self.writer.transport.abort()
+            self.abort()
 
     async def refuse(self, refusal: Refused) -> None:
         """Answer that this does not go out, and end the connection."""
@@ -118,6 +118,10 @@ class Connection:
             left = _LINGER_BYTES
             while left > 0 and (data := await self.reader.read(_CHUNK_BYTES)):
                 left -= len(data)
+
+    def abort(self) -> None:
+        """Drop the connection with all that is under way."""
+        self.writer.transport.abort()
 
     def trailing(self) -> bytes:
         """Return what the client sent behind its CONNECT already."""

@@ -18,8 +18,10 @@ from orchestrator.log import get_logger
 from orchestrator.models import Egress
 from orchestrator.ports import ModelAccess
 
-#: An agent opens a few at a time; each takes two descriptors of the worker's.
-MOST_CONNECTIONS = 64
+#: At a time, as each takes two descriptors of the worker's; package managers open about 15.
+MOST_CONNECTIONS = 32
+#: After which a worker that had no descriptor left looks again.
+_PAUSE_S = 1.0
 #: Different refusals that are told; all of them are counted.
 _MOST_TOLD = 100
 _SHOWN_CHARACTERS = 200
@@ -33,6 +35,7 @@ class Proxy:
     def __init__(
         self,
         path: Path,
+        listener: socket.socket,
         tunnels: Tunnels,
         model_api: ModelApi | None,
         *,
@@ -45,15 +48,16 @@ class Proxy:
         self.meter = meter
         #: How the agent reaches the model; None if it may not.
         self.model = model
+        self._listener = listener
         self._tunnels = tunnels
         self._model_api = model_api
         self._loop = asyncio.get_running_loop()
-        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
         self._is_cut = False
         self._allowed = self._refused = 0
         self._told: set[str] = set()
         self._untold: list[str] = []
+        self._listen()
 
     @property
     def counts(self) -> Egress:
@@ -73,10 +77,6 @@ class Proxy:
         with suppress(RuntimeError):  # the loop is over, and everything with it
             self._loop.call_soon_threadsafe(self._abort)
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Begin to serve."""
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener)
-
     async def close(self) -> None:
         """Cut, and return when nothing of it is left."""
         self._is_cut = True
@@ -86,31 +86,60 @@ class Proxy:
             await self._model_api.close()
 
     def _abort(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task, writer in self._clients.items():
-            # What stands in its buffer is not sent any more.
-            writer.transport.abort()
+        if self._listener.fileno() != -1:
+            self._loop.remove_reader(self._listener)
+            # Who waits to be accepted hears the end too.
+            self._listener.close()
+        for task in self._clients:
             task.cancel()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_cut or len(self._clients) >= MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
-        task = self._loop.create_task(self._serve(Connection(reader, writer)))
-        self._clients[task] = writer
-        task.add_done_callback(self._clients.pop)
-        task.add_done_callback(_log_end)
+    def _listen(self) -> None:
+        if not self._is_cut:
+            self._loop.add_reader(self._listener, self._accept)
 
-    async def _serve(self, client: Connection) -> None:
+    def _accept(self) -> None:
+        # Not asyncio's server: closed while a client comes, it leaves that one hanging.
         try:
-            while request := await client.request():
-                await self._route(client, request)
-        except Refused as refusal:
-            self._note(refusal)
-            await client.refuse(refusal)
-        finally:
-            await client.close()
+            connected, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.warning("client not accepted", reason=str(error))
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_PAUSE_S, self._listen)
+            return
+        task = self._loop.create_task(self._serve(connected))
+        self._clients.add(task)
+        task.add_done_callback(self._note_end)
+        if len(self._clients) >= MOST_CONNECTIONS:
+            # Who comes now waits for one of those to end.
+            self._loop.remove_reader(self._listener)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._clients.discard(task)
+        self._listen()
+        # A client that leaves, stalls or breaks off ends its own connection and nothing else.
+        if not task.cancelled() and (error := task.exception()):
+            is_ordinary = isinstance(error, OSError | h11.ProtocolError)
+            level = log.debug if is_ordinary else log.error
+            level("connection ended", reason=f"{type(error).__name__}: {error}")
+
+    async def _serve(self, connected: socket.socket) -> None:
+        with connected:
+            connected.setblocking(False)
+            client = Connection(*await asyncio.open_connection(sock=connected))
+            try:
+                while request := await client.request():
+                    await self._route(client, request)
+            except Refused as refusal:
+                self._note(refusal)
+                await client.refuse(refusal)
+            except asyncio.CancelledError:
+                # What stands in its buffer is not sent any more.
+                client.abort()
+                raise
+            finally:
+                await client.close()
 
     async def _route(self, client: Connection, request: h11.Request) -> None:
         if request.method == b"CONNECT":
@@ -135,11 +164,3 @@ class Proxy:
         if line not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(line)
             self._untold.append(line)
-
-
-def _log_end(task: asyncio.Task[None]) -> None:
-    # A client that leaves, stalls or breaks off ends its own connection and nothing else.
-    if not task.cancelled() and (error := task.exception()):
-        is_ordinary = isinstance(error, OSError | h11.ProtocolError)
-        level = log.debug if is_ordinary else log.error
-        level("connection ended", reason=f"{type(error).__name__}: {error}")

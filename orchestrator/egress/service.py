@@ -103,9 +103,7 @@ class Egress:
             provider = Provider(self._settings.anthropic_base_url or DEFAULT_URL, key)
             model_api = ModelApi(provider, model.key, meter, tls)
         tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
-        proxy = Proxy(path, tunnels, model_api, meter=meter, model=model)
-        await proxy.listen(listener)
-        return proxy
+        return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
 
     def _start(self) -> ssl.SSLContext:
         """Start the loop's thread at the first proxy: none is there when a pool forks."""
