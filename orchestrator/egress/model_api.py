@@ -128,10 +128,13 @@ class ModelApi:
         dropped = {b"content-encoding", b"content-length"} if is_encoded else frozenset()
         raw = [(name.lower(), value) for name, value in answer.headers.raw]
         await client.begin(answer.status_code, end_to_end(raw, without=frozenset(dropped)))
-        async for data in answer.aiter_bytes():
-            reader.feed(data)
-            await client.put(data)
-        reader.finish()
+        try:
+            async for data in answer.aiter_bytes():
+                reader.feed(data)
+                await client.put(data)
+        finally:
+            # A client that has all it wants may be gone before the answer's end is seen.
+            reader.finish()
         await client.end()
 
     def _is_placeholder(self, name: bytes, value: bytes) -> bool:

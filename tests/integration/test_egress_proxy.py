@@ -70,7 +70,11 @@ def client_of(proxy, **options):
 def dial(proxy) -> socket.socket:
     dialled = socket.socket(socket.AF_UNIX)
     dialled.settimeout(60)
-    dialled.connect(str(proxy.socket))
+    try:
+        dialled.connect(str(proxy.socket))
+    except OSError:
+        dialled.close()
+        raise
     return dialled
 
 
@@ -159,9 +163,9 @@ def test_an_answer_that_is_not_streamed_is_metered_too(opened, api):
         with client_of(proxy, headers={"x-api-key": proxy.model.key}) as client:
             asked = client.post("/v1/messages", json={**ASKED, "stream": False})
         assert asked.json()["content"][0]["text"] == "Hello."
-        assert proxy.meter.total.total_tokens == 130
-        [(message_id, usage)] = heard
-        assert (message_id, usage.output_tokens) == (asked.json()["id"], 7)
+    assert proxy.meter.total.total_tokens == 130
+    [(message_id, usage)] = heard
+    assert (message_id, usage.output_tokens) == (asked.json()["id"], 7)
 
 
 def test_an_error_of_the_provider_is_passed_on_and_one_that_is_away_is_told(opened, api):
