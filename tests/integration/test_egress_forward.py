@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -170,6 +172,41 @@ def test_an_idle_forwarder_with_dead_connections_does_not_spin(start, outside, u
         assert late.recv(1) == b""
     client.close()
     eventually(lambda: _is_asleep(forwarder))
+
+
+def test_who_has_said_all_and_left_waits_without_spinning_for_a_slow_receiver(
+    tmp_path, start, outside, unused_port
+):
+    """The receiver ends its own half first, and then takes its time."""
+    outside.close()
+    (tmp_path / "s").unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        running = start("sleep", "60")
+        said = os.urandom(350_000)
+        dialled = eventually(lambda: _dialled(unused_port))
+        slow, _ = listener.accept()
+        with slow, dialled:
+            slow.shutdown(socket.SHUT_WR)
+            dialled.sendall(said)
+            dialled.shutdown(socket.SHUT_WR)
+            assert dialled.recv(1) == b""
+            [forwarder] = children(running.pid)
+            eventually(lambda: _is_asleep(forwarder) and _unread(dialled) == 0)
+            eventually(lambda: _is_asleep(forwarder))
+            assert b"".join(iter(lambda: slow.recv(65536), b"")) == said
+
+
+def _dialled(port: int) -> socket.socket | None:
+    with suppress(OSError):
+        return socket.create_connection(("127.0.0.1", port))
+    return None
+
+
+def _unread(connected: socket.socket) -> int:
+    """How many bytes of what was sent its peer has not acknowledged (SIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
 
 
 def _is_asleep(pid: int) -> bool:

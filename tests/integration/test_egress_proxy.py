@@ -385,11 +385,9 @@ def test_who_never_ends_a_request_keeps_nobody_waiting(opened, api, monkeypatch)
 
 
 def test_too_large_is_told_and_sent_nowhere(opened, api, listener, monkeypatch):
-    monkeypatch.setattr(connection, "BODY_LIMIT_BYTES", 100_000)
     start = b"POST /v1/messages HTTP/1.1\r\nhost: h\r\nx-api-key: placeholder-id-0\r\n"
-    huge = b"x" * 100_001
     with opened(api.url) as proxy:
-        told = say(proxy, start + b"content-length: %d\r\n\r\n%s" % (len(huge), huge))
+        told = say(proxy, start + b"content-length: %d\r\n\r\n" % (connection.BODY_LIMIT_BYTES + 1))
         assert told.startswith(b"HTTP/1.1 413 ")
         head = b"GET /v1/models HTTP/1.1\r\nx-long: " + b"y" * 70_000
         assert say(proxy, head).startswith(b"HTTP/1.1 431 ")
@@ -397,6 +395,8 @@ def test_too_large_is_told_and_sent_nowhere(opened, api, listener, monkeypatch):
         assert proxy.counts.refused == 3
     assert api.requests == []
     # One that does not say how large it is ends where it is over the limit.
+    monkeypatch.setattr(connection, "BODY_LIMIT_BYTES", 100_000)
+    huge = b"x" * 100_001
     with opened(f"http://127.0.0.1:{listener}") as proxy:
         chunked = b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(huge), huge)
         assert say(proxy, start + chunked).startswith(b"HTTP/1.1 413 ")
