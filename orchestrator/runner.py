@@ -176,7 +176,8 @@ class Runner:
             Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
             overlap = Overlap(self.holder, agent, job.worktree)
             try:
-                self._watch(agent, lease, process, out, backend, overlap, checkpoint)
+                looks = (out.look, overlap.look)
+                self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
             finally:
                 overlap.forget()
         preparation.run("after_run")
@@ -212,13 +213,12 @@ class Runner:
         agent: AgentState,
         lease: Lease,
         process: SandboxProcess,
-        out: WayOut,
+        transcript: Transcript,
         backend: AgentBackend,
-        overlap: Overlap,
+        looks: tuple[Callable[[], None], ...],
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
-        transcript = out.transcript
         deadline = time.monotonic() + self.settings.agent_timeout_s
         stall = StallWatch(self.holder, self.settings, agent)
         flush_at = 0.0
@@ -234,8 +234,8 @@ class Runner:
                 if time.monotonic() >= checkpoint_at:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
-                out.look()
-                overlap.look()
+                for look in looks:
+                    look()
                 stall.look(process, transcript)
                 if time.monotonic() >= deadline:
                     self._stop(process)
