@@ -69,6 +69,14 @@ Signal = Message | ToolUse | UsageReport | SessionStarted | LimitReached | Resul
 
 
 @dataclass(frozen=True)
+class ModelAccess:
+    """How an agent without a network reaches its model: `key` is worth nothing anywhere else."""
+
+    base_url: str
+    key: str
+
+
+@dataclass(frozen=True)
 class AgentJob:
     """What a backend must know to start one agent."""
 
@@ -82,6 +90,8 @@ class AgentJob:
     feedback: str | None = None
     #: A JSON schema the agent's answer must fit, as JSON text; not every backend can.
     answer_schema: str | None = None
+    #: What the program is told in place of the real address and key; None: those of the settings.
+    model: ModelAccess | None = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +273,8 @@ class PlannedGate:
     report: str | None = None
     #: The least coverage, in percent.
     minimum: float | None = None
+    #: Whether its command may reach the allowed hosts, where it has no network otherwise.
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,10 +289,15 @@ class Subject:
     diff: Callable[[], str]
     #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
     run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
+    #: For a gate that `asks_model`, as in `AgentJob`.
+    model: ModelAccess | None = None
 
 
 class Gate(Protocol):
     """One kind of check; one file, exporting `build(settings) -> Gate`."""
+
+    #: Whether it runs an agent, which needs its model.
+    asks_model: bool
 
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""

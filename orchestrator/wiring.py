@@ -12,6 +12,7 @@ from orchestrator.audit import Audit
 from orchestrator.budget import Budget
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
+from orchestrator.egress.service import Egress
 from orchestrator.fsck import Fsck
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
@@ -121,7 +122,8 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 def judge(settings: Settings) -> Judge:
     """Build what runs gates."""
-    return Judge(partial(_check_of, settings=settings), sandbox(settings), settings)
+    checks = partial(_check_of, settings=settings)
+    return Judge(checks, sandbox(settings), Egress(settings, new_id), settings)
 
 
 def sandbox(settings: Settings) -> Sandbox:
@@ -166,6 +168,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             programs,
             Harvest(holder, programs, settings),
             budget(settings),
+            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(
