@@ -136,9 +136,10 @@ def _answers(port: int) -> bool:
 
 
 def test_it_ends_with_its_program_and_not_by_the_group_s_signals(start, unused_port):
-    script = "trap 'echo asked' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
     running = start("sh", "-c", script, start_new_session=True)
     eventually(lambda: _answers(unused_port))
+    assert running.stdout.readline() == b"ready\n"
     [forwarder] = [pid for pid in children(running.pid) if b"_forward.py" in _argv(pid)]
     born = stat_of(forwarder)[19]
     os.killpg(running.pid, signal.SIGTERM)
