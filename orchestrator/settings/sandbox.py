@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, env
+from orchestrator.settings.values import Bytes, Duration, env
+
+
+def _paths(text: object) -> object:
+    return [part for part in text.split(":") if part] if isinstance(text, str) else text
 
 
 class SandboxSettings(BaseSettings):
@@ -15,3 +21,11 @@ class SandboxSettings(BaseSettings):
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
+    process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
+        "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
+    )
+    process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
+        "ORCHESTRATOR_PROCESS_READABLE", default=()
+    )
+    disk_quota_bytes: Bytes = env("ORCHESTRATOR_DISK_QUOTA", default=10 * 2**30)
+    disk_low_water_bytes: Bytes = env("ORCHESTRATOR_DISK_LOW_WATER", default=2**30)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import run_to_end
-from orchestrator.errors import BackendUnavailable
+from orchestrator.errors import BackendUnavailable, SettingsInvalid
 from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes.process import ProcessTree, build
 from orchestrator.settings import load_settings
@@ -144,9 +144,13 @@ class Observer:
         return b""
 
 
-@pytest.fixture
-def sandbox():
-    return build(load_settings({}))
+@pytest.fixture(params=["shim", "cgroup", "bubblewrap"])
+def sandbox(request):
+    """At every level that this host allows."""
+    try:
+        return build(load_settings({"ORCHESTRATOR_PROCESS_LEVEL": request.param, **PATH}))
+    except SettingsInvalid as lack:
+        pytest.skip(str(lack))
 
 
 @pytest.fixture
