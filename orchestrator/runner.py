@@ -40,6 +40,7 @@ from orchestrator.ports import (
     SandboxProcess,
 )
 from orchestrator.preparation import PREPARED_BY, Preparation
+from orchestrator.quota import QuotaWatch
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.stall import StallWatch
@@ -59,6 +60,9 @@ GRACE_S = 10.0
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
 
+#: No agent is started on a disk below its low-water mark; one that waits looks again after this.
+LOW_DISK_PAUSE_S = 30.0
+
 log = get_logger("runner")
 
 
@@ -77,6 +81,9 @@ class Runner:
 
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
+        if lack := self.workspaces.lacks_room():
+            self.holder.put_back(agent_id, for_s=LOW_DISK_PAUSE_S, reason=lack)
+            return
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
@@ -158,12 +165,16 @@ class Runner:
             preparation.run("after_create")
             preparation.run("before_run")
             with self.sandbox.start(spec) as process:
-                agent = self.holder.start(agent, base_commit=base.commit)
+                agent = self.holder.start(
+                    agent, base_commit=base.commit, sandbox=self.sandbox.level
+                )
                 # Beside the agent's work: it saves the next spawn the checkout.
                 Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
                 overlap = Overlap(self.holder, agent, job.worktree)
+                quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
                 try:
-                    self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
+                    looks = (overlap.look, quota.look)
+                    self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
                 finally:
                     overlap.forget()
             preparation.run("after_run")
@@ -203,7 +214,7 @@ class Runner:
         process: SandboxProcess,
         transcript: Transcript,
         backend: AgentBackend,
-        overlap: Overlap,
+        looks: tuple[Callable[[], None], ...],
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
@@ -232,7 +243,8 @@ class Runner:
                 if time.monotonic() >= checkpoint_at:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
-                overlap.look()
+                for look in looks:
+                    look()
                 stall.look(process, transcript)
                 clock.look()
             while chunks := process.read(0):

@@ -78,7 +78,12 @@ def claim(
         phases=(Phase.QUEUED if is_first else Phase.AWAITING_REWORK,),
         new_attempt=True,
         heeds_halt=True,
-        patch={"phase": Phase.PREPARING, "worker": worker, "workerProcess": process},
+        patch={
+            "phase": Phase.PREPARING,
+            "worker": worker,
+            "workerProcess": process,
+            "waitingFor": None,
+        },
         lease_s=lease_s,
         takes_place=True,
         message=message_of(agent),
@@ -87,14 +92,19 @@ def claim(
 
 
 def start(
-    agent: AgentState, *, base_commit: str, lease_s: float, now: datetime
+    agent: AgentState,
+    *,
+    base_commit: str,
+    lease_s: float,
+    now: datetime,
+    sandbox: str | None = None,
 ) -> Operation[Moved]:
-    """Say that the agent's process runs; a later round goes on from the same base."""
+    """Say that the agent's process runs, and where; a later round goes on from the same base."""
     if agent.status is Status.RUNNING:
         step = Move(
             sources=(Status.RUNNING,),
             attempt=agent.attempt,
-            patch={"phase": Phase.EXECUTING},
+            patch={"phase": Phase.EXECUTING, "sandbox": sandbox},
             lease_s=lease_s,
         )
         return move(agent, step, now=now)
@@ -108,6 +118,7 @@ def start(
             "phase": Phase.EXECUTING,
             "startedAt": iso_instant(now),
             "baseCommit": base_commit,
+            "sandbox": sandbox,
         },
         event=f"agent.{Status.RUNNING}",
         lease_s=lease_s,
@@ -234,12 +245,16 @@ def recover(
     return move(agent, step, now=now, tag=tag)
 
 
-def delay(agent: AgentState, *, until: datetime, now: datetime) -> Operation[Moved]:
-    """Let a waiting agent wait until an instant; its message is sent then."""
+def delay(
+    agent: AgentState, *, until: datetime, now: datetime, reason: str | None = None
+) -> Operation[Moved]:
+    """Let a waiting agent wait until an instant; its message is sent then. A reason is told."""
     step = Move(
         sources=(agent.status,),
         phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
         attempt=agent.attempt,
+        patch={"waitingFor": reason},
+        event="agent.waiting" if reason else "",
         due_at=until,
     )
     return move(agent, step, now=now)

@@ -45,24 +45,24 @@ def build(settings: Settings) -> ProcessSandbox:
     """
     system = system_mark(settings.home)
     wanted = settings.process_level
-    lacks: list[str] = []
+    lacks: list[BackendUnavailable] = []
     confine: Bubblewrap | None = None
     cgroup: Path | None = None
     try:
         confine = Bubblewrap.find(settings) if wanted in ("auto", "bubblewrap") else None
     except BackendUnavailable as error:
-        lacks.append(str(error))
+        lacks.append(error)
     try:
         cgroup = cgroups.delegated(system) if wanted != "shim" else None
     except BackendUnavailable as error:
-        lacks.append(str(error))
+        lacks.append(error)
     sandbox = ProcessSandbox(
         settings.supervisor_deadline_s,
         system,
         confine=confine,
         cgroup=cgroup,
         file_limit_bytes=settings.disk_quota_bytes,
-        lacks=tuple(lacks),
+        lack=lacks[0] if lacks and confine is None else None,
     )
     if wanted not in ("auto", sandbox.level):
         msg = f"ORCHESTRATOR_PROCESS_LEVEL: {wanted} cannot be had here. {lacks[0]}"
@@ -85,14 +85,15 @@ class ProcessSandbox:
         confine: Bubblewrap | None = None,
         cgroup: Path | None = None,
         file_limit_bytes: int = 0,
-        lacks: tuple[str, ...] = (),
+        lack: BackendUnavailable | None = None,
     ) -> None:
         self._deadline_s = deadline_s
         self._system = system
         self._confine = confine
         self._cgroup = cgroup
         self._file_limit_bytes = file_limit_bytes
-        self._lacks = lacks
+        #: What keeps this host from the next level.
+        self.lack = lack
         self._trees: set[ProcessTree] = set()
         self._lock = threading.Lock()
         self._pulse: threading.Thread | None = None
@@ -105,8 +106,8 @@ class ProcessSandbox:
         return "shim" if self._cgroup is None else "cgroup"
 
     def check(self) -> str:
-        """Return what confines programs here, and what would do so better."""
-        return " ".join((_MEANING[self.level], *self._lacks))
+        """Return what confines programs here."""
+        return _MEANING[self.level]
 
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[ProcessTree]:
