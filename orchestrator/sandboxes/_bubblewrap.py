@@ -23,6 +23,15 @@ _NAMESPACES = (
     *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
     *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
 )
+_VIEW = (
+    *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+    # bubblewrap 0.8 leaves these open to a root without capabilities, who owns the files in them.
+    *(
+        part
+        for name in ("fs", "sys", "sysrq-trigger")
+        for part in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
+    ),
+)
 #: Empty inside, and gone with the program; in the first two it may write.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
 _HIDDEN = (Path("/root"), Path("/home"), Path("/run"))
@@ -89,7 +98,7 @@ class Bubblewrap:
                 program = (*_PYTHON, str(_FORWARD), str(spec.egress), str(EGRESS_PORT), *program)
         return [
             *(self.binary, *_NAMESPACES, *network),
-            *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+            *_VIEW,
             *self._mounts(shown, root),
             *("--chdir", str(spec.cwd), "--", *_PYTHON, str(_INIT), *program),
         ]
@@ -114,22 +123,25 @@ class Bubblewrap:
             if target == root.resolve() or not covered.isdisjoint(target.parents):
                 mounts[target] = ("--bind", str(root.resolve()), str(target))
         # The deepest path decides, wherever it is nested.
+        closing: list[str] = []
         for path in sorted(mounts, key=lambda path: len(path.parts)):
-            around = next((mounts[outer] for outer in path.parents if outer in mounts), ("",))
-            is_shown = around[0] == mounts[path][0] == "--ro-bind"
-            if not is_shown or path in covered:
-                yield from mounts[path]
-        for path in hidden - scratch:
-            if mounts[path][0] == "--tmpfs":
-                yield from ("--remount-ro", str(path))
+            outer = next((outer for outer in path.parents if outer in mounts), Path("/"))
+            is_absent = path in covered and outer in hidden - scratch
+            is_shown = mounts[path][0] == mounts.get(outer, ("",))[0] == "--ro-bind"
+            if is_absent or (is_shown and path not in covered):
+                continue
+            yield from mounts[path]
+            if path in hidden - scratch and mounts[path][0] == "--tmpfs":
+                closing += ("--remount-ro", str(path))
+        yield from closing
 
 
 @cache
 def _probe(binary: str) -> None:
-    tried = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--unshare-net", "--tmpfs")
+    tried = (*_NAMESPACES, *_VIEW, "--unshare-net", "--tmpfs", "/run")
     try:
         ran = subprocess.run(
-            (binary, *_NAMESPACES, *tried, "/run", "--", "true"),
+            (binary, *tried, "--", "true"),
             capture_output=True,
             check=False,
             timeout=_PROBE_TIMEOUT_S,
