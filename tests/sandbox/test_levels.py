@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +22,8 @@ from orchestrator.errors import BackendUnavailable, SettingsInvalid
 from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.settings import Settings, load_settings
-from tests.integration.conftest import SAMPLE, System, make_remote, running
+from tests.faults.conftest import Fleet, all_killed, send
+from tests.integration.conftest import SAMPLE, make_remote, running
 from tests.integration.test_process_sandbox import TREE
 from tests.processes import Observer, eventually
 
@@ -60,68 +61,54 @@ def test_nothing_of_the_five_outlives_a_kill_a_kill_all_or_the_death_of_its_work
 ):
     remote = make_remote(tmp_path, SAMPLE | {"tree.py": TREE})
     command = f"mkdir /tmp/$$ && exec python3 -I -S tree.py /tmp/$$ {FIVE}"
-    item = json.dumps({"steps": [{"run": command}]})
     observer = Observer()
     with running(
         tmp_path / "home", ORCHESTRATOR_AGENT="scripted", ORCHESTRATOR_PROCESS_LEVEL=level
     ) as system:
+        fleet = Fleet(system)
 
-        def started() -> str:
-            agent_id = system.spawn(remote, item)
-            observer.note(*tree_of(system, agent_id))
-            assert state(system, agent_id)["sandbox"] == level
-            return agent_id
+        def start(count: int = 1) -> list[str]:
+            ids = [fleet.spawn(remote, {"run": command}) for _ in range(count)]
+            for agent_id in ids:
+                observer.note(*tree_of(fleet, agent_id))
+                assert fleet.state(agent_id)["sandbox"] == level
+            return ids
 
         try:
-            system.orch("kill", started())
+            fleet.kill(*start())
             assert observer.alive() == set()
-            started()
-            started()
-            system.orch("kill-all")
+            start(2)
+            assert fleet.kill_all() == all_killed(2)
             assert observer.alive() == set()
-            last = started()
-            os.kill(int(state(system, last)["workerProcess"].partition(":")[0]), signal.SIGKILL)
+            send(fleet.worker_pid(*start()), signal.SIGKILL)
             eventually(lambda: not observer.alive())
         finally:
             observer.end()
 
 
-def state(system: System, agent_id: str) -> dict[str, str]:
-    document: dict[str, str] = json.loads(system.orch("status", agent_id, "--json").stdout)
-    return document
-
-
-def tree_of(system: System, agent_id: str) -> set[int]:
+def tree_of(fleet: Fleet, agent_id: str) -> set[int]:
     """Wait until all five, and what started them, are there; returns all below the agent's shim."""
 
     def look() -> set[int]:
-        pid = state(system, agent_id).get("workerProcess", "").partition(":")[0]
-        shims = [
-            child
-            for child in (psutil.Process(int(pid)).children() if pid else ())
-            if environment(child).get("ORCH_AGENT_ID") == agent_id
-        ]
-        below = {one for shim in shims for one in shim.children(recursive=True)}
-        told = [one for one in below if "tree.py" in " ".join(command_line(one))]
-        return {one.pid for one in (*shims, *below)} if len(told) >= 1 + 5 else set()
+        pid = str(fleet.state(agent_id).get("workerProcess", "")).partition(":")[0]
+        if not pid:
+            return set()
+        # They may end while they are looked at.
+        with suppress(psutil.NoSuchProcess):
+            shims = [
+                child
+                for child in psutil.Process(int(pid)).children()
+                if child.environ().get("ORCH_AGENT_ID") == agent_id
+            ]
+            below = {one for shim in shims for one in shim.children(recursive=True)}
+            told = [one for one in below if "tree.py" in " ".join(one.cmdline())]
+            if len(told) >= 1 + 5:
+                return {one.pid for one in (*shims, *below)}
+        return set()
 
     found = eventually(look)
     assert isinstance(found, set)
     return found
-
-
-def environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
-
-
-def command_line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 # ── what a confined program can do ──────────────────────────────────────────────────────────
