@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Bytes, Duration, env
+from orchestrator.settings.values import Duration, env
 
 
 def _paths(text: object) -> object:
@@ -27,5 +27,7 @@ class SandboxSettings(BaseSettings):
     process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
         "ORCHESTRATOR_PROCESS_READABLE", default=()
     )
-    disk_quota_bytes: Bytes = env("ORCHESTRATOR_DISK_QUOTA", default=10 * 2**30)
-    disk_low_water_bytes: Bytes = env("ORCHESTRATOR_DISK_LOW_WATER", default=2**30)
+    disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
+        "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
+    )
+    disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))

@@ -28,7 +28,7 @@ def test_an_agent_that_fills_the_disk_fails_with_numbers_and_its_workspace_goes(
 def test_a_disk_below_its_mark_keeps_agents_waiting_and_says_so(tmp_path, script):
     remote = make_remote(tmp_path, SAMPLE)
     with running(
-        tmp_path / "home", ORCHESTRATOR_AGENT="scripted", ORCHESTRATOR_DISK_LOW_WATER="1000T"
+        tmp_path / "home", ORCHESTRATOR_AGENT="scripted", ORCHESTRATOR_DISK_LOW_WATER="1000TiB"
     ) as system:
         agent_id = system.spawn(remote, script({"run": "true"}))
 

@@ -55,7 +55,6 @@ def test_a_server_that_is_named_is_not_started(name):
         ("ORCHESTRATOR_UNHEARD_OF", "1"),
         ("ORCHESTRATOR_PROCESS_LEVEL", "strongest"),
         ("ORCHESTRATOR_DISK_QUOTA", "0"),
-        ("ORCHESTRATOR_DISK_QUOTA", "10 GB/s"),
         ("ORCHESTRATOR_BACKENDS__COMMAND", "1"),
         ("ORCHESTRATOR_API_KEY_FILE", "/does/not/exist"),
     ],
@@ -101,11 +100,3 @@ def test_backend_options_are_grouped_by_backend():
 )
 def test_durations_have_units(text, seconds):
     assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("1", 1), ("1K", 1024), ("1.5 KiB", 1536), ("10GiB", 10 * 2**30), ("2TB", 2**41)],
-)
-def test_sizes_are_read_in_powers_of_1024(text, size):
-    assert load_settings({"ORCHESTRATOR_DISK_QUOTA": text}).disk_quota_bytes == size

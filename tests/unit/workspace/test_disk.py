@@ -137,7 +137,7 @@ def test_an_agent_over_its_quota_ends_with_both_numbers(folder: Path):
 
 
 def test_below_the_low_water_mark_there_is_no_room_and_no_spare_is_made(make_host, upstream):
-    full: Host = make_host("full", ORCHESTRATOR_DISK_LOW_WATER="1000T")
+    full: Host = make_host("full", ORCHESTRATOR_DISK_LOW_WATER="1000TiB")
     base = full.mirrors.refresh(upstream.url, "main")
     workspaces: Workspaces = full.workspaces
     assert "low-water mark" in workspaces.lacks_room()
