@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Thread
 
 from orchestrator.budget import Budget
@@ -19,6 +20,7 @@ from orchestrator.errors import (
     BudgetExceeded,
     DiskFull,
     GitFailed,
+    NotFound,
     MeterSilent,
     ProviderLimited,
     TransitionRefused,
@@ -82,13 +84,24 @@ class Runner:
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
         if lack := self.workspaces.lacks_room():
-            self.holder.put_back(agent_id, for_s=LOW_DISK_PAUSE_S, reason=lack)
+            self._put_back(agent_id, lack)
             return
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
             self._work(agent, lease)
+
+    def _put_back(self, agent_id: str, why: str) -> None:
+        store, now = self.holder.store, self.holder.clock()
+        try:
+            agent = store.run(agents.read(agent_id))
+            until = now + timedelta(seconds=LOW_DISK_PAUSE_S)
+            store.run(agents.delay(agent, until=until, now=now, why=why))
+        except (TransitionRefused, NotFound) as refusal:
+            log.info("message dropped", agentId=agent_id, reason=str(refusal))
+        else:
+            log.warning("put back", agentId=agent_id, reason=why)
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
         backend = self.backends(agent.agent)
@@ -165,9 +178,8 @@ class Runner:
             preparation.run("after_create")
             preparation.run("before_run")
             with self.sandbox.start(spec) as process:
-                agent = self.holder.start(
-                    agent, base_commit=base.commit, sandbox=self.sandbox.level
-                )
+                agent = agent.model_copy(update={"sandbox": self.sandbox.level})
+                agent = self.holder.start(agent, base_commit=base.commit)
                 # Beside the agent's work: it saves the next spawn the checkout.
                 Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
                 overlap = Overlap(self.holder, agent, job.worktree)

@@ -78,12 +78,7 @@ def claim(
         phases=(Phase.QUEUED if is_first else Phase.AWAITING_REWORK,),
         new_attempt=True,
         heeds_halt=True,
-        patch={
-            "phase": Phase.PREPARING,
-            "worker": worker,
-            "workerProcess": process,
-            "waitingFor": None,
-        },
+        patch={"phase": Phase.PREPARING, "worker": worker, "workerProcess": process},
         lease_s=lease_s,
         takes_place=True,
         message=message_of(agent),
@@ -92,19 +87,15 @@ def claim(
 
 
 def start(
-    agent: AgentState,
-    *,
-    base_commit: str,
-    lease_s: float,
-    now: datetime,
-    sandbox: str | None = None,
+    agent: AgentState, *, base_commit: str, lease_s: float, now: datetime
 ) -> Operation[Moved]:
     """Say that the agent's process runs, and where; a later round goes on from the same base."""
+    facts = {"phase": Phase.EXECUTING, "sandbox": agent.sandbox, "waitingFor": None}
     if agent.status is Status.RUNNING:
         step = Move(
             sources=(Status.RUNNING,),
             attempt=agent.attempt,
-            patch={"phase": Phase.EXECUTING, "sandbox": sandbox},
+            patch=facts,
             lease_s=lease_s,
         )
         return move(agent, step, now=now)
@@ -115,10 +106,9 @@ def start(
         to=Status.RUNNING,
         attempt=agent.attempt,
         patch={
-            "phase": Phase.EXECUTING,
+            **facts,
             "startedAt": iso_instant(now),
             "baseCommit": base_commit,
-            "sandbox": sandbox,
         },
         event=f"agent.{Status.RUNNING}",
         lease_s=lease_s,
@@ -245,16 +235,14 @@ def recover(
     return move(agent, step, now=now, tag=tag)
 
 
-def delay(
-    agent: AgentState, *, until: datetime, now: datetime, reason: str | None = None
-) -> Operation[Moved]:
+def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -> Operation[Moved]:
     """Let a waiting agent wait until an instant; its message is sent then. A reason is told."""
     step = Move(
         sources=(agent.status,),
         phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
         attempt=agent.attempt,
-        patch={"waitingFor": reason},
-        event="agent.waiting" if reason else "",
+        patch={"waitingFor": why or None},
+        event="agent.waiting" if why else "",
         due_at=until,
     )
     return move(agent, step, now=now)

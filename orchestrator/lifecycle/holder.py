@@ -154,28 +154,9 @@ class Holder:
         except StoreUnreachable as error:
             log.warning("receipt not written", agentId=agent_id, reason=str(error))
 
-    def put_back(self, agent_id: str, *, for_s: float, reason: str) -> None:
-        """Let a queued agent wait, because nothing can be started here now."""
-
-        def step(agent: AgentState) -> Operation[Moved]:
-            now = self.clock()
-            until = now + timedelta(seconds=for_s)
-            return agents.delay(agent, until=until, now=now, reason=reason)
-
-        if self._take(agent_id, step):
-            log.warning("put back", agentId=agent_id, reason=reason)
-
-    def start(
-        self, agent: AgentState, *, base_commit: str, sandbox: str | None = None
-    ) -> AgentState:
-        """Say that the agent's process runs, and in what; raises as `moves.move` does."""
-        step = agents.start(
-            agent,
-            base_commit=base_commit,
-            lease_s=self.lease_s,
-            now=self.clock(),
-            sandbox=sandbox,
-        )
+    def start(self, agent: AgentState, *, base_commit: str) -> AgentState:
+        """Say that the agent's process runs; raises as `moves.move` does."""
+        step = agents.start(agent, base_commit=base_commit, lease_s=self.lease_s, now=self.clock())
         return self.store.run(step).state
 
     def update(self, agent: AgentState, patch: Mapping[str, Any]) -> AgentState:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -301,3 +302,28 @@ def test_limits_of_descriptors_and_of_files_hold_at_each_level(level: str, tmp_p
     files, core, size = map(int, ended.stdout.split())
     assert files <= 65_536
     assert (core, size) == (0, 2**20)
+
+
+def test_without_a_network_the_way_out_is_the_socket_of_its_proxy(home: Path):
+    if not (ROOT / "orchestrator/sandboxes/_forward.py").exists():
+        pytest.skip("there is no forwarder yet")
+    with socket.socket(socket.AF_UNIX) as proxy:
+        path = home / "egress" / "a-1.sock"
+        path.parent.mkdir()
+        proxy.bind(str(path))
+        proxy.listen()
+
+        def answer() -> None:
+            connection, _ = proxy.accept()
+            with connection:
+                connection.sendall(b"from the proxy")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        program = (
+            "import socket; way = socket.create_connection(('127.0.0.1', 8118));"
+            "print(way.recv(100).decode())"
+        )
+        said = confined(home, f'python3 -c "{program}"', has_network=False, egress=path)
+        assert said == "from the proxy\n"
+        thread.join()
