@@ -69,6 +69,7 @@ from orchestrator.errors.git import (
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
+    DiskQuotaExceeded,
     EgressUnavailable,
     PortInUse,
     SettingsInvalid,
@@ -119,6 +120,7 @@ __all__ = [
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
     "DiskFull",
+    "DiskQuotaExceeded",
     "EgressUnavailable",
     "ForgeRefused",
     "ForgeUnavailable",

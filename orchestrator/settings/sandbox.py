@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env
@@ -29,6 +29,10 @@ def _parse_hosts(text: object) -> object:
     return tuple(hosts)
 
 
+def _paths(text: object) -> object:
+    return [part for part in text.split(":") if part] if isinstance(text, str) else text
+
+
 class SandboxSettings(BaseSettings):
     """Where programs run, how they reach out, and how long they go on without their worker."""
 
@@ -39,6 +43,16 @@ class SandboxSettings(BaseSettings):
     egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(
         "ORCHESTRATOR_EGRESS_HOSTS", default=()
     )
+    process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
+        "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
+    )
+    process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
+        "ORCHESTRATOR_PROCESS_READABLE", default=()
+    )
+    disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
+        "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
+    )
+    disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))
 
     @property
     def has_egress_proxy(self) -> bool:
