@@ -77,7 +77,7 @@ class KillSwitch:
         last = yield kills.last_entry(keys.KILL_ACKS)
         killed: set[str] = set()
         for _ in range(_ROUNDS):
-            targets = yield from self._targets(scope)
+            targets = yield from self.targets(scope)
             if not targets:
                 break
             met = yield from self._order(targets, order)
@@ -141,7 +141,8 @@ class KillSwitch:
         )
         return met
 
-    def _targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+    def targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+        """Read the active agents of a scope."""
         wanted = scope.model_dump(exclude_none=True)
         return (
             yield from self._active(
