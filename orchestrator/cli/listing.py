@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli import open_store
 from orchestrator.cli.read import STYLES, console, elapsed, json_option, print_json, print_table
-from orchestrator.cli.text import cut, one_line, say, tell
+from orchestrator.cli.text import one_line, say, tell
 from orchestrator.lifecycle import attention, listing
 from orchestrator.lifecycle.attention import Need
 from orchestrator.lifecycle.fsm import FINAL
@@ -21,6 +21,8 @@ from orchestrator.wiring import clock
 
 _HEADER = ("NEEDS", "AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK")
 _MARK = "!"
+#: Columns that a terminal with less than so many is spared.
+_LESSER, _WIDE = frozenset({"TYPE", "TOKENS"}), 100
 
 
 @click.command()
@@ -113,15 +115,23 @@ def _print(listed: Sequence[AgentState], found: dict[str, Need]) -> None:
     ]
     screen = console()
     if screen is None:
-        needs = [found.get(agent.agent_id) for agent in listed]
-        told = [(need.why, need.command) if need else ("", "") for need in needs]
+        told = [
+            (need.why, need.command) if need else ("", "")
+            for need in (found.get(agent.agent_id) for agent in listed)
+        ]
         whole = [(*row, *words) for row, words in zip(rows, told, strict=True)]
         print_table((*_HEADER, "WHY", "NEXT"), whole)
         return
-    print_table(_HEADER, rows, [STYLES[agent.status] for agent in listed], at=2)
+    # Where the terminal is narrow, the ids and what they serve are what one came for.
+    kept = [at for at, name in enumerate(_HEADER) if screen.width >= _WIDE or name not in _LESSER]
+    styles = [STYLES[agent.status] for agent in listed]
+    shown = [[row[at] for at in kept] for row in rows]
+    print_table([_HEADER[at] for at in kept], shown, styles, at=2)
     urgent = [agent.agent_id for agent in listed if agent.agent_id in found]
     if urgent:
         say("")
     for name in urgent:
-        why = cut(one_line(found[name].why), max(screen.width - 4, 20))
-        say(f"{_MARK} {why}\n    {found[name].command}")
+        why = one_line(found[name].why)
+        room = max(screen.width - len(_MARK) - 1, 20)
+        shortened = why if len(why) <= room else f"{why[: room - 1]}…"
+        say(f"{_MARK} {shortened}\n    {found[name].command}")

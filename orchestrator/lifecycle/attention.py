@@ -63,8 +63,10 @@ def _need_of_failed(agent: AgentState, *, is_kept: bool) -> Need:
         failed = [gate for gate, status in gates.items() if status is not GateStatus.PASSED]
         which = f" by {', '.join(failed)}" if failed else ""
         return Need(1, f"rejected{which}{kept}", f"orch gates {name}")
-    why = f"{agent.error_code or 'failed'}: {agent.error or 'no reason given'}"
-    return Need(1, f"{why.rstrip('.')}{kept}", f"orch {'diff' if is_kept else 'logs'} {name}")
+    # The first sentence: what to do, which comes after it, is the command here.
+    cause = (agent.error or "no reason given").partition(". ")[0].rstrip(".")
+    look = "diff" if is_kept else "logs"
+    return Need(1, f"{agent.error_code or 'failed'}: {cause}{kept}", f"orch {look} {name}")
 
 
 def _need_of_completed(agent: AgentState) -> Need | None:
