@@ -13,7 +13,7 @@ from flower.views.monitor import Metrics
 from tornado import web
 from tornado.routing import URLSpec
 
-from orchestrator.messages import LEAST_URGENT, MOST_URGENT, queue_key
+from orchestrator.messages import LEAST_URGENT, MOST_URGENT, QUEUES, queue_key
 
 
 class PrioritiesView(BrokerView):  # type: ignore[misc]  # Flower ships no types
@@ -40,12 +40,13 @@ class _ByPriority:
     def __init__(self, broker: Any) -> None:
         self._broker = broker
 
-    async def queues(self, names: list[str]) -> list[dict[str, Any]]:
+    async def queues(self, _names: list[str]) -> list[dict[str, Any]]:
+        # Not those it saw workers serve: a queue without a worker is the one to look at.
         priorities = range(MOST_URGENT, LEAST_URGENT - 1, -1)
-        lists = [queue_key(name, priority) for name in names for priority in priorities]
+        lists = [queue_key(name, priority) for name in QUEUES for priority in priorities]
         lengths = {found["name"]: found["messages"] for found in await self._broker.queues(lists)}
         rows: list[dict[str, Any]] = []
-        for name in names:
+        for name in QUEUES:
             waiting = {priority: lengths[queue_key(name, priority)] for priority in priorities}
             rows.append({"name": name, "messages": sum(waiting.values())})
             rows += [
@@ -59,7 +60,8 @@ def install() -> None:
     """Put our pages in the place of Flower's; its configuration file calls this."""
     ours = {BrokerView: PrioritiesView, Metrics: PrivateMetrics}
     for number, handler in enumerate(handlers):
-        if isinstance(handler, URLSpec):
-            handler.handler_class = ours.get(handler.handler_class, handler.handler_class)
-        elif handler[1] in ours:
-            handlers[number] = (handler[0], ours[handler[1]])
+        # As Flower itself rewrites them: a place in the list is a pair, or a spec with a name.
+        if not isinstance(handler, URLSpec):
+            handlers[number] = (handler[0], ours.get(handler[1], handler[1]), *handler[2:])
+        elif page := ours.get(handler.handler_class):
+            handlers[number] = URLSpec(handler.regex, page, handler.kwargs, handler.name)

@@ -126,11 +126,11 @@ def _wire(one: StreamedEvent) -> dict[str, Any]:
 
 
 def _line(one: StreamedEvent) -> str:
-    return f"{one.id}  {event_line(one.event)}"
+    return f"{one.id}  {one.event.agent_id or '-':<36}  {event_line(one.event)}"
 
 
 def event_line(event: LifecycleEvent) -> str:
-    """Render an event as one line, whatever an error or a file's name holds."""
+    """Render what happened as one line, whatever an error or a file's name holds."""
     known = {"type", "timestamp", "agent_id", "task_id", "status"}
     others = event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=known)
     facts = " ".join(
@@ -139,4 +139,4 @@ def event_line(event: LifecycleEvent) -> str:
         if value not in ([], "")
     )
     at = f"{event.timestamp.astimezone():%Y-%m-%d %H:%M:%S}"
-    return one_line(f"{at}  {event.type:<16}  {event.agent_id or '-'}  {facts}")
+    return f"{at}  {one_line(event.type):<16}  {one_line(facts)}"

@@ -26,6 +26,12 @@ from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
 
 _LAST_LINES = 5
+#: A line may be megabytes, a screen is narrower than this.
+_LINE = 2000
+_WATCHED = {
+    *("task_id", "agent_type", "agent", "repository", "base_branch", "attempt", "worker"),
+    *("stalled_since", "branch", "commit", "error"),
+}
 
 
 @click.command()
@@ -74,11 +80,13 @@ def _brief(agent: AgentState) -> str:
 
 
 def _picture(agent: AgentState, last: list[LogLine]) -> Text:
+    """Draw what one watches for; a screen has 24 lines, and the whole record more."""
+    shown = agent.model_dump(mode="json", by_alias=True, include=_WATCHED, exclude_none=True)
     picture = Text(no_wrap=True, overflow="ellipsis")
     picture.append(f"{elapsed(agent)}  {agent.status} ({agent.phase})\n", STYLES[agent.status])
-    for line in field_lines(agent.wire()):
-        picture.append(plain(line) + "\n")
+    for line in field_lines(shown):
+        picture.append(f"{one_line(line)}\n" if "\n" in line else f"{plain(line)}\n")
     for said in last:
-        picture.append(f"{one_line(said.text)}\n", "dim")
+        picture.append(f"{one_line(said.text[:_LINE])}\n", "dim")
     picture.right_crop(1)
     return picture
