@@ -38,6 +38,7 @@ class Exit(IntEnum):
 _OF_ERRORS = {
     "request_invalid": Exit.USAGE,
     "idempotency_conflict": Exit.USAGE,
+    "limit_invalid": Exit.USAGE,
     "gates_rejected": Exit.REJECTED,
     "plan_invalid": Exit.REJECTED,
     "coordinator_refused": Exit.REJECTED,
