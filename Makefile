@@ -5,8 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Two at a time: most tests wait for processes. CI refuses skips; a laptop may lack an optional part.
 PYTEST_FLAGS ?=
+# The mirrors that apt and pip know on this machine are reached from its own network.
+DOCKER_BUILD := docker build --quiet --network host
 
-.PHONY: help demo test lint types imports unit bench chaos clean
+.PHONY: help demo test lint types imports unit bench base-image sandbox-image chaos clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -42,6 +44,15 @@ bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.kill
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.fleet
+
+base-image:
+	deploy/base-image.sh
+
+# The program is that of the wheel, from where pip put it: its stage would only copy it twice.
+sandbox-image: $(STAMP) base-image ## orchestrator-sandbox:local, what agents run in
+	rm -rf build/sandbox && mkdir -p build/sandbox
+	cp --reflink=auto "$$($(BIN)/python -c 'import claude_agent_sdk as sdk; print(sdk.__path__[0])')/_bundled/claude" build/sandbox/
+	$(DOCKER_BUILD) --tag orchestrator-sandbox:local --file deploy/sandbox.Dockerfile build/sandbox
 
 chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
