@@ -8,7 +8,7 @@ PYTEST_FLAGS ?=
 # The mirrors that apt and pip know on this machine are reached from its own network.
 DOCKER_BUILD := docker build --quiet --network host
 
-.PHONY: help demo test lint types imports unit bench base-image sandbox-image chaos clean
+.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image chaos clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -53,6 +53,15 @@ sandbox-image: $(STAMP) base-image ## orchestrator-sandbox:local, what agents ru
 	rm -rf build/sandbox && mkdir -p build/sandbox
 	cp --reflink=auto "$$($(BIN)/python -c 'import claude_agent_sdk as sdk; print(sdk.__path__[0])')/_bundled/claude" build/sandbox/
 	$(DOCKER_BUILD) --tag orchestrator-sandbox:local --file deploy/sandbox.Dockerfile build/sandbox
+
+# Wheels for the Python of the image: this one's version must be the same, 3.11.
+EXTRAS ?= otel
+image: $(STAMP) base-image ## orchestrator:local, the control plane and the workers
+	rm -rf build/image && mkdir -p build/image && cp deploy/valkey.conf build/image/
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --wheel-dir build/image/wheels -c deploy/constraints.txt '.[$(EXTRAS)]' pip
+	$(DOCKER_BUILD) --tag orchestrator:local --file deploy/Dockerfile build/image
+
+images: image sandbox-image ## every image, from a base that is made where none can be pulled
 
 chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50

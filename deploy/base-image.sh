@@ -7,7 +7,7 @@ set -euo pipefail
 
 image=${1:-orchestrator-base:local}
 suite=bookworm
-packages=ca-certificates,git,python3,tini
+packages=ca-certificates,git,openssh-client,python3,tini
 content=$(sha256sum "$0" | cut -c1-16)
 
 made=$(docker image inspect --format '{{index .Config.Labels "orchestrator.content"}}' "$image" 2>/dev/null || true)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "down": ("up", "Stop what `orch up` started."),
     "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
     "doctor": ("doctor", "Check this machine, and say what to do."),
+    "healthy": ("healthy", "Check one part of the system, for containers and units."),
     "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
     "wait": ("spawn", "Wait until an agent has ended."),
     "status": ("read", "Show the state of an agent."),
