@@ -54,11 +54,11 @@ sandbox-image: $(STAMP) base-image ## orchestrator-sandbox:local, what agents ru
 	cp --reflink=auto "$$($(BIN)/python -c 'import claude_agent_sdk as sdk; print(sdk.__path__[0])')/_bundled/claude" build/sandbox/
 	$(DOCKER_BUILD) --tag orchestrator-sandbox:local --file deploy/sandbox.Dockerfile build/sandbox
 
-# Wheels for the Python of the image: this one's version must be the same, 3.11.
+# The image's Python must be of this one's version, 3.11; redis-py wants async-timeout before 3.11.3.
 EXTRAS ?= otel
 image: $(STAMP) base-image ## orchestrator:local, the control plane and the workers
 	rm -rf build/image && mkdir -p build/image && cp deploy/valkey.conf build/image/
-	$(BIN)/pip wheel --quiet --disable-pip-version-check --wheel-dir build/image/wheels -c deploy/constraints.txt '.[$(EXTRAS)]' pip
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --wheel-dir build/image/wheels -c deploy/constraints.txt '.[$(EXTRAS)]' pip async-timeout
 	$(DOCKER_BUILD) --tag orchestrator:local --file deploy/Dockerfile build/image
 
 images: image sandbox-image ## every image, from a base that is made where none can be pulled
