@@ -1,4 +1,4 @@
-"""A git server over smart HTTP(S): git's own http-backend behind a token, on loopback unless told."""
+"""A git server over smart HTTP(S): git's own http-backend behind a token, on loopback or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pytest-celery stands on here: our image for every part, no registry, no container of its own.
+"""What pytest-celery stands on here: our image for every part, and no registry.
 
 Its built-in fixtures make one worker of an image it builds; those below replace them one by one.
 """
