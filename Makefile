@@ -1,4 +1,5 @@
-# Two commands need nothing but Python 3.11, git and make: `make demo` and `make test`.
+# Two commands need nothing but Python 3.11, git and make: `make demo` and `make test`. Tests of what
+# needs a Docker engine say that they were skipped where none is, or no image was made (`make images`).
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -8,7 +9,7 @@ PYTEST_FLAGS ?=
 # The mirrors that apt and pip know on this machine are reached from its own network.
 DOCKER_BUILD := docker build --quiet --network host
 
-.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image chaos clean
+.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -62,6 +63,24 @@ image: $(STAMP) base-image ## orchestrator:local, the control plane and the work
 	$(DOCKER_BUILD) --tag orchestrator:local --file deploy/Dockerfile build/image
 
 images: image sandbox-image ## every image, from a base that is made where none can be pulled
+
+topology: $(STAMP) image ## two hosts and the compose system, as containers of our own image
+	$(BIN)/pytest tests/topology
+
+dist: $(STAMP) ## wheel and sdist, the wheel from the sdist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+# Of what an installation without extras brings along, not of what tests it.
+sbom: dist ## the software bill of materials of the wheel, in dist/
+	$(PYTHON) -m venv dist/.installed
+	dist/.installed/bin/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt dist/*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/sbom.cdx.json dist/.installed/bin/python
+	rm -rf dist/.installed
+
+# It fails where the service that knows the vulnerabilities cannot be asked: silence is no clearance.
+audit: $(STAMP) ## known vulnerabilities of the pinned dependencies
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/constraints.txt
 
 chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
