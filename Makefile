@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # Two at a time: most tests wait for processes. CI refuses skips; a laptop may lack an optional part.
 PYTEST_FLAGS ?=
 # The mirrors that apt and pip know on this machine are reached from its own network.
-DOCKER_BUILD := docker build --quiet --network host
+DOCKER_BUILD := docker build --quiet --force-rm --network host
 
 .PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos clean
 help: ## list the targets
