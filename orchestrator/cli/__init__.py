@@ -30,6 +30,8 @@ _COMMANDS = {
     "down": ("up", "Stop what `orch up` started."),
     "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
     "doctor": ("doctor", "Check this machine, and say what to do."),
+    "run": ("parts", "Run one part of the system, as a container or unit."),
+    "healthy": ("parts", "Check one part of the system."),
     "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
     "wait": ("waiting", "Wait until agents have ended."),
     "ls": ("listing", "List agents, those that need you first."),
