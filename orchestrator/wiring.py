@@ -25,6 +25,7 @@ from orchestrator.killswitch import KillSwitch
 from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
+from orchestrator.play import Play
 from orchestrator.plugins import Family
 from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
 from orchestrator.runner import Runner
@@ -172,10 +173,16 @@ def build(settings: Settings, *, worker: str) -> Services:
             mirrors,
             workspaces,
             backend,
-            programs,
+            Play(
+                holder,
+                mirrors,
+                programs,
+                budget(settings),
+                Egress(settings, new_id),
+                settings,
+                workspaces.prepare_spare,
+            ),
             Harvest(holder, programs, settings),
-            budget(settings),
-            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(
