@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 from orchestrator.continuation import Opening, opening
 from orchestrator.errors import (
@@ -13,9 +12,7 @@ from orchestrator.errors import (
     AgentKilled,
     DiskFull,
     GitFailed,
-    NotFound,
     ProviderLimited,
-    TransitionRefused,
     WorkerStopping,
 )
 from orchestrator.harvest import Harvest
@@ -30,6 +27,7 @@ from orchestrator.ports import (
     AgentJob,
     KeepsSessions,
 )
+from orchestrator.quota import has_room
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.store import changes
@@ -42,9 +40,6 @@ from orchestrator.workspace.mirror import Base, Mirrors
 
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
-
-#: No agent is started on a disk below its low-water mark; one that waits looks again after this.
-LOW_DISK_PAUSE_S = 30.0
 
 log = get_logger("runner")
 
@@ -63,25 +58,13 @@ class Runner:
 
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
-        if lack := self.workspaces.lacks_room():
-            self._put_back(agent_id, lack)
+        if not has_room(self.workspaces, self.holder, agent_id):
             return
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
             self._work(agent, lease)
-
-    def _put_back(self, agent_id: str, why: str) -> None:
-        store, now = self.holder.store, self.holder.clock()
-        try:
-            agent = store.run(agents.read(agent_id))
-            until = now + timedelta(seconds=LOW_DISK_PAUSE_S)
-            store.run(agents.delay(agent, until=until, now=now, why=why))
-        except (TransitionRefused, NotFound) as refusal:
-            log.info("message dropped", agentId=agent_id, reason=str(refusal))
-        else:
-            log.warning("put back", agentId=agent_id, reason=why)
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
         backend = self.backends(agent.agent)
