@@ -112,8 +112,12 @@ class Audit:
                 walk.step(link)
 
 
-def read_entries(*, limit: int, agent_id: str = "") -> Flow[tuple[AuditEntry, ...]]:
+def read_entries(
+    *, limit: int, agent_id: str = "", since: datetime | None = None
+) -> Flow[tuple[AuditEntry, ...]]:
     """Read the last entries, of one agent if one is named, newest last; it checks no MAC.
+
+    `since` ends the look back: older entries are of no interest.
 
     Raises:
         AuditBroken: one of them cannot be read.
@@ -124,8 +128,10 @@ def read_entries(*, limit: int, agent_id: str = "") -> Flow[tuple[AuditEntry, ..
         links = yield stored.read_before(before, _BATCH if agent_id else min(limit, _BATCH))
         if not links:
             break
-        entries = (_parse(link) for link in links)
+        entries = [_parse(link) for link in links]
         found += [entry for entry in entries if agent_id in {"", entry.agent_id}]
+        if since is not None and entries[-1].at < since:
+            break
         before = links[-1].id
     return tuple(reversed(found[:limit]))
 

@@ -23,6 +23,7 @@ from orchestrator.killswitch import KillSwitch
 from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
+from orchestrator.pausing import QueueSwitch
 from orchestrator.plugins import Family
 from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
 from orchestrator.runner import Runner
@@ -87,6 +88,11 @@ def audit(settings: Settings) -> Audit:
 def kill_switch(settings: Settings) -> KillSwitch:
     """Build what kills, halts and resumes."""
     return KillSwitch(audit(settings), clock, new_id)
+
+
+def queue_switch(settings: Settings) -> QueueSwitch:
+    """Build what pauses and resumes queues."""
+    return QueueSwitch(audit(settings), clock)
 
 
 def janitor(settings: Settings, *, worker: str) -> Janitor:

@@ -8,10 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import worker_shutting_down
+from celery.signals import task_postrun, worker_shutting_down
 
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle import agents, queues
+from orchestrator.log import get_logger
+from orchestrator.messages import CLEANUP_QUEUE, QUEUES
+from orchestrator.models import Status
 from orchestrator.settings import load_settings
 from orchestrator.wiring import Services, build
+
+log = get_logger("worker")
 
 app = Celery("orchestrator")
 # Read when the application is first used: importing this does nothing.
@@ -21,6 +28,23 @@ app.config_from_object("celeryconfig")
 def services_of(task: Task[Any, Any]) -> Services:
     """Return the services of the process that runs this task, built at first use."""
     return _build(os.getpid(), task.request.hostname or socket.gethostname())
+
+
+@task_postrun.connect
+def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> None:
+    """Count a message as worked off: failed where its task was, or its agent is by now."""
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    if queue not in QUEUES:
+        return
+    store = services_of(task).store
+    try:
+        is_failed = state != "SUCCESS"
+        if queue != CLEANUP_QUEUE:
+            agent = store.run(agents.find(task_id.partition(".")[0]))
+            is_failed |= agent is not None and agent.status is Status.FAILED
+        store.run(queues.count(queue, is_failed=is_failed))
+    except OrchestratorError as error:
+        log.warning("not counted", queue=queue, reason=str(error))
 
 
 @worker_shutting_down.connect

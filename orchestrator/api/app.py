@@ -10,11 +10,22 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, health, kills, logs
+from orchestrator.api import agents, events, health, kills, logs, queues
+from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
 from orchestrator.settings import Settings
-from orchestrator.store.executors import AsyncStore
+from orchestrator.store.executors import AsyncStore, Store
+
+#: Every route there is, a fixed path before one with a name in its place.
+ENDPOINTS = (
+    *health.ENDPOINTS,
+    *kills.ENDPOINTS,
+    *events.ENDPOINTS,
+    *agents.ENDPOINTS,
+    *logs.ENDPOINTS,
+    *queues.ENDPOINTS,
+)
 
 
 def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
@@ -22,18 +33,26 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.started_s = time.monotonic()
-        app.state.is_stopping = is_stopping
-        app.state.door = wiring.front_door(settings)
-        app.state.kill_switch = wiring.kill_switch(settings)
-        app.state.store = AsyncStore(settings.valkey_url)
+        state = app.state
+        state.started_s = time.monotonic()
+        state.is_stopping = is_stopping
+        state.settings = settings
+        state.door = wiring.front_door(settings)
+        state.audit = wiring.audit(settings)
+        state.kill_switch = wiring.kill_switch(settings)
+        state.queue_switch = wiring.queue_switch(settings)
+        state.store = AsyncStore(settings.valkey_url)
+        state.blocking_store = Store(settings.valkey_url)
+        state.feed = Feed(state.store, is_stopping=is_stopping)
         try:
-            yield
+            async with state.feed.reading():
+                yield
         finally:
-            await app.state.store.close()
+            state.blocking_store.close()
+            await state.store.close()
 
     return Starlette(
-        routes=[*health.ROUTES, *kills.ROUTES, *agents.ROUTES, *logs.ROUTES],
+        routes=[endpoint.route() for endpoint in ENDPOINTS],
         middleware=[Middleware(Guard, settings)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.api.problems import problem
+from orchestrator.models import Caller, KeyScope
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -27,6 +28,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refused request; pass on any other."""
         refusal = self._refusal(scope) if scope["type"] == "http" else None
+        client = (scope.get("client") or ("client",))[0]
+        scope.setdefault("state", {})["caller"] = Caller(
+            name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False
+        )
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:

@@ -14,23 +14,36 @@ from starlette.types import ExceptionHandler
 
 from orchestrator.errors import (
     AgentEnded,
+    ChangeMissing,
+    GitFailed,
     Halted,
     IdempotencyConflict,
+    KeyRefused,
     KillUnconfirmed,
     NotFound,
     OrchestratorError,
+    RateLimited,
     RequestInvalid,
+    ScopeMissing,
     StoreRefused,
     StoreUnreachable,
+    TransitionRefused,
 )
 
 _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
+    ChangeMissing: HTTPStatus.NOT_FOUND,
+    TransitionRefused: HTTPStatus.CONFLICT,
     AgentEnded: HTTPStatus.CONFLICT,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
+    # Of the agent's repository, not of this server.
+    GitFailed: HTTPStatus.BAD_GATEWAY,
     StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -70,6 +83,7 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
             code=error.code,
             title=inspect.getdoc(type(error)) or "",
             errors=error.faults if isinstance(error, RequestInvalid) else (),
+            headers=_headers_of(error),
         )
     if isinstance(error, HTTPException):
         return problem(error.status_code, error.detail, headers=error.headers)
@@ -79,6 +93,14 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
         f"This request could not be served. {OrchestratorError.action}",
         code=OrchestratorError.code,
     )
+
+
+def _headers_of(error: OrchestratorError) -> Mapping[str, str]:
+    if isinstance(error, KeyRefused):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {}
 
 
 #: For `Starlette(exception_handlers=…)`.

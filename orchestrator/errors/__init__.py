@@ -5,6 +5,13 @@ A class's docstring is its default message; `str(error)` is always one line a us
 
 from __future__ import annotations
 
+from orchestrator.errors.access import (
+    KeyExists,
+    KeyRefused,
+    KeyUnknown,
+    RateLimited,
+    ScopeMissing,
+)
 from orchestrator.errors.agents import (
     AgentCrashed,
     AgentEnded,
@@ -117,6 +124,9 @@ __all__ = [
     "HooksInvalid",
     "IdempotencyConflict",
     "IncludeTooLarge",
+    "KeyExists",
+    "KeyRefused",
+    "KeyUnknown",
     "KillUnconfirmed",
     "LeaseLost",
     "NotFound",
@@ -127,10 +137,12 @@ __all__ = [
     "ProviderLimited",
     "PushFailed",
     "PushRefused",
+    "RateLimited",
     "RecordMalformed",
     "RepositoryEmpty",
     "RepositoryUnavailable",
     "RequestInvalid",
+    "ScopeMissing",
     "SettingsInvalid",
     "StartFailed",
     "StoreRefused",

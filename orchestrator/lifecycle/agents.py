@@ -139,7 +139,12 @@ def hand_over(
         # Sent again after a lost reply it must not take the agent from its gates.
         phases=(Phase.EXECUTING, Phase.CAPTURING),
         attempt=agent.attempt,
-        patch={**patch, "phase": Phase.AWAITING_GATES, "changeAttempt": agent.attempt},
+        patch={
+            **patch,
+            "phase": Phase.AWAITING_GATES,
+            "changeAttempt": agent.attempt,
+            "waitingSince": iso_instant(now),
+        },
         release=True,
         message=gate_check,
     )
@@ -174,6 +179,7 @@ def send_back(
             "phase": Phase.AWAITING_REWORK,
             "rounds": agent.rounds + 1,
             "continuesAttempt": agent.change_attempt,
+            "waitingSince": iso_instant(now),
         },
         release=True,
         message=spawn,
@@ -198,7 +204,10 @@ def recover(
     """
     is_first = agent.status is Status.SPAWNING
     is_judged = agent.phase in _JUDGED
-    patch: dict[str, Any] = {"recoveries": agent.recoveries + counts}
+    patch: dict[str, Any] = {
+        "recoveries": agent.recoveries + counts,
+        "waitingSince": iso_instant(now),
+    }
     if is_first:
         patch["phase"] = Phase.QUEUED
     elif is_judged:

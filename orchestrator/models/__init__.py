@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope
 from orchestrator.models.audit import (
     AuditEntry,
     AuditFault,
@@ -27,6 +28,7 @@ from orchestrator.models.gates import (
     Verdict,
 )
 from orchestrator.models.killing import Halt, KillReport, KillScope, Receipt
+from orchestrator.models.queues import Pause, QueueState
 from orchestrator.models.record import (
     Instant,
     Record,
@@ -57,12 +59,14 @@ __all__ = [
     "DEFAULT_PROFILE",
     "AgentState",
     "AgentType",
+    "ApiKey",
     "AuditEntry",
     "AuditFault",
     "AuditHead",
     "AuditMark",
     "AuditNote",
     "AuditVerdict",
+    "Caller",
     "Conflict",
     "Finding",
     "GateProfile",
@@ -71,12 +75,16 @@ __all__ = [
     "GateStatus",
     "Halt",
     "Instant",
+    "KeyName",
+    "KeyScope",
     "KillReport",
     "KillScope",
     "LifecycleEvent",
     "LogLine",
     "Outcome",
+    "Pause",
     "Phase",
+    "QueueState",
     "Receipt",
     "Record",
     "SecretFinding",

@@ -93,6 +93,8 @@ class AgentState(Record):
     yolo: bool | None = None
     usage: Usage = Usage()
     spawned_at: Instant
+    #: Since when it waits in a queue after its first, or waited there last.
+    waiting_since: Instant | None = None
     started_at: Instant | None = None
     completed_at: Instant | None = None
     worker: str | None = None

@@ -35,6 +35,10 @@ HALT = "orchestrator:halt"
 AUDIT = "orchestrator:audit"
 #: String, JSON: the AuditHead, the last place of that chain.
 AUDIT_HEAD = "orchestrator:audit:head"
+#: Hash: queue → Pause JSON; nothing is taken from these.
+PAUSED = "orchestrator:queues:paused"
+#: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.
+WORKED_OFF = "orchestrator:queues:worked-off"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
 
