@@ -27,7 +27,7 @@ class QueueSwitch:
         """
         yield queues.set_pause(queues.check_name(queue), Pause(by=by, why=why, at=self.clock()))
         note = AuditNote(action="pause-queue", who=by, why=why, scope=f"queue {queue}")
-        yield from self.audit.append([note])
+        yield from self.audit.tell([note])
 
     def resume(self, queue: str, by: str, why: str) -> Flow[bool]:
         """Let workers take from a queue again; returns whether it was paused.
@@ -43,5 +43,5 @@ class QueueSwitch:
             scope=f"queue {queue}",
             before="paused" if was_paused else "not paused",
         )
-        yield from self.audit.append([note])
+        yield from self.audit.tell([note])
         return was_paused

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 
+from orchestrator.access import Keyring
 from orchestrator.audit import Audit
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
@@ -88,6 +89,12 @@ def audit(settings: Settings) -> Audit:
 def kill_switch(settings: Settings) -> KillSwitch:
     """Build what kills, halts and resumes."""
     return KillSwitch(audit(settings), clock, new_id)
+
+
+def keyring(settings: Settings) -> Keyring:
+    """Build what knows who may ask."""
+    key = settings.api_key.get_secret_value().encode() if settings.api_key else None
+    return Keyring(audit(settings), clock, key, settings.spawn_rate)
 
 
 def queue_switch(settings: Settings) -> QueueSwitch:

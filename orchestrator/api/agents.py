@@ -75,7 +75,7 @@ async def retry(request: Request) -> JSONResponse:
         agent_id=agent_id,
         result=f"agent {submitted.agent_id}",
     )
-    await store.follow(state.audit.append([note]))
+    await store.follow(state.audit.tell([note]))
     return _spawned(submitted)
 
 

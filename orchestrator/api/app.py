@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, events, health, kills, logs, queues
+from orchestrator.api import agents, events, health, kills, logs, queues, sessions
 from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
@@ -25,6 +25,7 @@ ENDPOINTS = (
     *agents.ENDPOINTS,
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
+    *sessions.ENDPOINTS,
 )
 
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.audit = wiring.audit(settings)
         state.kill_switch = wiring.kill_switch(settings)
         state.queue_switch = wiring.queue_switch(settings)
+        state.keyring = wiring.keyring(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)
         state.feed = Feed(state.store, is_stopping=is_stopping)

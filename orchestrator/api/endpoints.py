@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from orchestrator.access import Keyring
 from orchestrator.errors import RequestInvalid, ScopeMissing
 from orchestrator.models import Caller, KeyScope, Record, faults_of
 from orchestrator.store.executors import AsyncStore
@@ -44,6 +45,8 @@ class Endpoint:
     query: type[Record] | None = None
     body: type[Record] | None = None
     is_body_required: bool = False
+    #: Instead of a JSON body: the fields of a form.
+    form: tuple[str, ...] = ()
     #: Header → what it is for.
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Statuses it refuses with, beyond those that any route may.
@@ -61,6 +64,10 @@ class Endpoint:
             if self.scope not in caller.scopes:
                 msg = f"The key {caller.name} may not {self.scope}."
                 raise ScopeMissing(msg)
+            keyring: Keyring = request.app.state.keyring
+            await store_of(request).follow(
+                keyring.admit(caller, self.scope, is_spawn=self.is_spawn)
+            )
         return await self.handler(request)
 
 
@@ -88,11 +95,10 @@ def query_of(request: Request, model: type[R], **given: str) -> R:
         raise RequestInvalid(faults_of(error)) from error
 
 
-async def document_of(request: Request) -> object:
-    """Read the body as JSON; None where there is none.
+async def read_body(request: Request) -> bytes:
+    """Read the body.
 
     Raises:
-        RequestInvalid: it is not JSON.
         HTTPException: 413 over BODY_LIMIT_BYTES, 408 after BODY_WITHIN_S.
     """
     body = bytearray()
@@ -109,6 +115,17 @@ async def document_of(request: Request) -> object:
         raise HTTPException(
             HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_WITHIN_S:g} s."
         ) from error
+    return bytes(body)
+
+
+async def document_of(request: Request) -> object:
+    """Read the body as JSON; None where there is none.
+
+    Raises:
+        RequestInvalid: it is not JSON.
+        HTTPException: as `read_body` does.
+    """
+    body = await read_body(request)
     if not body:
         return None
     try:

@@ -30,6 +30,17 @@ from orchestrator.errors import (
     TransitionRefused,
 )
 
+#: What every answer says to a browser, unless it is a page with a policy of its own.
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
 _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
@@ -92,6 +103,8 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"This request could not be served. {OrchestratorError.action}",
         code=OrchestratorError.code,
+        # It is made outside of the guard, which gives these to every other answer.
+        headers=SECURITY,
     )
 
 

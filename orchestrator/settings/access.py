@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Port, env
+from orchestrator.settings.values import Port, env, split_names
 
 
 class AccessSettings(BaseSettings):
@@ -16,6 +16,11 @@ class AccessSettings(BaseSettings):
     host: str = env("ORCHESTRATOR_HOST", default="127.0.0.1")
     port: Port = env("ORCHESTRATOR_PORT", default=3001)
     api_key: SecretStr | None = env("ORCHESTRATOR_API_KEY", default=None)
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
+        "ORCHESTRATOR_ALLOWED_HOSTS", default=()
+    )
+    #: Spawns a minute of each key; 0 for no limit.
+    spawn_rate: Annotated[int, Field(ge=0)] = env("ORCHESTRATOR_SPAWN_RATE", default=10)
     flower_port: Port = env("ORCHESTRATOR_FLOWER_PORT", default=5555)
 
     @model_validator(mode="after")

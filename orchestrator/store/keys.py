@@ -39,6 +39,10 @@ AUDIT_HEAD = "orchestrator:audit:head"
 PAUSED = "orchestrator:queues:paused"
 #: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.
 WORKED_OFF = "orchestrator:queues:worked-off"
+#: Hash: name → StoredKey JSON, of every key but that of the settings.
+KEYS = "orchestrator:keys"
+#: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.
+KEYS_USED = "orchestrator:keys:used"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
 
@@ -101,6 +105,11 @@ def status_index(status: str) -> str:
 def idempotency(key: str) -> str:
     """String: digest of the body and agentId of a spawn, by the client's key."""
     return f"orchestrator:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def limit(kind: str, name: str) -> str:
+    """String: how much a key may still ask; lapses when that is all."""
+    return f"orchestrator:limit:{kind}:{name}"
 
 
 def sessions(project: str) -> str:
