@@ -18,6 +18,7 @@ from orchestrator.api.documents import (
 )
 from orchestrator.api.endpoints import (
     Endpoint,
+    Header,
     body_of,
     caller_of,
     document_of,
@@ -32,7 +33,9 @@ from orchestrator.submit import Submitted
 
 PATCH = "text/x-diff"
 _IDEMPOTENCY = {
-    "Idempotency-Key": "The same key and body answer with the same agent; another body with 409."
+    "Idempotency-Key": Header(
+        "The same key and body answer with the same agent; another body with 409.", r"^[!-~]+$"
+    )
 }
 
 

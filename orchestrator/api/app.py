@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, events, health, kills, logs, queues, sessions
+from orchestrator.api import agents, described, events, health, kills, logs, queues, sessions
 from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
@@ -26,6 +26,7 @@ ENDPOINTS = (
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *described.ENDPOINTS,
 )
 
 
@@ -38,6 +39,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.started_s = time.monotonic()
         state.is_stopping = is_stopping
         state.settings = settings
+        state.endpoints = ENDPOINTS
         state.door = wiring.front_door(settings)
         state.audit = wiring.audit(settings)
         state.kill_switch = wiring.kill_switch(settings)

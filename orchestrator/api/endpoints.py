@@ -31,6 +31,14 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
+class Header:
+    """A header that a route heeds."""
+
+    purpose: str
+    pattern: str
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One route; the application, the guard and the OpenAPI document are made of these."""
 
@@ -47,8 +55,7 @@ class Endpoint:
     is_body_required: bool = False
     #: Instead of a JSON body: the fields of a form.
     form: tuple[str, ...] = ()
-    #: Header → what it is for.
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Header] = field(default_factory=dict)
     #: Statuses it refuses with, beyond those that any route may.
     refusals: tuple[int, ...] = ()
     #: Counts against the limit of spawns.

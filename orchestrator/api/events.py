@@ -10,12 +10,17 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from orchestrator.api.agents import find_agent
 from orchestrator.api.documents import EventsQuery, Timeline
-from orchestrator.api.endpoints import Endpoint, query_of, store_of
+from orchestrator.api.endpoints import Endpoint, Header, query_of, store_of
 from orchestrator.api.feed import Feed
 from orchestrator.history import history
 
 EVENT_STREAM = "text/event-stream"
-LAST_EVENT_ID = {"Last-Event-ID": "The id of the last event seen: what followed it comes first."}
+LAST_EVENT_ID = {
+    "Last-Event-ID": Header(
+        "The id of the last event seen: what followed it comes first.",
+        r"^[0-9]{1,19}-[0-9]{1,19}$",
+    )
+}
 
 
 async def events(request: Request) -> Response:
