@@ -10,7 +10,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, described, events, health, kills, logs, queues, sessions
+from orchestrator.api import (
+    agents,
+    described,
+    events,
+    health,
+    kills,
+    logs,
+    metrics,
+    queues,
+    sessions,
+)
 from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
@@ -26,6 +36,7 @@ ENDPOINTS = (
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *metrics.ENDPOINTS,
     *described.ENDPOINTS,
 )
 

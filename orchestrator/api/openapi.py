@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.documents import Problem
@@ -29,12 +30,11 @@ _ANY = (HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 def document(endpoints: Sequence[Endpoint], *, asks_for_keys: bool) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of these routes."""
-    models: dict[type[Record], None] = dict.fromkeys(
-        model for endpoint in endpoints for model in _models(endpoint)
-    )
-    _, schemas = models_json_schema(
-        [(model, "validation") for model in (*models, Problem)], ref_template=_REF
-    )
+    models = {model for endpoint in endpoints for model in _models(endpoint)} | {Problem}
+    modes: list[tuple[type[BaseModel], Literal["validation"]]] = [
+        (model, "validation") for model in sorted(models, key=lambda model: model.__name__)
+    ]
+    _, schemas = models_json_schema(modes, ref_template=_REF)
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         path = paths.setdefault(_PLACE.sub(r"{\1}", endpoint.path), {})
@@ -100,7 +100,8 @@ def _response(status: int, kinds: Sequence[Answer]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for kind in kinds:
         if isinstance(kind, str):
-            content[kind] = {"schema": {"type": "string"}}
+            shape = "object" if kind == "application/json" else "string"
+            content[kind] = {"schema": {"type": shape}}
         else:
             media_type = PROBLEM if kind is Problem else "application/json"
             content[media_type] = {"schema": {"$ref": _REF.format(model=kind.__name__)}}

@@ -39,6 +39,8 @@ AUDIT_HEAD = "orchestrator:audit:head"
 PAUSED = "orchestrator:queues:paused"
 #: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.
 WORKED_OFF = "orchestrator:queues:worked-off"
+#: Hash: name → how often or how much; and the places up to which the streams are counted.
+METRICS = "orchestrator:metrics"
 #: Hash: name → StoredKey JSON, of every key but that of the settings.
 KEYS = "orchestrator:keys"
 #: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.
