@@ -12,15 +12,27 @@ from celery.signals import task_postrun, worker_shutting_down
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import agents, queues
-from orchestrator.log import get_logger
+from orchestrator.log import about, get_logger
 from orchestrator.messages import CLEANUP_QUEUE, QUEUES
 from orchestrator.models import Status
 from orchestrator.settings import load_settings
+from orchestrator.tracing import exporting, stage
 from orchestrator.wiring import Services, build
 
 log = get_logger("worker")
 
-app = Celery("orchestrator")
+
+class StageTask(Task[Any, Any]):
+    """A task whose log lines and trace are those of the agent its message is about."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
+        agent_id = str(self.request.id).partition(".")[0]
+        with about(agent_id), stage(exporting(), agent_id, str(self.name)):
+            return super().__call__(*args, **kwargs)
+
+
+app = Celery("orchestrator", task_cls=StageTask)
 # Read when the application is first used: importing this does nothing.
 app.config_from_object("celeryconfig")
 

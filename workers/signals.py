@@ -24,7 +24,7 @@ log = get_logger("worker")
 @setup_logging.connect
 def use_our_logs(**_options: Any) -> None:
     """Keep Celery from configuring logging."""
-    configure_logging()
+    configure_logging(secrets=load_settings().secrets)
 
 
 @worker_init.connect
