@@ -1,4 +1,4 @@
-"""Compares what should agree: records, indexes, queues, leases, workspaces, processes."""
+"""Compares what should agree: records, indexes, queues, leases, budget, workspaces, processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from orchestrator import budget
 from orchestrator.host import Host
 from orchestrator.lifecycle import agents, kills, waiting
 from orchestrator.lifecycle.fsm import ACTIVE, FINAL
@@ -54,6 +55,8 @@ class Fsck:
             *self._indexes(states),
             *self._leases(states),
             *self._messages(states),
+            *self._reservations(states),
+            *self._places(states),
             *self._kills(states),
             *self._folders(states),
             *self._processes(),
@@ -127,6 +130,7 @@ class Fsck:
 
     def _messages(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         delayed = self.store.run(waiting.delayed())
+        uncalled = self.store.run(waiting.uncalled())
         queued = self.store.follow(waiting.queued())
         for agent_id in sorted(delayed):
             agent = states.get(agent_id)
@@ -138,7 +142,7 @@ class Fsck:
                     partial(self.store.run, waiting.forget(agent_id)),
                 )
         for agent_id, agent in states.items():
-            if agent is None or agent_id in delayed:
+            if agent is None or agent_id in delayed or agent_id in uncalled:
                 continue
             if agent.phase not in agents.WAITING and agent.phase is not Phase.ENDED:
                 continue
@@ -149,6 +153,56 @@ class Fsck:
                     agent_id,
                     f"it is {agent.phase}, and no queue has its message",
                     partial(self.store.run, kills.enqueue(message, tag=self.new_id())),
+                )
+
+    def _reservations(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        found = self.store.run(budget.reservations())
+        total = found.pop(budget.TOTAL, 0)
+        for agent_id in sorted(found):
+            agent = states.get(agent_id)
+            if agent is None or agent.status in FINAL:
+                yield Drift(
+                    "reservation-of-nobody",
+                    agent_id,
+                    f"{found[agent_id]} tokens are reserved, and it is"
+                    f" {agent.status if agent else 'gone'}",
+                    partial(self.store.run, budget.recount([agent_id])),
+                )
+        if total != sum(found.values()):
+            yield Drift(
+                "reservations-wrong",
+                "budget",
+                f"{total} tokens count as reserved, the agents hold {sum(found.values())}",
+                partial(self.store.run, budget.recount([])),
+            )
+
+    def _places(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        placed = set(self._members(keys.PLACES))
+        for agent_id in sorted(placed | states.keys()):
+            agent = states.get(agent_id)
+            is_at_work = agent is not None and agent.phase in agents.AT_WORK
+            if agent_id in placed and not is_at_work:
+                yield Drift(
+                    "place-of-nobody",
+                    agent_id,
+                    f"it has a place, and is {agent.phase if agent else 'gone'}",
+                    partial(self.store.run, _remove(keys.PLACES, agent_id)),
+                )
+            elif is_at_work and agent_id not in placed:
+                yield Drift(
+                    "place-missing",
+                    agent_id,
+                    "it is at work, and has no place",
+                    partial(self.store.run, _add(keys.PLACES, agent_id, now_ms(self.clock()))),
+                )
+        for agent_id in self._members(keys.WAITING):
+            agent = states.get(agent_id)
+            if agent is None or agent.phase not in agents.WAITING:
+                yield Drift(
+                    "waiting-nobody",
+                    agent_id,
+                    f"it waits for a place, and is {agent.phase if agent else 'gone'}",
+                    partial(self.store.run, _remove(keys.WAITING, agent_id)),
                 )
 
     def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:

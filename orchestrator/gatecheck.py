@@ -122,10 +122,17 @@ class GateCheck:
             return verdict_of(plan, candidate.tree, (), yolo=True), None
         reports: list[GateReport] = []
         for judged in self.judge.judge(plan, self._case(agent, request, lease, base, candidate)):
+            self._count_tokens(agent, judged)
             report = without_secrets(self._with_coordinator(agent, lease, base, candidate, judged))
             self.holder.store.run(changes.append_report(report))
             reports.append(report)
         return verdict_of(plan, candidate.tree, reports), reports[-1]
+
+    def _count_tokens(self, agent: AgentState, report: GateReport) -> None:
+        """Count what a reviewing agent spent as the judged one's."""
+        for usage in (result.usage for result in report.gates if result.usage):
+            now_is = self.holder.store.run(agents.read(agent.agent_id))
+            self.holder.update(agent, {"usage": now_is.usage.plus(usage).wire()})
 
     def _reject(self, agent: AgentState, report: GateReport | None, verdict: Verdict) -> None:
         """Give the agent another round, or end it if there is none left or none could help."""

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import cgroups
+
 #: Both stand in the environment of every process of an agent.
 AGENT_MARK = b"ORCH_AGENT_ID="
 SYSTEM_MARK = b"ORCH_SYSTEM="
@@ -62,7 +64,9 @@ class Host:
         """End every process no live worker answers for; returns their agents."""
         found = self._strays()
         end(found, within_s=within_s)
-        return frozenset(process.agent_id for process in found)
+        # After that, whose shims are gone by now: who emptied its environment is in its cgroup yet.
+        left = cgroups.end_strays(self._system, self.lives)
+        return left | {process.agent_id for process in found}
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
         """End the processes of every agent; returns the agents, and the pids still there."""
@@ -112,7 +116,7 @@ def marked(system: str) -> tuple[Marked, ...]:
             fields = _stat(pid)
             if agent and fields[0] not in ("Z", "X"):
                 parent = int(fields[1])
-                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM…`
+                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER …`
                 shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
                 is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
                 has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)

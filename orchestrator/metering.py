@@ -1,143 +1,127 @@
-"""Counters and histograms of what has happened, kept in Valkey, each event counted exactly once.
-
-They are folded out of the event stream and the stream of confirmed kills when somebody asks: one
-script adds what a stretch comes to and moves the place up to which it is counted. So any number of
-API processes and workers count nothing twice, agents that retention removes stay counted, and the
-scripts that move agents pay nothing for it. Events that leave the stream (100,000 are kept) before
-anybody has asked are not counted.
-"""
+"""Watches what one running agent spends: its tokens as they come, its meter, and its time."""
 
 from __future__ import annotations
 
-import json
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from typing import Any
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from orchestrator.lifecycle.fsm import FINAL
-from orchestrator.models import AgentState, Receipt
-from orchestrator.store import changes, keys, streams
-from orchestrator.store.operations import Flow, Operation, call, command, read_records
+from orchestrator.budget import Budget
+from orchestrator.errors import (
+    AgentTimedOut,
+    AgentTimeRunningOut,
+    BudgetExceeded,
+    MeterSilent,
+    TransitionRefused,
+)
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.settings import Settings
+from orchestrator.transcript import Transcript
 
-SPAWN_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-KILL_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-SPAWN, KILL = "spawn_to_running", "kill"
-#: What parts the labels in the name of a counter.
-SEPARATOR = "|"
-_EVENTS, _ACKS = "place:events", "place:kills"
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_COUNTED = {"agent.recovering": "recoveries", "agent.stalled": "stalls"}
-_BATCH = 500
+#: Of an agent's time, before it is warned.
+_WARNED_AT = 0.8
+#: A limit of time that is changed is seen within this.
+_LOOKS_EVERY_S = 15.0
 
-#: Name → by how much it grows: a number of events, seconds or dollars.
-Increments = defaultdict[str, float]
-
-
-def counters() -> Flow[dict[str, float]]:
-    """Count what has happened since the last time, and return every counter by its name."""
-    yield from _fold(_EVENTS, _events_after, _of_events)
-    yield from _fold(_ACKS, _acks_after, _of_acks)
-    counted: dict[bytes, bytes] = yield command("HGETALL", keys.METRICS, decode=dict)
-    return {
-        name.decode(): float(value)
-        for name, value in counted.items()
-        if not name.startswith(b"place:")
-    }
+log = get_logger("metering")
 
 
-Stretch = Sequence[tuple[str, str]]
+@dataclass
+class TokenWatch:
+    """One agent's tokens: each report is in the day's account before its next words are read."""
 
+    holder: Holder
+    settings: Settings
+    agent: AgentState
+    lease: Lease
+    transcript: Transcript
+    #: What is written with the tokens.
+    facts: Callable[[], dict[str, object]]
+    reports_usage: bool
+    clock: Callable[[], float] = time.monotonic
+    _settled: int = 0
+    #: What the agent had said at the last report, and when it first said more.
+    _words: int = 0
+    _silent_since_s: float | None = None
+    _is_told: bool = False
 
-def _fold(
-    place: str,
-    read: Callable[[str], Operation[Stretch]],
-    count: Callable[[Sequence[str]], Flow[Increments]],
-) -> Flow[None]:
-    while True:
-        after: bytes | None = yield command("HGET", keys.METRICS, place, decode=lambda at: at)
-        known = after.decode() if after else ""
-        stretch: Stretch = yield read(known or "0-0")
-        if not stretch:
+    def look(self) -> None:
+        """Settle what is new.
+
+        Raises:
+            BudgetExceeded: the agent has nothing left to spend, and the mode is hard.
+            MeterSilent: it works without a report of tokens, and the mode is hard.
+        """
+        tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
+        if tokens != self._settled:
+            try:
+                overrun = self.holder.settle(self.agent, self.facts())
+            except TransitionRefused as refusal:
+                # Ended by another meanwhile: the lease tells at its next check.
+                log.info("not settled", agentId=self.agent.agent_id, reason=str(refusal))
+            self._settled, self._words = tokens, self.transcript.words
+            self._silent_since_s = None
+        if overrun:
+            raise BudgetExceeded(overrun)
+        if self.reports_usage:
+            self._look_at_meter()
+
+    def _look_at_meter(self) -> None:
+        # What it says costs tokens; what its tools compute meanwhile does not.
+        if self.transcript.words == self._words:
             return
-        increments = yield from count([document for _, document in stretch])
-        pairs = [part for name, value in increments.items() for part in (name, value)]
-        # Refused, another has counted this stretch: the next look goes on behind it.
-        yield call("fold", (keys.METRICS,), (place, known, stretch[-1][0], *pairs), bool)
+        self._words, now_s = self.transcript.words, self.clock()
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+        silent_s = now_s - self._silent_since_s
+        if silent_s < self.settings.meter_silence_s:
+            return
+        silent = MeterSilent(f"The agent has reported no tokens for {silent_s:.0f} s of work.")
+        if self.settings.budget_mode == "hard":
+            raise silent
+        if not self._is_told:
+            self._is_told = True
+            self.holder.warn(self.agent, silent)
 
 
-def _events_after(place: str) -> Operation[Stretch]:
-    stored = streams.read_stored(after=place, count=_BATCH)
-    return Operation(
-        stored.arguments,
-        lambda reply: [(event.id, event.document) for event in stored.decode(reply)],
-    )
+@dataclass
+class TimeWatch:
+    """One agent's time: the limit that is in force when it is reached is the one that counts."""
 
+    holder: Holder
+    budget: Budget
+    agent: AgentState
+    clock: Callable[[], float] = time.monotonic
+    _started_s: float = field(init=False)
+    _next_s: float = field(init=False)
+    _is_told: bool = False
 
-def _acks_after(place: str) -> Operation[Stretch]:
-    return command(
-        *("XRANGE", keys.KILL_ACKS, f"({place}", "+", "COUNT", _BATCH),
-        decode=lambda reply: [(name.decode(), fields[b"agent"].decode()) for name, fields in reply],
-    )
+    def __post_init__(self) -> None:
+        """Begin now."""
+        self._started_s = self._next_s = self.clock()
 
+    def look(self) -> None:
+        """Look if it is time.
 
-def _of_events(documents: Sequence[str]) -> Flow[Increments]:
-    increments: Increments = defaultdict(float)
-    events = [json.loads(document) for document in documents]
-    for event in events:
-        if name := _COUNTED.get(event.get("type", "")):
-            increments[name] += 1
-    yield from _count_starts([e for e in events if e.get("type") == "agent.running"], increments)
-    ended = [e["agentId"] for e in events if e.get("type") in {f"agent.{end}" for end in FINAL}]
-    if ended:
-        yield from _count_ends(ended, increments)
-    return increments
-
-
-def _count_starts(events: Sequence[dict[str, Any]], increments: Increments) -> Flow[None]:
-    if not events:
-        return
-    ids = [event["agentId"] for event in events]
-    spawned: list[float | None] = yield command("ZMSCORE", keys.AGENTS, *ids, decode=list)
-    for event, spawned_ms in zip(events, spawned, strict=True):
-        if spawned_ms is not None:
-            started = datetime.fromisoformat(event["timestamp"]).timestamp()
-            _observe(increments, SPAWN, SPAWN_BUCKETS_S, started - float(spawned_ms) / 1000)
-
-
-def _count_ends(ended: Sequence[str], increments: Increments) -> Flow[None]:
-    states = yield read_records(AgentState, tuple(map(keys.agent, ended)))
-    for agent in filter(None, states):
-        increments[_name("ended", agent.status, agent.error_code or "")] += 1
-        for kind in _TOKENS:
-            increments[_name("tokens", kind.removesuffix("_tokens"))] += getattr(agent.usage, kind)
-        increments["cost_usd"] += agent.usage.cost_usd or 0
-        for report in (yield changes.read_reports(agent.agent_id)):
-            for gate in report.gates:
-                increments[_name("gates", gate.name, gate.status)] += 1
-    receipts = yield read_records(Receipt, tuple(map(keys.receipt, ended)))
-    # Where nothing of it ran; the others are counted when their death is confirmed.
-    _observe_kills(increments, (r for r in receipts if r and r.confirmed_by == "state"))
-
-
-def _of_acks(agent_ids: Sequence[str]) -> Flow[Increments]:
-    increments: Increments = defaultdict(float)
-    receipts = yield read_records(Receipt, tuple(map(keys.receipt, agent_ids)))
-    _observe_kills(increments, (receipt for receipt in receipts if receipt))
-    return increments
-
-
-def _observe_kills(increments: Increments, receipts: Iterator[Receipt]) -> None:
-    for receipt in receipts:
-        _observe(increments, KILL, KILL_BUCKETS_S, (receipt.duration_ms or 0) / 1000)
-
-
-def _observe(increments: Increments, name: str, bounds: Sequence[float], value: float) -> None:
-    seconds = max(value, 0.0)  # clocks of two hosts may differ
-    increments[_name(name, str(bisect_left(bounds, seconds)))] += 1
-    increments[_name(name, "sum")] += seconds
-
-
-def _name(*parts: str) -> str:
-    return SEPARATOR.join(parts)
+        Raises:
+            AgentTimedOut: it has used up its time.
+        """
+        now_s = self.clock()
+        if now_s < self._next_s:
+            return
+        limit_s = self.holder.store.follow(self.budget.limits()).time_s
+        used_s = now_s - self._started_s
+        if used_s >= limit_s:
+            msg = f"The agent ran for {used_s:.0f} s, its limit is {limit_s:.0f} s."
+            raise AgentTimedOut(msg)
+        warned_s = limit_s * _WARNED_AT
+        if used_s >= warned_s and not self._is_told:
+            self._is_told = True
+            left_s = limit_s - used_s
+            warning = AgentTimeRunningOut(f"The agent has {left_s:.0f} s left of {limit_s:.0f} s.")
+            self.holder.warn(self.agent, warning)
+        due_s = limit_s if self._is_told else warned_s
+        self._next_s = min(self._started_s + due_s, now_s + _LOOKS_EVERY_S)

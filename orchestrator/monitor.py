@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from orchestrator.budget import look_again
 from orchestrator.errors import LeaseLost, NotFound
 from orchestrator.lifecycle import agents, kills, waiting
 from orchestrator.lifecycle.fsm import FINAL
@@ -44,6 +45,8 @@ class Monitor:
                 # What was dropped while the latch stood is sent again when it is lifted.
                 self._release_due()
                 self._resend_missed()
+                # A new day, a place that came back: nobody's move tells of it.
+                self.holder.store.run(look_again(self.holder.clock()))
             expire(self.holder.store, before=self.holder.clock() - self._retention)
             return lost
 
@@ -96,7 +99,7 @@ class Monitor:
     def _missing(self) -> list[AgentState]:
         """Return the agents that wait for a message which is in no queue."""
         store = self.holder.store
-        delayed = store.run(waiting.delayed())
+        known = {*store.run(waiting.delayed()), *store.run(waiting.uncalled())}
         active, ended = store.run(kills.active_ids()), store.run(self._ended_lately())
         ids = (*active, *ended)
         found: list[AgentState] = []
@@ -110,7 +113,7 @@ class Monitor:
         return [
             agent
             for agent in found
-            if agent.agent_id not in delayed and agents.message_of(agent).task_id not in queued
+            if agent.agent_id not in known and agents.message_of(agent).task_id not in queued
         ]
 
     def _ended_lately(self) -> Operation[tuple[str, ...]]:

@@ -18,6 +18,8 @@ class Message:
     """The agent said something."""
 
     text: str
+    #: Its program said it, not its model: that costs no tokens.
+    is_notice: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ Signal = Message | ToolUse | UsageReport | SessionStarted | LimitReached | Resul
 
 
 @dataclass(frozen=True)
+class ModelAccess:
+    """How an agent without a network reaches its model: `key` is worth nothing anywhere else."""
+
+    base_url: str
+    key: str
+
+
+@dataclass(frozen=True)
 class AgentJob:
     """What a backend must know to start one agent."""
 
@@ -80,6 +90,8 @@ class AgentJob:
     feedback: str | None = None
     #: A JSON schema the agent's answer must fit, as JSON text; not every backend can.
     answer_schema: str | None = None
+    #: What the program is told in place of the real address and key; None: those of the settings.
+    model: ModelAccess | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,8 @@ class AgentBackend(Protocol):
 
     #: Whether exit 0 without a `Result` is a failure.
     reports_result: bool
+    #: Whether each of its messages comes with its tokens: words without them are a fault then.
+    reports_usage: bool
 
     def launch(self, job: AgentJob) -> Launch:
         """Return how to start the agent.
@@ -259,6 +273,8 @@ class PlannedGate:
     report: str | None = None
     #: The least coverage, in percent.
     minimum: float | None = None
+    #: Whether its command may reach the allowed hosts, where it has no network otherwise.
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -273,10 +289,15 @@ class Subject:
     diff: Callable[[], str]
     #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
     run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
+    #: For a gate that `asks_model`, as in `AgentJob`.
+    model: ModelAccess | None = None
 
 
 class Gate(Protocol):
     """One kind of check; one file, exporting `build(settings) -> Gate`."""
+
+    #: Whether it runs an agent, which needs its model.
+    asks_model: bool
 
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""

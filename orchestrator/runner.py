@@ -6,17 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Thread
 
+from orchestrator.budget import Budget
 from orchestrator.commands import TICK_S
 from orchestrator.continuation import Opening, opening
+from orchestrator.egress.service import Egress
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
     AgentKilled,
     AgentTimedOut,
+    BudgetExceeded,
     DiskFull,
     GitFailed,
+    MeterSilent,
+    NotFound,
     ProviderLimited,
     TransitionRefused,
     WorkerStopping,
@@ -26,6 +32,7 @@ from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.log import get_logger
+from orchestrator.metering import TimeWatch, TokenWatch
 from orchestrator.models import AgentState
 from orchestrator.overlap import Overlap
 from orchestrator.ports import (
@@ -36,6 +43,7 @@ from orchestrator.ports import (
     SandboxProcess,
 )
 from orchestrator.preparation import PREPARED_BY, Preparation
+from orchestrator.quota import QuotaWatch
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.stall import StallWatch
@@ -44,6 +52,7 @@ from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
 from orchestrator.surroundings import Surroundings
 from orchestrator.transcript import Transcript
+from orchestrator.wayout import WayOut, way_out
 from orchestrator.workspace.clone import Workspace, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -54,6 +63,9 @@ FLUSH_EVERY_S = 0.5
 GRACE_S = 10.0
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
+
+#: No agent is started on a disk below its low-water mark; one that waits looks again after this.
+LOW_DISK_PAUSE_S = 30.0
 
 log = get_logger("runner")
 
@@ -68,15 +80,31 @@ class Runner:
     backends: Callable[[str], AgentBackend]
     sandbox: Sandbox
     harvest: Harvest
+    budget: Budget
+    egress: Egress
     settings: Settings
 
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
+        if lack := self.workspaces.lacks_room():
+            self._put_back(agent_id, lack)
+            return
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
             self._work(agent, lease)
+
+    def _put_back(self, agent_id: str, why: str) -> None:
+        store, now = self.holder.store, self.holder.clock()
+        try:
+            agent = store.run(agents.read(agent_id))
+            until = now + timedelta(seconds=LOW_DISK_PAUSE_S)
+            store.run(agents.delay(agent, until=until, now=now, why=why))
+        except (TransitionRefused, NotFound) as refusal:
+            log.info("message dropped", agentId=agent_id, reason=str(refusal))
+        else:
+            log.warning("put back", agentId=agent_id, reason=why)
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
         backend = self.backends(agent.agent)
@@ -138,32 +166,48 @@ class Runner:
         checkpoint: Callable[[], None],
     ) -> None:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
-        agent, base = there.agent, there.base
-        launch = backend.launch(job)
-        spec = there.program(launch.argv, env=launch.env, stdin=launch.stdin)
+        try:
+            with way_out(self.egress, self.holder, there, transcript) as out:
+                self._play_inside(out, there, lease, backend, job, checkpoint)
+        finally:
+            self._flush(there.agent, transcript)
+
+    def _play_inside(
+        self,
+        out: WayOut,
+        there: Surroundings,
+        lease: Lease,
+        backend: AgentBackend,
+        job: AgentJob,
+        checkpoint: Callable[[], None],
+    ) -> None:
+        agent, base, transcript = there.agent, there.base, out.transcript
+        reaching = out.leading_from(there)
+        launch = backend.launch(out.told(job))
+        spec = reaching.program(launch.argv, env=launch.env, stdin=launch.stdin)
         preparation = Preparation(
             self.sandbox,
-            there,
+            reaching,
             lease,
             self.mirrors.read_some(base, PREPARED_BY).get,
             lambda line: transcript.note(line, source="hook"),
         )
-        try:
-            preparation.include()
-            preparation.run("after_create")
-            preparation.run("before_run")
-            with self.sandbox.start(spec) as process:
-                agent = self.holder.start(agent, base_commit=base.commit)
-                # Beside the agent's work: it saves the next spawn the checkout.
-                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-                overlap = Overlap(self.holder, agent, job.worktree)
-                try:
-                    self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
-                finally:
-                    overlap.forget()
-            preparation.run("after_run")
-        finally:
-            self._flush(agent, transcript)
+        preparation.include()
+        preparation.run("after_create")
+        preparation.run("before_run")
+        with self.sandbox.start(spec) as process:
+            agent = agent.model_copy(update={"sandbox": self.sandbox.level})
+            agent = self.holder.start(agent, base_commit=base.commit)
+            # Beside the agent's work: it saves the next spawn the checkout.
+            Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
+            overlap = Overlap(self.holder, agent, job.worktree)
+            quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
+            try:
+                looks = (out.look, overlap.look, quota.look)
+                self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
+            finally:
+                overlap.forget()
+        preparation.run("after_run")
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -198,11 +242,20 @@ class Runner:
         process: SandboxProcess,
         transcript: Transcript,
         backend: AgentBackend,
-        overlap: Overlap,
+        looks: tuple[Callable[[], None], ...],
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
-        deadline = time.monotonic() + self.settings.agent_timeout_s
+        tokens = TokenWatch(
+            self.holder,
+            self.settings,
+            agent,
+            lease,
+            transcript,
+            lambda: self._facts(agent, transcript),
+            backend.reports_usage,
+        )
+        clock = TimeWatch(self.holder, self.budget, agent)
         stall = StallWatch(self.holder, self.settings, agent)
         flush_at = 0.0
         checkpoint_at = time.monotonic() + self.settings.checkpoint_s
@@ -210,6 +263,7 @@ class Runner:
             while process.exit_code is None:
                 for chunk in process.read(TICK_S):
                     transcript.feed(chunk)
+                tokens.look()
                 lease.check()
                 if time.monotonic() >= flush_at:
                     self._flush(agent, transcript)
@@ -217,17 +271,23 @@ class Runner:
                 if time.monotonic() >= checkpoint_at:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
-                overlap.look()
+                for look in looks:
+                    look()
                 stall.look(process, transcript)
-                if time.monotonic() >= deadline:
-                    self._stop(process)
-                    msg = f"The agent ran for {self.settings.agent_timeout_s:.0f} s."
-                    raise AgentTimedOut(msg)
+                clock.look()
             while chunks := process.read(0):
                 for chunk in chunks:
                     transcript.feed(chunk)
             transcript.finish()
+            tokens.look()
             self._judge(process.exit_code, transcript, backend)
+        except (BudgetExceeded, MeterSilent):
+            # At once: what it says from here on costs, too.
+            process.kill()
+            raise
+        except AgentTimedOut:
+            self._stop(process)
+            raise
         finally:
             self._flush(agent, transcript)
 
@@ -272,7 +332,7 @@ class Runner:
 
     def _facts(self, agent: AgentState, transcript: Transcript) -> dict[str, object]:
         # `agent` is as it was when this attempt began: earlier rounds' tokens, none of its own.
-        facts: dict[str, object] = {"usage": agent.usage.plus(transcript.meter.total).wire()}
+        facts: dict[str, object] = {"usage": agent.usage.plus(transcript.spent).wire()}
         if transcript.session_id:
             facts["sessionId"] = transcript.session_id
         if transcript.result:

@@ -6,9 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from math import ceil
+from typing import Any
 
 from orchestrator.errors import (
+    BudgetExhausted,
     ChangeMissing,
     Halted,
     IdempotencyConflict,
@@ -102,6 +105,7 @@ class FrontDoor:
             NotFound: there is no such agent.
             TransitionRefused: it has not ended, or has completed.
             Halted: no new work is admitted.
+            BudgetExhausted: today's tokens do not hold what it reserves.
         """
         agent: AgentState = yield agents.read(agent_id)
         request: SpawnRequest = yield agents.read_request(agent_id)
@@ -161,7 +165,7 @@ def submission(
     idempotency_key: str = "",
     start: Mapping[str, object] | None = None,
 ) -> Operation[Submitted]:
-    """Register an agent and enqueue its spawn: state, task, indexes, event and message at once.
+    """Register an agent, reserve its tokens and enqueue its spawn, all at once or nothing.
 
     `start` holds facts of the agent that another one left for it. Repeating a submission with the
     same agentId, or the same key and body, changes nothing and answers with the first agent.
@@ -169,6 +173,7 @@ def submission(
     Raises:
         IdempotencyConflict: the key was used with another body.
         Halted: no new work is admitted.
+        BudgetExhausted: today's tokens do not hold what it reserves.
     """
     message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
     state = AgentState(
@@ -217,6 +222,7 @@ def submission(
             keys.EVENTS_STREAM,
             message.key,
             keys.HALT,
+            *keys.budget(now),
             *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
         ),
         (
@@ -232,12 +238,18 @@ def submission(
             hashlib.sha256(body.encode()).hexdigest(),
             IDEMPOTENCY_TTL_S,
         ),
-        _submitted,
+        lambda reply: _submitted(reply, now),
     )
 
 
-def _submitted(reply: list[bytes]) -> Submitted:
-    answer, agent_id = reply[0].decode(), reply[1].decode()
+def _submitted(reply: list[Any], now: datetime) -> Submitted:
+    answer = reply[0].decode()
+    if answer == "exhausted":
+        limit, used, reserved, asked = reply[1:]
+        raise BudgetExhausted(
+            limit=limit, used=used, reserved=reserved, asked=asked, resets_in_s=_left_of_day_s(now)
+        )
+    agent_id = reply[1].decode()
     if answer == "halted":
         halt = parse_record(Halt, keys.HALT, reply[1])
         msg = f"New work is halted by {halt.by}: {halt.why or 'no reason given'}."
@@ -246,3 +258,8 @@ def _submitted(reply: list[bytes]) -> Submitted:
         msg = f"This Idempotency-Key belongs to agent {agent_id}, which has another body."
         raise IdempotencyConflict(msg)
     return Submitted(agent_id, is_new=answer == "registered")
+
+
+def _left_of_day_s(now: datetime) -> int:
+    tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+    return ceil((datetime.combine(tomorrow, time(), UTC) - now).total_seconds())

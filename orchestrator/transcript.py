@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from threading import Lock
 
 from orchestrator.errors import OutputTooLong
 from orchestrator.models import LogLine, Usage
@@ -25,25 +26,44 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 
 
 class Meter:
-    """Counts tokens once per message id: reports of one id repeat and grow, they do not add."""
+    """Counts tokens once per message id: reports of one id repeat and grow, they do not add.
+
+    Any thread may report.
+    """
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._by_message: dict[str, Usage] = {}
         self.cost_usd: float | None = None
 
     def add(self, report: UsageReport) -> None:
         """Take in a report; of each count the largest seen for its message is kept."""
-        seen = self._by_message.get(report.message_id, Usage())
-        largest = {name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS}
-        self._by_message[report.message_id] = Usage(**largest)
+        with self._lock:
+            seen = self._by_message.get(report.message_id, Usage())
+            largest = {
+                name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS
+            }
+            self._by_message[report.message_id] = Usage(**largest)
+
+    def joined(self, other: Meter) -> Meter:
+        """Return what two witnesses of the same messages have seen, the larger count of each."""
+        joined = Meter()
+        joined.cost_usd = self.cost_usd
+        for report in (*self.reports, *other.reports):
+            joined.add(report)
+        return joined
+
+    @property
+    def reports(self) -> tuple[UsageReport, ...]:
+        """What is counted of each message."""
+        with self._lock:
+            return tuple(UsageReport(*item) for item in self._by_message.items())
 
     @property
     def total(self) -> Usage:
         """The sum over all messages."""
-        sums = {
-            name: sum(getattr(usage, name) for usage in self._by_message.values())
-            for name in _COUNTS
-        }
+        counted = [report.usage for report in self.reports]
+        sums = {name: sum(getattr(usage, name) for usage in counted) for name in _COUNTS}
         return Usage(**sums, total_tokens=sum(sums.values()), cost_usd=self.cost_usd)
 
 
@@ -63,7 +83,8 @@ class Transcript:
         self.session_id: str | None = None
         #: When the model's provider takes requests again, in seconds since 1970.
         self.limit_resets_at_s: float | None = None
-        self.meter = Meter()
+        #: What the agent tells of its tokens, and what others have seen of them.
+        self.meter, self.witness = Meter(), Meter()
         self._backend = backend
         self._clock = clock
         self._secrets = secrets
@@ -73,6 +94,8 @@ class Transcript:
         self._unread: list[LogLine] = []
         #: Bytes of output taken in so far.
         self.output_bytes = 0
+        #: What the model said and the tools it called, so far: each of them costs tokens.
+        self.words = 0
 
     def feed(self, chunk: Chunk) -> None:
         """Take in some output.
@@ -102,6 +125,11 @@ class Transcript:
             partial.clear()
             if whole:
                 self._take(source, whole)
+
+    @property
+    def spent(self) -> Usage:
+        """Its tokens: of each message what the agent tells or what was seen, whichever is more."""
+        return self.meter.joined(self.witness).total
 
     @property
     def summary(self) -> str:
@@ -135,9 +163,11 @@ class Transcript:
 
     def _note_signal(self, signal: Signal) -> None:
         match signal:
-            case Message(text):
+            case Message(text, is_notice):
+                self.words += not is_notice
                 self.note(text, source="agent")
             case ToolUse(name, detail):
+                self.words += 1
                 self.note(f"{name} {detail}".rstrip(), source="tool")
             case UsageReport():
                 self.meter.add(signal)

@@ -10,8 +10,10 @@ from functools import cache, partial
 
 from orchestrator.access import Keyring
 from orchestrator.audit import Audit
+from orchestrator.budget import Budget
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
+from orchestrator.egress.service import Egress
 from orchestrator.fsck import Fsck
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
@@ -52,6 +54,7 @@ FORGES: Family[Forge] = Family("orchestrator.forges")
 class Services:
     """What a worker process needs for every task."""
 
+    settings: Settings
     store: Store
     front_door: FrontDoor
     runner: Runner
@@ -102,6 +105,11 @@ def queue_switch(settings: Settings) -> QueueSwitch:
     return QueueSwitch(audit(settings), clock)
 
 
+def budget(settings: Settings) -> Budget:
+    """Build what reads and changes the budget."""
+    return Budget(settings, clock, audit(settings).append)
+
+
 def janitor(settings: Settings, *, worker: str) -> Janitor:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
@@ -127,7 +135,8 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 def judge(settings: Settings) -> Judge:
     """Build what runs gates."""
-    return Judge(partial(_check_of, settings=settings), sandbox(settings), settings)
+    checks = partial(_check_of, settings=settings)
+    return Judge(checks, sandbox(settings), Egress(settings, new_id), settings)
 
 
 def sandbox(settings: Settings) -> Sandbox:
@@ -161,6 +170,7 @@ def build(settings: Settings, *, worker: str) -> Services:
         return BACKENDS.build(name, settings)
 
     return Services(
+        settings=settings,
         store=store,
         front_door=front_door(settings),
         runner=Runner(
@@ -170,6 +180,8 @@ def build(settings: Settings, *, worker: str) -> Services:
             backend,
             programs,
             Harvest(holder, programs, settings),
+            budget(settings),
+            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(

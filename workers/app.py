@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from functools import lru_cache
 from typing import Any
 
+from billiard.process import active_children
 from celery import Celery, Task
-from celery.signals import task_postrun, worker_shutting_down
+from celery.signals import task_postrun, worker_process_init, worker_shutting_down
 
+from orchestrator.budget import publish
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import agents, queues
 from orchestrator.log import about, get_logger
@@ -18,6 +21,9 @@ from orchestrator.models import Status
 from orchestrator.settings import load_settings
 from orchestrator.tracing import exporting, stage
 from orchestrator.wiring import Services, build
+
+#: What a worker sends the children of its pool; Celery has uses of its own for the others.
+GIVE_BACK = signal.SIGRTMIN
 
 log = get_logger("worker")
 
@@ -59,9 +65,21 @@ def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> No
         log.warning("not counted", queue=queue, reason=str(error))
 
 
+@worker_process_init.connect
+def heed_the_end(**_options: Any) -> None:
+    """Let a forked child give back what it holds when its worker says so."""
+    signal.signal(GIVE_BACK, lambda *_: _stop_holding())
+
+
 @worker_shutting_down.connect
 def give_back(**_options: Any) -> None:
-    """Give back the agents this process holds: another worker goes on with them."""
+    """Give back the agents this worker holds: another one goes on with them."""
+    _stop_holding()
+    for pid in (child.pid for child in active_children() if child.pid):
+        os.kill(pid, GIVE_BACK)
+
+
+def _stop_holding() -> None:
     for services in _built:
         services.runner.holder.stop()
 
@@ -75,6 +93,8 @@ def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
     services = build(load_settings(), worker=worker)
+    # Before its first claim: what counts is what the fleet was told.
+    services.store.run(publish(services.settings))
     services.kill_listener.start()
     _built[:] = [services]
     return services

@@ -24,6 +24,9 @@ from orchestrator.api import (
 from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
+from orchestrator.budget import publish
+from orchestrator.errors import StoreUnreachable
+from orchestrator.log import get_logger
 from orchestrator.settings import Settings
 from orchestrator.store.executors import AsyncStore, Store
 
@@ -35,10 +38,13 @@ ENDPOINTS = (
     *agents.ENDPOINTS,
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
+    *budget.ENDPOINTS,
     *sessions.ENDPOINTS,
     *metrics.ENDPOINTS,
     *described.ENDPOINTS,
 )
+
+log = get_logger("api")
 
 
 def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
@@ -51,6 +57,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.is_stopping = is_stopping
         state.settings = settings
         state.endpoints = ENDPOINTS
+        state.budget = wiring.budget(settings)
         state.door = wiring.front_door(settings)
         state.audit = wiring.audit(settings)
         state.kill_switch = wiring.kill_switch(settings)
@@ -60,6 +67,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.blocking_store = Store(settings.valkey_url)
         state.feed = Feed(state.store, is_stopping=is_stopping)
         try:
+            await _publish(state.store, settings)
             async with state.feed.reading():
                 yield
         finally:
@@ -72,3 +80,11 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
+
+
+async def _publish(store: AsyncStore, settings: Settings) -> None:
+    """Tell the fleet the limits; the workers do so too, so that this may fail."""
+    try:
+        await store.run(publish(settings))
+    except StoreUnreachable as error:
+        log.warning("limits not told", reason=str(error))

@@ -177,3 +177,8 @@ class Problem(Record):
     status: int
     detail: str
     errors: tuple[Fault, ...] = ()
+    #: Of a budget that is used up, in tokens.
+    limit: int | None = None
+    used: int | None = None
+    reserved: int | None = None
+    asked: int | None = None

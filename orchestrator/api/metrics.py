@@ -19,7 +19,11 @@ from orchestrator.api.endpoints import Endpoint, store_of
 from orchestrator.lifecycle import kills, presence
 from orchestrator.lifecycle.queues import overview
 from orchestrator.messages import QUEUES
-from orchestrator.metering import (
+from orchestrator.models import QueueState, Status
+from orchestrator.store import keys
+from orchestrator.store.executors import AsyncStore
+from orchestrator.store.operations import command
+from orchestrator.tally import (
     KILL,
     KILL_BUCKETS_S,
     SEPARATOR,
@@ -27,10 +31,6 @@ from orchestrator.metering import (
     SPAWN_BUCKETS_S,
     counters,
 )
-from orchestrator.models import QueueState, Status
-from orchestrator.store import keys
-from orchestrator.store.executors import AsyncStore
-from orchestrator.store.operations import command
 from orchestrator.wiring import clock
 
 _TEXT = "text/plain"

@@ -14,6 +14,7 @@ from starlette.types import ExceptionHandler
 
 from orchestrator.errors import (
     AgentEnded,
+    BudgetExhausted,
     ChangeMissing,
     GitFailed,
     Halted,
@@ -51,6 +52,7 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     ChangeMissing: HTTPStatus.NOT_FOUND,
     TransitionRefused: HTTPStatus.CONFLICT,
     AgentEnded: HTTPStatus.CONFLICT,
+    BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     # Of the agent's repository, not of this server.
@@ -68,13 +70,18 @@ def problem(
     title: str = "",
     errors: tuple[tuple[str, str], ...] = (),
     headers: Mapping[str, str] | None = None,
+    facts: Mapping[str, int] | None = None,
 ) -> JSONResponse:
-    """Return a problem document; without a code it is the HTTP status and no more."""
+    """Return a problem document; without a code it is the HTTP status and no more.
+
+    `facts` are members of its own, beside the standard's.
+    """
     document: dict[str, Any] = {
         "type": f"urn:orchestrator:error:{code}" if code else "about:blank",
         "title": title or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        **(facts or {}),
     }
     if errors:
         document["errors"] = [{"path": path, "message": message} for path, message in errors]
@@ -95,6 +102,7 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
             title=inspect.getdoc(type(error)) or "",
             errors=error.faults if isinstance(error, RequestInvalid) else (),
             headers=_headers_of(error),
+            facts=_facts_of(error),
         )
     if isinstance(error, HTTPException):
         return problem(error.status_code, error.detail, headers=error.headers)
@@ -113,7 +121,16 @@ def _headers_of(error: OrchestratorError) -> Mapping[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, RateLimited):
         return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, BudgetExhausted):
+        return {"Retry-After": str(error.resets_in_s)}
     return {}
+
+
+def _facts_of(error: OrchestratorError) -> Mapping[str, int]:
+    if not isinstance(error, BudgetExhausted):
+        return {}
+    names = ("limit", "used", "reserved", "asked")
+    return {name: getattr(error, name) for name in names}
 
 
 #: For `Starlette(exception_handlers=…)`.

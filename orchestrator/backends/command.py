@@ -41,6 +41,7 @@ class CommandBackend:
     """Starts the program that ARGV names; exit 0 is success, for it has no way to say more."""
 
     reports_result = False
+    reports_usage = False
 
     def __init__(self, options: Options, *, path: str | None) -> None:
         self._options = options

@@ -58,6 +58,7 @@ class ScriptedBackend:
     """Reads the script, and starts a player for its steps."""
 
     reports_result = True
+    reports_usage = False
 
     def __init__(self, options: Options) -> None:
         self._options = options

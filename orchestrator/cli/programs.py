@@ -27,6 +27,8 @@ STORE_STAGE, SYSTEM_STAGE = 0, 1
 WORKER_STOP_S = 15
 VALKEY_STOP_S = 10
 
+#: How many agents run is the fleet's budget; so far it can be raised without a restart here.
+SPAWN_THREADS = 100
 #: Removing containers and worktrees waits for others more than it works.
 CLEANUP_THREADS = 2
 PROBE_TIMEOUT_S = 5.0
@@ -76,7 +78,7 @@ def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
     threads = ("-P", "threads", "-c")
     beat_file = run_dir(settings.home) / "celerybeat-schedule"
     parts = [
-        _worker(SPAWN_QUEUE, *threads, str(settings.max_concurrent_agents)),
+        _worker(SPAWN_QUEUE, *threads, str(max(settings.max_concurrent_agents, SPAWN_THREADS))),
         _worker(GATES_QUEUE, "-P", "prefork", "-c", str(settings.gate_workers)),
         _worker(CLEANUP_QUEUE, *threads, str(CLEANUP_THREADS)),
         Program("scheduler", _celery("beat", "-s", str(beat_file), "--pidfile=", "-l", "INFO")),

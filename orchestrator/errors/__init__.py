@@ -21,6 +21,7 @@ from orchestrator.errors.agents import (
     AgentRestarting,
     AgentStalled,
     AgentTimedOut,
+    AgentTimeRunningOut,
     BackendUnavailable,
     BackendUnknown,
     Halted,
@@ -36,6 +37,13 @@ from orchestrator.errors.agents import (
 from orchestrator.errors.audit import (
     AuditBroken,
     AuditBusy,
+)
+from orchestrator.errors.budget import (
+    BudgetExceeded,
+    BudgetExhausted,
+    LimitInvalid,
+    MeterSilent,
+    PlacesTaken,
 )
 from orchestrator.errors.forges import (
     ForgeRefused,
@@ -68,6 +76,8 @@ from orchestrator.errors.git import (
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
+    DiskQuotaExceeded,
+    EgressUnavailable,
     PortInUse,
     SettingsInvalid,
     StartFailed,
@@ -98,6 +108,7 @@ __all__ = [
     "AgentKilled",
     "AgentRestarting",
     "AgentStalled",
+    "AgentTimeRunningOut",
     "AgentTimedOut",
     "AttemptStale",
     "AuditBroken",
@@ -105,6 +116,8 @@ __all__ = [
     "BackendUnavailable",
     "BackendUnknown",
     "BranchUnknown",
+    "BudgetExceeded",
+    "BudgetExhausted",
     "ChangeConflicts",
     "ChangeEmpty",
     "ChangeMissing",
@@ -114,6 +127,8 @@ __all__ = [
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
     "DiskFull",
+    "DiskQuotaExceeded",
+    "EgressUnavailable",
     "ForgeRefused",
     "ForgeUnavailable",
     "GatesRejected",
@@ -129,9 +144,12 @@ __all__ = [
     "KeyUnknown",
     "KillUnconfirmed",
     "LeaseLost",
+    "LimitInvalid",
+    "MeterSilent",
     "NotFound",
     "OrchestratorError",
     "OutputTooLong",
+    "PlacesTaken",
     "PlanInvalid",
     "PortInUse",
     "ProviderLimited",

@@ -50,7 +50,14 @@ class AgentTimedOut(AgentFailed):
     """The agent did not finish in its time."""
 
     code = "agent_timed_out"
-    action = "Give it smaller work items, or raise ORCHESTRATOR_AGENT_TIMEOUT."
+    action = "Give it smaller work items, or more time: `orch budget set time …`."
+
+
+class AgentTimeRunningOut(AgentFailed):
+    """The agent has used up most of its time."""
+
+    code = "time_warning"
+    action = "Nothing to do, or give it more: `orch budget set time …`."
 
 
 class AgentStalled(AgentFailed):

@@ -24,6 +24,8 @@ from orchestrator.store.operations import Operation, call, command, nothing, rea
 
 #: Phases in which the change is made, and it is the gates' pool that holds the agent.
 _JUDGED = frozenset({Phase.AWAITING_GATES, Phase.GATING, Phase.DELIVERING})
+#: Phases in which an agent holds one of the fleet's places.
+AT_WORK = frozenset({Phase.PREPARING, Phase.EXECUTING, Phase.CAPTURING})
 #: Phases in which an agent waits for a message and nobody holds it.
 WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_GATES, Phase.AWAITING_REWORK})
 
@@ -63,11 +65,12 @@ def read_request(agent_id: str) -> Operation[SpawnRequest]:
 
 
 def claim(
-    agent: AgentState, worker: str, process: str, *, lease_s: float, now: datetime
+    agent: AgentState, worker: str, process: str, *, lease_s: float, now: datetime, tag: str = ""
 ) -> Operation[Moved]:
     """Take an agent that waits for a worker; the attempt's new number is the fencing token.
 
-    It waits either for its first round or, rejected by its gates, for the next one.
+    It waits either for its first round or, rejected by its gates, for the next one. Where all of
+    the fleet's places are taken it waits on; `tag` names the message that calls it then.
     """
     is_first = agent.status is not Status.RUNNING
     step = Move(
@@ -77,19 +80,22 @@ def claim(
         heeds_halt=True,
         patch={"phase": Phase.PREPARING, "worker": worker, "workerProcess": process},
         lease_s=lease_s,
+        takes_place=True,
+        message=message_of(agent),
     )
-    return move(agent, step, now=now)
+    return move(agent, step, now=now, tag=tag)
 
 
 def start(
     agent: AgentState, *, base_commit: str, lease_s: float, now: datetime
 ) -> Operation[Moved]:
-    """Say that the agent's process runs; a later round goes on from the same base."""
+    """Say that the agent's process runs, and where; a later round goes on from the same base."""
+    facts = {"phase": Phase.EXECUTING, "sandbox": agent.sandbox, "waitingFor": None}
     if agent.status is Status.RUNNING:
         step = Move(
             sources=(Status.RUNNING,),
             attempt=agent.attempt,
-            patch={"phase": Phase.EXECUTING},
+            patch=facts,
             lease_s=lease_s,
         )
         return move(agent, step, now=now)
@@ -100,7 +106,7 @@ def start(
         to=Status.RUNNING,
         attempt=agent.attempt,
         patch={
-            "phase": Phase.EXECUTING,
+            **facts,
             "startedAt": iso_instant(now),
             "baseCommit": base_commit,
         },
@@ -123,6 +129,14 @@ def stall(agent: AgentState, *, since: datetime | None, now: datetime) -> Operat
         attempt=agent.attempt,
         patch={"stalledSince": iso_instant(since) if since else None},
         event="agent.stalled" if since else "agent.moving",
+    )
+    return move(agent, step, now=now)
+
+
+def warn(agent: AgentState, warning: OrchestratorError, *, now: datetime) -> Operation[Moved]:
+    """Tell by an event what may end a running agent; its record stays as it is."""
+    step = Move(
+        sources=(Status.RUNNING,), attempt=agent.attempt, event="agent.warning", warning=warning
     )
     return move(agent, step, now=now)
 
@@ -230,12 +244,14 @@ def recover(
     return move(agent, step, now=now, tag=tag)
 
 
-def delay(agent: AgentState, *, until: datetime, now: datetime) -> Operation[Moved]:
-    """Let a waiting agent wait until an instant; its message is sent then."""
+def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -> Operation[Moved]:
+    """Let a waiting agent wait until an instant; its message is sent then. A reason is told."""
     step = Move(
         sources=(agent.status,),
         phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
         attempt=agent.attempt,
+        patch={"waitingFor": why or None},
+        event="agent.waiting" if why else "",
         due_at=until,
     )
     return move(agent, step, now=now)
@@ -300,11 +316,14 @@ def cleaned(agent: AgentState, *, now: datetime) -> Operation[Moved]:
 
 
 def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[str]:
-    """Renew the lease; the reply is `held`, `released`, `stale`, `absent` or the end's status."""
+    """Renew the lease; the reply is `held`, `released`, `stale`, `absent` or the end's status.
+
+    Behind `held` may stand, after a space, the limit that leaves the agent nothing to spend.
+    """
     deadline = now_ms(now) + round(lease_s * 1000)
     return call(
         "heartbeat",
-        (keys.agent(agent.agent_id), keys.LEASES),
+        (keys.agent(agent.agent_id), keys.LEASES, *keys.budget(now)),
         (agent.agent_id, agent.attempt, deadline),
         text,
     )

@@ -14,11 +14,13 @@ from orchestrator.backoff import calculate_backoff_delay
 from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
+    BudgetExceeded,
     CoordinatorUnavailable,
     Halted,
     LeaseLost,
     NotFound,
     OrchestratorError,
+    PlacesTaken,
     ProviderLimited,
     PushFailed,
     StoreUnreachable,
@@ -66,7 +68,7 @@ class Holder:
     abandoned: dict[str, Lease] = field(default_factory=dict)
 
     def claim(self, agent_id: str) -> AgentState | None:
-        """Claim a queued agent; None if there is nothing to do: taken, ended, parked or unknown."""
+        """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""
 
         def step(agent: AgentState) -> Operation[Moved]:
             now = self.clock()
@@ -76,7 +78,10 @@ class Holder:
                 self.store.run(agents.delay(agent, until=_scattered(until), now=now))
                 msg = f"No agent of {agent.agent} starts before {iso_instant(until)}."
                 raise TransitionRefused(msg)
-            return agents.claim(agent, self.worker, self.process, lease_s=self.lease_s, now=now)
+            tag = self.new_id()
+            return agents.claim(
+                agent, self.worker, self.process, lease_s=self.lease_s, now=now, tag=tag
+            )
 
         return self._take(agent_id, step)
 
@@ -157,6 +162,22 @@ class Holder:
     def update(self, agent: AgentState, patch: Mapping[str, Any]) -> AgentState:
         """Write facts of this attempt; raises as `moves.move` does."""
         return self.store.run(agents.update(agent, patch, now=self.clock())).state
+
+    def settle(self, agent: AgentState, patch: Mapping[str, Any]) -> str:
+        """Write what was spent; returns the limit that leaves nothing to spend, if there is one.
+
+        Raises as `moves.move` does.
+        """
+        return self.store.run(agents.update(agent, patch, now=self.clock())).overrun
+
+    def warn(self, agent: AgentState, warning: OrchestratorError) -> None:
+        """Tell by an event what may end the agent; who has ended already is not warned."""
+        try:
+            self.store.run(agents.warn(agent, warning, now=self.clock()))
+        except TransitionRefused as refusal:
+            log.info("not warned", agentId=agent.agent_id, reason=str(refusal))
+        else:
+            log.warning("warned", agentId=agent.agent_id, error=str(warning))
 
     def tell_stall(self, agent: AgentState, *, for_s: float | None) -> None:
         """Say that the agent is stuck, or with None that it moves again."""
@@ -309,11 +330,15 @@ class Holder:
     ) -> AgentState | None:
         try:
             agent = self.store.run(agents.read(agent_id))
-            return self.store.run(step(agent)).state
-        except (TransitionRefused, NotFound, Halted) as refusal:
+            moved = self.store.run(step(agent))
+        except (TransitionRefused, NotFound, Halted, PlacesTaken) as refusal:
             # Messages may come twice or late: the state says whether there is work.
             log.info("message dropped", agentId=agent_id, reason=str(refusal))
             return None
+        if moved.overrun:
+            self.fail(moved.state, BudgetExceeded(moved.overrun))
+            return None
+        return moved.state
 
 
 def _scattered(until: datetime) -> datetime:

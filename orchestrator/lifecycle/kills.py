@@ -61,7 +61,7 @@ def kill(
     """Kill these agents in one atomic step, at most CHUNK; a tag for each names its cleanup.
 
     Touches: agents, their tasks, leases, status indexes, events, results, receipts, the cleanup
-    queue, and the kill stream, which every process that holds agents reads.
+    queue, the budget, and the kill stream, which every process that holds agents reads.
     """
     instant = iso_instant(now)
     why = f"{order.why} (killed by {order.by})" if order.why else f"Killed by {order.by}."
@@ -119,6 +119,7 @@ def kill(
             keys.UNCONFIRMED,
             keys.DELAYED,
             *(keys.status_index(status) for status in Status),
+            *keys.budget(now),
             *(
                 key
                 for agent, message in zip(targets, messages, strict=True)

@@ -53,6 +53,8 @@ class Lease:
         self._clock = clock
         self._renewed_at = clock()
         self._answer = "held"
+        #: The limit that leaves the agent nothing to spend; empty while there is something.
+        self.overrun = ""
         self._is_stopping = False
         self.is_let_go = False
         self._stop = threading.Event()
@@ -135,13 +137,12 @@ class Lease:
         while self._answer == "held" and not self._stop.wait(min(RENEW_EVERY_S, self._lease_s / 3)):
             asked_at = self._clock()
             try:
-                answer = self._store.run(
-                    heartbeat(self._agent, lease_s=self._lease_s, now=asked_at)
-                )
+                reply = self._store.run(heartbeat(self._agent, lease_s=self._lease_s, now=asked_at))
             except StoreUnreachable as error:
                 log.warning("heartbeat failed", agentId=self._agent.agent_id, reason=str(error))
                 continue
             self._renewed_at = asked_at
+            answer, _, self.overrun = reply.partition(" ")
             if answer != "held":
                 self._answer = answer
                 self.custody.end()

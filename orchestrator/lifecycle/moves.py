@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import AttemptStale, Halted, NotFound, TransitionRefused
+from orchestrator.errors import (
+    AttemptStale,
+    Halted,
+    NotFound,
+    OrchestratorError,
+    PlacesTaken,
+    TransitionRefused,
+)
 from orchestrator.lifecycle.fsm import FINAL, TASK_STATUS
-from orchestrator.messages import StageMessage, result_frame, result_key
+from orchestrator.messages import StageMessage, celery_priority, result_frame, result_key
 from orchestrator.models import AgentState, Outcome, Phase, Status, iso_instant
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, parse_record
@@ -18,6 +25,8 @@ from orchestrator.store.streams import EVENTS_CAP
 
 #: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
 RESULT_TTL_S = int(timedelta(days=1).total_seconds())
+#: One step of priority in an urgency; the instants below it stay so for three centuries.
+_URGENCY_STEP = 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The fields of an agent that its outcome shows, as the wire names them.
 OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
@@ -36,6 +45,8 @@ class Move:
     heeds_halt: bool = False
     patch: Mapping[str, Any] = field(default_factory=dict)
     event: str = ""
+    #: What the event tells, where that is not the agent's end.
+    warning: OrchestratorError | None = None
     lease_s: float | None = None
     release: bool = False
     message: StageMessage | None = None
@@ -43,6 +54,8 @@ class Move:
     expired_at: datetime | None = None
     #: Instead of a message: it is sent, by whoever looks, from this instant on.
     due_at: datetime | None = None
+    #: It takes one of the fleet's places; without one it waits, and the message calls it.
+    takes_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ class Moved:
 
     state: AgentState
     before: AgentState
+    #: The limit that leaves it nothing to spend, where it spent or took a place; else empty.
+    overrun: str = ""
 
 
 def now_ms(now: datetime) -> int:
@@ -58,17 +73,24 @@ def now_ms(now: datetime) -> int:
     return (now - _EPOCH) // timedelta(milliseconds=1)
 
 
+def urgency(agent: AgentState) -> int:
+    """Return where an agent stands among those who wait: the least goes first."""
+    return celery_priority(agent.priority) * _URGENCY_STEP + now_ms(agent.spawned_at)
+
+
 def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Operation[Moved]:
     """Move an agent in one atomic step; `tag` names the message's delivery.
 
     Touches: the agent, its task, leases, status indexes, the event stream and channel, the queue
-    of the message, and Celery's result when the agent ends.
+    of the message, Celery's result when the agent ends, and the budget: the day's account follows
+    the agent's `usage`, its reservation and its place return with its end.
 
     Raises:
         NotFound: there is no such agent.
         AttemptStale: another attempt owns it.
         TransitionRefused: its status or phase does not allow the move.
         Halted: the move heeds the latch, and it stands.
+        PlacesTaken: the move takes a place, and none is left; it waits for one.
     """
     instant = iso_instant(now)
     final = step.to in FINAL
@@ -84,12 +106,14 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         # Empty ones are left out of records, as `Record.wire` does.
         "patch": {name: value for name, value in step.patch.items() if value not in ([], {}, ())},
         "taskPatch": _task_patch(step, instant),
-        "event": _event(step, instant),
+        "event": _event(step),
+        "timestamp": instant,
         "nowMs": now_ms(now),
         "release": step.release,
         "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
         "expiredAtMs": None if step.expired_at is None else now_ms(step.expired_at),
         "dueMs": None if step.due_at is None else now_ms(step.due_at),
+        "urgency": urgency(agent) if step.takes_place else None,
         "statuses": tuple(Status),
         "outcome": OUTCOME_FIELDS,
     }
@@ -106,6 +130,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             keys.HALT,
             keys.DELAYED,
             *(keys.status_index(status) for status in Status),
+            *keys.budget(now),
             *((message.key,) if message else ()),
         ),
         (
@@ -134,8 +159,13 @@ def _task_patch(step: Move, instant: str) -> dict[str, Any] | None:
     return document
 
 
-def _event(step: Move, instant: str) -> dict[str, str] | None:
-    return {"type": step.event, "timestamp": instant} if step.event else None
+def _event(step: Move) -> dict[str, str] | None:
+    if not step.event:
+        return None
+    told = {"type": step.event}
+    if step.warning is not None:
+        told |= {"error": step.warning.detail, "errorCode": step.warning.code}
+    return told
 
 
 def _moved(agent_id: str, reply: list[bytes]) -> Moved:
@@ -150,7 +180,10 @@ def _moved(agent_id: str, reply: list[bytes]) -> Moved:
     if answer == "stale":
         msg = f"Agent {agent_id} is owned by attempt {state.attempt}."
         raise AttemptStale(msg)
+    if answer == "full":
+        msg = f"Agent {agent_id} waits for a place."
+        raise PlacesTaken(msg)
     if answer == "refused":
         msg = f"Agent {agent_id} is {state.status} ({state.phase}): this step is not allowed."
         raise TransitionRefused(msg)
-    return Moved(state, parse_record(AgentState, key, reply[2]))
+    return Moved(state, parse_record(AgentState, key, reply[2]), reply[3].decode())

@@ -34,6 +34,11 @@ def delayed() -> Operation[tuple[str, ...]]:
     return command("ZRANGE", keys.DELAYED, 0, -1, decode=_names)
 
 
+def uncalled() -> Operation[tuple[str, ...]]:
+    """List the agents that wait for a place and have not been called."""
+    return command("HKEYS", keys.UNCALLED, decode=_names)
+
+
 def release(message: StageMessage, *, tag: str) -> Operation[bool]:
     """Queue an agent that waited for its time; False if somebody else has."""
     envelope = message.envelope(delivery_tag=tag, origin="orchestrator")

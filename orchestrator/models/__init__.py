@@ -11,6 +11,13 @@ from orchestrator.models.audit import (
     AuditNote,
     AuditVerdict,
 )
+from orchestrator.models.budget import (
+    AgentSpend,
+    BudgetLimits,
+    BudgetStatus,
+    BudgetSummary,
+    Spend,
+)
 from orchestrator.models.conflict import (
     Conflict,
 )
@@ -47,27 +54,39 @@ from orchestrator.models.secret import (
 )
 from orchestrator.models.state import (
     AgentState,
+    Egress,
     Outcome,
     Phase,
     Status,
     TaskState,
     TaskStatus,
+)
+from orchestrator.models.tokens import (
+    ApiTokens,
+)
+from orchestrator.models.usage import (
     Usage,
 )
 
 __all__ = [
     "DEFAULT_PROFILE",
+    "AgentSpend",
     "AgentState",
     "AgentType",
     "ApiKey",
+    "ApiTokens",
     "AuditEntry",
     "AuditFault",
     "AuditHead",
     "AuditMark",
     "AuditNote",
     "AuditVerdict",
+    "BudgetLimits",
+    "BudgetStatus",
+    "BudgetSummary",
     "Caller",
     "Conflict",
+    "Egress",
     "Finding",
     "GateProfile",
     "GateReport",
@@ -90,6 +109,7 @@ __all__ = [
     "SecretFinding",
     "SpawnContext",
     "SpawnRequest",
+    "Spend",
     "Stage",
     "Status",
     "TaskState",

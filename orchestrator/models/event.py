@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.models.budget import BudgetStatus
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.state import Phase, Status
 
@@ -11,7 +12,8 @@ class LifecycleEvent(Record):
 
     type: str
     timestamp: Instant
-    agent_id: str
+    #: Empty in what concerns none, such as a new limit that changes the budget's status.
+    agent_id: str = ""
     task_id: str | None = None
     status: Status | None = None
     phase: Phase | None = None
@@ -22,6 +24,10 @@ class LifecycleEvent(Record):
     files: tuple[str, ...] = ()
     error: str | None = None
     error_code: str | None = None
+    #: Of `budget.status`: how the day stands, its tokens spent and its limit.
+    budget: BudgetStatus | None = None
+    used: int | None = None
+    limit: int | None = None
 
 
 class LogLine(Record):

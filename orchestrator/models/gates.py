@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from orchestrator.models.record import Record
+from orchestrator.models.usage import Usage
 
 
 class GateProfile(StrEnum):
@@ -45,6 +46,8 @@ class GateResult(Record):
     exit_code: int | None = None
     detail: str = ""
     output_digest: str | None = None
+    #: Tokens of a gate that is an agent itself.
+    usage: Usage | None = None
 
 
 class Finding(Record):

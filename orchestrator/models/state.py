@@ -8,6 +8,7 @@ from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType, SpawnContext
+from orchestrator.models.usage import Usage
 
 
 class Status(StrEnum):
@@ -45,25 +46,11 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
-class Usage(Record):
-    """Tokens spent, as the backend reported them."""
+class Egress(Record):
+    """Requests of an agent's programs that left its sandbox through the proxy, or did not."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    total_tokens: int = 0
-    cost_usd: float | None = None
-
-    def plus(self, other: Usage) -> Usage:
-        """Add what a later round spent; a resumed session's cost already holds the earlier."""
-        sums = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in type(self).model_fields
-            if name != "cost_usd"
-        }
-        cost_usd = self.cost_usd if other.cost_usd is None else other.cost_usd
-        return Usage(**sums, cost_usd=cost_usd)
+    allowed: int = 0
+    refused: int = 0
 
 
 class AgentState(Record):
@@ -92,12 +79,18 @@ class AgentState(Record):
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
+    #: Of the latest attempt, where its only way out is the proxy.
+    egress: Egress | None = None
     spawned_at: Instant
     #: Since when it waits in a queue after its first, or waited there last.
     waiting_since: Instant | None = None
     started_at: Instant | None = None
     completed_at: Instant | None = None
     worker: str | None = None
+    #: What confines its programs: the level of the process sandbox, or another sandbox.
+    sandbox: str | None = None
+    #: What it waits for before it is claimed, beside its turn.
+    waiting_for: str | None = None
     #: `pid:start` of the worker's process that claimed it last.
     worker_process: str | None = None
     session_id: str | None = None

@@ -29,7 +29,8 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
     """Read the settings: the environment wins over `.env`, a value over its `*_FILE`.
 
     Raises:
-        SettingsInvalid: a value is wrong, an ORCHESTRATOR_* name unknown, a file unreadable.
+        SettingsInvalid: a value is wrong, an ORCHESTRATOR_* or BUDGET_* name unknown, a file
+            unreadable.
     """
     given = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
     given |= os.environ if environ is None else environ
@@ -39,7 +40,7 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
         if path := given.get(f"{name}_FILE"):
             values[name] = _read_secret(f"{name}_FILE", path)
     for name in given:
-        if name.startswith("ORCHESTRATOR_") and not _is_known(name, known):
+        if name.startswith(("ORCHESTRATOR_", "BUDGET_")) and not _is_known(name, known):
             msg = f"{name}: there is no such setting."
             raise SettingsInvalid(msg)
     try:

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env
 
+_HOST = re.compile(r"([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_HTTPS = "443"
+
+
+def _parse_hosts(text: object) -> object:
+    """Parse `pypi.org, example.com:8443` into `name:port` each."""
+    if not isinstance(text, str):
+        return text
+    hosts = []
+    for entry in text.lower().replace(",", " ").split():
+        match = _HOST.fullmatch(entry)
+        if match is None:
+            msg = f"{entry} must be a host's name, or name:port; without wildcards or schemes"
+            raise ValueError(msg)
+        hosts.append(f"{match[1]}:{match[2] or _HTTPS}")
+    return tuple(hosts)
+
+
+def _paths(text: object) -> object:
+    return [part for part in text.split(":") if part] if isinstance(text, str) else text
+
 
 class SandboxSettings(BaseSettings):
-    """Where programs run, and how long one may go on without a word of its worker."""
+    """Where programs run, how they reach out, and how long they go on without their worker."""
 
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
+    sandbox_network: Literal["host", "proxy"] = env("ORCHESTRATOR_SANDBOX_NETWORK", default="host")
+    egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(
+        "ORCHESTRATOR_EGRESS_HOSTS", default=()
+    )
+    process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
+        "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
+    )
+    process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
+        "ORCHESTRATOR_PROCESS_READABLE", default=()
+    )
+    disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
+        "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
+    )
+    disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))
+
+    @property
+    def has_egress_proxy(self) -> bool:
+        """Whether programs have no network but a proxy; those in Docker never have another."""
+        return self.sandbox_enabled or self.sandbox_network == "proxy"

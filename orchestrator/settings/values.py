@@ -1,14 +1,34 @@
-"""How single values of the environment are written: durations, ports, and a field's variable."""
+"""How single values of the environment are written, and the variable of a field."""
 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_TOKENS = re.compile(r"(\d+(?:\.\d+)?)\s*([kmb])?", re.IGNORECASE)
+_SIZE = {None: 1, "k": 10**3, "m": 10**6, "b": 10**9}
+#: More than any fleet spends in a day: a number above it is a slip.
+MOST_TOKENS = 10**12
+
+
+def parse_tokens(text: object) -> int:
+    """Parse `200000`, `200k`, `5M` or `1.5B` into a number of tokens.
+
+    Raises:
+        ValueError: it is none of these, not a whole number, not positive or absurd.
+    """
+    match = _TOKENS.fullmatch(str(text).strip())
+    number = Decimal(match[1]) * _SIZE[match[2] and match[2].lower()] if match else Decimal(0)
+    if number != number.to_integral_value() or not 1 <= number <= MOST_TOKENS:
+        msg = f"must be a number of tokens from 1 to {MOST_TOKENS}, such as 200k or 5M"
+        raise ValueError(msg)
+    return int(number)
 
 
 def parse_duration(text: object) -> float:
@@ -30,6 +50,7 @@ def split_names(names: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Tokens = Annotated[int, BeforeValidator(parse_tokens)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[int, Field(ge=1)]
 

@@ -7,7 +7,10 @@ another's.
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from urllib.parse import quote
+
+from orchestrator.messages import LEAST_URGENT, MOST_URGENT, SPAWN_QUEUE, queue_key
 
 #: Pub/sub channel of lifecycle events (a channel is no key).
 EVENTS_CHANNEL = "orchestrator:events"
@@ -45,6 +48,20 @@ METRICS = "orchestrator:metrics"
 KEYS = "orchestrator:keys"
 #: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.
 KEYS_USED = "orchestrator:keys:used"
+#: Hash: limit → value, as the processes of the fleet were started with.
+BUDGET_SETTINGS = "orchestrator:budget:settings"
+#: Hash: limit → value, as somebody set it since; these win.
+BUDGET_LIMITS = "orchestrator:budget:limits"
+#: Hash: agentId → tokens it may still spend of what was reserved for it; `*` the sum of them.
+RESERVED = "orchestrator:budget:reserved"
+#: String: the BudgetStatus that was told last.
+BUDGET_STATUS = "orchestrator:budget:status"
+#: Sorted set: agentId → the instant (ms) since when it holds one of the fleet's places.
+PLACES = "orchestrator:places"
+#: Sorted set: agentId → urgency, of those who wait for a place; the least goes first.
+WAITING = "orchestrator:waiting"
+#: Hash: agentId → its message, of those who wait for a place and were not called yet.
+UNCALLED = "orchestrator:waiting:uncalled"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
 
@@ -112,6 +129,27 @@ def idempotency(key: str) -> str:
 def limit(kind: str, name: str) -> str:
     """String: how much a key may still ask; lapses when that is all."""
     return f"orchestrator:limit:{kind}:{name}"
+
+
+def budget_day(now: datetime) -> str:
+    """Hash: used, cost, tokens:<agentId>, cost:<agentId> of the day (UTC) of this instant."""
+    return f"orchestrator:budget:day:{now.astimezone(UTC).date().isoformat()}"
+
+
+def budget(now: datetime) -> tuple[str, ...]:
+    """Return the keys of the budget in the order of `lua/_budget.lua`."""
+    urgencies = range(MOST_URGENT, LEAST_URGENT - 1, -1)
+    return (
+        BUDGET_SETTINGS,
+        BUDGET_LIMITS,
+        RESERVED,
+        budget_day(now),
+        BUDGET_STATUS,
+        PLACES,
+        WAITING,
+        UNCALLED,
+        *(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),
+    )
 
 
 def sessions(project: str) -> str:

@@ -17,6 +17,8 @@ from orchestrator.models import Record, faults_of
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 Argument = str | bytes | int | float
+#: What stands before every script.
+_SHARED_PARTS = ("_prelude", "_budget")
 
 #: Several operations, each built from the replies before it; `return` gives the result.
 Flow = Generator["Operation[Any]", Any, T]
@@ -32,9 +34,9 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """Load `lua/<name>.lua`, behind the prelude that all scripts share."""
+    """Load `lua/<name>.lua`, behind what all scripts share."""
     folder = files("orchestrator.store") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
+    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED_PARTS, name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.crashes import (
-    FAULTS,
-    STEPS,
+from tests.faults.crashes.crash import crashing
+from tests.faults.crashes.faults import FAULTS
+from tests.faults.crashes.invariants import (
     assert_every_slot_is_back,
     assert_nothing_lost_and_nothing_twice,
-    crashing,
-    documented,
-    table,
 )
+from tests.faults.crashes.steps import STEPS
+from tests.faults.crashes.table import documented, table
 
 
 @pytest.mark.timeout(400)

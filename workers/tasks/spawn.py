@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Task
 
-from orchestrator.errors import Halted, RequestInvalid
+from orchestrator.errors import BudgetExhausted, Halted, RequestInvalid
 from orchestrator.messages import SPAWN_TASK, contract_priority
 from workers.app import app, services_of
 
@@ -27,5 +27,5 @@ def spawn(task: Task[Any, Any], /, request: dict[str, Any] | None = None) -> Non
     try:
         submission = services.front_door.submit(request, agent_id=agent_id, priority=priority)
         services.store.run(submission)
-    except (RequestInvalid, Halted) as error:
+    except (RequestInvalid, Halted, BudgetExhausted) as error:
         services.store.run(services.front_door.refuse(agent_id, error))

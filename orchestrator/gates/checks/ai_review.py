@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from orchestrator.errors import AgentFailed, BackendUnavailable, WorkspaceLost
-from orchestrator.models import AgentType, GateResult, GateStatus
+from orchestrator.models import AgentType, GateResult, GateStatus, Usage
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, AgentJob, Completed, PlannedGate, Result, Subject
+from orchestrator.ports import (
+    AgentBackend,
+    AgentJob,
+    Completed,
+    PlannedGate,
+    Result,
+    Subject,
+    UsageReport,
+)
 from orchestrator.settings import Settings
+from orchestrator.transcript import Meter
 
 #: What a reviewer must be sure of to approve (CONTRACT.md).
 LEAST_CONFIDENCE = 0.9
@@ -61,6 +71,8 @@ class Review(BaseModel):
 class AiReview:
     """Asks a reviewer of its own, in a session of its own; no sure yes is a no."""
 
+    asks_model = True
+
     def __init__(self, reviewer: AgentBackend) -> None:
         self._reviewer = reviewer
 
@@ -79,7 +91,18 @@ class AiReview:
             duration_ms=ended.duration_ms,
             exit_code=ended.exit_code,
             detail=detail,
+            usage=self._spent(ended),
         )
+
+    def _spent(self, ended: Completed) -> Usage | None:
+        """Count what the reviewer reported; its dollars are not the agent's session's."""
+        meter = Meter()
+        with suppress(AgentFailed):
+            for line in ended.stdout.splitlines():
+                for signal in self._reviewer.signals(line) if line.strip() else ():
+                    if isinstance(signal, UsageReport):
+                        meter.add(signal)
+        return meter.total if meter.total.total_tokens else None
 
     def _judged(self, ended: Completed) -> tuple[GateStatus, str]:
         if ended.timed_out:
@@ -118,6 +141,7 @@ def _job(subject: Subject) -> AgentJob:
         worktree=subject.checkout,
         home=subject.checkout.parent,
         answer_schema=json.dumps(Review.model_json_schema()),
+        model=subject.model,
     )
 
 

@@ -1,6 +1,6 @@
 -- Kills some agents: each that is active becomes `killed`, final and fenced, with its event, its
--- task, its Celery result, its receipt and its cleanup message; those a worker holds are named in
--- one entry of the kill stream.
+-- task, its Celery result, its receipt and its cleanup message, and gives back what it had of the
+-- budget; those a worker holds are named in one entry of the kill stream.
 --
 -- kill(
 --   KEYS[1] leases        zset    agentId -> deadline ms    removed
@@ -9,6 +9,7 @@
 --   KEYS[4] unconfirmed   zset    agentId -> killed ms      those a worker holds are added
 --   KEYS[5] delayed       zset    agentId -> due ms         removed
 --   KEYS[6..10] indexes   zset    agentId -> entered ms     one per status, in the order of order.statuses
+--   KEYS[11..28] budget   as _budget.lua says               reservations returned, places freed
 --   and for each agent five more:
 --           agent         string  AgentState JSON           written
 --           task          string  TaskState JSON            patched if this agent is its latest
@@ -20,7 +21,7 @@
 --           agents: [{agentId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"}
-local SHARED = 10
+local SHARED = 28
 
 local function contains(list, value)
   for _, item in ipairs(list) do
@@ -33,6 +34,7 @@ local order = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local clock_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local replies, held = {}, {}
+local budget = budget_of(KEYS, 11)
 
 for number, target in ipairs(order.agents) do
   local first = SHARED + (number - 1) * 5
@@ -46,6 +48,9 @@ for number, target in ipairs(order.agents) do
   else
     local is_held = redis.call('ZREM', KEYS[1], target.agentId) == 1
     redis.call('ZREM', KEYS[5], target.agentId)
+    redis.call('ZREM', budget.places, target.agentId)
+    stop_waiting(budget, target.agentId)
+    give_back(budget, target.agentId)
     local receipt = { agentId = target.agentId, statusBefore = agent.status, phaseBefore = agent.phase,
       attempt = agent.attempt, worker = agent.worker, workerProcess = agent.workerProcess,
       clockMs = clock_ms }
@@ -89,6 +94,7 @@ for number, target in ipairs(order.agents) do
   end
 end
 
+call_waiting(budget)
 if #held > 0 then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'agents', cjson.encode(held))
 end

@@ -1,4 +1,4 @@
--- Registers an agent and enqueues its message: never one without the other.
+-- Registers an agent, reserves its tokens and enqueues its message: all of it, or nothing.
 --
 -- register(
 --   KEYS[1] agent              string  AgentState JSON                    written
@@ -10,14 +10,16 @@
 --   KEYS[7] event stream       stream                                     appended
 --   KEYS[8] queue              list    kombu's list of this priority      pushed
 --   KEYS[9] halt               string  Halt JSON                          read
---   KEYS[10] idempotency       string  "<digest> <agentId>"               optional
+--   KEYS[10..27] budget        as _budget.lua says                        reserved
+--   KEYS[28] idempotency       string  "<digest> <agentId>"               optional
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
 --   ARGV[5] now, ms      ARGV[6] envelope    ARGV[7] event JSON     ARGV[8] channel
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
+--      | {"exhausted", the day's limit, used, reserved, asked}
 local agent_id = ARGV[4]
-if KEYS[10] then
-  local held = redis.call('GET', KEYS[10])
+if KEYS[28] then
+  local held = redis.call('GET', KEYS[28])
   if held then
     local digest, owner = string.match(held, '^(%S+) (%S+)$')
     return { digest == ARGV[10] and 'repeated' or 'conflict', owner }
@@ -28,14 +30,16 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 local halt = redis.call('GET', KEYS[9])
 if halt then return { 'halted', halt } end
+local lacking = reserve(budget_of(KEYS, 10), agent_id)
+if lacking then return { 'exhausted', unpack(lacking) } end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3])
 redis.call('ZADD', KEYS[4], ARGV[5], agent_id)
 redis.call('ZADD', KEYS[5], ARGV[5], agent_id)
 redis.call('ZADD', KEYS[6], ARGV[5], agent_id)
-if KEYS[10] then
-  redis.call('SET', KEYS[10], ARGV[10] .. ' ' .. agent_id, 'EX', ARGV[11])
+if KEYS[28] then
+  redis.call('SET', KEYS[28], ARGV[10] .. ' ' .. agent_id, 'EX', ARGV[11])
 end
 redis.call('LPUSH', KEYS[8], ARGV[6])
 announce(KEYS[7], ARGV[8], ARGV[9], cjson.decode(ARGV[7]))

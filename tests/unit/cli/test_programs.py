@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from orchestrator.cli.programs import (
+    SPAWN_THREADS,
     api_lacks,
     api_url,
     listeners,
@@ -42,7 +43,8 @@ def test_every_queue_has_a_worker_of_its_own(tmp_path):
 def test_pools_are_as_large_as_the_settings_say(tmp_path):
     sized = settings(tmp_path, MAX_CONCURRENT_AGENTS="7", ORCHESTRATOR_GATE_WORKERS="3")
     by_name = {part.name: part for part in programs(sized, flower=False)}
-    assert by_name["spawn"].argv[-4:] == ("-P", "threads", "-c", "7")
+    # More threads than agents at once: who waits for a place costs none.
+    assert by_name["spawn"].argv[-4:] == ("-P", "threads", "-c", str(SPAWN_THREADS))
     assert by_name["gates"].argv[-4:] == ("-P", "prefork", "-c", "3")
 
 

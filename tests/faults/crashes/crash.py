@@ -1,0 +1,169 @@
+"""A system with an agent at each step, all of which are met there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import redis
+from celery import Celery
+
+from tests.faults.conftest import OPEN, Document, request_body
+from tests.faults.crashes.steps import STEPS, project, put_programs
+from tests.faults.crashes.watch import Watch, queued
+from tests.integration.conftest import System, git, make_remote, running
+from tests.processes import eventually
+
+LEASE_S = 4
+DEADLINE_S = 2
+WITHIN_S = 150.0
+#: How an agent that was met by a fault comes to its end.
+SAME, NEXT, AGAIN = "same attempt", "next attempt", "message sent again"
+
+
+class Crash:
+    """A system, and an agent at each step."""
+
+    def __init__(self, system: System, folder: Path) -> None:
+        self.system = system
+        self.ids = {step: f"{step}-{secrets.token_hex(4)}" for step in STEPS}
+        self.pids: dict[str, int] = json.loads((system.home / "run/system.json").read_text())[
+            "pids"
+        ]
+        self.remotes: dict[str, Path] = {}
+        self.watch = Watch(self.ids.values())
+        self.folder = folder
+        self.holds = folder / "holds"
+        self._lock: IO[str] | None = None
+
+    def state(self, step: str) -> Document:
+        """Return the state of the agent of this step, as soon as Valkey tells it."""
+
+        def read() -> bytes | None:
+            with suppress(redis.ConnectionError), self.valkey() as client:
+                found: bytes | None = client.get(f"orchestrator:agent:{self.ids[step]}")
+                return found
+            return None
+
+        told = eventually(read)
+        assert isinstance(told, bytes)
+        return dict(json.loads(told))
+
+    def valkey(self) -> redis.Redis:
+        """Open the store."""
+        return redis.Redis.from_url(self.system.valkey)
+
+    def begin(self) -> None:
+        """Spawn all agents as a client that knows only Celery; each of its own repository."""
+        seed = make_remote(self.folder / "seed", project(self.holds))
+        git("config", "core.logAllRefUpdates", "always", cwd=seed)
+        with Celery("coordinator", broker=self.system.valkey) as client:
+            for step, agent_id in self.ids.items():
+                self.remotes[step] = self.folder / f"{step}.git"
+                shutil.copytree(seed, self.remotes[step])
+                made = {"write": {"path": "made.txt", "content": f"made by {step}\n"}}
+                hold = {"run": f"[ {step} != running ] || {self.holds}/hold running"}
+                body = request_body(self.remotes[step], made, hold, {"say": f"Made {step}."})
+                client.send_task("orchestrator.spawn", [body], task_id=agent_id, queue="spawn")
+
+    def await_all(self) -> None:
+        """Wait until every agent stands at its step."""
+        self._hold_cleanup()
+        for step, (status, phase) in STEPS.items():
+            eventually((self.holds / step).is_dir)
+            state = self.state(step)
+            assert (state["status"], state["phase"]) == (status, phase), state
+
+    def let_go(self) -> None:
+        """Let every agent, and what is left of an attempt at it, go on from its step."""
+        for step in STEPS:
+            (self.holds / step / "go").touch()
+        assert self._lock is not None
+        self._lock.close()
+
+    def holders(self, *steps: str) -> set[int]:
+        """Return the processes that hold the agents of these steps."""
+        told = {self.state(step)["workerProcess"] for step in steps}
+        return {int(process.partition(":")[0]) for process in told}
+
+    def await_end(self, *steps: str) -> None:
+        """Wait until these agents have ended and are cleaned up."""
+        for step in steps:
+            eventually(lambda: self.state(step)["phase"] == "cleaned", within_s=WITHIN_S)  # noqa: B023
+
+    def carried_on(self, step: str) -> str:
+        """Return how this agent came to its end."""
+        if self.state(step).get("recoveries"):
+            return NEXT
+        log = (self.system.home / "log" / "cleanup.log").read_text()
+        is_sent_again = any(
+            "message sent again" in line and self.ids[step] in line for line in log.splitlines()
+        )
+        return AGAIN if is_sent_again else SAME
+
+    @contextmanager
+    def second_host(self) -> Iterator[None]:
+        """Run workers of another home meanwhile: what another host would be."""
+        home = self.folder / "second"
+        home.mkdir()
+        env = {
+            **self.system.env,
+            "ORCHESTRATOR_HOME": str(home),
+            "VALKEY_URL": self.system.valkey,
+        }
+        workers = []
+        with (home / "log").open("wb") as log:
+            for queue, pool in (("spawn", "threads"), ("gates", "prefork"), ("cleanup", "threads")):
+                options = ("-Q", queue, "-n", f"{queue}@second", "-P", pool, "-c", "10")
+                program = (sys.executable, "-P", "-m", "workers", "worker", *options, "-l", "INFO")
+                workers.append(subprocess.Popen(program, env=env, cwd=home, stdout=log, stderr=log))
+        try:
+            yield
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait(60)
+
+    def _hold_cleanup(self) -> None:
+        """Lock a workspace that its runner has done with, and wait for its cleanup to come."""
+        agent_id, workspaces = self.ids["cleaning"], self.system.home / "workspaces"
+        eventually((self.holds / "cleaning").is_dir)
+        eventually(lambda: not list(workspaces.glob(f"{agent_id}*")))
+        self._lock = (workspaces / f"{agent_id}.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.holds / "cleaning" / "go").touch()
+        eventually(lambda: self.state("cleaning")["phase"] == "ended")
+        with self.valkey() as client:
+            eventually(lambda: not queued(client, agent_id))
+
+
+@contextmanager
+def crashing(folder: Path) -> Iterator[Crash]:
+    """Start a system and have an agent at each step, watched."""
+    programs = folder / "programs"
+    put_programs(folder / "holds", programs)
+    with running(
+        folder / "home",
+        ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
+        ORCHESTRATOR_LEASE=f"{LEASE_S}s",
+        ORCHESTRATOR_SUPERVISOR_DEADLINE=f"{DEADLINE_S}s",
+        ORCHESTRATOR_GATE_WORKERS="8",
+        MAX_CONCURRENT_AGENTS=str(len(STEPS)),
+        PATH=f"{programs}:{os.environ['PATH']}",
+    ) as system:
+        crash = Crash(system, folder)
+        with crash.watch:
+            crash.begin()
+            crash.await_all()
+            yield crash

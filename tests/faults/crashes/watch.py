@@ -1,0 +1,70 @@
+"""Looks at processes and queues from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+
+from orchestrator.messages import MOST_URGENT, QUEUES, queue_key
+from tests.processes import MARK, stat_of
+
+
+class Watch:
+    """Looks at the processes from outside, all the time: who runs something for which agent."""
+
+    def __init__(self, agent_ids: Collection[str]) -> None:
+        self._agent_ids = frozenset(agent_ids)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.looks = 0
+        #: The most supervisors of one agent that were alive at once, by agent.
+        self.most: Counter[str] = Counter()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._is_over.wait(0.05):
+            self.looks += 1
+            for agent_id, count in live_trees().items():
+                if agent_id in self._agent_ids:
+                    self.most[agent_id] = max(self.most[agent_id], count)
+
+
+def live_trees() -> Counter[str]:
+    """Count the trees of programs that run for each agent: one shim stands above each."""
+    shims: dict[int, tuple[str, int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"/sandboxes/_shim.py\0" not in (entry / "cmdline").read_bytes():
+                continue
+            marks = (entry / "environ").read_bytes().split(b"\0")
+            agent = next((mark for mark in marks if mark.startswith(MARK)), b"")
+            pid, fields = int(entry.name), stat_of(int(entry.name))
+            if agent and fields and fields[0] not in ("Z", "X"):
+                shims[pid] = (agent.removeprefix(MARK).decode(), int(fields[1]))
+    # What looks like a shim below a shim is the program it is about to become.
+    return Counter(agent_id for agent_id, parent in shims.values() if parent not in shims)
+
+
+def queued(client: redis.Redis, *agent_ids: str) -> list[str]:
+    """Return which of these agents have a message in a queue."""
+    names = [
+        queue_key(queue, priority) for queue in QUEUES for priority in range(1, MOST_URGENT + 1)
+    ]
+    waiting = b"".join(message for name in names for message in client.lrange(name, 0, -1))
+    return [agent_id for agent_id in agent_ids if agent_id.encode() in waiting]
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is such a process; a zombie is dead."""
+    return stat_of(pid)[:1] not in ([], ["Z"], ["X"])

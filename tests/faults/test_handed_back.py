@@ -1,0 +1,53 @@
+"""A worker that is asked to end hands on what it holds, at once: no lease has to run out first."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.conftest import OPEN, Fleet
+from tests.integration.conftest import make_remote, running
+from tests.processes import eventually
+
+#: Waits for ever the first time that it is run.
+_ONCE = "mkdir {folder}/seen 2>/dev/null && sleep 600; echo Ran 1 test in 0.1s; echo OK"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A system in which a lease outlasts the test."""
+    with running(
+        tmp_path_factory.mktemp("patient"),
+        ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
+        ORCHESTRATOR_LEASE="1h",
+    ) as system:
+        yield Fleet(system)
+
+
+@pytest.mark.parametrize("pool", ["spawn", "gates"])
+def test_an_agent_goes_on_when_its_worker_is_asked_to_end(
+    fleet: Fleet, tmp_path: Path, pool: str
+) -> None:
+    once = _ONCE.format(folder=tmp_path)
+    gate = once if pool == "gates" else "echo Ran 1 test in 0.1s; echo OK"
+    table = f"[tool.orchestrator.gates]\ntests = {{command = '''{gate}'''}}\n"
+    remote = make_remote(tmp_path, {"pyproject.toml": table})
+    steps = [{"write": {"path": "made.txt", "content": "x"}}]
+    if pool == "spawn":
+        steps.append({"run": once})
+    agent_id = fleet.spawn(remote, *steps)
+    eventually((tmp_path / "seen").exists)
+    before = fleet.state(agent_id)
+    holder = psutil.Process(fleet.worker_pid(agent_id))
+    # In a pool of processes the one that holds it is a child.
+    (holder if pool == "spawn" else holder.parent()).send_signal(signal.SIGTERM)
+    outcome = fleet.system.wait(agent_id)
+    assert outcome["status"] == "completed", outcome["error"]
+    after = fleet.state(agent_id)
+    assert after["attempt"] > before["attempt"]
+    assert after.get("recoveries", 0) == 0, "a deploy is not a loss"

@@ -1,0 +1,54 @@
+"""What a reviewing agent spends is told with its judgement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.backends._claude_events import read_event
+from orchestrator.gates.checks.ai_review import AiReview
+from orchestrator.models import AgentType, Stage, Usage
+from orchestrator.ports import Completed, Launch, PlannedGate, Subject
+
+
+class Claude:
+    """Claude Code's events, without the program."""
+
+    def launch(self, _job):
+        return Launch(("claude",))
+
+    signals = staticmethod(read_event)
+
+
+def message(output_tokens: object) -> dict[str, object]:
+    usage = {"input_tokens": 100, "output_tokens": output_tokens}
+    return {"type": "assistant", "message": {"id": "m-1", "content": [], "usage": usage}}
+
+
+def result(answer: object) -> dict[str, object]:
+    return {
+        "type": "result", "subtype": "success", "is_error": False, "structured_output": answer,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "usage"),
+    [
+        (
+            [message(1), message(7), result({"approved": True, "confidence": 1.0})],
+            Usage(input_tokens=100, output_tokens=7, total_tokens=107),
+        ),
+        ([message(7), message("x")], Usage(input_tokens=100, output_tokens=7, total_tokens=107)),
+        ([result({"approved": True, "confidence": 1.0})], None),
+    ],
+)
+def test_a_reviewers_tokens_count_once_per_message_whatever_it_answers(said, usage):
+    stdout = b"".join(json.dumps(event).encode() + b"\n" for event in said)
+    subject = Subject(
+        "a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: "",
+        lambda *_: Completed(0, stdout, b"", timed_out=False, truncated=False, duration_ms=1),
+    )  # fmt: skip
+    gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
+    assert AiReview(Claude()).judge(gate, subject).usage == usage
