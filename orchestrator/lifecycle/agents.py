@@ -153,12 +153,7 @@ def hand_over(
         # Sent again after a lost reply it must not take the agent from its gates.
         phases=(Phase.EXECUTING, Phase.CAPTURING),
         attempt=agent.attempt,
-        patch={
-            **patch,
-            "phase": Phase.AWAITING_GATES,
-            "changeAttempt": agent.attempt,
-            "waitingSince": iso_instant(now),
-        },
+        patch={**patch, "phase": Phase.AWAITING_GATES, "changeAttempt": agent.attempt},
         release=True,
         message=gate_check,
     )
@@ -193,7 +188,6 @@ def send_back(
             "phase": Phase.AWAITING_REWORK,
             "rounds": agent.rounds + 1,
             "continuesAttempt": agent.change_attempt,
-            "waitingSince": iso_instant(now),
         },
         release=True,
         message=spawn,
@@ -218,10 +212,7 @@ def recover(
     """
     is_first = agent.status is Status.SPAWNING
     is_judged = agent.phase in _JUDGED
-    patch: dict[str, Any] = {
-        "recoveries": agent.recoveries + counts,
-        "waitingSince": iso_instant(now),
-    }
+    patch: dict[str, Any] = {"recoveries": agent.recoveries + counts}
     if is_first:
         patch["phase"] = Phase.QUEUED
     elif is_judged:

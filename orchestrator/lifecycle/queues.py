@@ -16,6 +16,7 @@ from orchestrator.messages import (
     LEAST_URGENT,
     MOST_URGENT,
     QUEUES,
+    SPAWN_QUEUE,
     queue_key,
 )
 from orchestrator.models import AgentState, Pause, QueueState
@@ -106,11 +107,13 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
             lengths.append(length)
             if length and (last := (yield command("LINDEX", key, -1, decode=_same))):
                 oldest.append(last)
-        since = yield from _waiting_since(queue, oldest)
+        held_back = (yield _uncalled()) if queue == SPAWN_QUEUE else ()
+        waiting_ids = {*held_back, *map(_agent_of, oldest)} - {""}
+        since = yield from _waiting_since(queue, waiting_ids)
         states.append(
             QueueState(
                 name=queue,
-                pending=sum(lengths),
+                pending=sum(lengths) + len(held_back),
                 active=active[queue],
                 completed=done.get(f"{queue}:completed", 0),
                 failed=done.get(f"{queue}:failed", 0),
@@ -123,9 +126,9 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
     return tuple(states)
 
 
-def _waiting_since(queue: str, messages: Iterable[bytes]) -> Flow[datetime | None]:
+def _waiting_since(queue: str, agent_ids: Iterable[str]) -> Flow[datetime | None]:
     # A message carries no instant (Celery's does not), but its agent knows since when it waits.
-    agents = yield from _agents(sorted(filter(None, map(_agent_of, messages))))
+    agents = yield from _agents(sorted(agent_ids))
     instants = [
         agent.completed_at if queue == CLEANUP_QUEUE else agent.waiting_since or agent.spawned_at
         for agent in agents
@@ -145,6 +148,11 @@ def _held() -> Operation[tuple[str, ...]]:
     return command(
         "ZRANGE", keys.LEASES, 0, -1, decode=lambda reply: tuple(map(bytes.decode, reply))
     )
+
+
+def _uncalled() -> Operation[tuple[str, ...]]:
+    # Their messages wait for a place among the fleet's, which is given by urgency.
+    return command("HKEYS", keys.UNCALLED, decode=lambda reply: tuple(map(bytes.decode, reply)))
 
 
 def _worked_off() -> Operation[dict[str, int]]:

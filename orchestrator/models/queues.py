@@ -17,7 +17,7 @@ class QueueState(Record):
     """One queue at a glance."""
 
     name: str
-    #: Messages that wait.
+    #: Messages that wait, for a worker or for one of the fleet's places.
     pending: int
     #: Agents that a worker of this queue holds.
     active: int
