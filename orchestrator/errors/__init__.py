@@ -5,6 +5,13 @@ A class's docstring is its default message; `str(error)` is always one line a us
 
 from __future__ import annotations
 
+from orchestrator.errors.access import (
+    KeyExists,
+    KeyRefused,
+    KeyUnknown,
+    RateLimited,
+    ScopeMissing,
+)
 from orchestrator.errors.agents import (
     AgentCrashed,
     AgentEnded,
@@ -132,6 +139,9 @@ __all__ = [
     "HooksInvalid",
     "IdempotencyConflict",
     "IncludeTooLarge",
+    "KeyExists",
+    "KeyRefused",
+    "KeyUnknown",
     "KillUnconfirmed",
     "LeaseLost",
     "LimitInvalid",
@@ -145,10 +155,12 @@ __all__ = [
     "ProviderLimited",
     "PushFailed",
     "PushRefused",
+    "RateLimited",
     "RecordMalformed",
     "RepositoryEmpty",
     "RepositoryUnavailable",
     "RequestInvalid",
+    "ScopeMissing",
     "SettingsInvalid",
     "StartFailed",
     "StoreRefused",
