@@ -24,6 +24,7 @@ import psutil
 import pytest
 
 from orchestrator.cli import LazyGroup
+from orchestrator.cli.exits import Exit
 from orchestrator.cli.programs import Program, listeners, programs
 from orchestrator.cli.supervision import discover
 from orchestrator.cli.up import bring_up
@@ -246,7 +247,7 @@ def test_a_detached_system_lives_on_until_down(machine, detached):
     assert machine.notes() == [["started", keeper, "+PONG"], ["ended", keeper, "+PONG"]]
 
     code, out, err = machine.orch("down")
-    assert (code, out) == (1, "")
+    assert (code, out) == (Exit.UNREACHABLE, "")
     assert err.startswith(f"orch: No orchestrator runs from {machine.home}.")
 
 
@@ -376,7 +377,7 @@ def test_a_killed_supervisord_ends_the_foreground_with_a_line(machine, foregroun
     assert system is not None
     os.kill(system.pids["supervisor"], signal.SIGKILL)
     _, err = foreground.communicate(timeout=PATIENCE_S)
-    assert foreground.returncode == 1
+    assert foreground.returncode == Exit.UNREACHABLE
     assert err.startswith("orch: The process manager ended (-9)")
     assert not machine.processes()
 
