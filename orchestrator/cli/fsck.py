@@ -31,8 +31,8 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
                 drift.repair()
             left += not is_mended
             if not as_json:
-                mended = "mended  " if is_mended else ""
-                say(one_line(f"{mended}{drift.kind}  {drift.subject}  {drift.detail}"))
+                parts = ("mended",) * is_mended + (drift.kind, drift.subject, drift.detail)
+                say("  ".join(map(one_line, parts)))
     if as_json:
         found = [
             {"kind": drift.kind, "subject": drift.subject, "detail": drift.detail}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,6 +128,26 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One system for the tests of the whole path; its agents are scripted unless named."""
     with running(tmp_path_factory.mktemp("home"), ORCHESTRATOR_AGENT="scripted") as started:
         yield started
+
+
+@pytest.fixture
+def ask_flower(system: System) -> Callable[..., tuple[int, str]]:
+    """Send Flower a request; returns status and body."""
+    login = f"orch:{(system.home / 'flower-password').read_text()}"
+    basic = f"Basic {base64.b64encode(login.encode()).decode()}"
+
+    def send(path: str, *, is_known: bool = True, **options: Any) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{system.env['ORCHESTRATOR_FLOWER_PORT']}{path}"
+        request = urllib.request.Request(url, **options)
+        if is_known:
+            request.add_header("Authorization", basic)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return send
 
 
 @pytest.fixture

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import urllib.error
-import urllib.request
 
 import psutil
-import pytest
 from flower.utils.broker import Broker
 
 import celeryconfig
@@ -29,34 +25,14 @@ CONTROLS = (
 )
 
 
-@pytest.fixture
-def ask(system):
-    """Send Flower a request; returns status and body."""
-    login = f"orch:{(system.home / 'flower-password').read_text()}"
-    basic = f"Basic {base64.b64encode(login.encode()).decode()}"
-
-    def send(path, *, is_known=True, **options):
-        url = f"http://127.0.0.1:{system.env['ORCHESTRATOR_FLOWER_PORT']}{path}"
-        request = urllib.request.Request(url, **options)
-        if is_known:
-            request.add_header("Authorization", basic)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    return send
-
-
-def test_without_the_login_there_is_nothing_to_see_and_with_it_nothing_to_press(ask):
+def test_without_the_login_there_is_nothing_to_see_and_with_it_nothing_to_press(ask_flower):
     for path in (*PAGES, *API):
-        assert ask(path, is_known=False)[0] == 401, path
+        assert ask_flower(path, is_known=False)[0] == 401, path
     for path in CONTROLS:
-        assert ask(path, is_known=False, method="POST", data=b"")[0] == 401, path
-        assert ask(path, method="POST", data=b"")[0] == 403, path
+        assert ask_flower(path, is_known=False, method="POST", data=b"")[0] == 401, path
+        assert ask_flower(path, method="POST", data=b"")[0] == 403, path
     for path in ("/", "/tasks", "/broker", "/metrics"):
-        assert ask(path)[0] == 200, path
+        assert ask_flower(path)[0] == 200, path
 
 
 def test_the_password_is_in_no_argument_list_and_no_file_that_others_read(system):
@@ -77,13 +53,15 @@ def test_the_password_is_in_no_argument_list_and_no_file_that_others_read(system
     assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
 
 
-def test_agents_stand_there_by_their_id_and_arguments_are_ids_only(system, remote, script, ask):
+def test_agents_stand_there_by_their_id_and_arguments_are_ids_only(
+    system, remote, script, ask_flower
+):
     word = "wordthatmustnotbeshown"
     agent_id = system.spawn(remote, script({"say": word}))
     system.wait(agent_id)
 
     def tasks():
-        found = json.loads(ask("/api/tasks")[1])
+        found = json.loads(ask_flower("/api/tasks")[1])
         ours = {name: task for name, task in found.items() if name.startswith(agent_id)}
         return ours if f"{agent_id}.cleanup.1" in ours else None
 
@@ -94,8 +72,8 @@ def test_agents_stand_there_by_their_id_and_arguments_are_ids_only(system, remot
         if name != agent_id:
             assert task["kwargs"] == repr({"agent_id": agent_id, "attempt": 1})
     assert word not in json.dumps(found)
-    assert ask(f"/task/{agent_id}")[0] == 200
-    page = ask("/broker")[1]
+    assert ask_flower(f"/task/{agent_id}")[0] == 200
+    page = ask_flower("/broker")[1]
     for queue in QUEUES:
         for priority in range(1, 11):
             assert f"<td>{queue}, priority {priority}</td>" in page

@@ -111,16 +111,14 @@ def test_a_raw_task_id_that_could_name_another_thing_is_refused(system, remote):
     assert outcome["errorCode"] == "request_invalid"
 
 
-def test_flower_shows_the_agents_tasks_under_its_id(system, remote, script):
+def test_flower_shows_the_agents_tasks_under_its_id(system, ask_flower, remote, script):
     outcome = system.wait(system.spawn(remote, script(*GOOD_CHANGE)))
     agent_id = outcome["agentId"]
-    flower = f"http://127.0.0.1:{system.env['ORCHESTRATOR_FLOWER_PORT']}"
-    with urllib.request.urlopen(f"{flower}/task/{agent_id}", timeout=10) as page:
-        assert "orchestrator.spawn" in page.read().decode()
-    with urllib.request.urlopen(f"{flower}/task/{agent_id}.gate_check.1", timeout=10) as page:
-        text = page.read().decode()
-    assert "orchestrator.gate_check" in text
-    assert agent_id in text
+    for task_id, name in ((agent_id, "spawn"), (f"{agent_id}.gate_check.1", "gate_check")):
+        status, page = ask_flower(f"/task/{task_id}")
+        assert status == 200
+        assert f"orchestrator.{name}" in page
+        assert agent_id in page
 
 
 def test_nothing_of_an_agent_is_left_but_its_state_its_log_and_its_reports(system, remote, script):
