@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.ports import RunsElsewhere
+
 #: Both stand in the environment of every process of an agent.
 AGENT_MARK = b"ORCH_AGENT_ID="
 SYSTEM_MARK = b"ORCH_SYSTEM="
@@ -53,16 +55,21 @@ def process_mark(pid: int) -> str:
 
 
 class Host:
-    """What runs on this machine for the agents of one system, whoever started it."""
+    """What runs on this machine for the agents of one system, whoever started it.
 
-    def __init__(self, home: Path) -> None:
+    With `elsewhere` its methods raise SandboxUnavailable where that cannot look.
+    """
+
+    def __init__(self, home: Path, elsewhere: RunsElsewhere | None = None) -> None:
         self._system = system_mark(home)
+        self._elsewhere = elsewhere
 
     def end_strays(self, *, within_s: float) -> frozenset[str]:
         """End every process no live worker answers for; returns their agents."""
         found = self._strays()
         end(found, within_s=within_s)
-        return frozenset(process.agent_id for process in found)
+        ended = frozenset(process.agent_id for process in found)
+        return ended | self._elsewhere.end_strays() if self._elsewhere else ended
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
         """End the processes of every agent; returns the agents, and the pids still there."""
@@ -71,6 +78,8 @@ class Host:
         while (found := marked(self._system)) and time.monotonic() < deadline:
             agents |= {process.agent_id for process in found}
             end(found, within_s=max(deadline - time.monotonic(), _PAUSE_S))
+        if self._elsewhere:
+            agents |= self._elsewhere.end_all()
         return frozenset(agents), tuple(sorted(process.pid for process in found))
 
     def strays(self) -> Mapping[str, tuple[int, ...]]:
@@ -78,6 +87,8 @@ class Host:
         found = defaultdict(list)
         for process in self._strays():
             found[process.agent_id].append(process.pid)
+        for agent_id, pids in (self._elsewhere.strays() if self._elsewhere else {}).items():
+            found[agent_id] += pids
         return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
 
     def _strays(self) -> tuple[Marked, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import StoreRefused, StoreUnreachable
+from orchestrator.errors import SandboxUnavailable, StoreRefused, StoreUnreachable
 from orchestrator.host import Host
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
@@ -71,7 +71,7 @@ class Janitor:
             while True:
                 try:
                     self.sweep()
-                except (StoreUnreachable, StoreRefused, OSError) as error:
+                except (StoreUnreachable, StoreRefused, SandboxUnavailable, OSError) as error:
                     log.warning("host not swept", reason=str(error))
                 sleep(SWEEP_EVERY_S)
 

@@ -186,6 +186,11 @@ class SandboxProcess(Protocol):
         """The exit code (negative: the signal) once the whole tree has ended, else None."""
         ...
 
+    @property
+    def limit_hit(self) -> str | None:
+        """Once it has ended: which limit of its sandbox ended it, with its value, or None."""
+        ...
+
     def cpu_s(self) -> float:
         """Return the processor time that its live processes have spent."""
         ...
@@ -220,8 +225,29 @@ class Sandbox(Protocol):
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run.
+            SandboxUnavailable: what it would run in cannot be had for now.
             WorkspaceLost: `cwd` does not exist.
         """
+        ...
+
+
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """A sandbox whose programs are no descendants of their worker: only it can find what is left.
+
+    Each method raises SandboxUnavailable where it cannot look.
+    """
+
+    def end_strays(self) -> frozenset[str]:
+        """End and remove what no live worker holds; returns the agents of what still ran."""
+        ...
+
+    def strays(self) -> Mapping[str, tuple[int, ...]]:
+        """Return pids, on this host, of what runs and no live worker holds, by agent."""
+        ...
+
+    def end_all(self) -> frozenset[str]:
+        """End and remove everything of this system, held or not; returns the agents."""
         ...
 
 

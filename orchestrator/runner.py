@@ -21,6 +21,7 @@ from orchestrator.errors import (
     GitFailed,
     MeterSilent,
     ProviderLimited,
+    SandboxLimit,
     TransitionRefused,
     WorkerStopping,
 )
@@ -240,6 +241,9 @@ class Runner:
                     transcript.feed(chunk)
             transcript.finish()
             tokens.look()
+            if process.limit_hit:
+                msg = f"The agent reached {process.limit_hit}."
+                raise SandboxLimit(msg)
             self._judge(process.exit_code, transcript, backend)
         except (BudgetExceeded, MeterSilent):
             # At once: what it says from here on costs, too.

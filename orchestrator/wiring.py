@@ -25,7 +25,7 @@ from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
+from orchestrator.ports import AgentBackend, Detector, Forge, Gate, RunsElsewhere, Sandbox
 from orchestrator.runner import Runner
 from orchestrator.secretscan.allow import AllowList
 from orchestrator.secretscan.scanner import Scanner
@@ -99,13 +99,13 @@ def budget(settings: Settings) -> Budget:
 def janitor(settings: Settings, *, worker: str) -> Janitor:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
-    return Janitor(store, Host(settings.home), worker.partition("@")[2])
+    return Janitor(store, host(settings), worker.partition("@")[2])
 
 
 def fsck(settings: Settings, store: Store) -> Fsck:
     """Build what compares Valkey and this host."""
     home = settings.home
-    return Fsck(store, Host(home), home, settings.workspaces_dir, clock, new_id)
+    return Fsck(store, host(settings), home, settings.workspaces_dir, clock, new_id)
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
@@ -126,7 +126,13 @@ def judge(settings: Settings) -> Judge:
 
 def sandbox(settings: Settings) -> Sandbox:
     """Build where programs of agents and gates run."""
-    return SANDBOXES.build("process", settings)
+    return SANDBOXES.build("docker" if settings.sandbox_enabled else "process", settings)
+
+
+def host(settings: Settings) -> Host:
+    """Build what finds and ends the programs of agents on this host."""
+    programs = sandbox(settings)
+    return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
 def build(settings: Settings, *, worker: str) -> Services:

@@ -13,7 +13,6 @@ from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.read import json_option, plain, print_fields, print_json
 from orchestrator.errors import StoreUnreachable, SystemNotRunning
-from orchestrator.host import Host
 from orchestrator.killswitch import TIMEOUT_S
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.kills import KillOrder
@@ -125,7 +124,7 @@ def kill_all(
 
 def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
     settings: Settings = ctx.obj
-    ended, survivors = Host(settings.home).end_all(within_s=timeout_s)
+    ended, survivors = wiring.host(settings).end_all(within_s=timeout_s)
     errors = [f"pid {pid} is still there." for pid in survivors]
     message = f"Kill all on this host completed: {len(ended)} agents, {len(survivors)} survivors"
     if as_json:

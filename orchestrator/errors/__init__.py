@@ -79,6 +79,11 @@ from orchestrator.errors.requests import (
     IdempotencyConflict,
     RequestInvalid,
 )
+from orchestrator.errors.sandboxes import (
+    SandboxLimit,
+    SandboxLost,
+    SandboxUnavailable,
+)
 from orchestrator.errors.store import (
     AttemptStale,
     NotFound,
@@ -145,6 +150,9 @@ __all__ = [
     "RepositoryEmpty",
     "RepositoryUnavailable",
     "RequestInvalid",
+    "SandboxLimit",
+    "SandboxLost",
+    "SandboxUnavailable",
     "SettingsInvalid",
     "StartFailed",
     "StoreRefused",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env
+
+#: Below these neither a shell nor an engine starts anything.
+_LEAST_MEMORY_BYTES = 16 * 2**20
+_LEAST_PIDS = 8
 
 
 class SandboxSettings(BaseSettings):
@@ -15,3 +21,14 @@ class SandboxSettings(BaseSettings):
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
+    #: The image a container is made from, and what one container may use.
+    sandbox_image: str = env("ORCHESTRATOR_SANDBOX_IMAGE", default="orchestrator-sandbox:local")
+    sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(
+        "ORCHESTRATOR_SANDBOX_MEMORY", default=ByteSize(4 * 2**30)
+    )
+    sandbox_cpus: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = env(
+        "ORCHESTRATOR_SANDBOX_CPUS", default=2.0
+    )
+    sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
+        "ORCHESTRATOR_SANDBOX_PIDS", default=512
+    )
