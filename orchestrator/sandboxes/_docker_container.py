@@ -31,8 +31,11 @@ _KILL_WITHIN_S = 20.0
 class ContainerProcess:
     """A running program and everything it started; used by one thread but for its ending."""
 
-    def __init__(self, engine: Engine, shared: Shared, stream: SocketIO, memory: str) -> None:
+    def __init__(
+        self, engine: Engine, container_id: str, shared: Shared, stream: SocketIO, memory: str
+    ) -> None:
         self._engine = engine
+        self._id = container_id
         self._shared = shared
         self._stream = stream
         self._memory = memory
@@ -105,7 +108,7 @@ class ContainerProcess:
     def cpu_s(self) -> float:
         """Return the processor time that its processes have spent."""
         with suppress(SandboxUnavailable, BackendUnavailable):
-            self._cpu_s = self._engine.cpu_s(self._shared.name)
+            self._cpu_s = self._engine.cpu_s(self._id)
         return self._cpu_s
 
     def beat(self) -> None:
@@ -137,7 +140,7 @@ class ContainerProcess:
         self.order_kill()
         if not self._pump_until(time.monotonic() + _END_WITHIN_S):
             with suppress(SandboxUnavailable):
-                self._engine.kill(self._shared.name)
+                self._engine.kill(self._id)
             if not self._pump_until(time.monotonic() + _KILL_WITHIN_S):
                 msg = "The engine does not end the container."
                 raise SandboxLost(msg)
@@ -235,7 +238,7 @@ class ContainerProcess:
 
     def _ask_for_end(self, exit_code: int, *, is_told: bool) -> None:
         try:
-            ended = self._engine.await_end(self._shared.name)
+            ended = self._engine.await_end(self._id)
         except SandboxUnavailable as error:
             raise SandboxLost(error.detail) from error
         if not is_told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +20,14 @@ from orchestrator.errors import BackendUnavailable, SandboxUnavailable
 #: An engine that says nothing for so long is taken to be away.
 _TIMEOUT_S = 60
 _NS_IN_S = 1e9
+_US_IN_S = 1e6
+#: Where this host counts the time of a container: cgroup v1 and v2, without and with systemd.
+_CPU_FILES = (
+    "/sys/fs/cgroup/cpuacct/docker/{}/cpuacct.usage",
+    "/sys/fs/cgroup/cpuacct/system.slice/docker-{}.scope/cpuacct.usage",
+    "/sys/fs/cgroup/docker/{}/cpu.stat",
+    "/sys/fs/cgroup/system.slice/docker-{}.scope/cpu.stat",
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,8 @@ class Engine:
             return False
         return True
 
-    def create(self, name: str, host: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Create a container.
+    def create(self, name: str, host: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Create a container; returns its id.
 
         Raises:
             BackendUnavailable: there is no such image, or the engine will not have it.
@@ -72,7 +80,8 @@ class Engine:
         """
         with self._asked() as client:
             host_config = client.create_host_config(**host)
-            client.create_container(name=name, host_config=host_config, **config)
+            made = client.create_container(name=name, host_config=host_config, **config)
+            return str(made["Id"])
 
     def start(self, name: str) -> None:
         """Start it; raises as `create` does."""
@@ -129,10 +138,17 @@ class Engine:
             return int(client.inspect_container(name)["State"]["Pid"])
         return 0
 
-    def cpu_s(self, name: str) -> float:
+    def cpu_s(self, container_id: str) -> float:
         """Return the processor time that its processes have spent."""
+        for path in _CPU_FILES:
+            with suppress(OSError):
+                words = Path(path.format(container_id)).read_text(encoding="ascii").split()
+                if words[0] == "usage_usec":
+                    return int(words[1]) / _US_IN_S
+                return int(words[0]) / _NS_IN_S
+        # A worker in a container does not see them. The engine takes up to a second.
         with self._asked() as client:
-            stats = client.stats(name, stream=False, one_shot=True)
+            stats = client.stats(container_id, stream=False, one_shot=True)
             return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / _NS_IN_S
 
     @contextmanager

@@ -117,13 +117,13 @@ class DockerSandbox:
         config = self._config(spec, owner)
         host = self._host(spec, shared)
         stack.callback(self._remove, shared.name)
-        self._patiently(lambda: self._engine.create(shared.name, host, config))
-        stream = self._engine.attach(shared.name)
+        container_id = self._patiently(lambda: self._engine.create(shared.name, host, config))
+        stream = self._engine.attach(container_id)
         memory = f"{self._settings.sandbox_memory_bytes.human_readable()} of memory"
         limit = f"its limit of {memory} (ORCHESTRATOR_SANDBOX_MEMORY)"
-        process = ContainerProcess(self._engine, shared, stream, limit)
+        process = ContainerProcess(self._engine, container_id, shared, stream, limit)
         stack.callback(process.close)
-        self._engine.start(shared.name)
+        self._engine.start(container_id)
         stack.callback(self._end, process, shared.name)
         return process
 
@@ -187,22 +187,20 @@ class DockerSandbox:
             "log_config": LogConfig(type=LogConfig.types.NONE),
         }
 
-    def _patiently(self, ask: Callable[[], None]) -> None:
+    def _patiently(self, ask: Callable[[], str]) -> str:
         """Ask the engine, and again while it is restarted; a kill ends the waiting."""
         is_killed = threading.Event()
         deadline = time.monotonic() + _ENGINE_BACK_WITHIN_S
         with ended_by(is_killed.set):
             while True:
                 try:
-                    ask()
+                    return ask()
                 except SandboxUnavailable:
                     while not self._engine.ping():
                         if is_killed.wait(_PAUSE_S) or time.monotonic() > deadline:
                             raise
                     if time.monotonic() > deadline:
                         raise
-                else:
-                    return
 
     def _end(self, process: ContainerProcess, name: str) -> None:
         try:
