@@ -91,6 +91,8 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    #: Files of this host that the program reads, beside itself.
+    readable: tuple[Path, ...] = ()
 
 
 @runtime_checkable

@@ -146,7 +146,9 @@ class Runner:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
         agent, base = there.agent, there.base
         launch = backend.launch(job)
-        spec = there.program(launch.argv, env=launch.env, stdin=launch.stdin)
+        spec = there.program(
+            launch.argv, env=launch.env, stdin=launch.stdin, readable=launch.readable
+        )
         preparation = Preparation(
             self.sandbox,
             there,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,8 +33,6 @@ _PYTHON = ("python3", "-I", "-S")
 _OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
 _TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=512m,mode=1777"
 _CPU_PERIOD_US = 100_000
-#: How long a start waits for an engine that is being restarted.
-_ENGINE_BACK_WITHIN_S = 30.0
 _PAUSE_S = 0.25
 
 # What runs first, by itself: it opens the pipes, tells, waits until their names are gone, and
@@ -60,8 +59,10 @@ def build(settings: Settings) -> DockerSandbox:
 class DockerSandbox:
     """Starts each program in a container of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, engine_back_within_s: float = 30.0) -> None:
         self._settings = settings
+        #: How long a start waits for an engine that is being restarted.
+        self._engine_back_within_s = engine_back_within_s
         self._engine = Engine(settings.docker_socket)
         self._system = system_mark(settings.home)
         self._folders = Folders(settings.home / "containers")
@@ -140,7 +141,9 @@ class DockerSandbox:
                 *(f"{name}={value}" for name, value in env.items()),
                 *(*shim, process_mark(os.getpid())),
                 *(forward if spec.egress else ()),
-                *spec.argv,
+                # Our own Python runs nothing but single files, which any Python can.
+                *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),
+                *spec.argv[1:],
             ],
             "user": f"{owner.uid}:{owner.gid}",
             "working_dir": "/",
@@ -162,7 +165,7 @@ class DockerSandbox:
         if spec.egress:
             read_only += [(str(spec.egress),) * 2, (str(_FORWARD), f"{INSIDE}.forward")]
         program = Path(spec.argv[0])
-        if program.is_absolute() and program.is_file():
+        if program.is_absolute() and program.is_file() and spec.argv[0] != sys.executable:
             seen = (root, *spec.readable, *_OF_THE_IMAGE)
             if not any(program.is_relative_to(folder) for folder in seen):
                 read_only += [(str(program),) * 2]
@@ -190,7 +193,7 @@ class DockerSandbox:
     def _patiently(self, ask: Callable[[], str]) -> str:
         """Ask the engine, and again while it is restarted; a kill ends the waiting."""
         is_killed = threading.Event()
-        deadline = time.monotonic() + _ENGINE_BACK_WITHIN_S
+        deadline = time.monotonic() + self._engine_back_within_s
         with ended_by(is_killed.set):
             while True:
                 try:
