@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from socket import SocketIO
 from typing import Any
 
 import docker
@@ -49,12 +48,12 @@ class Container:
 
 
 class Engine:
-    """One engine, by its socket; a connection is made when it is needed, and again."""
+    """One engine, by its socket."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._client: docker.APIClient | None = None
-        self._lock = threading.Lock()
+    def __init__(self, path: Path) -> None:
+        self._socket = path
+        #: Of its API; found out by the first question.
+        self._version = "auto"
 
     def version(self, image: str) -> str:
         """Return the engine's version, having seen that it has the image."""
@@ -88,10 +87,10 @@ class Engine:
         with self._asked() as client:
             client.start(name)
 
-    def attach(self, name: str) -> SocketIO:
+    def attach(self, name: str) -> socket.SocketIO:
         """Return what carries the output of a container that is about to start."""
         with self._asked() as client:
-            stream: SocketIO = client.attach_socket(
+            stream: socket.SocketIO = client.attach_socket(
                 name, params={"stdout": 1, "stderr": 1, "stream": 1}
             )
             return stream
@@ -154,7 +153,8 @@ class Engine:
     @contextmanager
     def _asked(self, *accepted: HTTPStatus) -> Iterator[docker.APIClient]:
         try:
-            yield self._connected()
+            with closing(self._connect()) as client:
+                yield client
         except ImageNotFound as error:
             msg = f"The engine has no such image ({error.explanation})."
             action = "Run `make sandbox-image`, or set ORCHESTRATOR_SANDBOX_IMAGE."
@@ -167,14 +167,15 @@ class Engine:
                 raise BackendUnavailable(msg) from error
             msg = f"The engine failed: {error.explanation}"
             raise SandboxUnavailable(msg) from error
-        except (DockerException, RequestException) as error:
+        except (DockerException, RequestException, OSError) as error:
             msg = f"No engine answers at {self._socket} ({type(error).__name__})."
             raise SandboxUnavailable(msg) from error
 
-    def _connected(self) -> docker.APIClient:
-        with self._lock:
-            if self._client is None:
-                self._client = docker.APIClient(
-                    f"unix://{self._socket}", version="auto", timeout=_TIMEOUT_S
-                )
-            return self._client
+    def _connect(self) -> docker.APIClient:
+        # Found here, because the library leaves a socket open that cannot connect.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self._socket))
+        # One a question: any thread may ask, and none is left open.
+        client = docker.APIClient(f"unix://{self._socket}", self._version, timeout=_TIMEOUT_S)
+        self._version = client.api_version
+        return client
