@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,17 +54,23 @@ def sandbox(home: Path, left: object) -> DockerSandbox:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def agent_id() -> str:
+    """Of this test alone: other tests run beside it."""
+    return f"a-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def root(tmp_path: Path, agent_id: str) -> Path:
     """The workspace of the agent under test."""
-    made = tmp_path / "workspaces" / "a-1"
+    made = tmp_path / "workspaces" / agent_id
     made.mkdir(parents=True, mode=0o700)
     return made
 
 
 @pytest.fixture
-def spec(root: Path) -> ProcessSpec:
+def spec(root: Path, agent_id: str) -> ProcessSpec:
     return ProcessSpec(
-        agent_id="a-1", attempt=1, argv=("true",), env={"PATH": "/nowhere"}, cwd=root, root=root
+        agent_id=agent_id, attempt=1, argv=("true",), env={"PATH": "/nowhere"}, cwd=root, root=root
     )
 
 

@@ -31,9 +31,9 @@ from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes.docker import DockerSandbox
 from tests.sandbox.conftest import settings_at
 
-home, root = map(Path, sys.argv[1:])
+home, root = map(Path, sys.argv[1:3])
 sandbox = DockerSandbox(settings_at(home, ORCHESTRATOR_SUPERVISOR_DEADLINE="2s"))
-spec = ProcessSpec(agent_id="a-9", argv=("sh", "-c", "setsid sleep 999 & sleep 999"), env={},
+spec = ProcessSpec(agent_id=sys.argv[3], argv=("sh", "-c", "setsid sleep 999 & sleep 999"), env={},
                    cwd=root)
 with sandbox.start(spec) as process:
     print("ready", flush=True)
@@ -53,14 +53,14 @@ def supervisor_of(agent_id):
 
 
 @pytest.fixture
-def worker(home, root, left):
+def worker(home, root, left, agent_id):
     """A worker process, and the processes of its container."""
-    command = [sys.executable, "-c", WORKER, str(home), str(root)]
+    command = [sys.executable, "-c", WORKER, str(home), str(root), agent_id]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as made:
         assert made.stdout.readline() == b"ready\n"
-        eventually(lambda: len(marked("a-9")) >= 3)
+        eventually(lambda: len(marked(agent_id)) >= 3)
         observer = Observer()
-        observer.note(*marked("a-9"))
+        observer.note(*marked(agent_id))
         try:
             yield made, observer
         finally:
@@ -82,26 +82,28 @@ def test_a_worker_that_is_gone_or_stuck_keeps_nothing_alive(worker, sandbox, lef
     assert not list(sandbox._folders._folder.iterdir())
 
 
-def test_what_runs_without_a_worker_is_ended_and_its_agent_named(worker, sandbox, home, left):
+def test_what_runs_without_a_worker_is_ended_and_its_agent_named(
+    worker, sandbox, home, left, agent_id
+):
     """Were its first process deaf, too: here it is stopped from outside."""
     process, observer = worker
     host = Host(home, sandbox)
     assert host.strays() == {}
     assert host.end_strays(within_s=5) == frozenset()
     assert left() == ["running"]
-    first = supervisor_of("a-9")
+    first = supervisor_of(agent_id)
     os.kill(first, signal.SIGSTOP)
     process.kill()
     process.wait()
-    assert host.strays() == {"a-9": (first,)}
-    assert host.end_strays(within_s=5) == {"a-9"}
+    assert host.strays() == {agent_id: (first,)}
+    assert host.end_strays(within_s=5) == {agent_id}
     assert not observer.alive()
     assert left() == []
 
 
-def test_ending_all_of_a_host_asks_no_worker(worker, sandbox, home, left):
+def test_ending_all_of_a_host_asks_no_worker(worker, sandbox, home, left, agent_id):
     _, observer = worker
-    assert Host(home, sandbox).end_all(within_s=5) == ({"a-9"}, ())
+    assert Host(home, sandbox).end_all(within_s=5) == ({agent_id}, ())
     assert not observer.alive()
     assert left() == []
 
@@ -128,7 +130,7 @@ def test_an_agent_cannot_end_what_supervises_it(sandbox, spec, inside):
 
 def test_a_supervisor_that_does_not_obey_is_ended_by_the_engine(sandbox, spec, left):
     with sandbox.start(replace(spec, argv=("sleep", "999"))) as process:
-        os.kill(supervisor_of("a-1"), signal.SIGSTOP)
+        os.kill(supervisor_of(spec.agent_id), signal.SIGSTOP)
         process.kill()
         assert process.exit_code == -9
         assert process.has_ended_itself

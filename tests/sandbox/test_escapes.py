@@ -64,14 +64,15 @@ def outside(*argv, **options):
 
 @contextmanager
 def neighbour(sandbox, spec, tmp_path):
-    """Another agent's container; yields its workspace, which holds a file, and the process."""
-    root = tmp_path / "workspaces" / "a-2"
+    """Another agent's container; yields its workspace with a file, process and pid."""
+    agent_id = f"{spec.agent_id}-2"
+    root = tmp_path / "workspaces" / agent_id
     root.mkdir(mode=0o700)
     (root / "secret").write_text("the neighbour's")
     argv = ("sh", "-c", "echo ready; sleep 1000")
-    with sandbox.start(replace(spec, agent_id="a-2", argv=argv, cwd=root, root=root)) as process:
+    with sandbox.start(replace(spec, agent_id=agent_id, argv=argv, cwd=root, root=root)) as process:
         assert process.read(30)
-        yield root, process
+        yield root, process, pids_of(agent_id)[0]
 
 
 def pids_of(agent_id):
@@ -86,7 +87,7 @@ def pids_of(agent_id):
     return found
 
 
-def test_files_of_the_host(inside, tmp_path):
+def test_files_of_the_host(inside, tmp_path, agent_id):
     secret = tmp_path / "secret"
     secret.write_text("the host's")
     assert outside("cat", str(secret)) == (0, "the host's")
@@ -97,7 +98,7 @@ def test_files_of_the_host(inside, tmp_path):
         f"{tmp_path}:".encode(),
         b"workspaces",
         f"{tmp_path}/workspaces:".encode(),
-        b"a-1",
+        agent_id.encode(),
     ]
 
 
@@ -119,8 +120,7 @@ def test_valkey_and_every_address_of_the_host(inside, valkey_url):
 
 
 def test_another_agents_workspace_and_container(inside, sandbox, spec, tmp_path):
-    with neighbour(sandbox, spec, tmp_path) as (root, process):
-        (pid, *_) = pids_of("a-2")
+    with neighbour(sandbox, spec, tmp_path) as (root, process, pid):
         assert outside("cat", str(root / "secret")) == (0, "the neighbour's")
         assert inside("cat", str(root / "secret")).exit_code == 1
         assert outside("kill", "-0", str(pid))[0] == 0
@@ -131,8 +131,7 @@ def test_another_agents_workspace_and_container(inside, sandbox, spec, tmp_path)
 
 
 def test_a_debugger_on_a_neighbour(inside, sandbox, spec, tmp_path):
-    with neighbour(sandbox, spec, tmp_path):
-        (pid, *_) = pids_of("a-2")
+    with neighbour(sandbox, spec, tmp_path) as (_, _, pid):
         assert outside(sys.executable, "-c", ATTACH, str(pid)) == (0, "0\n")
         assert inside("python3", "-c", ATTACH, str(pid)).stdout == b"3\n"  # ESRCH
 
@@ -167,7 +166,7 @@ def test_everything_but_the_workspace(inside, root):
 
 def test_a_fork_bomb(inside, sandbox, spec, tmp_path):
     assert int(outside(sys.executable, "-c", FORK)[1]) == 300
-    with neighbour(sandbox, spec, tmp_path) as (_, process):
+    with neighbour(sandbox, spec, tmp_path) as (_, process, _):
         assert int(inside("python3", "-c", FORK).stdout) < 64
         assert process.exit_code is None
 
