@@ -22,6 +22,7 @@ _HEADER_BYTES = 8
 _SOURCES = {1: "stdout", 2: "stderr"}
 #: A shell's way to say that its program was killed.
 _KILLED_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
+_START_WITHIN_S = 60.0
 #: Its own supervisor takes milliseconds; after this the engine is asked.
 _END_WITHIN_S = 2.0
 #: How long the engine may take to kill and say so.
@@ -49,7 +50,7 @@ class ContainerProcess:
         self._is_open = self._is_status_over = self._is_output_over = False
         self._is_killed = False
         self._exit_code: int | None = None
-        self._cpu_s = 0.0
+        self._cpu_s = self._start_by_s = 0.0
         #: Which limit ended the program, with its value; None where none did.
         self.limit_hit: str | None = None
         #: Whether its supervisor, or the engine, has seen that nothing of it is left.
@@ -64,10 +65,14 @@ class ContainerProcess:
             BackendUnavailable: it does not exist or may not be run.
             SandboxLost: the engine went away.
         """
+        self._start_by_s = time.monotonic() + _START_WITHIN_S
         self._await_word(b"open\n")
         self._is_open = True
         self._shared.close_to_others()
         self._shared.control.write(b"go\n")
+        if self._is_killed:
+            # Said before, it was part of that line.
+            self._order(b"k")
         self._heard = b""
         self._await_word(b"\n")
         if not self._heard.startswith(b"started "):
@@ -82,6 +87,9 @@ class ContainerProcess:
                 msg = f"The container ended as it started. {said.strip()}"
                 action = "Its image needs /bin/sh, env and python3: `make sandbox-image` makes one."
                 raise BackendUnavailable(msg, action=action)
+            if time.monotonic() > self._start_by_s:
+                msg = "The container does not start."
+                raise SandboxLost(msg)
             self._pump(_END_WITHIN_S)
 
     def read(self, timeout_s: float) -> list[Chunk]:
@@ -138,10 +146,12 @@ class ContainerProcess:
         if self._exit_code is not None:
             return
         self.order_kill()
-        if not self._pump_until(time.monotonic() + _END_WITHIN_S):
+        has_ended = self._pump_until(time.monotonic() + _END_WITHIN_S)
+        # Its supervisor's word is proof: an engine that hangs is not waited for.
+        if not has_ended and not self._is_told:
             with suppress(SandboxUnavailable):
                 self._engine.kill(self._id)
-            if not self._pump_until(time.monotonic() + _KILL_WITHIN_S):
+            if not self._pump_until(time.monotonic() + _KILL_WITHIN_S) and not self._is_told:
                 msg = "The engine does not end the container."
                 raise SandboxLost(msg)
         self._note_end()
@@ -156,6 +166,11 @@ class ContainerProcess:
     def _is_over(self) -> bool:
         # Of a container that never opened its pipe, the end of its output is the end.
         return self._is_output_over and (self._is_status_over or not self._is_open)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the supervisor inside has said that nothing is left."""
+        return b"\nended " in self._heard
 
     def _pump_until(self, deadline_s: float) -> bool:
         while not self._is_over and time.monotonic() < deadline_s:
@@ -227,27 +242,27 @@ class ContainerProcess:
             SandboxLost: something else than the program or this worker ended it.
         """
         words = self._heard.split()
-        is_told = b"ended" in words
-        if is_told:
+        exit_code = -signal.SIGKILL
+        if self._is_told:
+            exit_code = int(words[-2])
             self.has_ended_itself = True
             self.ended_at_s = float(words[-1])
-        exit_code = int(words[-2]) if is_told else -signal.SIGKILL
-        if not (is_told and self._is_killed):
-            self._ask_for_end(exit_code, is_told=is_told)
+        if not (self._is_told and self._is_killed):
+            self._ask_for_end(exit_code)
         self._exit_code = exit_code
 
-    def _ask_for_end(self, exit_code: int, *, is_told: bool) -> None:
+    def _ask_for_end(self, exit_code: int) -> None:
         try:
             ended = self._engine.await_end(self._id)
         except SandboxUnavailable as error:
             raise SandboxLost(error.detail) from error
-        if not is_told:
+        if not self._is_told:
             self.has_ended_itself = True
             self.ended_at_s = time.monotonic()
         if self._is_killed:
             return
         if ended.ran_out_of_memory and exit_code in _KILLED_CODES:
             self.limit_hit = self._memory
-        elif not is_told:
+        elif not self._is_told:
             msg = f"The container ended under its program (exit code {ended.exit_code})."
             raise SandboxLost(msg)

@@ -16,8 +16,8 @@ from requests.exceptions import RequestException
 
 from orchestrator.errors import BackendUnavailable, SandboxUnavailable
 
-#: An engine that says nothing for so long is taken to be away.
-_TIMEOUT_S = 60
+#: An engine that says nothing for so long is taken to be away; to start a container takes longest.
+_TIMEOUT_S, _START_TIMEOUT_S = 15, 120
 _NS_IN_S = 1e9
 _US_IN_S = 1e6
 #: Where this host counts the time of a container: cgroup v1 and v2, without and with systemd.
@@ -79,12 +79,14 @@ class Engine:
         """
         with self._asked() as client:
             host_config = client.create_host_config(**host)
+            client.timeout = _START_TIMEOUT_S
             made = client.create_container(name=name, host_config=host_config, **config)
             return str(made["Id"])
 
     def start(self, name: str) -> None:
         """Start it; raises as `create` does."""
         with self._asked() as client:
+            client.timeout = _START_TIMEOUT_S
             client.start(name)
 
     def attach(self, name: str) -> socket.SocketIO:

@@ -40,7 +40,6 @@ _PAUSE_S = 0.25
 # image's own PATH where one is asked for.
 _FIRST = f"""
 cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status <{INSIDE}/stdin || exit
-python=$(command -v python3) || exit
 echo open >&4
 read -r go <&3
 path=$2
@@ -106,8 +105,8 @@ class DockerSandbox:
             shared = stack.enter_context(self._folders.shared(label, owner=owner, stdin=spec.stdin))
             process = self._launch(spec, shared, owner, stack)
             stack.enter_context(self._pulse.calling(process.beat))
-            process.await_start(spec.argv[0])
             stack.enter_context(ended_by(process.order_kill))
+            process.await_start(spec.argv[0])
             yield process
 
     def _launch(

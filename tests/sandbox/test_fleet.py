@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from orchestrator.sandboxes.docker import DockerSandbox
 from tests.integration.conftest import SAMPLE, git, make_remote, running
-from tests.processes import eventually
-from tests.sandbox.conftest import IMAGE, SOCKET
+from tests.processes import Observer, eventually, marked
+from tests.sandbox.conftest import IMAGE, SOCKET, settings_at
 
 AGENTS = 5
 #: Small, and all that a scripted agent needs; the sandbox's own image is made from it.
@@ -45,6 +48,9 @@ class Engine:
         )  # fmt: skip
         eventually(lambda: self.ask("version").returncode == 0)
 
+    def signal(self, number: signal.Signals) -> None:
+        self._engine.send_signal(number)
+
     def kill(self) -> None:
         self._engine.kill()
         self._engine.wait()
@@ -68,7 +74,7 @@ class Engine:
             return subprocess.Popen(argv, stdout=log, stderr=log)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine():
     # Short, because sockets' paths must be.
     made = Engine(Path(tempfile.mkdtemp(prefix="engine-", dir="/run")))
@@ -109,6 +115,24 @@ def test_an_agent_works_is_judged_and_delivered_in_containers(tmp_path, home, le
         assert outcome["status"] == "completed", outcome
         assert git("show", f"agent/{agent_id}:new.py", cwd=remote) == "N = 1"
         assert left() == []
+
+
+def test_a_kill_needs_no_engine_that_answers(engine, home, spec):
+    own = {"DOCKER_SOCKET": str(engine.socket), "ORCHESTRATOR_SANDBOX_IMAGE": BASE}
+    argv = ("sh", "-c", "setsid sleep 999 & echo ready; sleep 999")
+    with DockerSandbox(settings_at(home, **own)).start(replace(spec, argv=argv)) as process:
+        assert process.read(30)
+        observer = Observer()
+        observer.note(*marked(spec.agent_id))
+        assert len(observer.alive()) >= 3
+        engine.signal(signal.SIGSTOP)
+        try:
+            process.kill()
+            assert process.has_ended_itself
+            assert not observer.alive()
+        finally:
+            engine.signal(signal.SIGCONT)
+    eventually(lambda: engine.ask("ps", "-aq").stdout == b"")
 
 
 def test_an_engine_killed_and_restarted_under_five_agents(tmp_path, engine):
