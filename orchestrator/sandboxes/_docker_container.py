@@ -192,7 +192,6 @@ class ContainerProcess:
             # A container that ends closes its pipe first.
             self._hear()
             if not self._is_status_over:
-                self.order_kill()
                 msg = "The engine stopped carrying the program's output."
                 raise SandboxLost(msg)
 

@@ -82,6 +82,6 @@ def _owner(folder: Path) -> Owner:
 
 
 def _give(folder: Path, to: Owner) -> None:
-    # What another process removes meanwhile is no fault.
-    argv = ("chown", "--no-dereference", "--recursive", f"{to.uid}:{to.gid}", "--", str(folder))
+    # -P: no link is followed. What another process removes meanwhile is no fault.
+    argv = ("chown", "-RP", f"{to.uid}:{to.gid}", "--", str(folder))
     subprocess.run(argv, check=False, capture_output=True, timeout=_CHOWN_WITHIN_S)

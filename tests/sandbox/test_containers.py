@@ -82,6 +82,13 @@ def test_a_worker_that_is_gone_or_stuck_keeps_nothing_alive(worker, sandbox, lef
     assert not list(sandbox._folders._folder.iterdir())
 
 
+def test_a_worker_that_is_well_is_heard(home, spec, left):
+    sandbox = DockerSandbox(settings_at(home, ORCHESTRATOR_SUPERVISOR_DEADLINE="1s"))
+    with sandbox.start(replace(spec, argv=("sleep", "2.5"))) as process:
+        eventually(lambda: process.read(1) or process.exit_code is not None)
+    assert process.exit_code == 0
+
+
 def test_what_runs_without_a_worker_is_ended_and_its_agent_named(
     worker, sandbox, home, left, agent_id
 ):

@@ -204,9 +204,11 @@ def test_links_that_lead_out(inside, root, tmp_path):
     """Neither the agent nor what gives its files back, as root, follows one."""
     secret = tmp_path / "secret"
     secret.write_text("the host's")
+    os.chown(secret, 4242, 4242)
     before = secret.stat()
     made = inside("sh", "-c", f"ln -s {secret} link; ln -s {tmp_path} folder; cat link")
     assert made.exit_code == 1
+    assert inside("cat", "folder/secret").exit_code == 1
     assert outside("cat", str(root / "link")) == (0, "the host's")
     after = secret.stat()
     assert (after.st_uid, after.st_mtime_ns) == (before.st_uid, before.st_mtime_ns)
