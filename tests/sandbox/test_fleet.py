@@ -96,7 +96,7 @@ def agents_of(system):
 
 
 def test_an_agent_works_is_judged_and_delivered_in_containers(tmp_path, home, left):
-    """Its gates too, with the tools of the image."""
+    """Its gates too, with the tools of the image; who needs too much fails with the limit named."""
     files = SAMPLE | {"orchestrator.toml": '[hooks]\nafter_create = "id -u > ../tmp/uid"\n'}
     files["pyproject.toml"] = (
         "[tool.orchestrator.gates]\n"
@@ -108,9 +108,15 @@ def test_an_agent_works_is_judged_and_delivered_in_containers(tmp_path, home, le
         ORCHESTRATOR_AGENT="scripted",
         SANDBOX_ENABLED="true",
         DOCKER_SOCKET=SOCKET,
+        ORCHESTRATOR_SANDBOX_MEMORY="256MiB",
+        ORCHESTRATOR_BACKENDS__COMMAND__ARGV='["sh", "-c", "exec tail /dev/zero"]',
         **({"ORCHESTRATOR_SANDBOX_IMAGE": IMAGE} if IMAGE else {}),
     ) as system:
         agent_id = system.spawn(remote, script({"write": {"path": "new.py", "content": "N = 1\n"}}))
+        greedy = system.wait(system.spawn(remote, "Eat.", agent="command"))
+        assert greedy["status"] == "failed"
+        assert "256" in greedy["error"]
+        assert "ORCHESTRATOR_SANDBOX_MEMORY" in greedy["error"]
         outcome = system.wait(agent_id)
         assert outcome["status"] == "completed", outcome
         assert git("show", f"agent/{agent_id}:new.py", cwd=remote) == "N = 1"
