@@ -243,10 +243,7 @@ class Runner:
                     transcript.feed(chunk)
             transcript.finish()
             tokens.look()
-            if process.limit_hit:
-                msg = f"The agent reached {process.limit_hit}."
-                raise SandboxLimit(msg)
-            self._judge(process.exit_code, transcript, backend)
+            self._judge(process, transcript, backend)
         except (BudgetExceeded, MeterSilent):
             # At once: what it says from here on costs, too.
             process.kill()
@@ -257,12 +254,18 @@ class Runner:
         finally:
             self._flush(agent, transcript)
 
-    def _judge(self, exit_code: int, transcript: Transcript, backend: AgentBackend) -> None:
+    def _judge(
+        self, process: SandboxProcess, transcript: Transcript, backend: AgentBackend
+    ) -> None:
         result = transcript.result
         if result is not None and result.is_limited:
             limited = ProviderLimited(f"The model's provider takes no more: {result.summary}")
             limited.resets_at_s = transcript.limit_resets_at_s
             raise limited
+        if process.limit_hit:
+            msg = f"The agent reached {process.limit_hit}."
+            raise SandboxLimit(msg)
+        exit_code = process.exit_code or 0
         if exit_code < 0:
             msg = f"The agent was ended by signal {-exit_code}."
             raise AgentCrashed(msg)
