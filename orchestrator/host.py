@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator import cgroups
 from orchestrator.ports import RunsElsewhere
 
 #: Both stand in the environment of every process of an agent.
@@ -68,7 +69,9 @@ class Host:
         """End every process no live worker answers for; returns their agents."""
         found = self._strays()
         end(found, within_s=within_s)
-        ended = frozenset(process.agent_id for process in found)
+        # After that, whose shims are gone by now: who emptied its environment is in its cgroup yet.
+        left = cgroups.end_strays(self._system, self.lives)
+        ended = left | {process.agent_id for process in found}
         return ended | self._elsewhere.end_strays() if self._elsewhere else ended
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
@@ -123,7 +126,7 @@ def marked(system: str) -> tuple[Marked, ...]:
             fields = _stat(pid)
             if agent and fields[0] not in ("Z", "X"):
                 parent = int(fields[1])
-                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM…`
+                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER …`
                 shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
                 is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
                 has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Thread
 
 from orchestrator.budget import Budget
@@ -20,6 +21,7 @@ from orchestrator.errors import (
     DiskFull,
     GitFailed,
     MeterSilent,
+    NotFound,
     ProviderLimited,
     SandboxLimit,
     TransitionRefused,
@@ -41,6 +43,7 @@ from orchestrator.ports import (
     SandboxProcess,
 )
 from orchestrator.preparation import PREPARED_BY, Preparation
+from orchestrator.quota import QuotaWatch
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.stall import StallWatch
@@ -60,6 +63,9 @@ GRACE_S = 10.0
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
 
+#: No agent is started on a disk below its low-water mark; one that waits looks again after this.
+LOW_DISK_PAUSE_S = 30.0
+
 log = get_logger("runner")
 
 
@@ -78,11 +84,25 @@ class Runner:
 
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
+        if lack := self.workspaces.lacks_room():
+            self._put_back(agent_id, lack)
+            return
         agent = self.holder.claim(agent_id)
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
             self._work(agent, lease)
+
+    def _put_back(self, agent_id: str, why: str) -> None:
+        store, now = self.holder.store, self.holder.clock()
+        try:
+            agent = store.run(agents.read(agent_id))
+            until = now + timedelta(seconds=LOW_DISK_PAUSE_S)
+            store.run(agents.delay(agent, until=until, now=now, why=why))
+        except (TransitionRefused, NotFound) as refusal:
+            log.info("message dropped", agentId=agent_id, reason=str(refusal))
+        else:
+            log.warning("put back", agentId=agent_id, reason=why)
 
     def _work(self, agent: AgentState, lease: Lease) -> None:
         backend = self.backends(agent.agent)
@@ -161,12 +181,15 @@ class Runner:
             preparation.run("after_create")
             preparation.run("before_run")
             with self.sandbox.start(spec) as process:
+                agent = agent.model_copy(update={"sandbox": self.sandbox.level})
                 agent = self.holder.start(agent, base_commit=base.commit)
                 # Beside the agent's work: it saves the next spawn the checkout.
                 Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
                 overlap = Overlap(self.holder, agent, job.worktree)
+                quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
                 try:
-                    self._watch(agent, lease, process, transcript, backend, overlap, checkpoint)
+                    looks = (overlap.look, quota.look)
+                    self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
                 finally:
                     overlap.forget()
             preparation.run("after_run")
@@ -206,7 +229,7 @@ class Runner:
         process: SandboxProcess,
         transcript: Transcript,
         backend: AgentBackend,
-        overlap: Overlap,
+        looks: tuple[Callable[[], None], ...],
         checkpoint: Callable[[], None],
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
@@ -235,7 +258,8 @@ class Runner:
                 if time.monotonic() >= checkpoint_at:
                     checkpoint()
                     checkpoint_at = time.monotonic() + self.settings.checkpoint_s
-                overlap.look()
+                for look in looks:
+                    look()
                 stall.look(process, transcript)
                 clock.look()
             while chunks := process.read(0):

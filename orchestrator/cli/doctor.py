@@ -27,14 +27,15 @@ from orchestrator.errors import (
     StoreUnreachable,
     SystemNotRunning,
 )
+from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command
 from orchestrator.wiring import BACKENDS, SANDBOXES
+from orchestrator.workspace.disk import free_bytes
 
 #: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.
 LEAST_GIT = (2, 38)
-LEAST_FREE_BYTES = 2**30
 
 
 class Health(StrEnum):
@@ -102,7 +103,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
         Check("docker", partial(see_docker, settings), not settings.sandbox_enabled),
-        Check("bubblewrap", see_bubblewrap, is_optional=True),
+        Check("processes", partial(see_level, settings), settings.process_level == "auto"),
     )
 
 
@@ -122,11 +123,13 @@ def see_git() -> str:
 
 
 def see_disk(settings: Settings) -> str:
-    """Tell the free space under the home, or where it is going to be."""
-    folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    free_bytes = shutil.disk_usage(folder).free
-    detail = f"{free_bytes / 2**30:.1f} GiB free under {settings.home}"
-    if free_bytes < LEAST_FREE_BYTES:
+    """Tell the free space where workspaces are, or are going to be."""
+    free, mark = free_bytes(settings.workspaces_dir), settings.disk_low_water_bytes
+    detail = (
+        f"{free / 2**30:.1f} GiB free under {settings.workspaces_dir}"
+        f" (no agent starts below {mark / 2**30:.1f} GiB)"
+    )
+    if free < mark:
         msg = f"Only {detail}."
         raise DiskFull(msg)
     return detail
@@ -182,13 +185,13 @@ def see_docker(settings: Settings) -> str:
     return SANDBOXES.build("docker", settings).check()
 
 
-def see_bubblewrap() -> str:
-    """Tell where bubblewrap is."""
-    binary = shutil.which("bwrap")
-    if binary is None:
-        msg = "There is no bwrap on PATH."
-        raise OrchestratorError(msg, action="Install the package bubblewrap.")
-    return binary
+def see_level(settings: Settings) -> str:
+    """Tell what confines plain processes here; a warning tells how to get the next level."""
+    sandbox = process.build(settings)
+    if settings.process_level == "auto" and sandbox.lack is not None:
+        msg = f"{sandbox.check()} {sandbox.lack.detail}"
+        raise BackendUnavailable(msg, action=sandbox.lack.what_to_do)
+    return sandbox.check()
 
 
 def _examine_one(check: Check) -> Finding:

@@ -80,7 +80,9 @@ def run(
         checkout=lambda _: nullcontext(checkout.root),
     )
     reports = []
-    for report in wiring.judge(settings).judge(plan, case, on_result=_tell):
+    # With the person's own tools, wherever those are installed.
+    judge = wiring.judge(settings.model_copy(update={"process_level": "shim"}))
+    for report in judge.judge(plan, case, on_result=_tell):
         reports.append(report)
         if not as_json:
             _print_report(report)

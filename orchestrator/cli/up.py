@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from orchestrator import wiring
 from orchestrator.cli import supervision
 from orchestrator.cli.programs import (
     Listener,
@@ -39,6 +40,8 @@ from orchestrator.settings import Settings
 @click.pass_obj
 def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
     """Start everything on this machine; Ctrl-C stops it, unless detached."""
+    # Before anything is started: it may ask for what this host cannot do.
+    wiring.sandbox(settings)
     bring_up(
         settings,
         programs(settings, flower=flower),

@@ -69,6 +69,7 @@ from orchestrator.errors.git import (
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
+    DiskQuotaExceeded,
     PortInUse,
     SettingsInvalid,
     StartFailed,
@@ -123,6 +124,7 @@ __all__ = [
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
     "DiskFull",
+    "DiskQuotaExceeded",
     "ForgeRefused",
     "ForgeUnavailable",
     "GatesRejected",

@@ -12,6 +12,13 @@ class SettingsInvalid(OrchestratorError):
     action = "Correct the variable named above and start again."
 
 
+class DiskQuotaExceeded(OrchestratorError):
+    """The agent filled more of the disk than one agent may."""
+
+    code = "disk_quota_exceeded"
+    action = "Give it smaller work items, or raise ORCHESTRATOR_DISK_QUOTA."
+
+
 class PortInUse(OrchestratorError):
     """A port this system must listen on is taken."""
 

@@ -89,12 +89,13 @@ def claim(
 def start(
     agent: AgentState, *, base_commit: str, lease_s: float, now: datetime
 ) -> Operation[Moved]:
-    """Say that the agent's process runs; a later round goes on from the same base."""
+    """Say that the agent's process runs, and where; a later round goes on from the same base."""
+    facts = {"phase": Phase.EXECUTING, "sandbox": agent.sandbox, "waitingFor": None}
     if agent.status is Status.RUNNING:
         step = Move(
             sources=(Status.RUNNING,),
             attempt=agent.attempt,
-            patch={"phase": Phase.EXECUTING},
+            patch=facts,
             lease_s=lease_s,
         )
         return move(agent, step, now=now)
@@ -105,7 +106,7 @@ def start(
         to=Status.RUNNING,
         attempt=agent.attempt,
         patch={
-            "phase": Phase.EXECUTING,
+            **facts,
             "startedAt": iso_instant(now),
             "baseCommit": base_commit,
         },
@@ -234,12 +235,14 @@ def recover(
     return move(agent, step, now=now, tag=tag)
 
 
-def delay(agent: AgentState, *, until: datetime, now: datetime) -> Operation[Moved]:
-    """Let a waiting agent wait until an instant; its message is sent then."""
+def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -> Operation[Moved]:
+    """Let a waiting agent wait until an instant; its message is sent then. A reason is told."""
     step = Move(
         sources=(agent.status,),
         phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
         attempt=agent.attempt,
+        patch={"waitingFor": why or None},
+        event="agent.waiting" if why else "",
         due_at=until,
     )
     return move(agent, step, now=now)

@@ -76,6 +76,10 @@ class AgentState(Record):
     started_at: Instant | None = None
     completed_at: Instant | None = None
     worker: str | None = None
+    #: What confines its programs: the level of the process sandbox, or another sandbox.
+    sandbox: str | None = None
+    #: What it waits for before it is claimed, beside its turn.
+    waiting_for: str | None = None
     #: `pid:start` of the worker's process that claimed it last.
     worker_process: str | None = None
     session_id: str | None = None

@@ -1,7 +1,7 @@
 """The process between a worker and a program: it outlives neither and leaves no descendant.
 
 `process.py` runs this file on its own:
-`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER PROGRAM [ARGUMENT…]`.
+`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT CGROUP INSIDE PROGRAM [ARGUMENT…]`.
 CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks the program to end
 (SIGTERM to its group), `.` says that the worker is well, `k` ends all. So does the end of the pipe
 (the worker is gone, however it went), DEADLINE seconds without a word (it is stopped or stuck), and
@@ -12,7 +12,10 @@ negative for a signal, and by the clock that all processes of a host share (CLOC
 
 Ending all is sure because this process is a subreaper: whatever loses its parent, daemons with a
 session of their own included, becomes a child of this one. So once `waitpid` knows no child, there
-is no descendant either.
+is no descendant either. CGROUP, unless it is empty, is what the path of a cgroup for the program
+begins with, two below this process's own; by it the kernel ends all at once. LIMIT is the largest
+file that may be written, in bytes (0: any). With INSIDE `1` the program is bubblewrap, and what it
+runs is `_init.py`, which tells on descriptor 3 how the program proper fares.
 """
 
 from __future__ import annotations
@@ -26,29 +29,64 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_PAUSE_S = 0.05
 _SHOWN_PIDS = 1000
+_FILES_AT_MOST = 65_536
+#: Where `_init.py` writes.
+_REPORT = 3
 
 
 class Tree:
     """The program and everything it started."""
 
-    def __init__(self, argv: list[str]) -> None:
-        # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
-        block = _read("/proc/self/environ").split(b"\0")
-        settable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-        self.program = os.posix_spawnp(
-            argv[0],
-            argv,
-            dict(entry.split(b"=", 1) for entry in block if entry),
-            setpgroup=0,
-            setsigmask=(),
-            # What Python, this shim or the worker ignores must not be ignored in the program.
-            setsigdef=settable,
-        )
+    def __init__(self, argv: list[str], cgroup: str, *, is_inside: bool) -> None:
+        self._cgroup = cgroup
+        self._report = -1
         self.exit_code: int | None = None
         self.killed: dict[int, None] = {}
+        self._enter_cgroup()
+        try:
+            self.program = self._confined(argv) if is_inside else _start(argv)
+        except OSError:
+            self._leave_cgroup()
+            self._remove_cgroup()
+            raise
+        # What was born meanwhile stays in it.
+        self._leave_cgroup()
+
+    def _confined(self, argv: list[str]) -> int:
+        self._report, write = os.pipe()
+        try:
+            program = _start(argv, file_actions=((os.POSIX_SPAWN_DUP2, write, _REPORT),))
+        finally:
+            os.close(write)
+        # One word, of eight bytes: the next may be there already.
+        if (heard := os.read(self._report, 8)) == b"started\n":
+            return program
+        # No word at all: bubblewrap has failed, and said why on standard error.
+        cause = int(os.read(self._report, 100)) if heard else 0
+        os.waitpid(program, 0)
+        raise OSError(cause, "refused")
+
+    def _enter_cgroup(self) -> None:
+        if self._cgroup:
+            os.makedirs(self._cgroup)  # noqa: PTH103 - as in `_read`
+            _write(f"{self._cgroup}/cgroup.procs", b"0")
+
+    def _leave_cgroup(self) -> None:
+        if self._cgroup:
+            _write(f"{self._cgroup}/../../cgroup.procs", b"0")
+
+    def _remove_cgroup(self) -> None:
+        # Not empty if the program made cgroups of its own in it: the janitor's to remove.
+        if self._cgroup:
+            with contextlib.suppress(OSError):
+                os.rmdir(self._cgroup)  # noqa: PTH106 - as in `_read`
 
     def reap(self) -> bool:
         """Collect what has ended; return whether anything of the tree is left."""
@@ -60,16 +98,33 @@ class Tree:
             if pid == 0:
                 return True
             if pid == self.program:
-                self.exit_code = os.waitstatus_to_exitcode(status)
+                self.exit_code = self._reported(os.waitstatus_to_exitcode(status))
+
+    def _reported(self, exit_code: int) -> int:
+        """Return the code of the program proper, where that is not what was waited for."""
+        if self._report < 0:
+            return exit_code
+        words = os.read(self._report, 100).split()
+        # Silent if it was killed itself; bubblewrap tells signals as a shell does.
+        return int(words[1]) if words else -signal.SIGKILL
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the program's process group."""
         with contextlib.suppress(OSError):
-            os.killpg(self.program, signal.SIGTERM)
+            if self._report < 0:
+                os.killpg(self.program, signal.SIGTERM)
+            else:
+                # To the first process inside, which passes it on: bubblewrap would just end.
+                os.kill(_children(self.program)[0], signal.SIGTERM)
 
     def end(self) -> None:
         """Kill until nothing is left; what forks away from one round is met by the next."""
         pause_s = 0.0005
+        if self._cgroup:
+            # First noted, as below; who slips away meanwhile dies as well.
+            self.killed = dict.fromkeys(_descendants(os.getpid()))
+            with contextlib.suppress(OSError):
+                _write(f"{self._cgroup}/cgroup.kill", b"1")
         while self.reap():
             for pid in _descendants(os.getpid()):
                 self.killed[pid] = None
@@ -77,11 +132,44 @@ class Tree:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        self._remove_cgroup()
 
 
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib doubles the start-up time
         return file.read()
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123 - as in `_read`
+        file.write(data)
+
+
+def _start(argv: list[str], **more: Any) -> int:
+    # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
+    block = _read("/proc/self/environ").split(b"\0")
+    return os.posix_spawnp(
+        argv[0],
+        argv,
+        dict(entry.split(b"=", 1) for entry in block if entry),
+        setpgroup=0,
+        setsigmask=(),
+        # What Python, this shim or the worker ignores must not be ignored in the program.
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        **more,
+    )
+
+
+def _named_after_me(cgroup: str) -> str:
+    # Whoever finds it can tell whether this process lives.
+    born = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
+    return cgroup and f"{cgroup}.{os.getpid()}:{born}"
+
+
+def _limit(resource_id: int, most: int) -> None:
+    _, hard = resource.getrlimit(resource_id)
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource_id, (least, least))
 
 
 def _become_subreaper() -> None:
@@ -96,11 +184,16 @@ def _descendants(pid: int) -> list[int]:
     while waiting:
         # Threads have children too; a process that ends meanwhile leaves its children to us.
         with contextlib.suppress(OSError):
-            parent = waiting.pop()
-            for task in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - as in `_read`
-                children = _read(f"/proc/{parent}/task/{task}/children").split()
-                waiting += map(int, children)
-                found += map(int, children)
+            children = _children(waiting.pop())
+            waiting += children
+            found += children
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - as in `_read`
+        found += map(int, _read(f"/proc/{pid}/task/{task}/children").split())
     return found
 
 
@@ -143,12 +236,15 @@ def main() -> None:
     os.set_inheritable(status, False)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _FILES_AT_MOST)
+    if file_limit := int(sys.argv[5]):
+        _limit(resource.RLIMIT_FSIZE, file_limit)
     try:
         _become_subreaper()
         # Without this file (CONFIG_PROC_CHILDREN) descendants could not be found: refuse to start.
         _read(f"/proc/self/task/{os.getpid()}/children")
-        tree = Tree(sys.argv[5:])
+        tree = Tree(sys.argv[8:], _named_after_me(sys.argv[6]), is_inside=sys.argv[7] == "1")
     except OSError as error:
         os.write(status, f"refused {error.errno}\n".encode())
         return

@@ -139,6 +139,8 @@ class DockerSandbox:
                 *(str(spec.cwd), path),
                 *(f"{name}={value}" for name, value in env.items()),
                 *(*shim, process_mark(os.getpid())),
+                # The largest file; no cgroup but the container's; nothing more that confines.
+                *(str(self._settings.disk_quota_bytes), "", "0"),
                 *(forward if spec.egress else ()),
                 # Our own Python runs nothing but single files, which any Python can.
                 *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env
@@ -15,12 +15,26 @@ _LEAST_MEMORY_BYTES = 16 * 2**20
 _LEAST_PIDS = 8
 
 
+def _paths(text: object) -> object:
+    return [part for part in text.split(":") if part] if isinstance(text, str) else text
+
+
 class SandboxSettings(BaseSettings):
     """Where programs run, and how long one may go on without a word of its worker."""
 
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
+    process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
+        "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
+    )
+    process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
+        "ORCHESTRATOR_PROCESS_READABLE", default=()
+    )
+    disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
+        "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
+    )
+    disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))
     #: The image a container is made from, and what one container may use.
     sandbox_image: str = env("ORCHESTRATOR_SANDBOX_IMAGE", default="orchestrator-sandbox:local")
     sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from orchestrator.log import get_logger
 from orchestrator.names import AGENT_ID
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
-from orchestrator.workspace.disk import locked, naming_full_disk, remove_tree
+from orchestrator.workspace.disk import free_bytes, locked, naming_full_disk, remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from orchestrator.workspace.mirror import Base
 
@@ -100,6 +99,7 @@ class Workspaces:
 
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.workspaces_dir
+        self._low_water_bytes = settings.disk_low_water_bytes
         self._git = git
         self._wait_s = settings.git_timeout_s
 
@@ -151,8 +151,10 @@ class Workspaces:
         """Have one untouched workspace of this commit ready for the next `create`.
 
         One spare per mirror: one of an older commit, or half-made by a killed worker, is removed.
-        It only saves time, so a failure is logged and never raised.
+        It only saves time, so a failure is logged and never raised; none where the disk is low.
         """
+        if self.lacks_room():
+            return
         spare = self._spare(base)
         try:
             spare.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +218,14 @@ class Workspaces:
 
     def free_bytes(self) -> int:
         """Return what is left on the disk of the workspaces."""
-        return shutil.disk_usage(self._folder).free
+        return free_bytes(self._folder)
+
+    def lacks_room(self) -> str:
+        """Return why no agent should start here now; empty if one may."""
+        free, mark = self.free_bytes(), self._low_water_bytes
+        if free >= mark:
+            return ""
+        return f"disk: {free} bytes free under {self._folder}, low-water mark {mark}"
 
     def _lock(self, agent_id: str) -> Path:
         return self._folder / f"{check_agent_id(agent_id)}.lock"

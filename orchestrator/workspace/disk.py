@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,20 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def free_bytes(path: Path) -> int:
+    """Return what is left on the disk where a path is, or is going to be."""
+    return shutil.disk_usage(next(at for at in (path, *path.parents) if at.exists())).free
+
+
+def used_bytes(path: Path, *, within_s: float) -> int:
+    """Return what a hostile tree takes up on its disk, as far as it can be entered.
+
+    Raises:
+        TimeoutError: it has too many files to count in this time.
+    """
+    return _kib(_run("du", "-skx", str(path), timeout_s=within_s)) * 1024
+
+
 def remove_tree(path: Path) -> int:
     """Remove a tree whatever its owner did to it and return the bytes freed; 0 if it is not there.
 
@@ -91,19 +106,24 @@ def remove_tree(path: Path) -> int:
         return 0
     closed = ("-type", "d", "!", "-perm", "-u+rwx")
     _run("find", str(path), *closed, "-execdir", "chmod", "u+rwx", "{}", ";")
-    used_kib = _run("du", "-sk", str(path)).partition("\t")[0]
+    used_kib = _kib(_run("du", "-sk", str(path)))
     said = _run("rm", "-rf", str(path))
     if os.path.lexists(path):
         msg = f"{path} cannot be removed: {said}"
         raise GitFailed(msg)
+    return used_kib * 1024
+
+
+def _kib(said: str) -> int:
     # Where another removes it too, `du` may find nothing any more.
-    return int(used_kib) * 1024 if used_kib.isdecimal() else 0
+    used = said.partition("\t")[0]
+    return int(used) if used.isdecimal() else 0
 
 
-def _run(*argv: str) -> str:
+def _run(*argv: str, timeout_s: float = _REMOVAL_TIMEOUT_S) -> str:
     """Return what the program printed; what it could not do shows in what is left."""
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
     # In nobody's custody: what a killed attempt leaves must go too.
     with working_in(None):
-        ended = run_program(argv, env=environment, timeout_s=_REMOVAL_TIMEOUT_S)
+        ended = run_program(argv, env=environment, timeout_s=timeout_s)
     return ended.stdout.decode(errors="replace") or ended.stderr

@@ -1,7 +1,8 @@
 """What every attack needs: traps that tell who sprang them, and our way of a change, end to end.
 
 Each test shows its attack working on a naive call first: an attack that no longer bites proves
-nothing about ours. The agent's own sandbox may spring traps, for what runs there is the agent.
+nothing about ours. The agent's own sandbox may spring traps, for what runs there is the agent; and
+it is the weakest there is, for what our git keeps out must not hang on what else a host can do.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pytest
 
 from orchestrator.commands import run_to_end
 from orchestrator.ports import Completed, ProcessSpec
-from orchestrator.sandboxes.process import build
+from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.workspace.change import capture_command, read_bundle
 from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
@@ -142,6 +143,11 @@ def copy_of(tree: Path, target: Path) -> Path:
     return Path(shutil.copytree(tree, target, symlinks=True))
 
 
+def weakest_sandbox(host: Host) -> ProcessSandbox:
+    """Return a sandbox in which an agent may do what its user may."""
+    return build(host.settings.model_copy(update={"process_level": "shim"}))
+
+
 def sandboxed_capture(
     host: Host, base: Base, workspace: Workspace, *prefix: str, agent_id: str = "a1"
 ) -> Completed:
@@ -158,7 +164,7 @@ def sandboxed_capture(
         },
         cwd=workspace.root,
     )
-    return run_to_end(build(host.settings), spec, timeout_s=60, output_limit_bytes=65_536)
+    return run_to_end(weakest_sandbox(host), spec, timeout_s=60, output_limit_bytes=65_536)
 
 
 def captured(host: Host, base: Base, workspace: Workspace, agent_id: str = "a1") -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import run_to_end
-from orchestrator.ports import ProcessSpec
+from orchestrator.errors import SettingsInvalid
+from orchestrator.ports import ProcessSpec, Sandbox
 from orchestrator.sandboxes.process import build
 from orchestrator.workspace.change import read_bundle
 from orchestrator.workspace.clone import Workspace
@@ -28,19 +29,24 @@ from .conftest import (
     give_to_another_user,
     naive,
     sandboxed_capture,
+    weakest_sandbox,
 )
 
 
-def _as_agent(host: Host, workspace: Workspace, script: str, *prefix: str) -> int:
-    """Run a script as agent `a1` in its sandbox; returns its exit code."""
+def _as_agent(
+    host: Host, workspace: Workspace, script: str, *prefix: str, sandbox: Sandbox | None = None
+) -> int:
+    """Run a script as agent `a1`, in the weakest sandbox or this one; returns its exit code."""
     spec = ProcessSpec(
         agent_id="a1",
         argv=(*prefix, "sh", "-c", script),
         env={"PATH": os.environ["PATH"], "HOME": str(workspace.home)},
         cwd=workspace.worktree,
+        root=workspace.root,
+        readable=(host.settings.home / "mirrors",),
     )
-    ended = run_to_end(build(host.settings), spec, timeout_s=60, output_limit_bytes=65_536)
-    return ended.exit_code
+    chosen = sandbox or weakest_sandbox(host)
+    return run_to_end(chosen, spec, timeout_s=60, output_limit_bytes=65_536).exit_code
 
 
 # ── from one tree into another ──────────────────────────────────────────────────────────────
@@ -146,6 +152,38 @@ def test_a_mirror_is_open_to_its_own_user_and_closed_to_another(
     assert _fingerprint(base.mirror) == before
     work = "echo x > new && git add new && git commit -qm own && git gc -q --prune=now && git fsck"
     assert _as_agent(host, workspace, work, *ANOTHER_USER) == 0
+
+
+@pytest.fixture
+def confining(host: Host) -> Sandbox:
+    """The process sandbox at the level that confines."""
+    try:
+        return build(host.settings.model_copy(update={"process_level": "bubblewrap"}))
+    except SettingsInvalid as lack:
+        pytest.skip(str(lack))
+
+
+def test_confined_an_agent_of_the_same_user_can_neither_harm_the_mirror_nor_see_another(
+    host: Host, base: Base, workspace: Workspace, confining: Sandbox
+) -> None:
+    """What the weakest sandbox lets through: the mirror is read-only, all other clones absent."""
+    other = host.workspaces.create(base, "b1")
+    (other.worktree / "of-b").write_text("b")
+    before = _fingerprint(base.mirror) | _fingerprint(other.root)
+    seen = workspace.worktree / "seen"
+    for attack in (
+        f"rm -rf {base.mirror}/objects/*",
+        f"git --git-dir={base.mirror} config core.hooksPath /tmp",
+        f"git -c safe.directory={base.mirror} push -q {base.mirror} HEAD:refs/heads/planted",
+        f"chmod -R u+w {base.mirror} && touch {base.mirror}/planted",
+        f"cat {other.worktree}/of-b > {seen}",
+        f"ls {host.settings.workspaces_dir} > {seen}; grep b1 {seen}",
+        f"rm -r {other.root}",
+    ):
+        assert _as_agent(host, workspace, attack, sandbox=confining) != 0, attack
+    assert _fingerprint(base.mirror) | _fingerprint(other.root) == before
+    work = "echo x > new && git add new && git commit -qm own && git gc -q --prune=now && git fsck"
+    assert _as_agent(host, workspace, work, sandbox=confining) == 0
 
 
 def _fingerprint(folder: Path) -> dict[str, bytes]:

@@ -25,6 +25,8 @@ KEY = "sk-only-for-the-double"
 #: A stopped worker's agents are dead after this.
 DEADLINE_S = 3
 SLOTS = 6
+#: What agents do here is seen by files and pids of the host's, which a confined one does not share.
+OPEN = {"ORCHESTRATOR_PROCESS_LEVEL": "shim"}
 #: Its command runs until it is killed, and its pid is the name of a file in `$D`.
 HANGS = "touch $D/$$; exec sleep 600"
 
@@ -153,6 +155,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, messages_api: MessagesApi) 
     with running(
         tmp_path_factory.mktemp("faults"),
         ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
         ORCHESTRATOR_SUPERVISOR_DEADLINE=f"{DEADLINE_S}s",
         MAX_CONCURRENT_AGENTS=str(SLOTS),
         CLAUDE_API_KEY=KEY,

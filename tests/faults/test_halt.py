@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from tests.faults.conftest import HANGS, Fleet, all_killed, request_body
+from tests.faults.conftest import HANGS, OPEN, Fleet, all_killed, request_body
 from tests.integration.conftest import running
 from tests.processes import Observer, eventually
 
@@ -24,7 +24,7 @@ WAITS = "touch $D/$$; until [ -e $D/go ]; do sleep 0.05; done; echo changed > ch
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A system with one slot."""
     home = tmp_path_factory.mktemp("halted")
-    with running(home, ORCHESTRATOR_AGENT="scripted", MAX_CONCURRENT_AGENTS="1") as system:
+    with running(home, ORCHESTRATOR_AGENT="scripted", **OPEN, MAX_CONCURRENT_AGENTS="1") as system:
         yield Fleet(system)
 
 

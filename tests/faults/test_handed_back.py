@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.conftest import Fleet
+from tests.faults.conftest import OPEN, Fleet
 from tests.integration.conftest import make_remote, running
 from tests.processes import eventually
 
@@ -21,7 +21,10 @@ _ONCE = "mkdir {folder}/seen 2>/dev/null && sleep 600; echo Ran 1 test in 0.1s; 
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A system in which a lease outlasts the test."""
     with running(
-        tmp_path_factory.mktemp("patient"), ORCHESTRATOR_AGENT="scripted", ORCHESTRATOR_LEASE="1h"
+        tmp_path_factory.mktemp("patient"),
+        ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
+        ORCHESTRATOR_LEASE="1h",
     ) as system:
         yield Fleet(system)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import HANGS, SLOTS, Fleet, all_killed, send, worker_name
+from tests.faults.conftest import HANGS, OPEN, SLOTS, Fleet, all_killed, send, worker_name
 from tests.integration.conftest import make_remote, running
 from tests.processes import Observer, eventually
 
@@ -79,7 +79,7 @@ def test_kill_all_local_needs_no_valkey_and_spares_other_systems(
     fleet: Fleet, remote: Path, observer: Observer, tmp_path: Path
 ):
     with running(
-        tmp_path / "home", ORCHESTRATOR_AGENT="scripted", MAX_CONCURRENT_AGENTS="2"
+        tmp_path / "home", ORCHESTRATOR_AGENT="scripted", **OPEN, MAX_CONCURRENT_AGENTS="2"
     ) as system:
         own = Fleet(system)
         ids = [own.spawn_that(remote, tmp_path / f"own{number}", HANGS) for number in range(2)]

@@ -12,7 +12,16 @@ import psutil
 import pytest
 from flower.inspector import Inspector
 
-from tests.faults.conftest import DEADLINE_S, HANGS, Document, Fleet, all_killed, send, worker_name
+from tests.faults.conftest import (
+    DEADLINE_S,
+    HANGS,
+    OPEN,
+    Document,
+    Fleet,
+    all_killed,
+    send,
+    worker_name,
+)
 from tests.faults.test_kill import COUNTS, HOSTILE
 from tests.integration.conftest import running
 from tests.processes import Observer, eventually
@@ -28,6 +37,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with running(
         tmp_path_factory.mktemp("fragile"),
         ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
         ORCHESTRATOR_SUPERVISOR_DEADLINE=f"{DEADLINE_S}s",
         MAX_CONCURRENT_AGENTS="6",
     ) as started:

@@ -53,7 +53,7 @@ def play(tmp_path):
             AgentJob("a-1", AgentType.WORKER, work_items, (), worktree, home, **changes)
         )
         env = {"PATH": os.environ["PATH"], "HOME": str(home), **launch.env}
-        spec = ProcessSpec("a-1", launch.argv, env, worktree, launch.stdin)
+        spec = ProcessSpec("a-1", launch.argv, env, worktree, launch.stdin, root=tmp_path)
         listener = Listener(backend)
         transcript = Transcript(
             listener, clock=lambda: datetime.now(UTC), secrets=(), line_limit_bytes=2**24

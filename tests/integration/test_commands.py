@@ -24,7 +24,9 @@ def run(tmp_path):
     def start(command, **options):
         spec = ProcessSpec("a-1", ("sh", "-c", command), {"PATH": os.environ["PATH"]}, tmp_path)
         options = {"timeout_s": 20, "output_limit_bytes": 1000, **options}
-        return run_to_end(build(load_settings({})), spec, **options)
+        return run_to_end(
+            build(load_settings({"ORCHESTRATOR_PROCESS_LEVEL": "shim"})), spec, **options
+        )
 
     return start
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands import run_to_end
-from orchestrator.errors import BackendUnavailable
+from orchestrator.errors import BackendUnavailable, SettingsInvalid
+from orchestrator.host import Host
 from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes.process import ProcessTree, build
 from orchestrator.settings import load_settings
@@ -89,15 +90,17 @@ while not os.path.exists(f"{folder}/go"):
 sys.exit(5)
 """
 
-#: A worker that starts the program on its command line and reads until it is killed.
+#: A worker that starts the program on its command line, at a level, and reads until it is killed.
 WORKER = """
 import os, sys
 from pathlib import Path
 from orchestrator.ports import ProcessSpec
-from orchestrator.sandboxes.process import ProcessSandbox
+from orchestrator.sandboxes.process import build
+from orchestrator.settings import load_settings
 
-spec = ProcessSpec("a-1", tuple(sys.argv[1:]), {"PATH": os.environ["PATH"]}, Path.cwd())
-with ProcessSandbox(10, "test").start(spec) as process:
+settings = load_settings({"ORCHESTRATOR_PROCESS_LEVEL": sys.argv[1]})
+spec = ProcessSpec("a-1", tuple(sys.argv[2:]), {"PATH": os.environ["PATH"]}, Path.cwd())
+with build(settings).start(spec) as process:
     while True:
         for chunk in process.read(1):
             os.write(1, chunk.data)
@@ -144,9 +147,13 @@ class Observer:
         return b""
 
 
-@pytest.fixture
-def sandbox():
-    return build(load_settings({}))
+@pytest.fixture(params=["shim", "cgroup", "bubblewrap"])
+def sandbox(request):
+    """At every level that this host allows."""
+    try:
+        return build(load_settings({"ORCHESTRATOR_PROCESS_LEVEL": request.param, **PATH}))
+    except SettingsInvalid as lack:
+        pytest.skip(str(lack))
 
 
 @pytest.fixture
@@ -202,8 +209,8 @@ def test_nothing_outlives_the_context(sandbox, observer, tmp_path):
     assert not observer.survivors()
 
 
-def test_nothing_outlives_a_worker_that_is_killed(observer, tmp_path):
-    argv = tree(tmp_path, *KINDS).argv
+def test_nothing_outlives_a_worker_that_is_killed(sandbox, observer, tmp_path):
+    argv = (sandbox.level, *tree(tmp_path, *KINDS).argv)
     with subprocess.Popen(
         [sys.executable, "-c", WORKER, *argv],
         cwd=tmp_path,
@@ -233,6 +240,23 @@ def test_a_program_that_kills_its_shim_fails_and_takes_its_group_along(sandbox, 
         while process.exit_code is None:
             process.read(20)
         assert process.exit_code == -signal.SIGKILL
+        observer.await_none()
+
+
+def test_who_has_emptied_its_environment_does_not_outlive_a_killed_shim_unless_at_the_weakest_level(
+    sandbox, observer, tmp_path
+):
+    """Confined, the kernel ends it; in a cgroup, the host's janitor does."""
+    if sandbox.level == "shim":
+        pytest.skip("nothing that it left can be told from another's process")
+    with sandbox.start(tree(tmp_path, "stubborn", "forker", "child")) as process:
+        await_ready(process, observer, ["stubborn", "forker", "child"])
+        os.kill(process._shim.pid, signal.SIGKILL)
+        while process.exit_code is None:
+            process.read(20)
+        if sandbox.level == "cgroup":
+            assert observer.survivors()
+            assert "a-1" in Host(load_settings({}).home).end_strays(within_s=5)
         observer.await_none()
 
 

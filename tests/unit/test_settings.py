@@ -58,6 +58,8 @@ def test_a_server_that_is_named_is_not_started(name):
         ("ORCHESTRATOR_CHANGE_LIMIT_MIB", "100000"),
         ("ORCHESTRATOR_HOST", "0.0.0.0"),
         ("ORCHESTRATOR_UNHEARD_OF", "1"),
+        ("ORCHESTRATOR_PROCESS_LEVEL", "strongest"),
+        ("ORCHESTRATOR_DISK_QUOTA", "0"),
         ("ORCHESTRATOR_BACKENDS__COMMAND", "1"),
         ("ORCHESTRATOR_API_KEY_FILE", "/does/not/exist"),
     ],

@@ -17,7 +17,7 @@ from typing import IO
 import redis
 from celery import Celery
 
-from tests.faults.conftest import Document, request_body
+from tests.faults.conftest import OPEN, Document, request_body
 from tests.faults.crashes.steps import STEPS, project, put_programs
 from tests.faults.crashes.watch import Watch, queued
 from tests.integration.conftest import System, git, make_remote, running
@@ -155,6 +155,7 @@ def crashing(folder: Path) -> Iterator[Crash]:
     with running(
         folder / "home",
         ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
         ORCHESTRATOR_LEASE=f"{LEASE_S}s",
         ORCHESTRATOR_SUPERVISOR_DEADLINE=f"{DEADLINE_S}s",
         ORCHESTRATOR_GATE_WORKERS="8",

@@ -1,0 +1,213 @@
+"""Confines a program by bubblewrap: processes of its own, one folder to write in, no homes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from orchestrator.errors import BackendUnavailable
+from orchestrator.ports import EGRESS_PORT, ProcessSpec
+from orchestrator.settings import Settings
+
+_INIT = Path(__file__).with_name("_init.py")
+_FORWARD = Path(__file__).with_name("_forward.py")
+_PYTHON = (sys.executable, "-I", "-S")
+_NAMESPACES = (
+    *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+    *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
+)
+_VIEW = (
+    *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
+    # bubblewrap 0.8 leaves these open to a root without capabilities, who owns the files in them.
+    *(
+        part
+        for name in ("fs", "sys", "sysrq-trigger")
+        for part in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
+    ),
+)
+#: Empty inside, and gone with the program; in the first two it may write.
+_SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
+_HIDDEN = (Path("/root"), Path("/home"), Path("/run"))
+#: Where a root worker's programs, root themselves, would read what no other user may.
+_CLOSED_IN = (
+    *("/", "/etc", "/etc/ssh", "/etc/ssl", "/opt", "/srv"),
+    *("/var", "/var/backups", "/var/lib", "/var/log", "/var/spool", "/var/spool/cron"),
+)
+#: What a folder of programs may need beside it: libraries, and what makes a venv one.
+_BESIDE = ("lib", "lib64", "libexec", "pyvenv.cfg")
+_PROBE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """What every program of this host sees; built by `find`, which tries it."""
+
+    binary: str
+    #: Absent inside.
+    hidden: frozenset[Path]
+    #: There none the less, read-only.
+    readable: frozenset[Path]
+
+    @classmethod
+    def find(cls, settings: Settings) -> Bubblewrap:
+        """Return how to confine programs on this host, having confined one.
+
+        Raises:
+            BackendUnavailable: it cannot be done here, and why.
+        """
+        binary = shutil.which("bwrap")
+        if binary is None:
+            msg = "There is no bwrap on PATH."
+            raise BackendUnavailable(msg, action="apt-get install bubblewrap")
+        _probe(binary)
+        homes = {Path.home(), Path(settings.host_env.get("HOME", "/root"))} - {Path("/")}
+        ours = (settings.home, settings.workspaces_dir, settings.docker_socket)
+        readable = {
+            *_programs(settings.host_env.get("PATH", "")),
+            *_program_folders(Path(sys.executable).parent),
+            # What plays scripted agents, and the first program inside.
+            Path(__file__).parents[1],
+            # Often a link into /run; names are resolved by it.
+            Path("/etc/resolv.conf").resolve(),
+            *settings.process_readable,
+        }
+        hidden = {*_HIDDEN, *homes, *ours, *_closed()}
+        return cls(binary, frozenset(hidden), frozenset(readable))
+
+    def command(self, spec: ProcessSpec) -> list[str]:
+        """Return the command that runs the program of `spec` confined."""
+        root = spec.root or spec.cwd
+        shown = [*self.readable, *spec.readable, *_programs(spec.env.get("PATH", ""))]
+        if spec.argv[0].startswith("/"):
+            for path in (Path(spec.argv[0]), Path(spec.argv[0]).resolve()):
+                # Where the folder is a whole home, it stays hidden, and the file alone is shown.
+                shown += [path.parent, path]
+        network: tuple[str, ...] = ()
+        program = spec.argv
+        if not spec.has_network:
+            network = ("--unshare-net",)
+            if spec.egress is not None:
+                shown.append(spec.egress.parent)
+                program = (*_PYTHON, str(_FORWARD), str(spec.egress), str(EGRESS_PORT), *program)
+        return [
+            *(self.binary, *_NAMESPACES, *network),
+            *_VIEW,
+            *self._mounts(shown, root),
+            *("--chdir", str(spec.cwd), "--", *_PYTHON, str(_INIT), *program),
+        ]
+
+    def _mounts(self, shown: Iterable[Path], root: Path) -> Iterator[str]:
+        hidden = {path.resolve() for path in self.hidden if _mode(path)}
+        scratch = {path.resolve() for path in _SCRATCH}
+        covered = hidden | scratch
+        mounts: dict[Path, tuple[str, ...]] = {
+            path: ("--tmpfs", str(path))
+            if stat.S_ISDIR(_mode(path))
+            else ("--ro-bind", os.devnull, str(path))
+            for path in covered
+        }
+        for path in shown:
+            real = path.resolve()
+            # What was asked for by a link in a hidden folder is shown where it was asked for, too.
+            for target in {real, path} if _mode(real) else ():
+                if not (covered.isdisjoint(target.parents) or real.is_relative_to(root.resolve())):
+                    mounts[target] = ("--ro-bind", str(real), str(target))
+        for target in (root, root.resolve()):
+            if target == root.resolve() or not covered.isdisjoint(target.parents):
+                mounts[target] = ("--bind", str(root.resolve()), str(target))
+        # The deepest path decides, wherever it is nested.
+        closing: list[str] = []
+        for path in sorted(mounts, key=lambda path: len(path.parts)):
+            outer = next((outer for outer in path.parents if outer in mounts), Path("/"))
+            is_absent = path in covered and outer in hidden - scratch
+            is_shown = mounts[path][0] == mounts.get(outer, ("",))[0] == "--ro-bind"
+            if is_absent or (is_shown and path not in covered):
+                continue
+            yield from mounts[path]
+            if path in hidden - scratch and mounts[path][0] == "--tmpfs":
+                closing += ("--remount-ro", str(path))
+        yield from closing
+
+
+@cache
+def _probe(binary: str) -> None:
+    tried = (*_NAMESPACES, *_VIEW, "--unshare-net", "--tmpfs", "/run")
+    try:
+        ran = subprocess.run(
+            (binary, *tried, "--", "true"),
+            capture_output=True,
+            check=False,
+            timeout=_PROBE_TIMEOUT_S,
+            text=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        msg = f"{binary} cannot be run ({error})."
+        raise BackendUnavailable(msg, action="Install bubblewrap again.") from error
+    if ran.returncode != 0:
+        msg = f"{binary} cannot confine a program here: {ran.stderr.strip()}."
+        action = "Allow this user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)."
+        raise BackendUnavailable(msg, action=action)
+
+
+@cache
+def _programs(path: str) -> frozenset[Path]:
+    """Return what the programs of a PATH consist of."""
+    folders = (Path(entry) for entry in path.split(":") if entry.startswith("/"))
+    return frozenset(found for folder in folders for found in _program_folders(folder))
+
+
+@cache
+def _program_folders(folder: Path) -> frozenset[Path]:
+    """Return a folder of programs, its libraries, and those of other folders it links to."""
+    found: set[Path] = set()
+    waiting = {folder}
+    while waiting:
+        folder = waiting.pop()
+        if folder in found or not stat.S_ISDIR(_mode(folder)):
+            continue
+        found.add(folder)
+        if folder.name == "bin":
+            found |= {folder.parent / name for name in _BESIDE}
+        if folder.resolve().is_relative_to("/usr"):
+            continue
+        for link in folder.iterdir():
+            if link.is_symlink():
+                target = Path(os.path.normpath(folder / link.readlink()))
+                # Installed there with all it needs; from elsewhere the file alone.
+                if target.parent.name == "bin":
+                    waiting.add(target.parent)
+                else:
+                    found.add(target)
+    return frozenset(found)
+
+
+@cache
+def _closed() -> frozenset[Path]:
+    """Return what root may read and others may not, so that root's programs see as others do."""
+    if os.geteuid() != 0:
+        return frozenset()
+    found = set()
+    for entry in (entry for folder in _CLOSED_IN for entry in _entries(folder)):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if (stat.S_ISDIR(mode) and not mode & 0o005) or (stat.S_ISREG(mode) and not mode & 0o004):
+            found.add(Path(entry.path))
+    return frozenset(found)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    return list(os.scandir(folder)) if _mode(folder) else []
+
+
+def _mode(path: Path | str) -> int:
+    """Return the mode of a file; 0 where there is none that this user may know of."""
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - of names as well as paths
+    except OSError:
+        return 0

@@ -1,0 +1,58 @@
+"""The first process of a program's own PID namespace: starts it, reaps, says how it ended.
+
+Below `_shim.py`, bubblewrap runs it on its own: `python -I -S _init.py PROGRAM [ARGUMENT…]`, with
+the write end of a pipe as descriptor 3. That takes `started`, or `refused <errno>`; then
+`exited <code>`, negative for a signal. SIGTERM is passed on to the program's process group. When
+this process ends, the kernel ends all others of the namespace before anybody hears of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+
+_REPORT = 3
+#: In a user namespace of its own the kernel counts what runs in it; root it never limits.
+_PROCESSES_AT_MOST = 4096
+
+
+def main() -> None:
+    """Run the program to its end."""
+    os.set_inheritable(_REPORT, False)
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    processes = _PROCESSES_AT_MOST if most < 0 else min(most, _PROCESSES_AT_MOST)
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - importing pathlib is slow
+        block = file.read().split(b"\0")
+    try:
+        program = os.posix_spawnp(
+            sys.argv[1],
+            sys.argv[1:],
+            # bubblewrap adds PWD to what it was given.
+            dict(item.split(b"=", 1) for item in block if item and not item.startswith(b"PWD=")),
+            setpgroup=0,
+            # Python ignores these two.
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+        )
+    except OSError as error:
+        os.write(_REPORT, f"refused {error.errno}\n".encode())
+        return
+
+    def pass_on(*_: object) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(program, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    os.write(_REPORT, b"started\n")
+    ended = status = 0
+    while ended != program:
+        ended, status = os.waitpid(-1, 0)
+    os.write(_REPORT, f"exited {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)
