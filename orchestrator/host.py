@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from orchestrator import cgroups
-from orchestrator.ports import RunsElsewhere
 
 #: Both stand in the environment of every process of an agent.
 AGENT_MARK = b"ORCH_AGENT_ID="
@@ -53,6 +53,26 @@ def process_mark(pid: int) -> str:
     with suppress(OSError):
         return f"{pid}:{_stat(pid)[19]}"
     return ""
+
+
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """A sandbox whose programs are no descendants of their worker: only it can find what is left.
+
+    Each method raises SandboxUnavailable where it cannot look.
+    """
+
+    def end_strays(self) -> frozenset[str]:
+        """End and remove what no live worker holds; returns the agents of what still ran."""
+        ...
+
+    def strays(self) -> Mapping[str, tuple[int, ...]]:
+        """Return pids, on this host, of what runs and no live worker holds, by agent."""
+        ...
+
+    def end_all(self) -> frozenset[str]:
+        """End and remove everything of this system, held or not; returns the agents."""
+        ...
 
 
 class Host:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.commands import run_to_end
+from orchestrator.egress.proxy import Proxy
+from orchestrator.egress.service import Egress
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.tampering import find_tampering
+from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentType,
     GateProfile,
@@ -31,10 +34,12 @@ from orchestrator.ports import (
     Subject,
 )
 from orchestrator.settings import Settings
-from orchestrator.surroundings import host_environment
+from orchestrator.surroundings import egress_environment, host_environment
 
 #: Output of one gate's command that is kept, and the most it may print and still pass.
 OUTPUT_LIMIT_BYTES = 8 * 2**20
+
+log = get_logger("gates")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Judge:
 
     checks: Callable[[str], Gate]
     sandbox: Sandbox
+    egress: Egress
     settings: Settings
 
     def judge(
@@ -111,8 +117,11 @@ class Judge:
     ) -> tuple[GateResult, ...]:
         def run(gate: PlannedGate) -> GateResult:
             case.check()
-            with case.checkout(gate.name) as checkout:
-                result = self.checks(gate.name).judge(gate, self._subject(case, checkout))
+            check = self.checks(gate.name)
+            with case.checkout(gate.name) as checkout, self._way_out(gate, check, checkout) as out:
+                result = check.judge(gate, self._subject(case, checkout, out))
+                for line in out.take_refusals() if out else ():
+                    log.info(line, agentId=case.agent_id, gate=gate.name)
             on_result(result)
             return result
 
@@ -121,7 +130,18 @@ class Judge:
         with ThreadPoolExecutor(max_workers=len(gates)) as pool:
             return tuple(pool.map(lambda context, gate: context.run(run, gate), contexts, gates))
 
-    def _subject(self, case: Case, checkout: Path) -> Subject:
+    def _way_out(
+        self, gate: PlannedGate, check: Gate, checkout: Path
+    ) -> AbstractContextManager[Proxy | None]:
+        """Open what a gate may reach: a reviewer its model, who asks for the network its hosts."""
+        if not (gate.network or check.asks_model):
+            return nullcontext()
+        hosts = self.settings.egress_hosts if gate.network else ()
+        return self.egress.opened(checkout, hosts=hosts, with_model=check.asks_model)
+
+    def _subject(self, case: Case, checkout: Path, out: Proxy | None) -> Subject:
+        socket = out.socket if out else None
+
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
         ) -> Completed:
@@ -132,6 +152,7 @@ class Judge:
                     **host_environment(self.settings),
                     "HOME": str(checkout.parent),
                     "CI": "true",
+                    **egress_environment(socket),
                     **env,
                 },
                 cwd=checkout,
@@ -139,6 +160,8 @@ class Judge:
                 attempt=case.attempt,
                 root=checkout.parent,
                 readable=case.readable,
+                has_network=not self.settings.has_egress_proxy,
+                egress=socket,
             )
             return run_to_end(
                 self.sandbox,
@@ -148,7 +171,15 @@ class Judge:
                 check=case.check,
             )
 
-        return Subject(case.agent_id, case.agent_type, checkout, case.work_items, case.diff, run)
+        return Subject(
+            case.agent_id,
+            case.agent_type,
+            checkout,
+            case.work_items,
+            case.diff,
+            run,
+            model=out.model if out else None,
+        )
 
 
 def verdict_of(

@@ -55,7 +55,7 @@ class TokenWatch:
             BudgetExceeded: the agent has nothing left to spend, and the mode is hard.
             MeterSilent: it works without a report of tokens, and the mode is hard.
         """
-        tokens, overrun = self.transcript.meter.total.total_tokens, self.lease.overrun
+        tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
         if tokens != self._settled:
             try:
                 overrun = self.holder.settle(self.agent, self.facts())

@@ -69,6 +69,14 @@ Signal = Message | ToolUse | UsageReport | SessionStarted | LimitReached | Resul
 
 
 @dataclass(frozen=True)
+class ModelAccess:
+    """How an agent without a network reaches its model: `key` is worth nothing anywhere else."""
+
+    base_url: str
+    key: str
+
+
+@dataclass(frozen=True)
 class AgentJob:
     """What a backend must know to start one agent."""
 
@@ -82,6 +90,8 @@ class AgentJob:
     feedback: str | None = None
     #: A JSON schema the agent's answer must fit, as JSON text; not every backend can.
     answer_schema: str | None = None
+    #: What the program is told in place of the real address and key; None: those of the settings.
+    model: ModelAccess | None = None
 
 
 @dataclass(frozen=True)
@@ -181,29 +191,23 @@ class SandboxProcess(Protocol):
 
     def read(self, timeout_s: float) -> list[Chunk]:
         """Wait for output or the end, at most `timeout_s`; empty when there was neither."""
-        ...
 
     @property
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal) once the whole tree has ended, else None."""
-        ...
 
     @property
     def limit_hit(self) -> str | None:
         """Once it has ended: which limit of its sandbox ended it, with its value, or None."""
-        ...
 
     def cpu_s(self) -> float:
         """Return the processor time that its live processes have spent."""
-        ...
 
     def terminate(self) -> None:
         """Ask the program to end (SIGTERM)."""
-        ...
 
     def kill(self) -> None:
         """End the whole tree at once; returns when nothing of it is left."""
-        ...
 
 
 class Sandbox(Protocol):
@@ -230,26 +234,6 @@ class Sandbox(Protocol):
             SandboxUnavailable: what it would run in cannot be had for now.
             WorkspaceLost: `cwd` does not exist.
         """
-        ...
-
-
-@runtime_checkable
-class RunsElsewhere(Protocol):
-    """A sandbox whose programs are no descendants of their worker: only it can find what is left.
-
-    Each method raises SandboxUnavailable where it cannot look.
-    """
-
-    def end_strays(self) -> frozenset[str]:
-        """End and remove what no live worker holds; returns the agents of what still ran."""
-        ...
-
-    def strays(self) -> Mapping[str, tuple[int, ...]]:
-        """Return pids, on this host, of what runs and no live worker holds, by agent."""
-        ...
-
-    def end_all(self) -> frozenset[str]:
-        """End and remove everything of this system, held or not; returns the agents."""
         ...
 
 
@@ -291,6 +275,8 @@ class PlannedGate:
     report: str | None = None
     #: The least coverage, in percent.
     minimum: float | None = None
+    #: Whether its command may reach the allowed hosts, where it has no network otherwise.
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -305,10 +291,15 @@ class Subject:
     diff: Callable[[], str]
     #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
     run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
+    #: For a gate that `asks_model`, as in `AgentJob`.
+    model: ModelAccess | None = None
 
 
 class Gate(Protocol):
     """One kind of check; one file, exporting `build(settings) -> Gate`."""
+
+    #: Whether it runs an agent, which needs its model.
+    asks_model: bool
 
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""

@@ -12,6 +12,7 @@ from threading import Thread
 from orchestrator.budget import Budget
 from orchestrator.commands import TICK_S
 from orchestrator.continuation import Opening, opening
+from orchestrator.egress.service import Egress
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
@@ -52,6 +53,7 @@ from orchestrator.store.sessions import keep_session
 from orchestrator.store.streams import append_log
 from orchestrator.surroundings import Surroundings
 from orchestrator.transcript import Transcript
+from orchestrator.wayout import WayOut, way_out
 from orchestrator.workspace.clone import Workspace, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -80,6 +82,7 @@ class Runner:
     sandbox: Sandbox
     harvest: Harvest
     budget: Budget
+    egress: Egress
     settings: Settings
 
     def run(self, agent_id: str) -> None:
@@ -164,37 +167,50 @@ class Runner:
         checkpoint: Callable[[], None],
     ) -> None:
         """Run the agent's program, between its hooks, to its end; nothing of it is left then."""
-        agent, base = there.agent, there.base
-        launch = backend.launch(job)
-        spec = there.program(
+        try:
+            with way_out(self.egress, self.holder, there, transcript) as out:
+                self._play_inside(out, there, lease, backend, job, checkpoint)
+        finally:
+            self._flush(there.agent, transcript)
+
+    def _play_inside(
+        self,
+        out: WayOut,
+        there: Surroundings,
+        lease: Lease,
+        backend: AgentBackend,
+        job: AgentJob,
+        checkpoint: Callable[[], None],
+    ) -> None:
+        agent, base, transcript = there.agent, there.base, out.transcript
+        reaching = out.leading_from(there)
+        launch = backend.launch(out.told(job))
+        spec = reaching.program(
             launch.argv, env=launch.env, stdin=launch.stdin, readable=launch.readable
         )
         preparation = Preparation(
             self.sandbox,
-            there,
+            reaching,
             lease,
             self.mirrors.read_some(base, PREPARED_BY).get,
             lambda line: transcript.note(line, source="hook"),
         )
-        try:
-            preparation.include()
-            preparation.run("after_create")
-            preparation.run("before_run")
-            with self.sandbox.start(spec) as process:
-                agent = agent.model_copy(update={"sandbox": self.sandbox.level})
-                agent = self.holder.start(agent, base_commit=base.commit)
-                # Beside the agent's work: it saves the next spawn the checkout.
-                Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
-                overlap = Overlap(self.holder, agent, job.worktree)
-                quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
-                try:
-                    looks = (overlap.look, quota.look)
-                    self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
-                finally:
-                    overlap.forget()
-            preparation.run("after_run")
-        finally:
-            self._flush(agent, transcript)
+        preparation.include()
+        preparation.run("after_create")
+        preparation.run("before_run")
+        with self.sandbox.start(spec) as process:
+            agent = agent.model_copy(update={"sandbox": self.sandbox.level})
+            agent = self.holder.start(agent, base_commit=base.commit)
+            # Beside the agent's work: it saves the next spawn the checkout.
+            Thread(target=self.workspaces.prepare_spare, args=(base,), daemon=True).start()
+            overlap = Overlap(self.holder, agent, job.worktree)
+            quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
+            try:
+                looks = (out.look, overlap.look, quota.look)
+                self._watch(agent, lease, process, transcript, backend, looks, checkpoint)
+            finally:
+                overlap.forget()
+        preparation.run("after_run")
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -325,7 +341,7 @@ class Runner:
 
     def _facts(self, agent: AgentState, transcript: Transcript) -> dict[str, object]:
         # `agent` is as it was when this attempt began: earlier rounds' tokens, none of its own.
-        facts: dict[str, object] = {"usage": agent.usage.plus(transcript.meter.total).wire()}
+        facts: dict[str, object] = {"usage": agent.usage.plus(transcript.spent).wire()}
         if transcript.session_id:
             facts["sessionId"] = transcript.session_id
         if transcript.result:

@@ -45,7 +45,7 @@ class StallWatch:
         self._next_s = time.monotonic() + min(stall_s / _LOOKS_IN_STALL, _MOST_SECONDS)
         self._vitals.note(
             output=transcript.output_bytes,
-            tokens=transcript.meter.total.total_tokens,
+            tokens=transcript.spent.total_tokens,
             cpu_s=process.cpu_s(),
         )
         still_s = self._vitals.still_for_s()

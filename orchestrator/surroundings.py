@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.models import AgentState
-from orchestrator.ports import ProcessSpec
+from orchestrator.ports import EGRESS_PORT, ProcessSpec
 from orchestrator.settings import Settings
 from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
@@ -20,6 +20,16 @@ def host_environment(settings: Settings) -> dict[str, str]:
     """Return what any program we start may see of this host's environment."""
     host = settings.host_env
     return {name: host[name] for name in _HOST_NAMES if name in host}
+
+
+def egress_environment(socket: Path | None) -> dict[str, str]:
+    """Return what tells a program of its proxy, by the names that tools of all kinds read."""
+    if socket is None:
+        return {}
+    address = f"http://127.0.0.1:{EGRESS_PORT}"
+    inside = "127.0.0.1,localhost,::1"
+    told = {"HTTPS_PROXY": address, "HTTP_PROXY": address, "NO_PROXY": inside}
+    return {**told, **{name.lower(): value for name, value in told.items()}}
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Surroundings:
                 "HOME": str(workspace.home),
                 "TMPDIR": str(workspace.tmp),
                 "TERM": "dumb",
+                **egress_environment(self.egress),
                 **(env or {}),
             },
             cwd=cwd or workspace.worktree,
@@ -59,5 +70,6 @@ class Surroundings:
             attempt=self.agent.attempt,
             root=workspace.root,
             readable=(self.base.mirror / "objects", *readable),
+            has_network=not self.settings.has_egress_proxy,
             egress=self.egress,
         )

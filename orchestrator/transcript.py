@@ -45,12 +45,25 @@ class Meter:
             }
             self._by_message[report.message_id] = Usage(**largest)
 
+    def joined(self, other: Meter) -> Meter:
+        """Return what two witnesses of the same messages have seen, the larger count of each."""
+        joined = Meter()
+        joined.cost_usd = self.cost_usd
+        for report in (*self.reports, *other.reports):
+            joined.add(report)
+        return joined
+
+    @property
+    def reports(self) -> tuple[UsageReport, ...]:
+        """What is counted of each message."""
+        with self._lock:
+            return tuple(UsageReport(*item) for item in self._by_message.items())
+
     @property
     def total(self) -> Usage:
         """The sum over all messages."""
-        with self._lock:
-            reports = tuple(self._by_message.values())
-        sums = {name: sum(getattr(usage, name) for usage in reports) for name in _COUNTS}
+        counted = [report.usage for report in self.reports]
+        sums = {name: sum(getattr(usage, name) for usage in counted) for name in _COUNTS}
         return Usage(**sums, total_tokens=sum(sums.values()), cost_usd=self.cost_usd)
 
 
@@ -70,7 +83,8 @@ class Transcript:
         self.session_id: str | None = None
         #: When the model's provider takes requests again, in seconds since 1970.
         self.limit_resets_at_s: float | None = None
-        self.meter = Meter()
+        #: What the agent tells of its tokens, and what others have seen of them.
+        self.meter, self.witness = Meter(), Meter()
         self._backend = backend
         self._clock = clock
         self._secrets = secrets
@@ -111,6 +125,11 @@ class Transcript:
             partial.clear()
             if whole:
                 self._take(source, whole)
+
+    @property
+    def spent(self) -> Usage:
+        """Its tokens: of each message what the agent tells or what was seen, whichever is more."""
+        return self.meter.joined(self.witness).total
 
     @property
     def summary(self) -> str:

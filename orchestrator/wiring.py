@@ -12,12 +12,13 @@ from orchestrator.audit import Audit
 from orchestrator.budget import Budget
 from orchestrator.cleanup import Cleanup
 from orchestrator.deliver import Delivery
+from orchestrator.egress.service import Egress
 from orchestrator.fsck import Fsck
 from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
 from orchestrator.harvest import Harvest
-from orchestrator.host import Host, process_mark, system_mark
+from orchestrator.host import Host, RunsElsewhere, process_mark, system_mark
 from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
 from orchestrator.killswitch import KillSwitch
@@ -25,7 +26,7 @@ from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, Detector, Forge, Gate, RunsElsewhere, Sandbox
+from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
 from orchestrator.runner import Runner
 from orchestrator.secretscan.allow import AllowList
 from orchestrator.secretscan.scanner import Scanner
@@ -121,7 +122,8 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 def judge(settings: Settings) -> Judge:
     """Build what runs gates."""
-    return Judge(partial(_check_of, settings=settings), sandbox(settings), settings)
+    checks = partial(_check_of, settings=settings)
+    return Judge(checks, sandbox(settings), Egress(settings, new_id), settings)
 
 
 def sandbox(settings: Settings) -> Sandbox:
@@ -172,6 +174,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             programs,
             Harvest(holder, programs, settings),
             budget(settings),
+            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import AgentGarbled
-from orchestrator.models import Usage
+from orchestrator.models import ApiTokens
 from orchestrator.ports import (
     LimitReached,
     Message,
@@ -52,9 +52,6 @@ def _garbled(line: bytes) -> AgentGarbled:
     return AgentGarbled(f"A line of {len(line)} bytes is no event of Claude Code.")
 
 
-_Count = Annotated[int, BeforeValidator(lambda count: count or 0), Field(ge=0, le=10**12)]
-
-
 class _Event(BaseModel):
     """Claude Code adds fields with most releases: those we do not read are ignored."""
 
@@ -83,22 +80,6 @@ class _System(_Event):
             yield Message(told, is_notice=True)
 
 
-class _Tokens(BaseModel):
-    input_tokens: _Count = 0
-    output_tokens: _Count = 0
-    cache_read_input_tokens: _Count = 0
-    cache_creation_input_tokens: _Count = 0
-
-    def of(self, message_id: str) -> UsageReport:
-        usage = Usage(
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            cache_read_tokens=self.cache_read_input_tokens,
-            cache_write_tokens=self.cache_creation_input_tokens,
-        )
-        return UsageReport(message_id, usage)
-
-
 class _Block(BaseModel):
     type: str
     text: str = ""
@@ -109,14 +90,14 @@ class _Block(BaseModel):
 class _AssistantMessage(BaseModel):
     id: str
     content: tuple[_Block, ...]
-    usage: _Tokens = _Tokens()
+    usage: ApiTokens = ApiTokens()
 
 
 class _Assistant(_Event):
     message: _AssistantMessage
 
     def signals(self) -> Iterator[Signal]:
-        yield self.message.usage.of(self.message.id)
+        yield UsageReport(self.message.id, self.message.usage.usage)
         for block in self.message.content:
             if block.type == "text":
                 yield Message(block.text)
@@ -127,7 +108,7 @@ class _Assistant(_Event):
 
 class _PartialEvent(BaseModel):
     type: str
-    usage: _Tokens | None = None
+    usage: ApiTokens | None = None
 
 
 class _Partial(_Event):
@@ -136,7 +117,7 @@ class _Partial(_Event):
 
     def signals(self) -> Iterator[Signal]:
         if self.event.type == "message_delta" and self.event.usage and self.api_message_id:
-            yield self.event.usage.of(self.api_message_id)
+            yield UsageReport(self.api_message_id, self.event.usage.usage)
 
 
 class _End(_Event):

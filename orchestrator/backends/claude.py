@@ -85,9 +85,12 @@ class ClaudeBackend:
             argv += ["--model", self._options.model]
         if job.session_id and _has_session(job.home, job.session_id):
             argv += ["--resume", job.session_id]
-        env = {**_ENV, "ANTHROPIC_API_KEY": self._secret()}
-        if self._base_url:
-            env["ANTHROPIC_BASE_URL"] = self._base_url
+        key, base_url = self._secret(), self._base_url
+        if job.model is not None:
+            key, base_url = job.model.key, job.model.base_url
+        env = {**_ENV, "ANTHROPIC_API_KEY": key}
+        if base_url:
+            env["ANTHROPIC_BASE_URL"] = base_url
         return Launch(tuple(argv), env, _prompt.render(job).encode())
 
     def take_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:

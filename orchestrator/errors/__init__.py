@@ -70,6 +70,7 @@ from orchestrator.errors.git import (
 )
 from orchestrator.errors.machine import (
     DiskQuotaExceeded,
+    EgressUnavailable,
     PortInUse,
     SettingsInvalid,
     StartFailed,
@@ -125,6 +126,7 @@ __all__ = [
     "CredentialsUnavailable",
     "DiskFull",
     "DiskQuotaExceeded",
+    "EgressUnavailable",
     "ForgeRefused",
     "ForgeUnavailable",
     "GatesRejected",

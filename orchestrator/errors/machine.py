@@ -45,3 +45,10 @@ class StartFailed(OrchestratorError):
 
     code = "start_failed"
     action = "Read the log named above."
+
+
+class EgressUnavailable(OrchestratorError):
+    """The proxy that is a sandbox's only way out cannot be opened."""
+
+    code = "egress_unavailable"
+    action = "Choose a shorter ORCHESTRATOR_HOME that this user may write in."

@@ -67,6 +67,7 @@ class GateOptions(BaseModel):
     timeout: Annotated[float, BeforeValidator(parse_duration)] | None = None
     report: Annotated[str, AfterValidator(_check_report)] | None = None
     minimum: Annotated[float, Field(ge=0, le=100)] | None = None
+    network: bool = False
 
 
 def read_options(read: ReadFile) -> tuple[str, dict[str, GateOptions]]:

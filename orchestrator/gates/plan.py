@@ -96,6 +96,7 @@ def _planned(
         hint=_hint(name, where) if found is None and kind.command else "",
         report=options.report or (found.report if found else None),
         minimum=kind.minimum if options.minimum is None else options.minimum,
+        network=options.network,
     )
 
 

@@ -52,11 +52,15 @@ from orchestrator.models.secret import (
 )
 from orchestrator.models.state import (
     AgentState,
+    Egress,
     Outcome,
     Phase,
     Status,
     TaskState,
     TaskStatus,
+)
+from orchestrator.models.tokens import (
+    ApiTokens,
 )
 from orchestrator.models.usage import (
     Usage,
@@ -67,6 +71,7 @@ __all__ = [
     "AgentSpend",
     "AgentState",
     "AgentType",
+    "ApiTokens",
     "AuditEntry",
     "AuditFault",
     "AuditHead",
@@ -77,6 +82,7 @@ __all__ = [
     "BudgetStatus",
     "BudgetSummary",
     "Conflict",
+    "Egress",
     "Finding",
     "GateProfile",
     "GateReport",

@@ -46,6 +46,13 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
+class Egress(Record):
+    """Requests of an agent's programs that left its sandbox through the proxy, or did not."""
+
+    allowed: int = 0
+    refused: int = 0
+
+
 class AgentState(Record):
     """One agent, as stored under `orchestrator:agent:{agentId}`."""
 
@@ -72,6 +79,8 @@ class AgentState(Record):
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
+    #: Of the latest attempt, where its only way out is the proxy.
+    egress: Egress | None = None
     spawned_at: Instant
     started_at: Instant | None = None
     completed_at: Instant | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,22 @@ from orchestrator.settings.values import Duration, env
 #: Below these neither a shell nor an engine starts anything.
 _LEAST_MEMORY_BYTES = 16 * 2**20
 _LEAST_PIDS = 8
+_HOST = re.compile(r"([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_HTTPS = "443"
+
+
+def _parse_hosts(text: object) -> object:
+    """Parse `pypi.org, example.com:8443` into `name:port` each."""
+    if not isinstance(text, str):
+        return text
+    hosts = []
+    for entry in text.lower().replace(",", " ").split():
+        match = _HOST.fullmatch(entry)
+        if match is None:
+            msg = f"{entry} must be a host's name, or name:port; without wildcards or schemes"
+            raise ValueError(msg)
+        hosts.append(f"{match[1]}:{match[2] or _HTTPS}")
+    return tuple(hosts)
 
 
 def _paths(text: object) -> object:
@@ -20,11 +37,15 @@ def _paths(text: object) -> object:
 
 
 class SandboxSettings(BaseSettings):
-    """Where programs run, and how long one may go on without a word of its worker."""
+    """Where programs run, how they reach out, and how long they go on without their worker."""
 
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
+    sandbox_network: Literal["host", "proxy"] = env("ORCHESTRATOR_SANDBOX_NETWORK", default="host")
+    egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(
+        "ORCHESTRATOR_EGRESS_HOSTS", default=()
+    )
     process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
         "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
     )
@@ -46,3 +67,8 @@ class SandboxSettings(BaseSettings):
     sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
         "ORCHESTRATOR_SANDBOX_PIDS", default=512
     )
+
+    @property
+    def has_egress_proxy(self) -> bool:
+        """Whether programs have no network but a proxy; those in Docker never have another."""
+        return self.sandbox_enabled or self.sandbox_network == "proxy"

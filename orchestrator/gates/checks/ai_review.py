@@ -71,6 +71,8 @@ class Review(BaseModel):
 class AiReview:
     """Asks a reviewer of its own, in a session of its own; no sure yes is a no."""
 
+    asks_model = True
+
     def __init__(self, reviewer: AgentBackend) -> None:
         self._reviewer = reviewer
 
@@ -139,6 +141,7 @@ def _job(subject: Subject) -> AgentJob:
         worktree=subject.checkout,
         home=subject.checkout.parent,
         answer_schema=json.dumps(Review.model_json_schema()),
+        model=subject.model,
     )
 
 

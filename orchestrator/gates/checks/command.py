@@ -10,6 +10,8 @@ from orchestrator.ports import PlannedGate, Subject
 class Command:
     """Judges by how the command ends."""
 
+    asks_model = False
+
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         result, _ = run_command(gate, subject)

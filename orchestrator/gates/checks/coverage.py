@@ -21,6 +21,8 @@ REPORT_LIMIT_BYTES = 64 * 2**20
 class Coverage:
     """Judges by the tool's report, never by its text."""
 
+    asks_model = False
+
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         if gate.command is None:

@@ -19,6 +19,8 @@ _PYTEST_NOTHING = 5
 class Tests:
     """Judges by how the command ends and by how many tests it says it ran."""
 
+    asks_model = False
+
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         result, lines = run_command(gate, subject)

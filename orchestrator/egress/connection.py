@@ -1,0 +1,161 @@
+"""One client's connection: requests read within limits, and answers written to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import h11
+
+#: For the whole head of a request, from the end of the one before it.
+HEAD_TIMEOUT_S = 60.0
+#: For the next piece of a body, and for the client to take what was sent.
+IDLE_TIMEOUT_S = 120.0
+#: The prompt of a model with a long context and images; the provider's own limit is the same.
+BODY_LIMIT_BYTES = 32 * 2**20
+_HEAD_LIMIT_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
+#: What a refused client may still be sending is read so long and so far, that it hears the answer.
+_LINGER_S, _LINGER_BYTES = 2.0, 2**20
+#: What belongs to one connection and not to the request (RFC 9110, 7.6.1).
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
+    b" transfer-encoding upgrade".split()
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """A request that is not answered from outside, and the status that tells why."""
+
+    def __init__(self, reason: str, *, status: int = HTTPStatus.FORBIDDEN) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class Connection:
+    """The server's side of HTTP/1.1 on a stream."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
+
+    async def request(self) -> h11.Request | None:
+        """Read the next request; None if the client left or may send no more.
+
+        Raises:
+            Refused: what comes is no HTTP.
+            TimeoutError: its head does not come to an end.
+        """
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        if self._http.our_state is not h11.IDLE:
+            return None
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            event = await self._event()
+        return event if isinstance(event, h11.Request) else None
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Read the body of the current request as it comes.
+
+        Raises:
+            Refused: it is over the limit.
+            TimeoutError: the client stopped sending it.
+        """
+        size = 0
+        while True:
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                event = await self._event()
+            if not isinstance(event, h11.Data):
+                return
+            size += len(event.data)
+            if size > BODY_LIMIT_BYTES:
+                raise over_limit()
+            yield bytes(event.data)
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head of an answer."""
+        await self._send(h11.Response(status_code=status, headers=headers))
+
+    async def put(self, data: bytes) -> None:
+        """Send some of its body; returns when the client takes it."""
+        await self._send(h11.Data(data=data))
+
+    async def end(self) -> None:
+        """End the answer."""
+        await self._send(h11.EndOfMessage())
+
+    async def close(self) -> None:
+        """Close once all that was sent is taken, or is not taken in time."""
+        self.writer.close()
+        try:
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                await self.writer.wait_closed()
+        finally:
+            self.abort()
+
+    async def refuse(self, refusal: Refused) -> None:
+        """Answer that this does not go out, and end the connection."""
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        error = {"type": "permission_error", "message": f"Egress proxy: {refusal.reason}"}
+        content = json.dumps({"type": "error", "error": error}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(content)),
+            (b"connection", b"close"),
+        ]
+        await self.begin(refusal.status, headers)
+        await self.put(content)
+        await self.end()
+        self.writer.write_eof()
+        async with asyncio.timeout(_LINGER_S):
+            left = _LINGER_BYTES
+            while left > 0 and (data := await self.reader.read(_CHUNK_BYTES)):
+                left -= len(data)
+
+    def abort(self) -> None:
+        """Drop the connection with all that is under way."""
+        self.writer.transport.abort()
+
+    def trailing(self) -> bytes:
+        """Return what the client sent behind its CONNECT already."""
+        return self._http.trailing_data[0]
+
+    async def _event(self) -> object:
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                raise Refused(str(error), status=error.error_status_hint) from error
+            if event is not h11.NEED_DATA:
+                return event
+            if self._http.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._http.receive_data(await self.reader.read(_CHUNK_BYTES))
+
+    async def _send(self, event: h11.Event) -> None:
+        if data := self._http.send(event):
+            self.writer.write(data)
+            async with asyncio.timeout(IDLE_TIMEOUT_S):
+                await self.writer.drain()
+
+
+def over_limit() -> Refused:
+    """Return the refusal of a body that is too large."""
+    too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return Refused(f"the body is over {BODY_LIMIT_BYTES} bytes", status=too_large)
+
+
+def end_to_end(headers: Headers, *, without: frozenset[bytes]) -> Headers:
+    """Return the headers that travel on: not those of the connection, nor those named."""
+    dropped = _HOP_BY_HOP | without
+    for name, value in headers:
+        if name == b"connection":
+            dropped |= {option.strip().lower() for option in value.split(b",")}
+    return [(name, value) for name, value in headers if name not in dropped]

@@ -1,0 +1,142 @@
+"""The way to the model's provider: the real key is put in here, and answers are metered."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import h11
+import httpx
+from pydantic import SecretStr
+
+from orchestrator.egress.connection import (
+    BODY_LIMIT_BYTES,
+    Connection,
+    Headers,
+    Refused,
+    end_to_end,
+    over_limit,
+)
+from orchestrator.egress.meter import DocumentReader, StreamReader, Witness
+from orchestrator.log import get_logger
+
+DEFAULT_URL = "https://api.anthropic.com"
+#: What is answered while the caller waits, so that a cut connection ends the spending: no batches,
+#: whose tokens would be spent later and be seen by nobody, and no files.
+_ALLOWED = re.compile(
+    rb"POST /v1/messages(?:/count_tokens)?(?:\?[^#]*)?"
+    rb"|(?:GET|HEAD) /v1/models(?:/[A-Za-z0-9][A-Za-z0-9._@:-]*)?(?:\?[^#]*)?"
+)
+_KEY, _BEARER = b"x-api-key", b"authorization"
+_REPLACED = frozenset({_KEY, _BEARER, b"host", b"accept-encoding", b"expect"})
+_FRAMING = (b"content-length", b"transfer-encoding")
+#: An answer that is not streamed may be that long in coming.
+_TIMEOUT = httpx.Timeout(600.0, connect=30.0, pool=None)
+
+log = get_logger("egress")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Where the model is, and the key that is never shown to an agent."""
+
+    url: str
+    key: SecretStr
+
+
+class ModelApi:
+    """Forwards the requests of one attempt, which knows `placeholder` and no other key."""
+
+    def __init__(
+        self, provider: Provider, placeholder: str, witness: Witness, tls: ssl.SSLContext
+    ) -> None:
+        self._provider = provider
+        self._placeholder = placeholder.encode()
+        self._witness = witness
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+        # What stands in this process's environment about proxies is not meant for agents.
+        self._client = httpx.AsyncClient(
+            verify=tls, timeout=_TIMEOUT, limits=limits, trust_env=False, headers={}
+        )
+
+    def headers_for(self, request: h11.Request) -> Headers:
+        """Return what is sent on: the same with the real key.
+
+        Raises:
+            Refused: the path is not the model's, or the key shown is not the placeholder.
+        """
+        line = request.method + b" " + request.target
+        if not _ALLOWED.fullmatch(line):
+            shown = line.partition(b"?")[0].decode("ascii", "replace")
+            msg = f"{shown} is none of the model's messages"
+            raise Refused(msg)
+        headers = list(request.headers)
+        shown_keys = [(name, value) for name, value in headers if name in (_KEY, _BEARER)]
+        if not shown_keys or not all(self._is_placeholder(*shown) for shown in shown_keys):
+            msg = "the key is not the one of this attempt"
+            raise Refused(msg)
+        size = dict(headers).get(b"content-length", b"0")
+        if int(size) > BODY_LIMIT_BYTES:
+            raise over_limit()
+        key = self._provider.key.get_secret_value().encode()
+        # Asked for as it is: the meter reads along.
+        return [
+            *end_to_end(headers, without=_REPLACED),
+            *((name, key if name == _KEY else b"Bearer " + key) for name, _ in shown_keys),
+            (b"accept-encoding", b"identity"),
+        ]
+
+    async def forward(self, client: Connection, request: h11.Request, headers: Headers) -> None:
+        """Send a request on with these headers, and its answer back, each as it comes.
+
+        Raises:
+            Refused: the provider does not answer (502), or the body is over the limit (413).
+        """
+        has_body = any(name in _FRAMING for name, _ in request.headers)
+        try:
+            async with self._client.stream(
+                request.method.decode(),
+                self._provider.url.rstrip("/") + request.target.decode("ascii"),
+                headers=headers,
+                content=client.body() if has_body else None,
+            ) as answer:
+                if not has_body:
+                    async for _ in client.body():
+                        pass
+                await self._return(client, answer)
+        except httpx.HTTPError as error:
+            log.warning("model not reached", error=type(error).__name__)
+            msg = f"the model's provider does not answer ({type(error).__name__})"
+            raise Refused(msg, status=HTTPStatus.BAD_GATEWAY) from error
+
+    async def close(self) -> None:
+        """Close what connections are kept."""
+        await self._client.aclose()
+
+    async def _return(self, client: Connection, answer: httpx.Response) -> None:
+        kind = answer.headers.get("content-type", "")
+        reader = (
+            StreamReader(self._witness)
+            if kind.startswith("text/event-stream")
+            else DocumentReader(self._witness)
+        )
+        # What comes encoded in spite of all is handed on decoded, so it has another length.
+        is_encoded = "content-encoding" in answer.headers
+        dropped = {b"content-encoding", b"content-length"} if is_encoded else frozenset()
+        raw = [(name.lower(), value) for name, value in answer.headers.raw]
+        await client.begin(answer.status_code, end_to_end(raw, without=frozenset(dropped)))
+        try:
+            async for data in answer.aiter_bytes():
+                reader.feed(data)
+                await client.put(data)
+        finally:
+            # A client that has all it wants may be gone before the answer's end is seen.
+            reader.finish()
+        await client.end()
+
+    def _is_placeholder(self, name: bytes, value: bytes) -> bool:
+        expected = self._placeholder if name == _KEY else b"Bearer " + self._placeholder
+        return hmac.compare_digest(value, expected)

@@ -1,0 +1,166 @@
+"""One attempt's proxy: its socket, what goes out and what is refused, and the cut that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+import h11
+
+from orchestrator.egress.connection import Connection, Refused
+from orchestrator.egress.meter import Witness
+from orchestrator.egress.model_api import ModelApi
+from orchestrator.egress.tunnel import Tunnels
+from orchestrator.log import get_logger
+from orchestrator.models import Egress
+from orchestrator.ports import ModelAccess
+
+#: At a time, as each takes two descriptors of the worker's; package managers open about 15.
+MOST_CONNECTIONS = 32
+#: After which a worker that had no descriptor left looks again.
+_PAUSE_S = 1.0
+#: Different refusals that are told; all of them are counted.
+_MOST_TOLD = 100
+_SHOWN_CHARACTERS = 200
+
+log = get_logger("egress")
+
+
+class Proxy:
+    """Serves one attempt; made, served and closed in the loop's thread, used in any."""
+
+    def __init__(
+        self,
+        path: Path,
+        listener: socket.socket,
+        tunnels: Tunnels,
+        model_api: ModelApi | None,
+        *,
+        meter: Witness,
+        model: ModelAccess | None,
+    ) -> None:
+        #: The unix socket it listens on.
+        self.socket = path
+        #: What the answers of the model say that was spent.
+        self.meter = meter
+        #: How the agent reaches the model; None if it may not.
+        self.model = model
+        self._listener = listener
+        self._tunnels = tunnels
+        self._model_api = model_api
+        self._loop = asyncio.get_running_loop()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._is_cut = False
+        self._allowed = self._refused = 0
+        self._told: set[str] = set()
+        self._untold: list[str] = []
+        self._listen()
+
+    @property
+    def counts(self) -> Egress:
+        """How many requests went out, and how many were refused."""
+        return Egress(allowed=self._allowed, refused=self._refused)
+
+    def take_refusals(self) -> list[str]:
+        """Hand out a line for each new kind of refusal since the last call."""
+        lines = []
+        while self._untold:
+            lines.append(self._untold.pop(0))
+        return lines
+
+    def cut(self) -> None:
+        """Abort every connection, and take no new one; from any thread, waits for nothing."""
+        self._is_cut = True
+        with suppress(RuntimeError):  # the loop is over, and everything with it
+            self._loop.call_soon_threadsafe(self._abort)
+
+    async def close(self) -> None:
+        """Cut, and return when nothing of it is left."""
+        self._is_cut = True
+        self._abort()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        if self._model_api is not None:
+            await self._model_api.close()
+
+    def _abort(self) -> None:
+        if self._listener.fileno() != -1:
+            self._loop.remove_reader(self._listener)
+            # Who waits to be accepted hears the end too.
+            self._listener.close()
+        for task in self._clients:
+            task.cancel()
+
+    def _listen(self) -> None:
+        if not self._is_cut:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        # Not asyncio's server: closed while a client comes, it leaves that one hanging.
+        try:
+            connected, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            log.warning("client not accepted", reason=str(error))
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_PAUSE_S, self._listen)
+            return
+        task = self._loop.create_task(self._serve(connected))
+        self._clients.add(task)
+        task.add_done_callback(self._note_end)
+        if len(self._clients) >= MOST_CONNECTIONS:
+            # Who comes now waits for one of those to end.
+            self._loop.remove_reader(self._listener)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._clients.discard(task)
+        self._listen()
+        # A client that leaves, stalls or breaks off ends its own connection and nothing else.
+        if not task.cancelled() and (error := task.exception()):
+            is_ordinary = isinstance(error, OSError | h11.ProtocolError)
+            level = log.debug if is_ordinary else log.error
+            level("connection ended", reason=f"{type(error).__name__}: {error}")
+
+    async def _serve(self, connected: socket.socket) -> None:
+        with connected:
+            connected.setblocking(False)
+            client = Connection(*await asyncio.open_connection(sock=connected))
+            try:
+                while request := await client.request():
+                    await self._route(client, request)
+            except Refused as refusal:
+                self._note(refusal)
+                await client.refuse(refusal)
+            except asyncio.CancelledError:
+                # What stands in its buffer is not sent any more.
+                client.abort()
+                raise
+            finally:
+                await client.close()
+
+    async def _route(self, client: Connection, request: h11.Request) -> None:
+        if request.method == b"CONNECT":
+            target = request.target.decode("ascii", "replace").lower()
+            outside = await self._tunnels.connect(target)
+            self._allowed += 1
+            await self._tunnels.carry(client, outside)
+            return
+        if self._model_api is None or not request.target.startswith(b"/"):
+            shown = request.target.decode("ascii", "replace")
+            msg = f"{shown} is not served: only tunnels (CONNECT) to the allowed hosts are"
+            raise Refused(msg)
+        headers = self._model_api.headers_for(request)
+        self._allowed += 1
+        await self._model_api.forward(client, request, headers)
+
+    def _note(self, refusal: Refused) -> None:
+        # What was let out and not answered (502) is no refusal of ours, but told all the same.
+        if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._refused += 1
+        line = f"egress: {refusal.reason}"[:_SHOWN_CHARACTERS]
+        if line not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(line)
+            self._untold.append(line)

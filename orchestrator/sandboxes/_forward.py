@@ -1,0 +1,198 @@
+"""The way out of a sandbox without a network: a port of its loopback, copied to a unix socket.
+
+Sandboxes run this file on its own, in front of a program:
+`python3 -I -S _forward.py SOCKET PORT PROGRAM [ARGUMENT…]` (Python 3.9 or later).
+A child of it listens on 127.0.0.1:PORT, copies each connection both ways to SOCKET, and is ended by
+the kernel when its parent ends. The parent becomes the PROGRAM, so that pid, signals, environment
+and exit code are the program's own. As from a shell, the exit code is 127 where there is no such
+program and 126 where it may not be run; it is 125 where PORT cannot be listened on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_CHUNK = 65_536
+#: What is read ahead of a receiver that is slower.
+_PENDING = 4 * _CHUNK
+_NOT_FOUND, _NOT_RUNNABLE, _NO_PORT = 127, 126, 125
+
+
+class End:
+    """One end of a connection: what waits to be sent there, and which of its halves are over."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.pending = bytearray()
+        self.is_read_over = self.is_write_over = False
+        self.peer = self
+
+    def receive(self) -> None:
+        """Take what has come for the other end; an error is an end of it too."""
+        try:
+            data = self.connection.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.peer.pending += data
+        self.is_read_over = not data
+        self.peer.send()
+
+    def send(self) -> None:
+        """Send what waits; nobody to take it, and the other end may stop too."""
+        try:
+            if self.pending and not self.is_write_over:
+                del self.pending[: self.connection.send(self.pending)]
+            if self.peer.is_read_over and not self.pending and not self.is_write_over:
+                self.is_write_over = True
+                self.connection.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.pending.clear()
+            self.is_write_over = self.peer.is_read_over = True
+
+    def interest(self) -> int:
+        """Return the events that would bring this end forward."""
+        reads = not self.is_read_over and len(self.peer.pending) < _PENDING
+        writes = bool(self.pending) and not self.is_write_over
+        return select.EPOLLIN * reads | select.EPOLLOUT * writes
+
+
+class Forwarder:
+    """Copies connections to a unix socket, any number of them."""
+
+    def __init__(self, listener: socket.socket, path: str) -> None:
+        self._listener = listener
+        self._path = path
+        self._ends: dict[int, End] = {}
+        self._poll = select.epoll()
+        self._poll.register(listener, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Copy for ever."""
+        while True:
+            for fd, events in self._poll.poll():
+                if fd == self._listener.fileno():
+                    self._accept()
+                elif fd in self._ends:
+                    self._move(self._ends[fd], events)
+
+    def _accept(self) -> None:
+        # Nobody is there any more, or too many connections are: who asked sees its own end.
+        try:
+            inside = self._listener.accept()[0]
+        except OSError:
+            return
+        try:
+            outside = _connected(self._path)
+        except OSError:
+            inside.close()
+            return
+        near, far = End(inside), End(outside)
+        near.peer, far.peer = far, near
+        for end in (near, far):
+            self._ends[end.connection.fileno()] = end
+            self._poll.register(end.connection, end.interest())
+
+    def _move(self, end: End, events: int) -> None:
+        if events & select.EPOLLOUT:
+            end.send()
+        if events & ~select.EPOLLOUT and not end.is_read_over:
+            end.receive()
+        elif events & (select.EPOLLERR | select.EPOLLHUP) and end.is_read_over:
+            # It takes nothing more, and would be told about without end.
+            end.pending.clear()
+            end.is_write_over = end.peer.is_read_over = True
+        ends = (end, end.peer)
+        if all(each.is_read_over and each.is_write_over for each in ends):
+            for each in ends:
+                del self._ends[each.connection.fileno()]
+                each.connection.close()
+            return
+        for each in ends:
+            self._watch(each)
+
+    def _watch(self, end: End) -> None:
+        # Even with no event asked for, a connection that is over both ways would report that.
+        fd = end.connection.fileno()
+        if end.is_read_over and end.is_write_over:
+            try:
+                self._poll.unregister(fd)
+            except FileNotFoundError:
+                return
+        else:
+            self._poll.modify(fd, end.interest())
+
+
+def _connected(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _serve(listener: socket.socket, path: str, parent: int) -> None:
+    """Become nothing but the forwarder: no signal, output or folder of the program's is held."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return
+    os.setsid()
+    # An address of AF_UNIX holds 107 bytes; from its folder any socket is near enough.
+    os.chdir(os.path.dirname(path))  # noqa: PTH120 - importing pathlib takes longer
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.closerange(3, listener.fileno())
+    os.closerange(listener.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    Forwarder(listener, os.path.basename(path)).run()  # noqa: PTH119 - as above
+
+
+def _become(argv: list[str]) -> int:
+    """Become the program; return the exit code that says why not."""
+    # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - importing pathlib takes longer
+        block = file.read().split(b"\0")
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # Python ignores them, and what is ignored stays so in a program.
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, dict(entry.split(b"=", 1) for entry in block if b"=" in entry))  # noqa: S606 - no shell is meant
+    except OSError as error:
+        sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
+        return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_RUNNABLE
+
+
+def main() -> int:
+    """Start the forwarder and become the program."""
+    path, port, *argv = sys.argv[1:]
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", int(port)))
+        listener.listen(128)
+    except OSError as error:
+        sys.stderr.write(f"127.0.0.1:{port}: {error.strerror}\n")
+        return _NO_PORT
+    parent = os.getpid()
+    if os.fork() == 0:
+        try:
+            _serve(listener, path, parent)
+        finally:
+            os._exit(1)
+    return _become(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The real Claude Code and its gates, in network namespaces of their own: out through the proxy."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from orchestrator.egress.service import Egress
+from orchestrator.models import GateStatus, Status
+from orchestrator.ports import EGRESS_PORT, ProcessSpec
+from orchestrator.sandboxes import process
+from orchestrator.store import changes
+from orchestrator.store.streams import read_log
+from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
+from tests.integration.conftest import SAMPLE, make_remote
+from tests.integration.test_delivery import Lab, branches
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("claude_agent_sdk") is None,
+    reason="needs the extra `claude`, whose wheel brings the binary",
+)
+KEY = "sk-seen-by-the-double-alone"
+FORWARD = Path(process.__file__).with_name("_forward.py")
+#: Run by Claude Code's Bash. The brackets keep the pattern from finding itself.
+LOOK = r"""
+for kind in environ cmdline; do cat /proc/[0-9]*/$kind; done 2>/dev/null | tr '\0' '\n' >all
+echo "key seen: $(cat all | grep -ac 'sk-seen-b[y]') $(grep -ral 'sk-seen-b[y]' "$HOME" . | wc -l)"
+echo "placeholder seen: $(env | grep -c '^ANTHROPIC_API_KEY=placeholder-')"
+echo "elsewhere: $(curl -s -o all -w '%{http_connect}' https://elsewhere.example/)"
+echo "direct: $( (exec 3<>/dev/tcp/VALKEY) 2>all && echo reached || echo no way)"
+rm all
+"""
+
+
+class Networkless:
+    """The process sandbox, but with a network namespace around each program."""
+
+    level = "test"
+
+    def __init__(self, sandbox: process.ProcessSandbox) -> None:
+        self._sandbox = sandbox
+        self.specs: list[ProcessSpec] = []
+
+    def check(self) -> str:
+        return self._sandbox.check()
+
+    def start(self, spec: ProcessSpec) -> AbstractContextManager[process.ProcessTree]:
+        assert not spec.has_network
+        self.specs.append(spec)
+        forward = (sys.executable, "-I", "-S", str(FORWARD), str(spec.egress), str(EGRESS_PORT))
+        argv = (
+            *("bwrap", "--unshare-net", "--dev-bind", "/", "/", "--die-with-parent", "--"),
+            *(forward if spec.egress else ()),
+            *spec.argv,
+        )
+        # Confined here, whatever the sandbox could do itself.
+        plain = replace(spec, argv=argv, has_network=True, egress=None)
+        return self._sandbox.start(plain)
+
+
+@pytest.fixture
+def packages() -> Iterator[int]:
+    """A host of packages, on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"a package")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def confined(lab: Lab) -> Networkless:
+    """Let everything of this lab run without a network."""
+
+    async def resolve(_: str):
+        return [ip_address("127.0.0.1")]
+
+    sandbox = Networkless(process.build(lab.settings))
+    egress = Egress(
+        lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
+    )
+    services = lab.services
+    runner = services.runner
+    harvest = replace(runner.harvest, sandbox=sandbox)
+    judge = replace(services.gate_check.judge, sandbox=sandbox, egress=egress)
+    lab.services = replace(
+        services,
+        runner=replace(runner, sandbox=sandbox, harvest=harvest, egress=egress),
+        gate_check=replace(services.gate_check, judge=judge),
+    )
+    return sandbox
+
+
+@pytest.fixture
+def turns(valkey_url):
+    address = valkey_url.removeprefix("redis://").partition("/")[0].replace(":", "/")
+
+    def write(request: Request) -> Turn:
+        worktree = re.search(r"(/[^\s\"\\]+/workspaces/[^/\s]+/tree)", json.dumps(request.body))
+        content = SAMPLE["calc.py"] + "\n\ndef double(a):\n    return add(a, a)\n"
+        path = f"{worktree[1]}/calc.py"
+        return Turn(
+            (ToolCall("Read", {"file_path": path}),
+             ToolCall("Write", {"file_path": path, "content": content})), 70,
+        )  # fmt: skip
+
+    look = {"command": LOOK.replace("VALKEY", address), "description": "Look"}
+    approve = {"approved": True, "confidence": 0.97}
+    return [
+        write,
+        Turn((ToolCall("Bash", look),), 20),
+        Turn((Text("Add double()."),), 10),
+        Turn((ToolCall("StructuredOutput", approve),), 5),
+    ]
+
+
+def tool_results(request: Request) -> str:
+    """What the tools had said when this request was made."""
+    blocks = [block for message in request.body["messages"] for block in message["content"]]
+    return "\n".join(
+        str(block["content"])
+        for block in blocks
+        if isinstance(block, dict) and block["type"] == "tool_result"
+    )
+
+
+def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
+    tmp_path, valkey_url, turns, packages
+):
+    """The key is nowhere inside; other hosts are refused, counted and told."""
+    fetch = f"curl -fsS --proxytunnel http://packages.example:{packages}/"
+    gates = (
+        "[tool.orchestrator.gates]\n"
+        f"lint = '! {fetch} && test -z \"$https_proxy\" && test $(wc -l </proc/net/dev) = 3'\n"
+        f"tests = {{command = '{fetch} && python3 -m unittest -q', network = true}}\n"
+    )
+    remote = make_remote(tmp_path, {**SAMPLE, "pyproject.toml": gates})
+    with MessagesApi(turns, key=KEY) as api:
+        lab = Lab(
+            tmp_path,
+            valkey_url,
+            ORCHESTRATOR_AGENT="claude",
+            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
+            ORCHESTRATOR_EGRESS_HOSTS=f"packages.example:{packages}",
+            CLAUDE_API_KEY=KEY,
+            ANTHROPIC_BASE_URL=api.url,
+        )
+        sandbox = confined(lab)
+        asked = {"gateProfile": "custom", "gates": ["lint", "tests", "ai-review"]}
+        agent = lab.play(remote, {"say": "Add double()."}, **asked)
+
+    reports = lab.store.run(changes.read_reports(agent.agent_id))
+    assert agent.status is Status.COMPLETED, (agent.error, reports)
+    assert agent.branch in branches(remote)
+    statuses = {gate.name: gate.status for report in reports for gate in report.gates}
+    assert statuses == dict.fromkeys(("lint", "tests", "ai-review"), GateStatus.PASSED), reports
+
+    # The provider saw the real key and nobody's placeholder; inside it was the other way round.
+    assert {request.headers["x-api-key"] for request in api.main_requests} == {KEY}
+    said = tool_results(api.main_requests[2])
+    for line in (
+        "key seen: 0 0", "placeholder seen: 1", "elsewhere: 403", "direct: no way"
+    ):  # fmt: skip
+        assert line in said
+    assert KEY not in repr(sandbox.specs)
+    # Who captures the change, with git on the agent's files, reaches nothing at all.
+    assert sum(spec.egress is not None for spec in sandbox.specs) == len(
+        ("agent", "tests", "review")
+    )
+
+    assert agent.egress.refused == 1
+    assert agent.egress.allowed >= 3
+    assert agent.usage.output_tokens == 100 + 5, "its own, and its reviewer's"
+    log = [line.text for line in lab.store.run(read_log(agent.agent_id)) if line.source == "egress"]
+    assert "egress: elsewhere.example:443 is not one of the allowed hosts" in log
+    assert not any("tokens" in line for line in log), log
+    assert list((tmp_path / "host" / "egress").iterdir()) == []
