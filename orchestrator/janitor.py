@@ -1,4 +1,4 @@
-"""Keeps a host clean of agents: hears kills, ends strays, confirms for workers that are gone."""
+"""Keeps a host clean of agents: hears kills, ends strays, removes what is left, confirms kills."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import SandboxUnavailable, StoreRefused, StoreUnreachable
+from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachable
 from orchestrator.host import Host
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.log import get_logger
-from orchestrator.models import Receipt
+from orchestrator.models import AgentState, Phase, Receipt
 from orchestrator.store import keys
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import read_records
+from orchestrator.workspace.leftovers import Leftovers
 
 #: A read of the kill stream returns at least this often.
 BLOCK_MS = 5000
@@ -57,12 +58,13 @@ class KillListener:
 
 @dataclass(frozen=True)
 class Janitor:
-    """Looks at this host's processes; any number of workers may do it side by side."""
+    """Looks at this host's processes and folders; any number of workers may, side by side."""
 
     store: Store
     host: Host
     #: This host as workers name it: `<pool>@<name>`.
     name: str
+    leftovers: Leftovers
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Sweep now and every few seconds, in a thread that lives as long as the process."""
@@ -71,14 +73,32 @@ class Janitor:
             while True:
                 try:
                     self.sweep()
-                except (StoreUnreachable, StoreRefused, SandboxUnavailable, OSError) as error:
+                except (OrchestratorError, OSError) as error:
                     log.warning("host not swept", reason=str(error))
                 sleep(SWEEP_EVERY_S)
 
         threading.Thread(target=keep_sweeping, daemon=True, name="janitor").start()
 
     def sweep(self) -> None:
-        """End what no worker answers for, then confirm the kills whose worker is gone."""
+        """End what no worker answers for, confirm the kills whose worker is gone, remove leftovers.
+
+        An agent is cleaned up after by one host, and may have been lost on another.
+        """
+        self._end_strays()
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        here = self.leftovers.agents()
+        if not here:
+            return
+        states = self.store.run(read_records(AgentState, tuple(map(keys.agent, here))))
+        for agent_id, agent in zip(here, states, strict=True):
+            # Whose record is gone may be another Valkey's: that is for `orch fsck` to show.
+            if agent is not None and agent.phase is Phase.CLEANED:
+                freed = self.leftovers.remove(agent_id)
+                log.info("leftovers removed", agentId=agent_id, bytes=freed)
+
+    def _end_strays(self) -> None:
         if ended := self.host.end_strays(within_s=END_WITHIN_S):
             log.warning("strays ended", agents=sorted(ended))
         waiting = self.store.run(kills.unconfirmed())

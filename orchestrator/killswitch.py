@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.audit import Audit
-from orchestrator.errors import AgentEnded, KillUnconfirmed, OrchestratorError
+from orchestrator.errors import AgentEnded, KillUnconfirmed, OrchestratorError, StoreRefused
 from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.kills import Killed, KillOrder
 from orchestrator.log import get_logger
@@ -77,7 +77,7 @@ class KillSwitch:
         last = yield kills.last_entry(keys.KILL_ACKS)
         killed: set[str] = set()
         for _ in range(_ROUNDS):
-            targets = yield from self._targets(scope)
+            targets = yield from self.targets(scope)
             if not targets:
                 break
             met = yield from self._order(targets, order)
@@ -104,7 +104,11 @@ class KillSwitch:
         halt = Halt(by=by, why=why, at=self.clock())
         yield kills.set_halt(halt)
         yield from self._tell([AuditNote(action="halt", who=by, why=why)])
-        is_on_disk: bool = yield kills.await_disk(timeout_ms=_DISK_TIMEOUT_MS)
+        try:
+            is_on_disk: bool = yield kills.await_disk(timeout_ms=_DISK_TIMEOUT_MS)
+        except StoreRefused:
+            # Valkey's answer where it keeps no append-only file at all.
+            return False
         return is_on_disk
 
     def resume(self, by: str, why: str) -> Flow[int]:
@@ -141,7 +145,8 @@ class KillSwitch:
         )
         return met
 
-    def _targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+    def targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+        """Read the active agents of a scope."""
         wanted = scope.model_dump(exclude_none=True)
         return (
             yield from self._active(

@@ -38,6 +38,7 @@ from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.leftovers import Leftovers
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.push import Remote
 
@@ -100,7 +101,13 @@ def budget(settings: Settings) -> Budget:
 def janitor(settings: Settings, *, worker: str) -> Janitor:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
-    return Janitor(store, host(settings), worker.partition("@")[2])
+    git = Git(settings)
+    leftovers = Leftovers(
+        Workspaces(settings, git),
+        Candidates(settings, git),
+        (settings.workspaces_dir, settings.home / "candidates"),
+    )
+    return Janitor(store, host(settings), worker.partition("@")[2], leftovers)
 
 
 def fsck(settings: Settings, store: Store) -> Fsck:

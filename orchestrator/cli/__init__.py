@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.exits import Exit, exit_of_error
+from orchestrator.cli.text import tell
 from orchestrator.errors import OrchestratorError, RequestInvalid, SystemNotRunning
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.store.executors import Store
 
-#: 128 + SIGINT, as a shell would say it.
-EXIT_INTERRUPTED = 130
+#: Where a command notes the agent it is about, for the last word on an error.
+AGENT_ID = "orchestrator.agent_id"
+_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect)`")
 
 #: Command → its module in this package, and what `orch --help` says of it.
 _COMMANDS = {
@@ -24,11 +30,15 @@ _COMMANDS = {
     "down": ("up", "Stop what `orch up` started."),
     "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
     "doctor": ("doctor", "Check this machine, and say what to do."),
+    "run": ("parts", "Run one part of the system, as a container or unit."),
+    "healthy": ("parts", "Check one part of the system."),
     "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
-    "wait": ("spawn", "Wait until an agent has ended."),
-    "status": ("read", "Show the state of an agent."),
-    "ls": ("read", "List agents, newest first."),
-    "logs": ("read", "Print what an agent said."),
+    "wait": ("waiting", "Wait until agents have ended."),
+    "ls": ("listing", "List agents, those that need you first."),
+    "status": ("status", "Show the state of an agent."),
+    "inspect": ("inspection", "Show everything about an agent, and what to do next."),
+    "logs": ("logs", "Print what an agent said."),
+    "events": ("events", "Print what happened to all agents."),
     "diff": ("kept", "Print what an agent changed, if it is kept."),
     "export": ("kept", "Write what an agent changed to a file."),
     "retry": ("kept", "Spawn an agent again, going on from what it changed."),
@@ -42,6 +52,9 @@ _COMMANDS = {
     "gates": ("gates", "Show what the quality gates found, or run them here."),
     "scan": ("scan", "Look for secrets in the repository one stands in."),
     "audit": ("audit", "Show who did what to which agent, or check that record."),
+    "worker": ("worker", "Run the worker of one pool in the foreground."),
+    "config": ("config", "Show the settings and where each comes from, or check them."),
+    "completion": ("completion", "Print what teaches a shell to complete commands and ids."),
 }
 
 
@@ -69,18 +82,31 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it cannot do ends in lines a user can act on, and exit 1."""
+        """Run a command; what it cannot do ends in lines a user can act on, and its exit code."""
         try:
             return super().invoke(ctx)
-        except RequestInvalid as error:
-            for path, message in error.faults:
-                click.echo(f"orch: {path}: {message}", err=True)
-            return ctx.exit(1)
         except OrchestratorError as error:
-            click.echo(f"orch: {error}", err=True)
-            return ctx.exit(1)
+            _tell_error(error, ctx.meta.get(AGENT_ID, ""))
+            return ctx.exit(exit_of_error(error.code))
+        except BrokenPipeError:
+            # Python's own last flush would complain of it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
-            return ctx.exit(EXIT_INTERRUPTED)
+            return ctx.exit(Exit.INTERRUPTED)
+
+
+def _tell_error(error: OrchestratorError, agent_id: str) -> None:
+    if isinstance(error, RequestInvalid):
+        for path, message in error.faults:
+            tell(f"{path}: {message}")
+        return
+    text = str(error)
+    if agent_id:
+        # So that the next command can be copied as it stands.
+        text = _ABOUT_AN_AGENT.sub(lambda command: f"{command[0][:-1]} {agent_id}`", text)
+        text = text if agent_id in text else f"agent {agent_id}: {text}"
+    tell(text)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

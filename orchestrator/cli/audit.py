@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from orchestrator.audit import Audit, read_entries
 from orchestrator.cli import open_store
-from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.cli.read import json_option, print_json, print_table
+from orchestrator.cli.text import say, tell
 from orchestrator.models import AuditEntry, AuditMark, AuditVerdict
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
@@ -80,12 +81,12 @@ def _check(store: Store, settings: Settings, pinned: AuditMark | None) -> AuditV
 
 def _print_verdict(verdict: AuditVerdict) -> None:
     if verdict.intact:
-        click.echo(f"intact: {verdict.entries} entries")
+        say(f"intact: {verdict.entries} entries")
         if verdict.head:
-            click.echo(f"keep this outside Valkey: --expect {verdict.head}")
+            say(f"keep this outside Valkey: --expect {verdict.head}")
         return
-    click.echo(f"orch: the audit does not hold ({verdict.fault}): {verdict.detail}", err=True)
-    click.echo(f"orch: {verdict.entries} entries before that hold", err=True)
+    tell(f"the audit does not hold ({verdict.fault}): {verdict.detail}")
+    tell(f"{verdict.entries} entries before that hold")
 
 
 def _print_table(entries: Sequence[AuditEntry]) -> None:
@@ -94,20 +95,12 @@ def _print_table(entries: Sequence[AuditEntry]) -> None:
             str(entry.seq),
             f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
             entry.action,
-            _line(entry.who),
-            _line(entry.agent_id or entry.task_id or entry.scope),
-            _line(entry.before),
-            _line(entry.result),
-            _line(entry.why),
+            entry.who,
+            entry.agent_id or entry.task_id or entry.scope or "",
+            entry.before or "",
+            entry.result or "",
+            entry.why or "",
         )
         for entry in entries
     ]
-    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-    for row in (_HEADER, *rows):
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
-
-
-def _line(text: str | None) -> str:
-    # On one line, or a reason could pass for further rows.
-    return " ".join(plain(text or "-").split())
+    print_table(_HEADER, rows)

@@ -16,7 +16,8 @@ import yaml
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import elapsed, follow, log_line, plain, read_lines
+from orchestrator.cli.read import elapsed, follow, log_line, read_lines
+from orchestrator.cli.text import say, tell
 from orchestrator.errors import GitFailed, StartFailed
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import Settings, load_settings, variables
@@ -84,8 +85,8 @@ def demo(settings: Settings) -> None:
     environ = _environ(folder)
     with _fresh(folder, environ):
         remote = _make_remote(folder)
-        click.echo(f"made a repository with one test: {remote}")
-        click.echo(f"starting a system for it: {environ['ORCHESTRATOR_HOME']}")
+        say(f"made a repository with one test: {remote}")
+        say(f"starting a system for it: {environ['ORCHESTRATOR_HOME']}")
         _orch("up", "--detach", "--json", folder=folder, environ=environ)
         ours = load_settings(environ, dotenv=Path(os.devnull))
         with open_store(ours) as store:
@@ -94,11 +95,9 @@ def demo(settings: Settings) -> None:
                 _tell_failure(store, agent)
                 click.get_current_context().exit(1)
         branch = agent.branch or ""
-        click.echo(f"\n$ git -C {remote} log --stat {_BRANCH}..{branch}")
-        click.echo(plain(_git("log", "--stat", f"{_BRANCH}..{branch}", folder=remote)))
-    click.echo(
-        f"agent {agent.agent_id} pushed branch {branch} at commit {agent.commit} to {remote}"
-    )
+        say(f"\n$ git -C {remote} log --stat {_BRANCH}..{branch}")
+        say(_git("log", "--stat", f"{_BRANCH}..{branch}", folder=remote))
+    say(f"agent {agent.agent_id} pushed branch {branch} at commit {agent.commit} to {remote}")
 
 
 def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
@@ -114,21 +113,21 @@ def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
         },
     }
     agent_id = store.run(wiring.front_door(settings).submit(document)).agent_id
-    click.echo(f"spawned agent {agent_id}")
+    say(f"spawned agent {agent_id}")
     phase = ""
     for look in follow(store, agent_id):
         for line in look.lines:
-            click.echo(f"  {log_line(line)}")
+            say(f"  {log_line(line)}")
         if look.agent.phase != phase:
             phase = look.agent.phase
-            click.echo(f"{elapsed(look.agent)} {phase}")
+            say(f"{elapsed(look.agent)} {phase}")
     return look.agent
 
 
 def _tell_failure(store: Store, agent: AgentState) -> None:
-    click.echo(f"orch: the agent has {agent.status}: {plain(agent.error or '')}", err=True)
+    tell(f"the agent has {agent.status}: {agent.error or ''}")
     for line in list(read_lines(store, agent.agent_id))[-LOG_TAIL:]:
-        click.echo(f"  {log_line(line)}", err=True)
+        say(f"  {log_line(line)}", err=True)
 
 
 def _environ(folder: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.cli.read import json_option, print_json
+from orchestrator.cli.text import one_line, say, tell
 from orchestrator.settings import Settings
 
 
@@ -31,7 +32,7 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
             left += not is_mended
             if not as_json:
                 mended = "mended  " if is_mended else ""
-                click.echo(plain(f"{mended}{drift.kind}  {drift.subject}  {drift.detail}"))
+                say(one_line(f"{mended}{drift.kind}  {drift.subject}  {drift.detail}"))
     if as_json:
         found = [
             {"kind": drift.kind, "subject": drift.subject, "detail": drift.detail}
@@ -39,6 +40,6 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
         ]
         print_json({"drifts": found, "left": left})
     elif not drifts:
-        click.echo("orch: everything agrees", err=True)
+        tell("everything agrees")
     if left:
         ctx.exit(1)

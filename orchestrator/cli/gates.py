@@ -6,10 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.cli.completion import AgentId, agent_argument
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.read import json_option, print_json
+from orchestrator.cli.text import say, tell
 from orchestrator.gates.plan import make_plan
 from orchestrator.judgement import Case, verdict_of
 from orchestrator.lifecycle import agents
@@ -31,6 +35,10 @@ class _ShowsByDefault(click.Group):
         known = args and (args[0] in self.commands or args[0].startswith("-"))
         return super().resolve_command(ctx, args if known else ["show", *args])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        ids = AgentId().shell_complete(ctx, self.params[0], incomplete) if incomplete else []
+        return [*super().shell_complete(ctx, incomplete), *ids]
+
 
 @click.group(cls=_ShowsByDefault)
 def gates() -> None:
@@ -51,7 +59,7 @@ def gates() -> None:
 def run(
     ctx: click.Context, *, profile: GateProfile, names: tuple[str, ...], base: str, as_json: bool
 ) -> None:
-    """Run the gates on the checkout one stands in; exit 1 if they reject it.
+    """Run the gates on the checkout one stands in; exit 3 if they reject it.
 
     What runs comes from the commit where the work left --base, as for an agent. It runs in place,
     uncommitted work included, so that what the project has installed is there.
@@ -85,21 +93,21 @@ def run(
     for report in judge.judge(plan, case, on_result=_tell):
         reports.append(report)
         if not as_json:
-            _print_report(report)
+            print_report(report)
     verdict = verdict_of(plan, case.tree, reports)
     if as_json:
         print_json({**verdict.wire(), "reports": [report.wire() for report in reports]})
     if not verdict.approved:
-        ctx.exit(1)
+        ctx.exit(Exit.REJECTED)
 
 
 def _tell(result: GateResult) -> None:
     seconds = result.duration_ms / 1000
-    click.echo(f"orch: {result.name} {result.status} ({seconds:.1f} s)", err=True)
+    tell(f"{result.name} {result.status} ({seconds:.1f} s)")
 
 
 @gates.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument()
 @json_option
 @click.pass_obj
 def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
@@ -111,15 +119,16 @@ def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
         print_json({"reports": [report.wire() for report in reports]})
         return
     if not reports:
-        click.echo("orch: no gate has reported on this agent", err=True)
+        tell(f"no gate has reported on agent {agent_id}: orch status {agent_id}")
     for report in reports:
-        _print_report(report)
+        print_report(report)
 
 
-def _print_report(report: GateReport) -> None:
+def print_report(report: GateReport) -> None:
+    """Print a gate report for people: each gate with its evidence, each finding with its place."""
     verdict = "approved" if report.approved else "rejected"
-    click.echo(
-        f"attempt {report.attempt}, {plain(report.stage)}, profile {report.profile}: {verdict}"
+    say(
+        f"attempt {report.attempt}, {report.stage}, profile {report.profile}: {verdict}"
         f" (tree {report.tree[:12]})"
     )
     for gate in report.gates:
@@ -134,4 +143,4 @@ def _print_report(report: GateReport) -> None:
 
 
 def _print_indented(spaces: int, text: str) -> None:
-    click.echo("\n".join(" " * spaces + line for line in plain(text).rstrip().split("\n")))
+    say("\n".join(" " * spaces + line for line in text.rstrip().split("\n")))

@@ -10,7 +10,9 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.cli.completion import agent_argument
+from orchestrator.cli.read import json_option, print_json
+from orchestrator.cli.text import revealed, say, tell
 from orchestrator.lifecycle import agents
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import Settings
@@ -21,16 +23,16 @@ from orchestrator.workspace.mirror import Base, Mirrors
 
 
 @click.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument()
 @click.pass_obj
 def diff(settings: Settings, agent_id: str) -> None:
     """Print what an agent changed, as a patch."""
     with _received(settings, agent_id) as (candidates, candidate, base):
-        click.echo(plain(candidates.patch(candidate, base)), nl=False)
+        say(revealed(candidates.patch(candidate, base)), nl=False)
 
 
 @click.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument()
 @click.option("--patch", "as_patch", is_flag=True, help="A patch for `git apply`; else a bundle.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it."
@@ -50,11 +52,11 @@ def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | 
             _, content = store.follow(changes.newest_change(agent_id, agent.attempt))
     target = output or Path(f"{agent_id}.{'patch' if as_patch else 'bundle'}")
     target.write_bytes(content)
-    click.echo(f"{target}: {len(content)} bytes", err=True)
+    tell(f"{target}: {len(content)} bytes")
 
 
 @click.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument()
 @click.option("--afresh", is_flag=True, help="Start from the branch, not from what was changed.")
 @json_option
 @click.pass_obj
@@ -68,7 +70,7 @@ def retry(settings: Settings, agent_id: str, *, afresh: bool, as_json: bool) -> 
     if as_json:
         print_json({"agentId": new_id, "status": Status.SPAWNING})
     else:
-        click.echo(new_id)
+        say(new_id)
 
 
 @contextmanager

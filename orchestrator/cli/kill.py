@@ -5,13 +5,19 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import json_option, plain, print_fields, print_json
+from orchestrator.cli.completion import agent_argument
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.read import DurationType, json_option, print_fields, print_json
+from orchestrator.cli.text import say, tell
 from orchestrator.errors import StoreUnreachable, SystemNotRunning
 from orchestrator.killswitch import TIMEOUT_S
 from orchestrator.lifecycle import kills
@@ -24,10 +30,9 @@ discard_option = click.option("--discard", is_flag=True, help="Do not save what 
 timeout_option = click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0),
-    default=TIMEOUT_S,
+    type=DurationType(),
+    default=f"{TIMEOUT_S:g}s",
     show_default=True,
-    metavar="SECONDS",
     help="How long to wait for the proof.",
 )
 
@@ -43,7 +48,7 @@ def who() -> str:
 
 
 @click.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument(is_active=True)
 @why_option
 @discard_option
 @timeout_option
@@ -56,12 +61,13 @@ def kill(
     order = KillOrder(who(), why, discard)
     with open_store(settings) as store:
         switch = wiring.kill_switch(settings)
-        store.follow(switch.kill(agent_id, order, timeout_s=timeout_s))
+        with _goes_on(f"orch receipt {agent_id}"):
+            store.follow(switch.kill(agent_id, order, timeout_s=timeout_s))
     message = f"Agent {agent_id} killed successfully"
     if as_json:
         print_json({"message": message})
     else:
-        click.echo(message)
+        say(message)
 
 
 @click.command("kill-all")
@@ -76,6 +82,7 @@ def kill(
 )
 @click.option("--halt", "is_halting", is_flag=True, help="Admit nothing new until `orch resume`.")
 @click.option("--local", "is_local", is_flag=True, help="End this host's agents without Valkey.")
+@click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
 @why_option
 @discard_option
 @timeout_option
@@ -87,6 +94,7 @@ def kill_all(
     *,
     is_halting: bool,
     is_local: bool,
+    is_sure: bool,
     why: str,
     discard: bool,
     timeout_s: float,
@@ -95,31 +103,56 @@ def kill_all(
 ) -> None:
     """Kill every agent, or those of a scope, and wait until nothing of them runs.
 
-    Exit code 1 if that is not confirmed of every one of them; each is named.
+    On a terminal it asks first, with their number, unless --yes. Exit code 1 if the death of one
+    is not confirmed; each of these is named.
     """
     settings: Settings = ctx.obj
+    is_sure = is_sure or not sys.stdin.isatty()
     if is_local:
+        if not is_sure:
+            _ask("Kill every agent on this host?")
         _kill_local(ctx, timeout_s, as_json=as_json)
         return
     order = KillOrder(who(), why, discard)
     switch = wiring.kill_switch(settings)
     try:
         with open_store(settings) as store:
+            wanted = KillScope(**scope)
+            if not is_sure:
+                _ask(f"Kill {len(store.follow(switch.targets(wanted)))} agents ({wanted.shown})?")
             if is_halting:
                 store.follow(switch.halt(order.by, why))
-            report = store.follow(switch.kill_all(KillScope(**scope), order, timeout_s=timeout_s))
+            with _goes_on("orch ls --attention"):
+                report = store.follow(switch.kill_all(wanted, order, timeout_s=timeout_s))
     except (StoreUnreachable, SystemNotRunning):
-        click.echo("orch: without Valkey, --local ends what runs on this host", err=True)
+        tell("without Valkey, `orch kill-all --local` ends what runs on this host")
         raise
     if as_json:
         # Every field: an empty list of errors is what a program looks for.
         print_json(report.model_dump(mode="json", by_alias=True))
     else:
-        click.echo(report.message)
+        say(report.message)
         for error_line in report.errors:
-            click.echo(plain(error_line), err=True)
+            say(error_line, err=True)
     if report.failed:
-        ctx.exit(1)
+        ctx.exit(Exit.FAILED)
+
+
+def _ask(question: str) -> None:
+    # On standard error: what is piped is the answer, not the question.
+    if not click.confirm(question, err=True):
+        tell("nothing was killed")
+        click.get_current_context().exit(Exit.FAILED)
+
+
+@contextmanager
+def _goes_on(look: str) -> Iterator[None]:
+    """Say on Ctrl-C that the order stands: only who waits for the proof goes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tell(f"the order stands, whether all is dead is not seen: {look}")
+        raise
 
 
 def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
@@ -132,11 +165,11 @@ def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
             "message": message, "agents": sorted(ended), "survivors": survivors, "errors": errors,
         })  # fmt: skip
     else:
-        click.echo(message)
+        say(message)
         for line in errors:
-            click.echo(line, err=True)
+            say(line, err=True)
     if survivors:
-        ctx.exit(1)
+        ctx.exit(Exit.FAILED)
 
 
 @click.command()
@@ -150,9 +183,9 @@ def halt(settings: Settings, *, why: str, as_json: bool) -> None:
     if as_json:
         print_json({"halted": True, "onDisk": is_on_disk})
         return
-    click.echo("Halted: nothing new is admitted until `orch resume --reason …`")
+    say("Halted: nothing new is admitted until `orch resume --reason …`")
     if not is_on_disk:
-        click.echo("orch: Valkey keeps no append-only file: its restart lifts the halt", err=True)
+        tell("Valkey keeps no append-only file: its restart lifts the halt")
 
 
 @click.command()
@@ -166,11 +199,11 @@ def resume(settings: Settings, *, why: str, as_json: bool) -> None:
     if as_json:
         print_json({"halted": False, "waiting": count})
     else:
-        click.echo(f"Resumed: {count} agents had been waiting")
+        say(f"Resumed: {count} agents had been waiting")
 
 
 @click.command()
-@click.argument("agent_id", metavar="ID")
+@agent_argument()
 @json_option
 @click.pass_obj
 def receipt(settings: Settings, agent_id: str, *, as_json: bool) -> None:

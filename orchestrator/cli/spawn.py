@@ -1,50 +1,20 @@
-"""Spawning an agent, and waiting for its end."""
+"""`orch spawn`: a request from the command line, and if asked the wait for its end."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic.alias_generators import to_camel
-from rich.console import Console
-from rich.text import Text
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.read import (
-    detaching,
-    elapsed,
-    follow,
-    json_option,
-    plain,
-    print_fields,
-    print_json,
-)
-from orchestrator.errors import WaitTimedOut
-from orchestrator.lifecycle.fsm import FINAL
-from orchestrator.lifecycle.watching import Look
-from orchestrator.models import AgentState, AgentType, GateProfile, Outcome, Status
-from orchestrator.settings import Settings, parse_duration
-from orchestrator.store.executors import Store
-
-
-class DurationType(click.ParamType[float]):
-    """A positive duration such as 90s, 5m or 2h, in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Parse a duration."""
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+from orchestrator.cli.read import detaching, json_option, print_json
+from orchestrator.cli.text import say, tell
+from orchestrator.cli.waiting import finish, wait_for_one
+from orchestrator.models import AgentType, GateProfile, Status
+from orchestrator.settings import Settings
 
 
 @click.command()
@@ -86,27 +56,15 @@ def spawn(
     with open_store(settings) as store:
         agent_id = store.run(operation).agent_id
         if is_waiting:
-            with detaching(agent_id):
-                click.echo(f"orch: spawned {agent_id}", err=True)
-                agent = _wait(store, agent_id, timeout_s=None)
-            _finish(agent, as_json=as_json)
+            with detaching(lambda: f"orch wait {agent_id}"):
+                tell(f"spawned {agent_id}")
+                agent = wait_for_one(store, agent_id, timeout_s=None)
+            finish(agent, as_json=as_json)
         elif as_json:
             print_json({"agentId": agent_id, "status": Status.SPAWNING})
         else:
-            click.echo(agent_id)
-            click.echo(f"orch: follow it with: orch logs -f {agent_id}", err=True)
-
-
-@click.command()
-@click.argument("agent_id", metavar="ID")
-@click.option("--timeout", "timeout_s", type=DurationType(), help="Give up after this long.")
-@json_option
-@click.pass_obj
-def wait(settings: Settings, agent_id: str, *, timeout_s: float | None, as_json: bool) -> None:
-    """Wait until an agent has ended; exit 0 if it completed."""
-    with open_store(settings) as store, detaching(agent_id):
-        agent = _wait(store, agent_id, timeout_s=timeout_s)
-    _finish(agent, as_json=as_json)
+            say(agent_id)
+            tell(f"follow it with: orch logs -f {agent_id}")
 
 
 def _document(
@@ -124,44 +82,3 @@ def _document(
     context = {"repository": repository, "branch": branch, "workItems": items, "skills": skills}
     given = {to_camel(name): value for name, value in options.items() if value not in (None, ())}
     return {"taskId": task_id, "context": context, **given}
-
-
-def _wait(store: Store, agent_id: str, *, timeout_s: float | None) -> AgentState:
-    give_up_s = None if timeout_s is None else time.monotonic() + timeout_s
-    with _progress() as show:
-        for look in follow(store, agent_id):
-            show(look)
-            is_late = give_up_s is not None and time.monotonic() > give_up_s
-            if is_late and look.agent.status not in FINAL:
-                msg = f"Agent {agent_id} is {look.agent.status} ({look.agent.phase})."
-                raise WaitTimedOut(msg)
-    return look.agent
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Look], None]]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _look: None
-        return
-    last = ""
-    with console.status("") as line:
-
-        def show(look: Look) -> None:
-            nonlocal last
-            agent = look.agent
-            last = " ".join(look.lines[-1].text.split()) if look.lines else last
-            facts = f"{agent.phase}  {elapsed(agent)}  {agent.usage.total_tokens} tokens"
-            # Text, not markup: the agent's words are data.
-            text = Text.assemble((facts, "bold"), "  ", (plain(last), "dim"))
-            text.truncate(console.width - 3, overflow="ellipsis")
-            line.update(text)
-
-        yield show
-
-
-def _finish(agent: AgentState, *, as_json: bool) -> None:
-    document = Outcome.of(agent).model_dump(mode="json", by_alias=True)
-    (print_json if as_json else print_fields)(document)
-    if agent.status is not Status.COMPLETED:
-        click.get_current_context().exit(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import signal
 import socket
 import subprocess
@@ -18,25 +17,27 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import supervision
+from orchestrator.cli.flower import password_file
 from orchestrator.cli.programs import (
     Listener,
     Program,
     api_url,
     listeners,
     programs,
-    valkey_config,
-    valkey_config_file,
-    valkey_data_dir,
 )
+from orchestrator.cli.read import json_option, print_json
 from orchestrator.cli.supervisord import START_WITHIN_S, start
+from orchestrator.cli.text import say, tell
 from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
 from orchestrator.settings import Settings
 
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Return when everything is ready.")
-@click.option("--flower", is_flag=True, help="Start Flower too (loopback, read only).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--flower", is_flag=True, help="Start Flower too: on loopback, with a login, read only."
+)
+@json_option
 @click.pass_obj
 def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
     """Start everything on this machine; Ctrl-C stops it, unless detached."""
@@ -53,17 +54,17 @@ def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_obj
 def down(settings: Settings, *, as_json: bool) -> None:
     """Stop what `orch up` started; returns when every process is gone."""
     stopped = supervision.stop(settings.home)
     if stopped.were_orphans:
-        click.echo("orch: its process manager had been killed; its remains are removed", err=True)
+        tell("its process manager had been killed; its remains are removed")
     if as_json:
-        click.echo(json.dumps({"stopped": stopped.names}))
+        print_json({"stopped": stopped.names})
     else:
-        click.echo(f"Stopped: {', '.join(stopped.names) or 'nothing was left running'}.")
+        say(f"Stopped: {', '.join(stopped.names) or 'nothing was left running'}.")
 
 
 def bring_up(
@@ -88,9 +89,8 @@ def bring_up(
     home = settings.home
     with _sigterm_interrupts(), supervision.claim(home, run_id) as lock:
         check_free(addresses)
-        if settings.is_embedded:
-            valkey_data_dir(settings).mkdir(mode=0o700, exist_ok=True)
-            supervision.write_private(valkey_config_file(settings), valkey_config(settings))
+        for part in parts:
+            part.prepare()
         with ExitStack() as undo:
             undo.callback(_stop_undisturbed, settings)
             started = start(
@@ -108,7 +108,7 @@ def bring_up(
                 _announce(settings, system, addresses, as_json=as_json)
                 _wait(settings, started.process)
             except KeyboardInterrupt:
-                click.echo("orch: stopping", err=True)
+                tell("stopping")
 
 
 def check_free(addresses: Sequence[Listener]) -> None:
@@ -141,19 +141,21 @@ def _announce(
     as_json: bool,
 ) -> None:
     valkey = _without_password(system.valkey)
-    if as_json:
-        click.echo(json.dumps({"api": system.api, "valkey": valkey, "pids": system.pids}))
-        return
     flower = [f"http://{each.host}:{each.port}" for each in addresses if each.name == "Flower"]
+    if as_json:
+        document: dict[str, object] = {"api": system.api, "valkey": valkey, "pids": system.pids}
+        print_json(document | ({"flower": flower[0]} if flower else {}))
+        return
+    where = "ORCHESTRATOR_FLOWER_PASSWORD" if settings.flower_password else password_file(settings)
     rows = {
         "API": [system.api],
         "Valkey": [valkey],
-        "Flower": flower,
+        "Flower": [f"{url} (user {settings.flower_user}, password: {where})" for url in flower],
         "Logs": [str(supervision.log_dir(settings.home))],
     }
     for name, values in rows.items():
         for value in values:
-            click.echo(f"{name:<8}{value}")
+            say(f"{name:<8}{value}")
 
 
 def _without_password(url: str) -> str:
@@ -166,7 +168,7 @@ def _wait(settings: Settings, supervisord: subprocess.Popen[bytes]) -> None:
         msg = f"The process manager ended ({exit_code}), so everything was stopped."
         action = f"Read {supervision.log_dir(settings.home)}/supervisord.log."
         raise SystemNotRunning(msg, action=action)
-    click.echo("orch: stopped by someone else", err=True)
+    tell("stopped by someone else")
 
 
 def _stop_undisturbed(settings: Settings) -> None:

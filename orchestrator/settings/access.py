@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from typing import Annotated, Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import AfterValidator, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Port, env
+
+#: A browser sends a login in ASCII, and the first colon ends the name.
+_LOGIN = re.compile(r"[!-9;-~]+")
+
+
+def _check_login(name: str) -> str:
+    if not _LOGIN.fullmatch(name):
+        msg = "must consist of ASCII letters, digits and signs, without a colon"
+        raise ValueError(msg)
+    return name
+
+
+def _check_password(password: SecretStr) -> SecretStr:
+    text = password.get_secret_value()
+    if not text.isascii() or not text.isprintable():
+        msg = "must consist of printable ASCII signs"
+        raise ValueError(msg)
+    return password
 
 
 class AccessSettings(BaseSettings):
@@ -17,6 +36,12 @@ class AccessSettings(BaseSettings):
     port: Port = env("ORCHESTRATOR_PORT", default=3001)
     api_key: SecretStr | None = env("ORCHESTRATOR_API_KEY", default=None)
     flower_port: Port = env("ORCHESTRATOR_FLOWER_PORT", default=5555)
+    flower_user: Annotated[str, AfterValidator(_check_login)] = env(
+        "ORCHESTRATOR_FLOWER_USER", default="orch"
+    )
+    flower_password: Annotated[SecretStr, AfterValidator(_check_password)] | None = env(
+        "ORCHESTRATOR_FLOWER_PASSWORD", default=None
+    )
 
     @model_validator(mode="after")
     def _check_key_or_loopback(self) -> Self:

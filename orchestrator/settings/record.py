@@ -179,6 +179,7 @@ class Settings(SandboxSettings, BudgetSettings, AccessSettings, BaseSettings):
             self.anthropic_api_key,
             self.valkey_password,
             self.git_token,
+            self.flower_password,
         )
         return tuple(secret.get_secret_value() for secret in held if secret)
 

@@ -71,6 +71,12 @@ def has_change(agent_id: str, attempt: int) -> Operation[bool]:
     return command("EXISTS", keys.change(agent_id, attempt), decode=bool)
 
 
+def has_any_change(agent_id: str, attempts: int) -> Operation[bool]:
+    """Return whether any attempt has left a bundle that is kept."""
+    names = (keys.change(agent_id, attempt) for attempt in range(attempts + 1))
+    return command("EXISTS", *names, decode=bool)
+
+
 def append_report(report: GateReport) -> Operation[None]:
     """Keep a gate report."""
     document = report.model_dump_json(by_alias=True, exclude_none=True)

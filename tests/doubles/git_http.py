@@ -1,9 +1,10 @@
-"""A git server over smart HTTP on loopback: git's own http-backend behind a token."""
+"""A git server over smart HTTP(S): git's own http-backend behind a token, on loopback or not."""
 
 from __future__ import annotations
 
 import base64
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ class GitServer:
 
     root: Path
     login: str
+    url: str = ""
     port: int = 0
     #: Answers of the next requests, instead of git's: (status, headers, body).
     instead: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
@@ -29,10 +31,6 @@ class GitServer:
     on_request: Callable[[], None] = lambda: None
     authorizations: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -111,12 +109,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def git_server(root: Path, *, login: str) -> Iterator[GitServer]:
+def git_server(
+    root: Path, *, login: str, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[GitServer]:
     """Serve the repositories below `root` to who logs in as `user:token`."""
     state = GitServer(root, login)
     handler = type("Handler", (_Handler,), {"state": state})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     state.port = server.server_address[1]
+    state.url = f"http{'s' if tls else ''}://{host}:{state.port}"
+    if tls:
+        # The handshake is each connection's own thread's: one that never begins blocks nobody.
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.read import plain
+from orchestrator.cli.exits import Exit
 from orchestrator.cli.supervision import discover
+from orchestrator.cli.text import plain
 from orchestrator.errors import AgentFailed
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.holder import Holder
@@ -133,13 +134,13 @@ def test_a_wrong_setting_is_one_line_that_names_it(orch):
 
 
 def test_a_valkey_that_is_away_is_one_line(orch):
-    done = orch.run("ls", code=1, VALKEY_URL=f"redis://127.0.0.1:{free_port()}/0")
+    done = orch.run("ls", code=Exit.UNREACHABLE, VALKEY_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert len(done.stderr.splitlines()) == 1
     assert "does not answer" in done.stderr
 
 
 def test_without_a_named_valkey_the_system_of_the_home_is_used_and_missed(orch):
-    done = orch.run("ls", code=1, VALKEY_URL=None)
+    done = orch.run("ls", code=Exit.UNREACHABLE, VALKEY_URL=None)
     assert "orch up" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -199,7 +200,7 @@ def test_a_local_repository_is_made_absolute(orch, store, given, stored):
 
 
 def test_every_fault_of_a_request_has_its_line(orch):
-    done = orch.run("spawn", "--repo", "ext::sh", "--branch", "-x", *REQUEST[4:], code=1)
+    done = orch.run("spawn", "--repo", "ext::sh", "--branch", "-x", *REQUEST[4:], code=2)
     assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [
         "context.repository",
         "context.branch",
@@ -210,7 +211,7 @@ def test_every_fault_of_a_request_has_its_line(orch):
 def test_an_idempotency_key_names_one_agent(orch):
     key = ("--idempotency-key", "k", "--task", "t")
     assert orch.spawn(*key) == orch.spawn(*key)
-    done = orch.run("spawn", *REQUEST, *key, "--priority", "9", code=1)
+    done = orch.run("spawn", *REQUEST, *key, "--priority", "9", code=2)
     assert "Idempotency-Key" in done.stderr
 
 
@@ -248,7 +249,7 @@ def test_wait_answers_at_once_for_an_agent_that_has_ended(orch, holder):
 
 def test_wait_gives_up_in_its_time_and_says_where_the_agent_is(orch):
     agent_id = orch.spawn()
-    done = orch.run("wait", agent_id, "--timeout", "100ms", code=1)
+    done = orch.run("wait", agent_id, "--timeout", "100ms", code=Exit.GAVE_UP)
     assert done.stdout == ""
     assert "is spawning (queued)" in done.stderr
 
@@ -262,7 +263,7 @@ def test_ctrl_c_detaches_with_a_word_and_130(orch, store):
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 130
     assert stdout == ""
-    assert f"detached; the agent goes on: orch wait {agent_id}" in stderr
+    assert f"detached; what you followed goes on: orch wait {agent_id}" in stderr
     assert "Traceback" not in stderr
     assert store.run(agents.read(agent_id)).status == "spawning"
 
@@ -326,9 +327,10 @@ def test_ls_filters_and_pages(orch, holder):
 def test_piped_ls_is_plain_columns_whole(orch):
     agent_id = orch.spawn("--task", "a-task-with-a-name-that-no-terminal-of-80-columns-could-hold")
     header, row = orch.run("ls").stdout.splitlines()
-    assert header.split() == ["AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK"]
-    assert row.split()[:3] == [agent_id, "queued", "worker"]
-    assert row.split()[-1].endswith("could-hold")
+    columns = ["NEEDS", "AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK", "WHY", "NEXT"]
+    assert header.split() == columns
+    assert row.split()[:4] == ["-", agent_id, "queued", "worker"]
+    assert row.split()[6].endswith("could-hold")
 
 
 def test_logs_cannot_drive_the_terminal_nor_forge_a_line(orch, store, holder):
@@ -402,7 +404,8 @@ def test_gates_prints_each_gate_with_its_evidence(orch, store):
     [
         ("\x1b[31;1mred\x1b[0m", "red"),
         ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07", "link"),
-        ("\x1b]0;never ended", ""),
+        ("\x1b]0;never ended\nnext", "0;never ended\nnext"),
+        ("\x1bPq#0\x1b\\x\x1b^y\x1b\\z", "xz"),
         ("\x1bcreset\x9b2J", "reset2J"),
         ("tab\tand\nline", "tab\tand\nline"),
         ("back\b\b\rstart\x00", "backstart"),

@@ -5,20 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
 from orchestrator.egress.service import Egress
 from orchestrator.models import GateStatus, Status
-from orchestrator.ports import EGRESS_PORT, ProcessSpec
+from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes import process
 from orchestrator.store import changes
 from orchestrator.store.streams import read_log
@@ -31,7 +29,6 @@ pytestmark = pytest.mark.skipif(
     reason="needs the extra `claude`, whose wheel brings the binary",
 )
 KEY = "sk-seen-by-the-double-alone"
-FORWARD = Path(process.__file__).with_name("_forward.py")
 #: Run by Claude Code's Bash. The brackets keep the pattern from finding itself.
 LOOK = r"""
 for kind in environ cmdline; do cat /proc/[0-9]*/$kind; done 2>/dev/null | tr '\0' '\n' >all
@@ -43,13 +40,12 @@ rm all
 """
 
 
-class Networkless:
-    """The process sandbox, but with a network namespace around each program."""
-
-    level = "test"
+class Noted:
+    """The process sandbox, and what was started in it."""
 
     def __init__(self, sandbox: process.ProcessSandbox) -> None:
         self._sandbox = sandbox
+        self.level = sandbox.level
         self.specs: list[ProcessSpec] = []
 
     def check(self) -> str:
@@ -58,15 +54,7 @@ class Networkless:
     def start(self, spec: ProcessSpec) -> AbstractContextManager[process.ProcessTree]:
         assert not spec.has_network
         self.specs.append(spec)
-        forward = (sys.executable, "-I", "-S", str(FORWARD), str(spec.egress), str(EGRESS_PORT))
-        argv = (
-            *("bwrap", "--unshare-net", "--dev-bind", "/", "/", "--die-with-parent", "--"),
-            *(forward if spec.egress else ()),
-            *spec.argv,
-        )
-        # Confined here, whatever the sandbox could do itself.
-        plain = replace(spec, argv=argv, has_network=True, egress=None)
-        return self._sandbox.start(plain)
+        return self._sandbox.start(spec)
 
 
 @pytest.fixture
@@ -90,13 +78,13 @@ def packages() -> Iterator[int]:
         thread.join()
 
 
-def confined(lab: Lab) -> Networkless:
-    """Let everything of this lab run without a network."""
+def confined(lab: Lab) -> Noted:
+    """Take note of all that this lab runs, and let its gates reach a host of packages here."""
 
     async def resolve(_: str):
         return [ip_address("127.0.0.1")]
 
-    sandbox = Networkless(process.build(lab.settings))
+    sandbox = Noted(process.build(lab.settings))
     egress = Egress(
         lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
     )

@@ -64,10 +64,10 @@ def test_a_good_checkout_passes_standard_each_time_and_progress_is_told(checkout
         assert "tests passed" in ran.stderr
 
 
-def test_uncommitted_work_is_judged_and_a_rejection_is_exit_1(checkout):
+def test_uncommitted_work_is_judged_and_a_rejection_is_exit_3(checkout):
     (checkout / "calc.py").write_text("def add(a, b):\n    return 0\n")
     ran = gates_run(checkout)
-    assert ran.returncode == 1
+    assert ran.returncode == 3
     assert "failed     tests" in ran.stdout
     assert "test_add" in ran.stdout
 
@@ -84,7 +84,7 @@ def test_a_malformed_configuration_is_one_line_that_names_file_and_key(checkout)
     (checkout / "orchestrator.toml").write_text("[gates]\ntests = 7\n")
     git("commit", "-qam", "Break", cwd=checkout)
     ran = gates_run(checkout, "--base", "topic")
-    assert ran.returncode == 1
+    assert ran.returncode == 3
     assert "orchestrator.toml [gates] tests" in ran.stderr
 
 

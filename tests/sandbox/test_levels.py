@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import psutil
 import pytest
 
 from orchestrator.cli.doctor import see_level
@@ -25,8 +24,8 @@ from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.settings import Settings, load_settings
 from tests.faults.conftest import Fleet, all_killed, send
 from tests.integration.conftest import SAMPLE, make_remote, running
-from tests.integration.test_process_sandbox import TREE
-from tests.processes import Observer, eventually
+from tests.integration.test_process_sandbox import TREE, Observer
+from tests.processes import eventually
 
 ROOT = Path(__file__).parents[2]
 LEVELS = ("bubblewrap", "cgroup", "shim")
@@ -61,8 +60,9 @@ def test_nothing_of_the_five_outlives_a_kill_a_kill_all_or_the_death_of_its_work
     level: str, tmp_path: Path
 ):
     remote = make_remote(tmp_path, SAMPLE | {"tree.py": TREE})
-    command = f"mkdir /tmp/$$ && exec python3 -I -S tree.py /tmp/$$ {FIVE}"
-    observer = Observer()
+    word = f"five-{uuid.uuid4()}"
+    command = f"mkdir /tmp/{word}-$$ && exec python3 -I -S tree.py /tmp/{word}-$$ {FIVE}"
+    observer = Observer(word)
     with running(
         tmp_path / "home", ORCHESTRATOR_AGENT="scripted", ORCHESTRATOR_PROCESS_LEVEL=level
     ) as system:
@@ -70,46 +70,17 @@ def test_nothing_of_the_five_outlives_a_kill_a_kill_all_or_the_death_of_its_work
 
         def start(count: int = 1) -> list[str]:
             ids = [fleet.spawn(remote, {"run": command}) for _ in range(count)]
-            for agent_id in ids:
-                observer.note(*tree_of(fleet, agent_id))
-                assert fleet.state(agent_id)["sandbox"] == level
+            eventually(lambda: observer.note() >= count * (1 + len(FIVE.split(","))))
+            eventually(lambda: {fleet.state(one).get("sandbox") for one in ids} == {level})
             return ids
 
-        try:
-            fleet.kill(*start())
-            assert observer.alive() == set()
-            start(2)
-            assert fleet.kill_all() == all_killed(2)
-            assert observer.alive() == set()
-            send(fleet.worker_pid(*start()), signal.SIGKILL)
-            eventually(lambda: not observer.alive())
-        finally:
-            observer.end()
-
-
-def tree_of(fleet: Fleet, agent_id: str) -> set[int]:
-    """Wait until all five, and what started them, are there; returns all below the agent's shim."""
-
-    def look() -> set[int]:
-        pid = str(fleet.state(agent_id).get("workerProcess", "")).partition(":")[0]
-        if not pid:
-            return set()
-        # They may end while they are looked at.
-        with suppress(psutil.NoSuchProcess):
-            shims = [
-                child
-                for child in psutil.Process(int(pid)).children()
-                if child.environ().get("ORCH_AGENT_ID") == agent_id
-            ]
-            below = {one for shim in shims for one in shim.children(recursive=True)}
-            told = [one for one in below if "tree.py" in " ".join(one.cmdline())]
-            if len(told) >= 1 + 5:
-                return {one.pid for one in (*shims, *below)}
-        return set()
-
-    found = eventually(look)
-    assert isinstance(found, set)
-    return found
+        fleet.kill(*start())
+        assert not observer.survivors()
+        start(2)
+        assert fleet.kill_all() == all_killed(2)
+        assert not observer.survivors()
+        send(fleet.worker_pid(*start()), signal.SIGKILL)
+        observer.await_none()
 
 
 # ── what a confined program can do ──────────────────────────────────────────────────────────

@@ -9,8 +9,9 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -31,19 +32,26 @@ SAME, NEXT, AGAIN = "same attempt", "next attempt", "message sent again"
 
 
 class Crash:
-    """A system, and an agent at each step."""
+    """A system, and an agent at each step (or by other names, at none)."""
 
-    def __init__(self, system: System, folder: Path) -> None:
+    def __init__(self, system: System, folder: Path, names: Iterable[str] = STEPS) -> None:
         self.system = system
-        self.ids = {step: f"{step}-{secrets.token_hex(4)}" for step in STEPS}
-        self.pids: dict[str, int] = json.loads((system.home / "run/system.json").read_text())[
-            "pids"
-        ]
+        self.ids = {name: f"{name}-{secrets.token_hex(4)}" for name in names}
         self.remotes: dict[str, Path] = {}
         self.watch = Watch(self.ids.values())
         self.folder = folder
         self.holds = folder / "holds"
         self._lock: IO[str] | None = None
+
+    @cached_property
+    def pids(self) -> dict[str, int]:
+        """The processes of the system at its start, by name."""
+        told = json.loads((self.system.home / "run/system.json").read_text())
+        return dict(told["pids"])
+
+    def address(self, remote: Path) -> str:
+        """Return how the system reaches a repository."""
+        return str(remote)
 
     def state(self, step: str) -> Document:
         """Return the state of the agent of this step, as soon as Valkey tells it."""
@@ -72,7 +80,9 @@ class Crash:
                 shutil.copytree(seed, self.remotes[step])
                 made = {"write": {"path": "made.txt", "content": f"made by {step}\n"}}
                 hold = {"run": f"[ {step} != running ] || {self.holds}/hold running"}
-                body = request_body(self.remotes[step], made, hold, {"say": f"Made {step}."})
+                body = request_body(
+                    self.address(self.remotes[step]), made, hold, {"say": f"Made {step}."}
+                )
                 client.send_task("orchestrator.spawn", [body], task_id=agent_id, queue="spawn")
 
     def await_all(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.flower import config_file, password_file, write_config
 from orchestrator.cli.programs import (
     SPAWN_THREADS,
     api_lacks,
@@ -66,8 +69,13 @@ def test_the_embedded_valkey_starts_before_all_and_so_stops_last(tmp_path):
 def test_flower_is_asked_for_listens_on_loopback_and_only_reads(tmp_path):
     public = settings(tmp_path, ORCHESTRATOR_HOST="0.0.0.0", ORCHESTRATOR_API_KEY="k" * 32)
     assert "flower" not in names(programs(public, flower=False))
-    argv = programs(public, flower=True)[-1].argv
-    assert {"--address=127.0.0.1", "--read_only=true"} < set(argv)
+    part = programs(public, flower=True)[-1]
+    (tmp_path / "run").mkdir()
+    part.prepare()
+    (conf,) = (word.removeprefix("--conf=") for word in part.argv if word.startswith("--conf="))
+    written = Path(conf).read_text()
+    assert "address = '127.0.0.1'\n" in written
+    assert "read_only = True\n" in written
     assert [each.host for each in listeners(public, flower=True)] == [
         "0.0.0.0",
         "127.0.0.1",
@@ -75,8 +83,31 @@ def test_flower_is_asked_for_listens_on_loopback_and_only_reads(tmp_path):
     ]
 
 
+def test_flowers_password_is_made_once_for_its_owners_eyes_unless_one_is_set(tmp_path):
+    ours = settings(tmp_path)
+    (tmp_path / "run").mkdir()
+    write_config(ours)
+    password = password_file(ours).read_text()
+    first = config_file(ours).read_text()
+    write_config(ours)
+    assert f"basic_auth = ['orch:{password}']\n" in first
+    assert config_file(ours).read_text() == first
+    for path in (password_file(ours), config_file(ours)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    write_config(
+        settings(tmp_path, ORCHESTRATOR_FLOWER_USER="me", ORCHESTRATOR_FLOWER_PASSWORD="x' y")
+    )
+    assert """basic_auth = ["me:x' y"]\n""" in config_file(ours).read_text()
+
+
 def test_no_argument_list_holds_a_secret(tmp_path):
-    secret = settings(tmp_path, VALKEY_PASSWORD=PASSWORD, CLAUDE_API_KEY="sk-key")
+    secret = settings(
+        tmp_path,
+        VALKEY_PASSWORD=PASSWORD,
+        CLAUDE_API_KEY="sk-key",
+        ORCHESTRATOR_FLOWER_PASSWORD="a password",
+    )
+    assert "a password" in secret.secrets
     for part in programs(secret, flower=True):
         assert not any(value in word for value in secret.secrets for word in part.argv)
 

@@ -1,0 +1,68 @@
+"""How commands end: the one table of exit codes, and which error or end of an agent has which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from orchestrator.models import Outcome
+
+
+class Exit(IntEnum):
+    """Every exit code; the text says what it means."""
+
+    OK = 0, "done; of an agent: it completed"
+    FAILED = 1, "it could not be done; of an agent: it failed"
+    USAGE = 2, "the call or the request is wrong, and nothing was done"
+    REJECTED = 3, "the quality gates did not approve the change"
+    BUDGET = 4, "the budget does not allow it; of an agent: it was over a limit of tokens"
+    KILLED = 5, "the agent was killed"
+    TIMED_OUT = 6, "the agent used up its time, or its stall was ended"
+    UNREACHABLE = 7, "Valkey does not answer, or no system runs here"
+    GAVE_UP = 124, "`--timeout` is over, and the agent goes on"
+    INTERRUPTED = 130, "Ctrl-C: what was followed goes on"
+    PIPE = 141, "who read the output went away"
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """Make a code that knows its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
+#: The code of an error → the exit; what is not here is FAILED.
+_OF_ERRORS = {
+    "request_invalid": Exit.USAGE,
+    "idempotency_conflict": Exit.USAGE,
+    "limit_invalid": Exit.USAGE,
+    "gates_rejected": Exit.REJECTED,
+    "plan_invalid": Exit.REJECTED,
+    "coordinator_refused": Exit.REJECTED,
+    "coordinator_unavailable": Exit.REJECTED,
+    "budget_exhausted": Exit.BUDGET,
+    "budget_exceeded": Exit.BUDGET,
+    "agent_killed": Exit.KILLED,
+    "agent_timed_out": Exit.TIMED_OUT,
+    "agent_stalled": Exit.TIMED_OUT,
+    "valkey_unreachable": Exit.UNREACHABLE,
+    "not_running": Exit.UNREACHABLE,
+    "wait_timed_out": Exit.GAVE_UP,
+}
+
+
+def exit_of_error(code: str | None) -> Exit:
+    """Return how a command ends that met an error of this code."""
+    return _OF_ERRORS.get(code or "", Exit.FAILED)
+
+
+def exit_of_outcome(outcome: Outcome) -> Exit:
+    """Return how a command ends that waited for this end of an agent."""
+    if outcome.status == "completed":
+        return Exit.OK
+    # One that a limit has killed says so; any other kill was somebody's wish.
+    found = exit_of_error(outcome.error_code)
+    return Exit.KILLED if outcome.status == "killed" and found is Exit.FAILED else found
