@@ -76,12 +76,12 @@ dist: $(STAMP) ## wheel and sdist, the wheel from the sdist
 sbom: dist ## the software bill of materials of the wheel, in dist/
 	$(PYTHON) -m venv dist/.installed
 	dist/.installed/bin/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt dist/*.whl
-	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/sbom.cdx.json dist/.installed/bin/python
+	$(BIN)/python -m cyclonedx_py environment --output-reproducible --output-file dist/sbom.cdx.json dist/.installed/bin/python
 	rm -rf dist/.installed
 
 # It fails where the service that knows the vulnerabilities cannot be asked: silence is no clearance.
 audit: $(STAMP) ## known vulnerabilities of the pinned dependencies
-	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/constraints.txt
+	$(BIN)/python -m pip_audit --strict --disable-pip --no-deps --requirement deploy/constraints.txt
 
 chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50

@@ -40,13 +40,13 @@ task_store_errors_even_if_ignored = False
 task_serializer = "json"
 result_serializer = "json"
 accept_content = ["json"]
-task_queues = [Queue(name, routing_key=name) for name in messages.QUEUES]
+task_queues = [Queue(name, routing_key=name) for name in (*messages.QUEUES, messages.SWEEP_QUEUE)]
 task_create_missing_queues = False
 task_routes = {
     messages.SPAWN_TASK: {"queue": messages.SPAWN_QUEUE},
     messages.GATE_CHECK_TASK: {"queue": messages.GATES_QUEUE},
     messages.CLEANUP_TASK: {"queue": messages.CLEANUP_QUEUE},
-    messages.SWEEP_TASK: {"queue": messages.CLEANUP_QUEUE},
+    messages.SWEEP_TASK: {"queue": messages.SWEEP_QUEUE},
 }
 # A message without a priority would count as the most urgent.
 task_default_priority = messages.celery_priority(messages.DEFAULT_PRIORITY)

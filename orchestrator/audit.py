@@ -18,7 +18,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from orchestrator.errors import AuditBroken, AuditBusy
+from orchestrator.errors import AuditBroken, AuditBusy, OrchestratorError
+from orchestrator.log import get_logger
 from orchestrator.models import (
     AuditEntry,
     AuditFault,
@@ -37,6 +38,8 @@ from orchestrator.store.operations import Flow
 _BATCH = 500
 #: Each try that comes late means that another's entries went in.
 _TRIES = 1000
+
+log = get_logger("audit")
 
 
 class Audit:
@@ -60,6 +63,18 @@ class Audit:
         for start in range(0, len(notes), _BATCH):
             entries += yield from self._append(notes[start : start + _BATCH])
         return tuple(entries)
+
+    def tell(self, notes: Sequence[AuditNote]) -> Flow[None]:
+        """Append notes of what is done already; a chain that takes none is logged, with them.
+
+        It must not keep anybody from stopping an agent, nor hide that it was stopped.
+        """
+        try:
+            yield from self.append(notes)
+        except OrchestratorError as error:
+            log.exception(
+                "not in the audit", error=str(error), notes=[note.wire() for note in notes]
+            )
 
     def _append(self, notes: Sequence[AuditNote]) -> Flow[list[AuditEntry]]:
         now = self._clock()
@@ -112,8 +127,12 @@ class Audit:
                 walk.step(link)
 
 
-def read_entries(*, limit: int, agent_id: str = "") -> Flow[tuple[AuditEntry, ...]]:
+def read_entries(
+    *, limit: int, agent_id: str = "", since: datetime | None = None
+) -> Flow[tuple[AuditEntry, ...]]:
     """Read the last entries, of one agent if one is named, newest last; it checks no MAC.
+
+    `since` ends the look back: older entries are of no interest.
 
     Raises:
         AuditBroken: one of them cannot be read.
@@ -124,8 +143,10 @@ def read_entries(*, limit: int, agent_id: str = "") -> Flow[tuple[AuditEntry, ..
         links = yield stored.read_before(before, _BATCH if agent_id else min(limit, _BATCH))
         if not links:
             break
-        entries = (_parse(link) for link in links)
+        entries = [_parse(link) for link in links]
         found += [entry for entry in entries if agent_id in {"", entry.agent_id}]
+        if since is not None and entries[-1].at < since:
+            break
         before = links[-1].id
     return tuple(reversed(found[:limit]))
 

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.audit import Audit
-from orchestrator.errors import AgentEnded, KillUnconfirmed, OrchestratorError, StoreRefused
+from orchestrator.errors import AgentEnded, KillUnconfirmed, StoreRefused
 from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.kills import Killed, KillOrder
-from orchestrator.log import get_logger
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
 from orchestrator.models import (
     AgentState,
@@ -36,8 +35,6 @@ _DISK_TIMEOUT_MS = 3000
 _WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_REWORK})
 
 T = TypeVar("T")
-
-log = get_logger("killswitch")
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class KillSwitch:
         """
         halt = Halt(by=by, why=why, at=self.clock())
         yield kills.set_halt(halt)
-        yield from self._tell([AuditNote(action="halt", who=by, why=why)])
+        yield from self.audit.tell([AuditNote(action="halt", who=by, why=why)])
         try:
             is_on_disk: bool = yield kills.await_disk(timeout_ms=_DISK_TIMEOUT_MS)
         except StoreRefused:
@@ -117,7 +114,7 @@ class KillSwitch:
         Their messages were dropped while it stood, so each gets a new one.
         """
         yield kills.lift_halt()
-        yield from self._tell([AuditNote(action="resume", who=by, why=why)])
+        yield from self.audit.tell([AuditNote(action="resume", who=by, why=why)])
         waiting = yield from self._active(lambda agent: agent.phase in _WAITING)
         for agent in waiting:
             message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
@@ -129,7 +126,7 @@ class KillSwitch:
         for chunk in _chunks(targets):
             tags = [self.new_id() for _ in chunk]
             met += yield kills.kill(chunk, order, now=self.clock(), tags=tags)
-        yield from self._tell(
+        yield from self.audit.tell(
             [
                 AuditNote(
                     action="kill",
@@ -170,15 +167,6 @@ class KillSwitch:
             heard = yield kills.await_acks(last, block_ms=min(round(left_s * 1000), _BLOCK_MS))
             last = heard.last
             waiting -= set(heard.agent_ids)
-
-    def _tell(self, notes: Sequence[AuditNote]) -> Flow[None]:
-        # A broken chain must not keep anybody from stopping an agent; `orch audit` shows it.
-        try:
-            yield from self.audit.append(notes)
-        except OrchestratorError as error:
-            log.exception(
-                "not in the audit", error=str(error), notes=[note.wire() for note in notes]
-            )
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

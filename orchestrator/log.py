@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 
 import structlog
 
 
-def configure_logging(*, level: int = logging.INFO) -> None:
-    """Send our logs, and those of every library, to stderr in one form."""
+def configure_logging(*, level: int = logging.INFO, secrets: Collection[str] = ()) -> None:
+    """Send our logs, and those of every library, to stderr in one form; these are masked in it."""
+    # As they stand in a line: JSON writes some characters in its own way. The longest first.
+    written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+    hidden = sorted(written, key=len, reverse=True)
+
+    def mask(_logger: object, _method: str, line: structlog.typing.EventDict | str) -> str:
+        text = str(line)
+        for secret in hidden:
+            text = text.replace(secret, "[secret]")
+        return text
+
     shared: tuple[structlog.typing.Processor, ...] = (
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -25,7 +38,7 @@ def configure_logging(*, level: int = logging.INFO) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, mask],
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -41,3 +54,8 @@ def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
     """Return the logger of one room."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=room)
     return logger
+
+
+def about(agent_id: str) -> AbstractContextManager[None]:
+    """Let every line of this thread meanwhile, libraries' too, name the agent it is about."""
+    return structlog.contextvars.bound_contextvars(agentId=agent_id)

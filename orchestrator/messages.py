@@ -20,6 +20,8 @@ SWEEP_TASK = "orchestrator.sweep"
 SPAWN_QUEUE = "spawn"
 GATES_QUEUE = "gates"
 CLEANUP_QUEUE = "cleanup"
+#: Of the sweep alone, which the cleanup's workers do too: pausing their queue stops no recovery.
+SWEEP_QUEUE = "sweep"
 QUEUES = (SPAWN_QUEUE, GATES_QUEUE, CLEANUP_QUEUE)
 
 #: The least and the most urgent priority, as the contract counts.

@@ -1,14 +1,18 @@
-"""Watches what one running agent takes up on the disk, and ends it when that is too much."""
+"""Keeps agents to their share of the disk: none starts where it is low, none takes too much."""
 
 from __future__ import annotations
 
 import threading
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from orchestrator.errors import DiskQuotaExceeded
+from orchestrator.errors import DiskQuotaExceeded, NotFound, TransitionRefused
+from orchestrator.lifecycle import agents
+from orchestrator.lifecycle.holder import Holder
 from orchestrator.log import get_logger
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import free_bytes, used_bytes
 
 #: Measuring may take a tenth of one core's time, and no longer than this at once.
@@ -16,7 +20,26 @@ _REST_RATIO = 10
 _LEAST_REST_S = 10.0
 _MEASURE_WITHIN_S = 60.0
 
+#: Who waits for room looks again after this.
+_PAUSE = timedelta(seconds=30)
+
 log = get_logger("quota")
+
+
+def has_room(workspaces: Workspaces, holder: Holder, agent_id: str) -> bool:
+    """Whether an agent may start on this disk; one that may not is told to wait, and why."""
+    lack = workspaces.lacks_room()
+    if not lack:
+        return True
+    store, now = holder.store, holder.clock()
+    try:
+        agent = store.run(agents.read(agent_id))
+        store.run(agents.delay(agent, until=now + _PAUSE, now=now, why=lack))
+    except (TransitionRefused, NotFound) as refusal:
+        log.info("message dropped", agentId=agent_id, reason=str(refusal))
+    else:
+        log.warning("put back", agentId=agent_id, reason=lack)
+    return False
 
 
 @dataclass

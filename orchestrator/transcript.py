@@ -132,6 +132,11 @@ class Transcript:
         return self.meter.joined(self.witness).total
 
     @property
+    def messages(self) -> int:
+        """How many messages of its model it has told of."""
+        return len(self.meter.reports)
+
+    @property
     def summary(self) -> str:
         """What the agent says it did, fit to be stored."""
         return self._fit(self.result.summary) if self.result else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 
+from orchestrator.access import Keyring
 from orchestrator.audit import Audit
 from orchestrator.budget import Budget
 from orchestrator.cleanup import Cleanup
@@ -25,6 +26,8 @@ from orchestrator.killswitch import KillSwitch
 from orchestrator.leaks import Leaks
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.monitor import Monitor
+from orchestrator.pausing import QueueSwitch
+from orchestrator.play import Play
 from orchestrator.plugins import Family
 from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
 from orchestrator.runner import Runner
@@ -91,6 +94,17 @@ def audit(settings: Settings) -> Audit:
 def kill_switch(settings: Settings) -> KillSwitch:
     """Build what kills, halts and resumes."""
     return KillSwitch(audit(settings), clock, new_id)
+
+
+def keyring(settings: Settings) -> Keyring:
+    """Build what knows who may ask."""
+    key = settings.api_key.get_secret_value().encode() if settings.api_key else None
+    return Keyring(audit(settings), clock, key, settings.spawn_rate)
+
+
+def queue_switch(settings: Settings) -> QueueSwitch:
+    """Build what pauses and resumes queues."""
+    return QueueSwitch(audit(settings), clock)
 
 
 def budget(settings: Settings) -> Budget:
@@ -178,10 +192,16 @@ def build(settings: Settings, *, worker: str) -> Services:
             mirrors,
             workspaces,
             backend,
-            programs,
+            Play(
+                holder,
+                mirrors,
+                programs,
+                budget(settings),
+                Egress(settings, new_id),
+                settings,
+                workspaces.prepare_spare,
+            ),
             Harvest(holder, programs, settings),
-            budget(settings),
-            Egress(settings, new_id),
             settings,
         ),
         gate_check=GateCheck(

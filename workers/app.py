@@ -10,16 +10,35 @@ from typing import Any
 
 from billiard.process import active_children
 from celery import Celery, Task
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import task_postrun, worker_process_init, worker_shutting_down
 
 from orchestrator.budget import publish
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle import agents, queues
+from orchestrator.log import about, get_logger
+from orchestrator.messages import CLEANUP_QUEUE, QUEUES
+from orchestrator.models import Status
 from orchestrator.settings import load_settings
+from orchestrator.tracing import exporting, stage
 from orchestrator.wiring import Services, build
 
 #: What a worker sends the children of its pool; Celery has uses of its own for the others.
 GIVE_BACK = signal.SIGRTMIN
 
-app = Celery("orchestrator")
+log = get_logger("worker")
+
+
+class StageTask(Task[Any, Any]):
+    """A task whose log lines and trace are those of the agent its message is about."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
+        agent_id = str(self.request.id).partition(".")[0]
+        with about(agent_id), stage(exporting(), agent_id, str(self.name)):
+            return super().__call__(*args, **kwargs)
+
+
+app = Celery("orchestrator", task_cls=StageTask)
 # Read when the application is first used: importing this does nothing.
 app.config_from_object("celeryconfig")
 
@@ -27,6 +46,23 @@ app.config_from_object("celeryconfig")
 def services_of(task: Task[Any, Any]) -> Services:
     """Return the services of the process that runs this task, built at first use."""
     return _build(os.getpid(), task.request.hostname or socket.gethostname())
+
+
+@task_postrun.connect
+def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> None:
+    """Count a message as worked off: failed where its task was, or its agent is by now."""
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    if queue not in QUEUES:
+        return
+    store = services_of(task).store
+    try:
+        is_failed = state != "SUCCESS"
+        if queue != CLEANUP_QUEUE:
+            agent = store.run(agents.find(task_id.partition(".")[0]))
+            is_failed |= agent is not None and agent.status is Status.FAILED
+        store.run(queues.count(queue, is_failed=is_failed))
+    except OrchestratorError as error:
+        log.warning("not counted", queue=queue, reason=str(error))
 
 
 @worker_process_init.connect

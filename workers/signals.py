@@ -13,6 +13,7 @@ from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
 from orchestrator.store.executors import Store
 from orchestrator.wiring import clock, janitor
+from workers.pools import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
 WAKE_EVERY_S = 0.1
@@ -23,7 +24,7 @@ log = get_logger("worker")
 @setup_logging.connect
 def use_our_logs(**_options: Any) -> None:
     """Keep Celery from configuring logging."""
-    configure_logging()
+    configure_logging(secrets=load_settings().secrets)
 
 
 @worker_init.connect
@@ -34,12 +35,16 @@ def load_rules(**_options: Any) -> None:
 
 @worker_ready.connect
 def keep_awake_and_present(sender: Any, **_options: Any) -> None:
-    """Wake the hub for freed slots, renew this worker's name, and keep its host clean."""
+    """Wake the hub for freed slots, mind pauses, renew the name, and keep the host clean."""
     settings = load_settings()
     store = Store(settings.valkey_url)
     announce(store, sender.hostname)
     janitor(settings, worker=sender.hostname).start()
+    own = own_queues(sender)
+    # Before the first fetch: nothing of a paused queue is taken.
+    reconcile(store, sender, own)
     if sender.hub is not None:
+        sender.hub.call_repeatedly(RECONCILE_EVERY_S, reconcile, store, sender, own)
         sender.hub.call_repeatedly(WAKE_EVERY_S, lambda: None)
         sender.hub.call_repeatedly(presence.RENEW_EVERY_S, announce, store, sender.hostname)
 

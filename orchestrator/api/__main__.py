@@ -54,12 +54,13 @@ def serve(settings: Settings) -> None:
 
 def main() -> int:
     """Serve; returns the exit code."""
-    configure_logging()
     # Uvicorn repeats the signal to itself once it has stopped: that is a clean end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        serve(load_settings())
+        settings = load_settings()
+        configure_logging(secrets=settings.secrets)
+        serve(settings)
     except OrchestratorError as error:
         sys.stderr.write(f"orchestrator.api: {error}\n")
         return 1

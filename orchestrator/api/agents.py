@@ -1,41 +1,42 @@
-"""Spawning agents and reading their state, their gate reports and their tasks."""
+"""Spawning agents, and reading their state, their gate reports, their changes and their tasks."""
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
-from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from starlette.exceptions import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
 
-from orchestrator.errors import RequestInvalid
+from orchestrator.api.documents import (
+    AgentList,
+    AgentsQuery,
+    ReportList,
+    RetryBody,
+    Spawned,
+    TaskDocument,
+)
+from orchestrator.api.endpoints import (
+    Endpoint,
+    Header,
+    body_of,
+    caller_of,
+    document_of,
+    query_of,
+    store_of,
+)
+from orchestrator.kept import read_patch
 from orchestrator.lifecycle import agents, listing
-from orchestrator.models import AgentState, AgentType, Record, Status, faults_of
-from orchestrator.names import Identifier
+from orchestrator.models import AgentState, AuditNote, KeyScope, SpawnRequest, Status
 from orchestrator.store import changes
-from orchestrator.store.executors import AsyncStore
+from orchestrator.submit import Submitted
 
-BODY_LIMIT_BYTES = 2**20
-
-
-class AgentsQuery(Record):
-    """What `GET /agents` may be asked."""
-
-    status: Status | None = None
-    agent_type: AgentType | None = None
-    task_id: Identifier | None = None
-    limit: Annotated[int, Field(ge=1, le=listing.MAX_LIMIT)] = 50
-    cursor: str = ""
-
-
-def store_of(request: Request) -> AsyncStore:
-    """Return the store this application opened."""
-    store: AsyncStore = request.app.state.store
-    return store
+PATCH = "text/x-diff"
+_IDEMPOTENCY = {
+    "Idempotency-Key": Header(
+        "The same key and body answer with the same agent; another body with 409.", r"^[!-~]+$"
+    )
+}
 
 
 async def find_agent(request: Request) -> AgentState:
@@ -44,20 +45,41 @@ async def find_agent(request: Request) -> AgentState:
     Raises:
         NotFound: there is none.
     """
-    return await store_of(request).run(agents.read(request.path_params["agent_id"]))
+    return await store_of(request).run(agents.read(request.path_params["agentId"]))
 
 
-async def spawn(request: Request) -> JSONResponse:
-    """Register an agent and enqueue it."""
-    operation = request.app.state.door.submit(
-        await _document(request), idempotency_key=request.headers.get("idempotency-key", "")
-    )
-    agent_id = (await store_of(request).run(operation)).agent_id
+def _spawned(submitted: Submitted) -> JSONResponse:
+    agent_id = submitted.agent_id
     return JSONResponse(
         {"agentId": agent_id, "status": Status.SPAWNING},
         HTTPStatus.CREATED,
         {"Location": f"/agents/{agent_id}/status"},
     )
+
+
+async def spawn(request: Request) -> JSONResponse:
+    """Register an agent and enqueue it."""
+    operation = request.app.state.door.submit(
+        await document_of(request), idempotency_key=request.headers.get("idempotency-key", "")
+    )
+    return _spawned(await store_of(request).run(operation))
+
+
+async def retry(request: Request) -> JSONResponse:
+    """Spawn the request of an ended agent again, going on from what it changed if that is kept."""
+    agent_id, store, state = request.path_params["agentId"], store_of(request), request.app.state
+    body = await body_of(request, RetryBody)
+    flow = state.door.retry(agent_id, is_afresh=body.afresh, kept_for_s=state.settings.retention_s)
+    submitted: Submitted = await store.follow(flow)
+    note = AuditNote(
+        action="retry",
+        who=caller_of(request).name,
+        why=body.reason,
+        agent_id=agent_id,
+        result=f"agent {submitted.agent_id}",
+    )
+    await store.follow(state.audit.tell([note]))
+    return _spawned(submitted)
 
 
 async def status(request: Request) -> JSONResponse:
@@ -67,12 +89,9 @@ async def status(request: Request) -> JSONResponse:
 
 async def index(request: Request) -> JSONResponse:
     """Answer with a page of agents, newest first."""
-    try:
-        query = AgentsQuery.model_validate(dict(request.query_params))
-    except ValidationError as error:
-        raise RequestInvalid(faults_of(error)) from error
+    query = query_of(request, AgentsQuery)
     page = await store_of(request).follow(listing.page(**dict(query)))
-    document: dict[str, Any] = {"agents": [agent.wire() for agent in page.agents]}
+    document: dict[str, object] = {"agents": [agent.wire() for agent in page.agents]}
     if page.next_cursor:
         document["nextCursor"] = page.next_cursor
     return JSONResponse(document)
@@ -85,34 +104,66 @@ async def gates(request: Request) -> JSONResponse:
     return JSONResponse({"reports": [report.wire() for report in reports]})
 
 
+async def diff(request: Request) -> Response:
+    """Answer with what an agent changed, as a patch for readers."""
+    agent_id, state = request.path_params["agentId"], request.app.state
+    # Git blocks: it may have to fetch the base first.
+    patch = await run_in_threadpool(read_patch, state.settings, state.blocking_store, agent_id)
+    return Response(patch, media_type=PATCH)
+
+
 async def task(request: Request) -> JSONResponse:
     """Answer with a task and the agents that served it, newest first."""
-    task_id, store = request.path_params["task_id"], store_of(request)
+    task_id, store = request.path_params["taskId"], store_of(request)
     state = await store.run(agents.read_task(task_id))
     page = await store.follow(listing.page(task_id=task_id, limit=listing.MAX_LIMIT))
     return JSONResponse({**state.wire(), "agents": [agent.wire() for agent in page.agents]})
 
 
-async def _document(request: Request) -> object:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise HTTPException(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The body is larger than {BODY_LIMIT_BYTES} bytes.",
-            )
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestInvalid((("body", f"is not JSON ({error})"),)) from error
-
-
-ROUTES = [
-    Route("/agents/spawn", spawn, methods=["POST"]),
-    Route("/agents", index),
-    Route("/agents/{agent_id}/status", status),
-    Route("/agents/{agent_id}/gates", gates),
-    # A task's id is the client's choice and may hold slashes.
-    Route("/tasks/{task_id:path}", task),
+ENDPOINTS = [
+    Endpoint(
+        *("POST", "/agents/spawn", spawn, "Spawn an agent"),
+        answers={201: (Spawned,)},
+        scope=KeyScope.SPAWN,
+        body=SpawnRequest,
+        is_body_required=True,
+        headers=_IDEMPOTENCY,
+        refusals=(409, 422),
+        is_spawn=True,
+    ),
+    Endpoint(
+        *("GET", "/agents", index, "List agents, newest first"),
+        answers={200: (AgentList,)},
+        query=AgentsQuery,
+        refusals=(422,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/status", status, "An agent's state"),
+        answers={200: (AgentState,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/gates", gates, "An agent's gate reports"),
+        answers={200: (ReportList,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/diff", diff, "What an agent changed"),
+        answers={200: (PATCH,)},
+        refusals=(404, 502),
+    ),
+    Endpoint(
+        *("POST", "/agents/{agentId}/retry", retry, "Spawn an ended agent again"),
+        answers={201: (Spawned,)},
+        scope=KeyScope.SPAWN,
+        body=RetryBody,
+        refusals=(404, 409, 422),
+        is_spawn=True,
+    ),
+    Endpoint(
+        # A task's id is the client's choice and may hold slashes.
+        *("GET", "/tasks/{taskId:path}", task, "A task and its agents"),
+        answers={200: (TaskDocument,)},
+        refusals=(404,),
+    ),
 ]

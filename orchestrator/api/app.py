@@ -10,14 +10,40 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import agents, budget, health, kills, logs
+from orchestrator.api import (
+    agents,
+    budget,
+    described,
+    events,
+    health,
+    kills,
+    logs,
+    metrics,
+    queues,
+    sessions,
+)
+from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
 from orchestrator.budget import publish
 from orchestrator.errors import StoreUnreachable
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
-from orchestrator.store.executors import AsyncStore
+from orchestrator.store.executors import AsyncStore, Store
+
+#: Every route there is, a fixed path before one with a name in its place.
+ENDPOINTS = (
+    *health.ENDPOINTS,
+    *kills.ENDPOINTS,
+    *events.ENDPOINTS,
+    *agents.ENDPOINTS,
+    *logs.ENDPOINTS,
+    *queues.ENDPOINTS,
+    *budget.ENDPOINTS,
+    *sessions.ENDPOINTS,
+    *metrics.ENDPOINTS,
+    *described.ENDPOINTS,
+)
 
 log = get_logger("api")
 
@@ -27,20 +53,30 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.started_s = time.monotonic()
-        app.state.is_stopping = is_stopping
-        app.state.door = wiring.front_door(settings)
-        app.state.budget = wiring.budget(settings)
-        app.state.kill_switch = wiring.kill_switch(settings)
-        app.state.store = AsyncStore(settings.valkey_url)
+        state = app.state
+        state.started_s = time.monotonic()
+        state.is_stopping = is_stopping
+        state.settings = settings
+        state.endpoints = ENDPOINTS
+        state.budget = wiring.budget(settings)
+        state.door = wiring.front_door(settings)
+        state.audit = wiring.audit(settings)
+        state.kill_switch = wiring.kill_switch(settings)
+        state.queue_switch = wiring.queue_switch(settings)
+        state.keyring = wiring.keyring(settings)
+        state.store = AsyncStore(settings.valkey_url)
+        state.blocking_store = Store(settings.valkey_url)
+        state.feed = Feed(state.store, is_stopping=is_stopping)
         try:
-            await _publish(app.state.store, settings)
-            yield
+            await _publish(state.store, settings)
+            async with state.feed.reading():
+                yield
         finally:
-            await app.state.store.close()
+            state.blocking_store.close()
+            await state.store.close()
 
     return Starlette(
-        routes=[*health.ROUTES, *kills.ROUTES, *agents.ROUTES, *logs.ROUTES, *budget.ROUTES],
+        routes=[endpoint.route() for endpoint in ENDPOINTS],
         middleware=[Middleware(Guard, settings)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

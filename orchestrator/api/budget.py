@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from orchestrator.api.agents import store_of
+from orchestrator.api.endpoints import Endpoint, store_of
 from orchestrator.budget import Budget
+from orchestrator.models import BudgetSummary
 
 
 async def summary(request: Request) -> JSONResponse:
@@ -17,4 +17,9 @@ async def summary(request: Request) -> JSONResponse:
     return JSONResponse(found.model_dump(mode="json", by_alias=True))
 
 
-ROUTES = [Route("/budget", summary)]
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/budget", summary, "What is spent today, and the limits in force"),
+        answers={200: (BudgetSummary,)},
+    )
+]

@@ -8,8 +8,9 @@ from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
+from orchestrator.api.documents import Health, Readiness
+from orchestrator.api.endpoints import Endpoint
 from orchestrator.errors import StoreUnreachable
 from orchestrator.lifecycle import presence
 from orchestrator.models import iso_instant
@@ -51,4 +52,15 @@ async def _checks(store: AsyncStore) -> dict[str, str]:
     }
 
 
-ROUTES = [Route("/health", health), Route("/health/ready", ready)]
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/health", health, "Whether this process answers"),
+        answers={200: (Health,)},
+        scope=None,
+    ),
+    Endpoint(
+        *("GET", "/health/ready", ready, "Whether the system can serve"),
+        answers={200: (Readiness,), 503: (Readiness,)},
+        scope=None,
+    ),
+]

@@ -7,13 +7,13 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 
-from orchestrator.api.agents import store_of
+from orchestrator.api.documents import KillAllBody, KillBody, Message
+from orchestrator.api.endpoints import Endpoint, body_of, caller_of, store_of
 from orchestrator.killswitch import KillSwitch
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.kills import KillOrder
-from orchestrator.models import KillScope
+from orchestrator.models import KeyScope, KillReport, KillScope, Receipt
 
 
 def _switch_of(request: Request) -> KillSwitch:
@@ -21,28 +21,31 @@ def _switch_of(request: Request) -> KillSwitch:
     return switch
 
 
-def _order_of(request: Request) -> KillOrder:
-    client = request.client
-    return KillOrder(by=f"HTTP {client.host if client else 'client'}", why="")
+def _order_of(request: Request, body: KillBody) -> KillOrder:
+    return KillOrder(by=caller_of(request).name, why=body.reason, discard=body.discard)
 
 
 async def kill(request: Request) -> JSONResponse:
     """Kill one agent; again is no fault, and answers the same."""
-    agent_id = request.path_params["agent_id"]
-    await store_of(request).follow(_switch_of(request).kill(agent_id, _order_of(request)))
+    agent_id = request.path_params["agentId"]
+    body = await body_of(request, KillBody)
+    flow = _switch_of(request).kill(agent_id, _order_of(request, body), timeout_s=body.timeout)
+    await store_of(request).follow(flow)
     return JSONResponse({"message": f"Agent {agent_id} killed successfully"})
 
 
 async def kill_all(request: Request) -> JSONResponse:
-    """Kill every active agent; counts what is confirmed."""
-    flow = _switch_of(request).kill_all(KillScope(), _order_of(request))
+    """Kill every active agent, or those of a scope; counts what is confirmed."""
+    body = await body_of(request, KillAllBody)
+    scope = KillScope(**{name: getattr(body, name) for name in KillScope.model_fields})
+    flow = _switch_of(request).kill_all(scope, _order_of(request, body), timeout_s=body.timeout)
     report = await store_of(request).follow(flow)
     return JSONResponse(report.model_dump(mode="json", by_alias=True))
 
 
 async def receipt(request: Request) -> JSONResponse:
     """Answer with what the kill of an agent did."""
-    found = await store_of(request).run(kills.find_receipt(request.path_params["agent_id"]))
+    found = await store_of(request).run(kills.find_receipt(request.path_params["agentId"]))
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This agent was not killed.")
     return JSONResponse(
@@ -50,8 +53,24 @@ async def receipt(request: Request) -> JSONResponse:
     )
 
 
-ROUTES = [
-    Route("/agents/kill-all", kill_all, methods=["POST"]),
-    Route("/agents/{agent_id}/kill", kill, methods=["POST"]),
-    Route("/agents/{agent_id}/receipt", receipt),
+ENDPOINTS = [
+    Endpoint(
+        *("POST", "/agents/kill-all", kill_all, "Kill every active agent, or those of a scope"),
+        answers={200: (KillReport,)},
+        scope=KeyScope.KILL,
+        body=KillAllBody,
+        refusals=(422,),
+    ),
+    Endpoint(
+        *("POST", "/agents/{agentId}/kill", kill, "Kill an agent"),
+        answers={200: (Message,)},
+        scope=KeyScope.KILL,
+        body=KillBody,
+        refusals=(404, 409, 422, 504),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/receipt", receipt, "What the kill of an agent did"),
+        answers={200: (Receipt,)},
+        refusals=(404,),
+    ),
 ]

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
-from orchestrator.api.agents import find_agent, store_of
-from orchestrator.errors import RequestInvalid
+from orchestrator.api.agents import find_agent
+from orchestrator.api.documents import LogPage, LogQuery
+from orchestrator.api.endpoints import Endpoint, query_of, store_of
+from orchestrator.api.events import EVENT_STREAM, LAST_EVENT_ID
 from orchestrator.lifecycle.watching import Look, look
-from orchestrator.models import Record, faults_of
 from orchestrator.store import streams
 from orchestrator.store.executors import AsyncStore
-
-_EVENT_STREAM = "text/event-stream"
-
-
-class LogQuery(Record):
-    """What `GET /agents/{agentId}/logs` may be asked; a cursor is the id of the last line seen."""
-
-    cursor: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")] = ""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 500
 
 
 async def logs(request: Request) -> Response:
     """Answer with a page of output, or follow it."""
-    wants_stream = _EVENT_STREAM in request.headers.get("accept", "")
-    given = dict(request.query_params)
-    if wants_stream and (seen := request.headers.get("last-event-id")):
-        given["cursor"] = seen
-    try:
-        query = LogQuery.model_validate(given)
-    except ValidationError as error:
-        raise RequestInvalid(faults_of(error)) from error
+    wants_stream = EVENT_STREAM in request.headers.get("accept", "")
+    seen = request.headers.get("last-event-id") if wants_stream else None
+    query = query_of(request, LogQuery, **({"cursor": seen} if seen else {}))
     agent, store = await find_agent(request), store_of(request)
     if wants_stream:
         frames = _follow(store, agent.agent_id, query.cursor, request.app.state.is_stopping)
-        return StreamingResponse(
-            frames, headers={"Cache-Control": "no-store"}, media_type=_EVENT_STREAM
-        )
+        return StreamingResponse(frames, media_type=EVENT_STREAM)
     lines = await store.run(
         streams.read_log(agent.agent_id, after=query.cursor, count=query.limit + 1)
     )
@@ -69,4 +51,12 @@ async def _follow(
             yield ": still running\n\n"
 
 
-ROUTES = [Route("/agents/{agent_id}/logs", logs)]
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/agents/{agentId}/logs", logs, "An agent's output, in pages or as it comes"),
+        answers={200: (LogPage, EVENT_STREAM)},
+        query=LogQuery,
+        headers=LAST_EVENT_ID,
+        refusals=(404, 422),
+    )
+]

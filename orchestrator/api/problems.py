@@ -15,24 +15,48 @@ from starlette.types import ExceptionHandler
 from orchestrator.errors import (
     AgentEnded,
     BudgetExhausted,
+    ChangeMissing,
+    GitFailed,
     Halted,
     IdempotencyConflict,
+    KeyRefused,
     KillUnconfirmed,
     NotFound,
     OrchestratorError,
+    RateLimited,
     RequestInvalid,
+    ScopeMissing,
     StoreRefused,
     StoreUnreachable,
+    TransitionRefused,
 )
+
+#: What every answer says to a browser, unless it is a page with a policy of its own.
+SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 
 _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    ScopeMissing: HTTPStatus.FORBIDDEN,
+    RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
+    ChangeMissing: HTTPStatus.NOT_FOUND,
+    TransitionRefused: HTTPStatus.CONFLICT,
     AgentEnded: HTTPStatus.CONFLICT,
     BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
+    # Of the agent's repository, not of this server.
+    GitFailed: HTTPStatus.BAD_GATEWAY,
     StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -77,7 +101,8 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
             code=error.code,
             title=inspect.getdoc(type(error)) or "",
             errors=error.faults if isinstance(error, RequestInvalid) else (),
-            **_of_budget(error),
+            headers=_headers_of(error),
+            facts=_facts_of(error),
         )
     if isinstance(error, HTTPException):
         return problem(error.status_code, error.detail, headers=error.headers)
@@ -86,21 +111,26 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"This request could not be served. {OrchestratorError.action}",
         code=OrchestratorError.code,
+        # It is made outside of the guard, which gives these to every other answer.
+        headers=SECURITY,
     )
 
 
-def _of_budget(error: OrchestratorError) -> dict[str, Any]:
+def _headers_of(error: OrchestratorError) -> Mapping[str, str]:
+    if isinstance(error, KeyRefused):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, BudgetExhausted):
+        return {"Retry-After": str(error.resets_in_s)}
+    return {}
+
+
+def _facts_of(error: OrchestratorError) -> Mapping[str, int]:
     if not isinstance(error, BudgetExhausted):
         return {}
-    return {
-        "headers": {"Retry-After": str(error.resets_in_s)},
-        "facts": {
-            "limit": error.limit,
-            "used": error.used,
-            "reserved": error.reserved,
-            "asked": error.asked,
-        },
-    }
+    names = ("limit", "used", "reserved", "asked")
+    return {name: getattr(error, name) for name in names}
 
 
 #: For `Starlette(exception_handlers=…)`.

@@ -47,6 +47,8 @@ _COMMANDS = {
     "receipt": ("kill", "Show what the kill of an agent did."),
     "halt": ("kill", "Admit and start nothing new."),
     "resume": ("kill", "Lift a halt."),
+    "queues": ("queues", "Show the queues; pause or resume one."),
+    "keys": ("keys", "Make, list and revoke keys of the API."),
     "budget": ("budget", "Show what is spent today, or change a limit."),
     "fsck": ("fsck", "Check that what should agree does, and mend it."),
     "gates": ("gates", "Show what the quality gates found, or run them here."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,13 +11,11 @@ from orchestrator.cli import open_store
 from orchestrator.cli.completion import agent_argument
 from orchestrator.cli.read import json_option, print_json
 from orchestrator.cli.text import revealed, say, tell
+from orchestrator.kept import read_patch, received
 from orchestrator.lifecycle import agents
-from orchestrator.models import AgentState, Status
+from orchestrator.models import Status
 from orchestrator.settings import Settings
 from orchestrator.store import changes
-from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.git import Git
-from orchestrator.workspace.mirror import Base, Mirrors
 
 
 @click.command()
@@ -27,8 +23,8 @@ from orchestrator.workspace.mirror import Base, Mirrors
 @click.pass_obj
 def diff(settings: Settings, agent_id: str) -> None:
     """Print what an agent changed, as a patch."""
-    with _received(settings, agent_id) as (candidates, candidate, base):
-        say(revealed(candidates.patch(candidate, base)), nl=False)
+    with open_store(settings) as store:
+        say(revealed(read_patch(settings, store, agent_id)), nl=False)
 
 
 @click.command()
@@ -44,7 +40,10 @@ def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | 
     A bundle goes into a clone with `git fetch FILE refs/orchestrator/change`.
     """
     if as_patch:
-        with _received(settings, agent_id) as (candidates, candidate, base):
+        with (
+            open_store(settings) as store,
+            received(settings, store, agent_id) as (candidates, candidate, base),
+        ):
             content = candidates.whole_patch(candidate, base)
     else:
         with open_store(settings) as store:
@@ -71,17 +70,3 @@ def retry(settings: Settings, agent_id: str, *, afresh: bool, as_json: bool) -> 
         print_json({"agentId": new_id, "status": Status.SPAWNING})
     else:
         say(new_id)
-
-
-@contextmanager
-def _received(settings: Settings, agent_id: str) -> Iterator[tuple[Candidates, Candidate, Base]]:
-    """Take the newest change of an agent into a repository of this host."""
-    with open_store(settings) as store:
-        agent: AgentState = store.run(agents.read(agent_id))
-        attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
-    git = Git(settings)
-    base = Mirrors(settings, git).at(agent.repository, agent.base_branch, agent.base_commit or "")
-    candidates = Candidates(settings, git)
-    # Not where a gate check of the same attempt may be at work.
-    with candidates.received(base, bundle, f"{agent_id}-shown", attempt) as candidate:
-        yield candidates, candidate, base

@@ -5,6 +5,13 @@ A class's docstring is its default message; `str(error)` is always one line a us
 
 from __future__ import annotations
 
+from orchestrator.errors.access import (
+    KeyExists,
+    KeyRefused,
+    KeyUnknown,
+    RateLimited,
+    ScopeMissing,
+)
 from orchestrator.errors.agents import (
     AgentCrashed,
     AgentEnded,
@@ -137,6 +144,9 @@ __all__ = [
     "HooksInvalid",
     "IdempotencyConflict",
     "IncludeTooLarge",
+    "KeyExists",
+    "KeyRefused",
+    "KeyUnknown",
     "KillUnconfirmed",
     "LeaseLost",
     "LimitInvalid",
@@ -150,6 +160,7 @@ __all__ = [
     "ProviderLimited",
     "PushFailed",
     "PushRefused",
+    "RateLimited",
     "RecordMalformed",
     "RepositoryEmpty",
     "RepositoryUnavailable",
@@ -157,6 +168,7 @@ __all__ = [
     "SandboxLimit",
     "SandboxLost",
     "SandboxUnavailable",
+    "ScopeMissing",
     "SettingsInvalid",
     "StartFailed",
     "StoreRefused",

@@ -103,8 +103,9 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "heedsHalt": step.heeds_halt,
         "to": step.to,
         "final": final,
-        # Empty ones are left out of records, as `Record.wire` does.
-        "patch": {name: value for name, value in step.patch.items() if value not in ([], {}, ())},
+        # Empty ones are left out of records, as `Record.wire` does. Who is let go of waits again.
+        "patch": {name: value for name, value in step.patch.items() if value not in ([], {}, ())}
+        | ({"waitingSince": instant} if step.release else {}),
         "taskPatch": _task_patch(step, instant),
         "event": _event(step),
         "timestamp": instant,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope
 from orchestrator.models.audit import (
     AuditEntry,
     AuditFault,
@@ -34,6 +35,7 @@ from orchestrator.models.gates import (
     Verdict,
 )
 from orchestrator.models.killing import Halt, KillReport, KillScope, Receipt
+from orchestrator.models.queues import Pause, QueueState
 from orchestrator.models.record import (
     Instant,
     Record,
@@ -71,6 +73,7 @@ __all__ = [
     "AgentSpend",
     "AgentState",
     "AgentType",
+    "ApiKey",
     "ApiTokens",
     "AuditEntry",
     "AuditFault",
@@ -81,6 +84,7 @@ __all__ = [
     "BudgetLimits",
     "BudgetStatus",
     "BudgetSummary",
+    "Caller",
     "Conflict",
     "Egress",
     "Finding",
@@ -90,12 +94,16 @@ __all__ = [
     "GateStatus",
     "Halt",
     "Instant",
+    "KeyName",
+    "KeyScope",
     "KillReport",
     "KillScope",
     "LifecycleEvent",
     "LogLine",
     "Outcome",
+    "Pause",
     "Phase",
+    "QueueState",
     "Receipt",
     "Record",
     "SecretFinding",

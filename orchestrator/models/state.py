@@ -82,6 +82,8 @@ class AgentState(Record):
     #: Of the latest attempt, where its only way out is the proxy.
     egress: Egress | None = None
     spawned_at: Instant
+    #: Since when it waits in a queue after its first, or waited there last.
+    waiting_since: Instant | None = None
     started_at: Instant | None = None
     completed_at: Instant | None = None
     worker: str | None = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Port, env
+from orchestrator.settings.values import Port, env, split_names
 
 #: A browser sends a login in ASCII, and the first colon ends the name.
 _LOGIN = re.compile(r"[!-9;-~]+")
@@ -35,6 +35,11 @@ class AccessSettings(BaseSettings):
     host: str = env("ORCHESTRATOR_HOST", default="127.0.0.1")
     port: Port = env("ORCHESTRATOR_PORT", default=3001)
     api_key: SecretStr | None = env("ORCHESTRATOR_API_KEY", default=None)
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
+        "ORCHESTRATOR_ALLOWED_HOSTS", default=()
+    )
+    #: Spawns a minute of each key; 0 for no limit.
+    spawn_rate: Annotated[int, Field(ge=0)] = env("ORCHESTRATOR_SPAWN_RATE", default=10)
     flower_port: Port = env("ORCHESTRATOR_FLOWER_PORT", default=5555)
     flower_user: Annotated[str, AfterValidator(_check_login)] = env(
         "ORCHESTRATOR_FLOWER_USER", default="orch"

@@ -25,7 +25,7 @@ from orchestrator.errors import SettingsInvalid
 from orchestrator.settings.access import AccessSettings
 from orchestrator.settings.budget import BudgetSettings
 from orchestrator.settings.sandbox import SandboxSettings
-from orchestrator.settings.values import Duration, Port, Positive, env
+from orchestrator.settings.values import Duration, Port, Positive, env, split_names
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
@@ -43,10 +43,6 @@ def _check_valkey_url(url: str | None) -> str | None:
         msg = "must start with redis://, rediss://, valkey://, valkeys:// or unix://"
         raise ValueError(msg)
     return url
-
-
-def _split(names: object) -> object:
-    return names.lower().replace(",", " ").split() if isinstance(names, str) else names
 
 
 class Settings(SandboxSettings, BudgetSettings, AccessSettings, BaseSettings):
@@ -72,7 +68,7 @@ class Settings(SandboxSettings, BudgetSettings, AccessSettings, BaseSettings):
     valkey_tls: bool = env("VALKEY_TLS", default=False)
 
     git_token: SecretStr | None = env("GIT_TOKEN", default=None)
-    git_token_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = env(
+    git_token_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
         "GIT_TOKEN_HOSTS", default=()
     )
     git_token_command: str | None = env("GIT_TOKEN_COMMAND", default=None)

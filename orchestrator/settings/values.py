@@ -44,6 +44,11 @@ def parse_duration(text: object) -> float:
     return seconds
 
 
+def split_names(names: object) -> object:
+    """Split a list of names written with commas or blanks."""
+    return names.lower().replace(",", " ").split() if isinstance(names, str) else names
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Tokens = Annotated[int, BeforeValidator(parse_tokens)]
 Port = Annotated[int, Field(ge=1, le=65_535)]

@@ -38,6 +38,16 @@ HALT = "orchestrator:halt"
 AUDIT = "orchestrator:audit"
 #: String, JSON: the AuditHead, the last place of that chain.
 AUDIT_HEAD = "orchestrator:audit:head"
+#: Hash: queue → Pause JSON; nothing is taken from these.
+PAUSED = "orchestrator:queues:paused"
+#: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.
+WORKED_OFF = "orchestrator:queues:worked-off"
+#: Hash: name → how often or how much; and the places up to which the streams are counted.
+METRICS = "orchestrator:metrics"
+#: Hash: name → StoredKey JSON, of every key but that of the settings.
+KEYS = "orchestrator:keys"
+#: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.
+KEYS_USED = "orchestrator:keys:used"
 #: Hash: limit → value, as the processes of the fleet were started with.
 BUDGET_SETTINGS = "orchestrator:budget:settings"
 #: Hash: limit → value, as somebody set it since; these win.
@@ -114,6 +124,11 @@ def status_index(status: str) -> str:
 def idempotency(key: str) -> str:
     """String: digest of the body and agentId of a spawn, by the client's key."""
     return f"orchestrator:idempotency:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def limit(kind: str, name: str) -> str:
+    """String: how much a key may still ask; lapses when that is all."""
+    return f"orchestrator:limit:{kind}:{name}"
 
 
 def budget_day(now: datetime) -> str:

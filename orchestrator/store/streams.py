@@ -48,6 +48,40 @@ def read_events(*, after: str, count: int = 500) -> Operation[list[StreamedEvent
     return command("XRANGE", keys.EVENTS_STREAM, f"({after}", "+", "COUNT", count, decode=_events)
 
 
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event's id and its JSON as it stands in the stream."""
+
+    id: str
+    document: str
+
+
+def read_stored(*, after: str, upto: str = "+", count: int = 500) -> Operation[list[StoredEvent]]:
+    """Read events after an id, up to another, oldest first, without parsing them."""
+    return command("XRANGE", keys.EVENTS_STREAM, f"({after}", upto, "COUNT", count, decode=_stored)
+
+
+def await_stored(*, after: str, block_ms: int, count: int = 500) -> Operation[list[StoredEvent]]:
+    """Wait for events after an id; `block_ms` must stay below the executors' socket timeout."""
+    return command(
+        *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", keys.EVENTS_STREAM, after),
+        decode=lambda reply: _stored(reply[0][1]) if reply else [],
+    )
+
+
+def first_event_id() -> Operation[str]:
+    """Return the id of the oldest event that is kept; empty where there is none."""
+    return command(
+        *("XRANGE", keys.EVENTS_STREAM, "-", "+", "COUNT", 1),
+        decode=lambda reply: reply[0][0].decode() if reply else "",
+    )
+
+
+def has_event(event_id: str) -> Operation[bool]:
+    """Return whether an event is still kept."""
+    return command("XRANGE", keys.EVENTS_STREAM, event_id, event_id, decode=bool)
+
+
 def last_event_id() -> Operation[str]:
     """Return the id of the newest event, from which a follower starts."""
     return command(
@@ -88,6 +122,13 @@ def _events(reply: list[Any]) -> list[StreamedEvent]:
             entry[0].decode(), parse_record(LifecycleEvent, key, _field(key, entry, b"event"))
         )
         for entry in reply
+    ]
+
+
+def _stored(reply: list[Any]) -> list[StoredEvent]:
+    return [
+        StoredEvent(name.decode(), fields.get(b"event", b"{}").decode(errors="replace"))
+        for name, fields in reply
     ]
 
 

@@ -90,11 +90,12 @@ def confined(lab: Lab) -> Noted:
     )
     services = lab.services
     runner = services.runner
+    play = replace(runner.play, sandbox=sandbox, egress=egress)
     harvest = replace(runner.harvest, sandbox=sandbox)
     judge = replace(services.gate_check.judge, sandbox=sandbox, egress=egress)
     lab.services = replace(
         services,
-        runner=replace(runner, sandbox=sandbox, harvest=harvest, egress=egress),
+        runner=replace(runner, play=play, harvest=harvest),
         gate_check=replace(services.gate_check, judge=judge),
     )
     return sandbox

@@ -1,0 +1,50 @@
+"""The API about itself: its OpenAPI document, the page that shows it, and the pages' files."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator.api.endpoints import Endpoint, caller_of
+from orchestrator.api.openapi import document
+from orchestrator.api.pages import page
+
+#: What pages may load.
+ASSETS = frozenset({"docs.js", "docs.css"})
+
+
+async def openapi(request: Request) -> Response:
+    """Answer with the OpenAPI document."""
+    asks_for_keys = caller_of(request).has_key
+    return JSONResponse(document(request.app.state.endpoints, asks_for_keys=asks_for_keys))
+
+
+async def docs(request: Request) -> Response:
+    """Answer with the page that shows it."""
+    del request
+    return page("docs.html")
+
+
+async def static(request: Request) -> Response:
+    """Answer with a file that a page loads."""
+    name = request.path_params["name"]
+    if name not in ASSETS:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
+    return page(name)
+
+
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/openapi.json", openapi, "This document"),
+        answers={200: ("application/json",)},
+    ),
+    Endpoint(*("GET", "/docs", docs, "This document as a page"), answers={200: ("text/html",)}),
+    Endpoint(
+        *("GET", "/static/{name}", static, "A file of a page"),
+        answers={200: ("text/javascript", "text/css")},
+        refusals=(404,),
+    ),
+]

@@ -1,0 +1,62 @@
+// Renders /openapi.json; text only ever becomes text nodes.
+"use strict";
+
+function element(name, text, ...children) {
+  const made = document.createElement(name);
+  if (text) made.textContent = text;
+  made.append(...children);
+  return made;
+}
+
+// Shows a schema with its references resolved, each once on a way down.
+function resolved(schema, schemas, seen = []) {
+  if (Array.isArray(schema)) return schema.map((item) => resolved(item, schemas, seen));
+  if (schema === null || typeof schema !== "object") return schema;
+  if (schema.$ref) {
+    const name = schema.$ref.split("/").pop();
+    return seen.includes(name) ? name : resolved(schemas[name], schemas, [...seen, name]);
+  }
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => [key, resolved(value, schemas, seen)]));
+}
+
+function bodies(content, schemas) {
+  return Object.entries(content || {}).flatMap(([media, { schema }]) => [
+    element("p", "", element("code", media)),
+    element("pre", JSON.stringify(resolved(schema, schemas), null, 2)),
+  ]);
+}
+
+function operation(method, path, given, schemas) {
+  const head = element("summary", "", element("code", `${method.toUpperCase()} ${path}`),
+    ` ${given.summary}`);
+  const parts = [element("p", given.description || "Asks for no key.")];
+  for (const parameter of given.parameters) {
+    parts.push(element("p", "", element("code", parameter.name), ` (${parameter.in}) `,
+      parameter.description || "", element("pre", JSON.stringify(parameter.schema))));
+  }
+  if (given.requestBody) {
+    parts.push(element("h3", "Body"), ...bodies(given.requestBody.content, schemas));
+  }
+  for (const [status, answer] of Object.entries(given.responses)) {
+    parts.push(element("details", "", element("summary", `${status} ${answer.description}`),
+      ...bodies(answer.content, schemas)));
+  }
+  return element("details", "", head, ...parts);
+}
+
+async function show() {
+  const place = document.getElementById("operations");
+  try {
+    const answer = await fetch("/openapi.json");
+    if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+    const { paths, components } = await answer.json();
+    place.replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, given]) =>
+        operation(method, path, given, components.schemas))));
+  } catch (error) {
+    place.textContent = `The document cannot be read: ${error.message}`;
+  }
+}
+
+show();

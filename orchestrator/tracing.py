@@ -1,0 +1,79 @@
+"""Traces, where the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set: one an agent.
+
+The trace's id is derived from the agent's, so every process of every host writes into the same one
+without a word between them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+def trace_ids(agent_id: str) -> tuple[int, int]:
+    """Return the ids of an agent's trace and of the span all of its stages are in."""
+    digest = hashlib.sha256(agent_id.encode()).digest()
+    return int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
+
+
+@contextmanager
+def stage(provider: TracerProvider | None, agent_id: str, name: str) -> Iterator[None]:
+    """Trace one stage of an agent; without a provider nothing is traced.
+
+    Ids and the names of stages only: what agents say and what we hold secret stays out. An error
+    marks the span by its type, for its words may hold either.
+    """
+    if provider is None:
+        yield
+        return
+    from opentelemetry import trace  # noqa: PLC0415 - an extra
+
+    trace_id, span_id = trace_ids(agent_id)
+    whole = trace.SpanContext(
+        trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    )
+    span = provider.get_tracer("orchestrator").start_span(
+        name,
+        context=trace.set_span_in_context(trace.NonRecordingSpan(whole)),
+        attributes={"agent.id": agent_id},
+    )
+    try:
+        yield
+    except BaseException as error:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+        raise
+    finally:
+        span.end()
+
+
+def exporting() -> TracerProvider | None:
+    """Return this process's way to the collector; None without the extra or an endpoint."""
+    return _exporting(os.getpid()) if os.environ.get(ENDPOINT) else None
+
+
+@lru_cache(maxsize=1)
+def _exporting(pid: int) -> TracerProvider | None:
+    # Keyed by process: a forked child has none of its parent's threads.
+    del pid
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
+    except ImportError:
+        return None
+    provider = TracerProvider(resource=Resource.create({"service.name": "orchestrator"}))
+    # In its own thread: a collector that hangs holds no agent up.
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

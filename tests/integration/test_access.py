@@ -1,0 +1,260 @@
+"""Who may ask what: keys, their scopes and limits, and what a browser is told."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from orchestrator import wiring
+from orchestrator.audit import read_entries
+from orchestrator.cli import main
+from orchestrator.errors import KeyExists, KeyUnknown, SettingsInvalid
+from orchestrator.models import KeyScope
+from orchestrator.settings import load_settings
+from orchestrator.store import keys
+from orchestrator.store.operations import command
+from orchestrator.wiring import clock
+from tests.integration.test_api import BODY, problem_of, serving
+
+READ, SPAWN, KILL = KeyScope
+#: One key for the audit, whoever writes it.
+ENV = {"ORCHESTRATOR_SPAWN_RATE": "3", "ORCHESTRATOR_SIGNING_KEY": "k" * 64}
+PATHS = (
+    ("GET", "/agents", READ),
+    ("GET", "/queues", READ),
+    ("POST", "/agents/spawn", SPAWN),
+    ("POST", "/agents/nobody/retry", SPAWN),
+    ("POST", "/agents/nobody/kill", KILL),
+    ("POST", "/agents/kill-all", KILL),
+    ("POST", "/queues/spawn/pause", KILL),
+)
+
+
+@pytest.fixture(scope="module")
+def open_server(valkey_server):
+    with serving(valkey_server, **ENV) as (client, _):
+        yield client
+
+
+@pytest.fixture
+def settings(valkey_url, tmp_path):
+    return load_settings({**ENV, "VALKEY_URL": valkey_url, "ORCHESTRATOR_HOME": str(tmp_path)})
+
+
+@pytest.fixture
+def keyring(settings):
+    return wiring.keyring(settings)
+
+
+@pytest.fixture
+def api(open_server, store):
+    return open_server
+
+
+def headers(token):
+    return {"X-API-Key": token}
+
+
+def test_a_key_may_do_what_its_scopes_say_and_nothing_else(api, store, keyring):
+    assert api.get("/agents").status_code == 200, "without any key everyone on loopback may"
+    for scopes in ((READ,), (SPAWN,), (KILL,), (READ, KILL)):
+        token = store.follow(keyring.add("-".join(scopes), scopes, by="ann"))
+        for method, path, needed in PATHS:
+            answer = api.request(method, path, headers=headers(token), json={})
+            if needed in scopes:
+                assert answer.status_code not in (401, 403), (scopes, path)
+            else:
+                document = problem_of(answer, 403)
+                assert document["type"] == "urn:orchestrator:error:scope_missing"
+    # With keys there, none is a fault; so is one that was revoked, from the next request on.
+    assert problem_of(api.get("/agents"), 401)
+    store.follow(keyring.revoke("read", by="ann", why="left"))
+    assert api.get("/health").status_code == 200
+
+
+def test_a_revoked_and_an_expired_key_are_refused_at_once(api, store, keyring):
+    token = store.follow(keyring.add("old", (READ,), by="ann"))
+    store.follow(keyring.add("other", (READ,), by="ann"))
+    assert api.get("/agents", headers=headers(token)).status_code == 200
+    store.follow(keyring.revoke("old", by="bob", why="rotated"))
+    problem_of(api.get("/agents", headers=headers(token)), 401)
+    late = store.follow(
+        keyring.add("late", (READ,), by="ann", expires_at=clock() - timedelta(seconds=1))
+    )
+    assert "expired" in problem_of(api.get("/agents", headers=headers(late)), 401)["detail"]
+    with pytest.raises(KeyUnknown):
+        store.follow(keyring.revoke("old", by="bob", why=""))
+    with pytest.raises(KeyExists):
+        store.follow(keyring.add("late", (READ,), by="ann"))
+
+
+def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, keyring):
+    token = store.follow(keyring.add("ci", (SPAWN, KILL), by="ann"))
+    agent_id = api.post("/agents/spawn", json=BODY, headers=headers(token)).json()["agentId"]
+    api.post(f"/agents/{agent_id}/kill", json={"reason": "wrong"}, headers=headers(token))
+    entries = store.follow(read_entries(limit=9))
+    assert [(entry.action, entry.who, entry.why) for entry in entries] == [
+        ("add-key", "ann", ""),
+        ("kill", "ci", "wrong"),
+    ]
+    for name in store.run(command("KEYS", "orchestrator:*", decode=list)):
+        dump = store.run(command("DUMP", name, decode=bytes))
+        assert token.encode() not in dump
+        assert token.removeprefix("orch_").encode() not in dump
+
+
+def test_spawns_are_limited_by_key_for_all_processes_and_kills_never(valkey_url, store, keyring):
+    token = store.follow(keyring.add("ci", (SPAWN, KILL), by="ann"))
+    with (
+        serving(valkey_url, **ENV) as (one, _),
+        serving(valkey_url, **ENV) as (two, _),
+    ):
+
+        def spawn(api, key=token):
+            return api.post("/agents/spawn", json=BODY, headers=headers(key))
+
+        assert [spawn(api).status_code for api in (one, two, one)] == [201] * 3
+        for api in (one, two):
+            refused = spawn(api)
+            assert problem_of(refused, 429)["type"] == "urn:orchestrator:error:rate_limited"
+            assert 1 <= int(refused.headers["retry-after"]) <= 20
+        for _ in range(5):
+            killed = one.post("/agents/kill-all", headers=headers(token))
+            assert killed.status_code == 200
+        other = store.follow(keyring.add("other", (SPAWN,), by="ann"))
+        assert spawn(one, other).status_code == 201
+
+
+def test_kill_all_takes_a_scope_and_a_reason(api, store):
+    kept, killed = (
+        api.post("/agents/spawn", json=BODY | {"taskId": task}).json()["agentId"]
+        for task in ("keep", "kill")
+    )
+    report = api.post("/agents/kill-all", json={"taskId": "kill", "reason": "wrong", "timeout": 5})
+    assert report.json() == {
+        "message": "Kill all completed: 1 killed, 0 failed",
+        "total": 1,
+        "killed": 1,
+        "failed": 0,
+        "errors": [],
+    }
+    assert api.get(f"/agents/{killed}/receipt").json()["why"] == "wrong"
+    assert api.get(f"/agents/{kept}/status").json()["status"] == "spawning"
+    for body in ({"task": "kill"}, {"timeout": -1}, [], "kill"):
+        problem_of(api.post("/agents/kill-all", json=body), 422)
+    assert api.get(f"/agents/{kept}/status").json()["status"] == "spawning"
+
+
+def test_a_browser_is_asked_for_the_key_and_keeps_it_where_no_script_can_read_it(
+    valkey_url, store, keyring
+):
+    token = store.follow(keyring.add("ann", (READ,), by="ann"))
+    with serving(valkey_url) as (api, _):
+        page = api.get("/queues", headers={"Accept": "text/html,*/*"})
+        assert page.status_code == 401
+        assert page.headers["content-type"].startswith("text/html")
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert "<form" in page.text
+        refused = api.post("/session", data={"key": "wrong"})
+        assert refused.status_code == 401
+        entered = api.post("/session", data={"key": token})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        cookie = entered.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert api.get("/queues").status_code == 200  # the client has kept it
+        elsewhere = {"Origin": "http://127.0.0.1.evil.example"}
+        problem_of(api.get("/queues", headers=elsewhere), 403)
+
+
+def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url):
+    extra = {"ORCHESTRATOR_ALLOWED_HOSTS": "orch.example, other.example"}
+    with serving(valkey_url, **extra) as (api, _):
+        for host, status in (
+            ("orch.example", 200), ("OTHER.example:8443", 200), ("evil.example", 421),
+        ):  # fmt: skip
+            assert api.get("/agents", headers={"Host": host}).status_code == status
+        for origin, status in (("https://orch.example", 200), ("https://evil.example", 403)):
+            there = {"Host": "orch.example", "Origin": origin}
+            assert api.get("/agents", headers=there).status_code == status
+    with pytest.raises(SettingsInvalid, match="ORCHESTRATOR_HOST"):
+        load_settings({"ORCHESTRATOR_HOST": "0.0.0.0"})
+
+
+def test_every_answer_carries_the_policy_for_browsers(api, store):
+    store.run(command("SET", keys.agent("bad"), "{", decode=bool))
+    for path, status in (
+        ("/health", 200),
+        ("/agents", 200),
+        ("/x", 404),
+        ("/agents/bad/status", 500),
+    ):
+        answer = api.get(path)
+        assert answer.status_code == status
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_who_cannot_look_keys_up_lets_nobody_in(unused_port):
+    """Fail closed: there may be keys, and this may be none of them."""
+    with serving(f"redis://127.0.0.1:{unused_port}/0") as (api, _):
+        problem_of(api.get("/agents", headers=headers("guess")), 503)
+        problem_of(api.get("/nowhere"), 503)
+        assert api.get("/health").status_code == 200
+
+
+def test_a_body_that_does_not_come_is_given_up(api, monkeypatch):
+    """In this process, with a short patience: the server's own is 20 s."""
+    import asyncio
+
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+
+    from orchestrator.api import endpoints
+
+    async def receive():
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(endpoints, "BODY_WITHIN_S", 0.01)
+    request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
+    with pytest.raises(HTTPException) as caught:
+        asyncio.run(endpoints.read_body(request))
+    assert caught.value.status_code == 408
+
+
+def test_keys_are_made_listed_and_revoked_on_the_command_line(
+    valkey_url, api, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("VALKEY_URL", valkey_url)
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    monkeypatch.setenv("ORCHESTRATOR_SIGNING_KEY", ENV["ORCHESTRATOR_SIGNING_KEY"])
+
+    def orch(*arguments, code=0):
+        ran = CliRunner().invoke(main, arguments)
+        assert ran.exit_code == code, ran.output
+        return ran.stdout
+
+    made = json.loads(
+        orch("keys", "add", "--name=ci", "--scope=spawn", "--scope=read", "--expires=30d", "--json")
+    )
+    assert httpx.get(f"{api.base_url}/agents", headers=headers(made["key"])).status_code == 200
+    (listed,) = json.loads(orch("keys", "ls", "--json"))["keys"]
+    assert (listed["name"], listed["scopes"]) == ("ci", ["read", "spawn"])
+    assert listed["lastUsedAt"] >= listed["createdAt"]
+    assert listed["expiresAt"] > listed["createdAt"]
+    assert "digest" not in listed
+    assert made["key"] not in orch("keys", "ls")
+    orch("keys", "add", "--name=ci", "--scope=read", code=1)
+    orch("keys", "add", "--name=a b", "--scope=read", code=2)
+    orch("keys", "revoke", "ci", "--reason=rotated")
+    orch("keys", "revoke", "ci", code=1)
+    assert "0" in orch("queues")
+    orch("queues", "pause", "gates", "--reason=flaky")
+    states = {state["name"]: state for state in json.loads(orch("queues", "--json"))["queues"]}
+    assert states["gates"]["pause"]["why"] == "flaky"
+    assert json.loads(orch("queues", "resume", "gates", "--json"))["isPaused"] is False
+    orch("queues", "pause", "nothing", code=1)

@@ -1,0 +1,124 @@
+"""What the API says of itself is true: schemathesis over the served document, every check on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+
+from orchestrator.access import Keyring
+from orchestrator.api.app import ENDPOINTS
+from orchestrator.audit import Audit
+from orchestrator.lifecycle import presence
+from orchestrator.messages import QUEUES
+from orchestrator.models import KeyScope
+from orchestrator.store.executors import Store
+from orchestrator.wiring import clock, new_id
+from tests.integration.test_api import serving
+
+FEW = settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+#: The feed and a followed log do not end by themselves; the tests of those rooms read them.
+ENDLESS = "/agents/events"
+
+
+def staffed(url):
+    """An empty Valkey in which every pool has a worker, for as long as the tests last."""
+    store = Store(url)
+    store._client.flushall()
+    for queue in QUEUES:
+        store.run(presence.announce(f"{queue}@here", now=clock() + timedelta(hours=1)))
+    return store
+
+
+@pytest.fixture(scope="module")
+def base_url(valkey_server):
+    staffed(valkey_server).close()
+    with serving(valkey_server) as (client, _):
+        yield str(client.base_url)
+
+
+@pytest.fixture(scope="module")
+def keyed(valkey_server):
+    """The base URL of a server that asks for keys, and a key that may do everything."""
+    store = staffed(valkey_server)
+    keyring = Keyring(Audit(b"k" * 32, clock, new_id), clock)
+    token = store.follow(keyring.add("all", list(KeyScope), by="test"))
+    store.close()
+    extra = {"ORCHESTRATOR_SIGNING_KEY": "k" * 64, "ORCHESTRATOR_SPAWN_RATE": "0"}
+    with serving(valkey_server, **extra) as (client, _):
+        yield str(client.base_url), {"X-API-Key": token}
+
+
+OPERATIONS = [
+    (endpoint.method, endpoint.path.replace(":path}", "}"))
+    for endpoint in ENDPOINTS
+    if endpoint.path != ENDLESS
+]
+
+
+def check(method, path, base_url, headers, mode):
+    """Ask an operation what its description allows, or forbids, and hold the answers to it."""
+    schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json", headers=headers)
+    # What JSON Schema cannot say: which cursors there are, what git takes for an address.
+    if (method, path) in {("GET", "/agents"), ("POST", "/agents/spawn")}:
+        acceptance = schema.config.checks.positive_data_acceptance
+        acceptance.expected_statuses = ["2xx", "422"]
+
+    @FEW
+    @given(case=schema[path][method].as_strategy(generation_mode=mode))
+    def ask(case):
+        case.call_and_validate(headers=headers, timeout=20)
+
+    try:
+        ask()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, "nothing can be asked wrongly"
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_the_document_holds_without_keys(method, path, mode, base_url):
+    check(method, path, base_url, {}, mode)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_the_document_holds_with_keys(method, path, keyed):
+    """Among the checks: who sends no key, or another, is refused as the document says."""
+    check(method, path, *keyed, GenerationMode.POSITIVE)
+
+
+def test_every_route_stands_in_the_document(keyed):
+    """And no other: both are made of one table."""
+    base_url, headers = keyed
+    paths = httpx.get(f"{base_url}/openapi.json", headers=headers).json()["paths"]
+    told = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    made = {
+        (method, route.path.replace(":path}", "}"))
+        for route in (endpoint.route() for endpoint in ENDPOINTS)
+        for method in route.methods - {"HEAD"}
+    }
+    assert told == made
+
+
+def test_the_page_of_the_document_loads_nothing_from_elsewhere(keyed):
+    base_url, headers = keyed
+    page = httpx.get(f"{base_url}/docs", headers=headers)
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in page.text.replace("<h1>HTTP API", "").replace(": HTTP API", "")
+    for path in ("/static/docs.js", "/static/docs.css"):
+        assert path in page.text
+        assert httpx.get(f"{base_url}{path}", headers=headers).status_code == 200
+    assert httpx.get(f"{base_url}/static/..%2fapp.py", headers=headers).status_code == 404

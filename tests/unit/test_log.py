@@ -1,0 +1,35 @@
+"""Logs: one JSON document a line, about one agent, without what we hold secret."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SECRETS = ("s3cret", 's3cret"with\nall\\ü')
+PROGRAM = f"""
+import logging
+from orchestrator.log import about, configure_logging, get_logger
+
+secrets = {SECRETS!r}
+configure_logging(secrets=secrets)
+with about("agent-1"):
+    get_logger("room").info("ours", url="https://x:" + secrets[0] + "@host", given=secrets[1])
+    logging.getLogger("library").warning("theirs %s", secrets[0])
+    try:
+        raise ValueError(secrets[1])
+    except ValueError:
+        get_logger("room").exception("fails")
+get_logger("room").info("after")
+"""
+
+
+def test_each_line_names_its_agent_and_no_secret():
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["ours", "theirs [secret]", "fails", "after"]
+    assert [line.get("agentId") for line in lines] == ["agent-1"] * 3 + [None]
+    assert "s3cret" not in ran.stderr
+    assert "[secret]" in lines[2]["exception"]
