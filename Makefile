@@ -43,6 +43,7 @@ unit: $(STAMP) ## every test, real parts included
 bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.gates
 	$(BIN)/python -m tests.bench.kill
+	$(BIN)/python -m tests.bench.sandboxes
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.fleet
 

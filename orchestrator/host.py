@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from orchestrator import cgroups
 
@@ -54,11 +55,35 @@ def process_mark(pid: int) -> str:
     return ""
 
 
-class Host:
-    """What runs on this machine for the agents of one system, whoever started it."""
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """A sandbox whose programs are no descendants of their worker: only it can find what is left.
 
-    def __init__(self, home: Path) -> None:
+    Each method raises SandboxUnavailable where it cannot look.
+    """
+
+    def end_strays(self) -> frozenset[str]:
+        """End and remove what no live worker holds; returns the agents of what still ran."""
+        ...
+
+    def strays(self) -> Mapping[str, tuple[int, ...]]:
+        """Return pids, on this host, of what runs and no live worker holds, by agent."""
+        ...
+
+    def end_all(self) -> frozenset[str]:
+        """End and remove everything of this system, held or not; returns the agents."""
+        ...
+
+
+class Host:
+    """What runs on this machine for the agents of one system, whoever started it.
+
+    With `elsewhere` its methods raise SandboxUnavailable where that cannot look.
+    """
+
+    def __init__(self, home: Path, elsewhere: RunsElsewhere | None = None) -> None:
         self._system = system_mark(home)
+        self._elsewhere = elsewhere
 
     def end_strays(self, *, within_s: float) -> frozenset[str]:
         """End every process no live worker answers for; returns their agents."""
@@ -66,7 +91,8 @@ class Host:
         end(found, within_s=within_s)
         # After that, whose shims are gone by now: who emptied its environment is in its cgroup yet.
         left = cgroups.end_strays(self._system, self.lives)
-        return left | {process.agent_id for process in found}
+        ended = left | {process.agent_id for process in found}
+        return ended | self._elsewhere.end_strays() if self._elsewhere else ended
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
         """End the processes of every agent; returns the agents, and the pids still there."""
@@ -75,6 +101,8 @@ class Host:
         while (found := marked(self._system)) and time.monotonic() < deadline:
             agents |= {process.agent_id for process in found}
             end(found, within_s=max(deadline - time.monotonic(), _PAUSE_S))
+        if self._elsewhere:
+            agents |= self._elsewhere.end_all()
         return frozenset(agents), tuple(sorted(process.pid for process in found))
 
     def strays(self) -> Mapping[str, tuple[int, ...]]:
@@ -82,6 +110,8 @@ class Host:
         found = defaultdict(list)
         for process in self._strays():
             found[process.agent_id].append(process.pid)
+        for agent_id, pids in (self._elsewhere.strays() if self._elsewhere else {}).items():
+            found[agent_id] += pids
         return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
 
     def _strays(self) -> tuple[Marked, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import GitFailed, StoreRefused, StoreUnreachable
+from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachable
 from orchestrator.host import Host
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
@@ -73,7 +73,7 @@ class Janitor:
             while True:
                 try:
                     self.sweep()
-                except (StoreUnreachable, StoreRefused, GitFailed, OSError) as error:
+                except (OrchestratorError, OSError) as error:
                     log.warning("host not swept", reason=str(error))
                 sleep(SWEEP_EVERY_S)
 

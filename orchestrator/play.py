@@ -17,6 +17,7 @@ from orchestrator.errors import (
     BudgetExceeded,
     MeterSilent,
     ProviderLimited,
+    SandboxLimit,
     TransitionRefused,
 )
 from orchestrator.lifecycle.holder import Holder
@@ -124,7 +125,9 @@ class Play:
         base = part.there.base
         there = out.leading_from(part.there)
         launch = part.backend.launch(out.told(part.job))
-        spec = there.program(launch.argv, env=launch.env, stdin=launch.stdin)
+        spec = there.program(
+            launch.argv, env=launch.env, stdin=launch.stdin, readable=launch.readable
+        )
         preparation = Preparation(
             self.sandbox,
             there,
@@ -222,6 +225,9 @@ def _judge(process: SandboxProcess, transcript: Transcript, backend: AgentBacken
         limited = ProviderLimited(f"The model's provider takes no more: {result.summary}")
         limited.resets_at_s = transcript.limit_resets_at_s
         raise limited
+    if process.limit_hit:
+        msg = f"The agent reached {process.limit_hit}."
+        raise SandboxLimit(msg)
     if exit_code < 0:
         msg = f"The agent was ended by signal {-exit_code}."
         raise AgentCrashed(msg)

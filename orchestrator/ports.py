@@ -101,6 +101,8 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    #: Files of this host that the program reads, beside itself.
+    readable: tuple[Path, ...] = ()
 
 
 @runtime_checkable
@@ -189,24 +191,23 @@ class SandboxProcess(Protocol):
 
     def read(self, timeout_s: float) -> list[Chunk]:
         """Wait for output or the end, at most `timeout_s`; empty when there was neither."""
-        ...
 
     @property
     def exit_code(self) -> int | None:
         """The exit code (negative: the signal) once the whole tree has ended, else None."""
-        ...
+
+    @property
+    def limit_hit(self) -> str | None:
+        """Once it has ended: which limit of its sandbox ended it, with its value, or None."""
 
     def cpu_s(self) -> float:
         """Return the processor time that its live processes have spent."""
-        ...
 
     def terminate(self) -> None:
         """Ask the program to end (SIGTERM)."""
-        ...
 
     def kill(self) -> None:
         """End the whole tree at once; returns when nothing of it is left."""
-        ...
 
 
 class Sandbox(Protocol):
@@ -230,6 +231,7 @@ class Sandbox(Protocol):
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run.
+            SandboxUnavailable: what it would run in cannot be had for now.
             WorkspaceLost: `cwd` does not exist.
         """
         ...

@@ -50,6 +50,7 @@ class Surroundings:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stdin: bytes = b"",
+        readable: tuple[Path, ...] = (),
     ) -> ProcessSpec:
         """Return how to start a program there; in the worktree if `cwd` does not say otherwise."""
         workspace = self.workspace
@@ -68,7 +69,7 @@ class Surroundings:
             stdin=stdin,
             attempt=self.agent.attempt,
             root=workspace.root,
-            readable=(self.base.mirror / "objects",),
+            readable=(self.base.mirror / "objects", *readable),
             has_network=not self.settings.has_egress_proxy,
             egress=self.egress,
         )

@@ -19,7 +19,7 @@ from orchestrator.gatecheck import GateCheck
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
 from orchestrator.harvest import Harvest
-from orchestrator.host import Host, process_mark, system_mark
+from orchestrator.host import Host, RunsElsewhere, process_mark, system_mark
 from orchestrator.janitor import Janitor, KillListener
 from orchestrator.judgement import Judge
 from orchestrator.killswitch import KillSwitch
@@ -121,13 +121,13 @@ def janitor(settings: Settings, *, worker: str) -> Janitor:
         Candidates(settings, git),
         (settings.workspaces_dir, settings.home / "candidates"),
     )
-    return Janitor(store, Host(settings.home), worker.partition("@")[2], leftovers)
+    return Janitor(store, host(settings), worker.partition("@")[2], leftovers)
 
 
 def fsck(settings: Settings, store: Store) -> Fsck:
     """Build what compares Valkey and this host."""
     home = settings.home
-    return Fsck(store, Host(home), home, settings.workspaces_dir, clock, new_id)
+    return Fsck(store, host(settings), home, settings.workspaces_dir, clock, new_id)
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
@@ -149,7 +149,13 @@ def judge(settings: Settings) -> Judge:
 
 def sandbox(settings: Settings) -> Sandbox:
     """Build where programs of agents and gates run."""
-    return SANDBOXES.build("process", settings)
+    return SANDBOXES.build("docker" if settings.sandbox_enabled else "process", settings)
+
+
+def host(settings: Settings) -> Host:
+    """Build what finds and ends the programs of agents on this host."""
+    programs = sandbox(settings)
+    return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
 def build(settings: Settings, *, worker: str) -> Services:

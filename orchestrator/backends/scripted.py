@@ -79,7 +79,7 @@ class ScriptedBackend:
         except (OSError, UnicodeDecodeError, ScriptInvalid) as error:
             play["fault"] = str(error)
         argv = (sys.executable, "-I", "-S", str(_PLAYER))
-        return Launch(argv, stdin=json.dumps(play).encode())
+        return Launch(argv, stdin=json.dumps(play).encode(), readable=(_PLAYER,))
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Parse one line of the player.

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from http import HTTPStatus
 
 import click
 from rich.console import Console
@@ -21,9 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import supervision
-from orchestrator.cli.programs import PROBE_TIMEOUT_S, api_lacks, api_url
+from orchestrator.cli.programs import api_lacks, api_url
 from orchestrator.cli.read import plain
-from orchestrator.cli.supervisord import UnixConnection
 from orchestrator.errors import (
     BackendUnavailable,
     DiskFull,
@@ -35,7 +31,7 @@ from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command
-from orchestrator.wiring import BACKENDS
+from orchestrator.wiring import BACKENDS, SANDBOXES
 from orchestrator.workspace.disk import free_bytes
 
 #: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.
@@ -185,20 +181,8 @@ def see_key(settings: Settings) -> str:
 
 
 def see_docker(settings: Settings) -> str:
-    """Tell the version of the API of the Docker engine."""
-    path = settings.docker_socket
-    action = f"Start Docker, let this user open {path}, or set DOCKER_SOCKET."
-    with closing(UnixConnection(path, PROBE_TIMEOUT_S)) as engine:
-        try:
-            engine.request("GET", "/_ping")
-            answer = engine.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            msg = f"No engine answers at {path} ({error})."
-            raise OrchestratorError(msg, action=action) from error
-    if answer.status != HTTPStatus.OK:
-        msg = f"What answers at {path} is no engine (HTTP {answer.status})."
-        raise OrchestratorError(msg, action=action)
-    return f"engine API {answer.headers.get('Api-Version', 'of an unknown version')}"
+    """Tell the version of the Docker engine, and that it has the image of the sandbox."""
+    return SANDBOXES.build("docker", settings).check()
 
 
 def see_level(settings: Settings) -> str:

@@ -19,7 +19,6 @@ from orchestrator.cli.exits import Exit
 from orchestrator.cli.read import DurationType, json_option, print_fields, print_json
 from orchestrator.cli.text import say, tell
 from orchestrator.errors import StoreUnreachable, SystemNotRunning
-from orchestrator.host import Host
 from orchestrator.killswitch import TIMEOUT_S
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.kills import KillOrder
@@ -158,7 +157,7 @@ def _goes_on(look: str) -> Iterator[None]:
 
 def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
     settings: Settings = ctx.obj
-    ended, survivors = Host(settings.home).end_all(within_s=timeout_s)
+    ended, survivors = wiring.host(settings).end_all(within_s=timeout_s)
     errors = [f"pid {pid} is still there." for pid in survivors]
     message = f"Kill all on this host completed: {len(ended)} agents, {len(survivors)} survivors"
     if as_json:

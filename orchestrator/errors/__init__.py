@@ -88,6 +88,11 @@ from orchestrator.errors.requests import (
     IdempotencyConflict,
     RequestInvalid,
 )
+from orchestrator.errors.sandboxes import (
+    SandboxLimit,
+    SandboxLost,
+    SandboxUnavailable,
+)
 from orchestrator.errors.store import (
     AttemptStale,
     NotFound,
@@ -160,6 +165,9 @@ __all__ = [
     "RepositoryEmpty",
     "RepositoryUnavailable",
     "RequestInvalid",
+    "SandboxLimit",
+    "SandboxLost",
+    "SandboxUnavailable",
     "ScopeMissing",
     "SettingsInvalid",
     "StartFailed",

@@ -96,6 +96,11 @@ class ProcessTree:
         """Whether its shim lived to see that nothing of it is left."""
         return b"ended " in self._heard or self._heard.startswith(b"refused ")
 
+    @property
+    def limit_hit(self) -> None:
+        """What limits there are here fail the program's own calls."""
+        return
+
     def cpu_s(self) -> float:
         """Return the processor time that its live processes have spent."""
         spent_s = 0.0

@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env
 
+#: Below these neither a shell nor an engine starts anything.
+_LEAST_MEMORY_BYTES = 16 * 2**20
+_LEAST_PIDS = 8
 _HOST = re.compile(r"([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 _HTTPS = "443"
 
@@ -53,6 +56,17 @@ class SandboxSettings(BaseSettings):
         "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
     )
     disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))
+    #: The image a container is made from, and what one container may use.
+    sandbox_image: str = env("ORCHESTRATOR_SANDBOX_IMAGE", default="orchestrator-sandbox:local")
+    sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(
+        "ORCHESTRATOR_SANDBOX_MEMORY", default=ByteSize(4 * 2**30)
+    )
+    sandbox_cpus: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = env(
+        "ORCHESTRATOR_SANDBOX_CPUS", default=2.0
+    )
+    sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
+        "ORCHESTRATOR_SANDBOX_PIDS", default=512
+    )
 
     @property
     def has_egress_proxy(self) -> bool:

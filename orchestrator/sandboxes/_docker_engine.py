@@ -1,0 +1,183 @@
+"""The Docker engine: what we ask of it, and its refusals as our errors."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
+
+from orchestrator.errors import BackendUnavailable, SandboxUnavailable
+
+#: An engine that says nothing for so long is taken to be away; to start a container takes longest.
+_TIMEOUT_S, _START_TIMEOUT_S = 15, 120
+_NS_IN_S = 1e9
+_US_IN_S = 1e6
+#: Where this host counts the time of a container: cgroup v1 and v2, without and with systemd.
+_CPU_FILES = (
+    "/sys/fs/cgroup/cpuacct/docker/{}/cpuacct.usage",
+    "/sys/fs/cgroup/cpuacct/system.slice/docker-{}.scope/cpuacct.usage",
+    "/sys/fs/cgroup/docker/{}/cpu.stat",
+    "/sys/fs/cgroup/system.slice/docker-{}.scope/cpu.stat",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended, as the engine saw it."""
+
+    exit_code: int
+    #: A process of it was killed because it ran out of memory; not always the first.
+    ran_out_of_memory: bool
+
+
+@dataclass(frozen=True)
+class Container:
+    """One that the engine has."""
+
+    name: str
+    agent_id: str
+    is_running: bool
+
+
+class Engine:
+    """One engine, by its socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = path
+        #: Of its API; found out by the first question.
+        self._version = "auto"
+
+    def version(self, image: str) -> str:
+        """Return the engine's version, having seen that it has the image."""
+        with self._asked() as client:
+            client.inspect_image(image)  # type: ignore[no-untyped-call]
+            return str(client.version()["Version"])
+
+    def ping(self) -> bool:
+        """Whether it answers."""
+        try:
+            with self._asked() as client:
+                client.ping()
+        except SandboxUnavailable:
+            return False
+        return True
+
+    def create(self, name: str, host: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Create a container; returns its id.
+
+        Raises:
+            BackendUnavailable: there is no such image, or the engine will not have it.
+            SandboxUnavailable: it does not answer, or has a fault.
+        """
+        with self._asked() as client:
+            host_config = client.create_host_config(**host)
+            client.timeout = _START_TIMEOUT_S
+            made = client.create_container(name=name, host_config=host_config, **config)
+            return str(made["Id"])
+
+    def start(self, name: str) -> None:
+        """Start it; raises as `create` does."""
+        with self._asked() as client:
+            client.timeout = _START_TIMEOUT_S
+            client.start(name)
+
+    def attach(self, name: str) -> socket.SocketIO:
+        """Return what carries the output of a container that is about to start."""
+        with self._asked() as client:
+            stream: socket.SocketIO = client.attach_socket(
+                name, params={"stdout": 1, "stderr": 1, "stream": 1}
+            )
+            return stream
+
+    def kill(self, name: str) -> None:
+        """Kill every process of it; one that is not running stays as it is."""
+        with self._asked(HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) as client:
+            client.kill(name)
+
+    def await_end(self, name: str) -> Ended:
+        """Wait until the engine knows of its end.
+
+        Raises:
+            SandboxUnavailable: it does not answer, or knows of no such container.
+        """
+        with self._asked() as client:
+            try:
+                client.wait(name)
+                state = client.inspect_container(name)["State"]
+            except NotFound as error:
+                raise SandboxUnavailable(str(error)) from error
+            return Ended(state["ExitCode"], bool(state["OOMKilled"]))
+
+    def remove(self, name: str) -> None:
+        """Kill it, if it still runs, and remove it; one that is gone is gone."""
+        with self._asked(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) as client:
+            client.remove_container(name, v=True, force=True)
+
+    def list(self, label: str) -> tuple[Container, ...]:
+        """Return every container with this `label=value`."""
+        with self._asked() as client:
+            return tuple(
+                Container(
+                    found["Names"][0].lstrip("/"),
+                    found["Labels"].get("orchestrator.agent", ""),
+                    found["State"] == "running",
+                )
+                for found in client.containers(all=True, filters={"label": label})
+            )
+
+    def first_pid(self, name: str) -> int:
+        """Return the pid on this host of its first process; 0 if it does not run."""
+        with self._asked(HTTPStatus.NOT_FOUND) as client:
+            return int(client.inspect_container(name)["State"]["Pid"])
+        return 0
+
+    def cpu_s(self, container_id: str) -> float:
+        """Return the processor time that its processes have spent."""
+        for path in _CPU_FILES:
+            with suppress(OSError):
+                words = Path(path.format(container_id)).read_text(encoding="ascii").split()
+                if words[0] == "usage_usec":
+                    return int(words[1]) / _US_IN_S
+                return int(words[0]) / _NS_IN_S
+        # A worker in a container does not see them. The engine takes up to a second.
+        with self._asked() as client:
+            stats = client.stats(container_id, stream=False, one_shot=True)
+            return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / _NS_IN_S
+
+    @contextmanager
+    def _asked(self, *accepted: HTTPStatus) -> Iterator[docker.APIClient]:
+        try:
+            with closing(self._connect()) as client:
+                yield client
+        except ImageNotFound as error:
+            msg = f"The engine has no such image ({error.explanation})."
+            action = "Run `make sandbox-image`, or set ORCHESTRATOR_SANDBOX_IMAGE."
+            raise BackendUnavailable(msg, action=action) from error
+        except APIError as error:
+            if error.status_code in accepted:
+                return
+            if error.is_client_error():
+                msg = f"The engine refuses: {error.explanation}"
+                raise BackendUnavailable(msg) from error
+            msg = f"The engine failed: {error.explanation}"
+            raise SandboxUnavailable(msg) from error
+        except (DockerException, RequestException, OSError) as error:
+            msg = f"No engine answers at {self._socket} ({type(error).__name__})."
+            raise SandboxUnavailable(msg) from error
+
+    def _connect(self) -> docker.APIClient:
+        # Found here, because the library leaves a socket open that cannot connect.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self._socket))
+        # One a question: any thread may ask, and none is left open.
+        client = docker.APIClient(f"unix://{self._socket}", self._version, timeout=_TIMEOUT_S)
+        self._version = client.api_version
+        return client

@@ -1,0 +1,268 @@
+"""Programs in containers without a network, that can write nothing but their workspace."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from docker.types import LogConfig, Mount
+
+from orchestrator.custody import current, ended_by
+from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable, WorkspaceLost
+from orchestrator.host import process_mark, system_mark
+from orchestrator.log import get_logger
+from orchestrator.ports import EGRESS_PORT, ProcessSpec
+from orchestrator.sandboxes._docker_container import ContainerProcess
+from orchestrator.sandboxes._docker_engine import Container, Engine
+from orchestrator.sandboxes._docker_folder import INSIDE, Folders, Shared
+from orchestrator.sandboxes._docker_loan import Loans, Owner
+from orchestrator.sandboxes._pulse import Pulse
+from orchestrator.settings import Settings
+
+_SHIM = Path(__file__).with_name("_shim.py")
+_FORWARD = Path(__file__).with_name("_forward.py")
+_PYTHON = ("python3", "-I", "-S")
+#: A program below these is the image's own; one elsewhere is lent by this host.
+_OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
+_TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=512m,mode=1777"
+_CPU_PERIOD_US = 100_000
+_PAUSE_S = 0.25
+
+# What runs first, by itself: it opens the pipes, tells, waits until their names are gone, and
+# becomes the shim, whose environment is that of the program: nothing but what follows, and the
+# image's own PATH where one is asked for.
+_FIRST = f"""
+cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status <{INSIDE}/stdin || exit
+echo open >&4
+read -r go <&3
+path=$2
+shift 2
+exec env -i ${{path:+"PATH=$PATH"}} "$@"
+"""
+
+log = get_logger("docker")
+
+
+def build(settings: Settings) -> DockerSandbox:
+    """Build the sandbox; the engine is asked for nothing yet."""
+    return DockerSandbox(settings)
+
+
+class DockerSandbox:
+    """Starts each program in a container of its own."""
+
+    def __init__(self, settings: Settings, *, engine_back_within_s: float = 30.0) -> None:
+        self._settings = settings
+        #: How long a start waits for an engine that is being restarted.
+        self._engine_back_within_s = engine_back_within_s
+        self._engine = Engine(settings.docker_socket)
+        self._system = system_mark(settings.home)
+        self._folders = Folders(settings.home / "containers")
+        self._loans = Loans()
+        self._pulse = Pulse(settings.supervisor_deadline_s)
+
+    @property
+    def level(self) -> str:
+        """What confines the programs."""
+        return "docker"
+
+    def check(self) -> str:
+        """Return the engine's version and the image.
+
+        Raises:
+            BackendUnavailable: the engine does not have the image.
+            SandboxUnavailable: no engine answers.
+        """
+        image = self._settings.sandbox_image
+        return f"Docker {self._engine.version(image)}, image {image}"
+
+    @contextmanager
+    def start(self, spec: ProcessSpec) -> Iterator[ContainerProcess]:
+        """Start a program; leaving the context removes its container, whatever is left of it.
+
+        The program sees `spec.env`, ORCH_AGENT_ID and nothing else of the environment, but PATH is
+        the image's. It runs as the workspace's owner, or as nobody in particular where that is
+        root. The custody this is called in can end the tree.
+
+        Raises:
+            BackendUnavailable: the program does not exist or may not be run, or there is no image.
+            SandboxUnavailable: no engine answers.
+            WorkspaceLost: `cwd` does not exist.
+        """
+        if not spec.cwd.is_dir():
+            msg = f"{spec.cwd}: No such folder."
+            raise WorkspaceLost(msg)
+        with ExitStack() as stack:
+            owner = stack.enter_context(self._loans.lent(spec.root or spec.cwd))
+            label = f"{spec.agent_id}.{spec.attempt}"
+            shared = stack.enter_context(self._folders.shared(label, owner=owner, stdin=spec.stdin))
+            process = self._launch(spec, shared, owner, stack)
+            stack.enter_context(self._pulse.calling(process.beat))
+            stack.enter_context(ended_by(process.order_kill))
+            process.await_start(spec.argv[0])
+            yield process
+
+    def _launch(
+        self, spec: ProcessSpec, shared: Shared, owner: Owner, stack: ExitStack
+    ) -> ContainerProcess:
+        if spec.egress and os.geteuid() == 0:
+            os.chown(spec.egress, *owner)
+        config = self._config(spec, owner)
+        host = self._host(spec, shared)
+        stack.callback(self._remove, shared.name)
+        container_id = self._patiently(lambda: self._engine.create(shared.name, host, config))
+        stream = self._engine.attach(container_id)
+        memory = f"{self._settings.sandbox_memory_bytes.human_readable()} of memory"
+        limit = f"its limit of {memory} (ORCHESTRATOR_SANDBOX_MEMORY)"
+        process = ContainerProcess(self._engine, container_id, shared, stream, limit)
+        stack.callback(process.close)
+        self._engine.start(container_id)
+        stack.callback(self._end, process, shared.name)
+        return process
+
+    def _config(self, spec: ProcessSpec, owner: Owner) -> Mapping[str, Any]:
+        env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id}
+        path = env.pop("PATH", "")
+        forward = (*_PYTHON, f"{INSIDE}.forward", str(spec.egress), str(EGRESS_PORT))
+        shim = (*_PYTHON, f"{INSIDE}.shim", "3", "4", str(self._settings.supervisor_deadline_s))
+        return {
+            "image": self._settings.sandbox_image,
+            "entrypoint": ["/bin/sh", "-c", _FIRST, "sh"],
+            "command": [
+                *(str(spec.cwd), path),
+                *(f"{name}={value}" for name, value in env.items()),
+                *(*shim, process_mark(os.getpid())),
+                # The largest file; no cgroup but the container's; nothing more that confines.
+                *(str(self._settings.disk_quota_bytes), "", "0"),
+                *(forward if spec.egress else ()),
+                # Our own Python runs nothing but single files, which any Python can.
+                *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),
+                *spec.argv[1:],
+            ],
+            "user": f"{owner.uid}:{owner.gid}",
+            "working_dir": "/",
+            # The supervisor ignores what else an engine that stops would send and wait for.
+            "stop_signal": "SIGKILL",
+            "labels": {
+                "orchestrator.agent": spec.agent_id,
+                "orchestrator.attempt": str(spec.attempt),
+                "orchestrator.host": socket.gethostname(),
+                "orchestrator.system": self._system,
+            },
+        }
+
+    def _host(self, spec: ProcessSpec, shared: Shared) -> Mapping[str, Any]:
+        settings = self._settings
+        root = spec.root or spec.cwd
+        read_only = [(str(path), str(path)) for path in spec.readable]
+        read_only += [(str(shared.inside), INSIDE), (str(_SHIM), f"{INSIDE}.shim")]
+        if spec.egress:
+            read_only += [(str(spec.egress),) * 2, (str(_FORWARD), f"{INSIDE}.forward")]
+        program = Path(spec.argv[0])
+        if program.is_absolute() and program.is_file() and spec.argv[0] != sys.executable:
+            seen = (root, *spec.readable, *_OF_THE_IMAGE)
+            if not any(program.is_relative_to(folder) for folder in seen):
+                read_only += [(str(program),) * 2]
+        return {
+            "mounts": [
+                Mount(str(root), str(root), type="bind"),
+                *(Mount(to, source, type="bind", read_only=True) for source, to in read_only),
+            ],
+            "read_only": True,
+            "tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - inside
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "network_mode": "none",
+            "ipc_mode": "private",
+            "mem_limit": int(settings.sandbox_memory_bytes),
+            # As much as memory alone: no swap.
+            "memswap_limit": int(settings.sandbox_memory_bytes),
+            "cpu_period": _CPU_PERIOD_US,
+            "cpu_quota": int(settings.sandbox_cpus * _CPU_PERIOD_US),
+            "pids_limit": settings.sandbox_pids,
+            # The engine would keep all output on its own disk.
+            "log_config": LogConfig(type=LogConfig.types.NONE),
+        }
+
+    def _patiently(self, ask: Callable[[], str]) -> str:
+        """Ask the engine, and again while it is restarted; a kill ends the waiting."""
+        is_killed = threading.Event()
+        deadline = time.monotonic() + self._engine_back_within_s
+        with ended_by(is_killed.set):
+            while True:
+                try:
+                    return ask()
+                except SandboxUnavailable:
+                    while not self._engine.ping():
+                        if is_killed.wait(_PAUSE_S) or time.monotonic() > deadline:
+                            raise
+                    if time.monotonic() > deadline:
+                        raise
+
+    def _end(self, process: ContainerProcess, name: str) -> None:
+        try:
+            process.kill()
+        except (SandboxLost, SandboxUnavailable) as error:
+            log.warning("not seen to end", container=name, reason=str(error))
+        if custody := current():
+            custody.note((), ended_at_s=process.ended_at_s, is_proven=process.has_ended_itself)
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._engine.remove(name)
+        except (SandboxUnavailable, BackendUnavailable) as error:
+            # Nobody holds it any more, so the next sweep of this host removes it.
+            log.warning("not removed", container=name, reason=str(error))
+
+    # ── what nobody holds ───────────────────────────────────────────────────────────────────
+
+    def end_strays(self) -> frozenset[str]:
+        """Remove every container that no live worker holds; return the agents of those that ran.
+
+        Raises:
+            SandboxUnavailable: no engine answers.
+        """
+        left = self._left()
+        for container in left:
+            self._engine.remove(container.name)
+        names = {container.name for container in self._listed()}
+        for name in self._folders.names() - names:
+            if not self._folders.is_held(name):
+                self._folders.remove(name)
+        return frozenset(container.agent_id for container in left if container.is_running)
+
+    def strays(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the first processes of the running containers that no live worker holds, by agent.
+
+        Raises:
+            SandboxUnavailable: no engine answers.
+        """
+        pids: dict[str, tuple[int, ...]] = {}
+        for container in self._left():
+            if container.is_running and (pid := self._engine.first_pid(container.name)):
+                pids[container.agent_id] = (*pids.get(container.agent_id, ()), pid)
+        return pids
+
+    def end_all(self) -> frozenset[str]:
+        """Remove every container of this system, held or not; return their agents.
+
+        Raises:
+            SandboxUnavailable: no engine answers.
+        """
+        found = self._listed()
+        for container in found:
+            self._engine.remove(container.name)
+        return frozenset(container.agent_id for container in found)
+
+    def _left(self) -> tuple[Container, ...]:
+        return tuple(one for one in self._listed() if not self._folders.is_held(one.name))
+
+    def _listed(self) -> tuple[Container, ...]:
+        return self._engine.list(f"orchestrator.system={self._system}")

@@ -1,0 +1,59 @@
+"""What each sandbox takes: from the start to a first byte, and from a kill to gone."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from orchestrator.ports import ProcessSpec, Sandbox
+from orchestrator.settings import Settings, load_settings
+from orchestrator.wiring import SANDBOXES
+
+ROUNDS = 15
+#: Name → how to make it. A sandbox with levels has a line for each.
+FACTORIES: Mapping[str, Callable[[Settings], Sandbox]] = {
+    "process": lambda settings: SANDBOXES.build("process", settings),
+    "docker": lambda settings: SANDBOXES.build("docker", settings),
+}
+
+
+def measure(sandbox: Sandbox, folder: Path) -> tuple[float, float, float]:
+    """Return the seconds to the first byte, from kill to gone, and until nothing is left."""
+    argv = ("sh", "-c", "echo ready; sleep 1000 & sleep 1000")
+    env = {"PATH": os.environ["PATH"]}
+    spec = ProcessSpec(agent_id="bench", argv=argv, env=env, cwd=folder, root=folder)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        process = stack.enter_context(sandbox.start(spec))
+        while not process.read(60):
+            pass
+        started = time.monotonic()
+        process.kill()
+        killed = time.monotonic()
+    return started - began, killed - started, time.monotonic() - killed
+
+
+def main() -> None:
+    """Print the medians, in milliseconds."""
+    print(
+        f"{'sandbox':<12}{'to the first byte':>20}{'kill to gone':>16}{'to nothing left':>18}  ms"
+    )
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "workspace"
+        folder.mkdir()
+        settings = load_settings({"ORCHESTRATOR_HOME": home, "PATH": os.environ["PATH"]})
+        for name, make in FACTORIES.items():
+            sandbox = make(settings)
+            measured = [measure(sandbox, folder) for _ in range(ROUNDS)]
+            columns = zip(*measured, strict=True)
+            start, kill, leave = (statistics.median(column) * 1000 for column in columns)
+            print(f"{name:<12}{start:>20.1f}{kill:>16.1f}{leave:>18.1f}")
+
+
+if __name__ == "__main__":
+    main()
