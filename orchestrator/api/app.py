@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from orchestrator import wiring
 from orchestrator.api import (
     agents,
+    dashboard,
     described,
     events,
     health,
@@ -42,6 +43,7 @@ ENDPOINTS = (
     *sessions.ENDPOINTS,
     *metrics.ENDPOINTS,
     *described.ENDPOINTS,
+    *dashboard.ENDPOINTS,
 )
 
 log = get_logger("api")
