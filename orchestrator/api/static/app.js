@@ -162,9 +162,9 @@ async function reload({ anew = false } = {}) {
     if (!(error instanceof server.Problem)) setTimeout(() => reload({ anew }), 1000);
   }
   loading = null;
-  fleet.look(ids()).catch(() => {});
-  refreshStrip();
   render();
+  look();
+  refreshStrip();
   return undefined;
 }
 

@@ -7,6 +7,8 @@ export const MOST = 2000;
 const FIRST_PAGE = 100;
 const PAGE = 500;
 const CLOSE_LOOK = 100;
+// What runs of a killed agent is usually seen dead within a second or two.
+const CONFIRMED_WITHIN_MS = 10_000;
 const RANK = { spawning: 0, running: 1, completed: 2, failed: 2, killed: 2 };
 export const GROUPS = ["attention", "running", "waiting", "ended"];
 
@@ -95,10 +97,11 @@ export class Fleet {
     }
     this.counts = seen.counts ?? {};
     this.halt = seen.halt ?? null;
-    const context = JSON.stringify([seen.unconfirmed ?? [], seen.parked ?? {}, this.agentLimit]);
-    this.unconfirmed = new Set(seen.unconfirmed ?? []);
-    this.parked = seen.parked ?? {};
     for (const { agent, ...close } of seen.agents ?? []) this.#take(agent, { close });
+    const late = (seen.unconfirmed ?? []).filter((id) => Date.now() - Date.parse(this.get(id)?.agent.completedAt) > CONFIRMED_WITHIN_MS);
+    const context = JSON.stringify([late, seen.parked ?? {}, this.agentLimit]);
+    this.unconfirmed = new Set(late);
+    this.parked = seen.parked ?? {};
     if (context !== this.#context) {
       this.#context = context;
       for (const entry of this.entries.values()) this.#judge(entry);
