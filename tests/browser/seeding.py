@@ -115,7 +115,10 @@ class Seed:
         self._store.run(streams.append_log(agent.agent_id, agent.attempt, shown, cap=1000))
         total = self._random.randint(20_000, 1_200_000)
         usage = Usage(
-            input_tokens=total - 900, output_tokens=900, total_tokens=total, cost_usd=total / 400_000
+            input_tokens=total - 900,
+            output_tokens=900,
+            total_tokens=total,
+            cost_usd=total / 400_000,
         )
         return self._store.run(
             agents.update(agent, {"usage": usage.wire()}, now=datetime.now(UTC))
@@ -124,7 +127,7 @@ class Seed:
     def _end(self, agent: AgentState, kind: str, now: datetime) -> AgentState:
         approved = kind not in {"rejected", "timed-out"}
         names = ("typecheck", "lint", "tests", "coverage")
-        gates = {name: GateStatus.PASSED for name in names}
+        gates = dict.fromkeys(names, GateStatus.PASSED)
         if not approved:
             gates["tests"] = GateStatus.FAILED
         patch: dict[str, object] = {"summary": "Done as asked, with a test."}
