@@ -205,22 +205,22 @@ async function refreshStrip() {
 function go(id, tab = "output") {
   const hash = id === null ? "#/" : `#/agents/${encodeURIComponent(id)}/${tab}`;
   if (location.hash !== hash) location.hash = hash;
-  route({ withFocus: detail.id !== id });
+  route();
 }
 
-function route({ withFocus = false } = {}) {
+function route() {
   const found = location.hash.match(/^#\/agents\/([A-Za-z0-9][A-Za-z0-9_-]{0,127})(?:\/([a-z]+))?$/);
   const before = detail.id;
   const id = found?.[1] ?? null;
   set(byId("main"), "data-open", id ? "yes" : null);
   if (id === before && id === null) return;
-  detail.show(id, found?.[2] ?? "output", { withFocus });
+  detail.show(id, found?.[2] ?? "output", { withFocus: id !== before });
   render();
   if (id === null) list.focus(before);
   else lookSoon();
 }
 
-addEventListener("hashchange", () => route({ withFocus: true }));
+addEventListener("hashchange", route);
 addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const isTyping = event.target.matches?.("input, textarea, select");

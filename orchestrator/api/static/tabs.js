@@ -4,6 +4,7 @@ import { h, icon, set, write } from "./dom.js";
 import { clockTime, duration, line, plain, plural } from "./text.js";
 
 const LINES_SHOWN = 2000;
+const LINE_SHOWN = 4000;
 const DIFF_LINES = 5000;
 
 /** The live tail of the agent's output. */
@@ -46,7 +47,7 @@ function openOutput(body, id, server) {
 
 function logLine({ at, source, text }) {
   return h("div", { class: "line", "data-source": line(source, 20) },
-    h("time", {}, clockTime(at)), h("span", { class: "source" }, line(source, 20)), h("span", { class: "said" }, plain(text)));
+    h("time", {}, clockTime(at)), h("span", { class: "source" }, line(source, 20)), h("span", { class: "said" }, plain(text, LINE_SHOWN)));
 }
 
 /** What is read once, and again when the agent has moved. */
