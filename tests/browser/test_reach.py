@@ -35,6 +35,8 @@ def test_axe_finds_no_serious_fault(seeded, scheme):
     page.emulate_media(color_scheme=scheme)
     board.open()
     expect(board.row(rejected.agent_id)).to_be_visible()
+    if scheme == "light":
+        board.shot("list")
     assert faults_of(page) == []
     for tab in ("output", "timeline", "gates", "record"):
         board.open(f"#/agents/{rejected.agent_id}/{tab}")
@@ -46,6 +48,14 @@ def test_axe_finds_no_serious_fault(seeded, scheme):
     page.set_viewport_size({"width": 400, "height": 800})
     page.get_by_role("button", name="Close").click()
     assert faults_of(page) == []
+
+
+def test_an_empty_list_says_how_to_begin(seeded):
+    board, _ = seeded
+    board.open()
+    expect(board.page.get_by_text("orch spawn")).to_be_visible()
+    expect(board.page.get_by_role("button", name="Kill all…")).to_be_disabled()
+    board.shot("empty")
 
 
 def test_everything_is_reached_by_keyboard(seeded):
