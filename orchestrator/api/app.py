@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from orchestrator import wiring
 from orchestrator.api import (
     agents,
+    budget,
     dashboard,
     described,
     events,
