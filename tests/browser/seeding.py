@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
+from orchestrator import budget
 from orchestrator.errors import AgentTimedOut, GatesRejected, PushRefused
 from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.kills import KillOrder, kill
@@ -42,6 +43,11 @@ class Seed:
         self._store = store
         self._random = random.Random(number)
         self._made = 0
+        self.limit(daily=2_000_000_000, concurrency=1000)
+
+    def limit(self, **limits: float) -> None:
+        """Set limits of the budget."""
+        self._store.run(budget.set_limits(limits, now=datetime.now(UTC)))
 
     def fill(self, count: int) -> list[str]:
         """Make agents, most of them ended, some at work, a few in trouble; returns their ids."""

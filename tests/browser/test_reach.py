@@ -31,6 +31,7 @@ def test_axe_finds_no_serious_fault(seeded, scheme):
     seed.fill(40)
     rejected = seed.make("rejected")
     seed.make("stalled")
+    seed.limit(daily=31_000_000, concurrency=6)
     page = board.page
     page.emulate_media(color_scheme=scheme)
     board.open()

@@ -158,8 +158,8 @@ async function reload({ anew = false } = {}) {
     await loading;
     isLoaded = true;
   } catch (error) {
-    // A key that may not read: the stream of events has said so, or will.
-    if (!(error instanceof server.Problem)) setTimeout(() => reload({ anew }), 1000);
+    // Of a key that may not read the stream of events tells; it is live again with another.
+    if (![401, 403].includes(error.status)) setTimeout(() => reload({ anew }), 1000);
   }
   loading = null;
   render();
