@@ -45,10 +45,11 @@ class Dashboard:
     asked: list[str] = field(default_factory=list)
 
     def open(self, hash_: str = "") -> Dashboard:
-        """Load the page anew, and wait until it is live."""
+        """Load the page anew, and wait until it is live and has read all agents."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}/{hash_}")
         self.page.get_by_text("Live", exact=True).wait_for()
+        self.page.locator('#list[aria-busy="false"]').wait_for()
         return self
 
     def row(self, agent_id: str) -> Locator:

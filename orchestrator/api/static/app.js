@@ -41,6 +41,7 @@ function render() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const { groups, counts } = fleet.arranged(filter, words);
   list.show(groups, detail.id, emptyText(counts, words));
+  set(byId("list"), "aria-busy", isLoaded ? "false" : "true");
   detail.refresh();
   renderFilters(counts);
   renderHalt();
