@@ -28,16 +28,24 @@ async function refusal(answer) {
   return new Problem(answer.status, document);
 }
 
+async function ask(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    throw new Error("The server does not answer.", { cause: error });
+  }
+}
+
 /** Read a document. */
 export async function get(path, { text = false } = {}) {
-  const answer = await fetch(path, { headers: headers({}), cache: "no-store" });
+  const answer = await ask(path, { headers: headers({}), cache: "no-store" });
   if (!answer.ok) throw await refusal(answer);
   return text ? answer.text() : answer.json();
 }
 
 /** Ask for something to be done. */
 export async function post(path, body) {
-  const answer = await fetch(path, {
+  const answer = await ask(path, {
     method: "POST",
     headers: headers({ "Content-Type": "application/json" }),
     body: JSON.stringify(body),

@@ -20,15 +20,15 @@ export class Strip {
     this.dialogs = dialogs;
   }
 
-  /** Read both anew; the limit of one agent is the answer, 0 where none is known. */
+  /** Read both anew; the answer is the limit of tokens of one agent. */
   async refresh() {
     const [queues, budget] = await Promise.all([
       this.#server.get("/queues"),
-      this.#server.get("/budget").catch((error) => (error.status === 404 ? null : Promise.reject(error))),
+      this.#server.get("/budget"),
     ]);
     for (const queue of queues.queues ?? []) this.#queue(queue);
-    if (budget) this.#budget(budget);
-    return budget?.limits?.agentTokens ?? 0;
+    this.#budget(budget);
+    return budget.limits.agentTokens;
   }
 
   #cell(name, build) {
@@ -106,7 +106,6 @@ export class Strip {
   }
 
   #places({ running, waiting, limits }) {
-    if (!limits?.concurrency) return;
     const cell = this.#cell("places", () => {
       const made = { figures: h("p"), bar: h("div") };
       made.element = h("article", { class: "cell places" }, h("div", {}, h("div", { class: "name" }, h("h2", {}, "Places")), made.bar, made.figures));
