@@ -46,6 +46,7 @@ bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.sandboxes
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.fleet
+	$(BIN)/python -m tests.bench.dashboard
 
 base-image:
 	deploy/base-image.sh

@@ -13,6 +13,7 @@ from orchestrator import wiring
 from orchestrator.api import (
     agents,
     budget,
+    dashboard,
     described,
     events,
     health,
@@ -43,6 +44,7 @@ ENDPOINTS = (
     *sessions.ENDPOINTS,
     *metrics.ENDPOINTS,
     *described.ENDPOINTS,
+    *dashboard.ENDPOINTS,
 )
 
 log = get_logger("api")

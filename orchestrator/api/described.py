@@ -10,10 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from orchestrator.api.endpoints import Endpoint, caller_of
 from orchestrator.api.openapi import document
-from orchestrator.api.pages import page
-
-#: What pages may load.
-ASSETS = frozenset({"docs.js", "docs.css"})
+from orchestrator.api.pages import page, parts
 
 
 async def openapi(request: Request) -> Response:
@@ -31,7 +28,7 @@ async def docs(request: Request) -> Response:
 async def static(request: Request) -> Response:
     """Answer with a file that a page loads."""
     name = request.path_params["name"]
-    if name not in ASSETS:
+    if name not in parts():
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
     return page(name)
 
@@ -44,7 +41,9 @@ ENDPOINTS = [
     Endpoint(*("GET", "/docs", docs, "This document as a page"), answers={200: ("text/html",)}),
     Endpoint(
         *("GET", "/static/{name}", static, "A file of a page"),
-        answers={200: ("text/javascript", "text/css")},
+        answers={200: ("text/javascript", "text/css", "image/svg+xml")},
+        # They hold no data, and the dashboard asks its reader for a key itself.
+        scope=None,
         refusals=(404,),
     ),
 ]

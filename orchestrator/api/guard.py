@@ -20,8 +20,8 @@ from orchestrator.settings import Settings
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: Where a browser keeps the key: an EventSource can send no header.
 COOKIE = "orchestrator_key"
-#: Asked for without a key: is it alive, and the form that takes a key.
-_OPEN = ("/health", "/session")
+#: Asked for without a key: is it alive, the form that takes a key, the dashboard's own files.
+_OPEN = frozenset({"", "health", "session", "static"})
 
 
 class Guard:
@@ -66,7 +66,8 @@ class Guard:
         return None
 
     async def _unknown(self, scope: Scope) -> Response | None:
-        if any(scope["path"] == path or scope["path"].startswith(f"{path}/") for path in _OPEN):
+        # The first part of the path; that of the dashboard's page is empty.
+        if scope["path"].removeprefix("/").partition("/")[0] in _OPEN:
             return None
         request = Request(scope)
         keyring: Keyring = request.app.state.keyring

@@ -14,7 +14,12 @@ POLICY = (
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 LOGIN = "login.html"
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_TYPES = {
+    "html": "text/html",
+    "js": "text/javascript",
+    "css": "text/css",
+    "svg": "image/svg+xml",
+}
 
 
 @cache
@@ -23,8 +28,15 @@ def asset(name: str) -> bytes:
     return (files("orchestrator.api") / "static" / name).read_bytes()
 
 
-def page(name: str, *, status: int = HTTPStatus.OK) -> Response:
+@cache
+def parts() -> frozenset[str]:
+    """Name the files of `static/` that pages load."""
+    names = {file.name for file in (files("orchestrator.api") / "static").iterdir()}
+    return frozenset(name for name in names if not name.endswith(".html"))
+
+
+def page(name: str, *, status: int = HTTPStatus.OK, policy: str = POLICY) -> Response:
     """Return a file of `static/` as an answer."""
     media_type = _TYPES[name.rpartition(".")[2]]
-    headers = {"Content-Security-Policy": POLICY}
+    headers = {"Content-Security-Policy": policy}
     return Response(asset(name), status, headers, media_type=media_type)

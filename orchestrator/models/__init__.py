@@ -25,6 +25,7 @@ from orchestrator.models.event import (
     LifecycleEvent,
     LogLine,
 )
+from orchestrator.models.fleet import Fleet, Glance
 from orchestrator.models.gates import (
     Finding,
     GateProfile,
@@ -88,10 +89,12 @@ __all__ = [
     "Conflict",
     "Egress",
     "Finding",
+    "Fleet",
     "GateProfile",
     "GateReport",
     "GateResult",
     "GateStatus",
+    "Glance",
     "Halt",
     "Instant",
     "KeyName",

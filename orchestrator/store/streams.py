@@ -43,6 +43,15 @@ def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[l
     )
 
 
+def last_line(agent_id: str) -> Operation[LogLine | None]:
+    """Read the newest line of output; None where there is none."""
+    key = keys.log(agent_id)
+    return command(
+        *("XREVRANGE", key, "+", "-", "COUNT", 1),
+        decode=lambda reply: _lines(key, reply)[0] if reply else None,
+    )
+
+
 def read_events(*, after: str, count: int = 500) -> Operation[list[StreamedEvent]]:
     """Read events after an id, oldest first."""
     return command("XRANGE", keys.EVENTS_STREAM, f"({after}", "+", "COUNT", count, decode=_events)

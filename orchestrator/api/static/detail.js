@@ -1,0 +1,173 @@
+// One agent beside the list: what it is, what it needs, and its tabs.
+
+import { isActive, stateIcon, stateLabel } from "./concern.js";
+import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
+import { TABS } from "./tabs.js";
+import { duration, line, money, repositoryName, short } from "./text.js";
+
+export class Detail {
+  #panel;
+  #server;
+  #fleet;
+  #dialogs;
+  #go;
+  #open = null;
+
+  constructor(panel, { server, fleet, dialogs, go }) {
+    this.#panel = panel;
+    this.#server = server;
+    this.#fleet = fleet;
+    this.#dialogs = dialogs;
+    this.#go = go;
+  }
+
+  get id() {
+    return this.#open?.id ?? null;
+  }
+
+  /** Open an agent's tab, or close the panel with no id. */
+  show(id, tab, { withFocus = false } = {}) {
+    if (id === null) {
+      this.#open?.tab?.close?.();
+      this.#open = null;
+      set(this.#panel, "hidden", true);
+      this.#panel.replaceChildren();
+      return;
+    }
+    if (this.#open?.id !== id) {
+      this.#open?.tab?.close?.();
+      this.#build(id);
+    }
+    this.#turn(tab in TABS ? tab : "output");
+    this.refresh();
+    if (withFocus) this.#open.title.focus({ preventScroll: true });
+  }
+
+  /** Show the agent as it is now. */
+  refresh() {
+    const open = this.#open;
+    const entry = open && this.#fleet.get(open.id);
+    if (!open) return;
+    if (!entry) {
+      write(open.title, "No such agent");
+      write(open.state, "");
+      return;
+    }
+    const { agent, concern } = entry;
+    if (open.version === entry.version && open.concern === concern && open.limit === this.#fleet.agentLimit) return;
+    open.version = entry.version;
+    open.concern = concern;
+    open.limit = this.#fleet.agentLimit;
+    write(open.title, line(agent.taskId, 300));
+    write(open.state, stateLabel(agent));
+    set(open.badge, "data-kind", entry.standing);
+    set(open.badge, "data-concern", concern ? "yes" : null);
+    turnIcon(open.icon, stateIcon(agent, concern));
+    write(open.facts, [agent.agentType, agent.agent, agent.gateProfile && `${agent.gateProfile} gates`,
+      agent.priority && `priority ${agent.priority}`, agent.attempt > 1 && `attempt ${agent.attempt}`].filter(Boolean).map((fact) => line(fact, 80)).join(" · "));
+    const target = agent.branch ? ` → ${line(agent.branch, 200)}${agent.commit ? ` ${line(agent.commit).slice(0, 10)}` : ""}` : "";
+    write(open.where, agent.repository ? `${repositoryName(agent.repository)} @ ${line(agent.baseBranch, 200)}${target}` : "");
+    set(open.kill, "hidden", !isActive(agent));
+    set(open.retry, "hidden", !["failed", "killed"].includes(agent.status));
+    this.#need(open, agent, concern);
+    this.#spent(open, agent);
+    this.tick(Date.now());
+    open.tab?.refresh?.(agent);
+  }
+
+  tick(now) {
+    const open = this.#open;
+    const entry = open && this.#fleet.get(open.id);
+    if (!entry) return;
+    const { agent, lastOutput } = entry;
+    const end = agent.completedAt ? Date.parse(agent.completedAt) : now;
+    write(open.age, duration(end - Date.parse(agent.spawnedAt)));
+    write(open.last, agent.completedAt ? `ended ${duration(now - end)} ago`
+      : lastOutput ? `last output ${duration(now - Date.parse(lastOutput.at))} ago` : "no output yet");
+  }
+
+  #build(id) {
+    const open = {
+      id, icon: icon("waiting"), state: h("span"), title: h("h2", { tabindex: -1 }),
+      facts: h("p", { class: "dim" }), where: h("p", { class: "mono dim" }), need: h("div", { class: "need", hidden: true }),
+      age: h("dd"), last: h("dd"), tokens: h("dd"), cost: h("dd"), body: h("div", { class: "body", role: "tabpanel", id: "panel" }),
+    };
+    const entry = () => this.#fleet.get(id)?.agent;
+    open.badge = h("p", { class: "badge" }, open.icon, open.state);
+    open.kill = h("button", { type: "button", class: "danger", onclick: () => this.#dialogs.kill(entry()) }, "Kill…");
+    open.retry = h("button", { type: "button", onclick: () => this.#dialogs.retry(entry(), (made) => this.#go(made, "output")) }, "Retry…");
+    const close = h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => this.#go(null) }, icon("close"));
+    open.tabs = h("div", { role: "tablist", "aria-label": "Of this agent", onkeydown: (event) => this.#key(event) },
+      Object.entries(TABS).map(([name, { title }]) => h("button", {
+        type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", "data-tab": name,
+        onclick: () => this.#go(id, name),
+      }, title)));
+    this.#open = open;
+    this.#panel.replaceChildren(
+      h("div", { class: "crown" },
+        h("div", { class: "crown-line" }, open.badge, h("code", { class: "id" }, line(id, 128)), h("span", { class: "grow" }), open.kill, open.retry, close),
+        open.title, open.facts, open.where, open.need,
+        h("dl", { class: "figures" },
+          h("div", {}, h("dt", {}, "Age"), open.age), h("div", {}, h("dt", {}, "Tokens"), open.tokens),
+          h("div", {}, h("dt", {}, "Cost"), open.cost), h("div", {}, h("dt", {}, "Output"), open.last)),
+        open.tabs),
+      open.body);
+    set(this.#panel, "hidden", false);
+  }
+
+  #turn(name) {
+    const open = this.#open;
+    if (open.name === name) return;
+    open.tab?.close?.();
+    open.name = name;
+    for (const tab of open.tabs.children) {
+      const isOn = tab.dataset.tab === name;
+      set(tab, "aria-selected", isOn ? "true" : "false");
+      set(tab, "tabindex", isOn ? 0 : -1);
+    }
+    set(open.body, "aria-labelledby", `tab-${name}`);
+    open.body.replaceChildren();
+    open.tab = TABS[name].open(open.body, open.id, this.#server, () => this.#fleet.get(open.id)?.agent);
+    open.version = null;
+  }
+
+  #key(event) {
+    const names = Object.keys(TABS);
+    const at = names.indexOf(this.#open.name);
+    const steps = { ArrowRight: at + 1, ArrowLeft: at - 1 + names.length, Home: 0, End: names.length - 1 };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const name = names[steps[event.key] % names.length];
+    this.#go(this.#open.id, name);
+    this.#open.tabs.querySelector(`[data-tab=${name}]`).focus();
+  }
+
+  #need(open, agent, concern) {
+    const why = concern?.why ?? (agent.error ? line(agent.error, 600) : "");
+    const key = JSON.stringify([why, concern?.command]);
+    if (open.needKey === key) return;
+    open.needKey = key;
+    set(open.need, "hidden", !why);
+    set(open.need, "data-concern", concern ? "yes" : null);
+    open.need.replaceChildren(h("p", {}, withCommands(why)));
+    if (concern?.command) open.need.append(command(concern.command));
+  }
+
+  #spent(open, agent) {
+    const total = agent.usage?.totalTokens ?? 0;
+    const limit = this.#fleet.agentLimit;
+    open.tokens.replaceChildren(`${short(total)}${limit ? ` of ${short(limit)}` : ""}`);
+    if (limit) open.tokens.append(meter("Tokens of this agent's limit", `${short(total)} of ${short(limit)}`, [(total / limit) * 100]));
+    write(open.cost, money(agent.usage?.costUsd) || "–");
+  }
+}
+
+function command(text) {
+  const button = h("button", { type: "button", class: "small" }, "Copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard?.writeText(text);
+    write(button, "Copied");
+    setTimeout(() => write(button, "Copy"), 1500);
+  });
+  return h("p", { class: "command" }, h("code", {}, text), button);
+}

@@ -1,0 +1,138 @@
+// The questions asked before something is done. No stray key does it: the answer that does nothing has the focus.
+
+import { h, set, write } from "./dom.js";
+import { line, plural } from "./text.js";
+
+let number = 0;
+
+/** A modal question; `confirm` does what was asked and may throw what the server refused. */
+function ask({ title, body, fields = [], confirm, label, danger = false, cancel = "Cancel" }) {
+  const id = `dialog-${(number += 1)}`;
+  const heading = h("h2", { id }, title);
+  const fault = h("p", { class: "fault", role: "alert" });
+  const no = h("button", { type: "button", onclick: () => dialog.close() }, cancel);
+  const yes = label && h("button", { type: "button", class: danger ? "danger solid" : "primary" }, label);
+  const back = document.activeElement;
+  const dialog = h("dialog", { "aria-labelledby": id },
+    heading, ...body, ...fields, fault, h("div", { class: "answers" }, no, yes));
+  yes?.addEventListener("click", async (event) => {
+    // A key that is held down would answer before anybody has read.
+    if (dialog.dataset.busy) return;
+    dialog.dataset.busy = "yes";
+    yes.disabled = true;
+    write(fault, "");
+    try {
+      if ((await confirm(event)) !== false) dialog.close();
+    } catch (error) {
+      write(fault, [error.message, ...(error.errors ?? []).map((one) => `${line(one.path)}: ${line(one.message)}`)].join(" "));
+    }
+    delete dialog.dataset.busy;
+    yes.disabled = false;
+  });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (back?.isConnected) back.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  no.focus();
+  return { dialog, yes, fault, no, heading };
+}
+
+const reasonField = (placeholder) => {
+  const input = h("input", { type: "text", maxlength: 1000, placeholder, autocomplete: "off" });
+  return { input, field: h("label", { class: "field" }, h("span", {}, "Reason, for the audit"), input) };
+};
+
+const checkField = (text) => {
+  const input = h("input", { type: "checkbox" });
+  return { input, field: h("label", { class: "check" }, input, h("span", {}, text)) };
+};
+
+export class Dialogs {
+  #server;
+  constructor(server) {
+    this.#server = server;
+  }
+
+  /** Say what could not be done. */
+  tell(title, text) {
+    ask({ title, body: [h("p", {}, text)], cancel: "Close" });
+  }
+
+  kill(agent) {
+    const reason = reasonField("such as: works on the wrong branch");
+    const discard = checkField("Throw away what it has changed");
+    ask({
+      title: "Kill this agent?",
+      body: [h("p", {}, h("strong", {}, line(agent.taskId, 200)), " stops at once. What it has changed is kept unless you say otherwise.")],
+      fields: [reason.field, discard.field], label: "Kill agent", danger: true,
+      confirm: () => this.#server.post(`/agents/${encodeURIComponent(agent.agentId)}/kill`, {
+        reason: reason.input.value, discard: discard.input.checked,
+      }),
+    });
+  }
+
+  /** `active` tells how many there are now; the answer's label follows it while one reads. */
+  killAll(active, done) {
+    const reason = reasonField("such as: wrong credentials were given out");
+    const sentence = h("p");
+    const shown = ask({
+      title: "Kill every agent?", body: [sentence], fields: [reason.field], label: "Kill", danger: true,
+      confirm: async () => {
+        write(shown.yes, "Killing…");
+        clearInterval(timer);
+        const report = await this.#server.post("/agents/kill-all", { reason: reason.input.value });
+        done(report);
+        if (!report.failed) return true;
+        write(shown.heading, line(report.message));
+        write(sentence, report.errors.slice(0, 5).map((error) => line(error)).join(" "));
+        write(shown.no, "Close");
+        shown.yes.hidden = true;
+        return false;
+      },
+    });
+    const follow = () => {
+      const count = active();
+      write(shown.yes, `Kill ${plural(count, "agent")}`);
+      write(sentence, `${plural(count, "agent")} ${count === 1 ? "runs or waits and stops" : "run or wait and stop"} at once. What each has changed is kept; queues go on taking new work.`);
+    };
+    follow();
+    const timer = setInterval(follow, 500);
+    shown.dialog.addEventListener("close", () => clearInterval(timer));
+  }
+
+  retry(agent, done) {
+    const reason = reasonField("such as: the remote is back");
+    const afresh = checkField("Start afresh from the branch, not from what it changed");
+    ask({
+      title: "Spawn this agent again?",
+      body: [h("p", {}, "The same request as a new agent, going on from what was changed if that is kept.")],
+      fields: [reason.field, afresh.field], label: "Retry",
+      confirm: async () => {
+        const spawned = await this.#server.post(`/agents/${encodeURIComponent(agent.agentId)}/retry`, {
+          reason: reason.input.value, afresh: afresh.input.checked,
+        });
+        done(spawned.agentId);
+      },
+    });
+  }
+
+  /** Ask for a key; `done` tries with it. */
+  key(why, keep, done) {
+    if (document.querySelector("dialog.key")) return;
+    const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
+    const { dialog, yes } = ask({
+      title: "An API key, please",
+      body: [h("p", {}, why), h("p", { class: "note" }, "It stays in this tab until the tab is closed.")],
+      fields: [h("label", { class: "field" }, h("span", {}, "API key"), input)], label: "Use key",
+      confirm: () => {
+        keep(input.value.trim());
+        done();
+      },
+    });
+    set(dialog, "class", "key");
+    input.addEventListener("keydown", (event) => event.key === "Enter" && yes.click());
+    input.focus();
+  }
+}

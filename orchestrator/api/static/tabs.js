@@ -1,0 +1,163 @@
+// What is behind each tab of an agent. Each opens into an element and may close and refresh.
+
+import { h, icon, set, write } from "./dom.js";
+import { clockTime, duration, line, plain, plural } from "./text.js";
+
+const LINES_SHOWN = 2000;
+const LINE_SHOWN = 4000;
+const DIFF_LINES = 5000;
+
+/** The live tail of the agent's output. */
+function openOutput(body, id, server) {
+  const ender = new AbortController();
+  const note = h("p", { class: "note" }, "Reading…");
+  const log = h("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Output", tabindex: 0 });
+  body.append(note, log);
+  let [waiting, frame, dropped] = [[], 0, 0];
+  const flush = () => {
+    frame = 0;
+    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    const lines = waiting.slice(-LINES_SHOWN);
+    dropped += waiting.length - lines.length;
+    waiting = [];
+    log.append(...lines.map(logLine));
+    for (; log.childElementCount > LINES_SHOWN; dropped += 1) log.firstChild.remove();
+    if (isAtEnd) log.scrollTop = log.scrollHeight;
+    write(note, dropped ? `The newest ${plural(LINES_SHOWN, "line")}; orch logs has ${plural(dropped, "earlier one")}.` : "");
+    set(note, "hidden", !dropped);
+  };
+  server.follow(`/agents/${encodeURIComponent(id)}/logs`, {
+    signal: ender.signal,
+    state: (state, problem) => {
+      if (state === "live" && !log.childElementCount) write(note, "Nothing said yet.");
+      if (state === "refused") write(note, problem.message);
+    },
+    heard: (event, data) => {
+      if (event === "end") {
+        if (!log.childElementCount && !waiting.length) write(note, "It said nothing.");
+        return false;
+      }
+      waiting.push(data);
+      frame ||= requestAnimationFrame(flush);
+      return true;
+    },
+  });
+  return { close: () => ender.abort() };
+}
+
+function logLine({ at, source, text }) {
+  return h("div", { class: "line", "data-source": line(source, 20) },
+    h("time", {}, clockTime(at)), h("span", { class: "source" }, line(source, 20)), h("span", { class: "said" }, plain(text, LINE_SHOWN)));
+}
+
+/** What is read once, and again when the agent has moved. */
+function reading(load) {
+  return (body, id, server, agentOf) => {
+    let [isOpen, seen, asked] = [true, null, 0];
+    body.append(h("p", { class: "note" }, "Reading…"));
+    const read = async () => {
+      const mine = (asked += 1);
+      let content;
+      try {
+        content = await load(`/agents/${encodeURIComponent(id)}`, server, agentOf());
+      } catch (error) {
+        content = [h("p", { class: "note" }, error.message)];
+      }
+      if (isOpen && mine === asked) body.replaceChildren(...content);
+    };
+    return {
+      close: () => (isOpen = false),
+      refresh: (agent) => {
+        const now = [agent.status, agent.phase, agent.attempt].join();
+        if (seen !== now) read();
+        seen = now;
+      },
+    };
+  };
+}
+
+async function timeline(path, server) {
+  const { events = [], audit = [] } = await server.get(`${path}/timeline`);
+  const entries = [
+    ...events.map((event) => ({
+      at: event.timestamp, what: line(event.type, 60).replace(/^agent\./, ""), kind: "event",
+      text: [event.phase, event.attempt > 1 && `attempt ${event.attempt}`, event.error, event.files && `also touched by ${line(event.other)}: ${event.files.join(", ")}`],
+    })),
+    ...audit.map((entry) => ({
+      at: entry.at, what: line(entry.action, 60), kind: "audit",
+      text: [`by ${line(entry.who)}`, entry.why && `“${entry.why}”`, entry.before && `before: ${entry.before}`, entry.result],
+    })),
+  ].sort((a, b) => (a.at < b.at ? -1 : 1));
+  if (!entries.length) return [h("p", { class: "note" }, "Nothing is kept of its time any more.")];
+  let before = null;
+  return [h("ol", { class: "timeline", tabindex: 0, "aria-label": "Timeline" }, entries.map(({ at, what, kind, text }) => {
+    const gap = before === null ? "" : `+${duration(Date.parse(at) - before)}`;
+    before = Date.parse(at);
+    return h("li", { class: kind }, h("time", { datetime: at }, clockTime(at)), h("span", { class: "gap" }, gap),
+      h("strong", {}, what), h("span", { class: "dim" }, line(text.filter(Boolean).join(" · "), 600)));
+  }))];
+}
+
+async function gates(path, server) {
+  const { reports = [] } = await server.get(`${path}/gates`);
+  if (!reports.length) return [h("p", { class: "note" }, "No gate has judged it yet.")];
+  return [h("div", { class: "reports", tabindex: 0, role: "region", "aria-label": "Gate reports" }, reports.toReversed().map(report))];
+}
+
+function report({ attempt, stage, profile, approved, gates: results = [], findings = [] }) {
+  return h("section", { class: "report" },
+    h("h3", { class: approved ? "good" : "bad" }, icon(approved ? "completed" : "failed"),
+      `${approved ? "Approved" : "Rejected"} · ${line(stage)} · attempt ${attempt} · ${line(profile)}`),
+    h("table", {}, h("thead", {}, h("tr", {}, ["Gate", "Result", "Took", "Exit"].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, results.flatMap((gate) => [
+        h("tr", {}, h("th", { scope: "row" }, line(gate.name, 80)),
+          h("td", { class: gate.status === "passed" ? "good" : "bad" }, line(gate.status).replace("_", " ")),
+          h("td", {}, gate.durationMs < 1000 ? `${gate.durationMs ?? 0} ms` : duration(gate.durationMs)), h("td", {}, gate.exitCode === undefined ? "" : String(gate.exitCode))),
+        gate.detail && h("tr", {}, h("td", { colspan: 4 }, h("pre", { tabindex: 0 }, plain(gate.detail, 20_000)))),
+      ].filter(Boolean)))),
+    findings.length ? h("ul", { class: "findings" }, findings.slice(0, 200).map((finding) => h("li", {},
+      h("strong", {}, line(finding.kind, 60)), " ", h("code", {}, line(finding.path, 300) + (finding.line ? `:${finding.line}` : "")), " ", line(finding.detail, 600)))) : null);
+}
+
+async function change(path, server) {
+  const text = await server.get(`${path}/diff`, { text: true });
+  if (!text.trim()) return [h("p", { class: "note" }, "It changed nothing.")];
+  const lines = text.split("\n");
+  const shown = lines.slice(0, DIFF_LINES).map((one) => h("span", { class: `d ${mark(one)}` }, `${plain(one, 2000)}\n`));
+  const rest = lines.length - DIFF_LINES;
+  return [h("pre", { class: "diff", tabindex: 0, "aria-label": "Change" }, shown),
+    rest > 0 ? h("p", { class: "note" }, `${plural(rest, "more line")}: orch diff shows them all.`) : null].filter(Boolean);
+}
+
+function mark(text) {
+  if (/^(diff |index |\+\+\+|---|new |deleted |rename |similarity )/.test(text)) return "file";
+  return { "+": "add", "-": "del", "@": "hunk" }[text[0]] ?? "";
+}
+
+async function record(path, server, agent) {
+  const parts = [h("h3", {}, "Record"), list(agent ?? {})];
+  if (agent?.status === "killed") {
+    parts.push(h("h3", {}, "Receipt of the kill"), list(await server.get(`${path}/receipt`)));
+  }
+  return [h("div", { class: "record", tabindex: 0, role: "region", "aria-label": "Record" }, parts)];
+}
+
+function list(document) {
+  return h("dl", {}, flat(document).map(([name, value]) => h("div", {}, h("dt", {}, line(name, 80)), h("dd", {}, plain(value, 4000)))));
+}
+
+function flat(document, before = "") {
+  return Object.entries(document).flatMap(([name, value]) => {
+    if (value === null || value === undefined) return [];
+    if (typeof value === "object" && !Array.isArray(value)) return flat(value, `${before}${name}.`);
+    return [[before + name, typeof value === "string" ? value : JSON.stringify(value)]];
+  });
+}
+
+export const TABS = {
+  output: { title: "Output", open: openOutput },
+  timeline: { title: "Timeline", open: reading(timeline) },
+  gates: { title: "Gates", open: reading(gates) },
+  change: { title: "Change", open: reading(change) },
+  record: { title: "Record", open: reading(record) },
+};
