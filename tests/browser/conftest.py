@@ -128,10 +128,10 @@ def board(browser: Browser, system: System) -> Iterator[Dashboard]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def server(valkey_server: str) -> Iterator[httpx.Client]:
-    """The API alone, on the session's Valkey."""
-    with serving(valkey_server) as (client, _):
+@pytest.fixture
+def server(valkey_url: str) -> Iterator[httpx.Client]:
+    """The API alone, on a Valkey that is empty: it may remember events of another one."""
+    with serving(valkey_url) as (client, _):
         yield client
 
 
