@@ -14,10 +14,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from orchestrator import wiring
 from orchestrator.egress.service import Egress
 from orchestrator.models import GateStatus, Status
-from orchestrator.ports import ProcessSpec
-from orchestrator.sandboxes import process
+from orchestrator.ports import ProcessSpec, Sandbox, SandboxProcess
 from orchestrator.store import changes
 from orchestrator.store.streams import read_log
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
@@ -29,21 +29,37 @@ pytestmark = pytest.mark.skipif(
     reason="needs the extra `claude`, whose wheel brings the binary",
 )
 KEY = "sk-seen-by-the-double-alone"
+#: Where programs have no network of their own, by the level that says so.
+CONFINED = {
+    "bubblewrap": {"ORCHESTRATOR_SANDBOX_NETWORK": "proxy"},
+    "docker": {"SANDBOX_ENABLED": "true"},
+}
 #: Run by Claude Code's Bash. The brackets keep the pattern from finding itself.
 LOOK = r"""
 for kind in environ cmdline; do cat /proc/[0-9]*/$kind; done 2>/dev/null | tr '\0' '\n' >all
 echo "key seen: $(cat all | grep -ac 'sk-seen-b[y]') $(grep -ral 'sk-seen-b[y]' "$HOME" . | wc -l)"
 echo "placeholder seen: $(env | grep -c '^ANTHROPIC_API_KEY=placeholder-')"
-echo "elsewhere: $(curl -s -o all -w '%{http_connect}' https://elsewhere.example/)"
+echo "elsewhere: $(python3 reach.py elsewhere.example 443 2>&1 | tail -1)"
 echo "direct: $( (exec 3<>/dev/tcp/VALKEY) 2>all && echo reached || echo no way)"
 rm all
 """
 
 
-class Noted:
-    """The process sandbox, and what was started in it."""
+#: Gets a page through the proxy that its environment names.
+REACH = """
+import http.client, os, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["https_proxy"])
+connection = http.client.HTTPConnection(proxy.hostname, proxy.port)
+connection.set_tunnel(sys.argv[1], int(sys.argv[2]))
+connection.request("GET", "/")
+assert connection.getresponse().read() == b"a package"
+"""
 
-    def __init__(self, sandbox: process.ProcessSandbox) -> None:
+
+class Noted:
+    """A sandbox, and what was started in it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.level = sandbox.level
         self.specs: list[ProcessSpec] = []
@@ -51,7 +67,7 @@ class Noted:
     def check(self) -> str:
         return self._sandbox.check()
 
-    def start(self, spec: ProcessSpec) -> AbstractContextManager[process.ProcessTree]:
+    def start(self, spec: ProcessSpec) -> AbstractContextManager[SandboxProcess]:
         assert not spec.has_network
         self.specs.append(spec)
         return self._sandbox.start(spec)
@@ -84,7 +100,7 @@ def confined(lab: Lab) -> Noted:
     async def resolve(_: str):
         return [ip_address("127.0.0.1")]
 
-    sandbox = Noted(process.build(lab.settings))
+    sandbox = Noted(wiring.sandbox(lab.settings))
     egress = Egress(
         lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
     )
@@ -134,28 +150,30 @@ def tool_results(request: Request) -> str:
     )
 
 
+@pytest.mark.parametrize("level", CONFINED)
 def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
-    tmp_path, valkey_url, turns, packages
+    tmp_path, valkey_url, turns, packages, level
 ):
     """The key is nowhere inside; other hosts are refused, counted and told."""
-    fetch = f"curl -fsS --proxytunnel http://packages.example:{packages}/"
+    fetch = f"python3 reach.py packages.example {packages}"
     gates = (
         "[tool.orchestrator.gates]\n"
         f"lint = '! {fetch} && test -z \"$https_proxy\" && test $(wc -l </proc/net/dev) = 3'\n"
         f"tests = {{command = '{fetch} && python3 -m unittest -q', network = true}}\n"
     )
-    remote = make_remote(tmp_path, {**SAMPLE, "pyproject.toml": gates})
+    remote = make_remote(tmp_path, {**SAMPLE, "pyproject.toml": gates, "reach.py": REACH})
     with MessagesApi(turns, key=KEY) as api:
         lab = Lab(
             tmp_path,
             valkey_url,
             ORCHESTRATOR_AGENT="claude",
-            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
+            **CONFINED[level],
             ORCHESTRATOR_EGRESS_HOSTS=f"packages.example:{packages}",
             CLAUDE_API_KEY=KEY,
             ANTHROPIC_BASE_URL=api.url,
         )
         sandbox = confined(lab)
+        assert sandbox.level == level
         asked = {"gateProfile": "custom", "gates": ["lint", "tests", "ai-review"]}
         agent = lab.play(remote, {"say": "Add double()."}, **asked)
 
@@ -169,7 +187,7 @@ def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
     assert {request.headers["x-api-key"] for request in api.main_requests} == {KEY}
     said = tool_results(api.main_requests[2])
     for line in (
-        "key seen: 0 0", "placeholder seen: 1", "elsewhere: 403", "direct: no way"
+        "key seen: 0 0", "placeholder seen: 1", "Tunnel connection failed: 403", "direct: no way"
     ):  # fmt: skip
         assert line in said
     assert KEY not in repr(sandbox.specs)
