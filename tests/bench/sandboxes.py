@@ -6,19 +6,19 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from orchestrator import wiring
 from orchestrator.ports import ProcessSpec, Sandbox
-from orchestrator.settings import Settings, load_settings
-from orchestrator.wiring import SANDBOXES
+from orchestrator.settings import load_settings
 
 ROUNDS = 15
-#: Name → how to make it. A sandbox with levels has a line for each.
-FACTORIES: Mapping[str, Callable[[Settings], Sandbox]] = {
-    "process": lambda settings: SANDBOXES.build("process", settings),
-    "docker": lambda settings: SANDBOXES.build("docker", settings),
+#: Level → the settings that ask for it.
+LEVELS: Mapping[str, Mapping[str, str]] = {
+    **{name: {"ORCHESTRATOR_PROCESS_LEVEL": name} for name in ("bubblewrap", "cgroup", "shim")},
+    "docker": {"SANDBOX_ENABLED": "true"},
 }
 
 
@@ -46,9 +46,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "workspace"
         folder.mkdir()
-        settings = load_settings({"ORCHESTRATOR_HOME": home, "PATH": os.environ["PATH"]})
-        for name, make in FACTORIES.items():
-            sandbox = make(settings)
+        host = {"ORCHESTRATOR_HOME": home, "PATH": os.environ["PATH"]}
+        for name, asked in LEVELS.items():
+            sandbox = wiring.sandbox(load_settings({**host, **asked}))
             measured = [measure(sandbox, folder) for _ in range(ROUNDS)]
             columns = zip(*measured, strict=True)
             start, kill, leave = (statistics.median(column) * 1000 for column in columns)
