@@ -8,6 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from orchestrator.store import keys
+from orchestrator.store.operations import command
 from tests.browser.conftest import browsing
 from tests.browser.seeding import Seed
 from tests.integration.test_api import serving
@@ -57,6 +59,16 @@ def test_an_empty_list_says_how_to_begin(seeded):
     expect(board.page.get_by_text("orch spawn")).to_be_visible()
     expect(board.page.get_by_role("button", name="Kill all…")).to_be_disabled()
     board.shot("empty")
+
+
+def test_an_agent_whose_record_is_gone_leaves_the_list(seeded, store):
+    board, seed = seeded
+    gone, stays = seed.make("running"), seed.make("running")
+    board.open()
+    expect(board.row(gone.agent_id)).to_be_visible()
+    store.run(command("UNLINK", keys.agent(gone.agent_id), decode=int))
+    expect(board.row(gone.agent_id)).to_have_count(0)
+    expect(board.row(stays.agent_id)).to_be_visible()
 
 
 def test_everything_is_reached_by_keyboard(seeded):

@@ -97,7 +97,13 @@ export class Fleet {
     }
     this.counts = seen.counts ?? {};
     this.halt = seen.halt ?? null;
-    for (const { agent, ...close } of seen.agents ?? []) this.#take(agent, { close });
+    // One whose record is gone (its retention has ended) is no agent any more.
+    const gone = new Set(asked);
+    for (const { agent, ...close } of seen.agents ?? []) {
+      gone.delete(agent.agentId);
+      this.#take(agent, { close });
+    }
+    for (const id of gone) this.entries.delete(id);
     const late = (seen.unconfirmed ?? []).filter((id) => Date.now() - Date.parse(this.get(id)?.agent.completedAt) > CONFIRMED_WITHIN_MS);
     const context = JSON.stringify([late, seen.parked ?? {}, this.agentLimit]);
     this.unconfirmed = new Set(late);
