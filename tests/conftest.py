@@ -14,9 +14,11 @@ from orchestrator.store.operations import command, nothing
 
 
 def pytest_configure() -> None:
-    """Let what tests start hear SIGINT: a run in the background of a shell inherits it ignored."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let what tests start hear signals that a run in the background of a shell inherits ignored."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
 
 
 def free_port() -> int:

@@ -47,7 +47,8 @@ def judge(check: str, command: str | None, checkout: Path, **gate) -> GateResult
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         given = {"PATH": path, "HOME": str(checkout), **PYTHON, **env}
         spec = ProcessSpec("a-1", tuple(argv), given, checkout, stdin)
-        sandbox = process.build(load_settings({}))
+        # Where the pids that a command writes down are the host's.
+        sandbox = process.build(load_settings({"ORCHESTRATOR_PROCESS_LEVEL": "shim"}))
         return run_to_end(sandbox, spec, timeout_s=timeout_s, output_limit_bytes=64 * 1024)
 
     subject = Subject("a-1", AgentType.WORKER, checkout, ("x",), lambda: "", run)

@@ -51,7 +51,7 @@ def test_without_its_shim_a_kill_is_confirmed_only_when_the_host_was_searched(
     send(worker, signal.SIGSTOP)
     try:
         (pids / "go").touch()
-        ran = fleet.system.orch("kill", agent_id, "--timeout=0", check=False)
+        ran = fleet.system.orch("kill", agent_id, "--timeout=1ms", check=False)
     finally:
         send(worker, signal.SIGCONT)
     assert ran.returncode == 1

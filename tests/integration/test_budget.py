@@ -447,7 +447,7 @@ def test_a_limit_set_by_hand_is_audited_and_wins_over_every_later_start(
     fleet, store, valkey_url, tmp_path
 ):
     refused = orch(valkey_url, tmp_path, "set", "daily", "0")
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("orch: daily: must be a number of tokens")
     ran = orch(valkey_url, tmp_path, "set", "daily", "5M", "--why", "release week", "--json")
     assert json.loads(ran.stdout)["dailyTokens"] == 5_000_000

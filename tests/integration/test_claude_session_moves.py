@@ -44,7 +44,9 @@ class Host:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), **launch.env}
         ended = run_to_end(
             process.build(settings),
-            ProcessSpec("a-1", launch.argv, env, self.worktree, launch.stdin),
+            ProcessSpec(
+                "a-1", launch.argv, env, self.worktree, launch.stdin, root=self.worktree.parent
+            ),
             timeout_s=60,
             output_limit_bytes=2**24,
             check=lambda: None,

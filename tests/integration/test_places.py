@@ -34,6 +34,8 @@ def workers(home: Path, valkey_url: str) -> Iterator[None]:
         "ORCHESTRATOR_HOME": str(home),
         "VALKEY_URL": valkey_url,
         "MAX_CONCURRENT_AGENTS": str(CAP),
+        # Its agents wait for a file of the host's.
+        "ORCHESTRATOR_PROCESS_LEVEL": "shim",
     }
     argv = (*(sys.executable, "-P", "-m", "workers", "worker"), "-Q", "spawn", "-P", "threads")
     started = [

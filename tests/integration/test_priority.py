@@ -22,7 +22,7 @@ from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
 from tests.processes import eventually
 
-AGENTS = 120
+AGENTS = 80
 WORKERS = 3
 
 
