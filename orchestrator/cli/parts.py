@@ -31,7 +31,7 @@ ASKED = ("api", "flower", _FILTER, *QUEUES)
 @click.argument("part", type=click.Choice(RUN))
 @click.pass_obj
 def run(settings: Settings, *, part: str) -> None:
-    """Become one part of the system, as `orch up` would start it; never returns."""
+    """Become one part of the system, in place of this process; never returns."""
     if part == _FILTER:
         # No part of `orch up`, and it writes nothing in the home.
         program = (sys.executable, "-P", "-m", "orchestrator.engine", str(settings.engine_filter))
