@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import sys
 from contextlib import closing
 from http import HTTPStatus
+from pathlib import Path
 
 import click
+import httpx
 
 from orchestrator.cli.programs import PROBE_TIMEOUT_S, api_url, programs
 from orchestrator.cli.supervision import run_dir
@@ -19,15 +22,20 @@ from orchestrator.settings import Settings
 from orchestrator.store.executors import Store
 from orchestrator.wiring import clock
 
-RUN = ("api", "scheduler", "flower", *QUEUES)
-ASKED = ("api", "flower", *QUEUES)
+_FILTER = "engine-filter"
+RUN = ("api", "scheduler", "flower", _FILTER, *QUEUES)
+ASKED = ("api", "flower", _FILTER, *QUEUES)
 
 
 @click.command()
 @click.argument("part", type=click.Choice(RUN))
 @click.pass_obj
 def run(settings: Settings, *, part: str) -> None:
-    """Become one part of the system, as `orch up` would start it; never returns."""
+    """Become one part of the system, in place of this process; never returns."""
+    if part == _FILTER:
+        # No part of `orch up`, and it writes nothing in the home.
+        program = (sys.executable, "-P", "-m", "orchestrator.engine", str(settings.engine_filter))
+        os.execv(program[0], program)  # noqa: S606 - no shell is the point
     run_dir(settings.home).mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = next(each.argv for each in programs(settings, flower=True) if each.name == part)
     os.execv(argv[0], argv)  # noqa: S606 - no shell is the point
@@ -45,6 +53,8 @@ def healthy(settings: Settings, *, part: str) -> None:
     """
     if part == "api":
         _ask(api_url(settings), "/health")
+    elif part == _FILTER:
+        _ask_engine(settings.engine_filter)
     elif part == "flower":
         _ask(f"http://127.0.0.1:{settings.flower_port}", "/healthcheck")
     else:
@@ -69,3 +79,12 @@ def _ask(url: str, path: str) -> None:
     if status != HTTPStatus.OK:
         msg = f"{url}{path} answers {status}."
         raise SystemNotRunning(msg, action="Read its log.")
+
+
+def _ask_engine(path: Path) -> None:
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            client.get("http://engine/_ping", timeout=PROBE_TIMEOUT_S).raise_for_status()
+    except httpx.HTTPError as error:
+        msg = f"No engine answers at {path} ({error})."
+        raise SystemNotRunning(msg, action="Read the filter's log.") from error

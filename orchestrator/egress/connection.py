@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 
 import h11
@@ -37,12 +37,24 @@ class Refused(Exception):
         self.status = status
 
 
+def as_model_error(reason: str) -> Mapping[str, object]:
+    """Return a refusal in the form of the model's provider."""
+    error = {"type": "permission_error", "message": f"Egress proxy: {reason}"}
+    return {"type": "error", "error": error}
+
+
 class Connection:
     """The server's side of HTTP/1.1 on a stream."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        as_error: Callable[[str], Mapping[str, object]] = as_model_error,
+    ) -> None:
         self.reader = reader
         self.writer = writer
+        self._as_error = as_error
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
 
     async def request(self) -> h11.Request | None:
@@ -103,8 +115,7 @@ class Connection:
         """Answer that this does not go out, and end the connection."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        error = {"type": "permission_error", "message": f"Egress proxy: {refusal.reason}"}
-        content = json.dumps({"type": "error", "error": error}).encode()
+        content = json.dumps(self._as_error(refusal.reason)).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),

@@ -48,7 +48,8 @@ class Egress:
         self._new_id = new_id
         self._resolve = resolve
         self._is_public = is_public
-        self._folder = settings.home / "egress"
+        # Of this host by name: containers that share a home do not see each other's processes.
+        self._folder = settings.home / "egress" / socket.gethostname()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tls: ssl.SSLContext | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -28,6 +29,8 @@ from orchestrator.settings import Settings
 
 _SHIM = Path(__file__).with_name("_shim.py")
 _FORWARD = Path(__file__).with_name("_forward.py")
+#: What this package brings.
+_OURS = Path(__file__).parents[1]
 _PYTHON = ("python3", "-I", "-S")
 #: A program below these is the image's own; one elsewhere is lent by this host.
 _OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
@@ -161,10 +164,10 @@ class DockerSandbox:
     def _host(self, spec: ProcessSpec, shared: Shared) -> Mapping[str, Any]:
         settings = self._settings
         root = spec.root or spec.cwd
-        read_only = [(str(path), str(path)) for path in spec.readable]
-        read_only += [(str(shared.inside), INSIDE), (str(_SHIM), f"{INSIDE}.shim")]
+        read_only = [(_lent(path, shared), str(path)) for path in spec.readable]
+        read_only += [(str(shared.inside), INSIDE), (_lent(_SHIM, shared), f"{INSIDE}.shim")]
         if spec.egress:
-            read_only += [(str(spec.egress),) * 2, (str(_FORWARD), f"{INSIDE}.forward")]
+            read_only += [(str(spec.egress),) * 2, (_lent(_FORWARD, shared), f"{INSIDE}.forward")]
         program = Path(spec.argv[0])
         if program.is_absolute() and program.is_file() and spec.argv[0] != sys.executable:
             seen = (root, *spec.readable, *_OF_THE_IMAGE)
@@ -266,3 +269,16 @@ class DockerSandbox:
 
     def _listed(self) -> tuple[Container, ...]:
         return self._engine.list(f"orchestrator.system={self._system}")
+
+
+def _lent(path: Path, shared: Shared) -> str:
+    """Return where the engine finds it; our own programs are copied to what is shared with it.
+
+    Where the worker is in a container itself, the host has the home, and not the package.
+    """
+    if not path.is_relative_to(_OURS):
+        return str(path)
+    copy = shared.inside.with_name(path.name)
+    shutil.copyfile(path, copy)
+    copy.chmod(0o644)
+    return str(copy)

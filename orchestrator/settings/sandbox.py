@@ -41,6 +41,10 @@ class SandboxSettings(BaseSettings):
 
     sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
     docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
+    #: Where `orch run engine-filter` listens, before the socket above.
+    engine_filter: Path = env(
+        "ORCHESTRATOR_ENGINE_FILTER", default=Path("/run/orchestrator/engine")
+    )
     supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
     sandbox_network: Literal["host", "proxy"] = env("ORCHESTRATOR_SANDBOX_NETWORK", default="host")
     egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -202,4 +203,4 @@ def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
     log = [line.text for line in lab.store.run(read_log(agent.agent_id)) if line.source == "egress"]
     assert "egress: elsewhere.example:443 is not one of the allowed hosts" in log
     assert not any("tokens" in line for line in log), log
-    assert list((tmp_path / "host" / "egress").iterdir()) == []
+    assert list((tmp_path / "host" / "egress" / socket.gethostname()).iterdir()) == []

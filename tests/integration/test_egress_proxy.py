@@ -466,14 +466,18 @@ def test_a_path_longer_than_a_socket_s_address_is_bound_and_found(tmp_path):
         argv = [sys.executable, "-I", "-S", forward, proxy.socket, port, sys.executable, "-c", ask]
         ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert "HTTP Error 403" in ran.stderr, ran.stderr
-    assert list((home / "egress").iterdir()) == []
+    assert list((home / "egress" / socket.gethostname()).iterdir()) == []
 
 
 def test_what_a_killed_worker_left_is_removed_and_what_lives_is_not(opened, home):
-    folder = home / "egress"
-    (folder / "1-1-dead").mkdir(parents=True)
+    folder = home / "egress" / socket.gethostname()
+    # Its processes are not to be seen from here, so nothing tells whether they live.
+    of_another_host = home / "egress" / "another" / "1-1-dead"
+    for left in (folder / "1-1-dead", of_another_host):
+        left.mkdir(parents=True)
     with opened() as first, opened() as second:
         assert not (folder / "1-1-dead").exists()
+        assert of_another_host.exists()
         assert first.socket.exists()
         assert second.socket.exists()
 
