@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Two at a time: most tests wait for processes. CI refuses skips; a laptop may lack an optional part.
+# More than there are cores: most tests wait for processes. CI refuses skips; a laptop may lack a part.
+JOBS ?= 4
 PYTEST_FLAGS ?=
 # The mirrors that apt and pip know on this machine are reached from its own network.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
@@ -38,7 +39,7 @@ imports: $(STAMP) ## the direction rules of the house
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## every test, real parts included
-	$(BIN)/pytest -n 2 $(PYTEST_FLAGS)
+	$(BIN)/pytest -n $(JOBS) $(PYTEST_FLAGS)
 
 bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.gates

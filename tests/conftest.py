@@ -14,7 +14,7 @@ from orchestrator.store.operations import command, nothing
 
 
 def pytest_configure() -> None:
-    """Let what tests start hear signals that a run in the background of a shell inherits ignored."""
+    """Let what tests start hear the signals that a run in the background inherits ignored."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
