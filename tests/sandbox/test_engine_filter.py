@@ -257,6 +257,7 @@ FORBIDDEN = {
     "the engine's socket": _mount("/var/run/docker.sock"),
     "a folder beyond": _mount("HOME/workspaces/../../../../etc"),
     "a link that leads out": _mount("HOME/workspaces/link"),
+    "a link to what may be lent": _mount("HOME/workspaces/inner"),
     "what lies behind a link": _mount("HOME/workspaces/link/ssl"),
     "every workspace": _mount("HOME/workspaces", ReadOnly=False),
     "the home": _mount("HOME"),
@@ -273,6 +274,7 @@ FORBIDDEN = {
 def test_a_container_with_more_rights_is_refused_whatever_is_asked(ask, asked, home, left):
     """One by one, each is all that differs from one that may be created."""
     (home / "workspaces" / "link").symlink_to("/etc")
+    (home / "workspaces" / "inner").symlink_to(home / "containers" / "c")
     name = f"{asked['Labels']['orchestrator.agent']}.1.x"
     passed = []
     for what, spoil in FORBIDDEN.items():
