@@ -67,7 +67,7 @@ image: $(STAMP) base-image ## orchestrator:local, the control plane and the work
 
 images: image sandbox-image ## every image, from a base that is made where none can be pulled
 
-topology: $(STAMP) image ## two hosts and the compose system, as containers of our own image
+topology: $(STAMP) images ## two hosts and the compose system, as containers of our own image
 	$(BIN)/pytest tests/topology
 
 dist: $(STAMP) ## wheel and sdist, the wheel from the sdist
