@@ -61,7 +61,8 @@ def play(tmp_path):
         }
         launch = backend.launch(AgentJob(**{**job, **changes}))
         env = {"PATH": os.environ["PATH"], **launch.env}
-        spec = ProcessSpec("a-1", launch.argv, env, tmp_path / "tree", launch.stdin)
+        tree = tmp_path / "tree"
+        spec = ProcessSpec("a-1", launch.argv, env, tree, launch.stdin, root=tmp_path)
         ended = run_to_end(
             process.build(settings), spec, timeout_s=60, output_limit_bytes=200_000_000
         )
