@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ WANTED = {
     "export": "rejected",
     "retry": "rejected",
 }
+#: These only look: the same line is run once, however often it stands on the pages.
+_LOOKS = re.compile(r"orch (ls|doctor|queues|budget|gates|logs|healthy)( -| <|$)")
 #: A program that is an agent by `command`.
 AIDER = "#!/bin/sh\necho Hello > hello.txt\n"
 GATES = """[tool.orchestrator.gates]
@@ -71,7 +74,8 @@ class Place:
 
     def is_up(self) -> bool:
         """Return whether the system runs."""
-        return self.bash("orch healthy api").returncode == 0
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(self.system.api.rpartition(":")[2]))) == 0
 
     def spawn(self, steps: str, *, until: str | None = None) -> str:
         """Spawn an agent that plays these steps; wait for its end, or until it is in a state."""
@@ -133,25 +137,32 @@ def blocks(page: Path) -> list[list[tuple[str, int]]]:
     return found
 
 
-CASES = [
-    pytest.param(page, number, lines, id=f"{page.name}-{number}")
-    for page in PAGES
-    if page.name not in ELSEWHERE
-    for number, lines in enumerate(blocks(page))
-    if any(not line.startswith(tuple(ELSEWHERE)) for line, _ in lines)
-]
+def cases() -> Iterator[object]:
+    """Return the blocks that have something to run here."""
+    seen = set()
+    for page in PAGES:
+        if page.name in ELSEWHERE:
+            continue
+        for number, block in enumerate(blocks(page)):
+            lines = []
+            for line, code in block:
+                again = line.replace(".venv/bin/", "") in seen
+                if not (again or line.startswith(tuple(ELSEWHERE))):
+                    lines.append((line, code))
+                if _LOOKS.match(line.replace(".venv/bin/", "")):
+                    seen.add(line.replace(".venv/bin/", ""))
+            if lines:
+                yield pytest.param(page, lines, id=f"{page.name}-{number}")
 
 
-@pytest.mark.parametrize(("page", "number", "lines"), CASES)
-def test_every_command_runs_as_its_page_says(place, page, number, lines):
+@pytest.mark.parametrize(("page", "lines"), list(cases()))
+def test_every_command_runs_as_its_page_says(place, page, lines):
     text = " ".join(line for line, _ in lines)
     is_started = "orch up" in text and "orch down" not in text.partition("orch up")[0]
     if place.is_up() == is_started:
         place.system.orch("down" if is_started else "up", *([] if is_started else ["--detach"]))
     script = []
     for line, code in lines:
-        if line.startswith(tuple(ELSEWHERE)):
-            continue
         command = filled(place, line)
         script.append(f"{command}\nended=$?")
         words = shlex.quote(f"{page.name}: {line}: exit code")
