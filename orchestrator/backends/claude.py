@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from orchestrator.backends import _claude_session, _prompt
 from orchestrator.backends._claude_events import SESSION, read_event
@@ -34,10 +34,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: The program; without it, that of the `claude` extra, then `claude` on the PATH.
-    binary: Path | None = None
-    #: As `claude --model` takes it; without it, Claude Code's own default.
-    model: str | None = None
+    binary: Path | None = Field(
+        default=None,
+        description="The program; without it that of the `claude` extra, then `claude` on the"
+        " PATH.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="The model, as `claude --model` takes it; without it Claude Code's own"
+        " default.",
+    )
 
 
 def build(settings: Settings) -> ClaudeBackend:

@@ -21,10 +21,17 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: The program and its arguments, in which {prompt}, {worktree} and {agent_id} are filled in.
-    argv: Json[tuple[str, ...]] = ()
-    #: What its environment holds beside the scrubbed one, such as its key.
-    env: Json[dict[str, str]] = Field(default_factory=dict, repr=False)
+    argv: Json[tuple[str, ...]] = Field(
+        default=(),
+        description="The program and its arguments, a JSON list in which `{prompt}`, `{worktree}`"
+        " and `{agent_id}` are filled in.",
+    )
+    env: Json[dict[str, str]] = Field(
+        default_factory=dict,
+        repr=False,
+        description="What its environment holds beside the scrubbed one, such as its key, a JSON"
+        " object.",
+    )
 
 
 def build(settings: Settings) -> CommandBackend:

@@ -41,8 +41,10 @@ _SESSION = re.compile(r"scripted-([1-9][0-9]{0,3})")
 class Options(Closed):
     """ORCHESTRATOR_BACKENDS__SCRIPTED__*."""
 
-    #: A script that every agent plays, whatever its work items are.
-    script: Path | None = None
+    script: Path | None = Field(
+        default=None,
+        description="A script that every agent plays, whatever its work items are.",
+    )
 
 
 def build(settings: Settings) -> ScriptedBackend:

@@ -32,20 +32,46 @@ def _check_password(password: SecretStr) -> SecretStr:
 class AccessSettings(BaseSettings):
     """Where the API and Flower listen, and what they ask for."""
 
-    host: str = env("ORCHESTRATOR_HOST", default="127.0.0.1")
-    port: Port = env("ORCHESTRATOR_PORT", default=3001)
-    api_key: SecretStr | None = env("ORCHESTRATOR_API_KEY", default=None)
-    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
-        "ORCHESTRATOR_ALLOWED_HOSTS", default=()
+    host: str = env(
+        "ORCHESTRATOR_HOST",
+        description="The address the API listens on; beyond loopback it needs"
+        " ORCHESTRATOR_API_KEY.",
+        default="127.0.0.1",
     )
-    #: Spawns a minute of each key; 0 for no limit.
-    spawn_rate: Annotated[int, Field(ge=0)] = env("ORCHESTRATOR_SPAWN_RATE", default=10)
-    flower_port: Port = env("ORCHESTRATOR_FLOWER_PORT", default=5555)
+    port: Port = env(
+        "ORCHESTRATOR_PORT", description="The port of the API and the dashboard.", default=3001
+    )
+    api_key: SecretStr | None = env(
+        "ORCHESTRATOR_API_KEY",
+        description="A key of all scopes, beside those of `orch keys add`.",
+        default=None,
+    )
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
+        "ORCHESTRATOR_ALLOWED_HOSTS",
+        description="Names under which the API may be reached beside those of loopback, by commas"
+        " or blanks; any other `Host` is answered 421.",
+        default=(),
+    )
+    spawn_rate: Annotated[int, Field(ge=0)] = env(
+        "ORCHESTRATOR_SPAWN_RATE",
+        description="Spawns and retries a minute of each key; 0 for no limit.",
+        default=10,
+    )
+    flower_port: Port = env(
+        "ORCHESTRATOR_FLOWER_PORT",
+        description="The port of Flower, on loopback always.",
+        default=5555,
+    )
     flower_user: Annotated[str, AfterValidator(_check_login)] = env(
-        "ORCHESTRATOR_FLOWER_USER", default="orch"
+        "ORCHESTRATOR_FLOWER_USER",
+        description="Flower's login: ASCII without a colon.",
+        default="orch",
     )
     flower_password: Annotated[SecretStr, AfterValidator(_check_password)] | None = env(
-        "ORCHESTRATOR_FLOWER_PASSWORD", default=None
+        "ORCHESTRATOR_FLOWER_PASSWORD",
+        description="Flower's password, printable ASCII; without it one is made once, in"
+        " `flower-password` of the home.",
+        default=None,
     )
 
     @model_validator(mode="after")

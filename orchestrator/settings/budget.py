@@ -18,13 +18,39 @@ WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 class BudgetSettings(BaseSettings):
     """The limits of the fleet and of one agent, until somebody changes them at run time."""
 
-    max_concurrent_agents: Places = env("MAX_CONCURRENT_AGENTS", default=10)
-    agent_timeout_s: WorkTime = env(
-        "ORCHESTRATOR_AGENT_TIMEOUT", default=timedelta(minutes=120).total_seconds()
+    max_concurrent_agents: Places = env(
+        "MAX_CONCURRENT_AGENTS",
+        description="Agents that prepare or run at once, fleet-wide, 1 to 1,000; more wait.",
+        default=10,
     )
-    daily_tokens: Tokens = env("BUDGET_DAILY_TOKENS", default=10_000_000)
-    agent_tokens: Tokens = env("BUDGET_PER_AGENT_TOKENS", default=2_000_000)
-    #: Set aside for an agent at its spawn; the day's 10 M hold a thousand that wait.
-    reservation_tokens: Tokens = env("BUDGET_RESERVATION", default=10_000)
-    budget_mode: Literal["hard", "soft"] = env("BUDGET_MODE", default="hard")
-    meter_silence_s: Duration = env("ORCHESTRATOR_METER_SILENCE", default=600.0)
+    agent_timeout_s: WorkTime = env(
+        "ORCHESTRATOR_AGENT_TIMEOUT",
+        description="The time of one attempt of an agent, at most 30d; then it is ended.",
+        default=timedelta(minutes=120).total_seconds(),
+    )
+    daily_tokens: Tokens = env(
+        "BUDGET_DAILY_TOKENS",
+        description="Tokens a day (UTC) of all agents together, such as 500k or 10M.",
+        default=10_000_000,
+    )
+    agent_tokens: Tokens = env(
+        "BUDGET_PER_AGENT_TOKENS",
+        description="Tokens of one agent, all its rounds together.",
+        default=2_000_000,
+    )
+    #: The day's 10 M hold a thousand that wait.
+    reservation_tokens: Tokens = env(
+        "BUDGET_RESERVATION",
+        description="Tokens set aside for an agent at its spawn, at most its own limit.",
+        default=10_000,
+    )
+    budget_mode: Literal["hard", "soft"] = env(
+        "BUDGET_MODE",
+        description="`hard`: who is over a limit is stopped; `soft`: it is only told.",
+        default="hard",
+    )
+    meter_silence_s: Duration = env(
+        "ORCHESTRATOR_METER_SILENCE",
+        description="How long a backend that reports tokens may work without a report.",
+        default=600.0,
+    )

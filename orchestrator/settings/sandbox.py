@@ -39,37 +39,80 @@ def _paths(text: object) -> object:
 class SandboxSettings(BaseSettings):
     """Where programs run, how they reach out, and how long they go on without their worker."""
 
-    sandbox_enabled: bool = env("SANDBOX_ENABLED", default=False)
-    docker_socket: Path = env("DOCKER_SOCKET", default=Path("/var/run/docker.sock"))
-    #: Where `orch run engine-filter` listens, before the socket above.
-    engine_filter: Path = env(
-        "ORCHESTRATOR_ENGINE_FILTER", default=Path("/run/orchestrator/engine")
+    sandbox_enabled: bool = env(
+        "SANDBOX_ENABLED",
+        description="`true`: agents, hooks and gates run in Docker containers.",
+        default=False,
     )
-    supervisor_deadline_s: Duration = env("ORCHESTRATOR_SUPERVISOR_DEADLINE", default=10.0)
-    sandbox_network: Literal["host", "proxy"] = env("ORCHESTRATOR_SANDBOX_NETWORK", default="host")
+    docker_socket: Path = env(
+        "DOCKER_SOCKET",
+        description="The socket of the Docker engine.",
+        default=Path("/var/run/docker.sock"),
+    )
+    engine_filter: Path = env(
+        "ORCHESTRATOR_ENGINE_FILTER",
+        description="Where `orch run engine-filter` listens, before the socket above.",
+        default=Path("/run/orchestrator/engine"),
+    )
+    supervisor_deadline_s: Duration = env(
+        "ORCHESTRATOR_SUPERVISOR_DEADLINE",
+        description="How long a program lives on while its worker is silent; must be shorter than"
+        " ORCHESTRATOR_LEASE.",
+        default=10.0,
+    )
+    sandbox_network: Literal["host", "proxy"] = env(
+        "ORCHESTRATOR_SANDBOX_NETWORK",
+        description="`host`: agents have the host's network; `proxy`: none but the egress proxy,"
+        " as in Docker always.",
+        default="host",
+    )
     egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(
-        "ORCHESTRATOR_EGRESS_HOSTS", default=()
+        "ORCHESTRATOR_EGRESS_HOSTS",
+        description="Hosts the egress proxy lets agents reach beside the model, `name` (port 443)"
+        " or `name:port`, by commas or blanks; no wildcards.",
+        default=(),
     )
     process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
-        "ORCHESTRATOR_PROCESS_LEVEL", default="auto"
+        "ORCHESTRATOR_PROCESS_LEVEL",
+        description="How far programs outside Docker are confined: `auto` is the strongest that"
+        " works here, any other must work or nothing starts.",
+        default="auto",
     )
     process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
-        "ORCHESTRATOR_PROCESS_READABLE", default=()
+        "ORCHESTRATOR_PROCESS_READABLE",
+        description="Folders that programs at level bubblewrap may read besides, by colons.",
+        default=(),
     )
     disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
-        "ORCHESTRATOR_DISK_QUOTA", default=ByteSize(10 * 2**30)
+        "ORCHESTRATOR_DISK_QUOTA",
+        description="The disk space of one agent's workspace, and the size of one file, such as"
+        " 500MiB; over it the agent fails.",
+        default=ByteSize(10 * 2**30),
     )
-    disk_low_water_bytes: ByteSize = env("ORCHESTRATOR_DISK_LOW_WATER", default=ByteSize(2**30))
-    #: The image a container is made from, and what one container may use.
-    sandbox_image: str = env("ORCHESTRATOR_SANDBOX_IMAGE", default="orchestrator-sandbox:local")
+    disk_low_water_bytes: ByteSize = env(
+        "ORCHESTRATOR_DISK_LOW_WATER",
+        description="Free disk space below which no agent starts on this host; 0 for none.",
+        default=ByteSize(2**30),
+    )
+    sandbox_image: str = env(
+        "ORCHESTRATOR_SANDBOX_IMAGE",
+        description="The image containers are made from; docs/sandboxes.md says what it needs.",
+        default="orchestrator-sandbox:local",
+    )
     sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(
-        "ORCHESTRATOR_SANDBOX_MEMORY", default=ByteSize(4 * 2**30)
+        "ORCHESTRATOR_SANDBOX_MEMORY",
+        description="Memory of one container, without swap, at least 16MiB.",
+        default=ByteSize(4 * 2**30),
     )
     sandbox_cpus: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = env(
-        "ORCHESTRATOR_SANDBOX_CPUS", default=2.0
+        "ORCHESTRATOR_SANDBOX_CPUS",
+        description="Processors of one container, at least 0.01.",
+        default=2.0,
     )
     sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
-        "ORCHESTRATOR_SANDBOX_PIDS", default=512
+        "ORCHESTRATOR_SANDBOX_PIDS",
+        description="Processes and threads of one container, at least 8.",
+        default=512,
     )
 
     @property

@@ -55,6 +55,6 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 Positive = Annotated[int, Field(ge=1)]
 
 
-def env(name: str, **constraints: Any) -> Any:
-    """Return a field that is read from the variable of this name."""
-    return Field(validation_alias=name, **constraints)
+def env(name: str, *, description: str, **constraints: Any) -> Any:
+    """Return a field that is read from the variable of this name; its description is docs'."""
+    return Field(validation_alias=name, description=description, **constraints)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.errors import AgentFailed, LeaseLost
@@ -17,7 +18,7 @@ from orchestrator.store import changes, keys
 from orchestrator.store.operations import call
 from tests.integration.test_api import holder, run_to, serving, spawn
 
-DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "orchestrator.json"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 __all__ = ["holder"]
 
 
@@ -95,9 +96,11 @@ def test_a_stretch_that_another_has_counted_meanwhile_is_not_counted_again(two, 
         assert scrape(two[1])[name,] == before[name,]
 
 
-def test_the_dashboard_asks_for_metrics_that_there_are(two, store, holder):
+def test_dashboard_and_alerts_ask_for_metrics_that_there_are(two, store, holder):
     live_through(two[0], store, holder)
     there = {name for name, *_ in scrape(two[0])}
-    asked = set(re.findall(r"orchestrator_\w+", json.dumps(json.loads(DASHBOARD.read_text()))))
-    assert asked
-    assert asked <= there
+    for file in ("grafana/orchestrator.json", "prometheus/alerts.yaml"):
+        document = json.dumps(yaml.safe_load((DEPLOY / file).read_text()))
+        asked = set(re.findall(r"orchestrator_\w+", document))
+        assert asked
+        assert asked <= there

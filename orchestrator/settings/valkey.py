@@ -1,0 +1,57 @@
+"""The settings of where the state is."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import AfterValidator, SecretStr
+from pydantic_settings import BaseSettings
+
+from orchestrator.settings.values import Port, env
+
+
+def _check_url(url: str | None) -> str | None:
+    if url is not None and not re.match(r"(redis|rediss|valkey|valkeys|unix)://", url):
+        msg = "must start with redis://, rediss://, valkey://, valkeys:// or unix://"
+        raise ValueError(msg)
+    return url
+
+
+class ValkeySettings(BaseSettings):
+    """Which Valkey holds the state and the queues; where none is named, `orch up` starts one."""
+
+    valkey_url_set: Annotated[str | None, AfterValidator(_check_url)] = env(
+        "VALKEY_URL",
+        description="Valkey's whole address, `redis://`, `rediss://` (TLS), `valkey://`,"
+        " `valkeys://` or `unix://`; it wins over VALKEY_HOST and the others below.",
+        default=None,
+    )
+    valkey_host: str | None = env(
+        "VALKEY_HOST",
+        description="Valkey's host; with neither this nor VALKEY_URL, `orch up` starts one.",
+        default=None,
+    )
+    valkey_port: Port = env(
+        "VALKEY_PORT", description="Valkey's port, also of the one `orch up` starts.", default=6379
+    )
+    valkey_password: SecretStr | None = env(
+        "VALKEY_PASSWORD", description="Valkey's password.", default=None
+    )
+    valkey_tls: bool = env("VALKEY_TLS", description="`true`: TLS to VALKEY_HOST.", default=False)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether `orch up` starts a Valkey of its own."""
+        return self.valkey_url_set is None and self.valkey_host is None
+
+    @property
+    def valkey_url(self) -> str:
+        """The one address of Valkey, in the form redis-py and Celery both take."""
+        if self.valkey_url_set is not None:
+            return re.sub(r"^valkey(s?)://", r"redis\1://", self.valkey_url_set)
+        scheme = "rediss" if self.valkey_tls and self.valkey_host else "redis"
+        secret = self.valkey_password.get_secret_value() if self.valkey_password else ""
+        login = f":{quote(secret, safe='')}@" if secret else ""
+        return f"{scheme}://{login}{self.valkey_host or '127.0.0.1'}:{self.valkey_port}/0"
