@@ -102,13 +102,14 @@ class ProcessTree:
         return
 
     def cpu_s(self) -> float:
-        """Return the processor time that its live processes have spent."""
+        """Return the processor time that its live processes have spent, and those they saw end."""
         spent_s = 0.0
         with suppress(psutil.Error):
             for process in psutil.Process(self._shim.pid).children(recursive=True):
                 with suppress(psutil.Error):
                     times = process.cpu_times()
                     spent_s += times.user + times.system
+                    spent_s += times.children_user + times.children_system
         return spent_s
 
     def beat(self) -> None:

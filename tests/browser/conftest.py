@@ -77,9 +77,9 @@ class Dashboard:
         self.page.emulate_media(color_scheme="light")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the session."""
+    """One Chromium for a module: its event loop runs as long, in the way of other tests' own."""
     expect.set_options(timeout=WITHIN_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(

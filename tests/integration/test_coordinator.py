@@ -35,7 +35,7 @@ def waits():
 
 @pytest.fixture
 def coordinator(double, waits):
-    client = Coordinator(double.url, try_timeout_s=1, sleep=waits.append)
+    client = Coordinator(double.url, try_timeout_s=3, sleep=waits.append)
     yield client
     client._session.close()
 

@@ -422,13 +422,13 @@ def test_a_worker_that_stops_hands_its_agent_on_with_all_it_had_done(lab, remote
 
 
 def test_an_agent_that_is_stuck_is_told_and_one_that_computes_is_not(lab, remote):
-    one = lab(ORCHESTRATOR_STALL="1s")
+    one = lab(ORCHESTRATOR_STALL="2s")
     busy = one.play(
         remote,
-        {"run": "end=$(($(date +%s) + 3)); while [ $(date +%s) -lt $end ]; do :; done; echo > x"},
+        {"run": "end=$(($(date +%s) + 5)); while [ $(date +%s) -lt $end ]; do :; done; echo > x"},
     )
     assert busy.status is Status.COMPLETED, busy.error
-    stuck = one.play(remote, {"run": "sleep 3; echo > x"})
+    stuck = one.play(remote, {"run": "sleep 5; echo > x"})
     assert stuck.status is Status.COMPLETED, stuck.error
     told = [
         (entry.event.type, entry.event.agent_id)
