@@ -6,6 +6,7 @@ import importlib.util
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -32,8 +33,9 @@ def test_claude_code_is_gone_with_the_message_that_crosses_its_limit(
         command = f"echo kept > {working_in(request)}/kept.txt"
         return Turn((ToolCall("Bash", {"command": command, "description": "Write"}),), 100)
 
-    def crosses(_: Request) -> Turn:
-        seen.note(*marked(agent_id))
+    def crosses(request: Request) -> Turn:
+        # Its id by its workspace: `orch spawn` may not have come back with it yet.
+        seen.note(*marked(Path(working_in(request)).parent.name))
         crossed_at.append(time.monotonic())
         is_crossing.set()
         # A plain `sleep` Claude Code might refuse at once, and go on asking.
@@ -59,7 +61,7 @@ def test_claude_code_is_gone_with_the_message_that_crosses_its_limit(
         eventually(lambda: spent(system, beside) == RESERVATION)
         agent_id = system.spawn(remote, "Spend.", agent="claude")
         try:
-            assert is_crossing.wait(150)
+            assert is_crossing.wait(60)
             eventually(lambda: not seen.alive(), within_s=30)
             gone_after_s = time.monotonic() - crossed_at[0]
             outcome = system.wait(agent_id)
