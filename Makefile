@@ -39,7 +39,7 @@ imports: $(STAMP) ## the direction rules of the house
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## every test, real parts included
-	$(BIN)/pytest -n $(JOBS) $(PYTEST_FLAGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
 bench: $(STAMP) ## ratios and latencies of this machine, printed
 	$(BIN)/python -m tests.bench.gates
