@@ -10,8 +10,6 @@ import os
 import selectors
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +21,7 @@ from orchestrator.errors import BackendUnavailable, SettingsInvalid, WorkspaceLo
 from orchestrator.host import process_mark, system_mark
 from orchestrator.ports import ProcessSpec
 from orchestrator.sandboxes._bubblewrap import Bubblewrap
+from orchestrator.sandboxes._pulse import Pulse
 from orchestrator.sandboxes._tree import ProcessTree
 from orchestrator.settings import Settings
 
@@ -34,7 +33,6 @@ _MEANING = {
     "cgroup": "cgroup: the whole tree ends at once; nothing is confined.",
     "shim": "shim: the whole tree ends; nothing is confined.",
 }
-_BEATS_IN_DEADLINE = 5
 
 
 def build(settings: Settings) -> ProcessSandbox:
@@ -87,16 +85,13 @@ class ProcessSandbox:
         file_limit_bytes: int = 0,
         lack: BackendUnavailable | None = None,
     ) -> None:
-        self._deadline_s = deadline_s
+        self._pulse = Pulse(deadline_s)
         self._system = system
         self._confine = confine
         self._cgroup = cgroup
         self._file_limit_bytes = file_limit_bytes
         #: What keeps this host from the next level.
         self.lack = lack
-        self._trees: set[ProcessTree] = set()
-        self._lock = threading.Lock()
-        self._pulse: threading.Thread | None = None
 
     @property
     def level(self) -> str:
@@ -130,7 +125,7 @@ class ProcessSandbox:
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
             stack.callback(_note, tree)
             stack.callback(tree.kill)
-            stack.enter_context(self._kept_alive(tree))
+            stack.enter_context(self._pulse.calling(tree.beat))
             tree.await_start(spec.argv[0])
             stack.enter_context(ended_by(tree.order_kill))
             yield tree
@@ -138,30 +133,10 @@ class ProcessSandbox:
     def _shim_arguments(self, spec: ProcessSpec) -> list[str]:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
         return [
-            *(str(self._deadline_s), process_mark(os.getpid()), str(self._file_limit_bytes)),
+            *(str(self._pulse.deadline_s), process_mark(os.getpid()), str(self._file_limit_bytes)),
             *(str(cgroup or ""), str(int(self._confine is not None))),
             *(self._confine.command(spec) if self._confine else spec.argv),
         ]
-
-    @contextmanager
-    def _kept_alive(self, tree: ProcessTree) -> Iterator[None]:
-        with self._lock:
-            self._trees.add(tree)
-            if self._pulse is None:
-                self._pulse = threading.Thread(target=self._beat, daemon=True, name="pulse")
-                self._pulse.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._trees.discard(tree)
-
-    def _beat(self) -> None:
-        while True:
-            with self._lock:
-                for tree in self._trees:
-                    tree.beat()
-            time.sleep(self._deadline_s / _BEATS_IN_DEADLINE)
 
 
 def _note(tree: ProcessTree) -> None:

@@ -28,7 +28,7 @@ SLOTS = 6
 #: What agents do here is seen by files and pids of the host's, which a confined one does not share.
 OPEN = {"ORCHESTRATOR_PROCESS_LEVEL": "shim"}
 #: Its command runs until it is killed, and its pid is the name of a file in `$D`.
-HANGS = "touch $D/$$; exec sleep 600"
+HANGS = ": >$D/$$; exec sleep 600"
 
 Document = dict[str, Any]
 

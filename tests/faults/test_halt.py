@@ -17,7 +17,7 @@ from tests.integration.conftest import running
 from tests.processes import Observer, eventually
 
 #: Ends well when it is told to.
-WAITS = "touch $D/$$; until [ -e $D/go ]; do sleep 0.05; done; echo changed > changed"
+WAITS = ": >$D/$$; until [ -e $D/go ]; do sleep 0.05; done; echo changed > changed"
 
 
 @pytest.fixture(scope="module")

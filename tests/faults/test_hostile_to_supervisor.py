@@ -11,9 +11,9 @@ from tests.processes import Observer, eventually
 #: The agent's program is a child of the player, and that one of the shim.
 SHIM = "shim=$(cut -d' ' -f4 /proc/$PPID/stat)"
 #: Leaves the group, keeps its mark.
-DAEMON = "setsid sh -c 'touch $D/$$; exec sleep 600' &"
-STOPS_IT = f"{SHIM}\n{DAEMON}\nkill -STOP $shim\ntouch $D/$$\nexec sleep 600"
-WHEN_TOLD = "touch $D/$$\nuntil [ -e $D/go ]; do sleep 0.05; done"
+DAEMON = "setsid sh -c ': >$D/$$; exec sleep 600' &"
+STOPS_IT = f"{SHIM}\n{DAEMON}\nkill -STOP $shim\n: >$D/$$\nexec sleep 600"
+WHEN_TOLD = ": >$D/$$\nuntil [ -e $D/go ]; do sleep 0.05; done"
 KILLS_IT = f"{SHIM}\n{DAEMON}\n{WHEN_TOLD}\nkill -KILL $shim\nsleep 600"
 
 

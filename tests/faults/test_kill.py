@@ -11,7 +11,7 @@ from tests.processes import Observer
 
 #: What agents do against their end; `$D` takes a file for each process, named by its pid.
 HOSTILE = {
-    "ignores-sigterm": 'trap "" TERM; touch $D/$$; while :; do sleep 0.2; done',
+    "ignores-sigterm": 'trap "" TERM; : >$D/$$; while :; do sleep 0.2; done',
     "forks-fifty": "for i in $(seq 50); do (touch $D/$BASHPID; exec sleep 600) & done; wait",
     "daemon": """
 python3 - <<'PROGRAM'
@@ -23,11 +23,11 @@ open(f"$D/{os.getpid()}", "w").close()
 os.closerange(0, 256)
 os.execve("/bin/sleep", ["sleep", "600"], {})
 PROGRAM
-touch $D/$$; sleep 600
+: >$D/$$; sleep 600
 """,
-    "spins": "touch $D/$$; while :; do :; done",
-    "fills-its-pipe": "touch $D/$$; exec yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-    "stopped": "touch $D/$$; kill -STOP $$",
+    "spins": ": >$D/$$; while :; do :; done",
+    "fills-its-pipe": ": >$D/$$; exec yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "stopped": ": >$D/$$; kill -STOP $$",
 }
 COUNTS = {"forks-fifty": 50, "daemon": 2}
 

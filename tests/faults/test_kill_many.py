@@ -21,7 +21,7 @@ def test_kill_all_while_every_slot_of_every_pool_is_busy(
 ):
     pids = tmp_path / "gates"
     pids.mkdir()
-    gate = f"touch {pids}/$$; exec sleep 600"
+    gate = f": >{pids}/$$; exec sleep 600"
     files = {"pyproject.toml": f"[tool.orchestrator.gates]\ntests = 'sh -c \"{gate}\"'\n"}
     gated = make_remote(tmp_path / "gated", files)
     judged = [fleet.spawn(gated, CHANGES, {"say": "Done."}) for _ in range(GATE_WORKERS + 1)]

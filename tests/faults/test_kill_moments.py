@@ -138,7 +138,7 @@ def test_a_kill_ends_a_push_and_the_receipt_says_what_the_remote_has(
         remote = make_remote(folder, SAMPLE)
         pids = folder / "pids"
         pids.mkdir()
-        (remote / "hooks" / hook).write_text(f"#!/bin/sh\ntouch {pids}/$$\nexec sleep 600\n")
+        (remote / "hooks" / hook).write_text(f"#!/bin/sh\n: >{pids}/$$\nexec sleep 600\n")
         (remote / "hooks" / hook).chmod(0o755)
         agent_id = fleet.spawn(remote, CHANGES, {"say": "Done."})
         observer.note_agent(agent_id, pids)

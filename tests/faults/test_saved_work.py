@@ -16,7 +16,7 @@ echo saved > uncommitted.txt
 git config filter.trap.clean "sh -c 'touch $D/fired; cat'"
 git config core.fsmonitor "touch $D/fired"
 echo '* filter=trap' > .gitattributes
-touch $D/$$
+: >$D/$$
 exec sleep 600
 """
 

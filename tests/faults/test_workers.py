@@ -28,7 +28,7 @@ from tests.processes import Observer, eventually
 
 AGENTS = 3
 #: Says something all the time, so that its worker wants to write while Valkey is away.
-TALKS = "touch $D/$$; while :; do echo something; sleep 0.1; done"
+TALKS = ": >$D/$$; while :; do echo something; sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")
