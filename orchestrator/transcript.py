@@ -34,6 +34,7 @@ class Meter:
     def __init__(self) -> None:
         self._lock = Lock()
         self._by_message: dict[str, Usage] = {}
+        self._sums = dict.fromkeys(_COUNTS, 0)
         self.cost_usd: float | None = None
 
     def add(self, report: UsageReport) -> None:
@@ -43,27 +44,20 @@ class Meter:
             largest = {
                 name: max(getattr(seen, name), getattr(report.usage, name)) for name in _COUNTS
             }
+            for name, count in largest.items():
+                self._sums[name] += count - getattr(seen, name)
             self._by_message[report.message_id] = Usage(**largest)
 
-    def joined(self, other: Meter) -> Meter:
-        """Return what two witnesses of the same messages have seen, the larger count of each."""
-        joined = Meter()
-        joined.cost_usd = self.cost_usd
-        for report in (*self.reports, *other.reports):
-            joined.add(report)
-        return joined
-
     @property
-    def reports(self) -> tuple[UsageReport, ...]:
-        """What is counted of each message."""
-        with self._lock:
-            return tuple(UsageReport(*item) for item in self._by_message.items())
+    def messages(self) -> int:
+        """How many messages were told of."""
+        return len(self._by_message)
 
     @property
     def total(self) -> Usage:
         """The sum over all messages."""
-        counted = [report.usage for report in self.reports]
-        sums = {name: sum(getattr(usage, name) for usage in counted) for name in _COUNTS}
+        with self._lock:
+            sums = dict(self._sums)
         return Usage(**sums, total_tokens=sum(sums.values()), cost_usd=self.cost_usd)
 
 
@@ -83,8 +77,9 @@ class Transcript:
         self.session_id: str | None = None
         #: When the model's provider takes requests again, in seconds since 1970.
         self.limit_resets_at_s: float | None = None
-        #: What the agent tells of its tokens, and what others have seen of them.
-        self.meter, self.witness = Meter(), Meter()
+        #: What the agent itself tells of its tokens.
+        self.meter = Meter()
+        self._spent = Meter()
         self._backend = backend
         self._clock = clock
         self._secrets = secrets
@@ -126,15 +121,19 @@ class Transcript:
             if whole:
                 self._take(source, whole)
 
+    def see(self, report: UsageReport) -> None:
+        """Take in what another has seen of its tokens."""
+        self._spent.add(report)
+
     @property
     def spent(self) -> Usage:
         """Its tokens: of each message what the agent tells or what was seen, whichever is more."""
-        return self.meter.joined(self.witness).total
+        return self._spent.total.model_copy(update={"cost_usd": self.meter.cost_usd})
 
     @property
     def messages(self) -> int:
         """How many messages of its model it has told of."""
-        return len(self.meter.reports)
+        return self.meter.messages
 
     @property
     def summary(self) -> str:
@@ -176,6 +175,7 @@ class Transcript:
                 self.note(f"{name} {detail}".rstrip(), source="tool")
             case UsageReport():
                 self.meter.add(signal)
+                self._spent.add(signal)
             case SessionStarted(session_id):
                 self.session_id = session_id
             case LimitReached(resets_at_s):

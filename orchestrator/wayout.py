@@ -54,7 +54,7 @@ def way_out(
     root, hosts = there.workspace.root, there.settings.egress_hosts
 
     def see(message_id: str, usage: Usage) -> None:
-        transcript.witness.add(UsageReport(message_id, usage))
+        transcript.see(UsageReport(message_id, usage))
 
     with egress.opened(root, hosts=hosts, with_model=True, on_usage=see) as proxy:
         out = WayOut(proxy, transcript)

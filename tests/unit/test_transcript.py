@@ -103,3 +103,17 @@ def test_tokens_of_one_message_count_once_at_their_largest():
     assert meter.total == Usage(
         input_tokens=15, output_tokens=7, cache_read_tokens=100, total_tokens=122
     )
+
+
+def test_what_is_spent_is_of_each_message_the_larger_of_what_is_told_and_seen():
+    def report(message_id: str, tokens: int) -> UsageReport:
+        return UsageReport(message_id, Usage(output_tokens=tokens))
+
+    said = transcript(a=report("a", 10), b=report("b", 5), r=Result(True, "done", 0.5))
+    said.feed(Chunk("stdout", b"a\n"))
+    for seen in (report("a", 8), report("b", 7), report("hidden", 100)):
+        said.see(seen)
+    said.feed(Chunk("stdout", b"b\nr\n"))
+    assert said.spent == Usage(output_tokens=117, total_tokens=117, cost_usd=0.5)
+    assert said.meter.total.total_tokens == 15
+    assert said.messages == 2
