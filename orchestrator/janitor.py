@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachable
+from orchestrator.errors import GitFailed, OrchestratorError, StoreRefused, StoreUnreachable
 from orchestrator.host import Host
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
@@ -94,8 +94,13 @@ class Janitor:
         states = self.store.run(read_records(AgentState, tuple(map(keys.agent, here))))
         for agent_id, agent in zip(here, states, strict=True):
             # Whose record is gone may be another Valkey's: that is for `orch fsck` to show.
-            if agent is not None and agent.phase is Phase.CLEANED:
+            if agent is None or agent.phase is not Phase.CLEANED:
+                continue
+            try:
                 freed = self.leftovers.remove(agent_id)
+            except GitFailed as error:
+                log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
+            else:
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
 
     def _end_strays(self) -> None:

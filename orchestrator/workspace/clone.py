@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from orchestrator.workspace.mirror import Base
 
 #: A worker that was told to let go saves the work first.
 _REMOVE_WAIT_S = 60.0
-_REMOVE_PAUSE_S = 0.05
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = get_logger("workspace")
@@ -194,7 +192,7 @@ class Workspaces:
                 raise WorkspaceInUse(msg) from error
             yield
 
-    def remove(self, agent_id: str) -> int:
+    def remove(self, agent_id: str, *, wait_s: float = _REMOVE_WAIT_S) -> int:
         """Remove the agent's workspace and return the bytes freed; repeatable.
 
         Raises:
@@ -203,18 +201,15 @@ class Workspaces:
         root, lock = self._folder / check_agent_id(agent_id), self._lock(agent_id)
         if not os.path.lexists(root) and not lock.exists():
             return 0
-        deadline = time.monotonic() + _REMOVE_WAIT_S
-        while True:
+        with ExitStack() as stack:
             try:
-                with locked(lock):
-                    freed = remove_tree(root)
-                    lock.unlink(missing_ok=True)
-                    return freed
+                stack.enter_context(locked(lock, wait_s=wait_s))
             except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    msg = f"{root} is still in use by the worker that ran the agent."
-                    raise GitFailed(msg, action="It is tried again.") from error
-                time.sleep(_REMOVE_PAUSE_S)
+                msg = f"{root} is still in use by the worker that ran the agent."
+                raise GitFailed(msg, action="It is tried again.") from error
+            freed = remove_tree(root)
+            lock.unlink(missing_ok=True)
+            return freed
 
     def free_bytes(self) -> int:
         """Return what is left on the disk of the workspaces."""

@@ -54,29 +54,46 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
 
     A child that keeps the descriptor keeps the lock if this process is killed; a process that is
     stopped keeps it too, so nobody waits for ever, nor longer than the attempt that wants it lives.
+    Who holds it may remove the file: the next one makes another.
 
     Raises:
         BlockingIOError: another holds it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _lock(path, time.monotonic() + wait_s)
     try:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                custody = current()
-                if time.monotonic() >= deadline or (custody and custody.is_ended):
-                    raise
-            time.sleep(_LOCK_PAUSE_S)
-        try:
-            yield descriptor
-        finally:
-            # Not only closed: a stray child may still have the descriptor open.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        yield descriptor
     finally:
+        # Not only closed: a stray child may still have the descriptor open.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _lock(path: Path, deadline: float) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        is_locked = False
+        try:
+            _await_lock(descriptor, deadline)
+            # Not the lock any more if whoever had it before removed the file.
+            is_locked = os.fstat(descriptor).st_nlink > 0
+        finally:
+            if not is_locked:
+                os.close(descriptor)
+        if is_locked:
+            return descriptor
+
+
+def _await_lock(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            custody = current()
+            if time.monotonic() >= deadline or (custody and custody.is_ended):
+                raise
+        else:
+            return
+        time.sleep(_LOCK_PAUSE_S)
 
 
 def free_bytes(path: Path) -> int:

@@ -27,9 +27,9 @@ class Leftovers:
         return tuple(sorted({entry.name.partition(".")[0] for entry in entries} - {""}))
 
     def remove(self, agent_id: str) -> int:
-        """Remove all of an agent; returns the bytes freed.
+        """Remove all of an agent, waiting for nobody; returns the bytes freed.
 
         Raises:
             GitFailed: something of it could not be removed, or a worker still works in it.
         """
-        return self.workspaces.remove(agent_id) + self.candidates.remove(agent_id)
+        return self.workspaces.remove(agent_id, wait_s=0.0) + self.candidates.remove(agent_id)

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from orchestrator.custody import Custody, working_in
 from orchestrator.errors import GitTimedOut, WorkspaceInUse
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.mirror import Base
+from tests.processes import eventually
 
 from .conftest import Host, Upstream
 
@@ -79,3 +80,34 @@ def test_a_kill_ends_the_wait(host: Host, upstream: Upstream, wanted: str) -> No
     threading.Timer(0.2, custody.end).start()
     with working_in(custody), pytest.raises(error):
         act()
+
+
+def test_a_lock_whose_file_was_removed_is_no_lock(tmp_path: Path) -> None:
+    """Who waited for it, and who came after its removal, do not hold it side by side."""
+    path = tmp_path / "lock"
+    holding = threading.Event()
+    done = threading.Event()
+
+    def wait_for_it() -> None:
+        with locked(path, wait_s=60.0):
+            holding.set()
+            done.wait()
+
+    waiting = threading.Thread(target=wait_for_it)
+    with locked(path):
+        waiting.start()
+        eventually(lambda: _openers(path) == 2)
+        path.unlink()
+    assert holding.wait(60.0)
+    with pytest.raises(BlockingIOError), locked(path):
+        pass
+    done.set()
+    waiting.join()
+
+
+def _openers(path: Path) -> int:
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += descriptor.samefile(path)
+    return found

@@ -1,0 +1,52 @@
+"""What the janitor finds on its host, whoever cleaned up after the agent."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.cleanup import Cleanup
+from orchestrator.lifecycle.holder import Holder
+from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.settings import load_settings
+from orchestrator.submit import FrontDoor
+from orchestrator.wiring import clock, janitor, kill_switch, new_id
+from orchestrator.workspace.change import Candidates
+from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.disk import locked
+from orchestrator.workspace.git import Git
+
+
+@pytest.fixture
+def settings(valkey_url, tmp_path):
+    return load_settings({"VALKEY_URL": valkey_url, "ORCHESTRATOR_HOME": str(tmp_path / "here")})
+
+
+@pytest.fixture
+def cleaned(settings, store, tmp_path):
+    """Two agents that another host has killed and cleaned up after."""
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    context = {"repository": str(tmp_path / "x.git"), "branch": "main", "workItems": ["x"]}
+    body = {"taskId": "t", "agentType": "worker", "context": context}
+    ids = sorted(store.run(door.submit(body)).agent_id for _ in range(2))
+    there = load_settings({"ORCHESTRATOR_HOME": str(tmp_path / "there")})
+    git = Git(there)
+    holder = Holder(store, clock, new_id, worker="cleanup@there", process="1:1", lease_s=30)
+    cleanup = Cleanup(holder, Workspaces(there, git), Candidates(there, git), 60)
+    for agent_id in ids:
+        store.follow(kill_switch(settings).kill(agent_id, KillOrder("ann", "", False)))
+        cleanup.run(agent_id)
+    return ids
+
+
+def test_a_workspace_that_is_held_keeps_no_other_from_being_removed(settings, cleaned):
+    """And the sweep, on which the proof of every kill hangs, does not wait for it."""
+    for agent_id in cleaned:
+        (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    held, free = (settings.workspaces_dir / agent_id for agent_id in cleaned)
+    sweeping = janitor(settings, worker="spawn@here")
+    with locked(held.with_suffix(".lock")):
+        sweeping.sweep()
+        assert held.exists()
+        assert not free.exists()
+    sweeping.sweep()
+    assert [*settings.workspaces_dir.iterdir()] == []
