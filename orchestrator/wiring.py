@@ -154,7 +154,8 @@ def sandbox(settings: Settings) -> Sandbox:
 
 def host(settings: Settings) -> Host:
     """Build what finds and ends the programs of agents on this host."""
-    programs = sandbox(settings)
+    # Not the process sandbox, which would be probed for nothing: its programs are marked.
+    programs = sandbox(settings) if settings.sandbox_enabled else None
     return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
