@@ -106,7 +106,7 @@ class Budget:
     settings: Settings
     clock: Callable[[], datetime]
     #: Appends to the audit.
-    tell: Callable[[Sequence[AuditNote]], Flow[object]]
+    audit: Callable[[Sequence[AuditNote]], Flow[object]]
 
     def limits(self) -> Flow[BudgetLimits]:
         """Read the limits that are in force."""
@@ -141,7 +141,7 @@ class Budget:
             result=f"{name} {value}",
         )
         # Unlike a kill, what spends more does not come to pass unless it stands in the audit.
-        yield from self.tell([note])
+        yield from self.audit([note])
         yield set_limits({name: parsed}, now=self.clock())
         return (yield from self.limits())
 
