@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -20,36 +17,17 @@ from orchestrator.settings import load_settings
 from orchestrator.store import keys
 from orchestrator.store.operations import command
 from orchestrator.wiring import clock
+from tests.pools import pool_worker
 from tests.processes import eventually
 
 
 @contextmanager
-def worker(home, valkey_url, *queues, slots=1):
-    """A pool worker; gives what waits for a line of its log."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "ORCHESTRATOR_HOME": str(home),
-        "VALKEY_URL": valkey_url,
-        "ORCHESTRATOR_AGENT": "scripted",
-    }
-    argv = (
-        *(sys.executable, "-P", "-m", "workers", "worker", "-Q", ",".join(queues)),
-        *("-c", str(slots), "-P", "threads", "-n", f"{queues[0]}@%h"),
-    )
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-
-            def heard(event):
-                for line in process.stderr:
-                    if line.startswith("{") and json.loads(line).get("event") == event:
-                        return
-                raise AssertionError(event)
-
-            yield heard
-        finally:
-            process.kill()
-            process.stderr.read()
+def worker(home, valkey_url, *queues):
+    """A pool worker; gives what waits for an event in its log."""
+    with pool_worker(home, valkey_url, *queues) as log:
+        yield lambda event: eventually(
+            lambda: json.dumps({"event": event})[1:-1] in log.read_text()
+        )
 
 
 @pytest.fixture

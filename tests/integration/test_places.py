@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from celery import Celery
@@ -20,6 +17,7 @@ from orchestrator.store.operations import command
 from orchestrator.store.streams import read_events
 from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
+from tests.pools import pool_worker
 from tests.processes import eventually
 
 AGENTS, CAP, WORKERS, THREADS = 200, 10, 2, 20
@@ -28,32 +26,15 @@ AGENTS, CAP, WORKERS, THREADS = 200, 10, 2, 20
 @contextmanager
 def workers(home: Path, valkey_url: str) -> Iterator[None]:
     """Run spawn pools that have, together, four times as many threads as there are places."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "ORCHESTRATOR_HOME": str(home),
-        "VALKEY_URL": valkey_url,
-        "MAX_CONCURRENT_AGENTS": str(CAP),
-        # Its agents wait for a file of the host's.
-        "ORCHESTRATOR_PROCESS_LEVEL": "shim",
-    }
-    argv = (*(sys.executable, "-P", "-m", "workers", "worker"), "-Q", "spawn", "-P", "threads")
-    started = [
-        subprocess.Popen(
-            (*argv, "-c", str(THREADS), "-n", f"spawn{number}@%h"),
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(WORKERS)
-    ]
-    try:
+    # Its agents wait for a file of the host's.
+    settings = {"MAX_CONCURRENT_AGENTS": str(CAP), "ORCHESTRATOR_PROCESS_LEVEL": "shim"}
+    with ExitStack() as pools:
+        for number in range(WORKERS):
+            pool = pool_worker(
+                home, valkey_url, "spawn", name=f"spawn{number}", slots=THREADS, **settings
+            )
+            pools.enter_context(pool)
         yield
-    finally:
-        for worker in started:
-            worker.terminate()
-        for worker in started:
-            worker.wait()
 
 
 def spawn_all(store, remote: Path, script: str, number: int) -> list[str]:

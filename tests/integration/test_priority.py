@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 from orchestrator.errors import LeaseLost
 from orchestrator.lifecycle import agents
@@ -20,38 +15,11 @@ from orchestrator.store.operations import command
 from orchestrator.store.streams import read_events
 from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
+from tests.pools import pool_worker
 from tests.processes import eventually
 
 AGENTS = 80
 WORKERS = 3
-
-
-@contextmanager
-def workers(home: Path, valkey_url: str) -> Iterator[None]:
-    """Run three spawn pools of one slot each."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "ORCHESTRATOR_HOME": str(home),
-        "VALKEY_URL": valkey_url,
-        "ORCHESTRATOR_AGENT": "scripted",
-    }
-    argv = (*(sys.executable, "-P", "-m", "workers", "worker"), "-Q", "spawn", "-c", "1")
-    started = [
-        subprocess.Popen(
-            (*argv, "-P", "threads", "-n", f"spawn{number}@%h"),
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for number in range(WORKERS)
-    ]
-    try:
-        yield
-    finally:
-        for worker in started:
-            worker.kill()
-            worker.wait()
 
 
 def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_path):
@@ -80,7 +48,9 @@ def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_pa
         store.run(command("ZADD", keys.DELAYED, "XX", 1, agent_id, decode=int))
     Monitor(holder, 3600).sweep()
 
-    with workers(tmp_path, valkey_url):
+    with ExitStack() as pools:
+        for number in range(WORKERS):
+            pools.enter_context(pool_worker(tmp_path, valkey_url, "spawn", name=f"spawn{number}"))
         eventually(lambda: len(ended(store)) == AGENTS)
     # A worker has one slot: it ends its agents in the order in which it took them.
     taken = defaultdict(list)

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
-from hypothesis import Phase as Stage
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
@@ -34,19 +32,11 @@ from orchestrator.settings import load_settings
 from orchestrator.store import keys
 from orchestrator.store.executors import Store
 from orchestrator.submit import FrontDoor
+from tests.model.seeded import seeded
 
 DAILY, AGENT, RESERVATION, PLACES, MESSAGE = 1000, 450, 100, 2, 150
 LEASE_S = 30.0
 PRIORITIES = (1, 5, 10)
-SETTINGS = settings(
-    max_examples=40,
-    stateful_step_count=50,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Stage.generate, Stage.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
 
 
 @dataclass
@@ -296,4 +286,4 @@ def client(valkey_url):
 
 
 def test_the_budget_holds_whatever_comes(store, client):
-    run_state_machine_as_test(lambda: Fleet(store, client), settings=SETTINGS)
+    run_state_machine_as_test(lambda: Fleet(store, client), settings=seeded(programs=40, steps=50))

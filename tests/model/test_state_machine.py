@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
-from hypothesis import Phase as Stage
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -38,19 +36,11 @@ from orchestrator.store.executors import Store
 from orchestrator.submit import FrontDoor
 from tests.model import invariants
 from tests.model.lease_model import HELD
+from tests.model.seeded import seeded
 
 LEASE_S = 30.0
 MOST_AGENTS, MOST_HANDS = 2, 3
 PRIORITY = 5
-SETTINGS = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=(Stage.generate, Stage.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
 
 
 @dataclass
@@ -467,4 +457,4 @@ def test_the_product_is_held_to_every_promise_and_no_other():
 
 
 def test_the_product_keeps_the_promises_of_the_model_whatever_comes(store, client):
-    run_state_machine_as_test(lambda: Fleet(store, client), settings=SETTINGS)
+    run_state_machine_as_test(lambda: Fleet(store, client), settings=seeded(programs=60, steps=40))
