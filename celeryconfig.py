@@ -17,6 +17,10 @@ broker_transport_options = {
     "sep": messages.PRIORITY_SEPARATOR,
     # Queues are served in the order of a worker's -Q, and within one by priority.
     "queue_order_strategy": "priority",
+    # A message is acknowledged as its task starts: one that is not by then was a dead worker's. An
+    # hour, kombu's default, is a long time for a raw request, which nobody else knows of.
+    "visibility_timeout": 60,
+    "unacked_restore_throttle": 1,
     "socket_keepalive": True,
     "health_check_interval": 15,
 }

@@ -44,8 +44,13 @@ app.config_from_object("celeryconfig")
 
 
 def services_of(task: Task[Any, Any]) -> Services:
-    """Return the services of the process that runs this task, built at first use."""
-    return _build(os.getpid(), task.request.hostname or socket.gethostname())
+    """Return the services of the process that runs this task."""
+    return services_in(task.request.hostname)
+
+
+def services_in(worker: str | None) -> Services:
+    """Return the services of this process, which is one of this worker's; built at first use."""
+    return _build(os.getpid(), worker or socket.gethostname())
 
 
 @task_postrun.connect
