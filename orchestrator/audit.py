@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from orchestrator.errors import AuditBroken, AuditBusy, OrchestratorError
 from orchestrator.log import get_logger
 from orchestrator.models import (
+    AuditDraft,
     AuditEntry,
     AuditFault,
     AuditHead,
@@ -76,26 +77,52 @@ class Audit:
                 "not in the audit", error=str(error), notes=[note.wire() for note in notes]
             )
 
+    def take_in(self) -> Flow[None]:
+        """Chain the drafts that were written together with what they tell of.
+
+        Raises as `append` does.
+        """
+        while (yield stored.read_waiting(1)):
+            yield from self._append(())
+
     def _append(self, notes: Sequence[AuditNote]) -> Flow[list[AuditEntry]]:
         now = self._clock()
-        facts = [{**note.model_dump(), "id": self._new_id(), "at": now} for note in notes]
+        own = [AuditDraft(**note.model_dump(), id=self._new_id(), at=now) for note in notes]
         known = yield stored.read_head()
         for _ in range(_TRIES):
             seq, mac = self._end(known)
-            entries = [AuditEntry(seq=seq + n, **fact) for n, fact in enumerate(facts, start=1)]
+            # After the head: what another has taken in meanwhile shows in that.
+            waiting = yield stored.read_waiting(_BATCH)
+            drafts = [*(self._draft(document) for document in waiting), *own]
+            entries = [
+                AuditEntry(seq=seq + place, **draft.model_dump())
+                for place, draft in enumerate(drafts, start=1)
+            ]
+            if not entries:
+                return []
             links: list[tuple[bytes, bytes]] = []
             for entry in entries:
                 document = _canonical(entry)
                 mac = _link(self._key, mac, document)
                 links.append((document, mac))
             head = _sealed(self._key, entries[-1].seq, mac)
-            answer, known = yield stored.append(known, head, seq + 1, links)
+            answer, known = yield stored.append(known, head, seq + 1, links, len(waiting))
             if answer is Answer.APPENDED:
-                return entries
+                return entries[len(waiting) :]
             if answer is Answer.BROKEN:
                 msg = f"{keys.AUDIT} goes on behind its head: someone else wrote to it."
                 raise AuditBroken(msg)
         raise AuditBusy
+
+    def _draft(self, document: bytes) -> AuditDraft:
+        try:
+            return AuditDraft.model_validate_json(document)
+        except ValidationError:
+            # Whoever wrote it: it must not keep others out, nor vanish.
+            text = document.decode(errors="replace")
+            return AuditDraft(
+                action="unreadable", who="", why=text, id=self._new_id(), at=self._clock()
+            )
 
     def _end(self, head: bytes) -> tuple[int, bytes]:
         if not head:

@@ -26,6 +26,8 @@ from orchestrator.lifecycle.moves import RESULT_TTL_S, now_ms
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage, result_frame, result_key
 from orchestrator.models import (
     AgentState,
+    AuditDraft,
+    AuditNote,
     Halt,
     LifecycleEvent,
     Outcome,
@@ -68,11 +70,13 @@ class FrontDoor:
         agent_id: str = "",
         priority: int | None = None,
         idempotency_key: str = "",
+        by: str = "",
     ) -> Operation[Submitted]:
         """Check a request and return the operation that registers and enqueues it.
 
         `agent_id` is given where the caller has already named the agent (a raw message is named
-        by its Celery id), `priority` where the request itself carries none.
+        by its Celery id), `priority` where the request itself carries none. `by` stands in the
+        audit.
 
         Raises:
             RequestInvalid: with every fault and its path.
@@ -89,17 +93,32 @@ class FrontDoor:
             raise RequestInvalid((("gates", fault),))
         if priority is not None and "priority" not in request.model_fields_set:
             request = request.model_copy(update={"priority": priority})
+        agent_id = agent_id or self.new_id()
+        context = request.context
+        note = AuditNote(
+            action="spawn",
+            who=by,
+            why="",
+            agent_id=agent_id,
+            task_id=request.task_id,
+            scope=f"{context.repository} {context.branch}",
+        )
         return submission(
             request,
-            agent_id=agent_id or self.new_id(),
+            agent_id=agent_id,
             agent=request.agent or self.default_agent,
             now=self.clock(),
             tag=self.new_id(),
+            note=note,
             idempotency_key=idempotency_key,
         )
 
-    def retry(self, agent_id: str, *, is_afresh: bool, kept_for_s: float) -> Flow[Submitted]:
+    def retry(
+        self, agent_id: str, *, is_afresh: bool, kept_for_s: float, by: str, why: str
+    ) -> Flow[Submitted]:
         """Spawn the request of an ended agent again, going on from its newest change if kept.
+
+        `by` and `why` stand in the audit.
 
         Raises:
             NotFound: there is no such agent.
@@ -129,6 +148,9 @@ class FrontDoor:
             agent=agent.agent,
             now=self.clock(),
             tag=self.new_id(),
+            note=AuditNote(
+                action="retry", who=by, why=why, agent_id=agent_id, result=f"agent {new_id}"
+            ),
             start=start,
         )
         return submitted
@@ -162,10 +184,11 @@ def submission(
     agent: str,
     now: datetime,
     tag: str,
+    note: AuditNote,
     idempotency_key: str = "",
     start: Mapping[str, object] | None = None,
 ) -> Operation[Submitted]:
-    """Register an agent, reserve its tokens and enqueue its spawn, all at once or nothing.
+    """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
 
     `start` holds facts of the agent that another one left for it. Repeating a submission with the
     same agentId, or the same key and body, changes nothing and answers with the first agent.
@@ -223,6 +246,7 @@ def submission(
             message.key,
             keys.HALT,
             *keys.budget(now),
+            keys.AUDIT_WAITING,
             *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
         ),
         (
@@ -237,6 +261,7 @@ def submission(
             EVENTS_CAP,
             hashlib.sha256(body.encode()).hexdigest(),
             IDEMPOTENCY_TTL_S,
+            AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
         ),
         lambda reply: _submitted(reply, now),
     )

@@ -63,6 +63,7 @@ class Services:
     gate_check: GateCheck
     cleanup: Cleanup
     monitor: Monitor
+    audit: Audit
     kill_listener: KillListener
 
 
@@ -171,6 +172,7 @@ def build(settings: Settings, *, worker: str) -> Services:
         process=process_mark(os.getpid()),
         system=system_mark(settings.home),
     )
+    chain = audit(settings)
     programs = sandbox(settings)
     git = Git(settings)
     mirrors = Mirrors(settings, git)
@@ -221,11 +223,12 @@ def build(settings: Settings, *, worker: str) -> Services:
                 Credentials(settings).forge_token,
                 FORGES.build(settings.forge, settings) if settings.forge else None,
             ),
-            audit(settings),
+            chain,
             settings,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, workspaces, candidates, settings.retention_s),
         monitor=Monitor(holder, settings.retention_s),
+        audit=chain,
         kill_listener=KillListener(holder),
     )

@@ -27,7 +27,7 @@ from orchestrator.api.endpoints import (
 )
 from orchestrator.kept import read_patch
 from orchestrator.lifecycle import agents, listing
-from orchestrator.models import AgentState, AuditNote, KeyScope, SpawnRequest, Status
+from orchestrator.models import AgentState, KeyScope, SpawnRequest, Status
 from orchestrator.store import changes
 from orchestrator.submit import Submitted
 
@@ -60,7 +60,9 @@ def _spawned(submitted: Submitted) -> JSONResponse:
 async def spawn(request: Request) -> JSONResponse:
     """Register an agent and enqueue it."""
     operation = request.app.state.door.submit(
-        await document_of(request), idempotency_key=request.headers.get("idempotency-key", "")
+        await document_of(request),
+        idempotency_key=request.headers.get("idempotency-key", ""),
+        by=caller_of(request).name,
     )
     return _spawned(await store_of(request).run(operation))
 
@@ -69,17 +71,14 @@ async def retry(request: Request) -> JSONResponse:
     """Spawn the request of an ended agent again, going on from what it changed if that is kept."""
     agent_id, store, state = request.path_params["agentId"], store_of(request), request.app.state
     body = await body_of(request, RetryBody)
-    flow = state.door.retry(agent_id, is_afresh=body.afresh, kept_for_s=state.settings.retention_s)
-    submitted: Submitted = await store.follow(flow)
-    note = AuditNote(
-        action="retry",
-        who=caller_of(request).name,
+    flow = state.door.retry(
+        agent_id,
+        is_afresh=body.afresh,
+        kept_for_s=state.settings.retention_s,
+        by=caller_of(request).name,
         why=body.reason,
-        agent_id=agent_id,
-        result=f"agent {submitted.agent_id}",
     )
-    await store.follow(state.audit.tell([note]))
-    return _spawned(submitted)
+    return _spawned(await store.follow(flow))
 
 
 async def status(request: Request) -> JSONResponse:

@@ -62,7 +62,6 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.endpoints = ENDPOINTS
         state.budget = wiring.budget(settings)
         state.door = wiring.front_door(settings)
-        state.audit = wiring.audit(settings)
         state.kill_switch = wiring.kill_switch(settings)
         state.queue_switch = wiring.queue_switch(settings)
         state.keyring = wiring.keyring(settings)

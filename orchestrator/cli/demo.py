@@ -112,7 +112,7 @@ def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
             "workItems": [yaml.safe_dump({"steps": _STEPS}, sort_keys=False)],
         },
     }
-    agent_id = store.run(wiring.front_door(settings).submit(document)).agent_id
+    agent_id = store.run(wiring.front_door(settings).submit(document, by="demo")).agent_id
     say(f"spawned agent {agent_id}")
     phase = ""
     for look in follow(store, agent_id):

@@ -9,6 +9,7 @@ import click
 from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.completion import agent_argument
+from orchestrator.cli.kill import who, why_option
 from orchestrator.cli.read import json_option, print_json
 from orchestrator.cli.text import revealed, say, tell
 from orchestrator.kept import read_patch, received
@@ -57,13 +58,14 @@ def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | 
 @click.command()
 @agent_argument()
 @click.option("--afresh", is_flag=True, help="Start from the branch, not from what was changed.")
+@why_option
 @json_option
 @click.pass_obj
-def retry(settings: Settings, agent_id: str, *, afresh: bool, as_json: bool) -> None:
+def retry(settings: Settings, agent_id: str, *, afresh: bool, why: str, as_json: bool) -> None:
     """Spawn an agent again: the same request, going on from what was changed."""
     with open_store(settings) as store:
         flow = wiring.front_door(settings).retry(
-            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s
+            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s, by=who(), why=why
         )
         new_id = store.follow(flow).agent_id
     if as_json:

@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
+from orchestrator.cli.kill import who
 from orchestrator.cli.read import detaching, json_option, print_json
 from orchestrator.cli.text import say, tell
 from orchestrator.cli.waiting import finish, wait_for_one
@@ -52,7 +53,9 @@ def spawn(
 ) -> None:
     """Spawn an agent on a branch of a repository; prints its id when that is durable."""
     document = _document(task_id or wiring.new_id(), **options)
-    operation = wiring.front_door(settings).submit(document, idempotency_key=idempotency_key)
+    operation = wiring.front_door(settings).submit(
+        document, idempotency_key=idempotency_key, by=who()
+    )
     with open_store(settings) as store:
         agent_id = store.run(operation).agent_id
         if is_waiting:

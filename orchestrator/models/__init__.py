@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope
 from orchestrator.models.audit import (
+    AuditDraft,
     AuditEntry,
     AuditFault,
     AuditHead,
@@ -76,6 +77,7 @@ __all__ = [
     "AgentType",
     "ApiKey",
     "ApiTokens",
+    "AuditDraft",
     "AuditEntry",
     "AuditFault",
     "AuditHead",

@@ -40,13 +40,18 @@ class AuditNote(Record):
     result: _Text | None = None
 
 
-class AuditEntry(AuditNote):
-    """A note in its place in the chain."""
+class AuditDraft(AuditNote):
+    """A note with its time, which has no place in the chain yet."""
 
-    seq: Annotated[int, Field(ge=1)]
     #: Sets it apart from a twin of the same instant, so that none is taken for the other.
     id: str
     at: Instant
+
+
+class AuditEntry(AuditDraft):
+    """A note in its place in the chain."""
+
+    seq: Annotated[int, Field(ge=1)]
 
 
 class AuditMark(Record):

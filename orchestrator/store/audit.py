@@ -30,6 +30,11 @@ def read_head() -> Operation[bytes]:
     return command("GET", keys.AUDIT_HEAD, decode=lambda reply: reply or b"")
 
 
+def read_waiting(count: int) -> Operation[list[bytes]]:
+    """Read the oldest drafts that wait for their place in the chain."""
+    return command("LRANGE", keys.AUDIT_WAITING, 0, count - 1, decode=list)
+
+
 class Answer(StrEnum):
     """What became of an append."""
 
@@ -41,11 +46,12 @@ class Answer(StrEnum):
 
 
 def append(
-    expected: bytes, head: bytes, first_seq: int, links: Sequence[tuple[bytes, bytes]]
+    expected: bytes, head: bytes, first_seq: int, links: Sequence[tuple[bytes, bytes]], taken: int
 ) -> Operation[tuple[Answer, bytes]]:
     """Append entries with their MACs, and set the head; all or nothing, and safe to send twice.
 
-    Returns the answer with the head there is when it was late, else with the given one.
+    The first `taken` of them were the oldest drafts that waited. Returns the answer with the head
+    there is when it was late, else with the given one.
     """
 
     def decode(reply: list[bytes]) -> tuple[Answer, bytes]:
@@ -54,7 +60,10 @@ def append(
 
     parts = (part for link in links for part in link)
     return call(
-        "append_audit", (keys.AUDIT, keys.AUDIT_HEAD), (expected, head, first_seq, *parts), decode
+        "append_audit",
+        (keys.AUDIT, keys.AUDIT_HEAD, keys.AUDIT_WAITING),
+        (expected, head, first_seq, taken, *parts),
+        decode,
     )
 
 

@@ -38,6 +38,8 @@ HALT = "orchestrator:halt"
 AUDIT = "orchestrator:audit"
 #: String, JSON: the AuditHead, the last place of that chain.
 AUDIT_HEAD = "orchestrator:audit:head"
+#: List: AuditDraft JSON, written with what it tells of, until who has the key chains it.
+AUDIT_WAITING = "orchestrator:audit:waiting"
 #: Hash: queue → Pause JSON; nothing is taken from these.
 PAUSED = "orchestrator:queues:paused"
 #: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.

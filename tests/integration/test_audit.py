@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,13 +16,14 @@ import pytest
 import redis
 
 from orchestrator.audit import Audit, read_entries
-from orchestrator.errors import AuditBroken
+from orchestrator.errors import AuditBroken, IdempotencyConflict
 from orchestrator.models import AuditFault, AuditMark, AuditNote
 from orchestrator.settings import load_settings
 from orchestrator.signing import signing_key
 from orchestrator.store import keys
 from orchestrator.store.audit import Answer
 from orchestrator.store.executors import AsyncStore
+from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
 
 KEY = b"k" * 32
@@ -167,10 +169,15 @@ def test_both_executors_write_and_check_the_same_chain(valkey_url, store, audit)
     assert asyncio.run(use()).entries == 2
 
 
+def until_append(store, flow):
+    """The head and what waits are read: give the operation that appends."""
+    return flow.send(store.run(flow.send(store.run(next(flow)))))
+
+
 def test_an_append_sent_twice_stands_once(store, audit):
     """As after a lost reply; another's entry has come in meanwhile."""
     flow = audit.append([note("twice"), note("twice")])
-    append = flow.send(store.run(next(flow)))
+    append = until_append(store, flow)
     assert store.run(append)[0] is Answer.APPENDED
     store.follow(audit.append([note("other")]))
     with suppress(StopIteration):
@@ -184,12 +191,73 @@ def test_twins_of_one_instant_are_both_kept(store):
     """Two terminals that say the same in the same millisecond did it twice."""
     now = clock()
     one, other = (Audit(KEY, lambda: now, new_id).append([note()]) for _ in range(2))
-    appends = [flow.send(store.run(next(flow))) for flow in (one, other)]
+    appends = [until_append(store, flow) for flow in (one, other)]
     assert store.run(appends[0])[0] is Answer.APPENDED
     late = store.run(appends[1])
+    assert late[0] is Answer.LATE
+    waiting = other.send(late)
     with suppress(StopIteration):
-        other.send(store.run(other.send(late)))
+        other.send(store.run(other.send(store.run(waiting))))
     assert len(store.follow(read_entries(limit=9))) == 2
+
+
+BODY = {
+    "taskId": "t-1",
+    "agentType": "worker",
+    "context": {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]},
+}
+
+
+def told(store):
+    entries = store.follow(read_entries(limit=1000))
+    return [(entry.action, entry.who, entry.agent_id) for entry in entries]
+
+
+def test_a_spawn_is_noted_with_its_registration_and_once(store, client, audit):
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    for _ in range(2):
+        first = store.run(door.submit(BODY, agent_id="a-1", by="ann"))
+        second = store.run(door.submit(BODY, agent_id="a-2", idempotency_key="k", by="bob"))
+        assert (first.agent_id, second.agent_id) == ("a-1", "a-2")
+    with pytest.raises(IdempotencyConflict):
+        store.run(door.submit({**BODY, "priority": 9}, idempotency_key="k"))
+    # What is told later comes behind it in the chain.
+    store.follow(audit.append([note("a-1")]))
+    assert told(store) == [("spawn", "ann", "a-1"), ("spawn", "bob", "a-2"), ("kill", "ann", "a-1")]
+    (spawned, *_) = store.follow(read_entries(limit=9))
+    assert (spawned.task_id, spawned.scope) == ("t-1", "/srv/git/x.git main")
+    store.follow(audit.take_in())
+    assert store.follow(audit.verify()).entries == 3
+    assert not client.exists(keys.AUDIT_WAITING)
+
+
+def test_what_waits_is_taken_in_once_and_in_its_order_whoever_does(store, client, audit):
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+
+    def work(thread):
+        for n in range(20):
+            store.run(door.submit(BODY, agent_id=f"{thread}-{n}", by="ann"))
+            store.follow(audit.take_in())
+            store.follow(audit.append([note(f"{thread}-{n}")]))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    verdict = store.follow(audit.verify())
+    assert (verdict.intact, verdict.entries) == (True, 320), verdict
+    by_agent = defaultdict(list)
+    for action, _, agent_id in told(store):
+        by_agent[agent_id].append(action)
+    assert len(by_agent) == 160
+    assert all(actions == ["spawn", "kill"] for actions in by_agent.values())
+    assert not client.exists(keys.AUDIT_WAITING)
+
+
+def test_a_draft_that_is_none_is_kept_as_such_and_keeps_nobody_out(store, client, audit):
+    client.rpush(keys.AUDIT_WAITING, b"\xff{")
+    store.follow(audit.take_in())
+    (entry,) = store.follow(read_entries(limit=9))
+    assert (entry.action, entry.why) == ("unreadable", "\ufffd{")
+    assert store.follow(audit.verify()).intact
 
 
 @pytest.mark.parametrize(("tamper", "fault", "seq"), TAMPERINGS.values(), ids=TAMPERINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 import uuid
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.integration.conftest import SAMPLE, git, make_remote
+from tests.integration.conftest import SAMPLE, System, git, make_remote
+from tests.processes import eventually
 
 GOOD_CHANGE = (
     {"write": {"path": "calc.py", "content": SAMPLE["calc.py"] + "\n\nTWO = add(1, 1)\n"}},
@@ -42,6 +44,20 @@ def assert_pushed(remote: Path, outcome: dict, profile: str = "minimal") -> None
     ]
 
 
+def post(system: System, body: dict[str, object]) -> str:
+    """Spawn an agent by HTTP; returns its id."""
+    request = urllib.request.Request(
+        f"{system.api}/agents/spawn",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.status == 201
+        agent_id = json.load(response)["agentId"]
+        assert response.headers["Location"] == f"/agents/{agent_id}/status"
+    return str(agent_id)
+
+
 def test_cli_spawn_ends_with_a_pushed_branch(system, remote, script):
     ran = system.orch(
         "spawn", f"--repo={remote}", "--branch=main", f"--item={script(*GOOD_CHANGE)}",
@@ -58,14 +74,7 @@ def test_cli_spawn_ends_with_a_pushed_branch(system, remote, script):
 
 
 def test_http_spawn_ends_with_a_pushed_branch(system, remote, script):
-    body = json.dumps(request_body(remote, script(*GOOD_CHANGE))).encode()
-    request = urllib.request.Request(
-        f"{system.api}/agents/spawn", data=body, headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 201
-        agent_id = json.load(response)["agentId"]
-        assert response.headers["Location"] == f"/agents/{agent_id}/status"
+    agent_id = post(system, request_body(remote, script(*GOOD_CHANGE)))
     assert_pushed(remote, system.wait(agent_id))
 
 
@@ -109,6 +118,26 @@ def test_a_raw_task_id_that_could_name_another_thing_is_refused(system, remote):
         )
         outcome = app.AsyncResult(task_id).get(timeout=30)
     assert outcome["errorCode"] == "request_invalid"
+
+
+def test_who_asked_for_an_agent_stands_in_the_audit(system, remote, script):
+    """Whichever way it was asked for; soon after, for the sweep takes it in."""
+    body = request_body(remote, script({"fail": 1}))
+    by_cli = system.spawn(remote, script({"fail": 1}))
+    by_http = post(system, body)
+    with Celery("stock", broker=system.valkey, backend=system.valkey) as stock:
+        by_broker = str(
+            stock.send_task("orchestrator.spawn", kwargs={"request": body}, queue="spawn").id
+        )
+
+    def who(agent_id: str) -> list[str]:
+        shown = json.loads(system.orch("audit", "--agent", agent_id, "--json").stdout)["entries"]
+        return [entry["who"] for entry in shown if entry["action"] == "spawn"]
+
+    eventually(lambda: all(map(who, (by_cli, by_http, by_broker))))
+    assert [who(by_http), who(by_broker)] == [["HTTP 127.0.0.1"], ["broker"]]
+    assert who(by_cli)[0].endswith(f"@{socket.gethostname()}")
+    assert system.orch("audit", "--verify").stdout.startswith("intact")
 
 
 def test_flower_shows_the_agents_tasks_under_its_id(system, ask_flower, remote, script):

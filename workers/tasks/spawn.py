@@ -52,4 +52,6 @@ def _register(
     services: Services, agent_id: str, document: object, delivery_info: Mapping[str, Any] | None
 ) -> None:
     priority = contract_priority(int((delivery_info or {}).get("priority") or 0))
-    services.store.run(services.front_door.submit(document, agent_id=agent_id, priority=priority))
+    services.store.run(
+        services.front_door.submit(document, agent_id=agent_id, priority=priority, by="broker")
+    )

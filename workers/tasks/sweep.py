@@ -1,4 +1,4 @@
-"""`orchestrator.sweep`: finds what no worker holds any more."""
+"""`orchestrator.sweep`: finds what no worker holds, and chains what waits for the audit."""
 
 from __future__ import annotations
 
@@ -12,5 +12,7 @@ from workers.app import app, services_of
 
 @app.task(bind=True, name=SWEEP_TASK)
 def sweep(task: Task[Any, Any], /) -> None:
-    """Look at every lease that has ended."""
-    services_of(task).monitor.sweep()
+    """Look at every lease that has ended; put in the audit what was done since the last look."""
+    services = services_of(task)
+    services.monitor.sweep()
+    services.store.follow(services.audit.take_in())
