@@ -7,14 +7,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PoolWorker:
+    """A running worker and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
 
 
 @contextmanager
 def pool_worker(
     home: Path, valkey_url: str, *queues: str, name: str = "", slots: int = 1, **settings: str
-) -> Iterator[Path]:
-    """Run a worker on threads; yields its log. In the end it is killed, whatever it holds."""
+) -> Iterator[PoolWorker]:
+    """Run a worker on threads. In the end it is killed, whatever it holds."""
     name = name or queues[0]
     environment = {
         "PATH": os.environ["PATH"],
@@ -32,7 +41,7 @@ def pool_worker(
     with log.open("w") as said:
         worker = subprocess.Popen(argv, env=environment, stdout=said, stderr=said)
     try:
-        yield log
+        yield PoolWorker(worker, log)
     finally:
         worker.kill()
         worker.wait()

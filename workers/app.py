@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -50,7 +51,9 @@ def services_of(task: Task[Any, Any]) -> Services:
 
 def services_in(worker: str | None) -> Services:
     """Return the services of this process, which is one of this worker's; built at first use."""
-    return _build(os.getpid(), worker or socket.gethostname())
+    # A pool's threads begin together, and the cache does not lock while it is filled.
+    with _building:
+        return _build(os.getpid(), worker or socket.gethostname())
 
 
 @task_postrun.connect
@@ -89,6 +92,7 @@ def _stop_holding() -> None:
         services.runner.holder.stop()
 
 
+_building = threading.Lock()
 #: Those of this process; a forked child forgets its parent's.
 _built: list[Services] = []
 

@@ -9,8 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.conftest import OPEN, Fleet
+from orchestrator.lifecycle import agents
+from orchestrator.models import Phase
+from orchestrator.submit import FrontDoor
+from orchestrator.wiring import clock, new_id
+from tests.faults.conftest import OPEN, Fleet, request_body
 from tests.integration.conftest import make_remote, running
+from tests.pools import pool_worker
 from tests.processes import eventually
 
 #: Waits for ever the first time that it is run.
@@ -51,3 +56,21 @@ def test_an_agent_goes_on_when_its_worker_is_asked_to_end(
     after = fleet.state(agent_id)
     assert after["attempt"] > before["attempt"]
     assert after.get("recoveries", 0) == 0, "a deploy is not a loss"
+
+
+def test_all_of_a_backlog_is_handed_back(store, valkey_url: str, tmp_path: Path) -> None:
+    """The worker's threads took their first agents at the same moment."""
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    remote = make_remote(tmp_path, {"README.md": "x"})
+    body = request_body(remote, {"run": "sleep 600"})
+    ids = [store.run(door.submit(body)).agent_id for _ in range(4)]
+
+    def phases() -> set[str]:
+        return {store.run(agents.read(agent_id)).phase for agent_id in ids}
+
+    patient = {"ORCHESTRATOR_LEASE": "1h"}
+    with pool_worker(tmp_path, valkey_url, "spawn", slots=4, **patient) as worker:
+        eventually(lambda: phases() == {Phase.EXECUTING})
+        worker.process.terminate()
+        eventually(lambda: phases() == {Phase.AWAITING_REWORK})
+        worker.process.wait(120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 
 import pytest
@@ -24,10 +23,8 @@ from tests.processes import eventually
 @contextmanager
 def worker(home, valkey_url, *queues):
     """A pool worker; gives what waits for an event in its log."""
-    with pool_worker(home, valkey_url, *queues) as log:
-        yield lambda event: eventually(
-            lambda: json.dumps({"event": event})[1:-1] in log.read_text()
-        )
+    with pool_worker(home, valkey_url, *queues) as started:
+        yield lambda event: eventually(lambda: f'"event": "{event}"' in started.log.read_text())
 
 
 @pytest.fixture
