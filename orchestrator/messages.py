@@ -39,8 +39,12 @@ def celery_priority(priority: int) -> int:
 
 
 def contract_priority(celery: int) -> int:
-    """Map Celery's priority to the contract's; Celery writes 0 where the client gave none."""
-    return DEFAULT_PRIORITY if celery == 0 else MOST_URGENT - celery
+    """Map Celery's priority to the contract's; Celery writes 0 where the client gave none.
+
+    A client's header may hold more than Celery clamps it to.
+    """
+    clamped = min(max(celery, PRIORITY_STEPS[0]), PRIORITY_STEPS[-1])
+    return DEFAULT_PRIORITY if celery == 0 else MOST_URGENT - clamped
 
 
 def queue_key(queue: str, priority: int) -> str:

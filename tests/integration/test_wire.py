@@ -102,3 +102,5 @@ def test_a_raw_message_without_a_priority_counts_as_five():
     # kombu writes 0 where the client gave none, so 0 cannot mean "most urgent".
     assert contract_priority(0) == 5
     assert [contract_priority(step) for step in (1, 5, 9)] == [9, 5, 1]
+    # kombu clamps the list it pushes to, and leaves the header as the client wrote it.
+    assert [contract_priority(step) for step in (-1, 10, 255)] == [10, 1, 1]
