@@ -414,7 +414,7 @@ def test_a_taken_port_is_one_line_and_exit_1(valkey_url):
             env={"VALKEY_URL": valkey_url, "ORCHESTRATOR_PORT": port},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
     assert done.returncode == 1

@@ -364,7 +364,7 @@ def orch(valkey_url, tmp_path):
     def run(*arguments, code=0, **environ):
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", "audit", *arguments],
-            env=env | environ, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            env=env | environ, cwd=tmp_path, capture_output=True, text=True, timeout=150,
             check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr

@@ -65,7 +65,7 @@ class Orch:
             cwd=self.cwd,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=150,
             check=False,
         )
         assert done.returncode == code, done.stderr
@@ -260,7 +260,7 @@ def test_ctrl_c_detaches_with_a_word_and_130(orch, store):
     with orch.started("spawn", *REQUEST, "--wait", **pipes) as process:
         agent_id = process.stderr.readline().split()[-1]
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=150)
         assert process.returncode == 130
     assert stdout == ""
     assert f"detached; what you followed goes on: orch wait {agent_id}" in stderr

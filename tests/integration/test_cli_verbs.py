@@ -233,7 +233,7 @@ def test_on_a_terminal_kill_all_asks_with_the_number(orch, store, answer, status
     ours, theirs = pty.openpty()
     os.write(ours, answer.encode())
     with orch.started("kill-all", "--task", "t", stdin=theirs, **PIPES) as process:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=150)
         assert process.returncode == (0 if status == "killed" else 1)
     os.close(ours)
     os.close(theirs)
