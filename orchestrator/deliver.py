@@ -172,7 +172,7 @@ class Delivery:
 
     def _tell_remote(self, agent: AgentState, candidate: Candidate) -> None:
         """After a kill, look whether the push was faster, and say so in the receipt."""
-        if not self.holder.was_killed(agent):
+        if not self.holder.witness.was_killed(agent):
             return
         try:
             with working_in(None):

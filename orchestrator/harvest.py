@@ -66,7 +66,7 @@ class Harvest:
         """Save what a stopped agent had changed, if it can be; a kill is confirmed before."""
         store, agent_id = self.holder.store, there.agent.agent_id
         if lease.is_killed:
-            self.holder.confirm(lease)
+            self.holder.witness.confirm(lease)
             receipt = store.run(kills.find_receipt(agent_id))
             if receipt is not None and receipt.discard:
                 return

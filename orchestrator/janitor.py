@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import GitFailed, OrchestratorError, StoreRefused, StoreUnreachable
+from orchestrator.errors import GitFailed, OrchestratorError
 from orchestrator.host import Host
 from orchestrator.lifecycle import kills
 from orchestrator.lifecycle.holder import Holder
@@ -47,13 +47,13 @@ class KillListener:
                     # What was killed before is known by its first heartbeat.
                     last = self.holder.store.run(kills.last_entry(keys.KILLS))
                 heard = self.holder.store.run(kills.await_kills(last, block_ms=BLOCK_MS))
-            except (StoreUnreachable, StoreRefused) as error:
+                last = heard.last
+                for agent_id in heard.agent_ids:
+                    self.holder.revoke(agent_id)
+                self.holder.witness.review()
+            except OrchestratorError as error:
                 log.warning("kills not heard", reason=str(error))
                 time.sleep(_PAUSE_S)
-                continue
-            last = heard.last
-            for agent_id in heard.agent_ids:
-                self.holder.revoke(agent_id)
 
 
 @dataclass(frozen=True)

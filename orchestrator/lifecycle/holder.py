@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,13 +22,15 @@ from orchestrator.errors import (
     PlacesTaken,
     ProviderLimited,
     PushFailed,
+    StoreRefused,
     StoreUnreachable,
     TransitionRefused,
     WorkerStopping,
 )
-from orchestrator.lifecycle import agents, kills, waiting
+from orchestrator.lifecycle import agents, waiting
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.lifecycle.moves import Moved, now_ms
+from orchestrator.lifecycle.witness import Witness
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.store import changes
@@ -64,8 +65,12 @@ class Holder:
     system: str = ""
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
-    #: Those it let go of without a word, because Valkey was away; nothing of them runs any more.
-    abandoned: dict[str, Lease] = field(default_factory=dict)
+    #: What it says of those it held.
+    witness: Witness = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Become a witness of what this process holds."""
+        object.__setattr__(self, "witness", Witness(self.store, self.process))
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""
@@ -118,41 +123,18 @@ class Holder:
             if self.held.get(agent.agent_id) is lease:
                 del self.held[agent.agent_id]
         # Once it is let go of, it is another's to see dead.
-        if not lease.is_let_go and self.was_killed(agent):
-            self.confirm(lease)
+        if not lease.is_let_go:
+            self.witness.confirm_if_killed(lease)
 
     def revoke(self, agent_id: str) -> None:
         """Hear that an agent was killed; what this process runs for it is ended at once."""
         if lease := self.held.get(agent_id):
             lease.revoke()
-        elif (lease := self.abandoned.pop(agent_id, None)) and self.was_killed(lease.agent):
-            # Under this attempt: another one may run elsewhere by now.
-            self.confirm(lease)
 
     def stop(self) -> None:
         """Give every agent back: this process is asked to end."""
         for lease in list(self.held.values()):
             lease.stop()
-
-    def confirm(self, lease: Lease, **facts: Any) -> None:
-        """Write into the receipt of a kill what was seen dead; the first word counts.
-
-        Where a program killed its own supervisor nothing was seen: the agent is let go of, and
-        the janitor, who searches the whole host, gives its word.
-        """
-        custody, agent_id = lease.custody, lease.agent.agent_id
-        seen = {"confirmed": True, "confirmedBy": "worker", **facts}
-        if not custody.has_proof:
-            seen = {"workerProcess": None, **facts}
-        if custody.ended_pids:
-            seen["pids"] = custody.ended_pids
-        if custody.ended_at_s is not None:
-            # This word may come late: a worker that ends hundreds has much to say.
-            seen["endedMsAgo"] = round((time.monotonic() - custody.ended_at_s) * 1000)
-        try:
-            self.store.run(kills.add_to_receipt(agent_id, seen))
-        except StoreUnreachable as error:
-            log.warning("receipt not written", agentId=agent_id, reason=str(error))
 
     def start(self, agent: AgentState, *, base_commit: str) -> AgentState:
         """Say that the agent's process runs; raises as `moves.move` does."""
@@ -277,14 +259,29 @@ class Holder:
 
     @contextmanager
     def _ending(self, agent: AgentState, lease: Lease) -> Iterator[None]:
-        """Write what ends the work inside as the end of the agent."""
+        """Write what ends the work inside as the end of the agent.
+
+        Where nothing can be written the lease runs out, and the sweep lets another go on.
+        """
+        try:
+            with self._writing_end(agent, lease):
+                yield
+        except (StoreUnreachable, StoreRefused, LeaseLost) as error:
+            self.witness.abandon(lease, error)
+
+    @contextmanager
+    def _writing_end(self, agent: AgentState, lease: Lease) -> Iterator[None]:
         try:
             try:
                 yield
             except Exception as error:
                 if not lease.is_let_go:
+                    # What was ended with the lease has not failed by itself.
+                    lease.check_time(error)
                     raise
                 log.exception("late error", agentId=agent.agent_id, error=str(error))
+        except (StoreUnreachable, StoreRefused, LeaseLost):
+            raise
         except (AgentKilled, AttemptStale, TransitionRefused) as end:
             # A step is refused to whom the agent is no longer where it left it: not its to end.
             log.info("stopped", agentId=agent.agent_id, reason=str(end))
@@ -293,10 +290,6 @@ class Holder:
         except WorkerStopping:
             if self._pass_on(agent, counts=False, delay_s=0):
                 log.info("handed back", agentId=agent.agent_id)
-        except (StoreUnreachable, LeaseLost) as error:
-            # Nothing can be written: the lease runs out, and the sweep lets another go on.
-            log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
-            self.abandoned[agent.agent_id] = lease
         except OrchestratorError as error:
             self._end_for(agent, error)
         except Exception as error:  # the process edge: logged, and the agent fails
@@ -313,17 +306,6 @@ class Holder:
         # The next worker's token is the same: whatever happens here from now on is not the agent's.
         if lease := self.held.get(agent.agent_id):
             lease.let_go()
-
-    def was_killed(self, agent: AgentState) -> bool:
-        """Whether the agent was killed under this attempt; False if Valkey cannot be asked."""
-        try:
-            state = self.store.run(agents.find(agent.agent_id))
-        except StoreUnreachable as error:
-            log.warning("end not read", agentId=agent.agent_id, reason=str(error))
-            return False
-        return (
-            state is not None and state.status is Status.KILLED and state.attempt == agent.attempt
-        )
 
     def _take(
         self, agent_id: str, step: Callable[[AgentState], Operation[Moved]]

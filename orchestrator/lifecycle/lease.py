@@ -14,7 +14,7 @@ from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
     LeaseLost,
-    StoreUnreachable,
+    OrchestratorError,
     TransitionRefused,
     WorkerStopping,
 )
@@ -27,6 +27,8 @@ from orchestrator.store.executors import Store
 RENEW_EVERY_S = 1.0
 #: Of the lease, before who cannot renew it stops the agent.
 _USABLE = 0.8
+#: What is taken for the answer when none came in that time.
+_LOST = "lost"
 
 log = get_logger("lease")
 
@@ -116,14 +118,22 @@ class Lease:
             raise AgentKilled(msg)
         if answer in ("stale", "absent"):
             raise AttemptStale
-        if answer != "held":
+        if answer not in ("held", _LOST):
             msg = f"Agent {agent_id} is already {answer}."
             raise TransitionRefused(msg)
         if self._is_stopping:
             raise WorkerStopping
-        # Before it can pass to another: what runs here is ended first.
-        if (self._clock() - self._renewed_at).total_seconds() > self._lease_s * _USABLE:
-            raise LeaseLost
+        self.check_time()
+
+    def check_time(self, cause: Exception | None = None) -> None:
+        """Return if the agent cannot be another's yet.
+
+        Raises:
+            LeaseLost: Valkey was away for nearly as long as the lease.
+        """
+        age_s = (self._clock() - self._renewed_at).total_seconds()
+        if self._answer == _LOST or age_s > self._lease_s * _USABLE:
+            raise LeaseLost from cause
 
     def wait(self, seconds: float) -> None:
         """Wait, but not longer than the agent is ours; raises as `check` does."""
@@ -138,8 +148,14 @@ class Lease:
             asked_at = self._clock()
             try:
                 reply = self._store.run(heartbeat(self._agent, lease_s=self._lease_s, now=asked_at))
-            except StoreUnreachable as error:
+            except OrchestratorError as error:
                 log.warning("heartbeat failed", agentId=self._agent.agent_id, reason=str(error))
+                try:
+                    self.check_time()
+                except LeaseLost:
+                    # Before it can pass to another; an answer that comes now comes too late.
+                    self._answer = _LOST
+                    self.custody.end()
                 continue
             self._renewed_at = asked_at
             answer, _, self.overrun = reply.partition(" ")
