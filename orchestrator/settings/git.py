@@ -8,12 +8,18 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, env, split_names
+from orchestrator.settings.values import Duration, env, split_names, split_paths
 
 
 class GitSettings(BaseSettings):
     """How repositories are reached, and how an approved change leaves."""
 
+    local_repositories: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(
+        "ORCHESTRATOR_LOCAL_REPOSITORIES",
+        description="The folders, separated by colons, that repositories on a worker's own disk lie"
+        " in; where none is named, anywhere but where agents write.",
+        default=(),
+    )
     git_token: SecretStr | None = env(
         "GIT_TOKEN", description="The token for the hosts in GIT_TOKEN_HOSTS.", default=None
     )

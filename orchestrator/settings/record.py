@@ -84,6 +84,11 @@ class Settings(
         """Where agents' workspaces are made; may be another disk than the home."""
         return self.workspaces or self.home / "workspaces"
 
+    @property
+    def agents_dirs(self) -> tuple[Path, ...]:
+        """Where programs of agents and gates write."""
+        return (self.workspaces_dir, *(self.home / name for name in ("candidates", "containers")))
+
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for what must never show them."""

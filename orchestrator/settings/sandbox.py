@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, env
+from orchestrator.settings.values import Duration, env, split_paths
 
 #: Below these neither a shell nor an engine starts anything.
 _LEAST_MEMORY_BYTES = 16 * 2**20
@@ -30,10 +30,6 @@ def _parse_hosts(text: object) -> object:
             raise ValueError(msg)
         hosts.append(f"{match[1]}:{match[2] or _HTTPS}")
     return tuple(hosts)
-
-
-def _paths(text: object) -> object:
-    return [part for part in text.split(":") if part] if isinstance(text, str) else text
 
 
 class SandboxSettings(BaseSettings):
@@ -78,7 +74,7 @@ class SandboxSettings(BaseSettings):
         " works here, any other must work or nothing starts.",
         default="auto",
     )
-    process_readable: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = env(
+    process_readable: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(
         "ORCHESTRATOR_PROCESS_READABLE",
         description="Folders that programs at level bubblewrap may read besides, by colons.",
         default=(),

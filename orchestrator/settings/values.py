@@ -49,6 +49,11 @@ def split_names(names: object) -> object:
     return names.lower().replace(",", " ").split() if isinstance(names, str) else names
 
 
+def split_paths(paths: object) -> object:
+    """Split a list of paths written with colons."""
+    return [part for part in paths.split(":") if part] if isinstance(paths, str) else paths
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Tokens = Annotated[int, BeforeValidator(parse_tokens)]
 Port = Annotated[int, Field(ge=1, le=65_535)]

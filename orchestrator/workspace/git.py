@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.errors import DiskFull, GitFailed, GitTimedOut
+from orchestrator.errors import DiskFull, GitFailed, GitTimedOut, RepositoryUnavailable
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import tells_full_disk
@@ -79,6 +79,10 @@ def showable(text: str) -> str:
     return " ".join(printable.split())[:_SHOWN_CHARACTERS]
 
 
+def _resolved(paths: Iterable[Path]) -> frozenset[Path]:
+    return frozenset(path.resolve() for path in paths)
+
+
 class Git:
     """Runs git in repositories of ours, each named explicitly: nothing is ever discovered."""
 
@@ -91,6 +95,8 @@ class Git:
             **config_environment(_CONFIG),
         }
         self._credentials = Credentials(settings)
+        self._allowed_in = _resolved(settings.local_repositories)
+        self._forbidden_in = _resolved(settings.agents_dirs)
 
     def environment(self, git_dir: Path) -> dict[str, str]:
         """Return all that a git in this repository sees of the environment."""
@@ -109,9 +115,11 @@ class Git:
 
         Raises:
             GitTimedOut: it did not finish in time; it and its helpers are gone.
+            RepositoryUnavailable: the remote lies where no repository is used.
             CredentialsUnavailable: the remote needs a token, and none can be had.
             GitFailed: git cannot be started.
         """
+        self._check_place(remote)
         access = self._credentials.access(remote)
         try:
             ended = run_program(
@@ -133,6 +141,20 @@ class Git:
             msg = f"git cannot be started ({error.strerror})."
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
         return replace(ended, stderr=access.mask(ended.stderr))
+
+    def _check_place(self, remote: str) -> None:
+        """Refuse a repository of this host that an agent may have made: its hooks would run here.
+
+        Our configuration does not reach the git that a push starts on the other side.
+        """
+        path = remote.removeprefix("file://")
+        if not path.startswith("/"):
+            return
+        above = {*(place := Path(path).resolve()).parents, place}
+        if above & self._forbidden_in or (self._allowed_in and not above & self._allowed_in):
+            msg = f"{showable(path)} is no place for a repository."
+            action = "Name one that ORCHESTRATOR_LOCAL_REPOSITORIES allows and no agent writes to."
+            raise RepositoryUnavailable(msg, action=action)
 
     def run(
         self,
