@@ -89,7 +89,7 @@ class TokenWatch:
 
 @dataclass
 class TimeWatch:
-    """One agent's time: the limit that is in force when it is reached is the one that counts."""
+    """One agent's time, over all its attempts; the limit in force when it is reached counts."""
 
     holder: Holder
     budget: Budget
@@ -100,8 +100,9 @@ class TimeWatch:
     _is_told: bool = False
 
     def __post_init__(self) -> None:
-        """Begin now."""
-        self._started_s = self._next_s = self.clock()
+        """Go on from where the attempts before this one were."""
+        self._next_s = self.clock()
+        self._started_s = self._next_s - self.agent.ran_s
 
     def look(self) -> None:
         """Look if it is time.
@@ -114,6 +115,7 @@ class TimeWatch:
             return
         limit_s = self.holder.store.follow(self.budget.limits()).time_s
         used_s = now_s - self._started_s
+        self.note()
         if used_s >= limit_s:
             msg = f"The agent ran for {used_s:.0f} s, its limit is {limit_s:.0f} s."
             raise AgentTimedOut(msg)
@@ -125,3 +127,12 @@ class TimeWatch:
             self.holder.warn(self.agent, warning)
         due_s = limit_s if self._is_told else warned_s
         self._next_s = min(self._started_s + due_s, now_s + _LOOKS_EVERY_S)
+
+    def note(self) -> None:
+        """Write how long the agent has run, for the attempts after this one."""
+        ran_s = round(self.clock() - self._started_s, 3)
+        try:
+            self.holder.update(self.agent, {"ranS": ran_s})
+        except TransitionRefused as refusal:
+            # Ended by another meanwhile: the lease tells at its next check.
+            log.info("time not noted", agentId=self.agent.agent_id, reason=str(refusal))

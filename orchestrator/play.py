@@ -146,16 +146,18 @@ class Play:
             overlap = Overlap(self.holder, agent, part.job.worktree)
             quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
             stall = StallWatch(self.holder, self.settings, agent)
+            time_watch = TimeWatch(self.holder, self.budget, agent)
             looks = (
                 out.look,
                 overlap.look,
                 quota.look,
                 Checkpoints(part, every_s=self.settings.checkpoint_s).look,
                 lambda: stall.look(process, part.transcript),
-                TimeWatch(self.holder, self.budget, agent).look,
+                time_watch.look,
             )
             try:
                 self._watch(part, agent, process, looks)
+                time_watch.note()
             finally:
                 overlap.forget()
         preparation.run("after_run")

@@ -85,6 +85,8 @@ class AgentState(Record):
     #: Since when it waits in a queue after its first, or waited there last.
     waiting_since: Instant | None = None
     started_at: Instant | None = None
+    #: How long its program has run, in seconds, over all attempts.
+    ran_s: float = 0.0
     completed_at: Instant | None = None
     worker: str | None = None
     #: What confines its programs: the level of the process sandbox, or another sandbox.

@@ -25,7 +25,7 @@ class BudgetSettings(BaseSettings):
     )
     agent_timeout_s: WorkTime = env(
         "ORCHESTRATOR_AGENT_TIMEOUT",
-        description="The time of one attempt of an agent, at most 30d; then it is ended.",
+        description="The time of an agent over all its attempts, at most 30d; then it is ended.",
         default=timedelta(minutes=120).total_seconds(),
     )
     daily_tokens: Tokens = env(

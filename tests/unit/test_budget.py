@@ -171,19 +171,23 @@ def test_a_limit_that_is_reached_ends_the_agent_whoever_hears_of_it_first():
         by_heartbeat.says()
 
 
-def test_time_runs_out_with_one_warning_and_by_the_limit_that_is_in_force():
-    at_s, told = [0.0], []
+@pytest.mark.parametrize("ran_s", [0.0, 50.0], ids=["first-attempt", "a-later-one"])
+def test_time_runs_out_with_one_warning_and_by_the_limit_that_is_in_force(ran_s):
+    """And it is the agent's: what earlier attempts took of it is gone."""
+    at_s, told, noted = [0.0], [], []
     limits = SimpleNamespace(time_s=100.0)
     holder = SimpleNamespace(
         store=SimpleNamespace(follow=lambda found: found),
         warn=lambda _agent, error: told.append(error.code),
+        update=lambda _agent, facts: noted.append(facts["ranS"]),
     )
+    agent = SimpleNamespace(ran_s=ran_s)
     watch = TimeWatch(
-        holder, SimpleNamespace(limits=lambda: limits), None, clock=lambda: at_s[0]
+        holder, SimpleNamespace(limits=lambda: limits), agent, clock=lambda: at_s[0]
     )  # fmt: skip
 
     def look_at(now_s: float) -> None:
-        at_s[0] = now_s
+        at_s[0] = now_s - ran_s
         watch.look()
 
     look_at(79.9)
@@ -196,3 +200,4 @@ def test_time_runs_out_with_one_warning_and_by_the_limit_that_is_in_force():
     limits.time_s = 110.0
     with pytest.raises(AgentTimedOut, match="its limit is 110 s"):
         look_at(115)
+    assert noted[-1] == 115
