@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+_making = threading.Lock()
 
 
 def trace_ids(agent_id: str) -> tuple[int, int]:
@@ -57,7 +61,11 @@ def stage(provider: TracerProvider | None, agent_id: str, name: str) -> Iterator
 
 def exporting() -> TracerProvider | None:
     """Return this process's way to the collector; None without the extra or an endpoint."""
-    return _exporting(os.getpid()) if os.environ.get(ENDPOINT) else None
+    if not os.environ.get(ENDPOINT):
+        return None
+    # A pool's threads begin together, and the cache does not lock while it is filled.
+    with _making:
+        return _exporting(os.getpid())
 
 
 @lru_cache(maxsize=1)
