@@ -28,6 +28,7 @@ from orchestrator.errors import (
     WorkerStopping,
 )
 from orchestrator.lifecycle import agents, waiting
+from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.lease import Lease
 from orchestrator.lifecycle.moves import Moved, now_ms
 from orchestrator.lifecycle.witness import Witness
@@ -240,6 +241,9 @@ class Holder:
         """Let another attempt go on where this one is; False if it is this one's no more."""
         try:
             now_is = self.store.run(agents.read(agent.agent_id))
+            if now_is.status in FINAL:
+                log.info("not passed on", agentId=agent.agent_id, reason=now_is.status)
+                return False
             has_change = self.store.run(changes.has_change(agent.agent_id, agent.attempt))
             step = agents.recover(
                 # Fenced by this attempt's number, whatever was read.

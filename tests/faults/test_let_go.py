@@ -9,11 +9,20 @@ from threading import Barrier
 import pytest
 
 from orchestrator.audit import Audit
-from orchestrator.errors import AgentFailed, GitFailed, KillUnconfirmed, StoreUnreachable
+from orchestrator.errors import (
+    AgentFailed,
+    GitFailed,
+    GitTimedOut,
+    KillUnconfirmed,
+    ProviderLimited,
+    StoreUnreachable,
+    WorkerStopping,
+)
 from orchestrator.killswitch import KillSwitch
 from orchestrator.lifecycle import agents, kills
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.models import Phase
 from orchestrator.store import keys
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command, nothing
@@ -185,6 +194,19 @@ def test_who_let_go_of_an_attempt_says_nothing_of_the_next(store, holder, agent,
         with pytest.raises(KillUnconfirmed):
             kill()
         holder.witness.review()
+
+
+@pytest.mark.parametrize("end", [WorkerStopping(), ProviderLimited(), GitTimedOut()])
+def test_a_kill_is_final_and_confirmed_whatever_else_ends_the_work(
+    store, holder, agent, kill, end: Exception
+):
+    with holder.holding(agent):
+        with pytest.raises(KillUnconfirmed):
+            kill()
+        raise end
+    assert kill().confirmed_by == "worker"
+    state = store.run(agents.read(agent.agent_id))
+    assert (state.phase, state.attempt) == (Phase.ENDED, agent.attempt)
 
 
 def test_a_receipt_tells_of_the_last_death_however_late_the_word_of_it_comes(store, agent, kill):
