@@ -156,7 +156,7 @@ class Play:
                 time_watch.look,
             )
             try:
-                self._watch(part, agent, process, looks)
+                self._watch(part, agent, process, looks, out)
                 time_watch.note()
             finally:
                 overlap.forget()
@@ -168,6 +168,7 @@ class Play:
         agent: AgentState,
         process: SandboxProcess,
         looks: tuple[Callable[[], None], ...],
+        out: WayOut,
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
         transcript = part.transcript
@@ -195,6 +196,7 @@ class Play:
             while chunks := process.read(0):
                 for chunk in chunks:
                     transcript.feed(chunk)
+            _await_answers(out, (tokens.look, part.lease.check, *looks))
             transcript.finish()
             tokens.look()
             _judge(process, transcript, part.backend)
@@ -219,6 +221,14 @@ class Play:
         except TransitionRefused as refusal:
             # Ended by another meanwhile: the lease tells at its next check.
             log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
+
+
+def _await_answers(out: WayOut, looks: tuple[Callable[[], None], ...]) -> None:
+    """Return when all is told of what an agent asked its model, and spent, without waiting."""
+    while out.is_busy:
+        time.sleep(TICK_S)
+        for look in looks:
+            look()
 
 
 def _judge(process: SandboxProcess, transcript: Transcript, backend: AgentBackend) -> None:

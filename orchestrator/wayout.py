@@ -36,6 +36,11 @@ class WayOut:
         """Return surroundings whose programs find the way out."""
         return replace(there, egress=self.proxy.socket) if self.proxy else there
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether answers of the model are under way, heard by the agent or not."""
+        return self.proxy is not None and self.proxy.is_busy
+
     def look(self) -> None:
         """Put what was refused since the last look in the agent's log."""
         for line in self.proxy.take_refusals() if self.proxy else ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import ssl
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -127,16 +128,28 @@ class ModelApi:
         is_encoded = "content-encoding" in answer.headers
         dropped = {b"content-encoding", b"content-length"} if is_encoded else frozenset()
         raw = [(name.lower(), value) for name, value in answer.headers.raw]
-        await client.begin(answer.status_code, end_to_end(raw, without=frozenset(dropped)))
+        is_heard = await _is_taken(
+            client.begin(answer.status_code, end_to_end(raw, without=frozenset(dropped)))
+        )
         try:
+            # Who hangs up has spent it none the less: its closing words say how much.
             async for data in answer.aiter_bytes():
                 reader.feed(data)
-                await client.put(data)
+                is_heard = is_heard and await _is_taken(client.put(data))
         finally:
-            # A client that has all it wants may be gone before the answer's end is seen.
             reader.finish()
-        await client.end()
+        if is_heard:
+            await client.end()
 
     def _is_placeholder(self, name: bytes, value: bytes) -> bool:
         expected = self._placeholder if name == _KEY else b"Bearer " + self._placeholder
         return hmac.compare_digest(value, expected)
+
+
+async def _is_taken(sending: Awaitable[None]) -> bool:
+    """Return whether the client took what is sent; it may be gone, or take too long."""
+    try:
+        await sending
+    except OSError:
+        return False
+    return True

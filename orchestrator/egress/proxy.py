@@ -53,6 +53,7 @@ class Proxy:
         self._model_api = model_api
         self._loop = asyncio.get_running_loop()
         self._clients: set[asyncio.Task[None]] = set()
+        self._open_tunnels = 0
         self._is_cut = False
         self._allowed = self._refused = 0
         self._told: set[str] = set()
@@ -63,6 +64,11 @@ class Proxy:
     def counts(self) -> Egress:
         """How many requests went out, and how many were refused."""
         return Egress(allowed=self._allowed, refused=self._refused)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether clients, or answers they left behind, are under way; tunnels aside."""
+        return len(self._clients) > self._open_tunnels
 
     def take_refusals(self) -> list[str]:
         """Hand out a line for each new kind of refusal since the last call."""
@@ -146,7 +152,11 @@ class Proxy:
             target = request.target.decode("ascii", "replace").lower()
             outside = await self._tunnels.connect(target)
             self._allowed += 1
-            await self._tunnels.carry(client, outside)
+            self._open_tunnels += 1
+            try:
+                await self._tunnels.carry(client, outside)
+            finally:
+                self._open_tunnels -= 1
             return
         if self._model_api is None or not request.target.startswith(b"/"):
             shown = request.target.decode("ascii", "replace")

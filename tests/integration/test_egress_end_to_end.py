@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -16,14 +16,17 @@ from ipaddress import ip_address
 import pytest
 
 from orchestrator import wiring
+from orchestrator.backends.command import CommandBackend, Options
 from orchestrator.egress.service import Egress
 from orchestrator.models import GateStatus, Status
-from orchestrator.ports import ProcessSpec, Sandbox, SandboxProcess
+from orchestrator.ports import AgentJob, Launch, ProcessSpec, Sandbox, SandboxProcess
 from orchestrator.store import changes
 from orchestrator.store.streams import read_log
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
 from tests.integration.conftest import SAMPLE, make_remote
 from tests.integration.test_delivery import Lab, branches
+from tests.integration.test_egress_proxy import ASKED, STARTED, Drip
+from tests.processes import eventually
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("claude_agent_sdk") is None,
@@ -58,20 +61,24 @@ assert connection.getresponse().read() == b"a package"
 
 
 class Noted:
-    """A sandbox, and what was started in it."""
+    """A sandbox, what was to be started in it, and what was."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.level = sandbox.level
         self.specs: list[ProcessSpec] = []
+        self.processes: list[SandboxProcess] = []
 
     def check(self) -> str:
         return self._sandbox.check()
 
-    def start(self, spec: ProcessSpec) -> AbstractContextManager[SandboxProcess]:
+    @contextmanager
+    def start(self, spec: ProcessSpec) -> Iterator[SandboxProcess]:
         assert not spec.has_network
         self.specs.append(spec)
-        return self._sandbox.start(spec)
+        with self._sandbox.start(spec) as process:
+            self.processes.append(process)
+            yield process
 
 
 @pytest.fixture
@@ -204,3 +211,46 @@ def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
     assert "egress: elsewhere.example:443 is not one of the allowed hosts" in log
     assert not any("tokens" in line for line in log), log
     assert list((tmp_path / "host" / "egress" / socket.gethostname()).iterdir()) == []
+
+
+class Leaver(CommandBackend):
+    """An agent that asks its model, and is gone when the answer begins."""
+
+    def launch(self, job: AgentJob) -> Launch:
+        ask = (
+            "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8118);"
+            f"c.request('POST', '/v1/messages', {json.dumps(ASKED)!r},"
+            f" {{'x-api-key': {job.model.key!r}}}); c.getresponse()"
+        )
+        return Launch(("/usr/bin/python3", "-c", ask))
+
+
+def test_what_an_agent_asked_before_it_ended_is_spent_when_it_is_judged(tmp_path, valkey_url):
+    remote, drip = make_remote(tmp_path, SAMPLE), Drip()
+    lab = Lab(
+        tmp_path,
+        valkey_url,
+        **CONFINED["bubblewrap"],
+        CLAUDE_API_KEY=KEY,
+        ANTHROPIC_BASE_URL=drip.url,
+    )
+    sandbox = confined(lab)
+    leaver = Leaver(Options(), path=None)
+    lab.services = replace(
+        lab.services, runner=replace(lab.services.runner, backends=lambda _: leaver)
+    )
+
+    def answer() -> None:
+        drip.accept()
+        drip.begin()
+        drip.say(STARTED)
+        eventually(lambda: sandbox.processes[0].exit_code is not None)
+        drip.say({"type": "message_delta", "usage": {"input_tokens": 5, "output_tokens": 20_000}})
+        drip.end()
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    agent = lab.work(lab.spawn(remote))
+    answering.join()
+    drip.close()
+    assert agent.usage.total_tokens == 20_005, agent.error

@@ -25,6 +25,7 @@ from orchestrator.sandboxes import _forward
 from orchestrator.settings import load_settings
 from tests.conftest import free_port
 from tests.doubles.messages_api import MessagesApi, Text, Turn
+from tests.processes import eventually
 
 KEY = "sk-real-key"
 ASKED = {"model": "m", "tools": [{"name": "t"}], "stream": True, "messages": []}
@@ -205,11 +206,14 @@ class Drip:
         self._client: socket.socket | None = None
 
     def accept(self) -> None:
+        """Take a request, and leave it without an answer."""
         self._client, _ = self._listener.accept()
         self._client.settimeout(60)
         head = b""
         while b"\r\n\r\n" not in head:
             head += self._client.recv(65536)
+
+    def begin(self) -> None:
         self._client.sendall(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
@@ -219,6 +223,16 @@ class Drip:
         data = f"data: {json.dumps(event)}\n\n".encode()
         self._client.sendall(b"%x\r\n%s\r\n" % (len(data), data))
         return data
+
+    def end(self) -> None:
+        self._client.sendall(b"0\r\n\r\n")
+
+    def answer_whole(self, document: dict) -> None:
+        content = json.dumps(document).encode()
+        self._client.sendall(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+            % (len(content), content)
+        )
 
     def await_end(self) -> None:
         """Return when the client is gone, whatever it still had said."""
@@ -239,8 +253,8 @@ def drip():
     made.close()
 
 
-def begin_stream(proxy, drip) -> socket.socket:
-    """Ask for a message; returns once the head of its answer is there."""
+def ask(proxy, drip) -> socket.socket:
+    """Ask for a message; returns once the provider has heard it."""
     client = dial(proxy)
     body = json.dumps(ASKED).encode()
     client.sendall(
@@ -248,6 +262,13 @@ def begin_stream(proxy, drip) -> socket.socket:
         % (proxy.model.key.encode(), len(body), body)
     )
     drip.accept()
+    return client
+
+
+def begin_stream(proxy, drip) -> socket.socket:
+    """Ask for a message; returns once the head of its answer is there."""
+    client = ask(proxy, drip)
+    drip.begin()
     head = b""
     while b"\r\n\r\n" not in head:
         head += client.recv(65536)
@@ -267,7 +288,26 @@ def test_each_event_passes_as_it_comes(opened, drip):
         assert proxy.meter.total.total_tokens == 5
 
 
-@pytest.mark.parametrize("by", ["cut", "custody", "leaving"])
+def test_who_hangs_up_in_the_middle_has_spent_what_the_answer_s_end_says(opened, drip):
+    delta = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x" * 200}}
+    with opened(drip.url) as proxy:
+        with begin_stream(proxy, drip) as client:
+            drip.say(STARTED)
+            client.recv(65536)
+        for _ in range(2_000):
+            drip.say(delta)
+        drip.say({"type": "message_delta", "usage": {"input_tokens": 5, "output_tokens": 20_000}})
+        eventually(lambda: proxy.meter.total.total_tokens == 20_005)
+
+
+def test_so_has_who_does_not_wait_for_an_answer_that_comes_whole(opened, drip):
+    with opened(drip.url) as proxy:
+        ask(proxy, drip).close()
+        drip.answer_whole({"type": "message", "id": "m", "usage": {"output_tokens": 20_000}})
+        eventually(lambda: proxy.meter.total.total_tokens == 20_000)
+
+
+@pytest.mark.parametrize("by", ["cut", "custody", "unheard", "leaving"])
 def test_a_cut_ends_the_answer_at_both_ends_and_lets_no_one_in(opened, drip, by):
     """The provider sees its client gone while it still had much to say: no more is spent."""
     custody = Custody()
@@ -275,14 +315,18 @@ def test_a_cut_ends_the_answer_at_both_ends_and_lets_no_one_in(opened, drip, by)
         client, idle = begin_stream(proxy, drip), dial(proxy)
         drip.say(STARTED)
         client.recv(65536)
-        enders = {"cut": proxy.cut, "custody": custody.end}
+        if by == "unheard":
+            client.close()
+            drip.say({"type": "ping"})
+            drip.say({"type": "ping"})
+        enders = {"cut": proxy.cut, "unheard": proxy.cut, "custody": custody.end}
         if by in enders:
             ender = threading.Thread(target=enders[by])
             ender.start()
             ender.join()
             drip.await_end()
     drip.await_end()
-    for connected in (client, idle):
+    for connected in (idle,) if by == "unheard" else (client, idle):
         with connected, suppress(ConnectionResetError):
             assert connected.recv(65536) == b""
     assert not proxy.socket.parent.exists()
