@@ -35,11 +35,9 @@ _VIEW = (
 #: Empty inside, and gone with the program; in the first two it may write.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
 _HIDDEN = (Path("/root"), Path("/home"), Path("/run"))
-#: Where a root worker's programs, root themselves, would read what no other user may.
-_CLOSED_IN = (
-    *("/", "/etc", "/etc/ssh", "/etc/ssl", "/opt", "/srv"),
-    *("/var", "/var/backups", "/var/lib", "/var/log", "/var/spool", "/var/spool/cron"),
-)
+#: Where, and how deep, root's programs would read what no other user may: 10,000 files are looked
+#: at in about 70 ms, once, and each one found makes every start about 0.2 ms longer.
+_CLOSED_IN = {"/": 1, "/etc": 4, "/opt": 4, "/srv": 4, "/usr/local/etc": 4, "/var": 4}
 #: What a folder of programs may need beside it: libraries, and what makes a venv one.
 _BESIDE = ("lib", "lib64", "libexec", "pyvenv.cfg")
 _PROBE_TIMEOUT_S = 10.0
@@ -78,7 +76,9 @@ class Bubblewrap:
             Path("/etc/resolv.conf").resolve(),
             *settings.process_readable,
         }
-        hidden = {*_HIDDEN, *homes, *ours, *_closed()}
+        # A secret may come by a pipe or a device, which nobody can read again.
+        secrets = (path for path in settings.secret_files if _is_plain(_mode(path)))
+        hidden = {*_HIDDEN, *homes, *ours, *secrets, *_closed()}
         return cls(binary, frozenset(hidden), frozenset(readable))
 
     def command(self, spec: ProcessSpec) -> list[str]:
@@ -193,16 +193,31 @@ def _closed() -> frozenset[Path]:
     """Return what root may read and others may not, so that root's programs see as others do."""
     if os.geteuid() != 0:
         return frozenset()
-    found = set()
-    for entry in (entry for folder in _CLOSED_IN for entry in _entries(folder)):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if (stat.S_ISDIR(mode) and not mode & 0o005) or (stat.S_ISREG(mode) and not mode & 0o004):
-            found.add(Path(entry.path))
-    return frozenset(found)
+    return frozenset(
+        path for folder, depth in _CLOSED_IN.items() for path in _closed_below(folder, depth)
+    )
+
+
+def _closed_below(folder: str, depth: int) -> Iterator[Path]:
+    for entry in _entries(folder):
+        mode = 0 if entry.is_symlink() else _mode(entry.path)
+        if stat.S_ISDIR(mode) and mode & 0o005:
+            if depth > 1:
+                yield from _closed_below(entry.path, depth - 1)
+        elif _is_plain(mode) and not mode & 0o004:
+            yield Path(entry.path)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    return list(os.scandir(folder)) if _mode(folder) else []
+    # What is looked at is in use: it may go meanwhile.
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def _is_plain(mode: int) -> bool:
+    return stat.S_ISDIR(mode) or stat.S_ISREG(mode)
 
 
 def _mode(path: Path | str) -> int:

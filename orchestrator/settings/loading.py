@@ -32,20 +32,26 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
         SettingsInvalid: a value is wrong, an ORCHESTRATOR_* or BUDGET_* name unknown, a file
             unreadable.
     """
-    given = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
+    dotenv = dotenv or Path(".env")
+    given = {name: value or "" for name, value in dotenv_values(dotenv).items()}
     given |= os.environ if environ is None else environ
     known = variables()
     values: dict[str, Any] = {name: given[name] for name in known if given.get(name)}
-    for name in known - values.keys():
-        if path := given.get(f"{name}_FILE"):
-            values[name] = _read_secret(f"{name}_FILE", path)
+    files = {name: path for name in known if (path := given.get(f"{name}_FILE"))}
+    for name in files.keys() - values.keys():
+        values[name] = _read_secret(f"{name}_FILE", files[name])
     for name in given:
         if name.startswith(("ORCHESTRATOR_", "BUDGET_")) and not _is_known(name, known):
             msg = f"{name}: there is no such setting."
             raise SettingsInvalid(msg)
     try:
         host_env = {name: given[name] for name in _HOST_NAMES if given.get(name)}
-        return Settings(**values, backends=_backend_options(given), host_env=host_env)
+        return Settings(
+            **values,
+            backends=_backend_options(given),
+            host_env=host_env,
+            sources=frozenset(path.absolute() for path in (dotenv, *map(Path, files.values()))),
+        )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in fault["loc"])

@@ -65,6 +65,8 @@ class Settings(
     )
     backends: dict[str, dict[str, str]] = Field(default_factory=dict)
     host_env: dict[str, str] = Field(default_factory=dict)
+    #: The `.env` and every `*_FILE` that this was read from, or would have been.
+    sources: frozenset[Path] = frozenset()
 
     @classmethod
     def settings_customise_sources(
@@ -102,6 +104,12 @@ class Settings(
             self.flower_password,
         )
         return tuple(secret.get_secret_value() for secret in held if secret)
+
+    @property
+    def secret_files(self) -> frozenset[Path]:
+        """What holds secrets outside of the home, for what must never read them."""
+        held = (self.secret_allow_list, self.include_dir)
+        return self.sources | {path.absolute() for path in held if path}
 
     def backend_options(self, name: str, model: type[OptionsT]) -> OptionsT:
         """Parse one backend's own options, ORCHESTRATOR_BACKENDS__<NAME>__*.

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import pytest
 
@@ -20,6 +21,7 @@ from orchestrator.cli.doctor import see_level
 from orchestrator.commands import run_to_end
 from orchestrator.errors import BackendUnavailable, SettingsInvalid
 from orchestrator.ports import ProcessSpec
+from orchestrator.sandboxes import _bubblewrap
 from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.settings import Settings, load_settings
 from tests.faults.conftest import Fleet, all_killed, send
@@ -34,15 +36,17 @@ NOBODY = 65_534
 FIVE = "child,session,daemon,stubborn,forker"
 
 
-def settings_at(level: str, home: Path, **more: str) -> Settings:
+def settings_at(level: str, home: Path, *, dotenv: Path | None = None, **more: str) -> Settings:
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root")}
     environ |= {"ORCHESTRATOR_PROCESS_LEVEL": level, "ORCHESTRATOR_HOME": str(home)}
-    return load_settings(environ | more, dotenv=home / "no.env")
+    return load_settings(environ | more, dotenv=dotenv or home / "no.env")
 
 
-def sandbox_at(level: str, home: Path, **more: str) -> ProcessSandbox:
+def sandbox_at(
+    level: str, home: Path, *, dotenv: Path | None = None, **more: str
+) -> ProcessSandbox:
     try:
-        return build(settings_at(level, home, **more))
+        return build(settings_at(level, home, dotenv=dotenv, **more))
     except SettingsInvalid as lack:
         pytest.skip(str(lack))
 
@@ -97,7 +101,14 @@ def home(tmp_path: Path) -> Path:
     return made
 
 
-def confined(home: Path, script: str, **changes: object) -> str:
+def confined(
+    home: Path,
+    script: str,
+    *,
+    environ: Mapping[str, str] = MappingProxyType({}),
+    dotenv: Path | None = None,
+    **changes: object,
+) -> str:
     """Return what a script prints in a workspace of this home."""
     root = home / "workspaces" / "a-1"
     given: dict[str, object] = {"root": root, **changes}
@@ -109,7 +120,10 @@ def confined(home: Path, script: str, **changes: object) -> str:
         **given,
     )
     ended = run_to_end(
-        sandbox_at("bubblewrap", home), spec, timeout_s=60, output_limit_bytes=65_536
+        sandbox_at("bubblewrap", home, dotenv=dotenv, **environ),
+        spec,
+        timeout_s=60,
+        output_limit_bytes=65_536,
     )
     return (ended.stdout + ended.stderr).decode()
 
@@ -142,6 +156,55 @@ def test_a_confined_program_fails_when_it(home: Path, tmp_path: Path, attempt: s
     script = ESCAPES[attempt].format(home=home, host=tmp_path)
     # Brace, not parenthesis: no subshell takes the place of the program below its first process.
     assert confined(home, f"{{ {script}; }} >/dev/null 2>&1; echo $?").strip() != "0"
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder that programs see, and others may enter, as an installation's."""
+    if not os.access("/opt", os.W_OK):
+        pytest.skip("only root puts things where programs look")
+    with TemporaryDirectory(dir="/opt") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def test_the_files_that_settings_were_read_from_are_hidden_wherever_they_are(
+    home: Path, elsewhere: Path
+):
+    """Whoever may read them: an ordinary user's programs are that user."""
+    names = ("key", "unused", "linked", "settings.env", "allowed.toml", "include/other")
+    (elsewhere / "include").mkdir()
+    for name in names:
+        (elsewhere / name).write_text(f"VALKEY_PASSWORD=secret-{name}\n")
+    (elsewhere / "link").symlink_to("linked")
+    environ = {
+        "CLAUDE_API_KEY_FILE": str(elsewhere / "key"),
+        "GIT_TOKEN_FILE": str(elsewhere / "unused"),
+        "GIT_TOKEN": "wins",
+        "GIT_TOKEN_HOSTS": "git.example",
+        "ORCHESTRATOR_API_KEY_FILE": str(elsewhere / "link"),
+        "VALKEY_PASSWORD_FILE": os.devnull,
+        "ORCHESTRATOR_SECRET_ALLOW_LIST": str(elsewhere / "allowed.toml"),
+        "ORCHESTRATOR_INCLUDE_DIR": str(elsewhere / "include"),
+    }
+    script = f"cd {elsewhere}; ls >{os.devnull} && ls; cat {' '.join(names)}"
+    (elsewhere / "beside").touch()
+    said = confined(home, script, environ=environ, dotenv=elsewhere / "settings.env")
+    assert "beside" in said
+    assert "secret" not in said
+
+
+def test_root_s_programs_read_no_deeper_than_others_do(home: Path, elsewhere: Path):
+    deep = elsewhere / "product" / "conf"
+    deep.mkdir(parents=True)
+    for name, mode in (("closed", 0o600), ("open", 0o644)):
+        (deep / name).write_text(f"{name}-word")
+        (deep / name).chmod(mode)
+    # Looked for once in the life of a worker.
+    _bubblewrap._closed.cache_clear()
+    said = confined(home, f"cat {deep}/open {deep}/closed {deep}/*")
+    assert "open-word" in said
+    assert "closed-word" not in said
 
 
 def test_a_confined_program_works_in_its_workspace_with_the_tools_of_the_host(home: Path):
