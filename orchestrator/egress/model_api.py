@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import ssl
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -21,6 +24,7 @@ from orchestrator.egress.connection import (
     end_to_end,
     over_limit,
 )
+from orchestrator.egress.fetches import refuse_fetches
 from orchestrator.egress.meter import DocumentReader, StreamReader, Witness
 from orchestrator.log import get_logger
 
@@ -46,6 +50,8 @@ class Provider:
 
     url: str
     key: SecretStr
+    #: Whether it may fetch and run for agents what they cannot themselves.
+    may_fetch: bool = False
 
 
 class ModelApi:
@@ -57,56 +63,44 @@ class ModelApi:
         self._provider = provider
         self._placeholder = placeholder.encode()
         self._witness = witness
+        self._reading = asyncio.Lock()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
         # What stands in this process's environment about proxies is not meant for agents.
         self._client = httpx.AsyncClient(
             verify=tls, timeout=_TIMEOUT, limits=limits, trust_env=False, headers={}
         )
 
-    def headers_for(self, request: h11.Request) -> Headers:
-        """Return what is sent on: the same with the real key.
+    async def admit(self, client: Connection, request: h11.Request) -> httpx.Request:
+        """Read a request to its end, and return what is sent on: the same with the real key.
 
         Raises:
-            Refused: the path is not the model's, or the key shown is not the placeholder.
+            Refused: the path is not the model's, the key shown is not the placeholder, the body is
+                over the limit (413), or asks for what this attempt may not have fetched.
         """
-        line = request.method + b" " + request.target
-        if not _ALLOWED.fullmatch(line):
-            shown = line.partition(b"?")[0].decode("ascii", "replace")
-            msg = f"{shown} is none of the model's messages"
-            raise Refused(msg)
-        headers = list(request.headers)
-        shown_keys = [(name, value) for name, value in headers if name in (_KEY, _BEARER)]
-        if not shown_keys or not all(self._is_placeholder(*shown) for shown in shown_keys):
-            msg = "the key is not the one of this attempt"
-            raise Refused(msg)
-        size = dict(headers).get(b"content-length", b"0")
-        if int(size) > BODY_LIMIT_BYTES:
-            raise over_limit()
-        key = self._provider.key.get_secret_value().encode()
-        # Asked for as it is: the meter reads along.
-        return [
-            *end_to_end(headers, without=_REPLACED),
-            *((name, key if name == _KEY else b"Bearer " + key) for name, _ in shown_keys),
-            (b"accept-encoding", b"identity"),
-        ]
-
-    async def forward(self, client: Connection, request: h11.Request, headers: Headers) -> None:
-        """Send a request on with these headers, and its answer back, each as it comes.
-
-        Raises:
-            Refused: the provider does not answer (502), or the body is over the limit (413).
-        """
+        headers = self._headers_for(request)
+        # In memory one after the other: an agent may open many connections, and leave.
+        async with self._reading:
+            parts = deque([part async for part in client.body()])
+            if request.method == b"POST" and not self._provider.may_fetch:
+                # Beside the loop: it serves other attempts too, and cuts them.
+                await asyncio.to_thread(refuse_fetches, b"".join(parts))
         has_body = any(name in _FRAMING for name, _ in request.headers)
+        return self._client.build_request(
+            request.method.decode(),
+            self._provider.url.rstrip("/") + request.target.decode("ascii"),
+            headers=headers,
+            content=_spent(parts) if has_body else None,
+        )
+
+    async def forward(self, client: Connection, admitted: httpx.Request) -> None:
+        """Send a request on, and its answer back as it comes.
+
+        Raises:
+            Refused: the provider does not answer (502).
+        """
         try:
-            async with self._client.stream(
-                request.method.decode(),
-                self._provider.url.rstrip("/") + request.target.decode("ascii"),
-                headers=headers,
-                content=client.body() if has_body else None,
-            ) as answer:
-                if not has_body:
-                    async for _ in client.body():
-                        pass
+            answer = await self._client.send(admitted, stream=True)
+            async with aclosing(answer):
                 await self._return(client, answer)
         except httpx.HTTPError as error:
             log.warning("model not reached", error=type(error).__name__)
@@ -141,9 +135,37 @@ class ModelApi:
         if is_heard:
             await client.end()
 
+    def _headers_for(self, request: h11.Request) -> Headers:
+        line = request.method + b" " + request.target
+        if not _ALLOWED.fullmatch(line):
+            shown = line.partition(b"?")[0].decode("ascii", "replace")
+            msg = f"{shown} is none of the model's messages"
+            raise Refused(msg)
+        headers = list(request.headers)
+        shown_keys = [(name, value) for name, value in headers if name in (_KEY, _BEARER)]
+        if not shown_keys or not all(self._is_placeholder(*shown) for shown in shown_keys):
+            msg = "the key is not the one of this attempt"
+            raise Refused(msg)
+        size = dict(headers).get(b"content-length", b"0")
+        if int(size) > BODY_LIMIT_BYTES:
+            raise over_limit()
+        key = self._provider.key.get_secret_value().encode()
+        # Asked for as it is: the meter reads along.
+        return [
+            *end_to_end(headers, without=_REPLACED),
+            *((name, key if name == _KEY else b"Bearer " + key) for name, _ in shown_keys),
+            (b"accept-encoding", b"identity"),
+        ]
+
     def _is_placeholder(self, name: bytes, value: bytes) -> bool:
         expected = self._placeholder if name == _KEY else b"Bearer " + self._placeholder
         return hmac.compare_digest(value, expected)
+
+
+async def _spent(parts: deque[bytes]) -> AsyncIterator[bytes]:
+    """Hand out what is sent, and keep none of it while the answer comes."""
+    while parts:
+        yield parts.popleft()
 
 
 async def _is_taken(sending: Awaitable[None]) -> bool:

@@ -162,9 +162,9 @@ class Proxy:
             shown = request.target.decode("ascii", "replace")
             msg = f"{shown} is not served: only tunnels (CONNECT) to the allowed hosts are"
             raise Refused(msg)
-        headers = self._model_api.headers_for(request)
+        admitted = await self._model_api.admit(client, request)
         self._allowed += 1
-        await self._model_api.forward(client, request, headers)
+        await self._model_api.forward(client, admitted)
 
     def _note(self, refusal: Refused) -> None:
         # What was let out and not answered (502) is no refusal of ours, but told all the same.

@@ -99,7 +99,8 @@ class Egress:
         model_api = model = None
         if with_model and key is not None:
             model = ModelAccess(f"http://127.0.0.1:{EGRESS_PORT}", f"placeholder-{self._new_id()}")
-            provider = Provider(self._settings.anthropic_base_url or DEFAULT_URL, key)
+            url = self._settings.anthropic_base_url or DEFAULT_URL
+            provider = Provider(url, key, may_fetch=self._settings.egress_model_fetches)
             model_api = ModelApi(provider, model.key, meter, tls)
         tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
         return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)

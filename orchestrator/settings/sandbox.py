@@ -68,6 +68,12 @@ class SandboxSettings(BaseSettings):
         " or `name:port`, by commas or blanks; no wildcards.",
         default=(),
     )
+    egress_model_fetches: bool = env(
+        "ORCHESTRATOR_EGRESS_MODEL_FETCHES",
+        description="`true`: agents may have the model's provider reach out for them, by its web"
+        " tools, servers of tools (MCP), and images and documents given by address.",
+        default=False,
+    )
     process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
         "ORCHESTRATOR_PROCESS_LEVEL",
         description="How far programs outside Docker are confined: `auto` is the strongest that"

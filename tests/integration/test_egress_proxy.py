@@ -49,9 +49,17 @@ def opened(home, tmp_path):
     """Open a proxy: by default, one that sees every address as public, so as to reach loopback."""
 
     @contextmanager
-    def start(api_url="http://127.0.0.1:9", *, resolve=None, public=lambda _: True, **options):
+    def start(
+        api_url="http://127.0.0.1:9",
+        *,
+        resolve=None,
+        public=lambda _: True,
+        environ=None,
+        **options,
+    ):
         settings = load_settings(
             {
+                **(environ or {}),
                 "ORCHESTRATOR_HOME": str(home),
                 "ORCHESTRATOR_SANDBOX_NETWORK": "proxy",
                 "CLAUDE_API_KEY": KEY,
@@ -168,6 +176,66 @@ def test_whatever_is_not_the_model_s_is_refused_counted_and_told_once(opened, ap
         assert line.split(" ")[1].removeprefix("http://") in told
         assert proxy.take_refusals() == []
     assert api.requests == []
+
+
+BY_ADDRESS = {"type": "image", "source": {"type": "url", "url": "https://elsewhere.example/?it"}}
+INSIDE = {"type": "document", "source": {"type": "content", "content": [BY_ADDRESS]}}
+FETCHING = {
+    "a server of tools": {
+        "mcp_servers": [{"type": "url", "url": "https://e.example", "name": "e"}]
+    },
+    "its tools": {"tools": [{"type": "mcp_toolset", "mcp_server_name": "e"}]},
+    "a page": {"tools": [{"name": "t"}, {"type": "web_fetch_20250910", "name": "web_fetch"}]},
+    "a search": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+    "a run": {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
+    "a tool of another kind": {"tools": [{"type": ["custom"]}]},
+    "tools in another form": {"tools": {"t": {"type": "web_fetch_20250910"}}},
+    "an image": {"messages": [{"role": "user", "content": [BY_ADDRESS]}]},
+    "what a tool gave": {
+        "messages": [{"content": [{"type": "tool_result", "content": [{"a": 1}, INSIDE]}]}]
+    },
+    "a prompt": {"system": [INSIDE]},
+}
+#: What is read in two ways is checked in one of them.
+AMBIGUOUS = {
+    "no JSON": b"{",
+    "no object": b"[]",
+    "nothing": b"",
+    "one name twice": b'{"mcp_servers": [{}], "mcp_servers": []}',
+    "another encoding": json.dumps(ASKED).encode("utf-16"),
+    "too deep": b'{"a":' + b"[" * 100_000,
+    "too many parts": b'{"a": [' + b"[]," * 1_000_000 + b"[]]}",
+}
+
+
+@pytest.mark.parametrize("what", [*FETCHING, *AMBIGUOUS])
+def test_what_the_provider_would_fetch_for_an_agent_is_refused(opened, api, what):
+    content = AMBIGUOUS.get(what, json.dumps({**ASKED, **FETCHING.get(what, {})}).encode())
+    with opened(api.url) as proxy, client_of(proxy) as client:
+        shown = {"x-api-key": proxy.model.key}
+        for path in ("/v1/messages?beta=true", "/v1/messages/count_tokens"):
+            answer = client.post(path, content=content, headers=shown)
+            assert answer.status_code == 403
+            assert answer.json()["error"]["type"] == "permission_error"
+        assert (proxy.counts.allowed, proxy.counts.refused) == (0, 2)
+        [told] = proxy.take_refusals()
+        assert answer.json()["error"]["message"].partition(": ")[2] in told
+    assert api.requests == []
+
+
+def test_an_operator_may_allow_it_and_what_an_agent_runs_itself_needs_no_leave(opened, api):
+    kinds = ("custom", "bash_20250124", "text_editor_20250728", "memory_20250818")
+    own = [{"name": "t"}, *({"name": "t", "type": kind} for kind in kinds)]
+    # A tool's arguments are the tool's: nobody fetches what is named there.
+    asked = {"type": "tool_use", "name": "t", "input": BY_ADDRESS}
+    harmless = {**ASKED, "tools": own, "messages": [{"role": "assistant", "content": [asked]}]}
+    allowing = {"ORCHESTRATOR_EGRESS_MODEL_FETCHES": "true"}
+    for environ, bodies in (({}, [harmless]), (allowing, [ASKED | f for f in FETCHING.values()])):
+        with opened(api.url, environ=environ) as proxy, client_of(proxy) as client:
+            for body in bodies:
+                client.post("/v1/messages", json=body, headers={"x-api-key": proxy.model.key})
+            assert (proxy.counts.allowed, proxy.counts.refused) == (len(bodies), 0)
+    assert [request.body for request in api.requests[1:]] == bodies
 
 
 def test_an_answer_that_is_not_streamed_is_metered_too(opened, api):

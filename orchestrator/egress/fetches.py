@@ -1,0 +1,74 @@
+"""What a request would have the model's provider fetch, or run, on an agent's behalf."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from orchestrator.egress.connection import Refused
+
+#: Tools that are run by who asks; all others are run by the provider, which has a network.
+_OWN_TOOLS = re.compile(r"custom|(?:bash|text_editor|computer|memory)_[0-9]+")
+#: A million tokens of code have fewer. So many parts take up to 150 MB while they are looked at.
+_MOST_PARTS = 2_000_000
+#: The arguments of a tool's call, in which only the tool reads.
+_ARGUMENTS = "input"
+
+
+def refuse_fetches(body: bytes) -> None:
+    """Look through the body of a request to the Messages API.
+
+    Raises:
+        Refused: it asks the provider to reach out, or can be read in more than one way.
+    """
+    if reason := next(_found(_parsed(body)), None):
+        msg = f"the model's provider may not {reason} (ORCHESTRATOR_EGRESS_MODEL_FETCHES)"
+        raise Refused(msg)
+
+
+def _parsed(body: bytes) -> dict[str, object]:
+    if sum(map(body.count, (b"{", b"[", b","))) > _MOST_PARTS:
+        msg = "the body has too many parts"
+        raise Refused(msg)
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_with_names_once)
+    except (ValueError, RecursionError) as error:
+        msg = "the body is no JSON, or not without doubt"
+        raise Refused(msg) from error
+    if not isinstance(document, dict):
+        msg = "the body is no JSON object"
+        raise Refused(msg)
+    return document
+
+
+def _with_names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Of two, the provider might take the one that was not looked at.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        msg = "a name stands twice"
+        raise ValueError(msg)
+    return found
+
+
+def _kind(tool: object) -> object:
+    return tool.get("type", "custom") if isinstance(tool, dict) else None
+
+
+def _found(document: dict[str, object]) -> Iterator[str]:
+    if document.get("mcp_servers"):
+        yield "ask servers of tools: mcp_servers"
+    tools = document.get("tools") or []
+    for kind in map(_kind, tools) if isinstance(tools, list) else [None]:
+        if not (isinstance(kind, str) and _OWN_TOOLS.fullmatch(kind)):
+            yield f"run a tool: {kind!s:.80}"
+    waiting: list[object] = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            source = part.get("source")
+            if isinstance(source, dict) and source.get("type") == "url":
+                yield f"fetch an address: {source.get('url')!s:.80}"
+            waiting += (inner for name, inner in part.items() if name != _ARGUMENTS)
