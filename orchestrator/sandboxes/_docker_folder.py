@@ -15,6 +15,7 @@ from typing import IO
 #: Where the container sees its part of the folder.
 INSIDE = "/run/orchestrator"
 _PIPES = ("control", "status")
+_FILES = ("stdin", "environment")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Shared:
 
     def close_to_others(self) -> None:
         """Take the names away once the container has opened them: nobody else ever can."""
-        for name in (*_PIPES, "stdin"):
+        for name in (*_PIPES, *_FILES):
             (self.inside / name).unlink()
 
 
@@ -41,7 +42,9 @@ class Folders:
         self._folder = folder
 
     @contextmanager
-    def shared(self, label: str, *, owner: tuple[int, int], stdin: bytes) -> Iterator[Shared]:
+    def shared(
+        self, label: str, *, owner: tuple[int, int], stdin: bytes, environment: bytes
+    ) -> Iterator[Shared]:
         """Make a folder, held until this is left; `owner` (uid, gid) may open what is inside."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Hidden until it is locked, so that nobody takes it for one that is left.
@@ -53,7 +56,8 @@ class Folders:
             made.rename(folder)
             inside = folder / "inside"
             inside.mkdir(mode=0o755)
-            (inside / "stdin").write_bytes(stdin)
+            for name, content in zip(_FILES, (stdin, environment), strict=True):
+                (inside / name).write_bytes(content)
             for name in _PIPES:
                 os.mkfifo(inside / name, 0o600)
             for path in inside.iterdir():

@@ -1,7 +1,7 @@
 """The process between a worker and a program: it outlives neither and leaves no descendant.
 
 `process.py` runs this file on its own:
-`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT CGROUP INSIDE PROGRAM [ARGUMENT…]`.
+`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT CGROUP INSIDE ENV PROGRAM [ARGUMENT…]`.
 CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks the program to end
 (SIGTERM to its group), `.` says that the worker is well, `k` ends all. So does the end of the pipe
 (the worker is gone, however it went), DEADLINE seconds without a word (it is stopped or stuck), and
@@ -15,7 +15,9 @@ session of their own included, becomes a child of this one. So once `waitpid` kn
 is no descendant either. CGROUP, unless it is empty, is what the path of a cgroup for the program
 begins with, two below this process's own; by it the kernel ends all at once. LIMIT is the largest
 file that may be written, in bytes (0: any). With INSIDE `1` the program is bubblewrap, and what it
-runs is `_init.py`, which tells on descriptor 3 how the program proper fares.
+runs is `_init.py`, which tells on descriptor 3 how the program proper fares. The program's
+environment is this process's own, and what stands in the descriptor ENV, unless that is empty:
+`NAME=value` entries divided by NUL, as in /proc.
 """
 
 from __future__ import annotations
@@ -44,14 +46,17 @@ _REPORT = 3
 class Tree:
     """The program and everything it started."""
 
-    def __init__(self, argv: list[str], cgroup: str, *, is_inside: bool) -> None:
+    def __init__(
+        self, argv: list[str], cgroup: str, environment: bytes, *, is_inside: bool
+    ) -> None:
         self._cgroup = cgroup
+        self._environment = environment
         self._report = -1
         self.exit_code: int | None = None
         self.killed: dict[int, None] = {}
         self._enter_cgroup()
         try:
-            self.program = self._confined(argv) if is_inside else _start(argv)
+            self.program = self._confined(argv) if is_inside else self._start(argv)
         except OSError:
             self._leave_cgroup()
             self._remove_cgroup()
@@ -62,7 +67,7 @@ class Tree:
     def _confined(self, argv: list[str]) -> int:
         self._report, write = os.pipe()
         try:
-            program = _start(argv, file_actions=((os.POSIX_SPAWN_DUP2, write, _REPORT),))
+            program = self._start(argv, file_actions=((os.POSIX_SPAWN_DUP2, write, _REPORT),))
         finally:
             os.close(write)
         # One word, of eight bytes: the next may be there already.
@@ -72,6 +77,20 @@ class Tree:
         cause = int(os.read(self._report, 100)) if heard else 0
         os.waitpid(program, 0)
         raise OSError(cause, "refused")
+
+    def _start(self, argv: list[str], **more: Any) -> int:
+        # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
+        block = (self._environment + b"\0" + _read("/proc/self/environ")).split(b"\0")
+        return os.posix_spawnp(
+            argv[0],
+            argv,
+            dict(entry.split(b"=", 1) for entry in block if entry),
+            setpgroup=0,
+            setsigmask=(),
+            # What Python, this shim or the worker ignores must not be ignored in the program.
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+            **more,
+        )
 
     def _enter_cgroup(self) -> None:
         if self._cgroup:
@@ -145,19 +164,11 @@ def _write(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def _start(argv: list[str], **more: Any) -> int:
-    # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
-    block = _read("/proc/self/environ").split(b"\0")
-    return os.posix_spawnp(
-        argv[0],
-        argv,
-        dict(entry.split(b"=", 1) for entry in block if entry),
-        setpgroup=0,
-        setsigmask=(),
-        # What Python, this shim or the worker ignores must not be ignored in the program.
-        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-        **more,
-    )
+def _held(descriptor: str) -> bytes:
+    if not descriptor:
+        return b""
+    with open(int(descriptor), "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read()
 
 
 def _named_after_me(cgroup: str) -> str:
@@ -244,7 +255,8 @@ def main() -> None:
         _become_subreaper()
         # Without this file (CONFIG_PROC_CHILDREN) descendants could not be found: refuse to start.
         _read(f"/proc/self/task/{os.getpid()}/children")
-        tree = Tree(sys.argv[8:], _named_after_me(sys.argv[6]), is_inside=sys.argv[7] == "1")
+        cgroup, environment = _named_after_me(sys.argv[6]), _held(sys.argv[8])
+        tree = Tree(sys.argv[9:], cgroup, environment, is_inside=sys.argv[7] == "1")
     except OSError as error:
         os.write(status, f"refused {error.errno}\n".encode())
         return

@@ -38,11 +38,11 @@ _TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=512m,mode=1777"
 _CPU_PERIOD_US = 100_000
 _PAUSE_S = 0.25
 
-# What runs first, by itself: it opens the pipes, tells, waits until their names are gone, and
-# becomes the shim, whose environment is that of the program: nothing but what follows, and the
-# image's own PATH where one is asked for.
+# What runs first, by itself: it opens what it shares with the worker, tells, waits until the names
+# of it are gone, and becomes the shim, with the image's own PATH where one is asked for. All else
+# the program's environment holds comes by a file: arguments are anybody's to read.
 _FIRST = f"""
-cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status <{INSIDE}/stdin || exit
+cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status 5<{INSIDE}/environment <{INSIDE}/stdin || exit
 echo open >&4
 read -r go <&3
 path=$2
@@ -105,7 +105,11 @@ class DockerSandbox:
         with ExitStack() as stack:
             owner = stack.enter_context(self._loans.lent(spec.root or spec.cwd))
             label = f"{spec.agent_id}.{spec.attempt}"
-            shared = stack.enter_context(self._folders.shared(label, owner=owner, stdin=spec.stdin))
+            env = {name: value for name, value in spec.env.items() if name != "PATH"}
+            environment = b"\0".join(os.fsencode(f"{name}={env[name]}") for name in env)
+            shared = stack.enter_context(
+                self._folders.shared(label, owner=owner, stdin=spec.stdin, environment=environment)
+            )
             process = self._launch(spec, shared, owner, stack)
             stack.enter_context(self._pulse.calling(process.beat))
             stack.enter_context(ended_by(process.order_kill))
@@ -131,19 +135,16 @@ class DockerSandbox:
         return process
 
     def _config(self, spec: ProcessSpec, owner: Owner) -> Mapping[str, Any]:
-        env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id}
-        path = env.pop("PATH", "")
         forward = (*_PYTHON, f"{INSIDE}.forward", str(spec.egress), str(EGRESS_PORT))
         shim = (*_PYTHON, f"{INSIDE}.shim", "3", "4", str(self._settings.supervisor_deadline_s))
         return {
             "image": self._settings.sandbox_image,
             "entrypoint": ["/bin/sh", "-c", _FIRST, "sh"],
             "command": [
-                *(str(spec.cwd), path),
-                *(f"{name}={value}" for name, value in env.items()),
-                *(*shim, process_mark(os.getpid())),
+                *(str(spec.cwd), "1" if spec.env.get("PATH") else ""),
+                *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_mark(os.getpid())),
                 # The largest file; no cgroup but the container's; nothing more that confines.
-                *(str(self._settings.disk_quota_bytes), "", "0"),
+                *(str(self._settings.disk_quota_bytes), "", "0", "5"),
                 *(forward if spec.egress else ()),
                 # Our own Python runs nothing but single files, which any Python can.
                 *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),

@@ -134,7 +134,7 @@ class ProcessSandbox:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
         return [
             *(str(self._pulse.deadline_s), process_mark(os.getpid()), str(self._file_limit_bytes)),
-            *(str(cgroup or ""), str(int(self._confine is not None))),
+            *(str(cgroup or ""), str(int(self._confine is not None)), ""),
             *(self._confine.command(spec) if self._confine else spec.argv),
         ]
 

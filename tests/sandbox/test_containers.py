@@ -9,15 +9,17 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+import uuid
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import docker
 import pytest
 
 from orchestrator.custody import Custody, working_in
 from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable
-from orchestrator.host import Host
+from orchestrator.host import Host, system_mark
 from orchestrator.sandboxes.docker import DockerSandbox
 from orchestrator.workspace.disk import remove_tree
 from tests.processes import Observer, eventually, marked
@@ -133,6 +135,28 @@ def test_an_agent_cannot_end_what_supervises_it(sandbox, spec, inside):
     """Nor take the place of its worker: the names of the pipes are gone before it runs."""
     ended = inside("sh", "-c", "kill -9 1; kill -STOP 1; ls -A /run/orchestrator; exit 7")
     assert (ended.exit_code, ended.stdout, ended.stderr) == (7, b"", b"")
+
+
+def test_what_an_agent_is_told_by_its_environment_no_other_user_of_the_host_is_told(
+    sandbox, spec, home
+):
+    """Command lines are anybody's to read; so is what the engine says, to who may ask it."""
+    word = f"secret-{uuid.uuid4()}"
+    argv = ("sh", "-c", 'echo "$COMMAND__ENV"; sleep 999')
+    with sandbox.start(replace(spec, argv=argv, env={"COMMAND__ENV": word})) as process:
+        assert eventually(lambda: process.read(1))[0].data.decode().strip() == word
+        with closing(docker.APIClient(f"unix://{SOCKET}")) as client:
+            mine = {"label": f"orchestrator.system={system_mark(home)}"}
+            [container] = client.containers(filters=mine)
+            said = str(client.inspect_container(container["Id"]))
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                lines.append(path.read_bytes())
+    assert "orchestrator.shim" in said
+    assert any(b"orchestrator.shim" in line for line in lines)
+    assert word not in said
+    assert not any(word.encode() in line for line in lines)
 
 
 def test_a_supervisor_that_does_not_obey_is_ended_by_the_engine(sandbox, spec, left):
