@@ -8,7 +8,13 @@ import sys
 
 import celeryconfig  # noqa: F401
 import workers.signals
-import workers.tasks  # noqa: F401
+import workers.tasks
 from workers.app import app
+
+# With our pages, however it is configured; whoever runs no Flower need not have it.
+if "flower" in sys.argv:
+    import workers.flower
+
+    workers.flower.install()
 
 app.start(sys.argv[1:])

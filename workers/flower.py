@@ -57,7 +57,7 @@ class _ByPriority:
 
 
 def install() -> None:
-    """Put our pages in the place of Flower's; its configuration file calls this."""
+    """Put our pages in the place of Flower's, before it makes any."""
     ours = {BrokerView: PrioritiesView, Metrics: PrivateMetrics}
     for number, handler in enumerate(handlers):
         # As Flower itself rewrites them: a place in the list is a pair, or a spec with a name.

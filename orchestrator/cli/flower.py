@@ -13,8 +13,6 @@ from orchestrator.settings import Settings
 
 HOST = "127.0.0.1"
 _PROBE_TIMEOUT_S = 5.0
-#: Flower runs its configuration before it makes its pages; unknown names it passes over.
-_PAGES = ("import workers.flower as pages", "pages.install()")
 #: As many bits as a random UUID.
 _PASSWORD_BYTES = 16
 
@@ -49,7 +47,7 @@ def write_config(settings: Settings) -> None:
         "persistent": False,
     }
     lines = [f"{name} = {value!r}" for name, value in options.items()]
-    write_private(config_file(settings), "\n".join([*lines, *_PAGES]) + "\n")
+    write_private(config_file(settings), "\n".join(lines) + "\n")
 
 
 def flower_lacks(settings: Settings) -> str | None:

@@ -46,6 +46,8 @@ def test_what_compose_brings_up_runs_an_agent_kills_all_and_answers_its_operator
     login = {"Authorization": f"Basic {b64encode(f'operator:{key}'.encode()).decode()}"}
     assert composed.status("ORCHESTRATOR_FLOWER_PORT", "/") == 401
     eventually(lambda: composed.status("ORCHESTRATOR_FLOWER_PORT", "/", **login) == 200)
+    # Flower's own asks nobody who it is.
+    assert composed.status("ORCHESTRATOR_FLOWER_PORT", "/metrics") == 401
 
 
 def test_what_runs_as_a_part_has_no_rights_and_no_secret_in_its_environment(composed):
