@@ -76,7 +76,7 @@ class AccessSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_key_or_loopback(self) -> Self:
-        if self.host not in ("127.0.0.1", "::1", "localhost") and self.api_key is None:
+        if self.host not in ("127.0.0.1", "::1", "localhost") and not self.api_key:
             msg = "ORCHESTRATOR_HOST: without ORCHESTRATOR_API_KEY the API listens on loopback only"
             raise ValueError(msg)
         return self

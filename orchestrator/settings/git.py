@@ -82,7 +82,7 @@ class GitSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_token_has_hosts(self) -> Self:
-        if self.git_token is not None and not self.git_token_hosts:
+        if self.git_token and not self.git_token_hosts:
             # Whoever may spawn names the repository: its host must not be theirs to choose.
             msg = "GIT_TOKEN_HOSTS: must name the hosts that GIT_TOKEN is meant for"
             raise ValueError(msg)

@@ -81,7 +81,7 @@ class Credentials:
         hosts = settings.git_token_hosts
         if hosts and host.lower() not in hosts:
             return ""
-        if settings.git_token is not None:
+        if settings.git_token:
             return settings.git_token.get_secret_value()
         return self._ask(settings.git_token_command, host) if settings.git_token_command else ""
 

@@ -362,9 +362,10 @@ def orch(valkey_url, tmp_path):
     }
 
     def run(*arguments, code=0, **environ):
+        given = {name: value for name, value in (env | environ).items() if value is not None}
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", "audit", *arguments],
-            env=env | environ, cwd=tmp_path, capture_output=True, text=True, timeout=150,
+            env=given, cwd=tmp_path, capture_output=True, text=True, timeout=150,
             check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
@@ -397,7 +398,7 @@ def test_the_list_shows_the_newest_last_and_a_reason_stays_on_its_line(orch, wri
 
 
 def test_a_list_needs_no_key_and_makes_none(orch, written, tmp_path):
-    orch(ORCHESTRATOR_SIGNING_KEY="")
+    orch(ORCHESTRATOR_SIGNING_KEY=None)
     assert not (tmp_path / "home" / "signing.key").exists()
 
 

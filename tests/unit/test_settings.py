@@ -81,6 +81,37 @@ def test_a_key_may_come_as_a_file_and_the_value_wins(tmp_path):
     assert both.model_key.get_secret_value() == "direct"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ORCHESTRATOR_API_KEY",
+        "ORCHESTRATOR_SIGNING_KEY",
+        "ORCHESTRATOR_FLOWER_PASSWORD",
+        "VALKEY_PASSWORD",
+        "GIT_TOKEN",
+    ],
+)
+def test_an_empty_secret_is_refused_rather_than_taken_for_none(tmp_path, name):
+    """It would pass for one where it opens the network. A variable that is set to nothing is none."""
+    assert load_settings({name: "", f"{name}_FILE": ""})
+    (tmp_path / "empty").write_text("\n")
+    for variable, value in ((name, "  "), (f"{name}_FILE", str(tmp_path / "empty"))):
+        with pytest.raises(SettingsInvalid, match=f"^{variable}: .*empty") as caught:
+            load_settings({variable: value, "ORCHESTRATOR_HOST": "0.0.0.0"})
+        assert "\n" not in str(caught.value)
+
+
+def test_an_empty_model_key_is_none(tmp_path):
+    """deploy/secrets.sh makes its file in any case."""
+    (tmp_path / "empty").touch()
+    for environ in (
+        {"CLAUDE_API_KEY_FILE": str(tmp_path / "empty")},
+        {"CLAUDE_API_KEY": ""},
+        {"CLAUDE_API_KEY_FILE": ""},
+    ):
+        assert not load_settings(environ).model_key
+
+
 def test_secrets_do_not_show_in_a_settings_repr():
     settings = load_settings({"CLAUDE_API_KEY": "s3cret-value", "VALKEY_PASSWORD": "pass-value"})
     assert "s3cret-value" not in repr(settings)
