@@ -43,6 +43,8 @@ class Keyring:
     clock: Callable[[], datetime]
     settings_key: bytes | None = None
     spawns_a_minute: int = 0
+    #: Whether a key is asked for before there is one.
+    always_asks: bool = False
     #: When this process last noted a key's use, by digest: a name may be given again.
     noted: dict[str, datetime] = field(default_factory=dict)
 
@@ -64,7 +66,7 @@ class Keyring:
             digest=_digest(token.encode()),
         )
         document = key.model_dump_json(by_alias=True, exclude_none=True)
-        is_new = yield command("HSETNX", keys.KEYS, name, document, decode=bool)
+        is_new = yield call("add_key", (keys.KEYS, keys.KEYS_ASKED), (name, document), bool)
         if not is_new:
             msg = f"There is a key {name} already."
             raise KeyExists(msg)
@@ -73,23 +75,23 @@ class Keyring:
         return token
 
     def revoke(self, name: str, *, by: str, why: str) -> Flow[None]:
-        """Let a key do nothing any more, from now on.
+        """Let a key do nothing any more, from now on; after the last one nobody is let in.
 
         Raises:
             KeyUnknown: there is none of this name.
         """
-        if not (yield command("HDEL", keys.KEYS, name, decode=bool)):
+        written = (keys.KEYS, keys.KEYS_USED, keys.KEYS_ASKED)
+        if not (yield call("revoke_key", written, (name,), bool)):
             msg = f"There is no key {name}."
             raise KeyUnknown(msg)
-        yield command("HDEL", keys.KEYS_USED, name, decode=nothing)
         note = AuditNote(action="revoke-key", who=by, why=why, scope=f"key {name}")
         yield from self.audit.append([note])
 
     def identify(self, token: bytes, *, client: str) -> Flow[Caller]:
-        """Return who holds this token; while there is no key at all, everyone may do everything.
+        """Return who holds this token; where there never was a key, everyone may do everything.
 
         Raises:
-            KeyRefused: there are keys, and this is none of them, or has expired.
+            KeyRefused: a key is asked for, and this is none, or has expired.
         """
         if self.settings_key is not None and hmac.compare_digest(token, self.settings_key):
             return Caller(name=SETTINGS_KEY, scopes=frozenset(KeyScope), has_key=True)
@@ -105,6 +107,10 @@ class Keyring:
                 return Caller(name=key.name, scopes=frozenset(key.scopes), has_key=True)
         if stored or self.settings_key is not None:
             raise KeyRefused
+        # None any more is not the same as none: the last one was revoked.
+        if self.always_asks or (yield command("EXISTS", keys.KEYS_ASKED, decode=bool)):
+            msg = "There is no key at all, and this server asks for one."
+            raise KeyRefused(msg)
         return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
 
     def admit(self, caller: Caller, scope: KeyScope, *, is_spawn: bool) -> Flow[None]:

@@ -100,7 +100,9 @@ def kill_switch(settings: Settings) -> KillSwitch:
 def keyring(settings: Settings) -> Keyring:
     """Build what knows who may ask."""
     key = settings.api_key.get_secret_value().encode() if settings.api_key else None
-    return Keyring(audit(settings), clock, key, settings.spawn_rate)
+    # Another name than loopback's is a proxy's, behind which everyone is local.
+    asks = bool(settings.allowed_hosts)
+    return Keyring(audit(settings), clock, key, settings.spawn_rate, always_asks=asks)
 
 
 def queue_switch(settings: Settings) -> QueueSwitch:

@@ -49,7 +49,7 @@ class AccessSettings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
         "ORCHESTRATOR_ALLOWED_HOSTS",
         description="Names under which the API may be reached beside those of loopback, by commas"
-        " or blanks; any other `Host` is answered 421.",
+        " or blanks; any other `Host` is answered 421. With any, nobody is let in without a key.",
         default=(),
     )
     spawn_rate: Annotated[int, Field(ge=0)] = env(

@@ -50,6 +50,8 @@ METRICS = "orchestrator:metrics"
 KEYS = "orchestrator:keys"
 #: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.
 KEYS_USED = "orchestrator:keys:used"
+#: String: there once was a key, so that without any nobody is let in.
+KEYS_ASKED = "orchestrator:keys:asked"
 #: Hash: limit → value, as the processes of the fleet were started with.
 BUDGET_SETTINGS = "orchestrator:budget:settings"
 #: Hash: limit → value, as somebody set it since; these win.

@@ -8,6 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from orchestrator import wiring
 from orchestrator.audit import read_entries
@@ -16,7 +17,7 @@ from orchestrator.errors import KeyExists, KeyUnknown, SettingsInvalid
 from orchestrator.models import KeyScope
 from orchestrator.settings import load_settings
 from orchestrator.store import keys
-from orchestrator.store.operations import command
+from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock
 from tests.integration.test_api import BODY, problem_of, serving
 
@@ -90,6 +91,32 @@ def test_a_revoked_and_an_expired_key_are_refused_at_once(api, store, keyring):
         store.follow(keyring.revoke("old", by="bob", why=""))
     with pytest.raises(KeyExists):
         store.follow(keyring.add("late", (READ,), by="ann"))
+
+
+def test_the_last_key_revoked_leaves_nobody_in_and_the_next_one_lets_in(
+    valkey_url, api, store, keyring, settings
+):
+    """Once asked for, always asked for; also where the key is older than the mark of it."""
+    token = store.follow(keyring.add("only", tuple(KeyScope), by="ann"))
+    store.run(command("DEL", keys.KEYS_ASKED, decode=nothing))
+    assert api.get("/agents", headers=headers(token)).status_code == 200
+    with pytest.raises(KeyUnknown):
+        store.follow(keyring.revoke("another", by="ann", why=""))
+    assert not store.run(command("EXISTS", keys.KEYS_ASKED, decode=bool))
+    store.follow(keyring.revoke("only", by="ann", why="left"))
+    for given in ({}, headers(token)):
+        document = problem_of(api.get("/agents", headers=given), 401)
+        assert "orch keys add" in document["detail"]
+    # A key that is added and taken out by hand leaves the mark of its own.
+    store.run(command("DEL", keys.KEYS_ASKED, decode=nothing))
+    store.follow(keyring.add("next", (READ,), by="ann"))
+    store.run(command("DEL", keys.KEYS, decode=nothing))
+    problem_of(api.get("/agents"), 401)
+    again = store.follow(keyring.add("next", (READ,), by="ann"))
+    assert api.get("/agents", headers=headers(again)).status_code == 200
+    store.follow(keyring.revoke("next", by="ann", why=""))
+    with_key = wiring.keyring(settings.model_copy(update={"api_key": SecretStr("s" * 20)}))
+    assert store.follow(with_key.identify(b"s" * 20, client="x")).scopes == set(KeyScope)
 
 
 def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, keyring):
@@ -171,16 +198,25 @@ def test_a_browser_is_asked_for_the_key_and_keeps_it_where_no_script_can_read_it
         problem_of(api.get("/queues", headers=elsewhere), 403)
 
 
-def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url):
+def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url, store, keyring):
+    """And whoever asks for one needs a key: it may be a proxy's, and this the network's door."""
     extra = {"ORCHESTRATOR_ALLOWED_HOSTS": "orch.example, other.example"}
     with serving(valkey_url, **extra) as (api, _):
+        for host in ("orch.example", "localhost"):
+            document = problem_of(api.get("/agents", headers={"Host": host}), 401)
+            assert "orch keys add" in document["detail"]
+        key = headers(store.follow(keyring.add("ann", (READ,), by="ann")))
         for host, status in (
             ("orch.example", 200), ("OTHER.example:8443", 200), ("evil.example", 421),
         ):  # fmt: skip
-            assert api.get("/agents", headers={"Host": host}).status_code == status
+            assert api.get("/agents", headers={"Host": host, **key}).status_code == status
         for origin, status in (("https://orch.example", 200), ("https://evil.example", 403)):
-            there = {"Host": "orch.example", "Origin": origin}
+            there = {"Host": "orch.example", "Origin": origin, **key}
             assert api.get("/agents", headers=there).status_code == status
+        # As if it had lost all it knew.
+        store.run(command("FLUSHALL", decode=nothing))
+        for given in ({}, key):
+            problem_of(api.get("/agents", headers=given), 401)
     with pytest.raises(SettingsInvalid, match="ORCHESTRATOR_HOST"):
         load_settings({"ORCHESTRATOR_HOST": "0.0.0.0"})
 
