@@ -21,7 +21,6 @@ from orchestrator.api import (
     logs,
     metrics,
     queues,
-    sessions,
 )
 from orchestrator.api.feed import Feed
 from orchestrator.api.guard import Guard
@@ -41,7 +40,6 @@ ENDPOINTS = (
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
     *budget.ENDPOINTS,
-    *sessions.ENDPOINTS,
     *metrics.ENDPOINTS,
     *described.ENDPOINTS,
     *dashboard.ENDPOINTS,

@@ -38,11 +38,15 @@ ENDPOINTS = [
         *("GET", "/openapi.json", openapi, "This document"),
         answers={200: ("application/json",)},
     ),
-    Endpoint(*("GET", "/docs", docs, "This document as a page"), answers={200: ("text/html",)}),
+    Endpoint(
+        *("GET", "/docs", docs, "This document as a page"),
+        answers={200: ("text/html",)},
+        scope=None,
+    ),
     Endpoint(
         *("GET", "/static/{name}", static, "A file of a page"),
         answers={200: ("text/javascript", "text/css", "image/svg+xml")},
-        # They hold no data, and the dashboard asks its reader for a key itself.
+        # They hold no data, and the pages ask their reader for a key themselves.
         scope=None,
         refusals=(404,),
     ),

@@ -53,8 +53,6 @@ class Endpoint:
     query: type[Record] | None = None
     body: type[Record] | None = None
     is_body_required: bool = False
-    #: Instead of a JSON body: the fields of a form.
-    form: tuple[str, ...] = ()
     headers: Mapping[str, Header] = field(default_factory=dict)
     #: Statuses it refuses with, beyond those that any route may.
     refusals: tuple[int, ...] = ()

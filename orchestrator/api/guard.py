@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,16 +11,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.access import Keyring
-from orchestrator.api.pages import LOGIN, page
 from orchestrator.api.problems import SECURITY, of_error, problem
-from orchestrator.errors import KeyRefused, OrchestratorError
+from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: Where a browser keeps the key: an EventSource can send no header.
-COOKIE = "orchestrator_key"
-#: Asked for without a key: is it alive, the form that takes a key, the dashboard's own files.
-_OPEN = frozenset({"", "health", "session", "static"})
+#: Asked for without a key: is it alive, and the pages, which ask their reader for one.
+_OPEN = frozenset({"", "docs", "health", "static"})
 
 
 class Guard:
@@ -30,7 +26,11 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._is_local = settings.host in LOOPBACK
+        #: As written, with a port or without.
         self._allowed = frozenset(settings.allowed_hosts)
+        self._names = self._allowed | {_name(authority) for authority in self._allowed}
+        if self._is_local:
+            self._names |= LOOPBACK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refused request; pass on any other."""
@@ -50,18 +50,19 @@ class Guard:
 
     def _elsewhere(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        host = _name(headers.get("host", ""))
-        is_restricted = self._is_local or self._allowed
-        names = self._allowed | (LOOPBACK if self._is_local else frozenset())
-        if is_restricted and host not in names:
+        host = headers.get("host", "").lower()
+        if self._names and _name(host) not in self._names:
             # DNS rebinding: a page's own name, made to point at this machine.
             return problem(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "This server answers to localhost and ORCHESTRATOR_ALLOWED_HOSTS only.",
             )
         origin = headers.get("origin")
-        if origin is not None and _name(origin.partition("://")[2]) not in {host, *names} - {None}:
+        if origin is not None and origin.lower().partition("://")[2] not in {
+            authority for authority in (host, *self._allowed) if authority
+        }:
             # Any page may send a simple POST to localhost; its browser says where it is from.
+            # With the port, behind which another program may be.
             return problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not use this server.")
         return None
 
@@ -75,10 +76,6 @@ class Guard:
         try:
             flow = keyring.identify(_token_of(request.headers), client=client)
             request.state.caller = await request.app.state.store.follow(flow)
-        except KeyRefused as error:
-            if scope["method"] == "GET" and "text/html" in request.headers.get("accept", ""):
-                return page(LOGIN, status=HTTPStatus.UNAUTHORIZED)
-            return of_error(request, error)
         except OrchestratorError as error:
             return of_error(request, error)
         return None
@@ -87,12 +84,6 @@ class Guard:
 def _token_of(headers: Headers) -> bytes:
     scheme, _, token = headers.get("authorization", "").partition(" ")
     given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
-    if not given:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            morsel = None
-        given = morsel.value if morsel else ""
     return given.encode("latin-1")
 
 

@@ -13,7 +13,6 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.documents import Problem
 from orchestrator.api.endpoints import Answer, Endpoint
-from orchestrator.api.guard import COOKIE
 from orchestrator.models import KeyScope, Record
 
 PROBLEM = "application/problem+json"
@@ -21,7 +20,6 @@ _REF = "#/components/schemas/{model}"
 _SCHEMES: dict[str, Any] = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
 _PLACE = re.compile(r"\{(\w+)(?::path)?\}")
 #: What any route may answer: a Host or an Origin that is not ours.
@@ -72,10 +70,6 @@ def _operation(endpoint: Endpoint, *, asks_for_keys: bool) -> dict[str, Any]:
     if endpoint.body is not None:
         operation["requestBody"] = _body({"$ref": _REF.format(model=endpoint.body.__name__)})
         operation["requestBody"]["required"] = endpoint.is_body_required
-    if endpoint.form:
-        fields = {name: {"type": "string"} for name in endpoint.form}
-        schema = {"type": "object", "properties": fields}
-        operation["requestBody"] = _body(schema, "application/x-www-form-urlencoded")
     for status in sorted(_refusals(endpoint)):
         operation["responses"].setdefault(str(int(status)), _response(status, (Problem,)))
     return operation
@@ -87,13 +81,13 @@ def _refusals(endpoint: Endpoint) -> set[int]:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
         if endpoint.scope is not KeyScope.KILL:
             statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
-    if endpoint.body is not None or endpoint.form:
+    if endpoint.body is not None:
         statuses |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}
     return statuses
 
 
-def _body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
-    return {"content": {media_type: {"schema": schema}}}
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _response(status: int, kinds: Sequence[Answer]) -> dict[str, Any]:

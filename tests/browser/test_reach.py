@@ -180,3 +180,24 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser, valkey_url, store):
         other = page.context.new_page()
         other.goto(board.url)
         expect(other.get_by_role("dialog", name="An API key, please")).to_be_visible()
+
+
+def test_the_page_of_the_api_asks_for_the_same_key(browser, valkey_url, store):
+    """One way for browsers: the tab keeps it, whichever page asked for it."""
+    key = "a-key-of-somebody-0123456789"
+    with (
+        serving(valkey_url, ORCHESTRATOR_API_KEY=key) as (api, _),
+        browsing(browser, str(api.base_url)) as board,
+    ):
+        page = board.page
+        page.goto(f"{board.url}/docs")
+        dialog = page.get_by_role("dialog", name="An API key, please")
+        for wrong in ("wrong", key):
+            expect(dialog).to_have_count(1)
+            assert faults_of(page) == []
+            dialog.get_by_label("API key").fill(wrong)
+            page.keyboard.press("Enter")
+        expect(page.get_by_text("POST /agents/kill-all", exact=True)).to_be_visible()
+        assert page.context.cookies() == []
+        page.goto(board.url)
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()

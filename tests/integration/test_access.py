@@ -176,31 +176,24 @@ def test_kill_all_takes_a_scope_and_a_reason(api, store):
     assert api.get(f"/agents/{kept}/status").json()["status"] == "spawning"
 
 
-def test_a_browser_is_asked_for_the_key_and_keeps_it_where_no_script_can_read_it(
-    valkey_url, store, keyring
-):
-    token = store.follow(keyring.add("ann", (READ,), by="ann"))
-    with serving(valkey_url) as (api, _):
-        page = api.get("/queues", headers={"Accept": "text/html,*/*"})
-        assert page.status_code == 401
-        assert page.headers["content-type"].startswith("text/html")
-        assert "unsafe" not in page.headers["content-security-policy"]
-        assert "<form" in page.text
-        refused = api.post("/session", data={"key": "wrong"})
-        assert refused.status_code == 401
-        entered = api.post("/session", data={"key": token})
-        assert (entered.status_code, entered.headers["location"]) == (303, "/")
-        cookie = entered.headers["set-cookie"].lower()
-        assert "httponly" in cookie
-        assert "samesite=strict" in cookie
-        assert api.get("/queues").status_code == 200  # the client has kept it
-        elsewhere = {"Origin": "http://127.0.0.1.evil.example"}
-        problem_of(api.get("/queues", headers=elsewhere), 403)
+def test_a_browser_is_given_nothing_it_would_send_by_itself(api, store, keyring):
+    """What a browser sends unasked, a page of another port of this name would have it send."""
+    token = store.follow(keyring.add("ann", tuple(KeyScope), by="ann"))
+    for path in ("/", "/docs"):
+        page = api.get(path, headers={"Accept": "text/html,*/*"})
+        assert (page.status_code, "set-cookie" in page.headers) == (200, False)
+        assert "form-action 'none'" in page.headers["content-security-policy"]
+    problem_of(api.get("/queues", headers={"Accept": "text/html,*/*"}), 401)
+    for name in ("orchestrator_key", "X-API-Key", "key"):
+        problem_of(api.get("/queues", headers={"Cookie": f"{name}={token}"}), 401)
+    for path in ("/openapi.json", "/session"):
+        problem_of(api.get(path), 401)
+    assert api.post("/session", data={"key": token}, headers=headers(token)).status_code == 404
 
 
 def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url, store, keyring):
     """And whoever asks for one needs a key: it may be a proxy's, and this the network's door."""
-    extra = {"ORCHESTRATOR_ALLOWED_HOSTS": "orch.example, other.example"}
+    extra = {"ORCHESTRATOR_ALLOWED_HOSTS": "orch.example, other.example, tls.example:8443"}
     with serving(valkey_url, **extra) as (api, _):
         for host in ("orch.example", "localhost"):
             document = problem_of(api.get("/agents", headers={"Host": host}), 401)
@@ -210,9 +203,18 @@ def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url, stor
             ("orch.example", 200), ("OTHER.example:8443", 200), ("evil.example", 421),
         ):  # fmt: skip
             assert api.get("/agents", headers={"Host": host, **key}).status_code == status
-        for origin, status in (("https://orch.example", 200), ("https://evil.example", 403)):
-            there = {"Host": "orch.example", "Origin": origin, **key}
-            assert api.get("/agents", headers=there).status_code == status
+        for host, origin, status in (
+            ("orch.example", "https://orch.example", 200),
+            ("orch.example:8443", "https://orch.example:8443", 200),
+            ("localhost", "https://orch.example", 200),  # as a proxy may ask
+            ("localhost", "https://tls.example:8443", 200),
+            ("tls.example:8443", "https://tls.example:8443", 200),
+            ("localhost", "https://orch.example:8443", 403),
+            ("orch.example", "https://orch.example:8443", 403),
+            ("orch.example", "https://evil.example", 403),
+        ):
+            there = {"Host": host, "Origin": origin, **key}
+            assert api.get("/agents", headers=there).status_code == status, there
         # As if it had lost all it knew.
         store.run(command("FLUSHALL", decode=nothing))
         for given in ({}, key):

@@ -377,12 +377,20 @@ def test_a_key_is_asked_for_everywhere_but_at_health(valkey_url):
         ({"Host": "127.0.0.1.evil.example"}, 421),
         ({"Host": "localhost@evil.example"}, 421),
         ({"Host": "[::1"}, 421),
-        ({"Origin": "http://localhost:5173"}, 200),
+        ({"Host": "localhost:3001", "Origin": "http://localhost:3001"}, 200),
+        ({"Host": "LOCALHOST:3001", "Origin": "http://localhost:3001"}, 200),
+        ({"Host": "localhost:3001", "Origin": "http://localhost:5173"}, 403),
+        ({"Host": "localhost:3001", "Origin": "http://localhost"}, 403),
+        ({"Host": "localhost:3001", "Origin": "http://127.0.0.1:3001"}, 403),
+        ({"Origin": "http://localhost:5173"}, 403),
+        ({"Origin": "http://127.0.0.1.evil.example"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
     ],
 )
 def test_on_loopback_no_page_from_elsewhere_gets_in(api, headers, status):
+    """Another port of the same name is elsewhere: anything may listen there."""
     answer = api.get("/agents", headers=headers)
     assert answer.status_code == status
     if status != 200:

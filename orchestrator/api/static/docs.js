@@ -1,5 +1,6 @@
 // Renders /openapi.json; text only ever becomes text nodes.
-"use strict";
+import { Dialogs } from "./dialogs.js";
+import * as server from "./server.js";
 
 function element(name, text, ...children) {
   const made = document.createElement(name);
@@ -48,14 +49,13 @@ function operation(method, path, given, schemas) {
 async function show() {
   const place = document.getElementById("operations");
   try {
-    const answer = await fetch("/openapi.json");
-    if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-    const { paths, components } = await answer.json();
+    const { paths, components } = await server.get("/openapi.json");
     place.replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, given]) =>
         operation(method, path, given, components.schemas))));
   } catch (error) {
     place.textContent = `The document cannot be read: ${error.message}`;
+    if (error.status === 401) new Dialogs(server).key(error.message, server.keepKey, show);
   }
 }
 
