@@ -10,6 +10,7 @@ import sys
 import uvicorn
 
 from orchestrator.api.app import create_app
+from orchestrator.api.connections import Connection
 from orchestrator.errors import OrchestratorError, PortInUse, SettingsInvalid
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings
@@ -42,6 +43,7 @@ def serve(settings: Settings) -> None:
         app = create_app(settings, is_stopping=lambda: server.should_exit)
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -23,6 +23,7 @@ from orchestrator.api import (
     queues,
 )
 from orchestrator.api.feed import Feed
+from orchestrator.api.following import Followers
 from orchestrator.api.guard import Guard
 from orchestrator.api.problems import HANDLERS
 from orchestrator.budget import publish
@@ -65,6 +66,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.keyring = wiring.keyring(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)
+        state.followers = Followers()
         state.feed = Feed(state.store, is_stopping=is_stopping)
         try:
             await _publish(state.store, settings)

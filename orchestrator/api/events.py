@@ -6,21 +6,14 @@ import json
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from orchestrator.api.agents import find_agent
 from orchestrator.api.documents import EventsQuery, Timeline
-from orchestrator.api.endpoints import Endpoint, Header, query_of, store_of
+from orchestrator.api.endpoints import Endpoint, query_of, store_of
 from orchestrator.api.feed import Feed
+from orchestrator.api.following import EVENT_STREAM, LAST_EVENT_ID, EventStream
 from orchestrator.history import history
-
-EVENT_STREAM = "text/event-stream"
-LAST_EVENT_ID = {
-    "Last-Event-ID": Header(
-        "The id of the last event seen: what followed it comes first.",
-        r"^[0-9]{1,19}-[0-9]{1,19}$",
-    )
-}
 
 
 async def events(request: Request) -> Response:
@@ -35,7 +28,7 @@ async def events(request: Request) -> Response:
         async for frame in feed.follow(after):
             yield frame
 
-    return StreamingResponse(frames(), media_type=EVENT_STREAM)
+    return EventStream(frames())
 
 
 async def timeline(request: Request) -> Response:

@@ -6,12 +6,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from orchestrator.api.agents import find_agent
 from orchestrator.api.documents import LogPage, LogQuery
 from orchestrator.api.endpoints import Endpoint, query_of, store_of
-from orchestrator.api.events import EVENT_STREAM, LAST_EVENT_ID
+from orchestrator.api.following import EVENT_STREAM, LAST_EVENT_ID, EventStream
 from orchestrator.lifecycle.watching import Look, look
 from orchestrator.store import streams
 from orchestrator.store.executors import AsyncStore
@@ -25,7 +25,7 @@ async def logs(request: Request) -> Response:
     agent, store = await find_agent(request), store_of(request)
     if wants_stream:
         frames = _follow(store, agent.agent_id, query.cursor, request.app.state.is_stopping)
-        return StreamingResponse(frames, media_type=EVENT_STREAM)
+        return EventStream(frames)
     lines = await store.run(
         streams.read_log(agent.agent_id, after=query.cursor, count=query.limit + 1)
     )
