@@ -30,7 +30,8 @@ class Options(BaseModel):
         default_factory=dict,
         repr=False,
         description="What its environment holds beside the scrubbed one, such as its key, a JSON"
-        " object.",
+        " object. Its values are masked in logs, events and summaries; those of fewer than 6"
+        " characters are not.",
     )
 
 

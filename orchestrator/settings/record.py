@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsInvalid
@@ -25,6 +34,19 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 #: What the name of each backend's own options begins with.
 BACKEND_PREFIX = "ORCHESTRATOR_BACKENDS__"
+
+
+_ENVIRONMENT = TypeAdapter(dict[str, str])
+#: Shorter values stand in any text by chance.
+_LEAST_MASKED = 6
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """Give the passwords of an address, as they are and as they stand in it."""
+    address = urlsplit(url)
+    if address.password:
+        yield from (address.password, unquote(address.password))
+    yield from parse_qs(address.query).get("password", ())
 
 
 def _state_home() -> Path:
@@ -93,7 +115,7 @@ class Settings(
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value, for what must never show them."""
+        """Every secret value, for what must never show them; one that holds another comes first."""
         held = (
             self.api_key,
             self.signing_key,
@@ -103,7 +125,17 @@ class Settings(
             self.git_token,
             self.flower_password,
         )
-        return tuple(secret.get_secret_value() for secret in held if secret)
+        found = {secret.get_secret_value() for secret in held if secret}
+        found |= {*_passwords(self.valkey_url), *self._given_to_programs()}
+        return tuple(sorted(found, key=len, reverse=True))
+
+    def _given_to_programs(self) -> Iterator[str]:
+        """What the backend `command` puts into environments: any of it may be a key."""
+        try:
+            given = _ENVIRONMENT.validate_json(self.backends.get("command", {}).get("env", "{}"))
+        except ValidationError:
+            return  # the backend refuses it
+        yield from (value for value in given.values() if len(value) >= _LEAST_MASKED)
 
     @property
     def secret_files(self) -> frozenset[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 from pydantic_settings import BaseSettings
@@ -16,6 +16,7 @@ def _check_url(url: str | None) -> str | None:
     if url is not None and not re.match(r"(redis|rediss|valkey|valkeys|unix)://", url):
         msg = "must start with redis://, rediss://, valkey://, valkeys:// or unix://"
         raise ValueError(msg)
+    urlsplit(url)  # raises on an address that is none
     return url
 
 

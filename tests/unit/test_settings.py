@@ -45,6 +45,7 @@ def test_a_server_that_is_named_is_not_started(name):
         ("ORCHESTRATOR_PORT", "abc"),
         ("VALKEY_PORT", "0"),
         ("VALKEY_URL", "http://v"),
+        ("VALKEY_URL", "redis://[::1"),
         ("MAX_CONCURRENT_AGENTS", "0"),
         ("ORCHESTRATOR_SANDBOX_MEMORY", "1MiB"),
         ("ORCHESTRATOR_SANDBOX_MEMORY", "much"),
@@ -117,6 +118,31 @@ def test_secrets_do_not_show_in_a_settings_repr():
     assert "s3cret-value" not in repr(settings)
     assert "pass-value" not in repr(settings)
     assert set(settings.secrets) == {"s3cret-value", "pass-value"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "secrets"),
+    [
+        ({"VALKEY_URL": "redis://:pa%2Fss-word@v:1/0"}, {"pa%2Fss-word", "pa/ss-word"}),
+        ({"VALKEY_URL": "rediss://ann:pass-word@v"}, {"pass-word"}),
+        ({"VALKEY_URL": "unix:///run/v.sock?db=1&password=pass%2Bword"}, {"pass+word"}),
+        ({"VALKEY_URL": "redis://v:1/0"}, set()),
+        ({"VALKEY_HOST": "v", "VALKEY_PASSWORD": "a/b-c-d"}, {"a/b-c-d", "a%2Fb-c-d"}),
+        # Short ones would mangle every line that has them by chance.
+        ({"COMMAND__ENV": '{"KEY": "sk-of-it", "N": "1", "LANG": "C.UTF"}'}, {"sk-of-it"}),
+        (
+            {"COMMAND__ENV": '{"A": "secret", "B": "secret-and-more"}'},
+            {"secret", "secret-and-more"},
+        ),
+        ({"COMMAND__ENV": "not JSON"}, set()),
+        ({"COMMAND__ENV": '["a-list"]'}, set()),
+    ],
+)
+def test_a_secret_inside_another_setting_is_one(environ, secrets):
+    backends = {f"ORCHESTRATOR_BACKENDS__{name}": value for name, value in environ.items()}
+    held = load_settings(environ if "COMMAND__ENV" not in environ else backends).secrets
+    assert set(held) == secrets
+    assert list(held) == sorted(held, key=len, reverse=True), "or the rest of the longer one shows"
 
 
 def test_the_environment_wins_over_the_dotenv_file(tmp_path):
