@@ -58,11 +58,10 @@ class Guard:
                 "This server answers to localhost and ORCHESTRATOR_ALLOWED_HOSTS only.",
             )
         origin = headers.get("origin")
-        if origin is not None and origin.lower().partition("://")[2] not in {
-            authority for authority in (host, *self._allowed) if authority
-        }:
-            # Any page may send a simple POST to localhost; its browser says where it is from.
-            # With the port, behind which another program may be.
+        own = {host, *self._allowed}
+        if origin is not None and origin.lower().partition("://")[2] not in own:
+            # Any page may send a simple POST to localhost; its browser says where it is from. With
+            # the port, behind which another program may be.
             return problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not use this server.")
         return None
 
