@@ -14,8 +14,8 @@ from orchestrator.settings.record import BACKEND_PREFIX, Settings
 
 #: What programs we start may see of our own environment; everything else is scrubbed.
 _HOST_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "https_proxy", "no_proxy")
-#: An empty file is none of these: deploy/secrets.sh makes that of one in any case. That of any other
-#: secret is a slip, and must not be taken for one that nobody asked for.
+#: An empty file of these is none: deploy/secrets.sh makes that of one in any case. That of any
+#: other secret is a slip, and must not be taken for one that nobody asked for.
 _MAY_BE_EMPTY = frozenset({"CLAUDE_API_KEY", "ANTHROPIC_API_KEY"})
 
 
@@ -28,9 +28,9 @@ def variables() -> frozenset[str]:
     )
 
 
-def _never_empty() -> frozenset[str]:
-    secrets = (f for f in Settings.model_fields.values() if "SecretStr" in str(f.annotation))
-    return frozenset(str(field.validation_alias) for field in secrets) - _MAY_BE_EMPTY
+def _secrets() -> frozenset[str]:
+    fields = (f for f in Settings.model_fields.values() if "SecretStr" in str(f.annotation))
+    return frozenset(str(field.validation_alias) for field in fields)
 
 
 def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
@@ -48,8 +48,8 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
     files = {name: path for name in known if (path := given.get(f"{name}_FILE"))}
     for name in files.keys() - values.keys():
         values[name] = _read_secret(f"{name}_FILE", files[name])
-    for name in [name for name, value in values.items() if not value.strip()]:
-        if name in _never_empty():
+    for name in [name for name in _secrets() & values.keys() if not values[name].strip()]:
+        if name not in _MAY_BE_EMPTY:
             variable = name if given.get(name) else f"{name}_FILE"
             msg = f"{variable}: the secret is empty; give one, or leave the variable out."
             raise SettingsInvalid(msg)

@@ -93,7 +93,7 @@ def test_a_key_may_come_as_a_file_and_the_value_wins(tmp_path):
     ],
 )
 def test_an_empty_secret_is_refused_rather_than_taken_for_none(tmp_path, name):
-    """It would pass for one where it opens the network. A variable that is set to nothing is none."""
+    """It would pass for one where it opens the network; a variable set to nothing is none."""
     assert load_settings({name: "", f"{name}_FILE": ""})
     (tmp_path / "empty").write_text("\n")
     for variable, value in ((name, "  "), (f"{name}_FILE", str(tmp_path / "empty"))):
