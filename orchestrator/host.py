@@ -126,7 +126,7 @@ class Host:
     def lives(self, process: str) -> bool:
         """Return whether the process `pid:start` is alive."""
         pid = process.partition(":")[0]
-        return bool(pid) and _lives(int(pid), process)
+        return pid.isdecimal() and _lives(int(pid), process)
 
 
 def marked(system: str) -> tuple[Marked, ...]:
@@ -149,7 +149,7 @@ def marked(system: str) -> tuple[Marked, ...]:
                 # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER …`
                 shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
                 is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
-                has_owner = is_shim and arguments[_OWNER_ARGUMENT].decode() == process_mark(parent)
+                has_owner = is_shim and arguments[_OWNER_ARGUMENT] == process_mark(parent).encode()
                 mark = f"{pid}:{fields[19]}"
                 found.append(Marked(pid, mark, parent, agent, is_shim, has_owner, owner))
     return tuple(found)

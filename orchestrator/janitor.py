@@ -75,6 +75,8 @@ class Janitor:
                     self.sweep()
                 except (OrchestratorError, OSError) as error:
                     log.warning("host not swept", reason=str(error))
+                except Exception:  # the process edge: nobody else would start it again
+                    log.exception("host not swept")
                 sleep(SWEEP_EVERY_S)
 
         threading.Thread(target=keep_sweeping, daemon=True, name="janitor").start()

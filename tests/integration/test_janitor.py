@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from orchestrator.cleanup import Cleanup
+from orchestrator.host import Host
+from orchestrator.janitor import Janitor
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.kills import KillOrder
 from orchestrator.settings import load_settings
@@ -36,6 +40,30 @@ def cleaned(settings, store, tmp_path):
         store.follow(kill_switch(settings).kill(agent_id, KillOrder("ann", "", False)))
         cleanup.run(agent_id)
     return ids
+
+
+def test_no_error_of_one_sweep_is_the_end_of_the_sweeping(settings, store, tmp_path):
+    class FailsOnce(Host):
+        looks = 0
+
+        def end_strays(self, *, within_s):
+            self.looks += 1
+            if self.looks == 1:
+                msg = "nobody thought of this"
+                raise ValueError(msg)
+            return super().end_strays(within_s=within_s)
+
+    host = FailsOnce(tmp_path)
+    swept_again = threading.Event()
+
+    def sleep(_seconds):
+        if host.looks > 1:
+            swept_again.set()
+            threading.Event().wait()
+
+    sweeping = janitor(settings, worker="spawn@here")
+    Janitor(store, host, "here", sweeping.leftovers).start(sleep)
+    assert swept_again.wait(30)
 
 
 def test_a_workspace_that_is_held_keeps_no_other_from_being_removed(settings, cleaned):

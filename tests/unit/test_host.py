@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import orchestrator
 from orchestrator.host import Host, Marked, strays, system_mark
 from tests.processes import Observer, eventually
 
@@ -68,6 +71,35 @@ marks["ORCH_OWNER"] = process_mark(os.getpid())
 with working_in(Custody(marks)):
     run_program(("sh", "-c", f"echo $$ > {sys.argv[2]}; sleep 600"), env=os.environ, timeout_s=600)
 """
+
+
+#: Behind `-c` and a program: what the janitor takes for the command line of a shim.
+LIKE_A_SHIM = [str(Path(orchestrator.__file__).parent / "sandboxes" / "_shim.py"), *"123"]
+
+
+@contextmanager
+def no_shim_above(home: Path, *argv: str | bytes) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of agent a-1 which prints a line."""
+    env = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_mark(home)}
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE) as started:
+        try:
+            assert started.stdout.readline()
+            yield started
+        finally:
+            started.kill()
+
+
+def test_a_command_line_that_is_no_text_ends_no_look(tmp_path):
+    """A program chooses its own, and may let it look like a shim's."""
+    program = "print(flush=True); import time; time.sleep(600)"
+    argv = (sys.executable, "-c", program, *LIKE_A_SHIM, b"\xff")
+    with no_shim_above(tmp_path, *argv) as started:
+        assert Host(tmp_path).strays() == {"a-1": (started.pid,)}
+
+
+def test_what_names_no_process_does_not_live(tmp_path):
+    """Whoever may make a cgroup chooses what stands there for `pid:start`."""
+    assert not Host(tmp_path).lives("x:1")
 
 
 def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
