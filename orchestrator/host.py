@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -87,12 +87,15 @@ class Host:
 
     def end_strays(self, *, within_s: float) -> frozenset[str]:
         """End every process no live worker answers for; returns their agents."""
-        found = self._strays()
-        end(found, within_s=within_s)
+        ended: set[str] = set()
+        deadline = time.monotonic() + within_s
+        # Until a look finds none: what forks in time gets away from some of them.
+        while (found := self._strays()) and (left_s := deadline - time.monotonic()) > 0:
+            ended |= {process.agent_id for process in found}
+            end(found, within_s=left_s)
         # After that, whose shims are gone by now: who emptied its environment is in its cgroup yet.
-        left = cgroups.end_strays(self._system, self.lives)
-        ended = left | {process.agent_id for process in found}
-        return ended | self._elsewhere.end_strays() if self._elsewhere else ended
+        ended |= cgroups.end_strays(self._system, self.lives)
+        return frozenset(ended | self._elsewhere.end_strays() if self._elsewhere else ended)
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
         """End the processes of every agent; returns the agents, and the pids still there."""
@@ -115,12 +118,29 @@ class Host:
         return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
 
     def _strays(self) -> tuple[Marked, ...]:
-        suspects = {process.mark for process in strays(marked(self._system))}
+        """Return whom two looks find without a worker.
+
+        One is not enough: what is born or ends meanwhile may seem to be a stray. It has to be met
+        again, unless neither look finds a worker for anything of its agent. Then nothing of it can
+        be at work, and what is another process each time, because it forks, is a stray too.
+        """
+        first = marked(self._system)
+        suspects = strays(first)
         if not suspects:
             return ()
         time.sleep(_SECOND_LOOK_S)
+        second = marked(self._system)
+        left = strays(second)
+        held = {*first} - {*suspects}, {*second} - {*left}
+        agents = {one.agent_id for one in suspects} - {
+            one.agent_id for look in held for one in look
+        }
+        met = {one.mark for one in suspects}
         return tuple(
-            process for process in strays(marked(self._system)) if process.mark in suspects
+            # A shim stays the process it is: what only looks like one need not be asked to end.
+            one if one.mark in met else replace(one, is_shim=False)
+            for one in left
+            if one.mark in met or one.agent_id in agents
         )
 
     def lives(self, process: str) -> bool:
@@ -192,6 +212,9 @@ def end(processes: Iterable[Marked], *, within_s: float) -> tuple[int, ...]:
         # It ends what is below it, which nobody else can be sure to find.
         _signal(pid, signal.SIGCONT)
         _signal(pid, signal.SIGUSR1)
+    for pid in alive.keys() - shims:
+        # All of them first: no one forks when it sees another die.
+        _signal(pid, signal.SIGSTOP)
     deadline = time.monotonic() + within_s
     while alive:
         is_late = time.monotonic() > deadline - within_s / 2

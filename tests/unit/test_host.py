@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 import orchestrator
-from orchestrator.host import Host, Marked, strays, system_mark
+from orchestrator.host import Host, Marked, marked, strays, system_mark
 from tests.processes import Observer, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,26 @@ def test_what_names_no_process_does_not_live(tmp_path):
     assert not Host(tmp_path).lives("x:1")
 
 
+#: Has another pid every few milliseconds, and does not do what a shim is asked to.
+HOPS = """
+import os, signal, time
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+print(flush=True)
+until = time.monotonic() + 40
+while time.monotonic() < until and not os.fork():
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("looks", [[], [*LIKE_A_SHIM, "4"]], ids=["as it is", "like a shim"])
+def test_what_is_another_process_at_each_look_is_found_and_ended(tmp_path, looks):
+    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *looks):
+        host = Host(tmp_path)
+        assert host.strays().keys() == {"a-1"}
+        assert host.end_strays(within_s=20) == {"a-1"}
+        assert marked(system_mark(tmp_path)) == ()
+
+
 def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
     """A push that hangs, for one: no shim stands above our own git."""
     pid_file = tmp_path / "pid"
@@ -117,3 +139,18 @@ def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
     assert observer.alive()
     assert host.end_strays(within_s=10) == {"a-1"}
     assert not observer.alive()
+
+
+def test_of_an_agent_at_work_nobody_is_taken_at_first_sight(tmp_path):
+    """Its programs fork, and a look at them may miss who stands above."""
+    pid_file = tmp_path / "pid"
+    argv = [sys.executable, "-c", RUNS_GIT, system_mark(tmp_path), str(pid_file)]
+    with subprocess.Popen(argv, cwd=ROOT) as worker:
+        eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
+        with no_shim_above(tmp_path, sys.executable, "-c", HOPS):
+            host = Host(tmp_path)
+            assert host.strays() == {}
+            worker.kill()
+            worker.wait()
+            assert host.end_strays(within_s=20) == {"a-1"}
+            assert marked(system_mark(tmp_path)) == ()
