@@ -51,14 +51,26 @@ class Fsck:
     def look(self) -> tuple[Drift, ...]:
         """Return every drift there is."""
         states = dict(self._states())
+        unread = self._unread(states)
+        known = {agent_id: agent for agent_id, agent in states.items() if agent_id not in unread}
+        of_records = (
+            *self._indexes(known),
+            *self._leases(known),
+            *self._messages(known),
+            *self._reservations(known),
+            *self._places(known),
+            *self._folders(known, unread),
+        )
         return (
-            *self._indexes(states),
-            *self._leases(states),
-            *self._messages(states),
-            *self._reservations(states),
-            *self._places(states),
+            *(
+                Drift(
+                    "record-malformed", agent_id, "no program of this version can read its record"
+                )
+                for agent_id in sorted(unread)
+            ),
+            # What it is cannot be told, so nothing that stands there for it is taken away.
+            *(drift for drift in of_records if drift.subject not in unread),
             *self._kills(states),
-            *self._folders(states),
             *self._processes(),
         )
 
@@ -68,6 +80,14 @@ class Fsck:
             some = ids[start : start + _LIMIT]
             records = self.store.run(read_records(AgentState, tuple(map(keys.agent, some))))
             yield from zip(some, records, strict=True)
+
+    def _unread(self, states: dict[str, AgentState | None]) -> frozenset[str]:
+        return frozenset(
+            agent_id
+            for agent_id, agent in states.items()
+            if agent is None
+            and self.store.run(command("EXISTS", keys.agent(agent_id), decode=bool))
+        )
 
     def _members(self, key: str) -> list[str]:
         return self.store.run(
@@ -211,14 +231,16 @@ class Fsck:
             worker = agent.worker if agent else "a worker"
             yield Drift("kill-unconfirmed", agent_id, f"nobody at {worker} has seen it dead")
 
-    def _folders(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+    def _folders(
+        self, states: dict[str, AgentState | None], unread: frozenset[str]
+    ) -> Iterator[Drift]:
         for folder in (self.workspaces, self.home / "candidates"):
             if not folder.is_dir():
                 continue
             for entry in sorted(folder.iterdir()):
                 agent_id = entry.name.partition(".")[0]
                 agent = states.get(agent_id)
-                is_held = agent is not None and agent.status in ACTIVE
+                is_held = agent_id in unread or (agent is not None and agent.status in ACTIVE)
                 if agent_id and entry.is_dir() and not is_held:
                     yield Drift(
                         "folder-left",

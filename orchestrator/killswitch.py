@@ -8,16 +8,24 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from orchestrator.audit import Audit
-from orchestrator.errors import AgentEnded, KillUnconfirmed, StoreRefused
-from orchestrator.lifecycle import agents, kills
+from orchestrator.errors import (
+    AgentEnded,
+    KillUnconfirmed,
+    NotFound,
+    RecordMalformed,
+    StoreRefused,
+)
+from orchestrator.lifecycle import kills
+from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.kills import Killed, KillOrder
+from orchestrator.lifecycle.outlines import read_outlines
 from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
 from orchestrator.models import (
-    AgentState,
     AuditNote,
     Halt,
     KillReport,
     KillScope,
+    Outline,
     Phase,
     Receipt,
     Status,
@@ -53,11 +61,17 @@ class KillSwitch:
         Raises:
             NotFound: there is no such agent.
             AgentEnded: it has completed or failed.
+            RecordMalformed: nothing of its record can be read.
             KillUnconfirmed: nobody has confirmed its death in time; its state is final.
         """
-        agent = yield agents.read(agent_id)
+        (agent,) = yield read_outlines(agent_id)
+        if agent is None:
+            msg = f"There is no agent {agent_id}."
+            raise NotFound(msg)
         last = yield kills.last_entry(keys.KILL_ACKS)
         (met,) = yield from self._order([agent], order)
+        if _is_spared(met):
+            raise RecordMalformed(_not_killed(agent_id))
         if met.agent is not None and met.answer == "ended" and met.agent.status != Status.KILLED:
             msg = f"Agent {agent_id} has already {met.agent.status}."
             raise AgentEnded(msg)
@@ -73,24 +87,30 @@ class KillSwitch:
         """Kill every active agent of a scope; only what is confirmed in time counts as killed."""
         last = yield kills.last_entry(keys.KILL_ACKS)
         killed: set[str] = set()
+        spared: set[str] = set()
         for _ in range(_ROUNDS):
             targets = yield from self.targets(scope)
             if not targets:
                 break
             met = yield from self._order(targets, order)
             killed |= {one.agent.agent_id for one in met if one.agent and one.answer == "killed"}
+            spared |= {one.agent.agent_id for one in met if one.agent and _is_spared(one)}
         yield from self._await(killed, last, timeout_s)
-        receipts: list[Receipt] = []
+        errors = [*map(_not_killed, sorted(spared))]
         for chunk in _chunks(sorted(killed)):
-            receipts += yield read_records(Receipt, tuple(map(keys.receipt, chunk)))
-        errors = tuple(_unconfirmed(receipt) for receipt in receipts if not receipt.confirmed)
-        total, failed = len(killed), len(errors)
+            receipts = yield read_records(Receipt, tuple(map(keys.receipt, chunk)))
+            for agent_id, receipt in zip(chunk, receipts, strict=True):
+                if receipt is None:
+                    errors.append(f"{agent_id}: killed in the state, its receipt is not readable.")
+                elif not receipt.confirmed:
+                    errors.append(_unconfirmed(receipt))
+        total, failed = len(killed | spared), len(errors)
         return KillReport(
             message=f"Kill all completed: {total - failed} killed, {failed} failed",
             total=total,
             killed=total - failed,
             failed=failed,
-            errors=errors,
+            errors=tuple(errors),
         )
 
     def halt(self, by: str, why: str) -> Flow[bool]:
@@ -121,7 +141,7 @@ class KillSwitch:
             yield kills.enqueue(message, tag=self.new_id())
         return len(waiting)
 
-    def _order(self, targets: Sequence[AgentState], order: KillOrder) -> Flow[list[Killed]]:
+    def _order(self, targets: Sequence[Outline], order: KillOrder) -> Flow[list[Killed]]:
         met: list[Killed] = []
         for chunk in _chunks(targets):
             tags = [self.new_id() for _ in chunk]
@@ -142,7 +162,7 @@ class KillSwitch:
         )
         return met
 
-    def targets(self, scope: KillScope) -> Flow[list[AgentState]]:
+    def targets(self, scope: KillScope) -> Flow[list[Outline]]:
         """Read the active agents of a scope."""
         wanted = scope.model_dump(exclude_none=True)
         return (
@@ -151,12 +171,12 @@ class KillSwitch:
             )
         )
 
-    def _active(self, is_wanted: Callable[[AgentState], bool]) -> Flow[list[AgentState]]:
+    def _active(self, is_wanted: Callable[[Outline], bool]) -> Flow[list[Outline]]:
         ids = yield kills.active_ids()
-        found: list[AgentState] = []
+        found: list[Outline] = []
         for chunk in _chunks(ids):
-            states = yield read_records(AgentState, tuple(map(keys.agent, chunk)))
-            found += [agent for agent in states if agent is not None and is_wanted(agent)]
+            read = yield read_outlines(*chunk)
+            found += [agent for agent in read if agent is not None and is_wanted(agent)]
         return found
 
     def _await(self, agent_ids: set[str], last: str, timeout_s: float) -> Flow[None]:
@@ -172,6 +192,17 @@ class KillSwitch:
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), kills.CHUNK):
         yield items[start : start + kills.CHUNK]
+
+
+def _is_spared(met: Killed) -> bool:
+    """Whether it stood among the active, and is nothing that the script could end."""
+    return met.answer == "malformed" or (
+        met.answer == "ended" and met.agent is not None and met.agent.status not in FINAL
+    )
+
+
+def _not_killed(agent_id: str) -> str:
+    return f"{agent_id}: not killed, its record cannot be read; `orch kill-all --local` ends it."
 
 
 def _unconfirmed(receipt: Receipt) -> str:

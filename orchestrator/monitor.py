@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrator.budget import look_again
-from orchestrator.errors import LeaseLost, NotFound
+from orchestrator.errors import LeaseLost, RecordMalformed
 from orchestrator.lifecycle import agents, kills, waiting
 from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.holder import Holder
@@ -57,26 +59,30 @@ class Monitor:
     def _recover_lost(self) -> tuple[str, ...]:
         lost = self.holder.store.run(agents.expired(self.holder.clock()))
         for agent_id in lost:
-            try:
-                agent = self.holder.store.run(agents.read(agent_id))
-            except NotFound:
-                log.warning("lease without an agent", agentId=agent_id)
-                self.holder.store.run(agents.drop_lease(agent_id))
-                continue
-            if agent.status in FINAL:
-                self.holder.store.run(agents.drop_lease(agent_id))
-                continue
-            msg = f"Worker {agent.worker} stopped renewing the lease of this agent ({agent.phase})."
-            self.holder.recover(agent, LeaseLost(msg), only_expired=True)
+            with _keeping_none_waiting(agent_id):
+                self._recover(agent_id)
         return lost
 
+    def _recover(self, agent_id: str) -> None:
+        agent = self.holder.store.run(agents.find(agent_id))
+        if agent is None or agent.status in FINAL:
+            log.warning("lease of nobody", agentId=agent_id)
+            self.holder.store.run(agents.drop_lease(agent_id))
+            return
+        msg = f"Worker {agent.worker} stopped renewing the lease of this agent ({agent.phase})."
+        self.holder.recover(agent, LeaseLost(msg), only_expired=True)
+
     def _release_due(self) -> None:
+        for agent_id in self.holder.store.run(waiting.due(self.holder.clock())):
+            with _keeping_none_waiting(agent_id):
+                self._release(agent_id)
+
+    def _release(self, agent_id: str) -> None:
         store = self.holder.store
-        for agent_id in store.run(waiting.due(self.holder.clock())):
-            agent = store.run(agents.find(agent_id))
-            if agent is None or agent.phase not in agents.WAITING:
-                store.run(waiting.forget(agent_id))
-                continue
+        agent = store.run(agents.find(agent_id))
+        if agent is None or agent.phase not in agents.WAITING:
+            store.run(waiting.forget(agent_id))
+        else:
             store.run(waiting.release(agents.message_of(agent), tag=self.holder.new_id()))
 
     def _resend_missed(self) -> None:
@@ -127,6 +133,15 @@ class Monitor:
             return tuple(name.decode() for name, at in pairs if since <= float(at) <= until)
 
         return command("ZUNION", len(indexes), *indexes, "WITHSCORES", decode=decode)
+
+
+@contextmanager
+def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
+    """Log what is wrong with a record of this agent, so that the others get their turn."""
+    try:
+        yield
+    except RecordMalformed as error:
+        log.warning("record not read", agentId=agent_id, reason=str(error))
 
 
 def _is_waiting(agent: AgentState) -> bool:

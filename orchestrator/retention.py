@@ -6,11 +6,12 @@ from datetime import datetime
 
 from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.moves import now_ms
+from orchestrator.lifecycle.outlines import read_outlines
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, Status, TaskState
+from orchestrator.models import Status, TaskState
 from orchestrator.store import changes, keys
 from orchestrator.store.executors import Store
-from orchestrator.store.operations import Flow, command, nothing, read_record
+from orchestrator.store.operations import Flow, command, nothing, read_records
 from orchestrator.store.sessions import drop_sessions
 
 #: Of each final status and sweep.
@@ -39,11 +40,11 @@ def expire(store: Store, *, before: datetime) -> int:
 
 
 def _remove(agent_id: str, status: Status) -> Flow[None]:
-    agent: AgentState | None = yield read_record(AgentState, keys.agent(agent_id))
+    (agent,) = yield read_outlines(agent_id)
     if agent is not None:
         yield from drop_sessions(agent_id, agent.attempt)
         yield changes.drop_changes(agent_id, agent.attempt)
-        task: TaskState | None = yield read_record(TaskState, keys.task(agent.task_id))
+        (task,) = yield read_records(TaskState, (keys.task(agent.task_id),))
         if task is not None and task.agent_id == agent_id:
             yield command("UNLINK", keys.task(agent.task_id), decode=nothing)
         yield command("ZREM", keys.task_agents(agent.task_id), agent_id, decode=nothing)

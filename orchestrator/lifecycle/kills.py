@@ -11,6 +11,7 @@ from typing import Any, Literal
 from orchestrator.errors import AgentKilled, NotFound
 from orchestrator.lifecycle.fsm import ACTIVE, TASK_STATUS
 from orchestrator.lifecycle.moves import OUTCOME_FIELDS, RESULT_TTL_S, now_ms
+from orchestrator.lifecycle.outlines import outline
 from orchestrator.messages import (
     CLEANUP_QUEUE,
     CLEANUP_TASK,
@@ -18,14 +19,13 @@ from orchestrator.messages import (
     result_frame,
     result_key,
 )
-from orchestrator.models import AgentState, Halt, Phase, Receipt, Status, iso_instant
+from orchestrator.models import AgentState, Halt, Outline, Phase, Receipt, Status, iso_instant
 from orchestrator.store import keys
 from orchestrator.store.operations import (
     Operation,
     call,
     command,
     nothing,
-    parse_record,
     read_record,
     text,
 )
@@ -50,13 +50,13 @@ class KillOrder:
 class Killed:
     """What the order met: the agent as it was, and whether a worker holds it."""
 
-    answer: Literal["absent", "ended", "killed"]
-    agent: AgentState | None = None
+    answer: Literal["absent", "malformed", "ended", "killed"]
+    agent: Outline | None = None
     is_held: bool = False
 
 
 def kill(
-    targets: Sequence[AgentState], order: KillOrder, *, now: datetime, tags: Sequence[str]
+    targets: Sequence[AgentState | Outline], order: KillOrder, *, now: datetime, tags: Sequence[str]
 ) -> Operation[tuple[Killed, ...]]:
     """Kill these agents in one atomic step, at most CHUNK; a tag for each names its cleanup.
 
@@ -134,19 +134,21 @@ def kill(
         ),
         (json.dumps(document), keys.EVENTS_CHANNEL, EVENTS_CAP, RESULT_TTL_S),
         lambda replies: tuple(
-            _killed(agent, reply) for agent, reply in zip(targets, replies, strict=True)
+            _killed(agent.agent_id, reply) for agent, reply in zip(targets, replies, strict=True)
         ),
     )
 
 
-def _killed(agent: AgentState, reply: list[bytes]) -> Killed:
-    answer = reply[0].decode()
-    if answer == "absent":
+def _killed(agent_id: str, reply: list[bytes]) -> Killed:
+    answer, *rest = reply
+    if answer == b"absent":
         return Killed("absent")
-    before = parse_record(AgentState, keys.agent(agent.agent_id), reply[1])
-    if answer == "ended":
+    if answer == b"malformed":
+        return Killed("malformed", Outline(agent_id=agent_id))
+    before = outline(agent_id, rest[0])
+    if answer == b"ended":
         return Killed("ended", before)
-    return Killed("killed", before, is_held=reply[2] == b"held")
+    return Killed("killed", before, is_held=rest[1] == b"held")
 
 
 def add_to_receipt(agent_id: str, facts: Mapping[str, Any]) -> Operation[str]:

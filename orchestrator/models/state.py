@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import ConfigDict, Field
+
 from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
 from orchestrator.models.record import Instant, Record
@@ -110,6 +112,22 @@ class AgentState(Record):
     verdict: Verdict | None = None
     error: str | None = None
     error_code: str | None = None
+
+
+class Outline(Record):
+    """What has to be known of an agent even where its record is one that no version here writes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    agent_id: str
+    task_id: str = ""
+    status: str = "unknown"
+    phase: str = "unknown"
+    attempt: int = 0
+    priority: int = Field(5, ge=1, le=10)
+    agent_type: str | None = None
+    repository: str | None = None
+    worker: str | None = None
 
 
 class TaskState(Record):

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.errors import RecordMalformed
+from orchestrator.log import get_logger
 from orchestrator.models import Record, faults_of
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ R = TypeVar("R", bound=Record)
 Argument = str | bytes | int | float
 #: What stands before every script.
 _SHARED_PARTS = ("_prelude", "_budget")
+
+log = get_logger("store")
 
 #: Several operations, each built from the replies before it; `return` gives the result.
 Flow = Generator["Operation[Any]", Any, T]
@@ -98,12 +101,23 @@ def read_record(model: type[R], key: str) -> Operation[R | None]:
 
 
 def read_records(model: type[R], keys: tuple[str, ...]) -> Operation[tuple[R | None, ...]]:
-    """Read several records in one round trip."""
-    return command(
-        "MGET",
-        *keys,
-        decode=lambda replies: tuple(
-            reply and parse_record(model, key, reply)
+    """Read several records in one round trip; None too for one that is malformed, which is logged.
+
+    So that it keeps nobody from the others.
+    """
+
+    def decode(replies: list[bytes | None]) -> tuple[R | None, ...]:
+        return tuple(
+            None if reply is None else _parsed(model, key, reply)
             for key, reply in zip(keys, replies, strict=True)
-        ),
-    )
+        )
+
+    return command("MGET", *keys, decode=decode)
+
+
+def _parsed(model: type[R], key: str, document: bytes) -> R | None:
+    try:
+        return parse_record(model, key, document)
+    except RecordMalformed as error:
+        log.warning("record not read", reason=str(error))
+        return None

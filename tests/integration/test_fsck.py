@@ -102,6 +102,17 @@ def test_an_agent_that_lost_its_lease_is_left_to_the_sweep(client, fsck, holder,
     assert client.zscore(keys.LEASES, agent_id) == 0
 
 
+def test_a_record_that_cannot_be_read_is_told_and_nothing_of_it_is_taken_away(
+    client, fsck, holder, tmp_path, agent_id
+):
+    holder.start(holder.claim(agent_id), base_commit="abc")
+    (tmp_path / "workspaces" / agent_id / "tree").mkdir(parents=True)
+    record = json.loads(client.get(keys.agent(agent_id)))
+    client.set(keys.agent(agent_id), json.dumps({**record, "fromTomorrow": 1}))
+    (drift,) = fsck.look()
+    assert (drift.kind, drift.subject, drift.repair) == ("record-malformed", agent_id, None)
+
+
 def test_what_is_left_on_the_host_is_seen_and_removed(fsck, tmp_path, agent_id):
     left = tmp_path / "workspaces" / "gone" / "tree"
     left.mkdir(parents=True)

@@ -257,6 +257,33 @@ def test_a_provider_that_takes_no_more_parks_every_agent_of_the_backend(
     assert holder.claim(first) is not None
 
 
+UNREADABLE = {
+    "another version's": lambda record: json.dumps({**json.loads(record), "fromTomorrow": 1}),
+    "nobody's": lambda _: "no JSON",
+}
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_record_that_cannot_be_read_holds_up_no_other_agent(
+    store, client, clock, holder, monitor, spawn, spoil
+):
+    """Neither lost ones, nor those whose time has come, nor those that ended."""
+    spoiled, lost = spawn(), spawn()
+    for agent_id in (spoiled, lost):
+        holder.claim(agent_id)
+    clock.forward(31)
+    client.zadd(keys.DELAYED, {spoiled: 1, (due := spawn()): 2})
+    client.set(keys.agent(spoiled), spoil(client.get(keys.agent(spoiled))))
+    take_messages(client)
+    monitor.sweep()
+    assert state(store, lost).recoveries == 1
+    assert due in take_messages(client)
+    assert client.zscore(keys.LEASES, spoiled), "it may be read again"
+    client.zadd(keys.status_index("failed"), {spoiled: 1})
+    monitor.sweep()
+    assert client.keys(f"*{spoiled}*") == []
+
+
 def test_nothing_of_an_agent_outlives_its_retention(store, client, clock, holder, monitor, spawn):
     agent_id = spawn()
     agent = running(holder, store, agent_id)

@@ -20,7 +20,7 @@
 --           outcome: [field], patch: {…}, taskPatch: {…}, event: {type, timestamp}, receipt: {…},
 --           agents: [{agentId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
--- ) -> for each agent {"absent"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"}
+-- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"}
 local SHARED = 28
 
 local function contains(list, value)
@@ -28,6 +28,12 @@ local function contains(list, value)
     if item == value then return true end
   end
   return false
+end
+
+-- What is no object, whatever else stands there, must not keep the others alive.
+local function object_of(document)
+  local is_json, value = pcall(cjson.decode, document)
+  return is_json and type(value) == 'table' and value or nil
 end
 
 local order = cjson.decode(ARGV[1])
@@ -40,9 +46,11 @@ for number, target in ipairs(order.agents) do
   local first = SHARED + (number - 1) * 5
   local agent_key, task_key, result_key = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
   local document = redis.call('GET', agent_key)
-  local agent = document and cjson.decode(document)
-  if not agent then
+  local agent = document and object_of(document)
+  if not document then
     replies[number] = { 'absent' }
+  elseif not agent then
+    replies[number] = { 'malformed' }
   elseif not contains(order.active, agent.status) then
     replies[number] = { 'ended', document }
   else
@@ -78,7 +86,7 @@ for number, target in ipairs(order.agents) do
     redis.call('PUBLISH', result_key, result)
 
     local task_document = redis.call('GET', task_key)
-    local task = task_document and cjson.decode(task_document)
+    local task = task_document and object_of(task_document)
     if task and task.agentId == target.agentId then
       for name, value in pairs(order.taskPatch) do task[name] = value end
       redis.call('SET', task_key, cjson.encode(task))

@@ -1,0 +1,76 @@
+"""The kill switch on a real Valkey: nothing that stands there keeps it from the other agents."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis
+
+from orchestrator.audit import Audit, read_entries
+from orchestrator.errors import RecordMalformed
+from orchestrator.killswitch import KillSwitch
+from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.models import KillScope
+from orchestrator.store import keys
+from orchestrator.submit import FrontDoor
+from orchestrator.wiring import clock, new_id
+
+ORDER = KillOrder("ann", "it loops")
+
+
+@pytest.fixture
+def client(valkey_url):
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def switch():
+    return KillSwitch(Audit(b"k" * 32, clock, new_id), clock, new_id)
+
+
+@pytest.fixture
+def spawn(store):
+    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
+    body = {"taskId": "t", "agentType": "worker", "context": context}
+    return lambda: store.run(door.submit(body)).agent_id
+
+
+def spoil(client, key, **facts):
+    client.set(key, json.dumps({**json.loads(client.get(key)), **facts}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "unproven"), [({"fromTomorrow": 1, "agentType": "poet"}, 0), ({"phase": "dozing"}, 1)]
+)
+def test_what_another_version_wrote_is_killed_as_well(
+    store, client, switch, spawn, facts, unproven
+):
+    """One field more, after a rollback, is enough for that."""
+    spoiled, other = spawn(), spawn()
+    spoil(client, keys.agent(spoiled), **facts)
+    client.set(keys.task("t"), "no JSON")
+    report = store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
+    assert (report.total, report.failed) == (2, unproven)
+    assert [error.partition(":")[0] for error in report.errors] == [spoiled] * unproven
+    for agent_id in (spoiled, other):
+        assert json.loads(client.get(keys.agent(agent_id)))["status"] == "killed"
+    audited = store.follow(read_entries(limit=10, agent_id=spoiled))
+    before = f"spawning ({facts.get('phase', 'queued')})"
+    assert [entry.before for entry in audited if entry.action == "kill"] == [before]
+
+
+@pytest.mark.parametrize("record", ["no JSON", "7", '{"status": "dreaming"}'])
+def test_what_cannot_be_killed_is_named_and_the_others_are_killed(
+    store, client, switch, spawn, record
+):
+    spoiled, other = spawn(), spawn()
+    client.set(keys.agent(spoiled), record)
+    report = store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
+    assert (report.total, report.killed, report.failed) == (2, 1, 1)
+    assert report.errors[0].startswith(f"{spoiled}: not killed")
+    assert json.loads(client.get(keys.agent(other)))["status"] == "killed"
+    with pytest.raises(RecordMalformed, match=spoiled):
+        store.follow(switch.kill(spoiled, ORDER, timeout_s=0.01))
