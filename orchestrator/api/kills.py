@@ -49,7 +49,9 @@ async def receipt(request: Request) -> JSONResponse:
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This agent was not killed.")
     return JSONResponse(
-        found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"clock_ms"})
+        found.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude={"clock_ms", "order_id"}
+        )
     )
 
 

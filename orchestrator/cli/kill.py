@@ -210,5 +210,6 @@ def receipt(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Show what the kill of an agent did, and who saw it dead."""
     with open_store(settings) as store:
         found = store.run(kills.read_receipt(agent_id))
-    document = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"clock_ms"})
+    inner = {"clock_ms", "order_id"}
+    document = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=inner)
     (print_json if as_json else print_fields)(document)

@@ -58,7 +58,9 @@ class Killed:
 def kill(
     targets: Sequence[AgentState | Outline], order: KillOrder, *, now: datetime, tags: Sequence[str]
 ) -> Operation[tuple[Killed, ...]]:
-    """Kill these agents in one atomic step, at most CHUNK; a tag for each names its cleanup.
+    """Kill these agents in one atomic step, at most CHUNK.
+
+    A tag for each names its cleanup and the order: sent again, the answer is the same.
 
     Touches: agents, their tasks, leases, status indexes, events, results, receipts, the cleanup
     queue, the budget, and the kill stream, which every process that holds agents reads.
@@ -101,6 +103,7 @@ def kill(
         "agents": [
             {
                 "agentId": agent.agent_id,
+                "orderId": tag,
                 "message": message.envelope(delivery_tag=tag, origin="orchestrator"),
                 "before": before,
                 "after": after,

@@ -30,6 +30,8 @@ class Receipt(Record):
     """What one kill did, stored under `orchestrator:receipt:{agentId}`."""
 
     agent_id: str
+    #: By which an order that is sent again knows its own.
+    order_id: str | None = None
     by: str
     why: str
     requested_at: Instant

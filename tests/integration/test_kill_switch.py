@@ -10,9 +10,11 @@ import redis
 from orchestrator.audit import Audit, read_entries
 from orchestrator.errors import RecordMalformed
 from orchestrator.killswitch import KillSwitch
+from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.kills import KillOrder
 from orchestrator.models import KillScope
 from orchestrator.store import keys
+from orchestrator.store.executors import Store
 from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
 
@@ -60,6 +62,39 @@ def test_what_another_version_wrote_is_killed_as_well(
     audited = store.follow(read_entries(limit=10, agent_id=spoiled))
     before = f"spawning ({facts.get('phase', 'queued')})"
     assert [entry.before for entry in audited if entry.action == "kill"] == [before]
+
+
+class SendsTwice(Store):
+    """As a client does whose every first reply was lost."""
+
+    def run(self, operation):
+        if operation.script:
+            super().run(operation)
+        return super().run(operation)
+
+
+def test_an_order_sent_twice_is_told_waited_for_and_audited_as_one(
+    store, client, switch, spawn, valkey_url
+):
+    queued, held = spawn(), spawn()
+    Holder(store, clock, new_id, worker="spawn@x", process="1:1", lease_s=30).claim(held)
+    twice = SendsTwice(valkey_url)
+    report = twice.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
+    twice.close()
+    assert (report.total, report.killed, report.failed) == (2, 1, 1)
+    assert report.errors[0].startswith(f"{held}: killed in the state, its death is not confirmed")
+    kills = [
+        (entry.agent_id, entry.before)
+        for entry in store.follow(read_entries(limit=10))
+        if entry.action == "kill"
+    ]
+    assert sorted(kills) == sorted([
+        (queued, "spawning (queued)"), (held, "spawning (preparing)"),
+    ])  # fmt: skip
+    assert client.xlen(keys.KILLS) == 1
+    # Another order is another matter.
+    again = store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
+    assert again.total == 0
 
 
 @pytest.mark.parametrize("record", ["no JSON", "7", '{"status": "dreaming"}'])

@@ -18,9 +18,10 @@
 --           cleanup       list    kombu's list              pushed
 --   ARGV[1] order, JSON: {nowMs, killed, indexOfKilled, statuses: [status], active: [status],
 --           outcome: [field], patch: {…}, taskPatch: {…}, event: {type, timestamp}, receipt: {…},
---           agents: [{agentId, message, before, after}]}
+--           agents: [{agentId, orderId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
--- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"}
+-- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"};
+--    sent again after a lost reply it answers as it did, by the order's id in the receipt
 local SHARED = 28
 
 local function contains(list, value)
@@ -34,6 +35,14 @@ end
 local function object_of(document)
   local is_json, value = pcall(cjson.decode, document)
   return is_json and type(value) == 'table' and value or nil
+end
+
+local function answer_again(agent, receipt_key, order_id)
+  local document = redis.call('GET', receipt_key)
+  local receipt = document and object_of(document)
+  if not receipt or receipt.orderId ~= order_id then return nil end
+  agent.status, agent.phase = receipt.statusBefore, receipt.phaseBefore
+  return { 'killed', cjson.encode(agent), receipt.confirmedBy == 'state' and 'idle' or 'held' }
 end
 
 local order = cjson.decode(ARGV[1])
@@ -52,14 +61,14 @@ for number, target in ipairs(order.agents) do
   elseif not agent then
     replies[number] = { 'malformed' }
   elseif not contains(order.active, agent.status) then
-    replies[number] = { 'ended', document }
+    replies[number] = answer_again(agent, KEYS[first + 4], target.orderId) or { 'ended', document }
   else
     local is_held = redis.call('ZREM', KEYS[1], target.agentId) == 1
     redis.call('ZREM', KEYS[5], target.agentId)
     redis.call('ZREM', budget.places, target.agentId)
     stop_waiting(budget, target.agentId)
     give_back(budget, target.agentId)
-    local receipt = { agentId = target.agentId, statusBefore = agent.status, phaseBefore = agent.phase,
+    local receipt = { agentId = target.agentId, orderId = target.orderId, statusBefore = agent.status, phaseBefore = agent.phase,
       attempt = agent.attempt, worker = agent.worker, workerProcess = agent.workerProcess,
       clockMs = clock_ms }
     for name, value in pairs(order.receipt) do receipt[name] = value end
