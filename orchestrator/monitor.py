@@ -14,7 +14,7 @@ from orchestrator.lifecycle.fsm import FINAL
 from orchestrator.lifecycle.holder import Holder
 from orchestrator.lifecycle.moves import now_ms
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, Phase
+from orchestrator.models import AgentState, Phase, Status
 from orchestrator.retention import expire
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, command, read_records
@@ -106,8 +106,10 @@ class Monitor:
         """Return the agents that wait for a message which is in no queue."""
         store = self.holder.store
         known = {*store.run(waiting.delayed()), *store.run(waiting.uncalled())}
-        active, ended = store.run(kills.active_ids()), store.run(self._ended_lately())
-        ids = (*active, *ended)
+        ids = [*store.run(kills.active_ids())]
+        for status in sorted(FINAL):
+            ended = store.run(self._ended_lately(status))
+            ids += ended
         found: list[AgentState] = []
         for start in range(0, len(ids), _LIMIT):
             names = tuple(map(keys.agent, ids[start : start + _LIMIT]))
@@ -122,17 +124,15 @@ class Monitor:
             if agent.agent_id not in known and agents.message_of(agent).task_id not in queued
         ]
 
-    def _ended_lately(self) -> Operation[tuple[str, ...]]:
+    def _ended_lately(self, status: Status) -> Operation[list[str]]:
+        """List those that ended so lately; of all that is kept of others it asks nothing."""
         now = self.holder.clock()
-        indexes = [keys.status_index(status) for status in sorted(FINAL)]
         since = now_ms(now - _RECENT)
         until = now_ms(now - timedelta(seconds=CLEANED_WITHIN_S))
-
-        def decode(reply: list[bytes]) -> tuple[str, ...]:
-            pairs = zip(reply[::2], reply[1::2], strict=True)
-            return tuple(name.decode() for name, at in pairs if since <= float(at) <= until)
-
-        return command("ZUNION", len(indexes), *indexes, "WITHSCORES", decode=decode)
+        return command(
+            *("ZRANGE", keys.status_index(status), since, until, "BYSCORE"),
+            decode=lambda reply: [name.decode() for name in reply],
+        )
 
 
 @contextmanager

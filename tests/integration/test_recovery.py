@@ -201,6 +201,16 @@ def test_a_message_that_died_with_its_worker_is_sent_again(
     assert take_messages(client) == [last]
 
 
+def test_a_sweep_asks_nothing_of_those_that_ended_long_ago(client, clock, holder):
+    """There are as many of them as retention is long."""
+    long_ago = (clock() - timedelta(days=1)).timestamp() * 1000
+    old = {f"{number:036}": long_ago for number in range(10_000)}
+    client.zadd(keys.status_index("completed"), old)
+    before = client.info("stats")["total_net_output_bytes"]
+    assert Monitor(holder, retention_s=7 * 86400).sweep() == ()
+    assert client.info("stats")["total_net_output_bytes"] - before < 100_000
+
+
 def test_a_message_that_waits_in_its_queue_is_not_sent_twice(client, clock, monitor, spawn):
     agent_id = spawn()
     for _ in range(4):
