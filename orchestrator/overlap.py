@@ -17,8 +17,15 @@ from orchestrator.store.streams import EVENTS_CAP
 
 #: How often a workspace is looked through: 5,000 files take some 20 ms.
 EVERY_S = 5.0
-#: More files say no more.
-FILES_LIMIT = 1000
+#: More files say no more; as in `lua/touch.lua`, which meets those of every agent of a repository.
+FILES_LIMIT = 200
+#: What tools make and no change holds; to ask git would take a run of it in the agent's sandbox.
+_MADE = frozenset(
+    (
+        *(".git", "__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache"),
+        *(".ruff_cache", "node_modules", ".next", "target", "build", "dist", ".gradle"),
+    )
+)
 _TTL_S = 24 * 3600
 
 
@@ -31,17 +38,16 @@ class Overlap:
     worktree: Path
     _begun_ns: int = field(default_factory=time.time_ns)
     _next_s: float = field(default_factory=lambda: time.monotonic() + EVERY_S)
-    _told: frozenset[str] = frozenset()
+    _told: set[str] = field(default_factory=set)
 
     def look(self) -> None:
         """Look if it is time, and tell Valkey what is new."""
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + EVERY_S
-        touched = frozenset(self._touched())
-        if touched <= self._told:
+        if len(self._told) >= FILES_LIMIT or not (news := {*self._touched()} - self._told):
             return
-        self._told = touched
+        self._told |= news
         event = LifecycleEvent(
             type="agent.overlap",
             timestamp=self.holder.clock(),
@@ -57,7 +63,7 @@ class Overlap:
                 (keys.touched(self.agent.repository), keys.EVENTS_STREAM),
                 (
                     self.agent.agent_id,
-                    json.dumps(sorted(touched)),
+                    json.dumps(sorted(news)),
                     json.dumps(event.wire()),
                     keys.EVENTS_CHANNEL,
                     EVENTS_CAP,
@@ -76,7 +82,7 @@ class Overlap:
     def _touched(self) -> Iterator[str]:
         count = 0
         for folder, folders, files in os.walk(self.worktree):
-            folders[:] = [name for name in folders if name not in (".git", "node_modules")]
+            folders[:] = [name for name in folders if name not in _MADE]
             for name in files:
                 path = Path(folder, name)
                 try:

@@ -19,9 +19,10 @@ class LifecycleEvent(Record):
     phase: Phase | None = None
     attempt: int | None = None
     yolo: bool | None = None
-    #: Of `agent.overlap`: the other agent, and the files both have touched.
+    #: Of `agent.overlap`: the other agent, files both have touched, and how many more they are.
     other: str | None = None
     files: tuple[str, ...] = ()
+    more_files: int | None = None
     error: str | None = None
     error_code: str | None = None
     #: Of `budget.status`: how the day stands, its tokens spent and its limit.

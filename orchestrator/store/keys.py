@@ -96,7 +96,7 @@ def change(agent_id: str, attempt: int) -> str:
 
 
 def touched(repository: str) -> str:
-    """Hash: agentId → JSON list of files it has touched, of a repository's live agents."""
+    """Hash: agentId → JSON {files it touched, others it was told of}, of a repository's agents."""
     return f"orchestrator:touched:{hashlib.sha256(repository.encode()).hexdigest()}"
 
 
