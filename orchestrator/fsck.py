@@ -227,6 +227,14 @@ class Fsck:
 
     def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         for agent_id in self.store.run(kills.unconfirmed()):
+            if not self.store.run(command("EXISTS", keys.receipt(agent_id), decode=bool)):
+                yield Drift(
+                    "kill-of-nobody",
+                    agent_id,
+                    "its kill waits for a proof, and has no receipt",
+                    partial(self.store.run, _remove(keys.UNCONFIRMED, agent_id)),
+                )
+                continue
             agent = states.get(agent_id)
             worker = agent.worker if agent else "a worker"
             yield Drift("kill-unconfirmed", agent_id, f"nobody at {worker} has seen it dead")

@@ -50,6 +50,7 @@ def _remove(agent_id: str, status: Status) -> Flow[None]:
         yield command("ZREM", keys.task_agents(agent.task_id), agent_id, decode=nothing)
     names = (keys.agent, keys.request, keys.log, keys.reports, keys.receipt)
     yield command("UNLINK", *(name(agent_id) for name in names), decode=nothing)
-    yield command("ZREM", keys.AGENTS, agent_id, decode=nothing)
+    for index in (keys.UNCONFIRMED, keys.AGENTS):
+        yield command("ZREM", index, agent_id, decode=nothing)
     # Last: what is not yet removed is found again by this index.
     yield command("ZREM", keys.status_index(status), agent_id, decode=nothing)

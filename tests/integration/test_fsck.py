@@ -84,6 +84,7 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
             "index-missing",
         ),
         (lambda client, _: client.zadd(keys.AGENTS, {"gone": 1}), "record-missing"),
+        (lambda client, _: client.zadd(keys.UNCONFIRMED, {"gone": 1}), "kill-of-nobody"),
     ],
 )
 def test_what_disagrees_in_valkey_is_seen_and_mended(client, fsck, agent_id, breakage, kind):

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from orchestrator.errors import AttemptStale, GitTimedOut, ProviderLimited, TransitionRefused
-from orchestrator.lifecycle import agents, waiting
+from orchestrator.lifecycle import agents, kills, waiting
 from orchestrator.lifecycle.holder import SCATTERED_S, Holder
 from orchestrator.messages import queue_key
 from orchestrator.models import LogLine, Phase, Status
@@ -316,6 +316,20 @@ def test_nothing_of_an_agent_outlives_its_retention(store, client, clock, holder
     ]
     assert left == []
     assert not client.exists(keys.task("t-1"))
+
+
+def test_a_kill_that_nobody_confirmed_counts_no_longer_than_its_receipt_is_kept(
+    store, client, clock, holder, monitor, spawn
+):
+    agent = holder.claim(spawn())
+    store.run(kills.kill([agent], kills.KillOrder("ann", ""), now=clock(), tags=["t"]))
+    clock.forward(3599)
+    monitor.sweep()
+    assert store.run(kills.unconfirmed()) == (agent.agent_id,)
+    clock.forward(2)
+    monitor.sweep()
+    assert store.run(kills.unconfirmed()) == ()
+    assert not client.exists(keys.receipt(agent.agent_id))
 
 
 def test_one_sweeps_at_a_time(store, holder, monitor, clock, spawn):
