@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,8 @@ _OWNER_ARGUMENT = 3
 _PAUSE_S = 0.01
 #: A look takes time, in which processes are born and end: only who is met again is a stray.
 _SECOND_LOOK_S = 0.1
+#: A look that still meets new processes after so many passes has an end all the same.
+_PASSES = 10
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ class Host:
         """End the processes of every agent; returns the agents, and the pids still there."""
         agents: set[str] = set()
         deadline = time.monotonic() + within_s
+        met = {process.mark for process in marked(self._system)}
         while (found := marked(self._system)) and time.monotonic() < deadline:
             agents |= {process.agent_id for process in found}
-            end(found, within_s=max(deadline - time.monotonic(), _PAUSE_S))
+            end(_shims_if(met, found), within_s=max(deadline - time.monotonic(), _PAUSE_S))
         if self._elsewhere:
             agents |= self._elsewhere.end_all()
         return frozenset(agents), tuple(sorted(process.pid for process in found))
@@ -136,12 +139,7 @@ class Host:
             one.agent_id for look in held for one in look
         }
         met = {one.mark for one in suspects}
-        return tuple(
-            # A shim stays the process it is: what only looks like one need not be asked to end.
-            one if one.mark in met else replace(one, is_shim=False)
-            for one in left
-            if one.mark in met or one.agent_id in agents
-        )
+        return _shims_if(met, (one for one in left if one.mark in met or one.agent_id in agents))
 
     def lives(self, process: str) -> bool:
         """Return whether the process `pid:start` is alive."""
@@ -152,27 +150,34 @@ class Host:
 def marked(system: str) -> tuple[Marked, ...]:
     """Return every live process of this system's agents; zombies are dead."""
     wanted = SYSTEM_MARK + system.encode()
-    found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        # It may end while it is looked at, or be another user's.
-        with suppress(OSError):
-            pid = int(entry.name)
-            block = _read(pid, "environ").split(b"\0")
-            if wanted not in block:
-                continue
-            agent, owner = _entry(block, AGENT_MARK), _entry(block, OWNER_MARK)
-            fields = _stat(pid)
-            if agent and fields[0] not in ("Z", "X"):
-                parent = int(fields[1])
-                # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER …`
-                shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
-                is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
-                has_owner = is_shim and arguments[_OWNER_ARGUMENT] == process_mark(parent).encode()
-                mark = f"{pid}:{fields[19]}"
-                found.append(Marked(pid, mark, parent, agent, is_shim, has_owner, owner))
+    found: list[Marked] = []
+    known: set[str] = set()
+    for _ in range(_PASSES):
+        # To read hundreds takes a while; who was born in it, of one that is gone by now, as well.
+        born = {name for name in os.listdir("/proc") if name.isdecimal()} - known  # noqa: PTH208 - as in `_read`
+        if not born:
+            break
+        known |= born
+        for name in born:
+            # It may end while it is looked at, or be another user's.
+            with suppress(OSError):
+                found += _marked(int(name), wanted)
     return tuple(found)
+
+
+def _marked(pid: int, wanted: bytes) -> Iterator[Marked]:
+    block = _read(pid, "environ").split(b"\0")
+    if wanted not in block:
+        return
+    agent, owner = _entry(block, AGENT_MARK), _entry(block, OWNER_MARK)
+    fields = _stat(pid)
+    if agent and fields[0] not in ("Z", "X"):
+        parent = int(fields[1])
+        # `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER …`
+        shim, *arguments = _read(pid, "cmdline").split(b"\0")[3:] or (b"",)
+        is_shim = shim == _SHIM and len(arguments) > _OWNER_ARGUMENT
+        has_owner = is_shim and arguments[_OWNER_ARGUMENT] == process_mark(parent).encode()
+        yield Marked(pid, f"{pid}:{fields[19]}", parent, agent, is_shim, has_owner, owner)
 
 
 def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
@@ -202,6 +207,13 @@ def strays(processes: Collection[Marked]) -> tuple[Marked, ...]:
         return False
 
     return tuple(process for process in processes if not is_held(process))
+
+
+def _shims_if(met: Collection[str], processes: Iterable[Marked]) -> tuple[Marked, ...]:
+    # A shim stays the process it is: what only looks like one need not be asked to end.
+    return tuple(
+        process if process.mark in met else replace(process, is_shim=False) for process in processes
+    )
 
 
 def end(processes: Iterable[Marked], *, within_s: float) -> tuple[int, ...]:

@@ -122,6 +122,9 @@ def test_what_is_another_process_at_each_look_is_found_and_ended(tmp_path, looks
         assert host.strays().keys() == {"a-1"}
         assert host.end_strays(within_s=20) == {"a-1"}
         assert marked(system_mark(tmp_path)) == ()
+    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *looks):
+        assert host.end_all(within_s=20) == ({"a-1"}, ())
+        assert marked(system_mark(tmp_path)) == ()
 
 
 def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
