@@ -11,6 +11,7 @@ from orchestrator.lifecycle import agents
 from orchestrator.lifecycle.kills import KillOrder, kill
 from orchestrator.models import (
     AgentState,
+    AuditNote,
     GateProfile,
     GateReport,
     GateResult,
@@ -101,7 +102,14 @@ class Seed:
         name = f"{self._random.getrandbits(128):032x}"
         agent_id = "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
         self._store.run(
-            submission(request, agent_id=agent_id, agent="claude", now=now, tag=agent_id)
+            submission(
+                request,
+                agent_id=agent_id,
+                agent="claude",
+                now=now,
+                tag=agent_id,
+                note=AuditNote(action="spawn", who="ann", why="", agent_id=agent_id),
+            )  # fmt: skip
         )
         return self._store.run(agents.read(agent_id))
 

@@ -126,6 +126,7 @@ def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, keyri
     entries = store.follow(read_entries(limit=9))
     assert [(entry.action, entry.who, entry.why) for entry in entries] == [
         ("add-key", "ann", ""),
+        ("spawn", "ci", ""),
         ("kill", "ci", "wrong"),
     ]
     for name in store.run(command("KEYS", "orchestrator:*", decode=list)):

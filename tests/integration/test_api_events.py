@@ -110,7 +110,8 @@ def test_the_timeline_of_an_agent_is_its_events_and_what_was_done_to_it(valkey_u
         found = api.get(f"/agents/{agent_id}/timeline").json()
     assert [event["type"] for event in found["events"]] == ["agent.spawning", "agent.killed"]
     assert {event["agentId"] for event in found["events"]} == {agent_id}
-    assert [(entry["action"], entry["why"]) for entry in found["audit"]] == [("kill", "enough")]
+    done = [(entry["action"], entry["why"]) for entry in found["audit"]]
+    assert done == [("spawn", ""), ("kill", "enough")]
 
 
 # ── the feed itself ─────────────────────────────────────────────────────────────────────────

@@ -30,15 +30,16 @@ def test_the_chain_can_be_recomputed_by_anyone_with_the_key():
     """This is the format: whoever changes it can no longer check what stands."""
     flow = audit().append([NOTE, NOTE])
     next(flow)
-    append = flow.send(b"")
-    first, mac_1, second, mac_2 = append.arguments[6:]
+    flow.send(b"")
+    append = flow.send([])
+    first, mac_1, second, mac_2 = append.arguments[8:]
     assert first == (
         b'{"action":"kill","agentId":"a-1","at":"2026-01-02T00:00:00.000Z","before":"running",'
         b'"id":"id-1","seq":1,"who":"ann","why":"it loops"}'
     )
     assert mac_1.decode() == mac_of(first)
     assert mac_2.decode() == mac_of(mac_1 + second)
-    head = AuditHead.model_validate_json(append.arguments[4])
+    head = AuditHead.model_validate_json(append.arguments[5])
     assert (head.seq, head.mac) == (2, mac_2.decode())
     assert head.seal == mac_of(b"head:2:" + mac_2)
 
@@ -62,12 +63,14 @@ def test_a_mark_is_printed_as_it_is_asked_for():
 def test_an_append_that_always_comes_late_ends():
     others = audit().append([NOTE])
     next(others)
-    head = others.send(b"").arguments[4]
+    others.send(b"")
+    head = others.send([]).arguments[5]
     flow = audit().append([NOTE])
     next(flow)
     flow.send(head)
     with pytest.raises(AuditBusy):  # noqa: PT012 - it is the last answer that ends it
         for _ in range(2000):
+            flow.send([])
             flow.send((Answer.LATE, head))
 
 
