@@ -101,15 +101,9 @@ class Seed:
         )
         name = f"{self._random.getrandbits(128):032x}"
         agent_id = "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
+        note = AuditNote(action="spawn", who="ann", why="", agent_id=agent_id)
         self._store.run(
-            submission(
-                request,
-                agent_id=agent_id,
-                agent="claude",
-                now=now,
-                tag=agent_id,
-                note=AuditNote(action="spawn", who="ann", why="", agent_id=agent_id),
-            )  # fmt: skip
+            submission(request, agent_id=agent_id, agent="claude", now=now, tag=agent_id, note=note)
         )
         return self._store.run(agents.read(agent_id))
 
