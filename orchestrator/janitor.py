@@ -54,6 +54,9 @@ class KillListener:
             except OrchestratorError as error:
                 log.warning("kills not heard", reason=str(error))
                 time.sleep(_PAUSE_S)
+            except Exception as error:  # the process edge: logged, and it listens on
+                log.exception("kills not heard", reason=str(error))
+                time.sleep(_PAUSE_S)
 
 
 @dataclass(frozen=True)
