@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class DockerSandbox:
         config = self._config(spec, owner)
         host = self._host(spec, shared)
         stack.callback(self._remove, shared.name)
-        container_id = self._patiently(lambda: self._engine.create(shared.name, host, config))
+        container_id = self._create(shared.name, host, config)
         stream = self._engine.attach(container_id)
         memory = f"{self._settings.sandbox_memory_bytes.human_readable()} of memory"
         limit = f"its limit of {memory} (ORCHESTRATOR_SANDBOX_MEMORY)"
@@ -195,15 +195,19 @@ class DockerSandbox:
             "log_config": LogConfig(type=LogConfig.types.NONE),
         }
 
-    def _patiently(self, ask: Callable[[], str]) -> str:
-        """Ask the engine, and again while it is restarted; a kill ends the waiting."""
-        is_killed = threading.Event()
+    def _create(self, name: str, host: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+        """Create a container, if need be when the engine is back; a kill ends the waiting."""
+        is_killed, is_again = threading.Event(), False
         deadline = time.monotonic() + self._engine_back_within_s
         with ended_by(is_killed.set):
             while True:
                 try:
-                    return ask()
+                    if is_again:
+                        # It may have been made before the engine went: the name is nobody else's.
+                        self._engine.remove(name)
+                    return self._engine.create(name, host, config)
                 except SandboxUnavailable:
+                    is_again = True
                     while not self._engine.ping():
                         if is_killed.wait(_PAUSE_S) or time.monotonic() > deadline:
                             raise

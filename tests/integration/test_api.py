@@ -36,12 +36,15 @@ def now():
 
 
 @contextmanager
-def serving(valkey_url, **environ):
-    """The shim in its own process; ended by SIGTERM, which it must obey with exit 0."""
+def serving(valkey_url, *under, **environ):
+    """The shim in its own process; ended by SIGTERM, which it must obey with exit 0.
+
+    `under` is a program that becomes it.
+    """
     port = free_port()
     env = {"PATH": os.environ["PATH"], "VALKEY_URL": valkey_url, "ORCHESTRATOR_PORT": str(port)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.api"],
+        [*under, sys.executable, "-m", "orchestrator.api"],
         env=env | environ,
         stderr=subprocess.PIPE,
         text=True,

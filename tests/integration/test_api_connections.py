@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 import uvicorn
@@ -137,17 +136,6 @@ def test_who_does_not_read_is_let_go(monkeypatch):
 # ── streams ─────────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def descriptors(most):
-    """Let what is started meanwhile open no more than so many files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_streams_are_capped_for_each_caller_and_in_all_and_kills_are_not(
     valkey_url, store, tmp_path
 ):
@@ -159,8 +147,7 @@ def test_streams_are_capped_for_each_caller_and_in_all_and_kills_are_not(
         for at in range(5)
     ]
     with ExitStack() as stack:
-        with descriptors(128):
-            api, _ = stack.enter_context(serving(valkey_url, **environ))
+        api, _ = stack.enter_context(serving(valkey_url, "prlimit", "--nofile=128", **environ))
 
         def follow(token, on):
             headers = {"X-API-Key": token, "Accept": "text/event-stream"}

@@ -282,6 +282,25 @@ def test_an_engine_that_is_away_is_told_and_may_come_back(home, spec, tmp_path):
     assert process.exit_code == 0
 
 
+def test_a_container_that_an_engine_made_before_it_went_is_made_anew(
+    sandbox, spec, left, inside, monkeypatch
+):
+    """Its reply is lost, and its name is taken: no fault of the agent's."""
+    create, lost = sandbox._engine.create, []
+
+    def lose_the_first_reply(*arguments):
+        made = create(*arguments)
+        if not lost:
+            lost.append(made)
+            raise SandboxUnavailable
+        return made
+
+    monkeypatch.setattr(sandbox._engine, "create", lose_the_first_reply)
+    assert inside("true").exit_code == 0
+    assert lost
+    assert left() == []
+
+
 def test_a_kill_ends_the_waiting_for_an_engine(home, spec, tmp_path):
     away = settings_at(home, DOCKER_SOCKET=str(tmp_path / "no.sock"))
     custody = Custody()
