@@ -16,12 +16,15 @@ from orchestrator.errors import (
 )
 from orchestrator.workspace.difference import GITLINK, changed_files
 from orchestrator.workspace.git import Git
-from orchestrator.workspace.unpacked import extents, new_bytes
+from orchestrator.workspace.unpacked import added, extents
 
 #: A few kilobytes of bundle may unpack to any size. What a change adds is read whole by who judges
 #: it, several times at once, and checked out for each gate: these bound the memory and the disk.
 UNPACKED_LIMIT_BYTES = 2**28
 UNPACKED_LIMIT_FILES = 200_000
+#: Folders are held in memory to be counted, in which an entry takes five times its bytes; that many
+#: files need no more, in many commits either.
+FOLDERS_LIMIT_BYTES = 2**25
 
 # gitformat-bundle, version 2: prerequisites, the one ref, an empty line, then the pack.
 _HEADER = re.compile(
@@ -43,7 +46,7 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
     Raises:
         ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
         ChangeEmpty: its tree is the base's.
-        ChangeTooLarge: it adds more than UNPACKED_LIMIT_BYTES or UNPACKED_LIMIT_FILES.
+        ChangeTooLarge: it adds more than one of the limits above.
         DiskFull: there is no room for it.
         GitFailed: the base is not there.
     """
@@ -61,9 +64,13 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
             stdin=bundle[header.end() :],
         )
         peeled, tree = _peeled(git, git_dir, commit)
-        added_bytes = new_bytes(git, git_dir, base_commit, commit)
+        new = added(git, git_dir, base_commit, commit)
+        if new.size > UNPACKED_LIMIT_BYTES or new.folders > FOLDERS_LIMIT_BYTES:
+            # Before any of it is read.
+            what = f"{new.size:,} bytes, {new.folders:,} of them folders"
+            raise _too_large(what)
         before, after = extents(git, git_dir, (base_tree, tree))
-    except (GitTimedOut, DiskFull):
+    except (ChangeTooLarge, GitTimedOut, DiskFull):
         raise
     except GitFailed as error:
         raise ChangeRefused(error.detail) from error
@@ -72,17 +79,21 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
         raise ChangeRefused(msg)
     if tree == base_tree:
         raise ChangeEmpty
-    added_bytes = max(added_bytes, after.size - before.size)
-    added_files = after.files - before.files
-    if added_bytes > UNPACKED_LIMIT_BYTES or added_files > UNPACKED_LIMIT_FILES:
-        msg = f"Unpacked, the agent's change adds {added_files:,} files and {added_bytes:,} bytes."
-        action = "Keep build output and data out of it: name them in .gitignore."
-        raise ChangeTooLarge(msg, action=action)
+    grown_bytes, new_files = after.size - before.size, after.files - before.files
+    if grown_bytes > UNPACKED_LIMIT_BYTES or new_files > UNPACKED_LIMIT_FILES:
+        what = f"{new_files:,} files and {grown_bytes:,} bytes"
+        raise _too_large(what)
     for file in changed_files(git, git_dir, base_commit, commit):
         if file.mode == GITLINK:
             msg = f"The agent's change adds a nested repository or submodule at {file.path}."
             raise ChangeRefused(msg)
     return Received(commit, tree)
+
+
+def _too_large(what: str) -> ChangeTooLarge:
+    msg = f"Unpacked, the agent's change adds {what}."
+    action = "Keep build output and data out of it: name them in .gitignore."
+    return ChangeTooLarge(msg, action=action)
 
 
 def _peeled(git: Git, git_dir: Path, commit: str) -> tuple[str, str]:

@@ -19,10 +19,20 @@ class Extent:
     size: int
 
 
-def new_bytes(git: Git, git_dir: Path, base: str, tip: str) -> int:
-    """Return the bytes of every object from `base` to `tip`, those of passing commits included."""
+@dataclass(frozen=True)
+class Added:
+    """The bytes of new objects, and those of the folders among them."""
+
+    size: int
+    folders: int
+
+
+def added(git: Git, git_dir: Path, base: str, tip: str) -> Added:
+    """Measure every object from `base` to `tip`, those of passing commits included."""
     listed = git.run("rev-list", "--objects", "--no-object-names", tip, f"^{base}", git_dir=git_dir)
-    return sum(size for _, _, size in _described(git, git_dir, listed))
+    sizes = [(kind, size) for _, kind, size in _described(git, git_dir, listed)]
+    folders = sum(size for kind, size in sizes if kind == "tree")
+    return Added(sum(size for _, size in sizes), folders)
 
 
 def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ...]:
@@ -44,8 +54,10 @@ def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ..
     waiting = list(trees)
     while waiting:
         tree = waiting[-1]
-        unknown = [oid for oid in entries[tree] if oid not in known]
-        if unknown and tree not in known:
+        if tree in known:
+            waiting.pop()
+            continue
+        if unknown := {oid for oid in entries[tree] if oid not in known}:
             waiting += unknown
             continue
         inner = [known[oid] for oid in entries[tree]]
