@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from orchestrator.models import SecretFinding
 from orchestrator.secretscan.allow import AllowList
@@ -15,6 +16,9 @@ from orchestrator.secretscan.engine import Match, find, readings
 UNSCANNABLE = "unscannable"
 #: More findings of one text say nothing new.
 FINDINGS_PER_TEXT = 100
+FINDINGS_AT_MOST = 1000
+#: A text with more that could be one is for people to look at.
+_MATCHES_PER_TEXT = 10_000
 _FINGERPRINT_CHARACTERS = 32
 
 
@@ -46,22 +50,26 @@ class Scanner:
 
         A secret that stood there before is not found. Paths make no difference, nor do comments.
         """
-        found = (finding for text in texts for finding in self._scan(text))
-        return tuple(finding for finding in found if not self._allow.allows(finding, repository))
+        found = (
+            finding
+            for text in texts
+            # What is allowed leaves room for what is not.
+            for finding in islice(self._not_allowed(text, repository), FINDINGS_PER_TEXT)
+        )
+        return tuple(islice(found, FINDINGS_AT_MOST))
+
+    def _not_allowed(self, text: ScannedText, repository: str) -> Iterator[SecretFinding]:
+        return (one for one in self._scan(text) if not self._allow.allows(one, repository))
 
     def _scan(self, text: ScannedText) -> Iterator[SecretFinding]:
-        try:
-            secrets = _secrets(text)
-        except TimeoutError:
-            secrets = None
         # A path may hold a secret too.
         file = masked(text.file)
-        if secrets is None:
+        try:
+            for match, line in _secrets(text):
+                yield self._finding(match.rule, text.commit, file, line, match.secret)
+        except TimeoutError:
             what = f"{UNSCANNABLE}\0{text.file}\0{text.reason}".encode(errors="surrogatepass")
             yield self._finding(UNSCANNABLE, text.commit, file, 1, what)
-            return
-        for match, line in secrets:
-            yield self._finding(match.rule, text.commit, file, line, match.secret)
 
     def _finding(
         self, rule: str, commit: str | None, file: str, line: int, secret: bytes
@@ -88,21 +96,26 @@ def masked(text: str) -> str:
     return b"".join((*pieces, content[position:])).decode(errors="replace")
 
 
-def _secrets(text: ScannedText) -> tuple[tuple[Match, int], ...] | None:
-    """Return each new secret of a text once, with its line; None if it cannot be read."""
+def _secrets(text: ScannedText) -> Iterator[tuple[Match, int]]:
+    """Yield each new secret of a text once, with its line.
+
+    Raises:
+        TimeoutError: it cannot be read, or not in time.
+    """
     if text.content is None:
-        return None
-    found: list[tuple[Match, int]] = []
+        raise TimeoutError
     seen: set[bytes] = set()
     before = readings(text.before)
     for content in readings(text.content):
+        line, position = 1, 0
         for match in find(content):
             if match.secret in seen:
                 continue
             seen.add(match.secret)
+            if len(seen) > _MATCHES_PER_TEXT:
+                raise TimeoutError
             if any(match.secret in known for known in before):
                 continue
-            found.append((match, content.count(b"\n", 0, match.start) + 1))
-            if len(found) == FINDINGS_PER_TEXT:
-                return tuple(found)
-    return tuple(found)
+            line += content.count(b"\n", position, match.start)
+            position = match.start
+            yield match, line

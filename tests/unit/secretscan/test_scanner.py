@@ -148,6 +148,22 @@ def test_an_entry_allows_what_all_it_names_fits(tmp_path, entry, is_allowed):
     assert (scan(text(TOKEN), allow=allow) == ()) is is_allowed
 
 
+def test_what_is_allowed_leaves_room_for_what_is_not(tmp_path):
+    """However much of it stands before."""
+    passwords = "".join(f"password = '{PASSWORD}{number}'\n" for number in range(300))
+    (rule,) = {found.rule for found in scan(text(passwords))}
+    allow = allow_list(tmp_path, f"[[allow]]\nreason = 'of the tests'\nrule = '{rule}'\n")
+    (found,) = scan(text(f"{passwords}token = '{TOKEN}'\n"), allow=allow)
+    assert (found.rule, found.line) == ("betterleaks.github-pat", 301)
+
+
+def test_more_than_can_be_looked_at_is_not_let_through(tmp_path):
+    many = "".join(f"password = '{PASSWORD}{number}'\n" for number in range(10_001))
+    (rule, *_) = {found.rule for found in scan(text(many))}
+    allow = allow_list(tmp_path, f"[[allow]]\nreason = 'of the tests'\nrule = '{rule}'\n")
+    assert [found.rule for found in scan(text(many), allow=allow)] == [UNSCANNABLE]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
