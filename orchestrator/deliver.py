@@ -24,7 +24,7 @@ from orchestrator.ports import ChangeRequest, Forge
 from orchestrator.settings import Settings
 from orchestrator.workspace.change import Candidate, Candidates, commit_message
 from orchestrator.workspace.mirror import Base, Mirrors
-from orchestrator.workspace.push import Pushed, Remote
+from orchestrator.workspace.push import Pushed, Remote, pushed_to
 
 #: Network errors are tried again with backoff; a refusal never.
 PUSH_TRIES = 4
@@ -144,11 +144,7 @@ class Delivery:
         raise AssertionError
 
     def _address(self, agent: AgentState) -> str:
-        """Return where branches go: the repository itself, or the remote the settings name."""
-        if self.settings.push_url is None:
-            return agent.repository
-        name = agent.repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
-        return self.settings.push_url.replace("{name}", name)
+        return pushed_to(self.settings.push_url, agent.repository)
 
     def _request(self, agent: AgentState, pushed: Pushed, message: str) -> dict[str, object]:
         """Open the pull or merge request; that the branch is pushed stays true without one."""

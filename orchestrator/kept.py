@@ -15,6 +15,7 @@ from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.difference import patch
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.push import pushed_to
 
 
 @contextmanager
@@ -48,7 +49,8 @@ def read_patch(settings: Settings, store: Store, agent_id: str) -> str:
     agent = store.run(agents.read(agent_id))
     if agent.branch and agent.commit:
         git = Git(settings)
-        pushed = Mirrors(settings, git).at(agent.repository, agent.branch, agent.commit)
+        address = pushed_to(settings.push_url, agent.repository)
+        pushed = Mirrors(settings, git).at(address, agent.branch, agent.commit)
         return patch(git, pushed.mirror, f"{agent.commit}^", agent.commit)
     with received(settings, store, agent_id) as (candidates, candidate, base):
         return candidates.patch(candidate, base)

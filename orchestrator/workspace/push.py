@@ -114,6 +114,14 @@ class Remote:
         return next((oid for oid, _, name in map(_partition, lines) if name == ref), "")
 
 
+def pushed_to(push_url: str | None, repository: str) -> str:
+    """Return where branches go: the repository itself, or the remote the settings name."""
+    if push_url is None:
+        return repository
+    name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
+    return push_url.replace("{name}", name)
+
+
 def _partition(line: str) -> tuple[str, str, str]:
     return line.partition("\t")
 

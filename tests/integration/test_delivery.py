@@ -265,12 +265,12 @@ def test_kept_work_stands_nowhere_but_here(lab, remote):
 def test_branches_go_to_another_remote_if_one_is_named(lab, remote, tmp_path):
     forks = tmp_path / "forks"
     git("clone", "-q", "--bare", str(remote), str(forks / "remote.git"), cwd=tmp_path)
-    agent = lab(ORCHESTRATOR_PUSH_URL=f"{forks}/{{name}}.git").play(
-        remote, write("new.py", "NEW = 1\n")
-    )
+    one = lab(ORCHESTRATOR_PUSH_URL=f"{forks}/{{name}}.git")
+    agent = one.play(remote, write("new.py", "NEW = 1\n"))
     assert agent.status is Status.COMPLETED, agent.error
     assert branches(remote) == {"main"}
     assert agent.branch in branches(forks / "remote.git")
+    assert "+NEW = 1" in orch(one, "diff", agent.agent_id, cwd=tmp_path).stdout
 
 
 def test_over_http_with_a_token_nothing_but_the_server_ever_sees_it(lab, remote, tmp_path):
