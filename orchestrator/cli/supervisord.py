@@ -41,7 +41,7 @@ from orchestrator.cli.supervision import (
 )
 from orchestrator.errors import SettingsInvalid, StartFailed
 
-START_WITHIN_S = 60.0
+START_WITHIN_S = 120.0
 _RPC_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
 

@@ -113,14 +113,14 @@ def running(home: Path, **extra: str) -> Iterator[System]:
     orch = [sys.executable, "-m", "orchestrator.cli"]
     up = subprocess.run(
         [*orch, "up", "--detach", "--flower", "--json"], env=env, cwd=home, capture_output=True,
-        text=True, timeout=120, check=False,
+        text=True, timeout=300, check=False,
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     try:
         told = json.loads(up.stdout)
         yield System(told["api"], told["valkey"], home, env)
     finally:
-        subprocess.run([*orch, "down"], env=env, check=True, capture_output=True, timeout=120)
+        subprocess.run([*orch, "down"], env=env, check=True, capture_output=True, timeout=300)
 
 
 @pytest.fixture(scope="session")
