@@ -36,7 +36,8 @@ class Overlap:
     holder: Holder
     agent: AgentState
     worktree: Path
-    _begun_ns: int = field(default_factory=time.time_ns)
+    #: Before its program began, by `time.time_ns`: what was changed since is its work.
+    begun_ns: int
     _next_s: float = field(default_factory=lambda: time.monotonic() + EVERY_S)
     _told: set[str] = field(default_factory=set)
 
@@ -89,7 +90,7 @@ class Overlap:
                     changed_ns = path.lstat().st_mtime_ns
                 except OSError:
                     continue  # gone meanwhile
-                if changed_ns > self._begun_ns:
+                if changed_ns > self.begun_ns:
                     yield str(path.relative_to(self.worktree)).encode(errors="replace").decode()
                     count += 1
                     if count == FILES_LIMIT:

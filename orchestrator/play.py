@@ -138,12 +138,13 @@ class Play:
         preparation.include()
         preparation.run("after_create")
         preparation.run("before_run")
+        begun_ns = time.time_ns()
         with self.sandbox.start(spec) as process:
             agent = part.agent.model_copy(update={"sandbox": self.sandbox.level})
             agent = self.holder.start(agent, base_commit=base.commit)
             # Beside the agent's work: it saves the next spawn the checkout.
             Thread(target=self.prepare_spare, args=(base,), daemon=True).start()
-            overlap = Overlap(self.holder, agent, part.job.worktree)
+            overlap = Overlap(self.holder, agent, part.job.worktree, begun_ns)
             quota = QuotaWatch(there.workspace.root, self.settings.disk_quota_bytes)
             stall = StallWatch(self.holder, self.settings, agent)
             time_watch = TimeWatch(self.holder, self.budget, agent)

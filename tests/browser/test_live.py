@@ -13,6 +13,7 @@ from orchestrator.store import keys
 from orchestrator.store.operations import command
 from tests.browser.conftest import browsing
 from tests.integration.test_api import serving, spawn
+from tests.processes import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -126,6 +127,8 @@ def test_a_failed_agent_says_why_and_is_retried_a_queue_is_paused(quiet, board, 
 
     page.get_by_role("button", name="Pause the queue spawn").click()
     expect(page.get_by_role("button", name="Resume the queue spawn")).to_be_visible()
+    # Soon after, for a worker that has much to do.
+    eventually(lambda: '"event": "paused"' in (quiet.home / "log" / "spawn.log").read_text())
     page.get_by_role("button", name="Retry…").click()
     page.get_by_role("dialog").get_by_role("button", name="Retry").click()
     again = page.locator('.row.agent[aria-selected="true"]')

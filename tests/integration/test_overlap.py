@@ -26,7 +26,7 @@ def overlap(store, tmp_path):
         agent: AgentState = holder.claim(store.run(door.submit(body)).agent_id)
         worktree = tmp_path / agent.agent_id
         worktree.mkdir()
-        return Overlap(holder, agent, worktree)
+        return Overlap(holder, agent, worktree, begun_ns=0)
 
     return follow
 
@@ -52,7 +52,7 @@ def touch(overlap: Overlap, *paths: str) -> None:
 
 
 def next_attempt(overlap: Overlap) -> Overlap:
-    return Overlap(overlap.holder, overlap.agent, overlap.worktree)
+    return Overlap(overlap.holder, overlap.agent, overlap.worktree, begun_ns=0)
 
 
 def test_two_agents_are_told_of_each_file_once(overlap, told):

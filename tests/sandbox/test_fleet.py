@@ -154,7 +154,7 @@ def test_an_engine_killed_and_restarted_under_five_agents(tmp_path, engine):
         agents = [
             system.spawn(
                 remote,
-                script({"write": {"path": f"new{n}.py", "content": f"N = {n}\n"}}, {"sleep": 5}),
+                script({"write": {"path": f"new{n}.py", "content": f"N = {n}\n"}}, {"sleep": 15}),
             )
             for n in range(AGENTS)
         ]
