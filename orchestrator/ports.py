@@ -271,12 +271,11 @@ class PlannedGate:
     command: str | None
     timeout_s: float
     hint: str = ""
-    #: The coverage report the command leaves, relative to the checkout.
     report: str | None = None
-    #: The least coverage, in percent.
-    minimum: float | None = None
+    minimum: float | None = None  # of coverage, in percent
     #: Whether its command may reach the allowed hosts, where it has no network otherwise.
     network: bool = False
+    script: str = ""
 
 
 @dataclass(frozen=True)
@@ -316,10 +315,11 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class GateCommand:
-    """A shell command for a gate, and for coverage the report it leaves."""
+    """A gate's shell command, its report in the checkout, and the text of a script that it runs."""
 
     command: str
     report: str | None = None
+    script: str = ""
 
 
 # ── where it is proposed ────────────────────────────────────────────────────────────────────

@@ -97,6 +97,7 @@ def _planned(
         report=options.report or (found.report if found else None),
         minimum=kind.minimum if options.minimum is None else options.minimum,
         network=options.network,
+        script=found.script if found else "",
     )
 
 

@@ -27,7 +27,7 @@ COVERAGE = (
 def main() -> None:
     """Print the wall time, the chain, and their ratio."""
     names = ("typecheck", "lint", "tests", "build", "integration")
-    lines = [f'{name} = "sleep {GATE_S}"' for name in names]
+    lines = [f'{name} = "sleep {GATE_S}; echo done"' for name in names]
     command = f"sleep {GATE_S}; cp cover.txt coverage.json"
     lines.append(f'coverage = {{command = "{command}", report = "coverage.json"}}')
     review = Turn((ToolCall("StructuredOutput", {"approved": True, "confidence": 0.97}),))

@@ -41,7 +41,7 @@ PAUSE_S = (2.0, 8.0)
 ROUNDS = 2
 PROJECT = {
     "pyproject.toml": '[tool.orchestrator.gates]\ntests = "sh gate.sh"\n',
-    "gate.sh": 'sleep 0.5; [ "$(cat *.txt)" = right ]\n',
+    "gate.sh": 'sleep 0.5; [ "$(cat *.txt)" = right ] && echo right\n',
 }
 
 

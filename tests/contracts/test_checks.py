@@ -23,6 +23,7 @@ from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
 
 CHECKS = Family("orchestrator.gates.checks")
+DETECTORS = Family("orchestrator.gates.detectors")
 #: No other plug-in's start-up, and nothing left in the checkout.
 PYTHON = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 #: The checks that judge a command; what another file brings may judge by other means.
@@ -206,6 +207,46 @@ def test_real_npm_test(checkout, content, status):
     result = judge("tests", "npm run --silent test", checkout)
     assert result.status is status
     assert ("boom" in result.detail) == ("boom" in content)
+
+
+@pytest.mark.parametrize("command", ["true", "echo; echo", "tox() { :; }; tox"])
+def test_tests_that_say_nothing_at_all_do_not_pass(checkout, command):
+    result = judge("tests", command, checkout)
+    assert result.status is ERRORED
+    assert "did not say how many" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("detector", "base", "planted", "status"),
+    [
+        (
+            "node",
+            {"package.json": '{"scripts": {"test": "npm run unit", "unit": "node --test"}}'},
+            {".npmrc": "script-shell=/bin/echo"},
+            ERRORED,
+        ),
+        ("node", {"package.json": '{"scripts": {"test": "echo fine"}}'}, {}, PASSED),
+        (
+            "make",
+            {"Makefile": "test: unit\n\n\ttrue\nunit:\n\t-python3 -m unittest -q\n"},
+            {"GNUmakefile": "test:\n\t@echo fine\n"},
+            ERRORED,
+        ),
+        ("make", {"Makefile": "lint:\n\tpytest\ntest:\n\t@echo fine\n"}, {}, PASSED),
+    ],
+)
+def test_a_runner_the_base_names_in_a_script_must_say_how_many(
+    checkout, detector, base, planted, status
+):
+    program = {"node": "npm", "make": "make"}[detector]
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}")
+    encoded = {path: text.encode() for path, text in base.items()}
+    gate = DETECTORS.build(detector, None).commands(encoded.get)["tests"]
+    for path, text in {**base, **planted}.items():
+        (checkout / path).write_text(text)
+    result = judge("tests", gate.command, checkout, script=gate.script)
+    assert result.status is status
 
 
 @pytest.mark.parametrize(

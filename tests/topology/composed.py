@@ -27,7 +27,7 @@ def seed(remote: str) -> str:
 export GIT_AUTHOR_NAME=P GIT_AUTHOR_EMAIL=p@example
 export GIT_COMMITTER_NAME=P GIT_COMMITTER_EMAIL=p@example
 cd /tmp && git init -q -b main seed && cd seed
-printf '[tool.orchestrator.gates]\\ntests = "true"\\n' > pyproject.toml
+printf '[tool.orchestrator.gates]\\ntests = "echo right"\\n' > pyproject.toml
 git add -A && git commit -q -m Begin && git clone -q --bare . {remote}
 """
 

@@ -10,10 +10,11 @@ from orchestrator.gates.checks._said import capped
 from orchestrator.models import GateResult, GateStatus
 from orchestrator.ports import PlannedGate, Subject
 
-#: Tools that say how many tests they ran: silence is not theirs, something took their place.
+#: Tools that say how many tests they ran: where one does not, something took its place.
 _COUNTING = re.compile(r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|node\s+--)\s*test)\b")
 #: Pytest's exit code for no tests collected, however quiet it was told to be.
 _PYTEST_NOTHING = 5
+_SILENT = "did not say how many tests it ran: have it print its runner's summary"
 
 
 class Tests:
@@ -26,11 +27,12 @@ class Tests:
         result, lines = run_command(gate, subject)
         if result.status not in {GateStatus.PASSED, GateStatus.FAILED}:
             return result
-        command = gate.command or ""
+        command = f"{gate.command}\n{gate.script}"
         counts = count_tests(lines)
         if counts is None:
-            if result.status is GateStatus.PASSED and _COUNTING.search(command):
-                return _ended(result, GateStatus.ERRORED, "did not say how many tests it ran")
+            is_silent = not any(lines)
+            if result.status is GateStatus.PASSED and (is_silent or _COUNTING.search(command)):
+                return _ended(result, GateStatus.ERRORED, _SILENT)
             is_empty = result.exit_code == _PYTEST_NOTHING and "pytest" in command
             return _ended(result, result.status, "no tests were run") if is_empty else result
         if counts.ran == 0:

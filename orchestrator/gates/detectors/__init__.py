@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: These run what a file of the tree under judgement says; they are asked after all others.
 _INDIRECT = ("node", "make")
@@ -24,6 +24,18 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         sorted(names, key=lambda name: (name in _INDIRECT and _INDIRECT.index(name) + 1, name))
     )
+
+
+def script_of(name: str, scripts: Mapping[str, str]) -> str:
+    """Return what a script runs: its text, and that of each script it names, however deep."""
+    texts: dict[str, str] = {}
+    names = [name]
+    while names:
+        name = names.pop()
+        if name in scripts and name not in texts:
+            texts[name] = scripts[name]
+            names += texts[name].split()
+    return "\n".join(texts.values())
 
 
 def mentioned_report(text: str) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from orchestrator.gates.detectors import mentioned_report
+from orchestrator.gates.detectors import mentioned_report, script_of
 from orchestrator.ports import GateCommand
 
 #: In the order in which GNU make looks.
 _FILES = ("GNUmakefile", "makefile", "Makefile")
-_RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])", re.MULTILINE)
+#: The targets, then what they need and the recipe.
+_RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])(.*(?:\n\t.*|\n(?=\n))*)", re.MULTILINE)
 _TARGETS = {
     "typecheck": ("typecheck", "type-check"),
     "lint": ("lint",),
@@ -27,15 +28,18 @@ class Make:
         """Return the commands of a project with a Makefile."""
         files = (content for path in _FILES if (content := read(path)) is not None)
         text = next(files, b"").decode(errors="replace")
-        present = {target for rule in _RULE.findall(text) for target in rule.split()}
+        rules: dict[str, str] = {}
+        for names, rule in _RULE.findall(text):
+            for target in names.split():
+                rules[target] = rules.get(target, "") + rule
         found = {
-            gate: GateCommand(f"make {target}")
+            gate: GateCommand(f"make {target}", script=script_of(target, rules))
             for gate, targets in _TARGETS.items()
             for target in targets[::-1]
-            if target in present
+            if target in rules
         }
         # Where no report is named there is nothing to read the coverage from.
-        if "coverage" in present and (report := mentioned_report(text)):
+        if "coverage" in rules and (report := mentioned_report(text)):
             found["coverage"] = GateCommand("make coverage", report=report)
         return found
 

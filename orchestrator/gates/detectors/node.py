@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.gates.detectors import mentioned_report
+from orchestrator.gates.detectors import mentioned_report, script_of
 from orchestrator.ports import GateCommand
 
 _SCRIPTS = {
@@ -74,7 +74,7 @@ class Node:
         prepare = f"{manager.install} && " if needs else ""
         scripts = {name: text for name, text in package.scripts.items() if _STUB not in text}
         found = {
-            gate: GateCommand(f"{prepare}{manager.run} {name}")
+            gate: GateCommand(f"{prepare}{manager.run} {name}", script=script_of(name, scripts))
             for gate, names in _SCRIPTS.items()
             for name in names[::-1]
             if name in scripts

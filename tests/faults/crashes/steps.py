@@ -53,7 +53,7 @@ exec {git} "$@"
 _GATE = """step=${{ORCH_AGENT_ID%%-*}}
 [ "$step" != gating ] || {hold} gating
 touch {holds}/judged-$step
-[ "$(cat made.txt)" = "made by $step" ]
+[ "$(cat made.txt)" = "made by $step" ] && echo right
 """
 
 
