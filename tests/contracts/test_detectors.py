@@ -93,7 +93,10 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         (
             {"tests/__init__.py": "", ".coveragerc": "[run]\nparallel = True"},
             "coverage",
-            "coverage run -m unittest && coverage combine && coverage json -o coverage.json",
+            (
+                "coverage erase && coverage run -m unittest"
+                " && coverage combine && coverage json -o coverage.json"
+            ),
         ),
         (
             {"requirements.txt": "pytest-cov\ncoverage"},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import PurePosixPath
 
 from orchestrator.gates.checks._reports import ReportUnreadable, percent_of
@@ -16,6 +17,10 @@ from orchestrator.ports import PlannedGate, Subject
 
 #: A report of half a million lines of code is smaller.
 REPORT_LIMIT_BYTES = 64 * 2**20
+#: What tools measured and make reports of: coverage.py; nyc; c8 and vitest.
+_RAW_DATA = re.compile(
+    r"/\.coverage(?:\.[^/]*)?$|/\.nyc_output(?:/|$)|/coverage/\.?tmp(?:/[^/]*\.json)?$"
+)
 
 
 class Coverage:
@@ -43,9 +48,8 @@ class Coverage:
 def _judged(
     gate: PlannedGate, subject: Subject, root: int, report: str, minimum: float
 ) -> GateResult:
-    if (stale := _read(root, report)) is not None:
-        cause = "is in the tree already" if isinstance(stale, bytes) else stale
-        return _errored(gate, f"{report} {cause}: the report must be this run's own")
+    if stale := _stale(root, report):
+        return _errored(gate, stale)
     result, _ = run_command(gate, subject)
     if result.status is not GateStatus.PASSED:
         return result
@@ -59,6 +63,24 @@ def _judged(
     if percent < minimum:
         return _ended(result, GateStatus.FAILED, f"{_shown(percent)} % < {minimum:g} %")
     return _ended(result, GateStatus.PASSED, f"{_shown(percent)} % ≥ {minimum:g} %")
+
+
+def _stale(root: int, report: str) -> str | None:
+    """Remove what other runs measured; return why the report would not be this run's own."""
+    if (found := _read(root, report)) is not None:
+        cause = "is in the tree already" if isinstance(found, bytes) else found
+        return f"{report} {cause}: the report must be this run's own"
+    try:
+        # Tools would add it to what this run measures.
+        for folder, folders, names, descriptor in os.fwalk(".", dir_fd=root):
+            for name in folders + names:
+                if _RAW_DATA.search(f"{folder}/{name}"):
+                    # A link to a folder goes, a folder stays.
+                    with suppress(IsADirectoryError):
+                        os.unlink(name, dir_fd=descriptor)
+    except OSError as error:
+        return f"data of an earlier run cannot be removed: {error.strerror}"
+    return None
 
 
 def _read(root: int, report: str) -> bytes | str | None:

@@ -103,8 +103,9 @@ def _coverage(says: str, own: bytes | None, runner: str | None) -> str | None:
         return None
     settings = f"{says}\n{(own or b'').decode(errors='replace')}"
     is_parallel = re.search(r"^parallel\s*=\s*true", settings, re.MULTILINE | re.IGNORECASE)
-    combine = "coverage combine && " if is_parallel else ""
-    return f"coverage run -m {runner} && {combine}coverage json -o {_COVERAGE_JSON}"
+    # What combining finds must be this run's own.
+    erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
+    return f"{erase}coverage run -m {runner} && {combine}coverage json -o {_COVERAGE_JSON}"
 
 
 def build(settings: object) -> Python:
