@@ -220,7 +220,7 @@ class GateCheck:
             work_items=request.context.work_items,
             tree=candidate.tree,
             contents=lambda: self.candidates.contents(candidate, base),
-            diff=lambda: self.candidates.patch(candidate, base),
+            diff=lambda: self.candidates.text_patch(candidate, base),
             checkout=lambda gate: self.candidates.checked_out(candidate, gate),
             readable=(candidate.git_dir / "objects", base.mirror / "objects"),
             check=lease.check,

@@ -286,7 +286,7 @@ class Subject:
     agent_type: AgentType
     checkout: Path
     work_items: tuple[str, ...]
-    #: The candidate's difference from the base commit, as a patch (capped); read when called.
+    #: The candidate's difference from the base commit, as a patch, all of it; read when called.
     diff: Callable[[], str]
     #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
     run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]

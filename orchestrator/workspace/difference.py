@@ -53,10 +53,15 @@ def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[File
     )
 
 
+def text_patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
+    """Return the difference as a patch for readers, all of it."""
+    plain = ("-r", "-p", *_PLAIN)
+    return git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
+
+
 def patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
     """Return the difference as a patch for readers, cut to PATCH_CHARACTERS."""
-    plain = ("-r", "-p", *_PLAIN)
-    text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
+    text = text_patch(git, git_dir, base, tip)
     if len(text) <= PATCH_CHARACTERS:
         return text
     return f"{text[:PATCH_CHARACTERS]}\n[…{len(text) - PATCH_CHARACTERS} more characters]\n"

@@ -51,7 +51,9 @@ class LocalCheckout:
 
     def patch(self) -> str:
         """Return the difference from the base as a patch, without untracked files."""
-        return self._git("diff", "--no-color", self.base).stdout.decode(errors="replace")
+        return self._git("diff", "--no-color", "--no-renames", self.base).stdout.decode(
+            errors="replace"
+        )
 
     def tree(self) -> str:
         """Return the tree of HEAD, which uncommitted work adds to."""

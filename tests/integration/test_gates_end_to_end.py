@@ -106,6 +106,17 @@ def test_an_honest_change_passes_strict_and_every_gate_has_looked(system, projec
     assert {report["tree"] for report in reports} == {outcome["verdict"]["tree"]}
 
 
+def test_a_reviewer_is_shown_what_stands_behind_a_large_file(system, project, api):
+    steps = [{"run": "seq 40000 >aaa.json"}, MENDED]
+    outcome, reports = play(system, project, *steps, gate_profile="strict")
+    assert outcome["status"] == "completed", outcome["error"]
+    (said,) = [gate["detail"] for gate in reports[-1]["gates"] if gate["name"] == "ai-review"]
+    assert said.endswith("lacks a part of aaa.json")
+    prompt = json.dumps(api.main_requests[-1].body["messages"])
+    assert "+40000 -0 aaa.json: CUT" in prompt
+    assert "+    return b + a" in prompt
+
+
 SHADOW = "import sys\nprint('Ran 2 tests\\n\\nOK')\n"
 CHEATS = {
     "deletes-the-failing-test": [

@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from orchestrator.errors import AgentFailed, BackendUnavailable, WorkspaceLost
+from orchestrator.gates.checks._patch import PatchTooLarge, ShownPatch, shown
+from orchestrator.gates.checks._said import capped
 from orchestrator.models import AgentType, GateResult, GateStatus, Usage
 from orchestrator.plugins import Family
 from orchestrator.ports import (
@@ -41,6 +43,13 @@ names a file of the change, a line where there is one, and what is wrong.
 # Work items
 
 {work_items}
+
+# Files of the change
+
+Lines added and removed in each. What is marked CUT or NOT SHOWN stands in the tree: read it there
+before you approve.
+
+{files}
 
 # Patch
 
@@ -79,11 +88,15 @@ class AiReview:
     def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         try:
-            launch = self._reviewer.launch(_job(subject))
+            patch = shown(subject.diff())
+            launch = self._reviewer.launch(_job(subject, patch))
             ended = subject.run(launch.argv, launch.env, launch.stdin, gate.timeout_s)
-        except (BackendUnavailable, WorkspaceLost) as error:
+        except (BackendUnavailable, WorkspaceLost, PatchTooLarge) as error:
             return GateResult(name=gate.name, status=GateStatus.ERRORED, detail=str(error))
         status, detail = self._judged(ended)
+        if patch.cut:
+            cut = capped([f"the patch it was given lacks a part of {', '.join(patch.cut)}"])
+            detail = f"{detail}\n{cut}"
         return GateResult(
             name=gate.name,
             status=status,
@@ -130,13 +143,16 @@ class AiReview:
         return answer
 
 
-def _job(subject: Subject) -> AgentJob:
+def _job(subject: Subject, patch: ShownPatch) -> AgentJob:
     items = "\n".join(f"{number}. {item}" for number, item in enumerate(subject.work_items, 1))
+    prompt = _PROMPT.format(
+        work_items=_fenced(items), files=_fenced(patch.files), patch=_fenced(patch.text)
+    )
     # No session: a reviewer is never the one who wrote the change.
     return AgentJob(
         agent_id=subject.agent_id,
         agent_type=AgentType.REVIEWER,
-        work_items=(_PROMPT.format(work_items=_fenced(items), patch=_fenced(subject.diff())),),
+        work_items=(prompt,),
         skills=(),
         worktree=subject.checkout,
         home=subject.checkout.parent,

@@ -13,7 +13,13 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
 from orchestrator.workspace.conflicts import MergePreview, rebased
-from orchestrator.workspace.difference import changed_contents, patch, summary, whole_patch
+from orchestrator.workspace.difference import (
+    changed_contents,
+    patch,
+    summary,
+    text_patch,
+    whole_patch,
+)
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.introduced import Introduced, introduced
@@ -133,6 +139,10 @@ class Candidates:
     def patch(self, candidate: Candidate, base: Base) -> str:
         """Return the candidate's difference from the base as a patch, cut to PATCH_CHARACTERS."""
         return patch(self._git, candidate.git_dir, base.commit, candidate.commit)
+
+    def text_patch(self, candidate: Candidate, base: Base) -> str:
+        """Return the candidate's difference from the base as a patch for readers, all of it."""
+        return text_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def whole_patch(self, candidate: Candidate, base: Base) -> bytes:
         """Return the candidate's difference from the base as a patch for `git apply`."""

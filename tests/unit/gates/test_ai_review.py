@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.backends._claude_events import read_event
 from orchestrator.gates.checks.ai_review import AiReview
-from orchestrator.models import AgentType, Stage, Usage
+from orchestrator.models import AgentType, GateStatus, Stage, Usage
 from orchestrator.ports import Completed, Launch, PlannedGate, Subject
 
 
@@ -31,6 +31,18 @@ def result(answer: object) -> dict[str, object]:
     return {
         "type": "result", "subtype": "success", "is_error": False, "structured_output": answer,
     }  # fmt: skip
+
+
+def test_a_change_too_large_to_show_is_not_approved_and_nobody_is_asked():
+    def run(*_: object) -> Completed:
+        pytest.fail("a reviewer was asked")
+
+    patch = "diff --git a/x b/x\n@@ -0,0 +1 @@\n" + "+x\n" * 200_000
+    subject = Subject("a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: patch, run)
+    gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
+    result = AiReview(Claude()).judge(gate, subject)
+    assert result.status is GateStatus.ERRORED
+    assert "split the work" in result.detail
 
 
 @pytest.mark.parametrize(
