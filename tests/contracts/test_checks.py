@@ -159,6 +159,29 @@ def test_real_python_tests_count_only_when_they_ran(checkout, tool, content, sta
         assert "AssertionError" in result.detail or "assert 1 == 2" in result.detail
 
 
+CLASS_SKIPPED = """import unittest
+class A(unittest.TestCase):
+    def test(self): {body}
+class B(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise unittest.SkipTest("x")
+    def test(self): pass
+"""
+
+
+@pytest.mark.parametrize("tool", ["unittest", "unittest -v", "pytest -p no:cacheprovider"])
+@pytest.mark.parametrize(
+    ("body", "status", "passed"), [("pass", PASSED, 1), ("self.skipTest('x')", FAILED, 0)]
+)
+def test_a_class_that_skips_itself_takes_no_other_test_with_it(
+    checkout, tool, body, status, passed
+):
+    (checkout / "test_it.py").write_text(CLASS_SKIPPED.format(body=body))
+    result = judge("tests", f"python3 -m {tool}", checkout)
+    assert result.status is status
+    assert f"{passed} passed, 0 failed, {2 - passed} skipped" in result.detail
+
+
 @pytest.mark.parametrize(
     ("files", "status", "said"),
     [

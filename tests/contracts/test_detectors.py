@@ -169,6 +169,7 @@ def test_node_coverage_leaves_a_report_that_can_be_read(scripts, command, report
 
 def test_go_and_rust():
     assert commands("go", {"go.mod": ""})["lint"] == "go vet ./..."
+    assert commands("go", {"go.mod": ""})["tests"] == "go test -v ./..."
     assert commands("go", {"go.mod": "", ".golangci.yml": ""})["lint"] == "golangci-lint run"
     assert found("go", {"go.mod": ""})["coverage"].report == "coverage.out"
     assert set(commands("rust", {"Cargo.toml": ""})) == {"typecheck", "lint", "tests", "build"}

@@ -23,9 +23,15 @@ _SUMMARY = re.compile(
     r"|test result: .*"  # cargo
 )
 _UNITTEST_RAN = re.compile(r"Ran (\d+) tests? in .*")
+#: A class or module that skips itself is among the skipped, not among those it says it ran.
+_UNITTEST_PROGRESS = re.compile(r"^([.sux]+)\n-{70}\nRan (\d+) tests? in .*\n\nOK \(", re.MULTILINE)
+_UNITTEST_SKIPPED_ALL = re.compile(r"^setUp(?:Class|Module) \(.*\) \.\.\. skipped ", re.MULTILINE)
 _UNITTEST_ENDED = re.compile(r"(?:OK|FAILED|NO TESTS RAN) \((.*)\)")
 _NODE = re.compile(r"(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo)\s+(\d+)")
 _MOCHA = re.compile(r"\s*(\d+) (passing|failing|pending)\b.*")
+#: What a test printed last may stand before it; one that is indented is a part of another.
+_GO_TEST = re.compile(r"(?:.*\S)?--- (PASS|SKIP): \S+ \([\d.]+s\)")
+_GO_VERBOSE = "=== RUN "
 _GO = re.compile(r"(ok|FAIL)\s+\S+\s+(?:[\d.]+s|\(cached\)|\[.*\]).*")
 
 #: A tool's word → what it means. An expected failure has shown nothing, so it did not run.
@@ -43,13 +49,14 @@ _MEANING = {
     "failing": "failed",
     "cancelled": "failed",
     "FAIL": "failed",
+    "PASS": "passed",
     "tests": "",
 }
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Tests by how they ended; for Go, packages."""
+    """Tests by how they ended; for Go packages, except for what passed or skipped under -v."""
 
     passed: int = 0
     failed: int = 0
@@ -66,15 +73,27 @@ class Counts:
 
 def count_tests(lines: Iterable[str]) -> Counts | None:
     """Return what all summaries in the output add up to; None if there is none."""
-    sums = {"passed": 0, "failed": 0, "skipped": 0}
+    lines = tuple(lines)
+    sums = {"passed": _uncounted(lines), "failed": 0, "skipped": 0}
     found = False
+    is_verbose_go = any(line.startswith(_GO_VERBOSE) for line in lines)
     for line in lines:
+        if is_verbose_go and line.startswith("ok "):
+            continue
         if (counted := _counted(line)) is not None:
             found = True
             for word, number in counted:
                 if meaning := _MEANING.get(word, "skipped"):
                     sums[meaning] += number
     return Counts(max(sums["passed"], 0), sums["failed"], sums["skipped"]) if found else None
+
+
+def _uncounted(lines: Iterable[str]) -> int:
+    """Return how many of unittest's skipped ones are not among those it says it ran."""
+    text = "\n".join(lines)
+    progress = _UNITTEST_PROGRESS.findall(text)
+    known = sum(max(len(signs) - int(ran), 0) for signs, ran in progress)
+    return known + len(_UNITTEST_SKIPPED_ALL.findall(text))
 
 
 def _counted(line: str) -> list[tuple[str, int]] | None:
@@ -98,6 +117,7 @@ _SUMMARIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[tuple[st
     (_NOTHING, lambda match: []),  # noqa: ARG005 - a reader takes its match
     (_NODE, lambda match: [(match[1], int(match[2]))]),
     (_MOCHA, lambda match: [(match[2], int(match[1]))]),
+    (_GO_TEST, lambda match: [(match[1], 1)]),
     (_GO, lambda match: [(match[1], 1)]),
     (_SUMMARY, lambda match: [(word, int(n)) for n, word in _WORDS.findall(match[0])]),
 )

@@ -33,6 +33,21 @@ from orchestrator.gates.checks._said import plain_lines
         ("FAIL\ta/c [build failed]", Counts(0, 1)),
         ("?   \ta/d\t[no test files]", Counts()),
         ("ok  \ta/b\t0.01s [no tests to run]", Counts()),
+        (
+            "=== RUN   TestA\n    a_test.go:7: x\n--- SKIP: TestA (0.00s)\nPASS\nok  \ta/b\t0.01s",
+            Counts(0, 0, 1),
+        ),
+        (
+            (
+                "=== RUN   TestA\n=== RUN   TestA/b\nhi--- PASS: TestA (0.10s)\n"
+                "    --- SKIP: TestA/b (0.00s)\n=== RUN   TestC\n--- FAIL: TestC (0.00s)\nFAIL\n"
+                "FAIL\ta/b\t0.01s\n=== RUN   TestB\n--- SKIP: TestB (0.00s)\nPASS\nok  \ta/c\t0.01s"
+            ),
+            Counts(1, 1, 1),
+        ),
+        (".s\n" + "-" * 70 + "\nRan 2 tests in 0.1s\n\nOK (skipped=1)", Counts(1, 0, 1)),
+        ("hi.s\n" + "-" * 70 + "\nRan 4 tests in 0.1s\n\nOK (skipped=1)", Counts(3, 0, 1)),
+        (".s\n" + "-" * 70 + "\nRan 4 tests in 0.1s\n\nOK (skipped=1)", Counts(3, 0, 1)),
         ("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured", Counts(3, 0, 1)),
         (
             "test result: ok. 1 passed; 0 failed\ntest result: FAILED. 0 passed; 1 failed",
