@@ -87,7 +87,11 @@ def _planned(
 ) -> PlannedGate:
     kind = profiles().gates[name]
     if options.command is not None:
-        found = GateCommand(options.command)
+        script = ""
+        if found and found.command.split()[-1] == options.command.split()[-1]:
+            # `npm test` runs what `npm run --silent test` would.
+            script = found.script
+        found = GateCommand(options.command, script=script)
     return PlannedGate(
         name=name,
         stage=kind.stage,

@@ -66,6 +66,18 @@ def test_the_first_file_with_the_table_wins_and_detection_fills_the_other_gates(
     assert gate_of(files, "build").command == "python3 -m build"
 
 
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [("npm ci && npm test", "jest"), ("make test", "jest"), ("./check", ""), ("npm run unit", "")],
+)
+def test_a_command_of_the_bases_own_has_the_script_whose_name_it_ends_in(command, script):
+    files = {
+        "package.json": '{"scripts": {"test": "jest"}}',
+        "orchestrator.toml": f'[gates]\ntests = "{command}"',
+    }
+    assert gate_of(files).script == script
+
+
 def test_coverage_is_85_percent_unless_the_base_commit_says_otherwise():
     assert gate_of({"go.mod": ""}, "coverage").minimum == 85
     gate = gate_of({"orchestrator.toml": COVERAGE}, "coverage")
