@@ -19,9 +19,12 @@ _TEST_PATH = re.compile(
     r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
     r"|\.(test|spec)\.[cm]?[jt]sx?$"
 )
+# The agent writes what these read: a run of blanks that may begin anywhere has a bound, or stays
+# on its line, or the search takes time that is the square of its length.
 #: How test frameworks name one test; the group is the name, or the title of it.
 _TEST = re.compile(
-    r"""^\s*(?:async\s+)?def\s+(test\w*)|^func\s+(Test\w+)|#\[test\]\s*(?:async\s+)?fn\s+(\w+)"""
+    r"""^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)|^func[ \t]+(Test\w+)"""
+    r"""|#\[test\]\s*(?:async\s+)?fn\s+(\w+)"""
     r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
     re.MULTILINE,
 )
@@ -36,7 +39,7 @@ _CONFIG_PATH = re.compile(
 )
 _THRESHOLD = re.compile(
     r"\b(fail[_-]under|cov-fail-under|minimum|branches|functions|lines|statements|check-coverage)"
-    r"""["']?\s*[:=\s]\s*(\d+(?:\.\d+)?)"""
+    r"""["']?(?:\s{0,20}[:=]\s{0,20}|\s{1,20})(\d+(?:\.\d+)?)"""
 )
 _THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
 #: Tables of pyproject.toml, sections of setup.cfg, keys of package.json that configure judges.
@@ -190,7 +193,7 @@ def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
         )
         watched = _JUDGES | ({"scripts"} if plan.uses_scripts else set())
         edited = sorted(name for name in watched if before.get(name) != after.get(name))
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
         return
     for name in edited:
@@ -201,7 +204,7 @@ def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
 
 
 def _ini_sections(text: str) -> dict[str, str]:
-    parts = re.split(r"^\[(?:tool:)?(\w+)[^\]]*\]\s*$", text, flags=re.MULTILINE)
+    parts = re.split(r"^\[(?:tool:)?(\w+)\b[^\]\n]*\][ \t\r]*$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

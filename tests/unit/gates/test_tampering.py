@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from orchestrator.gates.tampering import find_tampering
@@ -117,3 +120,23 @@ def test_a_finding_names_the_line():
 def test_bytes_that_are_no_text_are_read_all_the_same():
     change = FileChange("tests/test_a.py", b"\xff\xfedef test_x(): ...\n", b"\xff\xfe\n")
     find_tampering([change], COMMANDS)
+
+
+_LONG_FILES = """
+from orchestrator.gates.tampering import find_tampering
+from orchestrator.ports import FileChange
+
+SEEDS = (
+    " ", "\\n", "\\t", "\\r", "'", '"', "`", "[", "]", "(", "#", "a", "/", "1", ".", "lines ",
+    "lines\\n", "[a\\n", "[aaa", "#[test]", "it(", "async ", "import ", "; ", "#[cfg_attr(", "x=[",
+)
+PATHS = ("tests/test_a.py", "conftest.py", "setup.cfg", "pyproject.toml", "package.json", "a.rs")
+for seed in SEEDS:
+    text = ("lines" + seed * (2**17 // len(seed))).encode()
+    find_tampering([FileChange(path, b"x", text) for path in PATHS], ())
+"""
+
+
+def test_no_file_takes_longer_than_its_length():
+    """A search that takes the square of 128 KiB takes minutes, and holds up the lease meanwhile."""
+    subprocess.run([sys.executable, "-c", _LONG_FILES], check=True, timeout=60)
