@@ -47,6 +47,8 @@ _JUDGES = frozenset({
     "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
     "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
 })  # fmt: skip
+#: As configparser takes it: blanks may stand before it, anything after it.
+_INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
 _NEAR_PARTS = 2
 _STEPS = re.compile(r"&&|\|\||[;|\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -204,8 +206,13 @@ def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
 
 
 def _ini_sections(text: str) -> dict[str, str]:
-    parts = re.split(r"^\[(?:tool:)?(\w+)\b[^\]\n]*\][ \t\r]*$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    """Return what stands under each tool's name: all of its sections, with their headings."""
+    sections: dict[str, str] = {}
+    starts = list(_INI_HEADING.finditer(text))
+    ends = [heading.start() for heading in starts[1:]]
+    for heading, end in zip(starts, [*ends, len(text)], strict=False):
+        sections[heading[1]] = sections.get(heading[1], "") + text[heading.start() : end]
+    return sections
 
 
 def _thresholds(change: FileChange) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ PYPROJECT = (
     '[project]\nname = "x"\ndependencies = ["a"]\n\n'
     "[tool.coverage.report]\nfail_under = 90\n\n[tool.orchestrator.gates]\ntests = 'pytest'\n"
 )
+SETUP = "[coverage:run]\n[mypy]\n[coverage:report]\n[mypy-x.*]\n[metadata]\nname = x\n"
 PACKAGE = '{"name": "x", "scripts": {"test": "jest"}, "jest": {"lines": 90}, "dependencies": {}}'
 
 
@@ -58,6 +59,8 @@ def kinds(path: str, before: str | None, after: str | None) -> set[str]:
         ("ruff.toml", "", "ignore = ['ALL']\n", "judge-config-edited"),
         (".eslintrc.json", "{}", "{ }", "judge-config-edited"),
         ("setup.cfg", "[flake8]\na=1\n", "[flake8]\na=2\n", "judge-config-edited"),
+        ("setup.cfg", SETUP, SETUP.replace("run]", "run]\nomit = *"), "judge-config-edited"),
+        ("setup.cfg", SETUP, SETUP.replace("[mypy]", "[mypy] # x\nx = 1"), "judge-config-edited"),
         ("pyproject.toml", PYPROJECT, "[tool.coverage\n", "judge-config-edited"),
         ("src/a.py", "x = 1\n", "x = 1  # noqa\n", "suppression-added"),
         ("src/a.py", "x = 1\n", "x: int = ''  # type: ignore\n", "suppression-added"),
