@@ -9,11 +9,16 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.models import Finding
 from orchestrator.ports import FileChange
+
+#: One file may hold a hundred thousand; a report is for people, and kept.
+MOST_OF_A_KIND = 50
+_DETAIL_CHARACTERS = 200
 
 _TEST_PATH = re.compile(
     r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
@@ -107,12 +112,28 @@ _LINE_RULES = (
 def find_tampering(changes: Iterable[FileChange], commands: Sequence[str]) -> tuple[Finding, ...]:
     """Return what a change does to the judges of it; `commands` are those of its plan.
 
-    Only what is new counts: what stood in the base commit is nobody's finding.
+    Only what is new counts: what stood in the base commit is nobody's finding. Of each kind the
+    first MOST_OF_A_KIND are told, and one more that says how many others there are.
     """
     changes = tuple(changes)
     plan = _Plan(commands)
-    found = [finding for change in changes for finding in _of_file(change, plan)]
-    return (*found, *_lost_tests(changes))
+    found = (finding for change in changes for finding in _of_file(change, plan))
+    return tuple(_first(chain(found, _lost_tests(changes))))
+
+
+def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first of each kind, and for the rest of it one that counts them."""
+    counts: Counter[str] = Counter()
+    rest: dict[str, Finding] = {}
+    for finding in findings:
+        counts[finding.kind] += 1
+        if counts[finding.kind] <= MOST_OF_A_KIND:
+            yield finding
+        else:
+            rest.setdefault(finding.kind, finding)
+    for kind, finding in rest.items():
+        detail = f"and {counts[kind] - MOST_OF_A_KIND} more, the first of them here"
+        yield finding.model_copy(update={"detail": detail})
 
 
 class _Plan:
@@ -161,7 +182,7 @@ def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
         if rule.path.search(path):
             for number, line in _added_lines(change):
                 if rule.line.search(line):
-                    shown = line.strip()[:200]
+                    shown = line.strip()[:_DETAIL_CHARACTERS]
                     yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
 
 
@@ -240,7 +261,8 @@ def _lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
         if change.before is None or not _TEST_PATH.search(change.path):
             continue
         for name in sorted(_tests(change.before) - kept):
-            yield Finding(kind="test-deleted", path=change.path, detail=f"{name} is gone")
+            detail = f"{name[:_DETAIL_CHARACTERS]} is gone"
+            yield Finding(kind="test-deleted", path=change.path, detail=detail)
 
 
 def _tests(content: bytes | None) -> set[str]:

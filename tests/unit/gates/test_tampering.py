@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -118,6 +119,24 @@ def test_a_finding_names_the_line():
     change = FileChange("src/a.py", b"x = 1\n", b"x = 1\ny = 2  # noqa\n")
     (finding,) = find_tampering([change], COMMANDS)
     assert (finding.path, finding.line) == ("src/a.py", 2)
+
+
+def test_of_each_kind_the_first_are_told_and_the_rest_counted():
+    many = "x = 1  # noqa\n" * 60
+    lost = f"it('{'a' * 5000}', f)\n"
+    changes = [
+        FileChange("src/a.py", b"", many.encode()),
+        FileChange("src/b.py", b"", many.encode()),
+        FileChange("src/a.test.js", lost.encode(), None),
+    ]
+    *found, rest = find_tampering(changes, COMMANDS)
+    assert Counter(finding.kind for finding in found) == {
+        "suppression-added": 50,
+        "test-deleted": 1,
+    }
+    assert (rest.kind, rest.path, rest.line) == ("suppression-added", "src/a.py", 51)
+    assert rest.detail.startswith("and 70 more")
+    assert max(len(finding.detail) for finding in found) < 300
 
 
 def test_bytes_that_are_no_text_are_read_all_the_same():
