@@ -24,23 +24,32 @@ _TEST_PATH = re.compile(
     r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
     r"|\.(test|spec)\.[cm]?[jt]sx?$"
 )
+#: The files that test runners find wherever they stand.
+_NAMED_TEST_PATH = re.compile(
+    r"(^|/)(test_[^/]*|[^/]*_test)\.py$|_test\.go$|\.(test|spec)\.[cm]?[jt]sx?$|\.rs$"
+)
 # The agent writes what these read: a run of blanks that may begin anywhere has a bound, or stays
 # on its line, or the search takes time that is the square of its length.
 #: How test frameworks name one test; the group is the name, or the title of it.
 _TEST = re.compile(
     r"""^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)|^func[ \t]+(Test\w+)"""
-    r"""|#\[test\]\s*(?:async\s+)?fn\s+(\w+)"""
     r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
     re.MULTILINE,
 )
+_RUST_TEST = re.compile(
+    r"#\[(?:\w{1,99}::)?test\b[^\]\n]{0,99}\]\s*(?:#\[[^\]\n]{0,99}\]\s*){0,9}"
+    r"(?:pub\s+)?(?:async\s+)?fn\s+(\w+)"
+)
 _CI_PATH = re.compile(
-    r"^\.github/workflows/|^\.gitlab-ci\.ya?ml$|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
+    r"^\.(github|gitea|forgejo)/(workflows|actions)/|^\.gitlab-ci\.ya?ml$|^\.gitlab/ci/|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
     r"|^\.pre-commit-config\.yaml$"
 )
 _CONFIG_PATH = re.compile(
     r"(^|/)(\.coveragerc|\.flake8|\.?ruff\.toml|\.?mypy\.ini|\.?pytest\.(ini|toml)|tox\.ini"
     r"|pyrightconfig\.json|\.?eslint(rc|\.config)[^/]*|tsconfig[^/]*\.json|\.nycrc[^/]*|\.c8rc[^/]*"
-    r"|(jest|vitest|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml)$"
+    r"|(jest|vitest|vite|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml"
+    r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
+    r"|\.cargo/config(\.toml)?)$"
 )
 _THRESHOLD = re.compile(
     r"\b(fail[_-]under|cov-fail-under|minimum|branches|functions|lines|statements|check-coverage)"
@@ -54,15 +63,26 @@ _JUDGES = frozenset({
 })  # fmt: skip
 #: As configparser takes it: blanks may stand before it, anything after it.
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
+#: The part of package.json, made here, of judges that come from an address of their own.
+_FROM_ELSEWHERE = "addresses of judges"
+_KIND_OF_PART = {
+    "orchestrator": "gate-config-edited",
+    "scripts": "gate-command-edited",
+    _FROM_ELSEWHERE: "tool-shadowed",
+}
+_DEPENDENCIES = (
+    "dependencies", "devDependencies", "optionalDependencies", "overrides", "resolutions",
+)  # fmt: skip
 _NEAR_PARTS = 2
 _STEPS = re.compile(r"&&|\|\||[;|\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _INTERPRETER = re.compile(r"python[\d.]*|(ba|da|z)?sh|node|ruby|perl|deno|bun")
 _TOOL = re.compile(r"[a-zA-Z][\w-]*")
-#: Tools that a plan often runs through another: make, npm, tox.
+#: Tools that a plan often runs through another (make, npm, tox), and what they import.
 _TOOLS = frozenset({
     "unittest", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "tox", "nox", "jest",
-    "vitest", "mocha", "eslint", "tsc", "nyc", "c8",
+    "vitest", "mocha", "eslint", "tsc", "nyc", "c8", "_pytest", "pluggy", "iniconfig", "xdist",
+    "pytest_cov", "mypyc", "mypy_extensions", "typing_extensions", "pycodestyle", "pyflakes",
 })  # fmt: skip
 _PYTHON_HOOKS = re.compile(r"(^|/)((site|user)customize\.py|[^/]+\.pth)$")
 
@@ -84,8 +104,13 @@ _LINE_RULES = (
             r"pytest\.mark\.(skip|skipif|xfail)\b|pytest\.(skip|importorskip)\(|SkipTest\b"
             r"|unittest\.(skip|skipIf|skipUnless|expectedFailure)\b|self\.skipTest\("
             r"|\b(it|test|describe|suite)\.(skip|todo|only|fails)\b|\bx(it|test|describe)\("
-            r"|\bt\.Skip(Now|f)?\(|#\[ignore"
+            r"|\bt\.Skip(Now|f)?\("
         ),
+    ),
+    _LineRule(
+        "test-skipped",
+        re.compile(r"\.rs$"),
+        re.compile(r"#\[\s{0,9}(cfg_attr\(.{0,200})?\bignore\b"),
     ),
     _LineRule(
         "suppression-added",
@@ -104,7 +129,15 @@ _LINE_RULES = (
             r"\b(collect_ignore|collect_ignore_glob|pytest_collection\w*|pytest_ignore_collect"
             r"|pytest_(py)?collect\w*|pytest_configure|pytest_sessionfinish|pytest_runtest\w*"
             r"|pytest_cmdline\w*|pytest_plugins)\b|os\._exit"
+            # What it imports runs as well, and may stand in a file of any name.
+            r"|^(?!\s*(import\s+pytest|from\s+__future__\s+import\s+\w+)\s*$)"
+            r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
+    ),
+    _LineRule(
+        "collection-changed",
+        re.compile(r"(^|/)Cargo\.toml$"),
+        re.compile(r"""\b(test|doctest|harness|autotests)["']?\s*=\s*false\b"""),
     ),
 )
 
@@ -175,6 +208,7 @@ def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
         yield Finding(kind="ci-config-edited", path=path, detail="CI runs what it says")
     if _CONFIG_PATH.search(path):
         yield Finding(kind="judge-config-edited", path=path, detail="it configures a judge")
+    yield from _linked(change)
     yield from _shadowed(change, plan)
     yield from _sections(change, plan)
     yield from _thresholds(change)
@@ -186,12 +220,24 @@ def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
                     yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
 
 
+def _linked(change: FileChange) -> Iterator[Finding]:
+    # The content of a link is where it points to, and has no end of line.
+    is_link = bool(change.after) and b"\n" not in (change.after or b"")
+    if PurePosixPath(change.path).name == "conftest.py" and (
+        is_link or change.before == change.after
+    ):
+        detail = "its mode differs, or it is a symbolic link"
+        yield Finding(kind="collection-changed", path=change.path, detail=detail)
+
+
 def _shadowed(change: FileChange, plan: _Plan) -> Iterator[Finding]:
     if change.after is None:
         return
     path = PurePosixPath(change.path)
     is_hook = _PYTHON_HOOKS.search(change.path) is not None
-    name = path.parent.name if path.name == "__init__.py" else path.stem
+    is_compiled = path.suffix in {".so", ".pyd"}
+    stem = path.name.partition(".")[0] if is_compiled else path.stem
+    name = path.parent.name if path.name == "__init__.py" else stem
     # On Python's path stand the top of the tree and its first folders (src, tests).
     is_near = len(path.parts) <= _NEAR_PARTS + (path.name == "__init__.py")
     is_bin = path.parent.name == ".bin"
@@ -204,7 +250,7 @@ def _shadowed(change: FileChange, plan: _Plan) -> Iterator[Finding]:
 def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
     readers: dict[str, Callable[[str], dict[str, Any]]] = {
         "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
-        "package.json": json.loads,
+        "package.json": _package_parts,
         "setup.cfg": _ini_sections,
     }
     read = readers.get(PurePosixPath(change.path).name)
@@ -214,16 +260,27 @@ def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
         before, after = (
             read(_text(side)) if side else {} for side in (change.before, change.after)
         )
-        watched = _JUDGES | ({"scripts"} if plan.uses_scripts else set())
+        watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if plan.uses_scripts else set())
         edited = sorted(name for name in watched if before.get(name) != after.get(name))
     except (ValueError, AttributeError, RecursionError) as error:
         yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
         return
     for name in edited:
-        kind = {"orchestrator": "gate-config-edited", "scripts": "gate-command-edited"}.get(
-            name, "judge-config-edited"
-        )
+        kind = _KIND_OF_PART.get(name, "judge-config-edited")
         yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
+
+
+def _package_parts(text: str) -> dict[str, Any]:
+    parts = json.loads(text)
+    wanted = (parts.get(group) or {} for group in _DEPENDENCIES)
+    # A version, a range or a tag has neither: what has is a path, an address, another package.
+    elsewhere = [
+        (name, str(version))
+        for versions in wanted
+        for name, version in versions.items()
+        if name in _TOOLS | {"typescript"} and set(":/") & set(str(version))
+    ]
+    return {**parts, _FROM_ELSEWHERE: elsewhere or None}
 
 
 def _ini_sections(text: str) -> dict[str, str]:
@@ -255,18 +312,30 @@ def _least(text: str) -> dict[str, float]:
 
 
 def _lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
-    """A test that was moved is still there; one that was renamed shows as lost, to be looked at."""
-    kept = {name for change in changes for name in _tests(change.after)}
+    """A test that was moved is still there; one that was renamed shows as lost, to be looked at.
+
+    It is still there only where it is run: one whose file had a test's name, in another such.
+    """
+    named: set[str] = set()
+    placed: dict[str, set[str]] = {}
     for change in changes:
-        if change.before is None or not _TEST_PATH.search(change.path):
-            continue
-        for name in sorted(_tests(change.before) - kept):
-            detail = f"{name[:_DETAIL_CHARACTERS]} is gone"
-            yield Finding(kind="test-deleted", path=change.path, detail=detail)
+        if _NAMED_TEST_PATH.search(change.path):
+            named |= _tests(change.path, change.after)
+        elif _TEST_PATH.search(change.path):
+            kept = placed.setdefault(PurePosixPath(change.path).suffix, set())
+            kept |= _tests(change.path, change.after)
+    for change in changes:
+        is_named = _NAMED_TEST_PATH.search(change.path)
+        if is_named or _TEST_PATH.search(change.path):
+            kept = named if is_named else named | placed[PurePosixPath(change.path).suffix]
+            for name in sorted(_tests(change.path, change.before) - kept):
+                detail = f"{name[:_DETAIL_CHARACTERS]} is gone"
+                yield Finding(kind="test-deleted", path=change.path, detail=detail)
 
 
-def _tests(content: bytes | None) -> set[str]:
-    return {next(filter(None, found)) for found in _TEST.findall(_text(content or b""))}
+def _tests(path: str, content: bytes | None) -> set[str]:
+    pattern = _RUST_TEST if path.endswith(".rs") else _TEST
+    return {next(filter(None, found.groups())) for found in pattern.finditer(_text(content or b""))}
 
 
 def _added_lines(change: FileChange) -> Iterator[tuple[int, str]]:

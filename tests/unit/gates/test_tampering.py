@@ -23,6 +23,7 @@ PYPROJECT = (
     "[tool.coverage.report]\nfail_under = 90\n\n[tool.orchestrator.gates]\ntests = 'pytest'\n"
 )
 SETUP = "[coverage:run]\n[mypy]\n[coverage:report]\n[mypy-x.*]\n[metadata]\nname = x\n"
+RUST = "#[test]\nfn a() {}\n\n#[tokio::test]\n#[should_panic]\npub async fn b() {}\n"
 PACKAGE = '{"name": "x", "scripts": {"test": "jest"}, "jest": {"lines": 90}, "dependencies": {}}'
 
 
@@ -75,6 +76,42 @@ def kinds(path: str, before: str | None, after: str | None) -> set[str]:
         ("node_modules/.bin/npm", None, "", "tool-shadowed"),
         ("unittest.py", None, "print('OK')\n", "tool-shadowed"),
         ("sitecustomize.py", None, "import os\n", "tool-shadowed"),
+        ("usercustomize.py", None, "import os\n", "tool-shadowed"),
+        ("pluggy.py", None, "", "tool-shadowed"),
+        ("src/_pytest/__init__.py", None, "", "tool-shadowed"),
+        ("coverage.cpython-311-x86_64-linux-gnu.so", None, "", "tool-shadowed"),
+        ("package.json", PACKAGE, PACKAGE.replace("{}}", '{"jest": "file:j"}}'), "tool-shadowed"),
+        ("package.json", PACKAGE, f'{PACKAGE[:-1]}, "devDependencies": {{"c8": "a/b"}}}}',
+         "tool-shadowed"),
+        ("package.json", None, '{"devDependencies": {"eslint": "link:./e"}}', "tool-shadowed"),
+        ("package.json", None, '{"overrides": {"vitest": {".": "git:x"}}}', "tool-shadowed"),
+        ("package.json", None, '{"dependencies": [1]}', "judge-config-edited"),
+        (".npmrc", None, "script-shell=/bin/true\n", "judge-config-edited"),
+        ("web/.yarnrc.yml", "", "plugins: [x]\n", "judge-config-edited"),
+        (".yarnrc", "", "a\n", "judge-config-edited"),
+        (".pnpmfile.cjs", None, "a\n", "judge-config-edited"),
+        (".eslintignore", None, "src\n", "judge-config-edited"),
+        (".pylintrc", "", "a\n", "judge-config-edited"),
+        ("vite.config.ts", "a\n", "b\n", "judge-config-edited"),
+        (".cargo/config", None, "a\n", "judge-config-edited"),
+        (".cargo/config.toml", "a\n", "b\n", "judge-config-edited"),
+        (".gitea/workflows/ci.yml", "a\n", "b\n", "ci-config-edited"),
+        (".forgejo/workflows/ci.yml", "a\n", "b\n", "ci-config-edited"),
+        (".github/actions/test/action.yml", "a\n", "b\n", "ci-config-edited"),
+        (".gitlab/ci/test.yml", "a\n", "b\n", "ci-config-edited"),
+        ("tests/conftest.py", "x = 1\n", "import evil\nx = 1\n", "collection-changed"),
+        ("conftest.py", "x = 1\n", "x = 1; from a import b\n", "collection-changed"),
+        ("conftest.py", "x = 1\n", "x = __import__('a')\n", "collection-changed"),
+        ("conftest.py", "x = 1\n", "import pytest, evil\n", "collection-changed"),
+        ("conftest.py", "x = 1\n", "../evil.py", "collection-changed"),
+        ("conftest.py", "x = 1\n", "x = 1\n", "collection-changed"),
+        ("src/a.rs", RUST, RUST.replace("#[test]", ""), "test-deleted"),
+        ("src/a.rs", RUST, RUST.replace("#[tokio::test]\n", ""), "test-deleted"),
+        ("src/a.rs", RUST, RUST.replace("#[test]", "#[test]\n#[ignore = 'x']"), "test-skipped"),
+        ("src/a.rs", RUST, RUST.replace("#[should_panic]", "#[cfg_attr(unix, ignore)]"),
+         "test-skipped"),
+        ("Cargo.toml", "[lib]\n", "[lib]\ntest = false\n", "collection-changed"),
+        ("Cargo.toml", "[lib]\n", "lib = {'harness'=false}\n", "collection-changed"),
     ],
 )  # fmt: skip
 def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
@@ -99,6 +136,12 @@ def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
         ("src/test_tools/skip.md", "", "Never use pytest.mark.skip.\n"),
         ("conftest.py", None, "import pytest\n\n\n@pytest.fixture\ndef one():\n    return 1\n"),
         ("docs/pytest/usage.py", None, "x = 1\n"),
+        ("package.json", None, '{"devDependencies": {"jest": "^29.0.0 || 30", "a": "file:a"}}'),
+        ("conftest.py", "", "from __future__ import annotations\n\nimport pytest\n"),
+        ("src/a.rs", RUST, RUST.replace("{}", "{ it.skip(1) }")),
+        ("src/a.rs", 'fn a() { test("x"); }\n', "fn a() {}\n"),
+        ("Cargo.toml", "[lib]\ntest = false\n", "[lib]\nname = 'x'\ntest = false\n"),
+        ("tests/checks.py", TESTS, f"{TESTS}x = 1\n"),
         ("logo.png", "a", "b"),
     ],
 )  # fmt: skip
@@ -107,12 +150,31 @@ def test_an_ordinary_edit_is_no_finding(path, before, after):
     assert found == set()
 
 
-def test_a_test_that_moved_is_not_lost():
-    moved = [
-        FileChange("tests/test_a.py", TESTS.encode(), None),
-        FileChange("tests/test_b.py", None, TESTS.encode()),
-    ]
-    assert find_tampering(moved, COMMANDS) == ()
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("tests/test_a.py", "tests/test_b.py"), ("a_test.py", "tests/unit/test_a.py"),
+        ("tests/a.py", "tests/b.py"), ("tests/a.py", "tests/test_a.py"),
+    ],
+)  # fmt: skip
+def test_a_test_that_moved_is_not_lost(before, after):
+    assert find_tampering(moved(before, after), COMMANDS) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("tests/test_a.py", "tests/old_a.py"), ("tests/test_a.py", "NOTES.md"),
+        ("tests/a.py", "tests/NOTES.md"), ("tests/a.py", "src/a.py"),
+    ],
+)  # fmt: skip
+def test_a_test_that_moved_to_where_none_is_run_is_lost(before, after):
+    found = find_tampering(moved(before, after), COMMANDS)
+    assert {finding.kind for finding in found} == {"test-deleted"}
+
+
+def moved(before: str, after: str) -> list[FileChange]:
+    return [FileChange(before, TESTS.encode(), None), FileChange(after, None, TESTS.encode())]
 
 
 def test_a_finding_names_the_line():
