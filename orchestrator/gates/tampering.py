@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any
 
+from orchestrator.gates.judge_parts import edited_parts
+from orchestrator.gates.lost_tests import TEST_PATH, find_lost_tests
+from orchestrator.gates.steps import Steps
 from orchestrator.models import Finding
 from orchestrator.ports import FileChange
 
@@ -20,28 +19,9 @@ from orchestrator.ports import FileChange
 MOST_OF_A_KIND = 50
 _DETAIL_CHARACTERS = 200
 
-_TEST_PATH = re.compile(
-    r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
-    r"|\.(test|spec)\.[cm]?[jt]sx?$"
-)
-#: The files that test runners find wherever they stand.
-_NAMED_TEST_PATH = re.compile(
-    r"(^|/)(test_[^/]*|[^/]*_test)\.py$|_test\.go$|\.(test|spec)\.[cm]?[jt]sx?$|\.rs$"
-)
-# The agent writes what these read: a run of blanks that may begin anywhere has a bound, or stays
-# on its line, or the search takes time that is the square of its length.
-#: How test frameworks name one test; the group is the name, or the title of it.
-_TEST = re.compile(
-    r"""^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)|^func[ \t]+(Test\w+)"""
-    r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
-    re.MULTILINE,
-)
-_RUST_TEST = re.compile(
-    r"#\[(?:\w{1,99}::)?test\b[^\]\n]{0,99}\]\s*(?:#\[[^\]\n]{0,99}\]\s*){0,9}"
-    r"(?:pub\s+)?(?:async\s+)?fn\s+(\w+)"
-)
 _CI_PATH = re.compile(
-    r"^\.(github|gitea|forgejo)/(workflows|actions)/|^\.gitlab-ci\.ya?ml$|^\.gitlab/ci/|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
+    r"^\.(github|gitea|forgejo)/(workflows|actions)/|^\.gitlab-ci\.ya?ml$|^\.gitlab/ci/"
+    r"|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
     r"|^\.pre-commit-config\.yaml$"
 )
 _CONFIG_PATH = re.compile(
@@ -51,39 +31,14 @@ _CONFIG_PATH = re.compile(
     r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
     r"|\.cargo/config(\.toml)?)$"
 )
+# The agent writes what these read: a run of blanks that may begin anywhere has a bound, or stays
+# on its line, or the search takes time that is the square of its length.
 _THRESHOLD = re.compile(
     r"\b(fail[_-]under|cov-fail-under|minimum|branches|functions|lines|statements|check-coverage)"
     r"""["']?(?:\s{0,20}[:=]\s{0,20}|\s{1,20})(\d+(?:\.\d+)?)"""
 )
 _THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
-#: Tables of pyproject.toml, sections of setup.cfg, keys of package.json that configure judges.
-_JUDGES = frozenset({
-    "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
-    "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
-})  # fmt: skip
-#: As configparser takes it: blanks may stand before it, anything after it.
-_INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
-#: The part of package.json, made here, of judges that come from an address of their own.
-_FROM_ELSEWHERE = "addresses of judges"
-_KIND_OF_PART = {
-    "orchestrator": "gate-config-edited",
-    "scripts": "gate-command-edited",
-    _FROM_ELSEWHERE: "tool-shadowed",
-}
-_DEPENDENCIES = (
-    "dependencies", "devDependencies", "optionalDependencies", "overrides", "resolutions",
-)  # fmt: skip
 _NEAR_PARTS = 2
-_STEPS = re.compile(r"&&|\|\||[;|\n]")
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_INTERPRETER = re.compile(r"python[\d.]*|(ba|da|z)?sh|node|ruby|perl|deno|bun")
-_TOOL = re.compile(r"[a-zA-Z][\w-]*")
-#: Tools that a plan often runs through another (make, npm, tox), and what they import.
-_TOOLS = frozenset({
-    "unittest", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "tox", "nox", "jest",
-    "vitest", "mocha", "eslint", "tsc", "nyc", "c8", "_pytest", "pluggy", "iniconfig", "xdist",
-    "pytest_cov", "mypyc", "mypy_extensions", "typing_extensions", "pycodestyle", "pyflakes",
-})  # fmt: skip
 _PYTHON_HOOKS = re.compile(r"(^|/)((site|user)customize\.py|[^/]+\.pth)$")
 
 
@@ -99,7 +54,7 @@ class _LineRule:
 _LINE_RULES = (
     _LineRule(
         "test-skipped",
-        _TEST_PATH,
+        TEST_PATH,
         re.compile(
             r"pytest\.mark\.(skip|skipif|xfail)\b|pytest\.(skip|importorskip)\(|SkipTest\b"
             r"|unittest\.(skip|skipIf|skipUnless|expectedFailure)\b|self\.skipTest\("
@@ -149,9 +104,9 @@ def find_tampering(changes: Iterable[FileChange], commands: Sequence[str]) -> tu
     first MOST_OF_A_KIND are told, and one more that says how many others there are.
     """
     changes = tuple(changes)
-    plan = _Plan(commands)
+    plan = Steps(commands)
     found = (finding for change in changes for finding in _of_file(change, plan))
-    return tuple(_first(chain(found, _lost_tests(changes))))
+    return tuple(_first(chain(found, find_lost_tests(changes))))
 
 
 def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -169,34 +124,7 @@ def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding.model_copy(update={"detail": detail})
 
 
-class _Plan:
-    """What the plan's commands run: files of the tree, tools that may be shadowed."""
-
-    def __init__(self, commands: Sequence[str]) -> None:
-        steps = [_words(step) for command in commands for step in _STEPS.split(command)]
-        # What a tool is pointed at is judged by it; what is run judges.
-        self.files = frozenset(str(PurePosixPath(word)) for word in map(_run_by, steps) if word)
-        words = {PurePosixPath(word).name for step in steps for word in step}
-        self.tools = _TOOLS | {word for word in words if _TOOL.fullmatch(word)}
-        self.uses_make = "make" in words
-        self.uses_scripts = bool(words & {"npm", "npx", "pnpm", "yarn"})
-
-
-def _words(step: str) -> list[str]:
-    try:
-        return shlex.split(step)
-    except ValueError:
-        return step.split()
-
-
-def _run_by(words: list[str]) -> str | None:
-    program, *arguments = [word for word in words if not _ASSIGNMENT.match(word)] or [""]
-    if _INTERPRETER.fullmatch(PurePosixPath(program).name):
-        return next((word for word in arguments if not word.startswith("-")), None)
-    return program or None
-
-
-def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
+def _of_file(change: FileChange, plan: Steps) -> Iterator[Finding]:
     path, name = change.path, PurePosixPath(change.path).name
     if path in plan.files:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs this file")
@@ -210,7 +138,7 @@ def _of_file(change: FileChange, plan: _Plan) -> Iterator[Finding]:
         yield Finding(kind="judge-config-edited", path=path, detail="it configures a judge")
     yield from _linked(change)
     yield from _shadowed(change, plan)
-    yield from _sections(change, plan)
+    yield from edited_parts(change, with_scripts=plan.uses_scripts)
     yield from _thresholds(change)
     for rule in _LINE_RULES:
         if rule.path.search(path):
@@ -230,7 +158,7 @@ def _linked(change: FileChange) -> Iterator[Finding]:
         yield Finding(kind="collection-changed", path=change.path, detail=detail)
 
 
-def _shadowed(change: FileChange, plan: _Plan) -> Iterator[Finding]:
+def _shadowed(change: FileChange, plan: Steps) -> Iterator[Finding]:
     if change.after is None:
         return
     path = PurePosixPath(change.path)
@@ -245,52 +173,6 @@ def _shadowed(change: FileChange, plan: _Plan) -> Iterator[Finding]:
     if is_hook or is_tool:
         detail = "Python runs it at every start" if is_hook else f"it stands in for {name}"
         yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
-
-
-def _sections(change: FileChange, plan: _Plan) -> Iterator[Finding]:
-    readers: dict[str, Callable[[str], dict[str, Any]]] = {
-        "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
-        "package.json": _package_parts,
-        "setup.cfg": _ini_sections,
-    }
-    read = readers.get(PurePosixPath(change.path).name)
-    if read is None:
-        return
-    try:
-        before, after = (
-            read(_text(side)) if side else {} for side in (change.before, change.after)
-        )
-        watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if plan.uses_scripts else set())
-        edited = sorted(name for name in watched if before.get(name) != after.get(name))
-    except (ValueError, AttributeError, RecursionError) as error:
-        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
-        return
-    for name in edited:
-        kind = _KIND_OF_PART.get(name, "judge-config-edited")
-        yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
-
-
-def _package_parts(text: str) -> dict[str, Any]:
-    parts = json.loads(text)
-    wanted = (parts.get(group) or {} for group in _DEPENDENCIES)
-    # A version, a range or a tag has neither: what has is a path, an address, another package.
-    elsewhere = [
-        (name, str(version))
-        for versions in wanted
-        for name, version in versions.items()
-        if name in _TOOLS | {"typescript"} and set(":/") & set(str(version))
-    ]
-    return {**parts, _FROM_ELSEWHERE: elsewhere or None}
-
-
-def _ini_sections(text: str) -> dict[str, str]:
-    """Return what stands under each tool's name: all of its sections, with their headings."""
-    sections: dict[str, str] = {}
-    starts = list(_INI_HEADING.finditer(text))
-    ends = [heading.start() for heading in starts[1:]]
-    for heading, end in zip(starts, [*ends, len(text)], strict=False):
-        sections[heading[1]] = sections.get(heading[1], "") + text[heading.start() : end]
-    return sections
 
 
 def _thresholds(change: FileChange) -> Iterator[Finding]:
@@ -309,33 +191,6 @@ def _least(text: str) -> dict[str, float]:
     for name, number in _THRESHOLD.findall(text):
         least[name] = min(least.get(name, float("inf")), float(number))
     return least
-
-
-def _lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
-    """A test that was moved is still there; one that was renamed shows as lost, to be looked at.
-
-    It is still there only where it is run: one whose file had a test's name, in another such.
-    """
-    named: set[str] = set()
-    placed: dict[str, set[str]] = {}
-    for change in changes:
-        if _NAMED_TEST_PATH.search(change.path):
-            named |= _tests(change.path, change.after)
-        elif _TEST_PATH.search(change.path):
-            kept = placed.setdefault(PurePosixPath(change.path).suffix, set())
-            kept |= _tests(change.path, change.after)
-    for change in changes:
-        is_named = _NAMED_TEST_PATH.search(change.path)
-        if is_named or _TEST_PATH.search(change.path):
-            kept = named if is_named else named | placed[PurePosixPath(change.path).suffix]
-            for name in sorted(_tests(change.path, change.before) - kept):
-                detail = f"{name[:_DETAIL_CHARACTERS]} is gone"
-                yield Finding(kind="test-deleted", path=change.path, detail=detail)
-
-
-def _tests(path: str, content: bytes | None) -> set[str]:
-    pattern = _RUST_TEST if path.endswith(".rs") else _TEST
-    return {next(filter(None, found.groups())) for found in pattern.finditer(_text(content or b""))}
 
 
 def _added_lines(change: FileChange) -> Iterator[tuple[int, str]]:

@@ -212,7 +212,7 @@ from orchestrator.ports import FileChange
 
 SEEDS = (
     " ", "\\n", "\\t", "\\r", "'", '"', "`", "[", "]", "(", "#", "a", "/", "1", ".", "lines ",
-    "lines\\n", "[a\\n", "[aaa", "#[test]", "it(", "async ", "import ", "; ", "#[cfg_attr(", "x=[",
+    "lines\\n", "[a\\n", "[aaa", "[mypy]\\n", "#[test]", "it(", "async ", "import ", "; ", "#[cfg_attr(", "x=[",
 )
 PATHS = ("tests/test_a.py", "conftest.py", "setup.cfg", "pyproject.toml", "package.json", "a.rs")
 for seed in SEEDS:
