@@ -84,9 +84,7 @@ class Judge:
         What the change does to its own judges is found before anything runs; profile strict
         rejects it for that alone.
         """
-        findings = find_tampering(
-            case.contents(), [gate.command for gate in plan.gates if gate.command]
-        )
+        findings = find_tampering(case.contents(), plan.commands, plan.files)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass, replace
 from orchestrator.errors import PlanInvalid
 from orchestrator.gates.configuration import GateOptions, ReadFile, read_options
 from orchestrator.gates.profiles import profiles
+from orchestrator.gates.steps import files_run
 from orchestrator.models import GateProfile, Stage
 from orchestrator.ports import Detector, GateCommand, PlannedGate
 
@@ -24,6 +25,13 @@ class Plan:
 
     profile: GateProfile
     gates: tuple[PlannedGate, ...]
+    #: The files that the gates' commands run through make and npm.
+    files: frozenset[str] = frozenset()
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands of its gates."""
+        return tuple(gate.command for gate in self.gates if gate.command)
 
     @property
     def digest(self) -> str:
@@ -60,7 +68,7 @@ def make_plan(
     detected: dict[str, GateCommand] = {}
     for detector in detectors:
         detected = {**detector.commands(read), **detected}
-    return Plan(
+    plan = Plan(
         profile,
         tuple(
             _planned(
@@ -69,6 +77,7 @@ def make_plan(
             for name in names
         ),
     )
+    return replace(plan, files=files_run(read, plan.commands))
 
 
 def _custom(gates: Iterable[str]) -> tuple[str, ...]:

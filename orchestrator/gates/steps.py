@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import PurePosixPath
+
+from orchestrator.gates.configuration import ReadFile
 
 _STEPS = re.compile(r"&&|\|\||[;|\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_INTERPRETER = re.compile(r"python[\d.]*|(ba|da|z)?sh|node|ruby|perl|deno|bun")
+_INTERPRETER = re.compile(
+    r"python[\d.]*|(ba|da|z)?sh|shell|node|tsx|ts-node|ruby|perl|deno|bun|source|\."
+)
+#: What may stand before the program that a step runs.
+_WRAPPERS = frozenset({
+    "env", "exec", "time", "command", "npx", "cross-env", "uv", "poetry", "pipenv", "pdm", "run",
+    "if", "then", "else", "do", "!", "{",
+})  # fmt: skip
+#: Options of an interpreter that take a value; some run it.
+_VALUED = frozenset({"-r", "--require", "--import", "--loader", "-W", "-X", "-o"})
+#: The folder that a step stands in, in the words of make and of the shell.
+_HERE = re.compile(r"^\$[({]?\w+[)}]?/")
+#: In the order in which GNU make looks.
+MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_INCLUDE = re.compile(r"^[ ]*[-s]?include[ \t]+(.{0,1000})", re.MULTILINE)
+_VARIABLE = re.compile(
+    r"^(?:(?:export|override)[ \t]+)?(\w+)[ \t]{0,20}[:?+]{0,3}=[ \t]{0,20}(.{0,200})$",
+    re.MULTILINE,
+)
+_REFERENCE = re.compile(r"\$[({](\w+)[)}]")
+#: Of one line, and of one tree; they bound the work.
+_MOST_TARGETS = 20
+_MOST_INCLUDED = 50
+#: The scripts of package.json that an installation runs.
+_AT_INSTALL = frozenset({"preinstall", "install", "postinstall", "prepare"})
 _TOOL = re.compile(r"[a-zA-Z][\w-]*")
 #: Tools that a plan often runs through another (make, npm, tox), and what they import.
 TOOLS = frozenset({
@@ -20,16 +48,92 @@ TOOLS = frozenset({
 
 
 class Steps:
-    """What the plan's commands run: files of the tree, tools that may be shadowed."""
+    """What commands run: files of the tree, tools that may be shadowed."""
 
-    def __init__(self, commands: Sequence[str]) -> None:
+    def __init__(self, commands: Iterable[str]) -> None:
         steps = [_words(step) for command in commands for step in _STEPS.split(command)]
         # What a tool is pointed at is judged by it; what is run judges.
-        self.files = frozenset(str(PurePosixPath(word)) for word in map(_run_by, steps) if word)
-        words = {PurePosixPath(word).name for step in steps for word in step}
-        self.tools = TOOLS | {word for word in words if _TOOL.fullmatch(word)}
-        self.uses_make = "make" in words
-        self.uses_scripts = bool(words & {"npm", "npx", "pnpm", "yarn"})
+        self.files = frozenset(_path(word) for step in steps for word in _run_by(step))
+        self.words = {PurePosixPath(word).name for step in steps for word in step}
+        self.tools = TOOLS | {word for word in self.words if _TOOL.fullmatch(word)}
+        self.uses_make = "make" in self.words
+        self.uses_scripts = bool(self.words & {"npm", "npx", "pnpm", "yarn"})
+
+
+def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
+    """Return the files that make and npm run for commands, and what make includes.
+
+    `read` finds their rules and scripts; what the files run in turn is not looked at.
+    """
+    asked = Steps(commands)
+    if not (asked.uses_make or asked.uses_scripts):
+        return frozenset()
+    scripts = _scripts(read)
+    by_scripts = Steps(chain.from_iterable(scripts.values()))
+    uses_make = asked.uses_make or by_scripts.uses_make
+    rules, included = _rules(read) if uses_make else ({}, frozenset())
+    words = asked.words | (_AT_INSTALL if asked.uses_scripts else set())
+    if asked.uses_make and not asked.words & rules.keys():
+        # Without a target make takes one of its own choice.
+        words |= rules.keys()
+    bodies = {name: [*rules.get(name, ()), *lines] for name, lines in scripts.items()}
+    return Steps(_reached({**rules, **bodies}, words)).files | included
+
+
+def _reached(bodies: Mapping[str, list[str]], words: Iterable[str]) -> Iterator[str]:
+    """Yield each line that the words bring about: a name in a line brings about its own."""
+    todo, seen = list(words), set[str]()
+    while todo:
+        name = todo.pop()
+        if name in bodies and name not in seen:
+            seen.add(name)
+            todo += Steps(bodies[name]).words
+            yield from bodies[name]
+
+
+def _scripts(read: ReadFile) -> dict[str, list[str]]:
+    try:
+        scripts = json.loads(read("package.json") or b"{}").get("scripts", {}).items()
+        return {
+            name: [f": pre{name} post{name}", text]
+            for name, text in scripts
+            if isinstance(text, str)
+        }
+    except (ValueError, AttributeError, RecursionError):
+        # npm itself will say so.
+        return {}
+
+
+def _rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """Return what make's targets bring about, variables replaced once, and what is included."""
+    main = next(filter(None, map(read, MAKEFILES)), b"")
+    included = {_path(word) for line in _INCLUDE.findall(_text(main)) for word in line.split()}
+    text = "\n".join(
+        map(_text, (main, *(read(path) or b"" for path in sorted(included)[:_MOST_INCLUDED])))
+    )
+    variables = dict(_VARIABLE.findall(text))
+    rules: dict[str, list[str]] = {}
+    targets: list[str] = []
+    for line in _REFERENCE.sub(lambda name: variables.get(name[1], name[0]), text).splitlines():
+        if line.startswith("\t"):
+            for target in targets:
+                rules[target].append(line.lstrip("\t @+-"))
+        elif ":" in line and not _VARIABLE.match(line):
+            names, _, rest = line.partition(":")
+            needs, _, recipe = rest.lstrip(":").partition(";")
+            targets = names.split()[:_MOST_TARGETS]
+            for target in targets:
+                rules.setdefault(target, []).extend((f": {needs}", recipe))
+    return rules, frozenset(included)
+
+
+def _text(content: bytes) -> str:
+    # A line that goes on is one line; no path holds a null character.
+    return content.decode(errors="replace").replace("\\\n", " ").replace("\0", "")
+
+
+def _path(word: str) -> str:
+    return str(PurePosixPath(_HERE.sub("", word)))
 
 
 def _words(step: str) -> list[str]:
@@ -39,8 +143,18 @@ def _words(step: str) -> list[str]:
         return step.split()
 
 
-def _run_by(words: list[str]) -> str | None:
-    program, *arguments = [word for word in words if not _ASSIGNMENT.match(word)] or [""]
-    if _INTERPRETER.fullmatch(PurePosixPath(program).name):
-        return next((word for word in arguments if not word.startswith("-")), None)
-    return program or None
+def _run_by(words: Iterable[str]) -> Iterator[str]:
+    """Yield the files that one step runs: its program, or what an interpreter is given."""
+    bare = (word.lstrip("(") for word in words if not _ASSIGNMENT.match(word))
+    program = next((word for word in bare if word not in _WRAPPERS), "")
+    called = program.rpartition("/")[2].strip("$(){}").lower()
+    if not _INTERPRETER.fullmatch(called):
+        yield from filter(None, (program,))
+        return
+    is_value = False
+    for word in bare:
+        if not word.startswith("-"):
+            yield word
+            if not is_value:
+                return
+        is_value = word in _VALUED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
 
 from orchestrator.gates.judge_parts import edited_parts
 from orchestrator.gates.lost_tests import TEST_PATH, find_lost_tests
-from orchestrator.gates.steps import Steps
+from orchestrator.gates.steps import MAKEFILES, Steps
 from orchestrator.models import Finding
 from orchestrator.ports import FileChange
 
@@ -97,15 +97,19 @@ _LINE_RULES = (
 )
 
 
-def find_tampering(changes: Iterable[FileChange], commands: Sequence[str]) -> tuple[Finding, ...]:
-    """Return what a change does to the judges of it; `commands` are those of its plan.
+def find_tampering(
+    changes: Iterable[FileChange], commands: Sequence[str], files: Container[str] = ()
+) -> tuple[Finding, ...]:
+    """Return what a change does to the judges of it.
+
+    `commands` are those of its plan, `files` the paths that those run in turn.
 
     Only what is new counts: what stood in the base commit is nobody's finding. Of each kind the
     first MOST_OF_A_KIND are told, and one more that says how many others there are.
     """
     changes = tuple(changes)
     plan = Steps(commands)
-    found = (finding for change in changes for finding in _of_file(change, plan))
+    found = (finding for change in changes for finding in _of_file(change, plan, files))
     return tuple(_first(chain(found, find_lost_tests(changes))))
 
 
@@ -124,13 +128,13 @@ def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding.model_copy(update={"detail": detail})
 
 
-def _of_file(change: FileChange, plan: Steps) -> Iterator[Finding]:
+def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
     path, name = change.path, PurePosixPath(change.path).name
-    if path in plan.files:
+    if path in plan.files or path in files:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs this file")
     if path == "orchestrator.toml":
         yield Finding(kind="gate-config-edited", path=path, detail="it says what the gates run")
-    if name in ("Makefile", "GNUmakefile", "makefile") and plan.uses_make:
+    if name in MAKEFILES and plan.uses_make:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs make")
     if _CI_PATH.search(path):
         yield Finding(kind="ci-config-edited", path=path, detail="CI runs what it says")

@@ -80,6 +80,18 @@ def test_what_runs_is_the_bases_whatever_the_checkout_says(checkout):
     assert report["findings"][0]["kind"] == "gate-config-edited"
 
 
+def test_a_file_that_make_runs_for_a_gate_may_not_be_edited(checkout):
+    (checkout / "Makefile").write_text("build:\n\tsh build.sh\n")
+    (checkout / "build.sh").write_text("exit 1\n")
+    git("add", "-A", cwd=checkout)
+    git("commit", "-q", "-m", "Build", cwd=checkout)
+    (checkout / "build.sh").write_text("exit 0\n")
+    ran = gates_run(checkout, "--json", "--base=topic", "--profile=custom", "--gate=build")
+    (report,) = json.loads(ran.stdout)["reports"]
+    found = {(finding["kind"], finding["path"]) for finding in report["findings"]}
+    assert found == {("gate-command-edited", "build.sh")}
+
+
 def test_a_malformed_configuration_is_one_line_that_names_file_and_key(checkout):
     (checkout / "orchestrator.toml").write_text("[gates]\ntests = 7\n")
     git("commit", "-qam", "Break", cwd=checkout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from orchestrator.errors import PlanInvalid
@@ -157,3 +159,56 @@ def test_the_digest_changes_with_what_would_be_judged_and_only_then(configured, 
     first = plan_of({"pyproject.toml": '[tool.orchestrator.gates]\ntests = "a"'})
     other = plan_of({"orchestrator.toml": f"[gates]\n{configured}"})
     assert (first.digest == other.digest) is is_same
+
+
+MAKEFILE = """
+include mk/lint.mk
+RUNNER := scripts/runner
+SOURCES = main.c util.c
+export PY ?= python3
+
+.PHONY: test
+test: unit $(SOURCES)
+\t@CI=1 bash scripts/test.sh src/judged.py \\
+\t  && echo $(SOURCES)
+unit:
+\t-$(RUNNER) --all; $(PY) -W error tools/unit.py
+\t$(MAKE) more
+more: included ; . ./env.sh
+build:
+\tscripts/build.sh
+serve:
+\tpython3 app.py
+"""
+PACKAGE = {
+    "scripts": {
+        "test": "node -r ./hook.js scripts/test.js src/judged.js",
+        "pretest": "npm run gen:all",
+        "gen:all": "cross-env A=1 tsx gen.ts",
+        "prepare": "./prepare.sh",
+        "start": "node index.js",
+    }
+}
+
+
+def test_what_make_runs_for_a_gate_is_known_by_its_files():
+    files = {"Makefile": MAKEFILE, "mk/lint.mk": "included:\n\t$(CURDIR)/mk/lint.sh\n"}
+    assert plan_of(files).files >= {
+        "mk/lint.mk", "mk/lint.sh", "scripts/test.sh", "scripts/runner", "tools/unit.py", "env.sh",
+    }  # fmt: skip
+    assert not plan_of(files).files & {"main.c", "util.c", "src/judged.py", "app.py"}
+    assert "scripts/build.sh" in plan_of(files).files
+    assert "scripts/build.sh" not in plan_of(files, GateProfile.MINIMAL).files
+
+
+def test_what_npm_runs_for_a_gate_is_known_by_its_files():
+    files = plan_of(
+        {"package.json": json.dumps(PACKAGE), "Makefile": "run:\n\tnode index.js\n"}
+    ).files
+    assert files >= {"hook.js", "scripts/test.js", "gen.ts", "prepare.sh"}
+    assert not files & {"src/judged.js", "index.js"}
+
+
+@pytest.mark.parametrize("package", ["[", "[1]", '{"scripts": 1}', '{"scripts": {"test": 1}}'])
+def test_a_package_that_is_none_runs_no_file(package):
+    assert plan_of({"package.json": package, "Makefile": "test:\n\tmake -C a\n"}).files >= {"make"}

@@ -177,6 +177,12 @@ def moved(before: str, after: str) -> list[FileChange]:
     return [FileChange(before, TESTS.encode(), None), FileChange(after, None, TESTS.encode())]
 
 
+def test_a_file_that_the_plan_runs_in_turn_is_watched():
+    change = FileChange("scripts/test.sh", b"pytest\n", b"true\n")
+    (finding,) = find_tampering([change], ("make test",), {"scripts/test.sh"})
+    assert finding.kind == "gate-command-edited"
+
+
 def test_a_finding_names_the_line():
     change = FileChange("src/a.py", b"x = 1\n", b"x = 1\ny = 2  # noqa\n")
     (finding,) = find_tampering([change], COMMANDS)
@@ -212,7 +218,8 @@ from orchestrator.ports import FileChange
 
 SEEDS = (
     " ", "\\n", "\\t", "\\r", "'", '"', "`", "[", "]", "(", "#", "a", "/", "1", ".", "lines ",
-    "lines\\n", "[a\\n", "[aaa", "[mypy]\\n", "#[test]", "it(", "async ", "import ", "; ", "#[cfg_attr(", "x=[",
+    "lines\\n", "[a\\n", "[aaa", "[mypy]\\n", "#[test]", "it(",
+    "async ", "import ", "; ", "#[cfg_attr(", "x=[",
 )
 PATHS = ("tests/test_a.py", "conftest.py", "setup.cfg", "pyproject.toml", "package.json", "a.rs")
 for seed in SEEDS:
