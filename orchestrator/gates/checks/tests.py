@@ -12,6 +12,8 @@ from orchestrator.ports import PlannedGate, Subject
 
 #: Tools that say how many tests they ran: where one does not, something took its place.
 _COUNTING = re.compile(r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|node\s+--)\s*test)\b")
+#: Tools that run what a file of the tree says; swapped for nothing, it is silent.
+_RUNNING = re.compile(r"\b(?:make|npm|npx|yarn|pnpm|bun|tox|nox)\b")
 #: Pytest's exit code for no tests collected, however quiet it was told to be.
 _PYTEST_NOTHING = 5
 _SILENT = "did not say how many tests it ran: have it print its runner's summary"
@@ -30,7 +32,7 @@ class Tests:
         command = f"{gate.command}\n{gate.script}"
         counts = count_tests(lines)
         if counts is None:
-            is_silent = not any(lines)
+            is_silent = _RUNNING.search(gate.command or "") and not any(lines)
             if result.status is GateStatus.PASSED and (is_silent or _COUNTING.search(command)):
                 return _ended(result, GateStatus.ERRORED, _SILENT)
             is_empty = result.exit_code == _PYTEST_NOTHING and "pytest" in command
