@@ -19,7 +19,7 @@ _HTTPS = "443"
 
 
 def _parse_hosts(text: object) -> object:
-    """Parse `pypi.org, example.com:8443` into `name:port` each."""
+    """Parse `example.org, example.com:8443` into `name:port` each."""
     if not isinstance(text, str):
         return text
     hosts = []

@@ -12,7 +12,7 @@ git-pin rev = "{h40}"
 git-submodule Subproject commit {h40}
 action-pin - uses: actions/checkout@{h40}
 npm-integrity "integrity": "sha512-{b86}==",
-npm-resolved "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz#{h40}",
+npm-resolved "resolved": "https://packages.example.org/a/-/a-1.0.0.tgz#{h40}",
 yarn-lock   integrity sha512-{b86}==
 go-sum github.com/a/b v1.2.3 h1:{b43}=
 pip-hash     --hash=sha256:{h64} \

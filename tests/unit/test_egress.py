@@ -103,18 +103,18 @@ def test_one_message_more_or_less_is_no_disagreement(witness):
 
 
 def test_hosts_are_names_with_a_port_which_is_443_where_none_is_given():
-    hosts = "PyPI.org, files.pythonhosted.org:8443 [2606:4700::1]:443"
+    hosts = "Example.org, files.example.org:8443 [2606:4700::1]:443"
     settings = load_settings({"ORCHESTRATOR_EGRESS_HOSTS": hosts})
-    expected = ("pypi.org:443", "files.pythonhosted.org:8443", "[2606:4700::1]:443")
+    expected = ("example.org:443", "files.example.org:8443", "[2606:4700::1]:443")
     assert settings.egress_hosts == expected
 
 
 @pytest.mark.parametrize(
-    "entry", ["https://pypi.org", "*.pypi.org", "a:0", "a:b", "a/b", "a:443:1"]
+    "entry", ["https://example.org", "*.example.org", "a:0", "a:b", "a/b", "a:443:1"]
 )
 def test_what_is_no_host_stops_the_start(entry):
     with pytest.raises(SettingsInvalid, match="ORCHESTRATOR_EGRESS_HOSTS"):
-        load_settings({"ORCHESTRATOR_EGRESS_HOSTS": f"pypi.org {entry}"})
+        load_settings({"ORCHESTRATOR_EGRESS_HOSTS": f"example.org {entry}"})
 
 
 def test_programs_have_the_host_s_network_unless_asked_and_docker_s_never():
