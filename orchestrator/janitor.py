@@ -51,12 +51,12 @@ class KillListener:
                 for agent_id in heard.agent_ids:
                     self.holder.revoke(agent_id)
                 self.holder.witness.review()
+                continue
             except OrchestratorError as error:
                 log.warning("kills not heard", reason=str(error))
-                time.sleep(_PAUSE_S)
-            except Exception as error:  # the process edge: logged, and it listens on
-                log.exception("kills not heard", reason=str(error))
-                time.sleep(_PAUSE_S)
+            except Exception:  # the process edge: logged, and it listens on
+                log.exception("kills not heard")
+            time.sleep(_PAUSE_S)
 
 
 @dataclass(frozen=True)
