@@ -271,11 +271,11 @@ class PlannedGate:
     command: str | None
     timeout_s: float
     hint: str = ""
-    report: str | None = None
+    report: str | None = None  # of coverage; the command leaves it, relative to the checkout
     minimum: float | None = None  # of coverage, in percent
     #: Whether its command may reach the allowed hosts, where it has no network otherwise.
     network: bool = False
-    script: str = ""
+    script: str = ""  # the base's text of the script or recipe that the command runs, where known
 
 
 @dataclass(frozen=True)

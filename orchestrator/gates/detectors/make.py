@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from orchestrator.gates.detectors import mentioned_report, script_of
+from orchestrator.gates.steps import MAKEFILES
 from orchestrator.ports import GateCommand
 
-#: In the order in which GNU make looks.
-_FILES = ("GNUmakefile", "makefile", "Makefile")
 #: The targets, then what they need and the recipe.
 _RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])(.*(?:\n\t.*|\n(?=\n))*)", re.MULTILINE)
 _TARGETS = {
@@ -26,7 +25,7 @@ class Make:
 
     def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
         """Return the commands of a project with a Makefile."""
-        files = (content for path in _FILES if (content := read(path)) is not None)
+        files = (content for path in MAKEFILES if (content := read(path)) is not None)
         text = next(files, b"").decode(errors="replace")
         rules: dict[str, str] = {}
         for names, rule in _RULE.findall(text):
