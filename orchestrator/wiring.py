@@ -8,41 +8,45 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 
-from orchestrator.access import Keyring
-from orchestrator.audit import Audit
-from orchestrator.budget import Budget
-from orchestrator.cleanup import Cleanup
-from orchestrator.deliver import Delivery
-from orchestrator.egress.service import Egress
-from orchestrator.fsck import Fsck
-from orchestrator.gatecheck import GateCheck
+from orchestrator.audit.log import Audit
+from orchestrator.control.api_keys import ApiKeys
+from orchestrator.control.budget import BudgetService
+from orchestrator.control.kill_switch import KillSwitch
+from orchestrator.control.queues import QueuePauses
+from orchestrator.control.submit import SubmitService
+from orchestrator.egress.proxies import EgressProxies
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.detectors import ordered
-from orchestrator.harvest import Harvest
-from orchestrator.host import Host, RunsElsewhere, process_mark, system_mark
-from orchestrator.janitor import Janitor, KillListener
-from orchestrator.judgement import Judge
-from orchestrator.killswitch import KillSwitch
-from orchestrator.leaks import Leaks
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.monitor import Monitor
-from orchestrator.pausing import QueueSwitch
-from orchestrator.play import Play
+from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
+from orchestrator.interfaces.agent import AgentBackend
+from orchestrator.interfaces.forge import Forge
+from orchestrator.interfaces.gate import Detector, Gate
+from orchestrator.interfaces.sandbox import Sandbox
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.consistency import ConsistencyCheck
+from orchestrator.maintenance.kill_listener import KillListener
+from orchestrator.maintenance.orphan_processes import HostCleaner
+from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.plugins import Family
-from orchestrator.ports import AgentBackend, Detector, Forge, Gate, Sandbox
-from orchestrator.runner import Runner
-from orchestrator.secretscan.allow import AllowList
+from orchestrator.secretscan.allowlist import AllowList
 from orchestrator.secretscan.scanner import Scanner
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
-from orchestrator.store.executors import Store
-from orchestrator.submit import FrontDoor
+from orchestrator.stages.cleanup import Cleanup
+from orchestrator.stages.gate_check.delivery import Delivery
+from orchestrator.stages.gate_check.gate_runner import GateRunner
+from orchestrator.stages.gate_check.pipeline import GateCheckStage
+from orchestrator.stages.gate_check.secrets import SecretFindings
+from orchestrator.stages.spawn.capture import ChangeCapture
+from orchestrator.stages.spawn.executor import AgentExecutor
+from orchestrator.stages.spawn.runner import SpawnStage
+from orchestrator.store.client import Store
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.git import Git
-from orchestrator.workspace.leftovers import Leftovers
 from orchestrator.workspace.mirror import Mirrors
+from orchestrator.workspace.orphans import Leftovers
 from orchestrator.workspace.push import Remote
 
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
@@ -58,11 +62,11 @@ class Services:
 
     settings: Settings
     store: Store
-    front_door: FrontDoor
-    runner: Runner
-    gate_check: GateCheck
+    submit_service: SubmitService
+    runner: SpawnStage
+    gate_check: GateCheckStage
     cleanup: Cleanup
-    monitor: Monitor
+    rescuer: Rescuer
     audit: Audit
     kill_listener: KillListener
 
@@ -77,9 +81,9 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def front_door(settings: Settings) -> FrontDoor:
+def submit_service(settings: Settings) -> SubmitService:
     """Build the front door of this system."""
-    return FrontDoor(
+    return SubmitService(
         default_agent=settings.default_agent,
         agents=frozenset(BACKENDS.names()),
         clock=clock,
@@ -97,25 +101,25 @@ def kill_switch(settings: Settings) -> KillSwitch:
     return KillSwitch(audit(settings), clock, new_id)
 
 
-def keyring(settings: Settings) -> Keyring:
+def api_keys(settings: Settings) -> ApiKeys:
     """Build what knows who may ask."""
     key = settings.api_key.get_secret_value().encode() if settings.api_key else None
     # Another name than loopback's is a proxy's, behind which everyone is local.
     asks = bool(settings.allowed_hosts)
-    return Keyring(audit(settings), clock, key, settings.spawn_rate, always_asks=asks)
+    return ApiKeys(audit(settings), clock, key, settings.spawn_rate, always_asks=asks)
 
 
-def queue_switch(settings: Settings) -> QueueSwitch:
+def queue_pauses(settings: Settings) -> QueuePauses:
     """Build what pauses and resumes queues."""
-    return QueueSwitch(audit(settings), clock)
+    return QueuePauses(audit(settings), clock)
 
 
-def budget(settings: Settings) -> Budget:
+def budget(settings: Settings) -> BudgetService:
     """Build what reads and changes the budget."""
-    return Budget(settings, clock, audit(settings).append)
+    return BudgetService(settings, clock, audit(settings).append)
 
 
-def janitor(settings: Settings, *, worker: str) -> Janitor:
+def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
     git = Git(settings)
@@ -124,13 +128,13 @@ def janitor(settings: Settings, *, worker: str) -> Janitor:
         Candidates(settings, git),
         (settings.workspaces_dir, settings.home / "candidates"),
     )
-    return Janitor(store, host(settings), worker.partition("@")[2], leftovers)
+    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers)
 
 
-def fsck(settings: Settings, store: Store) -> Fsck:
+def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
     """Build what compares Valkey and this host."""
     home = settings.home
-    return Fsck(store, host(settings), home, settings.workspaces_dir, clock, new_id)
+    return ConsistencyCheck(store, host(settings), home, settings.workspaces_dir, clock, new_id)
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
@@ -144,10 +148,10 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
     return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
 
 
-def judge(settings: Settings) -> Judge:
+def gate_runner(settings: Settings) -> GateRunner:
     """Build what runs gates."""
     checks = partial(_check_of, settings=settings)
-    return Judge(checks, sandbox(settings), Egress(settings, new_id), settings)
+    return GateRunner(checks, sandbox(settings), EgressProxies(settings, new_id), settings)
 
 
 def sandbox(settings: Settings) -> Sandbox:
@@ -165,14 +169,14 @@ def host(settings: Settings) -> Host:
 def build(settings: Settings, *, worker: str) -> Services:
     """Build the services of one worker process; connections open at first use."""
     store = Store(settings.valkey_url)
-    holder = Holder(
+    holder = AgentLeases(
         store,
         clock,
         new_id,
         worker=worker,
         lease_s=settings.lease_s,
-        process=process_mark(os.getpid()),
-        system=system_mark(settings.home),
+        process=process_label(os.getpid()),
+        system=system_label(settings.home),
     )
     chain = audit(settings)
     programs = sandbox(settings)
@@ -191,31 +195,30 @@ def build(settings: Settings, *, worker: str) -> Services:
     return Services(
         settings=settings,
         store=store,
-        front_door=front_door(settings),
-        runner=Runner(
+        submit_service=submit_service(settings),
+        runner=SpawnStage(
             holder,
             mirrors,
             workspaces,
             backend,
-            Play(
+            AgentExecutor(
                 holder,
                 mirrors,
                 programs,
-                budget(settings),
-                Egress(settings, new_id),
+                EgressProxies(settings, new_id),
                 settings,
                 workspaces.prepare_spare,
             ),
-            Harvest(holder, programs, settings),
+            ChangeCapture(holder, programs, settings),
             settings,
         ),
-        gate_check=GateCheck(
+        gate_check=GateCheckStage(
             holder,
             mirrors,
             candidates,
             detectors(settings),
-            judge(settings),
-            Leaks(candidates, scanner),
+            gate_runner(settings),
+            SecretFindings(candidates, scanner),
             Delivery(
                 holder,
                 mirrors,
@@ -230,7 +233,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, workspaces, candidates, settings.retention_s),
-        monitor=Monitor(holder, settings.retention_s),
+        rescuer=Rescuer(holder, settings.retention_s),
         audit=chain,
         kill_listener=KillListener(holder),
     )

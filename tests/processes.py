@@ -50,7 +50,7 @@ class Observer:
     def __init__(self) -> None:
         self._noted: set[tuple[int, str]] = set()
 
-    def note(self, *pids: int) -> None:
+    def record(self, *pids: int) -> None:
         """Remember these processes; one that is gone by now needs no remembering."""
         for pid in pids:
             if fields := stat_of(pid):
@@ -62,7 +62,7 @@ class Observer:
         And all others that carry the agent's mark.
         """
         eventually(lambda: len(pids_in(folder)) >= at_least)
-        self.note(*pids_in(folder), *marked(agent_id))
+        self.record(*pids_in(folder), *marked(agent_id))
         assert len(self.alive()) >= at_least
 
     def alive(self) -> set[int]:

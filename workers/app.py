@@ -13,18 +13,18 @@ from billiard.process import active_children
 from celery import Celery, Task
 from celery.signals import task_postrun, worker_process_init, worker_shutting_down
 
-from orchestrator.budget import publish
 from orchestrator.errors import OrchestratorError
-from orchestrator.lifecycle import agents, queues
 from orchestrator.log import about, get_logger
 from orchestrator.messages import CLEANUP_QUEUE, QUEUES
 from orchestrator.models import Status
 from orchestrator.settings import load_settings
+from orchestrator.store import agents, queues
+from orchestrator.store.budget import publish
 from orchestrator.tracing import exporting, stage
 from orchestrator.wiring import Services, build
 
 #: What a worker sends the children of its pool; Celery has uses of its own for the others.
-GIVE_BACK = signal.SIGRTMIN
+REQUEUE_ON_SHUTDOWN = signal.SIGRTMIN
 
 log = get_logger("worker")
 
@@ -76,15 +76,15 @@ def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> No
 @worker_process_init.connect
 def heed_the_end(**_options: Any) -> None:
     """Let a forked child give back what it holds when its worker says so."""
-    signal.signal(GIVE_BACK, lambda *_: _stop_holding())
+    signal.signal(REQUEUE_ON_SHUTDOWN, lambda *_: _stop_holding())
 
 
 @worker_shutting_down.connect
-def give_back(**_options: Any) -> None:
+def requeue_on_shutdown(**_options: Any) -> None:
     """Give back the agents this worker holds: another one goes on with them."""
     _stop_holding()
     for pid in (child.pid for child in active_children() if child.pid):
-        os.kill(pid, GIVE_BACK)
+        os.kill(pid, REQUEUE_ON_SHUTDOWN)
 
 
 def _stop_holding() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from orchestrator.errors import StoreUnreachable
-from orchestrator.lifecycle import presence
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
-from orchestrator.store.executors import Store
-from orchestrator.wiring import clock, janitor
-from workers.pools import RECONCILE_EVERY_S, own_queues, reconcile
+from orchestrator.store import workers
+from orchestrator.store.client import Store
+from orchestrator.wiring import clock, host_cleaner
+from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
 WAKE_EVERY_S = 0.1
@@ -34,19 +34,19 @@ def load_rules(**_options: Any) -> None:
 
 
 @worker_ready.connect
-def keep_awake_and_present(sender: Any, **_options: Any) -> None:
+def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     """Wake the hub for freed slots, mind pauses, renew the name, and keep the host clean."""
     settings = load_settings()
     store = Store(settings.valkey_url)
     announce(store, sender.hostname)
-    janitor(settings, worker=sender.hostname).start()
+    host_cleaner(settings, worker=sender.hostname).start()
     own = own_queues(sender)
     # Before the first fetch: nothing of a paused queue is taken.
     reconcile(store, sender, own)
     if sender.hub is not None:
         sender.hub.call_repeatedly(RECONCILE_EVERY_S, reconcile, store, sender, own)
         sender.hub.call_repeatedly(WAKE_EVERY_S, lambda: None)
-        sender.hub.call_repeatedly(presence.RENEW_EVERY_S, announce, store, sender.hostname)
+        sender.hub.call_repeatedly(workers.RENEW_EVERY_S, announce, store, sender.hostname)
 
 
 @worker_shutting_down.connect
@@ -54,7 +54,7 @@ def withdraw(sender: Any, **_options: Any) -> None:
     """Take this worker's name back, so that readiness tells at once."""
     store = Store(load_settings().valkey_url)
     try:
-        store.run(presence.withdraw(str(sender)))
+        store.run(workers.withdraw(str(sender)))
     except StoreUnreachable as error:
         log.warning("not withdrawn", reason=str(error))
     finally:
@@ -64,6 +64,6 @@ def withdraw(sender: Any, **_options: Any) -> None:
 def announce(store: Store, worker: str) -> None:
     """Renew a worker's name; a broker that is away is told by the next one that answers."""
     try:
-        store.run(presence.announce(worker, now=clock()))
+        store.run(workers.announce(worker, now=clock()))
     except StoreUnreachable as error:
         log.warning("presence not renewed", worker=worker, reason=str(error))

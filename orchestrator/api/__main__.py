@@ -10,7 +10,7 @@ import sys
 import uvicorn
 
 from orchestrator.api.app import create_app
-from orchestrator.api.connections import Connection
+from orchestrator.api.http.connections import Connection
 from orchestrator.errors import OrchestratorError, PortInUse, SettingsInvalid
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings

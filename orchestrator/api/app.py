@@ -10,11 +10,15 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from orchestrator import wiring
-from orchestrator.api import (
+from orchestrator.api.http.auth import Guard
+from orchestrator.api.http.event_feed import Feed
+from orchestrator.api.http.problems import HANDLERS
+from orchestrator.api.http.sse import Followers
+from orchestrator.api.routes import (
     agents,
     budget,
     dashboard,
-    described,
+    documentation,
     events,
     health,
     kills,
@@ -22,15 +26,11 @@ from orchestrator.api import (
     metrics,
     queues,
 )
-from orchestrator.api.feed import Feed
-from orchestrator.api.following import Followers
-from orchestrator.api.guard import Guard
-from orchestrator.api.problems import HANDLERS
-from orchestrator.budget import publish
 from orchestrator.errors import StoreUnreachable
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
-from orchestrator.store.executors import AsyncStore, Store
+from orchestrator.store.budget import publish
+from orchestrator.store.client import AsyncStore, Store
 
 #: Every route there is, a fixed path before one with a name in its place.
 ENDPOINTS = (
@@ -42,7 +42,7 @@ ENDPOINTS = (
     *queues.ENDPOINTS,
     *budget.ENDPOINTS,
     *metrics.ENDPOINTS,
-    *described.ENDPOINTS,
+    *documentation.ENDPOINTS,
     *dashboard.ENDPOINTS,
 )
 
@@ -59,11 +59,10 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.is_stopping = is_stopping
         state.settings = settings
         state.endpoints = ENDPOINTS
-        state.budget = wiring.budget(settings)
-        state.door = wiring.front_door(settings)
+        state.submit_service = wiring.submit_service(settings)
         state.kill_switch = wiring.kill_switch(settings)
-        state.queue_switch = wiring.queue_switch(settings)
-        state.keyring = wiring.keyring(settings)
+        state.queue_pauses = wiring.queue_pauses(settings)
+        state.api_keys = wiring.api_keys(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)
         state.followers = Followers()

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.errors import AgentGarbled
-from orchestrator.models import ApiTokens
-from orchestrator.ports import (
+from orchestrator.interfaces.agent import (
+    AgentMessage,
     LimitReached,
-    Message,
     Result,
     SessionStarted,
     Signal,
     ToolUse,
     UsageReport,
 )
+from orchestrator.models import ApiTokens
 
 #: The agent names its session; nothing else may reach our arguments and paths.
 SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -76,8 +76,8 @@ class _System(_Event):
         elif self.subtype == "api_retry":
             # With a key that is refused this goes on for minutes: nobody should wait in the dark.
             cause = f"{self.error_status or 'no answer'} ({self.error})"
-            told = f"API: {cause}, retry {self.attempt} of {self.max_retries}"
-            yield Message(told, is_notice=True)
+            reported = f"API: {cause}, retry {self.attempt} of {self.max_retries}"
+            yield AgentMessage(reported, is_notice=True)
 
 
 class _Block(BaseModel):
@@ -100,7 +100,7 @@ class _Assistant(_Event):
         yield UsageReport(self.message.id, self.message.usage.usage)
         for block in self.message.content:
             if block.type == "text":
-                yield Message(block.text)
+                yield AgentMessage(block.text)
             elif block.type == "tool_use":
                 detail = json.dumps(block.input, ensure_ascii=False)
                 yield ToolUse(block.name, detail[:_DETAIL_LIMIT])

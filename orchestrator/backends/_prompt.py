@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from string import Template
 
-from orchestrator.ports import AgentJob
+from orchestrator.interfaces.agent import AgentJob
 
 _FOLDER = Path(__file__).with_name("prompts")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from orchestrator.backends import _claude_session, _prompt
 from orchestrator.backends._claude_events import SESSION, read_event
 from orchestrator.errors import BackendUnavailable
-from orchestrator.ports import AgentJob, Launch, Signal
+from orchestrator.interfaces.agent import AgentJob, Launch, Signal
 from orchestrator.settings import Settings
 
 _ARGUMENTS = (
@@ -99,11 +99,11 @@ class ClaudeBackend:
             env["ANTHROPIC_BASE_URL"] = base_url
         return Launch(tuple(argv), env, _prompt.render(job).encode())
 
-    def take_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
+    def export_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
         """Return the session an ended agent left in its hostile HOME."""
         return _claude_session.read_session(home, session_id)
 
-    def put_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
+    def import_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
         """Put a session where this job's launch resumes it."""
         if job.session_id:
             _claude_session.write_session(job.home, job.worktree, job.session_id, session)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json
 
 from orchestrator.backends import _prompt
 from orchestrator.errors import BackendUnavailable
-from orchestrator.ports import AgentJob, Launch, Message, Signal
+from orchestrator.interfaces.agent import AgentJob, AgentMessage, Launch, Signal
 from orchestrator.settings import Settings
 
 _PLACEHOLDER = re.compile(r"\{(prompt|worktree|agent_id)\}")
@@ -67,7 +67,7 @@ class CommandBackend:
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Take any line as a message."""
-        return (Message(line.decode(errors="replace")),)
+        return (AgentMessage(line.decode(errors="replace")),)
 
     def check(self) -> str:
         """Return what would be started.

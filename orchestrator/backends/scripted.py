@@ -19,17 +19,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.backends._script import Closed, ScriptInvalid, Tokens, Tool, parse
 from orchestrator.errors import AgentGarbled
-from orchestrator.models import Usage
-from orchestrator.ports import (
+from orchestrator.interfaces.agent import (
     AgentJob,
+    AgentMessage,
     Launch,
-    Message,
     Result,
     SessionStarted,
     Signal,
     ToolUse,
     UsageReport,
 )
+from orchestrator.models import Usage
 from orchestrator.settings import Settings
 
 _PLAYER = Path(__file__).with_name("_player.py")
@@ -113,7 +113,7 @@ class _Said(Closed):
     text: str
 
     def signal(self) -> Signal:
-        return Message(self.text)
+        return AgentMessage(self.text)
 
 
 class _Used(Tool):

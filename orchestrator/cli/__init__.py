@@ -12,36 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.exits import Exit, exit_of_error
-from orchestrator.cli.text import tell
+from orchestrator.cli.output.exit_codes import Exit, exit_of_error
+from orchestrator.cli.output.text import notify
 from orchestrator.errors import OrchestratorError, RequestInvalid, SystemNotRunning
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
-    from orchestrator.store.executors import Store
+    from orchestrator.store.client import Store
 
 #: Where a command notes the agent it is about, for the last word on an error.
 AGENT_ID = "orchestrator.agent_id"
 _ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect)`")
 
-#: Command → its module in this package, and what `orch --help` says of it.
+#: Command → its module in `commands/`, and what `orch --help` says of it.
 _COMMANDS = {
     "up": ("up", "Start everything on this machine."),
     "down": ("up", "Stop what `orch up` started."),
     "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
     "doctor": ("doctor", "Check this machine, and say what to do."),
-    "run": ("parts", "Run one part of the system, as a container or unit."),
-    "healthy": ("parts", "Check one part of the system."),
+    "run": ("run", "Run one part of the system, as a container or unit."),
+    "healthy": ("run", "Check one part of the system."),
     "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
-    "wait": ("waiting", "Wait until agents have ended."),
-    "ls": ("listing", "List agents, those that need you first."),
+    "wait": ("wait", "Wait until agents have ended."),
+    "ls": ("ls", "List agents, those that need you first."),
     "status": ("status", "Show the state of an agent."),
-    "inspect": ("inspection", "Show everything about an agent, and what to do next."),
+    "inspect": ("inspect", "Show everything about an agent, and what to do next."),
     "logs": ("logs", "Print what an agent said."),
     "events": ("events", "Print what happened to all agents."),
-    "diff": ("kept", "Print what an agent changed, if it is kept."),
-    "export": ("kept", "Write what an agent changed to a file."),
-    "retry": ("kept", "Spawn an agent again, going on from what it changed."),
+    "diff": ("retained", "Print what an agent changed, if it is kept."),
+    "export": ("retained", "Write what an agent changed to a file."),
+    "retry": ("retained", "Spawn an agent again, going on from what it changed."),
     "kill": ("kill", "Kill an agent."),
     "kill-all": ("kill", "Kill every agent, or those of a scope."),
     "receipt": ("kill", "Show what the kill of an agent did."),
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"{__name__}.commands.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except OrchestratorError as error:
-            _tell_error(error, ctx.meta.get(AGENT_ID, ""))
+            _report_error(error, ctx.meta.get(AGENT_ID, ""))
             return ctx.exit(exit_of_error(error.code))
         except BrokenPipeError:
             # Python's own last flush would complain of it again.
@@ -98,17 +98,17 @@ class LazyGroup(click.Group):
             return ctx.exit(Exit.INTERRUPTED)
 
 
-def _tell_error(error: OrchestratorError, agent_id: str) -> None:
+def _report_error(error: OrchestratorError, agent_id: str) -> None:
     if isinstance(error, RequestInvalid):
         for path, message in error.faults:
-            tell(f"{path}: {message}")
+            notify(f"{path}: {message}")
         return
     text = str(error)
     if agent_id:
         # So that the next command can be copied as it stands.
         text = _ABOUT_AN_AGENT.sub(lambda command: f"{command[0][:-1]} {agent_id}`", text)
         text = text if agent_id in text else f"agent {agent_id}: {text}"
-    tell(text)
+    notify(text)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,7 +128,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
     Raises:
         SystemNotRunning: no Valkey is named, and no system runs from this home.
     """
-    from orchestrator.store.executors import Store  # noqa: PLC0415 - as above
+    from orchestrator.store.client import Store  # noqa: PLC0415 - as above
 
     store = Store(_valkey_url(settings))
     try:
@@ -140,7 +140,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
 def _valkey_url(settings: Settings) -> str:
     if not settings.is_embedded:
         return settings.valkey_url
-    from orchestrator.cli.supervision import discover  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.instance import discover  # noqa: PLC0415 - as above
 
     system = discover(settings.home)
     if system is None:

@@ -43,7 +43,7 @@ def as_model_error(reason: str) -> Mapping[str, object]:
     return {"type": "error", "error": error}
 
 
-class Connection:
+class ProxyConnection:
     """The server's side of HTTP/1.1 on a stream."""
 
     def __init__(

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import h11
 
-from orchestrator.egress.connection import Connection, Refused
-from orchestrator.egress.meter import Witness
-from orchestrator.egress.model_api import ModelApi
+from orchestrator.egress.connection import ProxyConnection, Refused
+from orchestrator.egress.providers.anthropic import ModelApi
 from orchestrator.egress.tunnel import Tunnels
+from orchestrator.egress.usage_observer import UsageObserver
+from orchestrator.interfaces.agent import ModelAccess
 from orchestrator.log import get_logger
-from orchestrator.models import Egress
-from orchestrator.ports import ModelAccess
+from orchestrator.models import EgressCounts
 
 #: At a time, as each takes two descriptors of the worker's; package managers open about 15.
 MOST_CONNECTIONS = 32
@@ -39,7 +39,7 @@ class Proxy:
         tunnels: Tunnels,
         model_api: ModelApi | None,
         *,
-        meter: Witness,
+        meter: UsageObserver,
         model: ModelAccess | None,
     ) -> None:
         #: The unix socket it listens on.
@@ -61,16 +61,16 @@ class Proxy:
         self._listen()
 
     @property
-    def counts(self) -> Egress:
+    def counts(self) -> EgressCounts:
         """How many requests went out, and how many were refused."""
-        return Egress(allowed=self._allowed, refused=self._refused)
+        return EgressCounts(allowed=self._allowed, refused=self._refused)
 
     @property
     def is_busy(self) -> bool:
         """Whether clients, or answers they left behind, are under way; tunnels aside."""
         return len(self._clients) > self._open_tunnels
 
-    def take_refusals(self) -> list[str]:
+    def drain_refusals(self) -> list[str]:
         """Hand out a line for each new kind of refusal since the last call."""
         lines = []
         while self._untold:
@@ -133,7 +133,7 @@ class Proxy:
     async def _serve(self, connected: socket.socket) -> None:
         with connected:
             connected.setblocking(False)
-            client = Connection(*await asyncio.open_connection(sock=connected))
+            client = ProxyConnection(*await asyncio.open_connection(sock=connected))
             try:
                 while request := await client.request():
                     await self._route(client, request)
@@ -147,7 +147,7 @@ class Proxy:
             finally:
                 await client.close()
 
-    async def _route(self, client: Connection, request: h11.Request) -> None:
+    async def _route(self, client: ProxyConnection, request: h11.Request) -> None:
         if request.method == b"CONNECT":
             target = request.target.decode("ascii", "replace").lower()
             outside = await self._tunnels.connect(target)

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 
 from orchestrator.egress.addresses import Address, is_public
-from orchestrator.egress.connection import Connection, Refused
+from orchestrator.egress.connection import ProxyConnection, Refused
 from orchestrator.log import get_logger
 
 #: A tunnel on which nothing moves for so long is closed.
@@ -68,7 +68,7 @@ class Tunnels:
         msg = f"{target} does not answer"
         raise Refused(msg, status=HTTPStatus.BAD_GATEWAY)
 
-    async def carry(self, client: Connection, outside: Stream) -> None:
+    async def carry(self, client: ProxyConnection, outside: Stream) -> None:
         """Tell the client that it is connected, and copy both ways till both are over or stuck."""
         reader, writer = outside
         loop = asyncio.get_running_loop()

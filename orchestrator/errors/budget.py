@@ -26,10 +26,10 @@ class BudgetExhausted(OrchestratorError):
         )
 
 
-class PlacesTaken(OrchestratorError):
+class NoSlotFree(OrchestratorError):
     """As many agents run as may at once."""
 
-    code = "places_taken"
+    code = "no_slot_free"
     action = "Nothing to do: it starts when one ends, or raise it: `orch budget set concurrency …`."
 
 
@@ -40,10 +40,10 @@ class BudgetExceeded(AgentFailed):
     action = "What it changed is kept: raise the limit (`orch budget set …`), then `orch retry`."
 
 
-class MeterSilent(AgentFailed):
+class UsageReportsMissing(AgentFailed):
     """The agent works, and does not report what it spends."""
 
-    code = "meter_silent"
+    code = "usage_reports_missing"
     action = "Check that the backend's version reports its tokens (`orch doctor`)."
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from orchestrator.errors import ForgeRefused
-from orchestrator.ports import ChangeRequest
+from orchestrator.interfaces.forge import ChangeRequest
 
 #: The least of the limits: GitLab's and Gitea's titles have 255 characters, GitHub's bodies 65,536.
 TITLE_CHARACTERS = 250

@@ -16,8 +16,8 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from orchestrator.backoff import delay_before, parse_retry_after
 from orchestrator.errors import ForgeRefused, ForgeUnavailable, SettingsInvalid
+from orchestrator.retry import delay_before, parse_retry_after
 from orchestrator.settings import Settings
 
 T = TypeVar("T")

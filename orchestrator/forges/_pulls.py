@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.forges._http import Link
-from orchestrator.ports import ChangeRequest
+from orchestrator.interfaces.forge import ChangeRequest
 
 
 class _Repository(BaseModel):

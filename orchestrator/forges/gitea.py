@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.forges._asked import fitted, parse_address
 from orchestrator.forges._http import REAL_TIME, Http, Timing, create_or_find
 from orchestrator.forges._pulls import Pull, creation, find
-from orchestrator.ports import ChangeRequest
+from orchestrator.interfaces.forge import ChangeRequest
 from orchestrator.settings import Settings
 
 PAGE_LENGTH = 20

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.forges._asked import fitted, parse_address
 from orchestrator.forges._http import REAL_TIME, Http, Link, Timing, create_or_find
-from orchestrator.ports import ChangeRequest
+from orchestrator.interfaces.forge import ChangeRequest
 from orchestrator.settings import Settings
 
 # `/merge` or `/approve` at the start of a line would be done, in the name of the token's owner.

@@ -9,9 +9,9 @@ import requests
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from orchestrator.backoff import delay_before, parse_retry_after
 from orchestrator.errors import CoordinatorRefused, CoordinatorUnavailable
 from orchestrator.models import Record, Stage
+from orchestrator.retry import delay_before, parse_retry_after
 
 PATH = "/api/quality/check"
 TRIES = 3

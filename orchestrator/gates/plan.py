@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from orchestrator.errors import PlanInvalid
+from orchestrator.gates.command_files import files_run
 from orchestrator.gates.configuration import GateOptions, ReadFile, read_options
 from orchestrator.gates.profiles import profiles
-from orchestrator.gates.steps import files_run
+from orchestrator.interfaces.gate import Detector, GateCommand, PlannedGate
 from orchestrator.models import GateProfile, Stage
-from orchestrator.ports import Detector, GateCommand, PlannedGate
 
 #: What a hint shows for a gate that needs more than a command.
 _EXAMPLES = {"coverage": '{command = "<command>", report = "<the file it writes>"}'}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
 
-from orchestrator.gates.judge_parts import edited_parts
-from orchestrator.gates.lost_tests import TEST_PATH, find_lost_tests
-from orchestrator.gates.steps import MAKEFILES, Steps
+from orchestrator.gates.command_files import MAKEFILES, Steps
+from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
+from orchestrator.gates.tool_config import edited_parts
+from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
-from orchestrator.ports import FileChange
 
 #: One file may hold a hundred thousand; a report is for people, and kept.
 MOST_OF_A_KIND = 50

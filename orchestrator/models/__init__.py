@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope
 from orchestrator.models.audit import (
+    AuditAction,
     AuditDraft,
     AuditEntry,
     AuditFault,
     AuditHead,
     AuditMark,
-    AuditNote,
     AuditVerdict,
 )
 from orchestrator.models.budget import (
@@ -26,7 +26,7 @@ from orchestrator.models.event import (
     LifecycleEvent,
     LogLine,
 )
-from orchestrator.models.fleet import Fleet, Glance
+from orchestrator.models.fleet import AgentSummary, Fleet
 from orchestrator.models.gates import (
     Finding,
     GateProfile,
@@ -56,9 +56,9 @@ from orchestrator.models.secret import (
 )
 from orchestrator.models.state import (
     AgentState,
-    Egress,
+    EgressCounts,
     Outcome,
-    Outline,
+    PartialRecord,
     Phase,
     Status,
     TaskState,
@@ -75,29 +75,29 @@ __all__ = [
     "DEFAULT_PROFILE",
     "AgentSpend",
     "AgentState",
+    "AgentSummary",
     "AgentType",
     "ApiKey",
     "ApiTokens",
+    "AuditAction",
     "AuditDraft",
     "AuditEntry",
     "AuditFault",
     "AuditHead",
     "AuditMark",
-    "AuditNote",
     "AuditVerdict",
     "BudgetLimits",
     "BudgetStatus",
     "BudgetSummary",
     "Caller",
     "Conflict",
-    "Egress",
+    "EgressCounts",
     "Finding",
     "Fleet",
     "GateProfile",
     "GateReport",
     "GateResult",
     "GateStatus",
-    "Glance",
     "Halt",
     "Instant",
     "KeyName",
@@ -107,7 +107,7 @@ __all__ = [
     "LifecycleEvent",
     "LogLine",
     "Outcome",
-    "Outline",
+    "PartialRecord",
     "Pause",
     "Phase",
     "QueueState",

@@ -25,7 +25,7 @@ _Name = Annotated[str, _capped(200)]
 _Text = Annotated[str, _capped(1000)]
 
 
-class AuditNote(Record):
+class AuditAction(Record):
     """What somebody did, as the room that did it tells the audit; all but `action` is data."""
 
     action: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
@@ -40,7 +40,7 @@ class AuditNote(Record):
     result: _Text | None = None
 
 
-class AuditDraft(AuditNote):
+class AuditDraft(AuditAction):
     """A note with its time, which has no place in the chain yet."""
 
     #: Sets it apart from a twin of the same instant, so that none is taken for the other.

@@ -10,7 +10,7 @@ from orchestrator.models.record import Instant, Record
 from orchestrator.models.state import AgentState, Status
 
 
-class Glance(Record):
+class AgentSummary(Record):
     """One agent, and what its record does not hold."""
 
     agent: AgentState
@@ -28,4 +28,4 @@ class Fleet(Record):
     unconfirmed: tuple[str, ...] = ()
     #: Backends whose provider takes no more requests → until when.
     parked: dict[str, Instant] = Field(default_factory=dict)
-    agents: tuple[Glance, ...] = ()
+    agents: tuple[AgentSummary, ...] = ()

@@ -9,8 +9,8 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from orchestrator.errors import RequestInvalid
 from orchestrator.models.gates import GateProfile
+from orchestrator.models.identifiers import Branch, Identifier, Repository
 from orchestrator.models.record import Record, faults_of
-from orchestrator.names import Branch, Identifier, Repository
 
 
 class AgentType(StrEnum):

@@ -48,7 +48,7 @@ class TaskStatus(StrEnum):
     FAILED = "failed"
 
 
-class Egress(Record):
+class EgressCounts(Record):
     """Requests of an agent's programs that left its sandbox through the proxy, or did not."""
 
     allowed: int = 0
@@ -82,7 +82,7 @@ class AgentState(Record):
     yolo: bool | None = None
     usage: Usage = Usage()
     #: Of the latest attempt, where its only way out is the proxy.
-    egress: Egress | None = None
+    egress: EgressCounts | None = None
     spawned_at: Instant
     #: Since when it waits in a queue after its first, or waited there last.
     waiting_since: Instant | None = None
@@ -114,7 +114,7 @@ class AgentState(Record):
     error_code: str | None = None
 
 
-class Outline(Record):
+class PartialRecord(Record):
     """What has to be known of an agent even where its record is one that no version here writes."""
 
     model_config = ConfigDict(extra="ignore")

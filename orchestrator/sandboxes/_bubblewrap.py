@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.errors import BackendUnavailable
-from orchestrator.ports import EGRESS_PORT, ProcessSpec
+from orchestrator.interfaces.sandbox import EGRESS_PORT, ProcessSpec
 from orchestrator.settings import Settings
 
 _INIT = Path(__file__).with_name("_init.py")
-_FORWARD = Path(__file__).with_name("_forward.py")
+_FORWARD = Path(__file__).with_name("_port_forward.py")
 _PYTHON = (sys.executable, "-I", "-S")
 _NAMESPACES = (
     *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),

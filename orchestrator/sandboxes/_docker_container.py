@@ -11,7 +11,7 @@ from contextlib import suppress
 from socket import SocketIO
 
 from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable
-from orchestrator.ports import Chunk
+from orchestrator.interfaces.sandbox import Chunk
 from orchestrator.sandboxes._docker_engine import Engine
 from orchestrator.sandboxes._docker_folder import Shared
 
@@ -119,7 +119,7 @@ class ContainerProcess:
             self._cpu_s = self._engine.cpu_s(self._id)
         return self._cpu_s
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Tell the supervisor inside that this process is well; from any thread."""
         self._order(b".")
 
@@ -148,10 +148,10 @@ class ContainerProcess:
         self.order_kill()
         has_ended = self._pump_until(time.monotonic() + _END_WITHIN_S)
         # Its supervisor's word is proof: an engine that hangs is not waited for.
-        if not has_ended and not self._is_told:
+        if not has_ended and not self._is_reported:
             with suppress(SandboxUnavailable):
                 self._engine.kill(self._id)
-            if not self._pump_until(time.monotonic() + _KILL_WITHIN_S) and not self._is_told:
+            if not self._pump_until(time.monotonic() + _KILL_WITHIN_S) and not self._is_reported:
                 msg = "The engine does not end the container."
                 raise SandboxLost(msg)
         self._note_end()
@@ -168,7 +168,7 @@ class ContainerProcess:
         return self._is_output_over and (self._is_status_over or not self._is_open)
 
     @property
-    def _is_told(self) -> bool:
+    def _is_reported(self) -> bool:
         """Whether the supervisor inside has said that nothing is left."""
         return b"\nended " in self._heard
 
@@ -187,7 +187,7 @@ class ContainerProcess:
             if key.data == _STATUS:
                 self._hear()
             else:
-                self._take()
+                self._claim()
         if self._is_output_over and not self._is_over and not self._is_killed:
             # A container that ends closes its pipe first.
             self._hear()
@@ -195,7 +195,7 @@ class ContainerProcess:
                 msg = "The engine stopped carrying the program's output."
                 raise SandboxLost(msg)
 
-    def _take(self) -> None:
+    def _claim(self) -> None:
         try:
             data = os.read(self._stream.fileno(), _CHUNK_BYTES)
         except BlockingIOError:
@@ -242,11 +242,11 @@ class ContainerProcess:
         """
         words = self._heard.split()
         exit_code = -signal.SIGKILL
-        if self._is_told:
+        if self._is_reported:
             exit_code = int(words[-2])
             self.has_ended_itself = True
             self.ended_at_s = float(words[-1])
-        if not (self._is_told and self._is_killed):
+        if not (self._is_reported and self._is_killed):
             self._ask_for_end(exit_code)
         self._exit_code = exit_code
 
@@ -255,13 +255,13 @@ class ContainerProcess:
             ended = self._engine.await_end(self._id)
         except SandboxUnavailable as error:
             raise SandboxLost(error.detail) from error
-        if not self._is_told:
+        if not self._is_reported:
             self.has_ended_itself = True
             self.ended_at_s = time.monotonic()
         if self._is_killed:
             return
         if ended.ran_out_of_memory and exit_code in _KILLED_CODES:
             self.limit_hit = self._memory
-        elif not self._is_told:
+        elif not self._is_reported:
             msg = f"The container ended under its program (exit code {ended.exit_code})."
             raise SandboxLost(msg)

@@ -30,7 +30,7 @@ _CPU_FILES = (
 
 
 @dataclass(frozen=True)
-class Ended:
+class ContainerEnd:
     """How a container ended, as the engine saw it."""
 
     exit_code: int
@@ -102,7 +102,7 @@ class Engine:
         with self._asked(HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) as client:
             client.kill(name)
 
-    def await_end(self, name: str) -> Ended:
+    def await_end(self, name: str) -> ContainerEnd:
         """Wait until the engine knows of its end.
 
         Raises:
@@ -114,7 +114,7 @@ class Engine:
                 state = client.inspect_container(name)["State"]
             except NotFound as error:
                 raise SandboxUnavailable(str(error)) from error
-            return Ended(state["ExitCode"], bool(state["OOMKilled"]))
+            return ContainerEnd(state["ExitCode"], bool(state["OOMKilled"]))
 
     def remove(self, name: str) -> None:
         """Kill it, if it still runs, and remove it; one that is gone is gone."""

@@ -15,20 +15,20 @@ from typing import Any
 
 from docker.types import LogConfig, Mount
 
-from orchestrator.custody import current, ended_by
 from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable, WorkspaceLost
-from orchestrator.host import process_mark, system_mark
+from orchestrator.host.cancel_scope import current, ended_by
+from orchestrator.host.processes import process_label, system_label
+from orchestrator.interfaces.sandbox import EGRESS_PORT, ProcessSpec
 from orchestrator.log import get_logger
-from orchestrator.ports import EGRESS_PORT, ProcessSpec
 from orchestrator.sandboxes._docker_container import ContainerProcess
 from orchestrator.sandboxes._docker_engine import Container, Engine
 from orchestrator.sandboxes._docker_folder import INSIDE, Folders, Shared
-from orchestrator.sandboxes._docker_loan import Loans, Owner
-from orchestrator.sandboxes._pulse import Pulse
+from orchestrator.sandboxes._docker_ownership import Loans, Owner
+from orchestrator.sandboxes._heartbeat import Heartbeat
 from orchestrator.settings import Settings
 
 _SHIM = Path(__file__).with_name("_shim.py")
-_FORWARD = Path(__file__).with_name("_forward.py")
+_FORWARD = Path(__file__).with_name("_port_forward.py")
 #: What this package brings.
 _OURS = Path(__file__).parents[1]
 _PYTHON = ("python3", "-I", "-S")
@@ -66,10 +66,10 @@ class DockerSandbox:
         #: How long a start waits for an engine that is being restarted.
         self._engine_back_within_s = engine_back_within_s
         self._engine = Engine(settings.docker_socket)
-        self._system = system_mark(settings.home)
+        self._system = system_label(settings.home)
         self._folders = Folders(settings.home / "containers")
         self._loans = Loans()
-        self._pulse = Pulse(settings.supervisor_deadline_s)
+        self._pulse = Heartbeat(settings.supervisor_deadline_s)
 
     @property
     def level(self) -> str:
@@ -111,7 +111,7 @@ class DockerSandbox:
                 self._folders.shared(label, owner=owner, stdin=spec.stdin, environment=environment)
             )
             process = self._launch(spec, shared, owner, stack)
-            stack.enter_context(self._pulse.calling(process.beat))
+            stack.enter_context(self._pulse.calling(process.heartbeat))
             stack.enter_context(ended_by(process.order_kill))
             process.await_start(spec.argv[0])
             yield process
@@ -142,7 +142,7 @@ class DockerSandbox:
             "entrypoint": ["/bin/sh", "-c", _FIRST, "sh"],
             "command": [
                 *(str(spec.cwd), "1" if spec.env.get("PATH") else ""),
-                *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_mark(os.getpid())),
+                *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_label(os.getpid())),
                 # The largest file; no cgroup but the container's; nothing more that confines.
                 *(str(self._settings.disk_quota_bytes), "", "0", "5"),
                 *(forward if spec.egress else ()),
@@ -219,8 +219,10 @@ class DockerSandbox:
             process.kill()
         except (SandboxLost, SandboxUnavailable) as error:
             log.warning("not seen to end", container=name, reason=str(error))
-        if custody := current():
-            custody.note((), ended_at_s=process.ended_at_s, is_proven=process.has_ended_itself)
+        if cancel_scope := current():
+            cancel_scope.record(
+                (), ended_at_s=process.ended_at_s, is_proven=process.has_ended_itself
+            )
 
     def _remove(self, name: str) -> None:
         try:
@@ -231,7 +233,7 @@ class DockerSandbox:
 
     # ── what nobody holds ───────────────────────────────────────────────────────────────────
 
-    def end_strays(self) -> frozenset[str]:
+    def end_orphans(self) -> frozenset[str]:
         """Remove every container that no live worker holds; return the agents of those that ran.
 
         Raises:
@@ -246,7 +248,7 @@ class DockerSandbox:
                 self._folders.remove(name)
         return frozenset(container.agent_id for container in left if container.is_running)
 
-    def strays(self) -> Mapping[str, tuple[int, ...]]:
+    def orphans(self) -> Mapping[str, tuple[int, ...]]:
         """Return the first processes of the running containers that no live worker holds, by agent.
 
         Raises:

@@ -15,14 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from orchestrator import cgroups
-from orchestrator.custody import current, ended_by
 from orchestrator.errors import BackendUnavailable, SettingsInvalid, WorkspaceLost
-from orchestrator.host import process_mark, system_mark
-from orchestrator.ports import ProcessSpec
+from orchestrator.host import cgroups
+from orchestrator.host.cancel_scope import current, ended_by
+from orchestrator.host.processes import process_label, system_label
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes._bubblewrap import Bubblewrap
-from orchestrator.sandboxes._pulse import Pulse
-from orchestrator.sandboxes._tree import ProcessTree
+from orchestrator.sandboxes._heartbeat import Heartbeat
+from orchestrator.sandboxes._process_tree import ProcessTree
 from orchestrator.settings import Settings
 
 __all__ = ["ProcessSandbox", "ProcessTree", "build"]
@@ -41,7 +41,7 @@ def build(settings: Settings) -> ProcessSandbox:
     Raises:
         SettingsInvalid: the level they ask for cannot be had here, and why.
     """
-    system = system_mark(settings.home)
+    system = system_label(settings.home)
     wanted = settings.process_level
     lacks: list[BackendUnavailable] = []
     confine: Bubblewrap | None = None
@@ -85,7 +85,7 @@ class ProcessSandbox:
         file_limit_bytes: int = 0,
         lack: BackendUnavailable | None = None,
     ) -> None:
-        self._pulse = Pulse(deadline_s)
+        self._pulse = Heartbeat(deadline_s)
         self._system = system
         self._confine = confine
         self._cgroup = cgroup
@@ -125,7 +125,7 @@ class ProcessSandbox:
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
             stack.callback(_note, tree)
             stack.callback(tree.kill)
-            stack.enter_context(self._pulse.calling(tree.beat))
+            stack.enter_context(self._pulse.calling(tree.heartbeat))
             tree.await_start(spec.argv[0])
             stack.enter_context(ended_by(tree.order_kill))
             yield tree
@@ -133,15 +133,17 @@ class ProcessSandbox:
     def _shim_arguments(self, spec: ProcessSpec) -> list[str]:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
         return [
-            *(str(self._pulse.deadline_s), process_mark(os.getpid()), str(self._file_limit_bytes)),
+            *(str(self._pulse.deadline_s), process_label(os.getpid()), str(self._file_limit_bytes)),
             *(str(cgroup or ""), str(int(self._confine is not None)), ""),
             *(self._confine.command(spec) if self._confine else spec.argv),
         ]
 
 
 def _note(tree: ProcessTree) -> None:
-    if custody := current():
-        custody.note(tree.killed_pids, ended_at_s=tree.ended_at_s, is_proven=tree.has_ended_itself)
+    if cancel_scope := current():
+        cancel_scope.record(
+            tree.killed_pids, ended_at_s=tree.ended_at_s, is_proven=tree.has_ended_itself
+        )
 
 
 def _start_shim(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.secretscan.allow import AllowList
+from orchestrator.secretscan.allowlist import AllowList
 from orchestrator.secretscan.sarif import sarif
 from orchestrator.secretscan.scanner import UNSCANNABLE, ScannedText, Scanner, masked
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import kingfisher_sdk
 
-from orchestrator.secretscan.judgement import is_secret
+from orchestrator.secretscan.false_positives import is_secret
 
 #: One text takes milliseconds; one that takes this long was made to.
 SCAN_TIMEOUT_S = 20.0

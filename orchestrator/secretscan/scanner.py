@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from orchestrator.models import SecretFinding
-from orchestrator.secretscan.allow import AllowList
+from orchestrator.secretscan.allowlist import AllowList
 from orchestrator.secretscan.engine import Match, find, readings
 
 #: The rule of what could not be scanned.

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, Tokens, env
 
-Places = Annotated[int, Field(ge=1, le=1000)]
+Slots = Annotated[int, Field(ge=1, le=1000)]
 #: No agent of ours works for a month.
 WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 
@@ -18,7 +18,7 @@ WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 class BudgetSettings(BaseSettings):
     """The limits of the fleet and of one agent, until somebody changes them at run time."""
 
-    max_concurrent_agents: Places = env(
+    max_concurrent_agents: Slots = env(
         "MAX_CONCURRENT_AGENTS",
         description="Agents that prepare or run at once, fleet-wide, 1 to 1,000; more wait.",
         default=10,

@@ -45,10 +45,10 @@ class SandboxSettings(BaseSettings):
         description="The socket of the Docker engine.",
         default=Path("/var/run/docker.sock"),
     )
-    engine_filter: Path = env(
-        "ORCHESTRATOR_ENGINE_FILTER",
-        description="Where `orch run engine-filter` listens, before the socket above.",
-        default=Path("/run/orchestrator/engine"),
+    docker_proxy: Path = env(
+        "ORCHESTRATOR_DOCKER_PROXY",
+        description="Where `orch run docker-proxy` listens, before the socket above.",
+        default=Path("/run/orchestrator/docker_proxy"),
     )
     supervisor_deadline_s: Duration = env(
         "ORCHESTRATOR_SUPERVISOR_DEADLINE",

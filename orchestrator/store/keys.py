@@ -23,7 +23,7 @@ LEASES = "orchestrator:leases"
 #: Sorted set: agentId → the instant (ms) from which it may be queued again.
 DELAYED = "orchestrator:delayed"
 #: Sorted set: agentId → the instant (ms) since when its message seems to be lost.
-SUSPECTS = "orchestrator:suspects"
+LOST_MESSAGES = "orchestrator:suspects"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
 WORKERS = "orchestrator:workers"
 #: Stream: the agents of each kill that a worker holds.
@@ -61,7 +61,7 @@ RESERVED = "orchestrator:budget:reserved"
 #: String: the BudgetStatus that was told last.
 BUDGET_STATUS = "orchestrator:budget:status"
 #: Sorted set: agentId → the instant (ms) since when it holds one of the fleet's places.
-PLACES = "orchestrator:places"
+SLOTS = "orchestrator:places"
 #: Sorted set: agentId → urgency, of those who wait for a place; the least goes first.
 WAITING = "orchestrator:waiting"
 #: Hash: agentId → its message, of those who wait for a place and were not called yet.
@@ -100,7 +100,7 @@ def touched(repository: str) -> str:
     return f"orchestrator:touched:{hashlib.sha256(repository.encode()).hexdigest()}"
 
 
-def parked(backend: str) -> str:
+def provider_limit(backend: str) -> str:
     """String: the instant (ms) before which no agent of this backend starts; lapses then."""
     return f"orchestrator:parked:{backend}"
 
@@ -149,7 +149,7 @@ def budget(now: datetime) -> tuple[str, ...]:
         RESERVED,
         budget_day(now),
         BUDGET_STATUS,
-        PLACES,
+        SLOTS,
         WAITING,
         UNCALLED,
         *(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),

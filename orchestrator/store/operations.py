@@ -28,7 +28,7 @@ Flow = Generator["Operation[Any]", Any, T]
 
 
 @dataclass(frozen=True)
-class Script:
+class LuaScript:
     """One Lua script: its text and the digest Valkey knows it by."""
 
     text: str
@@ -36,11 +36,11 @@ class Script:
 
 
 @cache
-def script(name: str) -> Script:
+def script(name: str) -> LuaScript:
     """Load `lua/<name>.lua`, behind what all scripts share."""
     folder = files("orchestrator.store") / "lua"
     text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED_PARTS, name))
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return LuaScript(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Operation(Generic[T]):
 
     arguments: tuple[Argument, ...]
     decode: Callable[[Any], T]
-    script: Script | None = None
+    script: LuaScript | None = None
 
     def command(self, *, by_text: bool = False) -> tuple[Argument, ...]:
         """Return what to send; a script goes by digest unless Valkey does not know it yet."""

@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 from orchestrator.errors import RecordMalformed
 from orchestrator.store import sessions
-from orchestrator.store.executors import AsyncStore
+from orchestrator.store.client import AsyncStore
 
 
 class SubkeysKey(TypedDict):
@@ -75,8 +75,8 @@ class ValkeySessionStore:
         await self._store.follow(sessions.delete(_transcript(key)))
 
 
-def _transcript(key: SessionKey) -> sessions.Transcript:
-    return sessions.Transcript(key["project_key"], key["session_id"], key.get("subpath", ""))
+def _transcript(key: SessionKey) -> sessions.SessionTranscript:
+    return sessions.SessionTranscript(key["project_key"], key["session_id"], key.get("subpath", ""))
 
 
 def _document(key: str, entry: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _BATCH = 500
 
 
 @dataclass(frozen=True)
-class Transcript:
+class SessionTranscript:
     """Which transcript: a session's main one, or with a subpath one of its subagents'."""
 
     project: str
@@ -46,7 +46,9 @@ class Transcript:
 # ── operations ──────────────────────────────────────────────────────────────────────────────
 
 
-def append(transcript: Transcript, entries: Sequence[str], *, now: datetime) -> Operation[int]:
+def append(
+    transcript: SessionTranscript, entries: Sequence[str], *, now: datetime
+) -> Operation[int]:
     """Append entries; those whose uuid the transcript holds are left out, so it can be repeated."""
     index, member = transcript.index
     pairs = (part for entry in entries for part in (_uuid(entry), entry))
@@ -54,7 +56,7 @@ def append(transcript: Transcript, entries: Sequence[str], *, now: datetime) -> 
     return call("append_session", (*transcript.keys, index), (member, now_ms, *pairs), int)
 
 
-def load(transcript: Transcript) -> Operation[tuple[str, ...]]:
+def load(transcript: SessionTranscript) -> Operation[tuple[str, ...]]:
     """Read a transcript, oldest entry first; empty where there is none."""
     key, _ = transcript.keys
     return command(
@@ -81,14 +83,14 @@ def list_subpaths(project: str, session: str) -> Operation[tuple[str, ...]]:
     )
 
 
-def delete(transcript: Transcript) -> Flow[int]:
+def delete(transcript: SessionTranscript) -> Flow[int]:
     """Remove a transcript, a main one with the whole session; returns the number of keys."""
     index, member = transcript.index
     names = list(transcript.keys)
     if not transcript.subpath:
         subpaths = yield list_subpaths(transcript.project, transcript.session)
         for subpath in subpaths:
-            names += Transcript(transcript.project, transcript.session, subpath).keys
+            names += SessionTranscript(transcript.project, transcript.session, subpath).keys
         names.append(keys.session_subpaths(transcript.project, transcript.session))
     removed: int = yield call("drop_session", (index, *names), (member,), int)
     return removed
@@ -102,7 +104,7 @@ def keep_session(
 ) -> Flow[None]:
     """Keep the session as this attempt left it; as with its change, no other attempt's goes."""
     for subpath, entries in session.items():
-        transcript = Transcript(_project(agent_id, attempt), session_id, subpath)
+        transcript = SessionTranscript(_project(agent_id, attempt), session_id, subpath)
         for start in range(0, len(entries), _BATCH):
             yield append(transcript, entries[start : start + _BATCH], now=now)
 
@@ -113,7 +115,7 @@ def recall_session(agent_id: str, attempt: int, session_id: str) -> Flow[Session
     subpaths = yield list_subpaths(project, session_id)
     session: dict[str, Sequence[str]] = {}
     for subpath in ("", *subpaths):
-        entries = yield load(Transcript(project, session_id, subpath))
+        entries = yield load(SessionTranscript(project, session_id, subpath))
         if entries:
             session[subpath] = entries
     return session
@@ -126,7 +128,7 @@ def drop_sessions(agent_id: str, attempts: int) -> Flow[int]:
         project = _project(agent_id, attempt)
         sessions = yield list_sessions(project)
         for session_id in sessions:
-            yield from delete(Transcript(project, session_id))
+            yield from delete(SessionTranscript(project, session_id))
         dropped += len(sessions)
     return dropped
 

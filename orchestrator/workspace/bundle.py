@@ -14,9 +14,9 @@ from orchestrator.errors import (
     GitFailed,
     GitTimedOut,
 )
-from orchestrator.workspace.difference import GITLINK, changed_files
+from orchestrator.workspace.diff import GITLINK, changed_files
 from orchestrator.workspace.git import Git
-from orchestrator.workspace.unpacked import added, extents
+from orchestrator.workspace.object_sizes import added, extents
 
 #: A few kilobytes of bundle may unpack to any size. What a change adds is read whole by who judges
 #: it, several times at once, and checked out for each gate: these bound the memory and the disk.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import GitFailed, RequestInvalid, WorkspaceInUse
 from orchestrator.log import get_logger
-from orchestrator.names import AGENT_ID
+from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.disk import free_bytes, locked, naming_full_disk, remove_tree
@@ -107,7 +107,7 @@ class Workspaces:
         agent_id: str,
         *,
         change: bytes | None = None,
-        is_taken_apart: bool = False,
+        is_uncommitted: bool = False,
     ) -> Workspace:
         """Make the agent's workspace at exactly `base.commit`, on its own branch.
 
@@ -128,7 +128,7 @@ class Workspaces:
         try:
             with naming_full_disk(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                if not _take(self._spare(base), workspace.root):
+                if not _claim(self._spare(base), workspace.root):
                     self._build(workspace, base)
                 git_dir = workspace.worktree / ".git"
                 commit = base.commit
@@ -136,7 +136,7 @@ class Workspaces:
                     # Nothing of the agent has run here yet: our git may still work in it.
                     commit = receive(self._git, git_dir, base.commit, change).commit
                     _check_out(self._git, workspace.worktree, commit)
-                    commit = base.commit if is_taken_apart else commit
+                    commit = base.commit if is_uncommitted else commit
                 (git_dir / ref).parent.mkdir()
                 (git_dir / ref).write_text(f"{commit}\n", encoding="ascii")
                 (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")
@@ -163,7 +163,7 @@ class Workspaces:
                 remove_tree(making.root)
                 for stale in spare.parent.iterdir():
                     # Out of the takers' sight first: none may take a half-removed one.
-                    _take(stale, making.root)
+                    _claim(stale, making.root)
                     remove_tree(making.root)
                 try:
                     self._build(making, base)
@@ -239,7 +239,7 @@ class Workspaces:
             config.write(f"[user]\n\tname = {IDENTITY_NAME}\n\temail = {IDENTITY_EMAIL}\n")
 
 
-def _take(source: Path, target: Path) -> bool:
+def _claim(source: Path, target: Path) -> bool:
     """Rename atomically; False if the source is not there (any more)."""
     try:
         os.rename(source, target)  # noqa: PTH104 - raises FileNotFoundError for the source only

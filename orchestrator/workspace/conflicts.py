@@ -9,9 +9,9 @@ from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.models import Conflict
-from orchestrator.workspace.disk import tells_full_disk
+from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import Git, showable
-from orchestrator.workspace.program import Ended
+from orchestrator.workspace.subprocess import Ended
 
 _CLEAN, _CONFLICTED = 0, 1
 _TREE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\0")
@@ -103,4 +103,4 @@ def _real(path: str, commits: tuple[str, ...]) -> str:
 
 def _explain(ended: Ended) -> GitFailed:
     words = showable(ended.stderr) or f"exit code {ended.exit_code}"
-    return (DiskFull if tells_full_disk(ended.stderr) else GitFailed)(f"git merge-tree: {words}")
+    return (DiskFull if reports_full_disk(ended.stderr) else GitFailed)(f"git merge-tree: {words}")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.custody import current, working_in
 from orchestrator.errors import DiskFull, GitFailed
-from orchestrator.workspace.program import run_program
+from orchestrator.host.cancel_scope import current, working_in
+from orchestrator.workspace.subprocess import run_program
 
 #: What programs in the C locale print for ENOSPC and EDQUOT; another host's words do not count.
 #: A checkout whose write fails names the file but no reason.
@@ -27,7 +27,7 @@ _REMOVAL_TIMEOUT_S = 600.0
 _LOCK_PAUSE_S = 0.005
 
 
-def tells_full_disk(stderr: str) -> bool:
+def reports_full_disk(stderr: str) -> bool:
     """Return whether a program of this host says that its disk is full."""
     return _FULL.search(stderr) is not None
 
@@ -88,8 +88,8 @@ def _await_lock(descriptor: int, deadline: float) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            custody = current()
-            if time.monotonic() >= deadline or (custody and custody.is_ended):
+            cancel_scope = current()
+            if time.monotonic() >= deadline or (cancel_scope and cancel_scope.is_ended):
                 raise
         else:
             return

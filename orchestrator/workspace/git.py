@@ -11,8 +11,8 @@ from pathlib import Path
 from orchestrator.errors import DiskFull, GitFailed, GitTimedOut, RepositoryUnavailable
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
-from orchestrator.workspace.disk import tells_full_disk
-from orchestrator.workspace.program import Ended, run_program
+from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.subprocess import Ended, run_program
 
 #: Who commits: in agents' clones, and the one commit that leaves. The trailers say which agent.
 IDENTITY_NAME = "Mosaic Agent"
@@ -189,6 +189,6 @@ def checked(ended: Ended, command: str) -> bytes:
     if ended.exit_code == 0:
         return ended.stdout
     words = showable(ended.stderr) or f"exit code {ended.exit_code}"
-    error = DiskFull if tells_full_disk(ended.stderr) else GitFailed
+    error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"
     raise error(msg)

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from orchestrator.commands import run_to_end
-from orchestrator.ports import Completed, ProcessSpec
+from orchestrator.interfaces.run import Completed, run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.workspace.change import capture_command, read_bundle
 from orchestrator.workspace.clone import Workspace

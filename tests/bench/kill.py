@@ -43,7 +43,7 @@ def await_live(ids: set[str]) -> Observer:
         if any(len(found.get(agent_id, ())) < 2 for agent_id in ids):
             time.sleep(0.5)
             return False
-        observer.note(*(pid for pids in found.values() for pid in pids))
+        observer.record(*(pid for pids in found.values() for pid in pids))
         return True
 
     eventually(all_live, within_s=START_WITHIN_S)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator import wiring
-from orchestrator.ports import ProcessSpec, Sandbox
+from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.settings import load_settings
 
 ROUNDS = 15

@@ -5,13 +5,10 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-from orchestrator import budget
 from orchestrator.errors import AgentTimedOut, GatesRejected, PushRefused
-from orchestrator.lifecycle import agents
-from orchestrator.lifecycle.kills import KillOrder, kill
 from orchestrator.models import (
     AgentState,
-    AuditNote,
+    AuditAction,
     GateProfile,
     GateReport,
     GateResult,
@@ -23,9 +20,10 @@ from orchestrator.models import (
     Usage,
     Verdict,
 )
-from orchestrator.store import changes, streams
-from orchestrator.store.executors import Store
-from orchestrator.submit import submission
+from orchestrator.store import agent_logs, agent_transitions, agents, budget, changes
+from orchestrator.store.client import Store
+from orchestrator.store.kills import KillOrder, kill
+from orchestrator.store.registration import submission
 
 NOUNS = ("invoice", "session", "upload", "search", "billing", "webhook", "export", "login", "cart")
 DEEDS = ("fix the rounding of", "add a test for", "speed up", "document", "split", "retry", "log")
@@ -79,7 +77,7 @@ class Seed:
             return agent
         if kind == "stalled":
             since = datetime.now(UTC) - age / 2
-            return self._store.run(agents.stall(agent, since=since, now=since)).state
+            return self._store.run(agent_transitions.stall(agent, since=since, now=since)).state
         if kind == "killed":
             order = KillOrder(by="ada", why="works on the wrong branch")
             self._store.run(kill([agent], order, now=datetime.now(UTC), tags=[agent.agent_id]))
@@ -101,7 +99,7 @@ class Seed:
         )
         name = f"{self._random.getrandbits(128):032x}"
         agent_id = "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
-        note = AuditNote(action="spawn", who="ann", why="", agent_id=agent_id)
+        note = AuditAction(action="spawn", who="ann", why="", agent_id=agent_id)
         self._store.run(
             submission(request, agent_id=agent_id, agent="claude", now=now, tag=agent_id, note=note)
         )
@@ -109,9 +107,9 @@ class Seed:
 
     def _start(self, agent: AgentState, noun: str, now: datetime) -> AgentState:
         later = now + timedelta(seconds=9)
-        claimed = agents.claim(agent, "spawn@alpha", "1:1", lease_s=36_000, now=later)
+        claimed = agent_transitions.claim(agent, "spawn@alpha", "1:1", lease_s=36_000, now=later)
         agent = self._store.run(claimed).state
-        started = agents.start(agent, base_commit="0" * 40, lease_s=36_000, now=later)
+        started = agent_transitions.start(agent, base_commit="0" * 40, lease_s=36_000, now=later)
         agent = self._store.run(started).state
         lines = [
             LogLine(at=datetime.now(UTC) - timedelta(seconds=40 - 9 * n), source=source, text=text)
@@ -120,7 +118,7 @@ class Seed:
             )
         ]
         shown = lines[: self._random.randint(1, len(lines))]
-        self._store.run(streams.append_log(agent.agent_id, agent.attempt, shown, cap=1000))
+        self._store.run(agent_logs.append_log(agent.agent_id, agent.attempt, shown, cap=1000))
         total = self._random.randint(20_000, 1_200_000)
         usage = Usage(
             input_tokens=total - 900,
@@ -129,7 +127,7 @@ class Seed:
             cost_usd=total / 400_000,
         )
         return self._store.run(
-            agents.update(agent, {"usage": usage.wire()}, now=datetime.now(UTC))
+            agent_transitions.update(agent, {"usage": usage.wire()}, now=datetime.now(UTC))
         ).state
 
     def _end(self, agent: AgentState, kind: str, now: datetime) -> AgentState:
@@ -157,7 +155,7 @@ class Seed:
             self._store.run(changes.put_change(agent.agent_id, agent.attempt, b"bundle"))
         to = Status.FAILED if error else Status.COMPLETED
         return self._store.run(
-            agents.end(agent, to, now=now, tag=agent.agent_id, patch=patch, error=error)
+            agent_transitions.end(agent, to, now=now, tag=agent.agent_id, patch=patch, error=error)
         ).state
 
 

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import expect
 
-from orchestrator.lifecycle import agents
 from orchestrator.models import LogLine
-from orchestrator.store import streams
+from orchestrator.store import agent_logs, agents
 from tests.browser.test_live import spawn_over_http
 from tests.integration.conftest import SAMPLE, make_remote
 
@@ -71,7 +70,7 @@ def test_a_flood_of_long_lines_leaves_the_page_quick(seeded, store):
     for batch in range(9):
         texts = [f"{batch}-{at} {'<i>' * (5000 if at % 20 == 0 else 5)}" for at in range(250)]
         lines = [LogLine(at=datetime.now(UTC), source="agent", text=text) for text in texts]
-        store.run(streams.append_log(agent.agent_id, agent.attempt, lines, cap=100_000))
+        store.run(agent_logs.append_log(agent.agent_id, agent.attempt, lines, cap=100_000))
     shown = board.page.locator(".log .line")
     expect(shown.filter(has_text="8-249 ")).to_have_count(1)
     assert shown.count() == 2000

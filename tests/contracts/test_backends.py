@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 from orchestrator.errors import AgentGarbled, BackendUnavailable, SettingsInvalid
+from orchestrator.interfaces.agent import AgentJob, AgentMessage, Launch
 from orchestrator.models import AgentType
-from orchestrator.ports import AgentJob, Launch, Message
 from orchestrator.settings import load_settings
 from orchestrator.wiring import BACKENDS
 
@@ -80,7 +80,7 @@ def test_no_line_is_more_than_garbled(name):
         except AgentGarbled:
             continue
         for signal in signals:
-            if isinstance(signal, Message):
+            if isinstance(signal, AgentMessage):
                 signal.text.encode()
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import run_to_end
+from orchestrator.interfaces.gate import GateInput, PlannedGate
+from orchestrator.interfaces.run import Completed, run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.models import AgentType, GateResult, GateStatus, Stage
 from orchestrator.plugins import Family
-from orchestrator.ports import Completed, PlannedGate, ProcessSpec, Subject
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
 
@@ -52,11 +53,11 @@ def judge(check: str, command: str | None, checkout: Path, **gate) -> GateResult
         sandbox = process.build(load_settings({"ORCHESTRATOR_PROCESS_LEVEL": "shim"}))
         return run_to_end(sandbox, spec, timeout_s=timeout_s, output_limit_bytes=64 * 1024)
 
-    subject = Subject("a-1", AgentType.WORKER, checkout, ("x",), lambda: "", run)
+    subject = GateInput("a-1", AgentType.WORKER, checkout, ("x",), lambda: "", run)
     defaults = {"timeout_s": 60, "report": "report.json", "minimum": 85}
     stage = Stage.PRE_COMMIT
     planned = PlannedGate(name="g", stage=stage, command=command, **{**defaults, **gate})
-    return CHECKS.build(check, None).judge(planned, subject)
+    return CHECKS.build(check, None).evaluate(planned, subject)
 
 
 @pytest.fixture(params=BY_COMMAND)

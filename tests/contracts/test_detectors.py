@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.gates.detectors import mentioned_report, ordered
 from orchestrator.gates.profiles import profiles
+from orchestrator.interfaces.gate import GateCommand
 from orchestrator.plugins import Family
-from orchestrator.ports import GateCommand
 
 DETECTORS = Family("orchestrator.gates.detectors")
 GARBAGE = (

@@ -13,8 +13,8 @@ from orchestrator.errors import ForgeRefused, ForgeUnavailable, SettingsInvalid
 from orchestrator.forges._asked import BODY_CHARACTERS, parse_address
 from orchestrator.forges._http import TRIES, Timing
 from orchestrator.forges.github import HOST as PUBLIC_GITHUB
+from orchestrator.interfaces.forge import ChangeRequest, Forge
 from orchestrator.plugins import Family
-from orchestrator.ports import ChangeRequest, Forge
 from orchestrator.settings import load_settings
 from tests.doubles.forges import TOKEN, serving
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.settings import load_settings
 from orchestrator.wiring import SANDBOXES
 

@@ -130,9 +130,9 @@ def blocks(page: Path) -> list[list[tuple[str, int]]]:
         lines = []
         for line in block.replace("\\\n", " ").splitlines():
             command, _, comment = line.strip().partition(" #")
-            told = re.search(r"^ ?exit code (\d+) on", comment)
+            reported = re.search(r"^ ?exit code (\d+) on", comment)
             if command and not command.startswith("#"):
-                lines.append((command.strip(), int(told[1]) if told else 0))
+                lines.append((command.strip(), int(reported[1]) if reported else 0))
         found.append(lines)
     return found
 

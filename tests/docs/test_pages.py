@@ -65,5 +65,5 @@ def test_alerts_and_runbook_speak_of_codes_that_there_are():
     for label, values in asked:
         there = known if label == "code" else {*map(str, Status), *map(str, GateStatus)}
         assert set(values.split("|")) <= there
-    told = re.findall(r"`([a-z]+_[a-z_]+)`", words(ROOT / "docs/operating.md"))
-    assert {code for code in told if not code.startswith("orchestrator_")} <= known
+    reported = re.findall(r"`([a-z]+_[a-z_]+)`", words(ROOT / "docs/operating.md"))
+    assert {code for code in reported if not code.startswith("orchestrator_")} <= known

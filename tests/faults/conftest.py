@@ -88,13 +88,13 @@ class Fleet:
     def await_phase(self, agent_id: str, *phases: str) -> Document:
         """Wait until the agent is in one of these phases; returns its state."""
 
-        def look() -> Document | None:
+        def check() -> Document | None:
             state = self.state(agent_id)
             ended = state["status"] in ("failed", "completed") and state["status"] not in phases
             assert not ended, state
             return state if state["phase"] in phases else None
 
-        found = eventually(look)
+        found = eventually(check)
         assert isinstance(found, dict)
         return found
 
@@ -102,13 +102,15 @@ class Fleet:
         """Return the events of this kind that tell of the agent."""
         with self.valkey() as client:
             entries = client.xrange("orchestrator:events:stream")
-        told = [json.loads(fields[b"event"]) for _, fields in entries]
-        return [event for event in told if (event["agentId"], event["type"]) == (agent_id, kind)]
+        reported = [json.loads(fields[b"event"]) for _, fields in entries]
+        return [
+            event for event in reported if (event["agentId"], event["type"]) == (agent_id, kind)
+        ]
 
     def audited(self, agent_id: str) -> list[Document]:
         """Return what the audit tells of the agent."""
-        told = self.system.orch("audit", "--agent", agent_id, "--json").stdout
-        return list(json.loads(told)["entries"])
+        reported = self.system.orch("audit", "--agent", agent_id, "--json").stdout
+        return list(json.loads(reported)["entries"])
 
     def worker_pid(self, agent_id: str) -> int:
         """Return the process that holds an agent."""

@@ -33,7 +33,7 @@ def test_claude_code_and_its_long_command_are_killed(
     agent_id = answer["agentId"]
 
     def sleeps() -> bool:
-        observer.note(*marked(agent_id))
+        observer.record(*marked(agent_id))
         return any(name_of(pid) == "sleep" for pid in observer.alive())
 
     eventually(sleeps)

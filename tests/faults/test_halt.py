@@ -79,8 +79,8 @@ def test_a_halt_stops_what_is_new_through_restarts_until_it_is_lifted(
     for number, agent_id in enumerate(waiting):
         (tmp_path / str(number) / "go").touch()
         eventually(lambda: fleet.state(agent_id)["status"] == "completed")  # noqa: B023 - at once
-    told = json.loads(fleet.system.orch("audit", "--json").stdout)["entries"]
-    done = [(entry["action"], entry["why"]) for entry in told if entry["action"] != "spawn"]
+    reported = json.loads(fleet.system.orch("audit", "--json").stdout)["entries"]
+    done = [(entry["action"], entry["why"]) for entry in reported if entry["action"] != "spawn"]
     assert done == [
         ("halt", "the bill"),
         ("resume", "it is paid"),

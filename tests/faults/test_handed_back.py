@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.lifecycle import agents
+from orchestrator.control.submit import SubmitService
 from orchestrator.models import Phase
-from orchestrator.submit import FrontDoor
+from orchestrator.store import agents
 from orchestrator.wiring import clock, new_id
 from tests.faults.conftest import OPEN, Fleet, request_body
 from tests.integration.conftest import make_remote, running
@@ -60,7 +60,7 @@ def test_an_agent_goes_on_when_its_worker_is_asked_to_end(
 
 def test_all_of_a_backlog_is_handed_back(store, valkey_url: str, tmp_path: Path) -> None:
     """The worker's threads took their first agents at the same moment."""
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     remote = make_remote(tmp_path, {"README.md": "x"})
     body = request_body(remote, {"run": "sleep 600"})
     ids = [store.run(door.submit(body)).agent_id for _ in range(4)]

@@ -42,12 +42,12 @@ def test_of_two_at_once_one_kills_and_both_are_told_so(
     with ThreadPoolExecutor(2) as pool:
         by_cli = pool.submit(fleet.system.orch, "kill", agent_id, "--why", "it loops", "--json")
         answers = [*pool.map(fleet.kill, [agent_id] * 4)]
-    told = {"message": f"Agent {agent_id} killed successfully"}
-    assert answers == [(200, told)] * 4
-    assert json.loads(by_cli.result().stdout) == told
+    reported = {"message": f"Agent {agent_id} killed successfully"}
+    assert answers == [(200, reported)] * 4
+    assert json.loads(by_cli.result().stdout) == reported
     assert observer.alive() == set()
     # Again, when all is over.
-    assert fleet.kill(agent_id) == (200, told)
+    assert fleet.kill(agent_id) == (200, reported)
     assert len(fleet.events(agent_id, "agent.killed")) == 1
     (entry,) = (entry for entry in fleet.audited(agent_id) if entry["action"] == "kill")
     assert entry["before"] == "running (executing)"

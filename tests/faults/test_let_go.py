@@ -8,7 +8,9 @@ from threading import Barrier
 
 import pytest
 
-from orchestrator.audit import Audit
+from orchestrator.audit.log import Audit
+from orchestrator.control.kill_switch import KillSwitch
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import (
     AgentFailed,
     GitFailed,
@@ -18,17 +20,14 @@ from orchestrator.errors import (
     StoreUnreachable,
     WorkerStopping,
 )
-from orchestrator.killswitch import KillSwitch
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import Phase
-from orchestrator.store import keys
-from orchestrator.store.executors import Store
+from orchestrator.store import agents, keys, kills
+from orchestrator.store.client import Store
+from orchestrator.store.kills import KillOrder
 from orchestrator.store.operations import command, nothing
-from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
-from orchestrator.workspace.program import run_program
+from orchestrator.workspace.subprocess import run_program
 from tests.doubles.relay import Relay
 from tests.faults.conftest import request_body
 from tests.processes import eventually
@@ -38,13 +37,13 @@ ORDER = KillOrder("ann", "")
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+    return AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
 
 
 @pytest.fixture
 def agent(store, holder):
     """An agent that a worker holds."""
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     agent_id = store.run(door.submit(request_body("/srv/x.git"))).agent_id
     return holder.claim(agent_id)
 
@@ -63,7 +62,7 @@ def test_an_agent_let_go_of_in_an_outage_is_confirmed_by_the_worker_that_ran_it(
         raise StoreUnreachable(msg)
     with pytest.raises(KillUnconfirmed, match="spawn@here"):
         kill()
-    holder.witness.review()
+    holder.confirmation.review()
     receipt = kill()
     assert (receipt.confirmed, receipt.confirmed_by) == (True, "worker")
     assert store.run(kills.unconfirmed()) == ()
@@ -80,13 +79,13 @@ def relay(valkey_url):
 def far(relay):
     """A worker of another host, with a short lease."""
     store = Store(f"redis://127.0.0.1:{relay.port}/0")
-    yield Holder(store, clock, new_id, worker="spawn@far", process="2:2", lease_s=3)
+    yield AgentLeases(store, clock, new_id, worker="spawn@far", process="2:2", lease_s=3)
     store.close()
 
 
 @pytest.fixture
 def claim(store, far):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
 
     def claim():
         agent = far.claim(store.run(door.submit(request_body("/srv/x.git"))).agent_id)
@@ -112,7 +111,7 @@ def test_an_agent_that_fails_in_an_outage_is_confirmed_when_that_is_over(
     relay.mend()
     with pytest.raises(KillUnconfirmed):
         kill_it(agent)
-    far.witness.review()
+    far.confirmation.review()
     assert kill_it(agent).confirmed_by == "worker"
 
 
@@ -124,7 +123,7 @@ def test_a_kill_whose_receipt_could_not_be_written_is_confirmed_later(relay, far
         far.revoke(agent.agent_id)
         relay.cut()
     relay.mend()
-    far.witness.review()
+    far.confirmation.review()
     assert kill_it(agent).confirmed_by == "worker"
 
 
@@ -133,19 +132,19 @@ def test_who_handed_an_agent_over_and_was_not_told_so_does_not_confirm_its_kill(
     store, relay, far, claim, kill_it, replies_lost
 ):
     """The gates pool runs it, under the same attempt."""
-    gates = Holder(store, clock, new_id, worker="gates@here", process="3:3", lease_s=30)
+    gates = AgentLeases(store, clock, new_id, worker="gates@here", process="3:3", lease_s=30)
     agent = claim()
     with far.holding(agent):
         try:
             relay.lose_replies(replies_lost)
-            far.hand_over(agent, {})
+            far.enqueue_for_gates(agent, {})
         finally:
             relay.lose_replies(0)
-            taken = gates.take_over(agent.agent_id, agent.attempt)
+            taken = gates.claim_for_gates(agent.agent_id, agent.attempt)
             with pytest.raises(KillUnconfirmed, match="gates@here"):
                 kill_it(agent)
             far.revoke(agent.agent_id)
-    far.witness.review()
+    far.confirmation.review()
     with pytest.raises(KillUnconfirmed, match="gates@here"):
         kill_it(agent)
     with gates.holding(taken):
@@ -193,7 +192,7 @@ def test_who_let_go_of_an_attempt_says_nothing_of_the_next(store, holder, agent,
     for _ in range(2):
         with pytest.raises(KillUnconfirmed):
             kill()
-        holder.witness.review()
+        holder.confirmation.review()
 
 
 @pytest.mark.parametrize("end", [WorkerStopping(), ProviderLimited(), GitTimedOut()])

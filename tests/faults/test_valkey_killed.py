@@ -14,7 +14,12 @@ from pathlib import Path
 import psutil
 import redis
 
-from orchestrator.cli.programs import programs, valkey_config, valkey_config_file, valkey_data_dir
+from orchestrator.cli.local.programs import (
+    programs,
+    valkey_config,
+    valkey_config_file,
+    valkey_data_dir,
+)
 from orchestrator.settings import Settings, load_settings
 from tests.conftest import free_port
 from tests.processes import eventually

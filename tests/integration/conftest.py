@@ -117,8 +117,8 @@ def running(home: Path, **extra: str) -> Iterator[System]:
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     try:
-        told = json.loads(up.stdout)
-        yield System(told["api"], told["valkey"], home, env)
+        reported = json.loads(up.stdout)
+        yield System(reported["api"], reported["valkey"], home, env)
     finally:
         subprocess.run([*orch, "down"], env=env, check=True, capture_output=True, timeout=300)
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from orchestrator import wiring
-from orchestrator.audit import read_entries
+from orchestrator.audit.log import read_entries
 from orchestrator.cli import main
 from orchestrator.errors import KeyExists, KeyUnknown, SettingsInvalid
 from orchestrator.models import KeyScope
@@ -47,8 +47,8 @@ def settings(valkey_url, tmp_path):
 
 
 @pytest.fixture
-def keyring(settings):
-    return wiring.keyring(settings)
+def api_keys(settings):
+    return wiring.api_keys(settings)
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def headers(token):
     return {"X-API-Key": token}
 
 
-def test_a_key_may_do_what_its_scopes_say_and_nothing_else(api, store, keyring):
+def test_a_key_may_do_what_its_scopes_say_and_nothing_else(api, store, api_keys):
     assert api.get("/agents").status_code == 200, "without any key everyone on loopback may"
     for scopes in ((READ,), (SPAWN,), (KILL,), (READ, KILL)):
-        token = store.follow(keyring.add("-".join(scopes), scopes, by="ann"))
+        token = store.follow(api_keys.add("-".join(scopes), scopes, by="ann"))
         for method, path, needed in PATHS:
             answer = api.request(method, path, headers=headers(token), json={})
             if needed in scopes:
@@ -73,54 +73,54 @@ def test_a_key_may_do_what_its_scopes_say_and_nothing_else(api, store, keyring):
                 assert document["type"] == "urn:orchestrator:error:scope_missing"
     # With keys there, none is a fault; so is one that was revoked, from the next request on.
     assert problem_of(api.get("/agents"), 401)
-    store.follow(keyring.revoke("read", by="ann", why="left"))
+    store.follow(api_keys.revoke("read", by="ann", why="left"))
     assert api.get("/health").status_code == 200
 
 
-def test_a_revoked_and_an_expired_key_are_refused_at_once(api, store, keyring):
-    token = store.follow(keyring.add("old", (READ,), by="ann"))
-    store.follow(keyring.add("other", (READ,), by="ann"))
+def test_a_revoked_and_an_expired_key_are_refused_at_once(api, store, api_keys):
+    token = store.follow(api_keys.add("old", (READ,), by="ann"))
+    store.follow(api_keys.add("other", (READ,), by="ann"))
     assert api.get("/agents", headers=headers(token)).status_code == 200
-    store.follow(keyring.revoke("old", by="bob", why="rotated"))
+    store.follow(api_keys.revoke("old", by="bob", why="rotated"))
     problem_of(api.get("/agents", headers=headers(token)), 401)
     late = store.follow(
-        keyring.add("late", (READ,), by="ann", expires_at=clock() - timedelta(seconds=1))
+        api_keys.add("late", (READ,), by="ann", expires_at=clock() - timedelta(seconds=1))
     )
     assert "expired" in problem_of(api.get("/agents", headers=headers(late)), 401)["detail"]
     with pytest.raises(KeyUnknown):
-        store.follow(keyring.revoke("old", by="bob", why=""))
+        store.follow(api_keys.revoke("old", by="bob", why=""))
     with pytest.raises(KeyExists):
-        store.follow(keyring.add("late", (READ,), by="ann"))
+        store.follow(api_keys.add("late", (READ,), by="ann"))
 
 
 def test_the_last_key_revoked_leaves_nobody_in_and_the_next_one_lets_in(
-    valkey_url, api, store, keyring, settings
+    valkey_url, api, store, api_keys, settings
 ):
     """Once asked for, always asked for; also where the key is older than the mark of it."""
-    token = store.follow(keyring.add("only", tuple(KeyScope), by="ann"))
+    token = store.follow(api_keys.add("only", tuple(KeyScope), by="ann"))
     store.run(command("DEL", keys.KEYS_ASKED, decode=nothing))
     assert api.get("/agents", headers=headers(token)).status_code == 200
     with pytest.raises(KeyUnknown):
-        store.follow(keyring.revoke("another", by="ann", why=""))
+        store.follow(api_keys.revoke("another", by="ann", why=""))
     assert not store.run(command("EXISTS", keys.KEYS_ASKED, decode=bool))
-    store.follow(keyring.revoke("only", by="ann", why="left"))
+    store.follow(api_keys.revoke("only", by="ann", why="left"))
     for given in ({}, headers(token)):
         document = problem_of(api.get("/agents", headers=given), 401)
         assert "orch keys add" in document["detail"]
     # A key that is added and taken out by hand leaves the mark of its own.
     store.run(command("DEL", keys.KEYS_ASKED, decode=nothing))
-    store.follow(keyring.add("next", (READ,), by="ann"))
+    store.follow(api_keys.add("next", (READ,), by="ann"))
     store.run(command("DEL", keys.KEYS, decode=nothing))
     problem_of(api.get("/agents"), 401)
-    again = store.follow(keyring.add("next", (READ,), by="ann"))
+    again = store.follow(api_keys.add("next", (READ,), by="ann"))
     assert api.get("/agents", headers=headers(again)).status_code == 200
-    store.follow(keyring.revoke("next", by="ann", why=""))
-    with_key = wiring.keyring(settings.model_copy(update={"api_key": SecretStr("s" * 20)}))
+    store.follow(api_keys.revoke("next", by="ann", why=""))
+    with_key = wiring.api_keys(settings.model_copy(update={"api_key": SecretStr("s" * 20)}))
     assert store.follow(with_key.identify(b"s" * 20, client="x")).scopes == set(KeyScope)
 
 
-def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, keyring):
-    token = store.follow(keyring.add("ci", (SPAWN, KILL), by="ann"))
+def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, api_keys):
+    token = store.follow(api_keys.add("ci", (SPAWN, KILL), by="ann"))
     agent_id = api.post("/agents/spawn", json=BODY, headers=headers(token)).json()["agentId"]
     api.post(f"/agents/{agent_id}/kill", json={"reason": "wrong"}, headers=headers(token))
     entries = store.follow(read_entries(limit=9))
@@ -135,8 +135,8 @@ def test_no_token_stands_in_valkey_and_who_used_a_key_is_named(api, store, keyri
         assert token.removeprefix("orch_").encode() not in dump
 
 
-def test_spawns_are_limited_by_key_for_all_processes_and_kills_never(valkey_url, store, keyring):
-    token = store.follow(keyring.add("ci", (SPAWN, KILL), by="ann"))
+def test_spawns_are_limited_by_key_for_all_processes_and_kills_never(valkey_url, store, api_keys):
+    token = store.follow(api_keys.add("ci", (SPAWN, KILL), by="ann"))
     with (
         serving(valkey_url, **ENV) as (one, _),
         serving(valkey_url, **ENV) as (two, _),
@@ -153,7 +153,7 @@ def test_spawns_are_limited_by_key_for_all_processes_and_kills_never(valkey_url,
         for _ in range(5):
             killed = one.post("/agents/kill-all", headers=headers(token))
             assert killed.status_code == 200
-        other = store.follow(keyring.add("other", (SPAWN,), by="ann"))
+        other = store.follow(api_keys.add("other", (SPAWN,), by="ann"))
         assert spawn(one, other).status_code == 201
 
 
@@ -177,9 +177,9 @@ def test_kill_all_takes_a_scope_and_a_reason(api, store):
     assert api.get(f"/agents/{kept}/status").json()["status"] == "spawning"
 
 
-def test_a_browser_is_given_nothing_it_would_send_by_itself(api, store, keyring):
+def test_a_browser_is_given_nothing_it_would_send_by_itself(api, store, api_keys):
     """What a browser sends unasked, a page of another port of this name would have it send."""
-    token = store.follow(keyring.add("ann", tuple(KeyScope), by="ann"))
+    token = store.follow(api_keys.add("ann", tuple(KeyScope), by="ann"))
     for path in ("/", "/docs"):
         page = api.get(path, headers={"Accept": "text/html,*/*"})
         assert (page.status_code, "set-cookie" in page.headers) == (200, False)
@@ -192,14 +192,14 @@ def test_a_browser_is_given_nothing_it_would_send_by_itself(api, store, keyring)
     assert api.post("/session", data={"key": token}, headers=headers(token)).status_code == 404
 
 
-def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url, store, keyring):
+def test_hosts_that_are_allowed_may_be_asked_for_and_others_not(valkey_url, store, api_keys):
     """And whoever asks for one needs a key: it may be a proxy's, and this the network's door."""
     extra = {"ORCHESTRATOR_ALLOWED_HOSTS": "orch.example, other.example, tls.example:8443"}
     with serving(valkey_url, **extra) as (api, _):
         for host in ("orch.example", "localhost"):
             document = problem_of(api.get("/agents", headers={"Host": host}), 401)
             assert "orch keys add" in document["detail"]
-        key = headers(store.follow(keyring.add("ann", (READ,), by="ann")))
+        key = headers(store.follow(api_keys.add("ann", (READ,), by="ann")))
         for host, status in (
             ("orch.example", 200), ("OTHER.example:8443", 200), ("evil.example", 421),
         ):  # fmt: skip
@@ -253,15 +253,15 @@ def test_a_body_that_does_not_come_is_given_up(api, monkeypatch):
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
 
-    from orchestrator.api import endpoints
+    from orchestrator.api.http import endpoint
 
     async def receive():
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(endpoints, "BODY_WITHIN_S", 0.01)
+    monkeypatch.setattr(endpoint, "BODY_WITHIN_S", 0.01)
     request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
     with pytest.raises(HTTPException) as caught:
-        asyncio.run(endpoints.read_body(request))
+        asyncio.run(endpoint.read_body(request))
     assert caught.value.status_code == 408
 
 

@@ -17,10 +17,9 @@ import httpx
 import pytest
 
 from orchestrator.errors import AgentFailed
-from orchestrator.lifecycle import presence
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import GateProfile, GateReport, LogLine
-from orchestrator.store import changes, streams
+from orchestrator.store import agent_logs, changes, workers
 from tests.conftest import free_port
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -74,7 +73,7 @@ def api(server, store) -> httpx.Client:
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
+    return AgentLeases(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
 def spawn(api, **changed):
@@ -90,7 +89,7 @@ def run_to(holder, agent_id):
 
 def say(store, agent, *texts):
     lines = [LogLine(at=now(), source="agent", text=text) for text in texts]
-    assert store.run(streams.append_log(agent.agent_id, agent.attempt, lines, cap=1000))
+    assert store.run(agent_logs.append_log(agent.agent_id, agent.attempt, lines, cap=1000))
 
 
 def problem_of(answer, status):
@@ -122,14 +121,14 @@ def test_health_answers_while_valkey_is_away_and_readiness_names_what_failed():
 
 def test_readiness_asks_for_a_worker_of_every_pool(api, store):
     for queue in ("spawn", "cleanup"):
-        store.run(presence.announce(f"{queue}@here", now=now()))
+        store.run(workers.announce(f"{queue}@here", now=now()))
     answer = api.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json() == {
         "ready": False,
         "checks": {"valkey": "ok", "workers": "no worker serves gates"},
     }
-    store.run(presence.announce("gates@here", now=now()))
+    store.run(workers.announce("gates@here", now=now()))
     answer = api.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json() == {"ready": True, "checks": {"valkey": "ok", "workers": "ok"}}

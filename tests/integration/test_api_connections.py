@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 
 from orchestrator import wiring
-from orchestrator.api import connections
 from orchestrator.api.__main__ import listen
+from orchestrator.api.http import connections
 from orchestrator.models import KeyScope
 from orchestrator.settings import load_settings
 from tests.conftest import free_port
@@ -141,9 +141,9 @@ def test_streams_are_capped_for_each_caller_and_in_all_and_kills_are_not(
 ):
     """128 descriptors: 32 streams, 8 a caller."""
     environ = {"ORCHESTRATOR_HOME": str(tmp_path), "ORCHESTRATOR_SIGNING_KEY": "k" * 64}
-    keyring = wiring.keyring(load_settings(environ | {"VALKEY_URL": valkey_url}))
+    api_keys = wiring.api_keys(load_settings(environ | {"VALKEY_URL": valkey_url}))
     tokens = [
-        store.follow(keyring.add(f"key-{at}", (KeyScope.READ, KeyScope.KILL), by="ann"))
+        store.follow(api_keys.add(f"key-{at}", (KeyScope.READ, KeyScope.KILL), by="ann"))
         for at in range(5)
     ]
     with ExitStack() as stack:

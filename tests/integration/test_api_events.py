@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from orchestrator.api import feed as feeding
-from orchestrator.api.feed import Feed
+from orchestrator.api.http import event_feed as feeding
+from orchestrator.api.http.event_feed import Feed
 from orchestrator.store import keys
-from orchestrator.store.executors import AsyncStore
+from orchestrator.store.client import AsyncStore
 from orchestrator.store.operations import command, nothing
 from tests.integration.test_api import frames, serving, spawn
 

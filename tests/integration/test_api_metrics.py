@@ -12,9 +12,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.errors import AgentFailed, LeaseLost
-from orchestrator.lifecycle import kills
 from orchestrator.models import GateProfile, GateReport, GateResult
-from orchestrator.store import changes, keys
+from orchestrator.store import changes, keys, kills
 from orchestrator.store.operations import call
 from tests.integration.test_api import holder, run_to, serving, spawn
 
@@ -71,27 +70,27 @@ def test_each_event_is_counted_once_by_two_servers_asked_at_once(two, store, hol
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: two[number % 2].get("/metrics"), range(16)))
     for api in two:
-        told = scrape(api)
-        assert told["orchestrator_agents_ended_total", "agent_failed", "failed"] == 3
-        assert told["orchestrator_agents_ended_total", "agent_killed", "killed"] == 6
-        assert told["orchestrator_tokens_total", "input"] == 15
-        assert told["orchestrator_tokens_total", "output"] == 21
-        assert told["orchestrator_cost_usd_total",] == 0.75
-        assert told["orchestrator_gate_results_total", "failed", "tests"] == 3
-        assert told["orchestrator_recoveries_total",] == 3
-        assert told["orchestrator_spawn_to_running_seconds_count",] == 9
-        assert told["orchestrator_spawn_to_running_seconds_bucket", "+Inf"] == 9
-        assert told["orchestrator_kill_seconds_count",] == 6
-        assert told["orchestrator_kills_unconfirmed",] == 0
-        assert told["orchestrator_agents", "killed"] == 6
-        assert told["orchestrator_agents", "running"] == 3
+        reported = scrape(api)
+        assert reported["orchestrator_agents_ended_total", "agent_failed", "failed"] == 3
+        assert reported["orchestrator_agents_ended_total", "agent_killed", "killed"] == 6
+        assert reported["orchestrator_tokens_total", "input"] == 15
+        assert reported["orchestrator_tokens_total", "output"] == 21
+        assert reported["orchestrator_cost_usd_total",] == 0.75
+        assert reported["orchestrator_gate_results_total", "failed", "tests"] == 3
+        assert reported["orchestrator_recoveries_total",] == 3
+        assert reported["orchestrator_spawn_to_running_seconds_count",] == 9
+        assert reported["orchestrator_spawn_to_running_seconds_bucket", "+Inf"] == 9
+        assert reported["orchestrator_kill_seconds_count",] == 6
+        assert reported["orchestrator_kills_unconfirmed",] == 0
+        assert reported["orchestrator_agents", "killed"] == 6
+        assert reported["orchestrator_agents", "running"] == 3
 
 
 def test_a_stretch_that_another_has_counted_meanwhile_is_not_counted_again(two, store, holder):
     live_through(two[0], store, holder)
     before = scrape(two[0])
     late = ("place:events", "0-0", "9-9", "recoveries", 1)
-    assert not store.run(call("fold", (keys.METRICS,), late, bool))
+    assert not store.run(call("aggregate", (keys.METRICS,), late, bool))
     for name in ("orchestrator_recoveries_total", "orchestrator_spawn_to_running_seconds_sum"):
         assert scrape(two[1])[name,] == before[name,]
 

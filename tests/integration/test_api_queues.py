@@ -10,8 +10,8 @@ from celery import Celery
 import celeryconfig
 from orchestrator import wiring
 from orchestrator.errors import NotFound
-from orchestrator.lifecycle.queues import overview
 from orchestrator.messages import SPAWN_QUEUE, queue_key
+from orchestrator.queries.queues import overview
 from orchestrator.settings import load_settings
 from orchestrator.store import keys
 from orchestrator.store.operations import command
@@ -36,7 +36,7 @@ def spawn(settings, store, tmp_path):
     """Spawn an agent that fails at once: there is no such repository."""
     context = {"repository": str(tmp_path / "none.git"), "branch": "main", "workItems": ["x"]}
     body = {"taskId": "t", "agentType": "worker", "maxRetries": 0, "context": context}
-    return store.run(wiring.front_door(settings).submit(body)).agent_id
+    return store.run(wiring.submit_service(settings).submit(body)).agent_id
 
 
 def queue(store, name):
@@ -47,7 +47,7 @@ def test_a_paused_queue_keeps_its_messages_over_restarts_until_it_is_resumed(
     settings, store, valkey_url, tmp_path
 ):
     """Also one that a fetch already under way when it was paused takes out: it is put back."""
-    switch = wiring.queue_switch(settings)
+    switch = wiring.queue_pauses(settings)
     with worker(tmp_path, valkey_url, "spawn") as heard:
         store.follow(switch.pause("spawn", "ann", "an incident"))
         heard("paused")
@@ -72,7 +72,7 @@ def test_a_paused_queue_keeps_its_messages_over_restarts_until_it_is_resumed(
 
 def test_a_paused_cleanup_does_not_stop_the_sweep(settings, store, valkey_url, tmp_path):
     """Recovery and delayed agents hang on it."""
-    store.follow(wiring.queue_switch(settings).pause("cleanup", "ann", ""))
+    store.follow(wiring.queue_pauses(settings).pause("cleanup", "ann", ""))
     agent_id = spawn(settings, store, tmp_path)
     store.run(command("DEL", queue_key(SPAWN_QUEUE, 5), decode=int))
     store.run(command("ZADD", keys.DELAYED, 1, agent_id, decode=int))
@@ -88,11 +88,11 @@ def test_a_paused_cleanup_does_not_stop_the_sweep(settings, store, valkey_url, t
 
 
 def test_pausing_stands_in_the_audit_and_knows_its_queues(settings, store):
-    switch = wiring.queue_switch(settings)
+    switch = wiring.queue_pauses(settings)
     store.follow(switch.pause("gates", "ann", "flaky gates"))
     assert store.follow(switch.resume("gates", "bob", ""))
     assert not store.follow(switch.resume("gates", "bob", ""))
-    from orchestrator.audit import read_entries
+    from orchestrator.audit.log import read_entries
 
     entries = store.follow(read_entries(limit=9))
     assert [(entry.action, entry.who, entry.scope, entry.before) for entry in entries] == [

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.audit import Audit, read_entries
+from orchestrator.audit.log import Audit, read_entries
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import AuditBroken, IdempotencyConflict
-from orchestrator.models import AuditFault, AuditMark, AuditNote
+from orchestrator.models import AuditAction, AuditFault, AuditMark
 from orchestrator.settings import load_settings
 from orchestrator.signing import signing_key
 from orchestrator.store import keys
 from orchestrator.store.audit import Answer
-from orchestrator.store.executors import AsyncStore
-from orchestrator.submit import FrontDoor
+from orchestrator.store.client import AsyncStore
 from orchestrator.wiring import clock, new_id
 
 KEY = b"k" * 32
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def note(agent_id="a-1", **more):
-    return AuditNote(
+    return AuditAction(
         **{"action": "kill", "who": "ann", "why": "it loops", **more}, agent_id=agent_id
     )
 
@@ -208,13 +208,13 @@ BODY = {
 }
 
 
-def told(store):
+def reported(store):
     entries = store.follow(read_entries(limit=1000))
     return [(entry.action, entry.who, entry.agent_id) for entry in entries]
 
 
 def test_a_spawn_is_noted_with_its_registration_and_once(store, client, audit):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     for _ in range(2):
         first = store.run(door.submit(BODY, agent_id="a-1", by="ann"))
         second = store.run(door.submit(BODY, agent_id="a-2", idempotency_key="k", by="bob"))
@@ -223,21 +223,25 @@ def test_a_spawn_is_noted_with_its_registration_and_once(store, client, audit):
         store.run(door.submit({**BODY, "priority": 9}, idempotency_key="k"))
     # What is told later comes behind it in the chain.
     store.follow(audit.append([note("a-1")]))
-    assert told(store) == [("spawn", "ann", "a-1"), ("spawn", "bob", "a-2"), ("kill", "ann", "a-1")]
+    assert reported(store) == [
+        ("spawn", "ann", "a-1"),
+        ("spawn", "bob", "a-2"),
+        ("kill", "ann", "a-1"),
+    ]
     (spawned, *_) = store.follow(read_entries(limit=9))
     assert (spawned.task_id, spawned.scope) == ("t-1", "/srv/git/x.git main")
-    store.follow(audit.take_in())
+    store.follow(audit.append_waiting())
     assert store.follow(audit.verify()).entries == 3
     assert not client.exists(keys.AUDIT_WAITING)
 
 
 def test_what_waits_is_taken_in_once_and_in_its_order_whoever_does(store, client, audit):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
 
     def work(thread):
         for n in range(20):
             store.run(door.submit(BODY, agent_id=f"{thread}-{n}", by="ann"))
-            store.follow(audit.take_in())
+            store.follow(audit.append_waiting())
             store.follow(audit.append([note(f"{thread}-{n}")]))
 
     with ThreadPoolExecutor(8) as pool:
@@ -245,7 +249,7 @@ def test_what_waits_is_taken_in_once_and_in_its_order_whoever_does(store, client
     verdict = store.follow(audit.verify())
     assert (verdict.intact, verdict.entries) == (True, 320), verdict
     by_agent = defaultdict(list)
-    for action, _, agent_id in told(store):
+    for action, _, agent_id in reported(store):
         by_agent[agent_id].append(action)
     assert len(by_agent) == 160
     assert all(actions == ["spawn", "kill"] for actions in by_agent.values())
@@ -254,7 +258,7 @@ def test_what_waits_is_taken_in_once_and_in_its_order_whoever_does(store, client
 
 def test_a_draft_that_is_none_is_kept_as_such_and_keeps_nobody_out(store, client, audit):
     client.rpush(keys.AUDIT_WAITING, b"\xff{")
-    store.follow(audit.take_in())
+    store.follow(audit.append_waiting())
     (entry,) = store.follow(read_entries(limit=9))
     assert (entry.action, entry.why) == ("unreadable", "\ufffd{")
     assert store.follow(audit.verify()).intact
@@ -382,7 +386,7 @@ def written(store, tmp_path):
     )
     audit = Audit(signing_key(settings, "audit"), clock, new_id)
     hostile = note("a-1", why="\x1b[2Jred\u202e\n2  forged", before="running", result="dead")
-    halt = AuditNote(action="halt", who="bob", why="quota", scope="all")
+    halt = AuditAction(action="halt", who="bob", why="quota", scope="all")
     return store.follow(audit.append([hostile, halt]))
 
 
@@ -406,9 +410,9 @@ def test_a_check_prints_the_head_and_takes_it_back(orch, written, store, client)
     first, second = orch("--verify").stdout.splitlines()
     assert first == "intact: 2 entries"
     noted = second.rpartition(" ")[2]
-    told = json.loads(orch("--verify", "--expect", noted, "--json").stdout)
-    assert told["head"] == {"seq": 2, "mac": noted.partition(":")[2]}
-    assert AuditMark.model_validate(told["head"])
+    reported = json.loads(orch("--verify", "--expect", noted, "--json").stdout)
+    assert reported["head"] == {"seq": 2, "mac": noted.partition(":")[2]}
+    assert AuditMark.model_validate(reported["head"])
     assert "intact" in orch("--verify", "--expect", noted).stdout
     client.delete(keys.AUDIT, keys.AUDIT_HEAD)
     assert orch("--verify").stdout == "intact: 0 entries\n"
@@ -420,8 +424,8 @@ def test_a_check_that_fails_names_the_entry(orch, written, client):
     failed = orch("--verify", code=1)
     assert failed.stdout == ""
     assert "(dropped): entry 1 is missing" in failed.stderr
-    told = json.loads(orch("--verify", "--json", code=1).stdout)
-    assert (told["intact"], told["fault"], told["seq"]) == (False, "dropped", 1)
+    reported = json.loads(orch("--verify", "--json", code=1).stdout)
+    assert (reported["intact"], reported["fault"], reported["seq"]) == (False, "dropped", 1)
     assert "(other-key)" in orch("--verify", code=1, ORCHESTRATOR_SIGNING_KEY="o" * 40).stderr
 
 

@@ -12,14 +12,14 @@ import redis
 from starlette.testclient import TestClient
 
 from orchestrator.api.app import create_app
-from orchestrator.audit import read_entries
-from orchestrator.budget import Budget, look_again, publish
+from orchestrator.audit.log import read_entries
+from orchestrator.control.budget import BudgetService
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import BudgetExceeded, BudgetExhausted
-from orchestrator.fsck import Fsck
-from orchestrator.gatecheck import GateCheck
-from orchestrator.host import Host
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.host.processes import Host
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.consistency import ConsistencyCheck
+from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import (
     BudgetStatus,
@@ -31,11 +31,12 @@ from orchestrator.models import (
     Status,
     Usage,
 )
-from orchestrator.monitor import MISSED_FOR_S, Monitor
+from orchestrator.queries.budget import summary
 from orchestrator.settings import load_settings
-from orchestrator.store import keys
-from orchestrator.store.streams import read_events
-from orchestrator.submit import FrontDoor
+from orchestrator.stages.gate_check.pipeline import GateCheckStage
+from orchestrator.store import agents, keys, kills, leases
+from orchestrator.store.budget import apply_limits, publish
+from orchestrator.store.events import read_events
 from orchestrator.wiring import audit
 
 LIMITS = {
@@ -55,12 +56,12 @@ class Fleet:
         numbers = iter(range(100_000))
         self.new_id = lambda: f"id-{next(numbers)}"
         self.settings = load_settings({**LIMITS, "ORCHESTRATOR_HOME": str(home), **limits})
-        self.door = FrontDoor("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
-        self.holder = Holder(
+        self.door = SubmitService("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
+        self.holder = AgentLeases(
             store, lambda: self.at, self.new_id, worker="w@here", process="1:1", lease_s=30
         )
-        self.monitor = Monitor(self.holder, retention_s=1e6)
-        self.budget = Budget(self.settings, lambda: self.at, audit(self.settings).append)
+        self.monitor = Rescuer(self.holder, retention_s=1e6)
+        self.budget = BudgetService(self.settings, lambda: self.at, audit(self.settings).append)
         store.run(publish(self.settings))
 
     def spawn(self, agent_id: str = "", **changes: object) -> str:
@@ -74,18 +75,18 @@ class Fleet:
 
     def spend(self, agent, tokens: int, cost_usd: float | None = None) -> str:
         usage = Usage(input_tokens=tokens, total_tokens=tokens, cost_usd=cost_usd)
-        return self.holder.settle(agent, {"usage": usage.wire()})
+        return self.holder.charge(agent, {"usage": usage.wire()})
 
     def summary(self):
-        return self.store.follow(self.budget.summary())
+        return self.store.follow(summary(self.settings, self.at))
 
     def counts(self) -> tuple[int, int]:
         found = self.summary()
         return found.used, found.reserved
 
     def events(self, *kinds: str):
-        told = [entry.event for entry in self.store.run(read_events(after="0-0"))]
-        return [event for event in told if event.type in kinds]
+        reported = [entry.event for entry in self.store.run(read_events(after="0-0"))]
+        return [event for event in reported if event.type in kinds]
 
 
 @pytest.fixture
@@ -159,27 +160,27 @@ def test_a_report_that_is_none_is_refused_and_told_and_the_rest_of_the_move_stan
     now_is = fleet.store.run(agents.read(agent.agent_id))
     assert (now_is.usage.total_tokens, now_is.summary) == (50, "written")
     assert fleet.counts() == (50, 50)
-    (told,) = fleet.events("agent.warning")
-    assert told.error_code == "usage_refused"
+    (reported,) = fleet.events("agent.warning")
+    assert reported.error_code == "usage_refused"
 
 
 def test_an_agent_at_its_limit_is_told_by_its_report_and_by_each_heartbeat(fleet):
     agent = fleet.running()
     assert fleet.spend(agent, 499) == ""
-    beat = agents.heartbeat(agent, lease_s=30, now=fleet.at)
-    assert fleet.store.run(beat) == "held"
+    heartbeat = leases.heartbeat(agent, lease_s=30, now=fleet.at)
+    assert fleet.store.run(heartbeat) == "held"
     assert fleet.spend(agent, 500) == "The agent has spent 500 tokens, its limit is 500."
-    assert fleet.store.run(beat) == "held The agent has spent 500 tokens, its limit is 500."
+    assert fleet.store.run(heartbeat) == "held The agent has spent 500 tokens, its limit is 500."
 
 
 def test_who_has_nothing_left_to_spend_is_not_started_again(fleet, client):
     agent = fleet.running()
     fleet.spend(agent, 500)
-    fleet.holder._pass_on(agent, counts=True, delay_s=0)
+    fleet.holder._reschedule(agent, counts=True, delay_s=0)
     assert fleet.holder.claim(agent.agent_id) is None
     ended = fleet.store.run(agents.read(agent.agent_id))
     assert (ended.status, ended.error_code) == (Status.FAILED, "budget_exceeded")
-    assert client.zcard(keys.PLACES) == 0
+    assert client.zcard(keys.SLOTS) == 0
 
 
 def test_when_the_day_is_spent_who_has_a_reservation_left_goes_on(fleet):
@@ -198,8 +199,8 @@ def test_when_the_day_is_spent_who_has_a_reservation_left_goes_on(fleet):
 def test_a_reviewers_tokens_are_those_of_the_agent_it_judges(fleet):
     agent = fleet.running()
     fleet.spend(agent, 150, 0.5)
-    fleet.holder.hand_over(agent, {})
-    judged = fleet.holder.take_over(agent.agent_id, 1)
+    fleet.holder.enqueue_for_gates(agent, {})
+    judged = fleet.holder.claim_for_gates(agent.agent_id, 1)
     review = GateResult(
         name="ai-review",
         status=GateStatus.PASSED,
@@ -215,7 +216,7 @@ def test_a_reviewers_tokens_are_those_of_the_agent_it_judges(fleet):
         approved=True,
         gates=(review,),
     )
-    check = GateCheck(fleet.holder, *[None] * 8)
+    check = GateCheckStage(fleet.holder, *[None] * 8)
     check._count_tokens(judged, report)
     usage = fleet.store.run(agents.read(agent.agent_id)).usage
     assert (usage.total_tokens, usage.cost_usd) == (190, 0.5)
@@ -242,9 +243,9 @@ def test_each_change_of_the_days_status_is_told_once(fleet):
     fleet.store.follow(fleet.budget.set("daily", "1200", by="me", why=""))
     fleet.at += timedelta(days=1)
     for _ in range(2):
-        fleet.store.run(look_again(fleet.at))
-    told = fleet.events("budget.status")
-    assert [(event.budget, event.used, event.limit) for event in told] == [
+        fleet.store.run(apply_limits(fleet.at))
+    reported = fleet.events("budget.status")
+    assert [(event.budget, event.used, event.limit) for event in reported] == [
         (BudgetStatus.APPROACHING_LIMIT, 800, 1000),
         (BudgetStatus.AT_LIMIT, 1000, 1000),
         (BudgetStatus.EXCEEDED, 1001, 1000),
@@ -252,7 +253,7 @@ def test_each_change_of_the_days_status_is_told_once(fleet):
         (BudgetStatus.APPROACHING_LIMIT, 1002, 1200),
         (BudgetStatus.WITHIN_BUDGET, 0, 1200),
     ]
-    assert [event.agent_id for event in told[2:4]] == [agent.agent_id, ""]
+    assert [event.agent_id for event in reported[2:4]] == [agent.agent_id, ""]
 
 
 def test_in_soft_mode_all_is_told_and_nobody_is_stopped(store, tmp_path):
@@ -260,7 +261,7 @@ def test_in_soft_mode_all_is_told_and_nobody_is_stopped(store, tmp_path):
     agent = fleet.running()
     for tokens in (499, 500, 501, 2000):
         assert fleet.spend(agent, tokens) == ""
-    assert store.run(agents.heartbeat(agent, lease_s=30, now=fleet.at)) == "held"
+    assert store.run(leases.heartbeat(agent, lease_s=30, now=fleet.at)) == "held"
     assert [event.error_code for event in fleet.events("agent.warning")] == ["budget_exceeded"]
     assert [event.budget for event in fleet.events("budget.status")] == [BudgetStatus.EXCEEDED]
     assert fleet.spawn()
@@ -274,8 +275,8 @@ def test_the_summary_tells_what_came_of_the_tokens(fleet):
     fleet.holder.fail(failed, BudgetExceeded())
     order = kills.KillOrder("me", "why")
     fleet.store.run(kills.kill([killed], order, now=fleet.at, tags=["t"]))
-    fleet.holder.hand_over(done, {})
-    fleet.holder.complete(fleet.holder.take_over(done.agent_id, 1), {})
+    fleet.holder.enqueue_for_gates(done, {})
+    fleet.holder.complete(fleet.holder.claim_for_gates(done.agent_id, 1), {})
     found = fleet.summary()
     assert (found.day, found.status, found.percent) == ("2026-01-01", "within_budget", 37.5)
     assert (found.used, found.reserved, found.cost_usd) == (375, 75, 3.75)
@@ -303,7 +304,7 @@ def test_over_the_cap_agents_wait_by_priority_then_age_and_cost_nothing(fleet, c
     assert (fleet.summary().running, fleet.summary().waiting) == (2, 4)
     expected = [waiting[3], waiting[1], waiting[0], waiting[2]]
     for agent in (first, second):
-        fleet.holder.hand_over(agent, {})
+        fleet.holder.enqueue_for_gates(agent, {})
     called = queued(client)
     assert called == expected[:2]
     # A less urgent one that comes by meanwhile takes no place from those who were called.
@@ -337,21 +338,21 @@ def test_a_place_comes_back_whatever_ends_its_agent(fleet, client, way):
     assert fleet.holder.claim(third) is None
     queued(client)
     if way == "sweep":
-        beat = agents.heartbeat
+        heartbeat = leases.heartbeat
         fleet.at += timedelta(seconds=31)
-        other = next(a for a in client.zrange(keys.PLACES, 0, -1) if a != held.agent_id)
+        other = next(a for a in client.zrange(keys.SLOTS, 0, -1) if a != held.agent_id)
         alive = fleet.store.run(agents.read(other))
-        fleet.store.run(beat(alive, lease_s=30, now=fleet.at))
+        fleet.store.run(heartbeat(alive, lease_s=30, now=fleet.at))
         fleet.monitor.sweep()
     elif way == "kill":
         order = kills.KillOrder("me", "why")
         fleet.store.run(kills.kill([held], order, now=fleet.at, tags=["t"]))
     elif way == "stop":
-        fleet.holder._pass_on(held, counts=False, delay_s=0)
+        fleet.holder._reschedule(held, counts=False, delay_s=0)
     else:
         fleet.holder.fail(held, BudgetExceeded())
     assert third in queued(client)
-    assert held.agent_id not in client.zrange(keys.PLACES, 0, -1)
+    assert held.agent_id not in client.zrange(keys.SLOTS, 0, -1)
 
 
 def test_who_waits_is_found_by_kills_and_a_lost_call_is_made_again(fleet, client):
@@ -363,10 +364,10 @@ def test_who_waits_is_found_by_kills_and_a_lost_call_is_made_again(fleet, client
     target = fleet.store.run(agents.read(killed))
     fleet.store.run(kills.kill([target], kills.KillOrder("me", ""), now=fleet.at, tags=["t"]))
     assert client.zrange(keys.WAITING, 0, -1) == [lost]
-    fleet.holder.hand_over(first, {})
+    fleet.holder.enqueue_for_gates(first, {})
     assert queued(client) == [lost]
     for _ in range(2):
-        fleet.at += timedelta(seconds=MISSED_FOR_S)
+        fleet.at += timedelta(seconds=LOST_AFTER_S)
         fleet.monitor.sweep()
     assert queued(client) == [lost]
     assert fleet.holder.claim(lost) is not None
@@ -379,30 +380,30 @@ def test_who_waits_for_a_place_is_sent_no_message_until_it_is_called(fleet, clie
     fleet.holder.claim(fleet.spawn())
     queued(client)
     for _ in range(2):
-        fleet.at += timedelta(seconds=MISSED_FOR_S + 1)
+        fleet.at += timedelta(seconds=LOST_AFTER_S + 1)
         fleet.monitor.sweep()
     assert queued(client) == []
 
 
 def test_fsck_sees_and_mends_what_disagrees_with_the_states(fleet, client, tmp_path):
-    fsck = Fsck(
+    fsck = ConsistencyCheck(
         fleet.store, Host(tmp_path), tmp_path, tmp_path / "w", lambda: fleet.at, fleet.new_id
     )
     held = fleet.running()
     fleet.running()
     fleet.holder.claim(fleet.spawn())
-    assert fsck.look() == ()
+    assert fsck.check() == ()
     client.hset(keys.RESERVED, "gone", 70)
-    client.zadd(keys.PLACES, {"gone": 1})
-    client.zrem(keys.PLACES, held.agent_id)
+    client.zadd(keys.SLOTS, {"gone": 1})
+    client.zrem(keys.SLOTS, held.agent_id)
     client.zadd(keys.WAITING, {"nobody": 1})
-    assert [drift.kind for drift in fsck.look()] == [
+    assert [drift.kind for drift in fsck.check()] == [
         "reservation-of-nobody", "reservations-wrong", "place-of-nobody", "place-missing",
         "waiting-nobody",
     ]  # fmt: skip
-    for drift in fsck.look():
+    for drift in fsck.check():
         drift.repair()
-    assert fsck.look() == ()
+    assert fsck.check() == ()
     assert fleet.counts() == (0, 300)
 
 

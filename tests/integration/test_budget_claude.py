@@ -35,7 +35,7 @@ def test_claude_code_is_gone_with_the_message_that_crosses_its_limit(
 
     def crosses(request: Request) -> Turn:
         # Its id by its workspace: `orch spawn` may not have come back with it yet.
-        seen.note(*marked(Path(working_in(request)).parent.name))
+        seen.record(*marked(Path(working_in(request)).parent.name))
         crossed_at.append(time.monotonic())
         is_crossing.set()
         # A plain `sleep` Claude Code might refuse at once, and go on asking.

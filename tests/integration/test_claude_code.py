@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from orchestrator.agent_output.reader import OutputReader
 from orchestrator.backends.claude import build
+from orchestrator.interfaces.agent import AgentJob, AgentMessage, ToolUse
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.models import AgentType, Usage
-from orchestrator.ports import AgentJob, Message, ProcessSpec, ToolUse
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
-from orchestrator.transcript import Transcript
 from tests.doubles.messages_api import MessagesApi, Text, ToolCall, Turn
 
 pytestmark = pytest.mark.skipif(
@@ -55,7 +56,7 @@ def play(tmp_path):
         env = {"PATH": os.environ["PATH"], "HOME": str(home), **launch.env}
         spec = ProcessSpec("a-1", launch.argv, env, worktree, launch.stdin, root=tmp_path)
         listener = Listener(backend)
-        transcript = Transcript(
+        transcript = OutputReader(
             listener, clock=lambda: datetime.now(UTC), secrets=(), line_limit_bytes=2**24
         )
         with process.build(settings).start(spec) as running:
@@ -81,7 +82,7 @@ def test_a_task_and_then_a_second_round_in_the_same_session(play, tmp_path):
     worktree = tmp_path / "tree"
     with MessagesApi(turns(worktree)) as api:
         transcript, signals, code = play(api)
-        assert code == 0, transcript.take_lines()
+        assert code == 0, transcript.drain_lines()
         assert (worktree / "hello.txt").read_text() == "hello\n"
         assert (worktree / "id.txt").read_text() == "a-1\n"
         assert [one.name for one in signals if isinstance(one, ToolUse)] == ["Write", "Bash"]
@@ -113,5 +114,7 @@ def test_a_task_and_then_a_second_round_in_the_same_session(play, tmp_path):
 def test_a_key_that_the_api_refuses_is_told_at_once(play):
     """Claude Code itself goes on trying for minutes."""
     with MessagesApi([], key="another") as api:
-        _, signals, _ = play(api, enough=lambda heard: any(isinstance(x, Message) for x in heard))
+        _, signals, _ = play(
+            api, enough=lambda heard: any(isinstance(x, AgentMessage) for x in heard)
+        )
     assert signals[-1].text.startswith("API: 401 (authentication_failed), retry 1 of ")

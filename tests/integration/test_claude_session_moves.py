@@ -12,9 +12,10 @@ import pytest
 
 from orchestrator.backends._claude_session import read_session, write_session
 from orchestrator.backends.claude import build
-from orchestrator.commands import run_to_end
+from orchestrator.interfaces.agent import AgentJob, SessionStarted
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.models import AgentType
-from orchestrator.ports import AgentJob, ProcessSpec, SessionStarted
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
 from orchestrator.store.sessions import keep_session, recall_session

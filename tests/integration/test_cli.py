@@ -17,12 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.exits import Exit
-from orchestrator.cli.supervision import discover
-from orchestrator.cli.text import plain
+from orchestrator.cli.local.instance import discover
+from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.output.text import plain
 from orchestrator.errors import AgentFailed
-from orchestrator.lifecycle import agents
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import (
     Finding,
     GateProfile,
@@ -31,7 +30,7 @@ from orchestrator.models import (
     GateStatus,
     LogLine,
 )
-from orchestrator.store import changes, streams
+from orchestrator.store import agent_logs, agents, changes
 from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +96,7 @@ def orch(store, valkey_url, tmp_path):
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
+    return AgentLeases(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
 def run_to(holder, agent_id):
@@ -107,7 +106,7 @@ def run_to(holder, agent_id):
 
 def say(store, agent, text):
     line = LogLine(at=now(), source="agent", text=text)
-    assert store.run(streams.append_log(agent.agent_id, agent.attempt, [line], cap=1000))
+    assert store.run(agent_logs.append_log(agent.agent_id, agent.attempt, [line], cap=1000))
 
 
 # ── the group ───────────────────────────────────────────────────────────────────────────────

@@ -9,8 +9,8 @@ import psutil
 from flower.utils.broker import Broker
 
 import celeryconfig
-from orchestrator.lifecycle import kills
 from orchestrator.messages import QUEUES, SPAWN_TASK, StageMessage
+from orchestrator.store import kills
 from tests.processes import eventually
 from workers.flower import _ByPriority
 

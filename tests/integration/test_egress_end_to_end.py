@@ -17,11 +17,12 @@ import pytest
 
 from orchestrator import wiring
 from orchestrator.backends.command import CommandBackend, Options
-from orchestrator.egress.service import Egress
+from orchestrator.egress.proxies import EgressProxies
+from orchestrator.interfaces.agent import AgentJob, Launch
+from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox, SandboxProcess
 from orchestrator.models import GateStatus, Status
-from orchestrator.ports import AgentJob, Launch, ProcessSpec, Sandbox, SandboxProcess
 from orchestrator.store import changes
-from orchestrator.store.streams import read_log
+from orchestrator.store.agent_logs import read_log
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
 from tests.integration.conftest import SAMPLE, make_remote
 from tests.integration.test_delivery import Lab, branches
@@ -109,17 +110,17 @@ def confined(lab: Lab) -> Noted:
         return [ip_address("127.0.0.1")]
 
     sandbox = Noted(wiring.sandbox(lab.settings))
-    egress = Egress(
+    egress = EgressProxies(
         lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
     )
     services = lab.services
     runner = services.runner
     play = replace(runner.play, sandbox=sandbox, egress=egress)
-    harvest = replace(runner.harvest, sandbox=sandbox)
-    judge = replace(services.gate_check.judge, sandbox=sandbox, egress=egress)
+    capture = replace(runner.capture, sandbox=sandbox)
+    judge = replace(services.gate_check.evaluate, sandbox=sandbox, egress=egress)
     lab.services = replace(
         services,
-        runner=replace(runner, play=play, harvest=harvest),
+        runner=replace(runner, play=play, capture=capture),
         gate_check=replace(services.gate_check, judge=judge),
     )
     return sandbox

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.sandboxes import process
 from tests.processes import eventually, lives, stat_of
 
-FORWARD = Path(process.__file__).with_name("_forward.py")
+FORWARD = Path(process.__file__).with_name("_port_forward.py")
 #: A sandbox's Python may be older than ours, and knows no site-packages.
 PYTHONS = [sys.executable, "/usr/bin/python3"]
 
@@ -97,8 +97,8 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_program_keeps_its_pid_signals_environment_and_exit_code(start, python):
-    told = "env; echo pid=$$; grep SigIgn /proc/self/status; exit 7"
-    running = start("sh", "-c", told, python=python, env={"PATH": "/usr/bin:/bin", "A": "b"})
+    reported = "env; echo pid=$$; grep SigIgn /proc/self/status; exit 7"
+    running = start("sh", "-c", reported, python=python, env={"PATH": "/usr/bin:/bin", "A": "b"})
     said, _ = running.communicate()
     assert running.returncode == 7
     lines = said.decode().splitlines()
@@ -142,7 +142,7 @@ def test_it_ends_with_its_program_and_not_by_the_group_s_signals(start, unused_p
     running = start("sh", "-c", script, start_new_session=True)
     eventually(lambda: _answers(unused_port))
     assert running.stdout.readline() == b"ready\n"
-    [forwarder] = [pid for pid in children(running.pid) if b"_forward.py" in _argv(pid)]
+    [forwarder] = [pid for pid in children(running.pid) if b"_port_forward.py" in _argv(pid)]
     born = stat_of(forwarder)[19]
     os.killpg(running.pid, signal.SIGTERM)
     assert running.stdout.readline() == b"asked\n"

@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from orchestrator.custody import Custody, working_in
 from orchestrator.egress import connection
 from orchestrator.egress.addresses import is_public
+from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import MOST_CONNECTIONS
-from orchestrator.egress.service import Egress
-from orchestrator.sandboxes import _forward
+from orchestrator.host.cancel_scope import CancelScope, working_in
+from orchestrator.sandboxes import _port_forward
 from orchestrator.settings import load_settings
 from tests.conftest import free_port
 from tests.doubles.messages_api import MessagesApi, Text, Turn
@@ -71,7 +71,7 @@ def opened(home, tmp_path):
         async def nothing(name):
             raise OSError(name)
 
-        egress = Egress(
+        egress = EgressProxies(
             settings,
             lambda: f"id-{next(names)}",
             resolve=resolve or nothing,
@@ -172,9 +172,9 @@ def test_whatever_is_not_the_model_s_is_refused_counted_and_told_once(opened, ap
         for _ in range(2):
             assert say(proxy, head.encode()).startswith(b"HTTP/1.1 403 ")
         assert (proxy.counts.allowed, proxy.counts.refused) == (0, 2)
-        [told] = proxy.take_refusals()
-        assert line.split(" ")[1].removeprefix("http://") in told
-        assert proxy.take_refusals() == []
+        [reported] = proxy.drain_refusals()
+        assert line.split(" ")[1].removeprefix("http://") in reported
+        assert proxy.drain_refusals() == []
     assert api.requests == []
 
 
@@ -218,8 +218,8 @@ def test_what_the_provider_would_fetch_for_an_agent_is_refused(opened, api, what
             assert answer.status_code == 403
             assert answer.json()["error"]["type"] == "permission_error"
         assert (proxy.counts.allowed, proxy.counts.refused) == (0, 2)
-        [told] = proxy.take_refusals()
-        assert answer.json()["error"]["message"].partition(": ")[2] in told
+        [reported] = proxy.drain_refusals()
+        assert answer.json()["error"]["message"].partition(": ")[2] in reported
     assert api.requests == []
 
 
@@ -240,7 +240,7 @@ def test_an_operator_may_allow_it_and_what_an_agent_runs_itself_needs_no_leave(o
 
 def test_an_answer_that_is_not_streamed_is_metered_too(opened, api):
     heard = []
-    with opened(api.url, on_usage=lambda *told: heard.append(told)) as proxy:
+    with opened(api.url, on_usage=lambda *reported: heard.append(reported)) as proxy:
         with client_of(proxy, headers={"x-api-key": proxy.model.key}) as client:
             asked = client.post("/v1/messages", json={**ASKED, "stream": False})
         assert asked.json()["content"][0]["text"] == "Hello."
@@ -259,7 +259,7 @@ def test_an_error_of_the_provider_is_passed_on_and_one_that_is_away_is_told(open
         assert client.post("/v1/messages", json=ASKED, headers=shown).status_code == 502
         # It was let out: that nobody answered is no refusal.
         assert (proxy.counts.allowed, proxy.counts.refused) == (1, 0)
-        assert "ConnectError" in proxy.take_refusals()[0]
+        assert "ConnectError" in proxy.drain_refusals()[0]
 
 
 # ── streams and the cut ─────────────────────────────────────────────────────────────────────
@@ -378,8 +378,8 @@ def test_so_has_who_does_not_wait_for_an_answer_that_comes_whole(opened, drip):
 @pytest.mark.parametrize("by", ["cut", "custody", "unheard", "leaving"])
 def test_a_cut_ends_the_answer_at_both_ends_and_lets_no_one_in(opened, drip, by):
     """The provider sees its client gone while it still had much to say: no more is spent."""
-    custody = Custody()
-    with working_in(custody), opened(drip.url) as proxy:
+    cancel_scope = CancelScope()
+    with working_in(cancel_scope), opened(drip.url) as proxy:
         client, idle = begin_stream(proxy, drip), dial(proxy)
         drip.say(STARTED)
         client.recv(65536)
@@ -387,7 +387,7 @@ def test_a_cut_ends_the_answer_at_both_ends_and_lets_no_one_in(opened, drip, by)
             client.close()
             drip.say({"type": "ping"})
             drip.say({"type": "ping"})
-        enders = {"cut": proxy.cut, "unheard": proxy.cut, "custody": custody.end}
+        enders = {"cut": proxy.cut, "unheard": proxy.cut, "custody": cancel_scope.end}
         if by in enders:
             ender = threading.Thread(target=enders[by])
             ender.start()
@@ -409,9 +409,9 @@ def test_after_a_cut_nobody_is_served(opened, api):
 
 
 def test_what_joins_an_ended_custody_is_cut_as_it_opens(opened, api):
-    custody = Custody()
-    custody.end()
-    with working_in(custody), opened(api.url) as proxy, suppress(ConnectionError):
+    cancel_scope = CancelScope()
+    cancel_scope.end()
+    with working_in(cancel_scope), opened(api.url) as proxy, suppress(ConnectionError):
         assert say(proxy, b"GET /v1/models HTTP/1.1\r\nhost: h\r\n\r\n") == b""
 
 
@@ -511,8 +511,10 @@ def test_who_never_ends_a_request_keeps_nobody_waiting(opened, api, monkeypatch)
 def test_too_large_is_told_and_sent_nowhere(opened, api, listener, monkeypatch):
     start = b"POST /v1/messages HTTP/1.1\r\nhost: h\r\nx-api-key: placeholder-id-0\r\n"
     with opened(api.url) as proxy:
-        told = say(proxy, start + b"content-length: %d\r\n\r\n" % (connection.BODY_LIMIT_BYTES + 1))
-        assert told.startswith(b"HTTP/1.1 413 ")
+        reported = say(
+            proxy, start + b"content-length: %d\r\n\r\n" % (connection.BODY_LIMIT_BYTES + 1)
+        )
+        assert reported.startswith(b"HTTP/1.1 413 ")
         head = b"GET /v1/models HTTP/1.1\r\nx-long: " + b"y" * 70_000
         assert say(proxy, head).startswith(b"HTTP/1.1 431 ")
         assert say(proxy, b"no http at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
@@ -572,9 +574,9 @@ def test_only_the_sandbox_s_user_may_connect(opened, tmp_path):
 def test_a_path_longer_than_a_socket_s_address_is_bound_and_found(tmp_path):
     home = tmp_path / ("h" * 100)
     settings = load_settings({"ORCHESTRATOR_HOME": str(home), "SANDBOX_ENABLED": "true"})
-    forward, port = Path(_forward.__file__), str(free_port())
+    forward, port = Path(_port_forward.__file__), str(free_port())
     ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/elsewhere')"
-    with Egress(settings, lambda: "x").opened(tmp_path) as proxy:
+    with EgressProxies(settings, lambda: "x").opened(tmp_path) as proxy:
         argv = [sys.executable, "-I", "-S", forward, proxy.socket, port, sys.executable, "-c", ask]
         ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert "HTTP Error 403" in ran.stderr, ran.stderr
@@ -595,5 +597,5 @@ def test_what_a_killed_worker_left_is_removed_and_what_lives_is_not(opened, home
 
 
 def test_without_the_settings_word_programs_have_the_host_s_network(tmp_path):
-    with Egress(load_settings({}), lambda: "x").opened(tmp_path) as proxy:
+    with EgressProxies(load_settings({}), lambda: "x").opened(tmp_path) as proxy:
         assert proxy is None

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.fsck import Fsck
-from orchestrator.host import Host, system_mark
-from orchestrator.lifecycle import agents
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.control.submit import SubmitService
+from orchestrator.host.processes import Host, system_label
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.messages import queue_key
 from orchestrator.models import Status
-from orchestrator.store import keys
-from orchestrator.submit import FrontDoor
+from orchestrator.store import agents, keys
 from orchestrator.wiring import clock, new_id
 
 BODY = {
@@ -36,26 +35,26 @@ def client(valkey_url):
 
 @pytest.fixture
 def fsck(store, tmp_path):
-    return Fsck(store, Host(tmp_path), tmp_path, tmp_path / "workspaces", clock, new_id)
+    return ConsistencyCheck(store, Host(tmp_path), tmp_path, tmp_path / "workspaces", clock, new_id)
 
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+    return AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
 
 
 @pytest.fixture
 def agent_id(store):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     return store.run(door.submit(BODY)).agent_id
 
 
 def kinds(fsck) -> list[str]:
-    return [drift.kind for drift in fsck.look()]
+    return [drift.kind for drift in fsck.check()]
 
 
 def mend(fsck) -> None:
-    for drift in fsck.look():
+    for drift in fsck.check():
         drift.repair()
 
 
@@ -110,7 +109,7 @@ def test_a_record_that_cannot_be_read_is_told_and_nothing_of_it_is_taken_away(
     (tmp_path / "workspaces" / agent_id / "tree").mkdir(parents=True)
     record = json.loads(client.get(keys.agent(agent_id)))
     client.set(keys.agent(agent_id), json.dumps({**record, "fromTomorrow": 1}))
-    (drift,) = fsck.look()
+    (drift,) = fsck.check()
     assert (drift.kind, drift.subject, drift.repair) == ("record-malformed", agent_id, None)
 
 
@@ -119,16 +118,16 @@ def test_what_is_left_on_the_host_is_seen_and_removed(fsck, tmp_path, agent_id):
     left.mkdir(parents=True)
     kept = tmp_path / "workspaces" / agent_id
     kept.mkdir()
-    stray = subprocess.Popen(
+    orphan = subprocess.Popen(
         [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"],
-        env={"ORCH_AGENT_ID": "gone", "ORCH_SYSTEM": system_mark(tmp_path)},
+        env={"ORCH_AGENT_ID": "gone", "ORCH_SYSTEM": system_label(tmp_path)},
         stdout=subprocess.PIPE,
     )
-    with stray:
-        assert stray.stdout.readline()
+    with orphan:
+        assert orphan.stdout.readline()
         assert sorted(kinds(fsck)) == ["folder-left", "process-stray"]
         mend(fsck)
-        assert stray.wait() < 0
+        assert orphan.wait() < 0
     assert not left.exists()
     assert kept.exists()
     assert kinds(fsck) == []

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from orchestrator.cleanup import Cleanup
-from orchestrator.host import Host
-from orchestrator.janitor import Janitor
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.control.submit import SubmitService
+from orchestrator.host.processes import Host
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.settings import load_settings
-from orchestrator.submit import FrontDoor
-from orchestrator.wiring import clock, janitor, kill_switch, new_id
+from orchestrator.stages.cleanup import Cleanup
+from orchestrator.store.kills import KillOrder
+from orchestrator.wiring import clock, host_cleaner, kill_switch, new_id
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import locked
@@ -28,13 +28,13 @@ def settings(valkey_url, tmp_path):
 @pytest.fixture
 def cleaned(settings, store, tmp_path):
     """Two agents that another host has killed and cleaned up after."""
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     context = {"repository": str(tmp_path / "x.git"), "branch": "main", "workItems": ["x"]}
     body = {"taskId": "t", "agentType": "worker", "context": context}
     ids = sorted(store.run(door.submit(body)).agent_id for _ in range(2))
     there = load_settings({"ORCHESTRATOR_HOME": str(tmp_path / "there")})
     git = Git(there)
-    holder = Holder(store, clock, new_id, worker="cleanup@there", process="1:1", lease_s=30)
+    holder = AgentLeases(store, clock, new_id, worker="cleanup@there", process="1:1", lease_s=30)
     cleanup = Cleanup(holder, Workspaces(there, git), Candidates(there, git), 60)
     for agent_id in ids:
         store.follow(kill_switch(settings).kill(agent_id, KillOrder("ann", "", False)))
@@ -44,25 +44,25 @@ def cleaned(settings, store, tmp_path):
 
 def test_no_error_of_one_sweep_is_the_end_of_the_sweeping(settings, store, tmp_path):
     class FailsOnce(Host):
-        looks = 0
+        checks = 0
 
-        def end_strays(self, *, within_s):
-            self.looks += 1
-            if self.looks == 1:
+        def end_orphans(self, *, within_s):
+            self.checks += 1
+            if self.checks == 1:
                 msg = "nobody thought of this"
                 raise ValueError(msg)
-            return super().end_strays(within_s=within_s)
+            return super().end_orphans(within_s=within_s)
 
     host = FailsOnce(tmp_path)
     swept_again = threading.Event()
 
     def sleep(_seconds):
-        if host.looks > 1:
+        if host.checks > 1:
             swept_again.set()
             threading.Event().wait()
 
-    sweeping = janitor(settings, worker="spawn@here")
-    Janitor(store, host, "here", sweeping.leftovers).start(sleep)
+    sweeping = host_cleaner(settings, worker="spawn@here")
+    HostCleaner(store, host, "here", sweeping.leftovers).start(sleep)
     assert swept_again.wait(30)
 
 
@@ -71,7 +71,7 @@ def test_a_workspace_that_is_held_keeps_no_other_from_being_removed(settings, cl
     for agent_id in cleaned:
         (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
     held, free = (settings.workspaces_dir / agent_id for agent_id in cleaned)
-    sweeping = janitor(settings, worker="spawn@here")
+    sweeping = host_cleaner(settings, worker="spawn@here")
     with locked(held.with_suffix(".lock")):
         sweeping.sweep()
         assert held.exists()

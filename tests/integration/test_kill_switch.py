@@ -7,15 +7,15 @@ import json
 import pytest
 import redis
 
-from orchestrator.audit import Audit, read_entries
+from orchestrator.audit.log import Audit, read_entries
+from orchestrator.control.kill_switch import KillSwitch
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import RecordMalformed
-from orchestrator.killswitch import KillSwitch
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.kills import KillOrder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import KillScope
 from orchestrator.store import keys
-from orchestrator.store.executors import Store
-from orchestrator.submit import FrontDoor
+from orchestrator.store.client import Store
+from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, new_id
 
 ORDER = KillOrder("ann", "it loops")
@@ -34,7 +34,7 @@ def switch():
 
 @pytest.fixture
 def spawn(store):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
     body = {"taskId": "t", "agentType": "worker", "context": context}
     return lambda: store.run(door.submit(body)).agent_id
@@ -77,7 +77,7 @@ def test_an_order_sent_twice_is_told_waited_for_and_audited_as_one(
     store, client, switch, spawn, valkey_url
 ):
     queued, held = spawn(), spawn()
-    Holder(store, clock, new_id, worker="spawn@x", process="1:1", lease_s=30).claim(held)
+    AgentLeases(store, clock, new_id, worker="spawn@x", process="1:1", lease_s=30).claim(held)
     twice = SendsTwice(valkey_url)
     report = twice.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
     twice.close()

@@ -8,6 +8,7 @@ import threading
 import pytest
 import redis
 
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import (
     AttemptStale,
     IdempotencyConflict,
@@ -17,15 +18,14 @@ from orchestrator.errors import (
     StoreUnreachable,
     TransitionRefused,
 )
-from orchestrator.lifecycle import agents
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.listing import page
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.models import LogLine, Phase, SpawnRequest, Status, TaskStatus, Usage
-from orchestrator.monitor import Monitor
-from orchestrator.store import keys
-from orchestrator.store.executors import Store
-from orchestrator.store.streams import append_log, read_events, read_log
-from orchestrator.submit import FrontDoor
+from orchestrator.queries.agent_list import page
+from orchestrator.store import agent_transitions, agents, keys, leases
+from orchestrator.store.agent_logs import append_log, read_log
+from orchestrator.store.client import Store
+from orchestrator.store.events import read_events
 from orchestrator.wiring import clock, new_id
 
 
@@ -42,12 +42,12 @@ def client(valkey_url):
 
 @pytest.fixture
 def door():
-    return FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    return SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
 
 
 @pytest.fixture
 def holder(store):
-    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+    return AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_of_many_claims_exactly_one_wins(store, agent_id):
     def claim(number: int) -> None:
         barrier.wait()
         try:
-            store.run(agents.claim(agent, f"w{number}", "1:1", lease_s=30, now=clock()))
+            store.run(agent_transitions.claim(agent, f"w{number}", "1:1", lease_s=30, now=clock()))
         except TransitionRefused:
             return
         won.append(number)
@@ -121,14 +121,14 @@ def test_a_stale_attempt_can_write_nothing(store, holder, agent_id):
     claimed = holder.claim(agent_id)
     stale = claimed.model_copy(update={"attempt": 0})
     for step in (
-        agents.update(stale, {"phase": "executing"}, now=clock()),
-        agents.start(stale, base_commit="c", lease_s=1, now=clock()),
-        agents.hand_over(stale, {}, now=clock(), tag="t"),
-        agents.end(stale, Status.FAILED, now=clock(), tag="t"),
+        agent_transitions.update(stale, {"phase": "executing"}, now=clock()),
+        agent_transitions.start(stale, base_commit="c", lease_s=1, now=clock()),
+        agent_transitions.enqueue_for_gates(stale, {}, now=clock(), tag="t"),
+        agent_transitions.end(stale, Status.FAILED, now=clock(), tag="t"),
     ):
         with pytest.raises(AttemptStale):
             store.run(step)
-    assert store.run(agents.heartbeat(stale, lease_s=30, now=clock())) == "stale"
+    assert store.run(leases.heartbeat(stale, lease_s=30, now=clock())) == "stale"
     line = LogLine(at=clock(), source="agent", text="old")
     assert store.run(append_log(agent_id, 0, [line], cap=10)) is False
     assert store.run(agents.read(agent_id)) == claimed
@@ -138,11 +138,11 @@ def test_a_stale_attempt_can_write_nothing(store, holder, agent_id):
 def test_the_whole_life_is_told_by_state_task_events_and_result(store, client, holder, agent_id):
     agent = holder.start(holder.claim(agent_id), base_commit="abc")
     assert store.run(agents.read_task("t-1")).status is TaskStatus.EXECUTING
-    holder.hand_over(agent, {"usage": Usage(total_tokens=7).wire()})
+    holder.enqueue_for_gates(agent, {"usage": Usage(total_tokens=7).wire()})
     assert client.zcard(keys.LEASES) == 0
     (gate_check,) = client.lrange("gates\x06\x165", 0, -1)
     assert json.loads(gate_check)["headers"]["root_id"] == agent_id
-    agent = holder.take_over(agent_id, 1)
+    agent = holder.claim_for_gates(agent_id, 1)
     holder.complete(agent, {"branch": f"agent/{agent_id}", "commit": "def"})
     ended = store.run(agents.read(agent_id))
     assert (ended.status, ended.commit, ended.usage.total_tokens) == (Status.COMPLETED, "def", 7)
@@ -155,21 +155,21 @@ def test_the_whole_life_is_told_by_state_task_events_and_result(store, client, h
 
 
 def test_a_second_delivery_of_a_hand_over_is_dropped(holder, agent_id):
-    holder.hand_over(holder.start(holder.claim(agent_id), base_commit="abc"), {})
-    assert holder.take_over(agent_id, 1) is not None
-    assert holder.take_over(agent_id, 1) is None
+    holder.enqueue_for_gates(holder.start(holder.claim(agent_id), base_commit="abc"), {})
+    assert holder.claim_for_gates(agent_id, 1) is not None
+    assert holder.claim_for_gates(agent_id, 1) is None
     assert holder.claim(agent_id) is None
 
 
 @pytest.mark.parametrize("to", [Status.FAILED, Status.KILLED])
 def test_a_final_state_never_changes(store, holder, agent_id, to):
     agent = holder.claim(agent_id)
-    store.run(agents.end(agent, to, now=clock(), tag="t"))
+    store.run(agent_transitions.end(agent, to, now=clock(), tag="t"))
     for step in (
-        agents.update(agent, {"commit": "x"}, now=clock()),
-        agents.start(agent, base_commit="c", lease_s=1, now=clock()),
-        agents.end(agent, Status.COMPLETED, now=clock(), tag="t"),
-        agents.end(agent, Status.FAILED, now=clock(), tag="t"),
+        agent_transitions.update(agent, {"commit": "x"}, now=clock()),
+        agent_transitions.start(agent, base_commit="c", lease_s=1, now=clock()),
+        agent_transitions.end(agent, Status.COMPLETED, now=clock(), tag="t"),
+        agent_transitions.end(agent, Status.FAILED, now=clock(), tag="t"),
     ):
         with pytest.raises(TransitionRefused):
             store.run(step)
@@ -179,17 +179,17 @@ def test_a_final_state_never_changes(store, holder, agent_id, to):
 def test_cleanup_is_announced_once_and_only_after_the_end(store, holder, agent_id):
     agent = holder.claim(agent_id)
     with pytest.raises(TransitionRefused):
-        store.run(agents.cleaned(agent, now=clock()))
-    store.run(agents.end(agent, Status.FAILED, now=clock(), tag="t"))
-    store.run(agents.cleaned(agent, now=clock()))
+        store.run(agent_transitions.cleaned(agent, now=clock()))
+    store.run(agent_transitions.end(agent, Status.FAILED, now=clock(), tag="t"))
+    store.run(agent_transitions.cleaned(agent, now=clock()))
     with pytest.raises(TransitionRefused):
-        store.run(agents.cleaned(agent, now=clock()))
+        store.run(agent_transitions.cleaned(agent, now=clock()))
     assert event_types(store).count("agent.cleanup") == 1
 
 
 def test_a_live_lease_is_left_alone_by_the_sweep(holder, agent_id):
     with holder.holding(holder.claim(agent_id)):
-        assert Monitor(holder, 3600).sweep() == ()
+        assert Rescuer(holder, 3600).sweep() == ()
 
 
 def test_absent_refused_and_unreachable_are_three_errors(store, holder, agent_id, unused_port):
@@ -197,7 +197,7 @@ def test_absent_refused_and_unreachable_are_three_errors(store, holder, agent_id
         store.run(agents.read("no-such-agent"))
     agent = holder.claim(agent_id)
     with pytest.raises(TransitionRefused):
-        store.run(agents.claim(agent, "w", "1:1", lease_s=1, now=clock()))
+        store.run(agent_transitions.claim(agent, "w", "1:1", lease_s=1, now=clock()))
     away = Store(f"redis://127.0.0.1:{unused_port}/0")
     with pytest.raises(StoreUnreachable, match=str(unused_port)):
         away.run(agents.read(agent_id))
@@ -246,4 +246,8 @@ def test_pages_are_filtered(store, door, holder):
 
 def test_scripts_are_sent_again_after_valkey_forgot_them(store, client, agent_id):
     client.script_flush()
-    store.run(agents.claim(store.run(agents.read(agent_id)), "w", "1:1", lease_s=1, now=clock()))
+    store.run(
+        agent_transitions.claim(
+            store.run(agents.read(agent_id)), "w", "1:1", lease_s=1, now=clock()
+        )
+    )

@@ -5,34 +5,34 @@ from __future__ import annotations
 import pytest
 import redis
 
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.control.submit import SubmitService
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import AgentState
-from orchestrator.overlap import FILES_LIMIT, Overlap
+from orchestrator.stages.spawn.monitors.overlap import FILES_LIMIT, OverlapMonitor
 from orchestrator.store import keys
-from orchestrator.store.streams import read_events
-from orchestrator.submit import FrontDoor
+from orchestrator.store.events import read_events
 from orchestrator.wiring import clock, new_id
 
 
 @pytest.fixture
 def overlap(store, tmp_path):
     """Follow a new agent's worktree, in which nothing has been touched yet."""
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
-    holder = Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
+    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
     context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
     body = {"taskId": "t", "agentType": "worker", "context": context}
 
-    def follow() -> Overlap:
+    def follow() -> OverlapMonitor:
         agent: AgentState = holder.claim(store.run(door.submit(body)).agent_id)
         worktree = tmp_path / agent.agent_id
         worktree.mkdir()
-        return Overlap(holder, agent, worktree, begun_ns=0)
+        return OverlapMonitor(holder, agent, worktree, begun_ns=0)
 
     return follow
 
 
 @pytest.fixture
-def told(store):
+def reported(store):
     """Return what was told: the files by name, and how many more."""
 
     def read() -> list[tuple[tuple[str, ...], int | None]]:
@@ -42,61 +42,61 @@ def told(store):
     return read
 
 
-def touch(overlap: Overlap, *paths: str) -> None:
+def touch(overlap: OverlapMonitor, *paths: str) -> None:
     for path in paths:
         file = overlap.worktree / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x")
     overlap._next_s = 0  # its time has come
-    overlap.look()
+    overlap.check()
 
 
-def next_attempt(overlap: Overlap) -> Overlap:
-    return Overlap(overlap.holder, overlap.agent, overlap.worktree, begun_ns=0)
+def next_attempt(overlap: OverlapMonitor) -> OverlapMonitor:
+    return OverlapMonitor(overlap.holder, overlap.agent, overlap.worktree, begun_ns=0)
 
 
-def test_two_agents_are_told_of_each_file_once(overlap, told):
+def test_two_agents_are_told_of_each_file_once(overlap, reported):
     one, other = overlap(), overlap()
     touch(one, "a", "b", "c")
     touch(other, "a", "d")
-    assert told() == [(("a",), None)]
+    assert reported() == [(("a",), None)]
     (other.worktree / "a").unlink()
     touch(other, "e")
     touch(other, "a")
-    assert len(told()) == 1, "one that was made again is no news"
+    assert len(reported()) == 1, "one that was made again is no news"
     touch(other, "b")
-    assert told()[1:] == [(("b",), None)]
+    assert reported()[1:] == [(("b",), None)]
     touch(next_attempt(other), "a", "b", "c")
-    assert told()[2:] == [(("c",), None)]
+    assert reported()[2:] == [(("c",), None)]
 
 
-def test_a_warning_names_some_files_and_who_shares_so_many_is_told_no_more(overlap, told):
+def test_a_warning_names_some_files_and_who_shares_so_many_is_told_no_more(overlap, reported):
     paths = [f"{number:03}" for number in range(50)]
     one, other = overlap(), overlap()
     touch(one, *paths, "more")
     touch(other, *paths)
-    assert told() == [(tuple(paths[:20]), 30)]
+    assert reported() == [(tuple(paths[:20]), 30)]
     touch(other, "more")
-    assert len(told()) == 1
+    assert len(reported()) == 1
 
 
 def test_one_look_tells_of_some_agents_and_passes_over_what_it_cannot_read(
-    overlap, told, valkey_url
+    overlap, reported, valkey_url
 ):
     one = overlap()
     others = {f"another-{number}": '{"files": ["a"]}' for number in range(30)}
     with redis.Redis.from_url(valkey_url) as client:
         client.hset(keys.touched("/srv/x.git"), mapping={"old": '["a"]', **others})
     touch(one, "a")
-    assert told() == [(("a",), None)] * 20
+    assert reported() == [(("a",), None)] * 20
 
 
 @pytest.mark.parametrize("folder", [".git", ".venv", "a/__pycache__", "b/target", "node_modules"])
-def test_what_a_build_leaves_is_nobodys_work(overlap, told, folder):
+def test_what_a_build_leaves_is_nobodys_work(overlap, reported, folder):
     one, other = overlap(), overlap()
     touch(one, f"{folder}/x")
     touch(other, f"{folder}/x")
-    assert told() == []
+    assert reported() == []
 
 
 def test_what_is_kept_of_an_agent_has_an_end(overlap, valkey_url):

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from celery import Celery
 
-from orchestrator.budget import set_limits
-from orchestrator.lifecycle import agents
+from orchestrator.control.submit import SubmitService
 from orchestrator.models import Status
-from orchestrator.store import keys
+from orchestrator.store import agents, keys
+from orchestrator.store.budget import set_limits
+from orchestrator.store.events import read_events
 from orchestrator.store.operations import command
-from orchestrator.store.streams import read_events
-from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
 from tests.pools import pool_worker
 from tests.processes import eventually
@@ -39,7 +38,7 @@ def workers(home: Path, valkey_url: str) -> Iterator[None]:
 
 def spawn_all(store, remote: Path, script: str, number: int) -> list[str]:
     """Spawn so many agents at once, of all priorities; returns their ids."""
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     context = {"repository": str(remote), "branch": "main", "workItems": [script]}
 
     def spawn(index: int) -> str:
@@ -53,7 +52,7 @@ def spawn_all(store, remote: Path, script: str, number: int) -> list[str]:
         return list(pool.map(spawn, range(number)))
 
 
-def told(store) -> list[tuple[str, str]]:
+def reported(store) -> list[tuple[str, str]]:
     events = (entry.event for entry in store.run(read_events(after="0-0", count=10_000)))
     return [(event.type, event.agent_id) for event in events]
 
@@ -61,7 +60,7 @@ def told(store) -> list[tuple[str, str]]:
 def running(store, *, most: int = CAP) -> set[str]:
     """Return who runs by the event stream, which is all this observer knows."""
     now: set[str] = set()
-    for kind, agent_id in told(store):
+    for kind, agent_id in reported(store):
         if kind == "agent.running":
             now.add(agent_id)
         elif kind in {"agent.failed", "agent.completed", "agent.killed"}:
@@ -76,13 +75,14 @@ def test_of_two_hundred_spawned_at_once_never_more_than_the_cap_run(
     with workers(tmp_path, valkey_url):
         spawned = spawn_all(store, remote, script({"fail": 1}), AGENTS)
         eventually(
-            lambda: sum(kind == "agent.failed" for kind, _ in told(store)) == AGENTS, within_s=300
+            lambda: sum(kind == "agent.failed" for kind, _ in reported(store)) == AGENTS,
+            within_s=300,
         )
     assert running(store) == set()
     ends = {store.run(agents.read(agent_id)).error_code for agent_id in spawned}
     assert ends == {"agent_failed"}
     assert {store.run(agents.read(agent_id)).attempt for agent_id in spawned} == {1}
-    left = command("EXISTS", keys.PLACES, keys.WAITING, keys.UNCALLED, decode=int)
+    left = command("EXISTS", keys.SLOTS, keys.WAITING, keys.UNCALLED, decode=int)
     assert store.run(left) == 0
 
 
@@ -115,4 +115,4 @@ def test_a_raw_message_over_the_days_limit_is_answered_with_the_reason(
         outcome = sent.get(timeout=60)
     assert (outcome["status"], outcome["errorCode"]) == ("failed", "budget_exhausted")
     assert store.run(agents.find(sent.id)) is None
-    assert told(store) == [("agent.failed", sent.id)]
+    assert reported(store) == [("agent.failed", sent.id)]

@@ -6,14 +6,13 @@ import random
 from collections import defaultdict
 from contextlib import ExitStack
 
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost
-from orchestrator.lifecycle import agents
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.monitor import Monitor
-from orchestrator.store import keys
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.rescuer import Rescuer
+from orchestrator.store import agents, keys
+from orchestrator.store.events import read_events
 from orchestrator.store.operations import command
-from orchestrator.store.streams import read_events
-from orchestrator.submit import FrontDoor
 from orchestrator.wiring import clock, new_id
 from tests.pools import pool_worker
 from tests.processes import eventually
@@ -25,8 +24,8 @@ WORKERS = 3
 def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_path):
     """All wait before the first worker starts: what one takes can only become less urgent."""
     chance = random.Random(5)
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
-    holder = Holder(store, clock, new_id, worker="lost@here", process="1:1", lease_s=30)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
+    holder = AgentLeases(store, clock, new_id, worker="lost@here", process="1:1", lease_s=30)
     priorities = {}
     for number in range(AGENTS):
         priority = chance.randint(1, 10)
@@ -46,7 +45,7 @@ def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_pa
         holder.recover(holder.claim(agent_id), LeaseLost())
     for agent_id in list(priorities)[::4]:
         store.run(command("ZADD", keys.DELAYED, "XX", 1, agent_id, decode=int))
-    Monitor(holder, 3600).sweep()
+    Rescuer(holder, 3600).sweep()
 
     with ExitStack() as pools:
         for number in range(WORKERS):

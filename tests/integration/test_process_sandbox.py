@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import run_to_end
 from orchestrator.errors import BackendUnavailable, SettingsInvalid
-from orchestrator.host import Host
-from orchestrator.ports import ProcessSpec
+from orchestrator.host.processes import Host
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import ProcessTree, build
 from orchestrator.settings import load_settings
 
@@ -94,7 +94,7 @@ sys.exit(5)
 WORKER = """
 import os, sys
 from pathlib import Path
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import build
 from orchestrator.settings import load_settings
 
@@ -114,7 +114,7 @@ class Observer:
         self._word = word.encode()
         self._noted: set[tuple[str, bytes]] = set()
 
-    def note(self) -> int:
+    def record(self) -> int:
         """Remember the processes there are; returns how many."""
         found = {
             (pid, born)
@@ -126,7 +126,7 @@ class Observer:
 
     def survivors(self) -> set[str]:
         """Return the pids that are alive, or dead and not reaped."""
-        self.note()
+        self.record()
         return {pid for pid, _ in self._noted & set(self._table())}
 
     def await_none(self) -> None:
@@ -181,7 +181,7 @@ def await_ready(process, observer, kinds=KINDS):
         assert process.exit_code is None
     assert b"".join(chunk.data for chunk in chunks) == b"ready\n"
     # A quick forker may hide from one look.
-    while observer.note() < len(kinds):
+    while observer.record() < len(kinds):
         pass
 
 
@@ -218,7 +218,7 @@ def test_nothing_outlives_a_worker_that_is_killed(sandbox, observer, tmp_path):
         stdout=subprocess.PIPE,
     ) as worker:
         assert worker.stdout.readline() == b"ready\n"
-        while observer.note() < len(KINDS):
+        while observer.record() < len(KINDS):
             pass
         worker.kill()
         worker.wait()
@@ -258,7 +258,7 @@ def test_who_has_emptied_its_environment_does_not_outlive_a_killed_shim_unless_a
             process.read(20)
         if sandbox.level == "cgroup":
             assert observer.survivors()
-            assert "a-1" in Host(load_settings({}).home).end_strays(within_s=5)
+            assert "a-1" in Host(load_settings({}).home).end_orphans(within_s=5)
         observer.await_none()
 
 

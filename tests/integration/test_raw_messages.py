@@ -10,11 +10,10 @@ import pytest
 import redis
 from celery import Celery
 
-from orchestrator.lifecycle import agents
 from orchestrator.messages import SPAWN_TASK
 from orchestrator.models import Status
-from orchestrator.store import keys
-from orchestrator.store.streams import read_events
+from orchestrator.store import agents, keys
+from orchestrator.store.events import read_events
 from orchestrator.wiring import new_id
 from tests.pools import pool_worker
 from tests.processes import eventually
@@ -81,8 +80,8 @@ def test_it_is_registered_before_its_message_is_acknowledged(
         at for at, it in enumerate(commands) if all(part in it for part in registering)
     )
     assert registered < acknowledged
-    told = [entry.event.type for entry in store.run(read_events(after="0-0", count=100))]
-    assert told.count("agent.spawning") == 1
+    reported = [entry.event.type for entry in store.run(read_events(after="0-0", count=100))]
+    assert reported.count("agent.spawning") == 1
 
 
 def test_one_whose_worker_died_before_that_is_delivered_again(

@@ -8,16 +8,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import AttemptStale, GitTimedOut, ProviderLimited, TransitionRefused
-from orchestrator.lifecycle import agents, kills, waiting
-from orchestrator.lifecycle.holder import SCATTERED_S, Holder
+from orchestrator.leases.holder import JITTER_S, AgentLeases
+from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import LogLine, Phase, Status
-from orchestrator.monitor import MISSED_FOR_S, Monitor
-from orchestrator.store import changes, keys
+from orchestrator.store import agent_transitions, agents, changes, delays, keys, kills, leases
+from orchestrator.store.agent_logs import append_log
 from orchestrator.store.operations import command
-from orchestrator.store.streams import append_log
-from orchestrator.submit import FrontDoor
 
 BODY = {
     "taskId": "t-1",
@@ -52,17 +51,17 @@ def new_id():
 
 @pytest.fixture
 def holder(store, clock, new_id):
-    return Holder(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
+    return AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
 
 
 @pytest.fixture
 def monitor(holder):
-    return Monitor(holder, retention_s=3600)
+    return Rescuer(holder, retention_s=3600)
 
 
 @pytest.fixture
 def spawn(store, clock, new_id):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     return lambda **changes: store.run(door.submit({**BODY, **changes})).agent_id
 
 
@@ -134,8 +133,8 @@ def test_gates_that_were_lost_are_run_again_on_the_same_change(
 ):
     agent_id = spawn()
     agent = running(holder, store, agent_id)
-    holder.hand_over(agent, {})
-    stale = holder.take_over(agent_id, agent.attempt)
+    holder.enqueue_for_gates(agent, {})
+    stale = holder.claim_for_gates(agent_id, agent.attempt)
     take_messages(client)
     clock.forward(31)
     monitor.sweep()
@@ -144,7 +143,7 @@ def test_gates_that_were_lost_are_run_again_on_the_same_change(
     assert take_messages(client) == [f"{agent_id}.gate_check.2"]
     with pytest.raises(AttemptStale):
         holder.update(stale, {"phase": Phase.DELIVERING})
-    again = holder.take_over(agent_id, 2)
+    again = holder.claim_for_gates(agent_id, 2)
     assert (again.phase, again.change_attempt) == (Phase.GATING, 1)
 
 
@@ -167,7 +166,7 @@ def test_a_lease_that_is_renewed_in_time_is_nobody_elses(store, clock, holder, m
     agent_id = spawn()
     agent = holder.claim(agent_id)
     clock.forward(29)
-    assert store.run(agents.heartbeat(agent, lease_s=30, now=clock())) == "held"
+    assert store.run(leases.heartbeat(agent, lease_s=30, now=clock())) == "held"
     clock.forward(29)
     assert monitor.sweep() == ()
     # Found expired, and renewed before the move: the move is refused.
@@ -175,7 +174,7 @@ def test_a_lease_that_is_renewed_in_time_is_nobody_elses(store, clock, holder, m
     found = state(store, agent_id)
     later = clock() + timedelta(seconds=30)
     store.run(command("ZADD", keys.LEASES, round(later.timestamp() * 1000), agent_id, decode=int))
-    step = agents.recover(
+    step = agent_transitions.recover(
         found, continues=None, counts=True, delay_s=0, now=clock(), tag="t", only_expired=True
     )
     with pytest.raises(TransitionRefused):
@@ -189,14 +188,14 @@ def test_a_message_that_died_with_its_worker_is_sent_again(
     agent_id = spawn()
     if step != "queued":
         agent = running(holder, store, agent_id)
-        holder.hand_over(agent, {})
+        holder.enqueue_for_gates(agent, {})
     if step == "ended":
-        holder.complete(holder.take_over(agent_id, 1), {})
+        holder.complete(holder.claim_for_gates(agent_id, 1), {})
     (*_, last) = take_messages(client)
     clock.forward(61)
     monitor.sweep()
     assert take_messages(client) == [], "one look is not enough: a worker may be about to claim"
-    clock.forward(MISSED_FOR_S)
+    clock.forward(LOST_AFTER_S)
     monitor.sweep()
     assert take_messages(client) == [last]
 
@@ -207,14 +206,14 @@ def test_a_sweep_asks_nothing_of_those_that_ended_long_ago(client, clock, holder
     old = {f"{number:036}": long_ago for number in range(10_000)}
     client.zadd(keys.status_index("completed"), old)
     before = client.info("stats")["total_net_output_bytes"]
-    assert Monitor(holder, retention_s=7 * 86400).sweep() == ()
+    assert Rescuer(holder, retention_s=7 * 86400).sweep() == ()
     assert client.info("stats")["total_net_output_bytes"] - before < 100_000
 
 
 def test_a_message_that_waits_in_its_queue_is_not_sent_twice(client, clock, monitor, spawn):
     agent_id = spawn()
     for _ in range(4):
-        clock.forward(MISSED_FOR_S + 1)
+        clock.forward(LOST_AFTER_S + 1)
         monitor.sweep()
     assert take_messages(client) == [agent_id]
 
@@ -256,12 +255,12 @@ def test_a_provider_that_takes_no_more_parks_every_agent_of_the_backend(
         waits = state(store, agent_id)
         assert (waits.phase, waits.recoveries) == (Phase.QUEUED, 0)
         due_s = client.zscore(keys.DELAYED, agent_id) / 1000 - clock().timestamp()
-        assert 100 <= due_s <= 100 + SCATTERED_S
+        assert 100 <= due_s <= 100 + JITTER_S
     clock.forward(99)
     monitor.sweep()
     assert take_messages(client) == []
-    clock.forward(1 + SCATTERED_S)
-    client.delete(keys.parked("scripted"))  # as its expiry, by Valkey's own clock
+    clock.forward(1 + JITTER_S)
+    client.delete(keys.provider_limit("scripted"))  # as its expiry, by Valkey's own clock
     monitor.sweep()
     assert sorted(take_messages(client)) == sorted([first, second])
     assert holder.claim(first) is not None
@@ -299,8 +298,8 @@ def test_nothing_of_an_agent_outlives_its_retention(store, client, clock, holder
     agent = running(holder, store, agent_id)
     store.run(append_log(agent_id, 1, [LogLine(at=clock(), source="x", text="x")], cap=10))
     store.run(changes.put_change(agent_id, 1, b"x"))
-    holder.hand_over(agent, {})
-    holder.complete(holder.take_over(agent_id, 1), {})
+    holder.enqueue_for_gates(agent, {})
+    holder.complete(holder.claim_for_gates(agent_id, 1), {})
     client.delete(f"celery-task-meta-{agent_id}")
     take_messages(client)
     clock.forward(3599)
@@ -351,5 +350,5 @@ def test_who_waits_for_its_time_is_seen_to_wait(store, client, clock, holder, mo
     monitor.sweep()
     due_ms = client.zscore(keys.DELAYED, agent_id)
     if due_ms is not None:
-        assert waiting.delayed().decode([agent_id.encode()]) == (agent_id,)
+        assert delays.delayed().decode([agent_id.encode()]) == (agent_id,)
         assert due_ms >= clock().timestamp() * 1000

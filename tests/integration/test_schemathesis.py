@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from orchestrator.access import Keyring
 from orchestrator.api.app import ENDPOINTS
-from orchestrator.audit import Audit
-from orchestrator.lifecycle import presence
+from orchestrator.audit.log import Audit
+from orchestrator.control.api_keys import ApiKeys
 from orchestrator.messages import QUEUES
 from orchestrator.models import KeyScope
-from orchestrator.store.executors import Store
+from orchestrator.store import workers
+from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
 from tests.integration.test_api import serving
 
@@ -36,7 +36,7 @@ def staffed(url):
     store = Store(url)
     store._client.flushall()
     for queue in QUEUES:
-        store.run(presence.announce(f"{queue}@here", now=clock() + timedelta(hours=1)))
+        store.run(workers.announce(f"{queue}@here", now=clock() + timedelta(hours=1)))
     return store
 
 
@@ -51,8 +51,8 @@ def base_url(valkey_server):
 def keyed(valkey_server):
     """The base URL of a server that asks for keys, and a key that may do everything."""
     store = staffed(valkey_server)
-    keyring = Keyring(Audit(b"k" * 32, clock, new_id), clock)
-    token = store.follow(keyring.add("all", list(KeyScope), by="test"))
+    api_keys = ApiKeys(Audit(b"k" * 32, clock, new_id), clock)
+    token = store.follow(api_keys.add("all", list(KeyScope), by="test"))
     store.close()
     extra = {"ORCHESTRATOR_SIGNING_KEY": "k" * 64, "ORCHESTRATOR_SPAWN_RATE": "0"}
     with serving(valkey_server, **extra) as (client, _):
@@ -101,13 +101,13 @@ def test_every_route_stands_in_the_document(keyed):
     """And no other: both are made of one table."""
     base_url, headers = keyed
     paths = httpx.get(f"{base_url}/openapi.json", headers=headers).json()["paths"]
-    told = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    reported = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     made = {
         (method, route.path.replace(":path}", "}"))
         for route in (endpoint.route() for endpoint in ENDPOINTS)
         for method in route.methods - {"HEAD"}
     }
-    assert told == made
+    assert reported == made
 
 
 def test_the_page_of_the_document_loads_nothing_from_elsewhere(keyed):

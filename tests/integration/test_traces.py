@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from orchestrator.submit import FrontDoor
+from orchestrator.control.submit import SubmitService
 from orchestrator.tracing import ENDPOINT, trace_ids
 from orchestrator.wiring import clock, new_id
 from tests.pools import pool_worker
@@ -58,7 +58,7 @@ def collector():
 
 
 def test_an_agents_stages_arrive_as_one_trace(store, valkey_url, tmp_path, collector):
-    door = FrontDoor("scripted", frozenset({"scripted"}), clock, new_id)
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     context = {"repository": "/no/such/place.git", "branch": "main", "workItems": ["a-secret-word"]}
     body = {"taskId": "t", "agentType": "worker", "maxRetries": 0, "context": context}
     agent_id = store.run(door.submit(body)).agent_id

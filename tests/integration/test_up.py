@@ -24,10 +24,10 @@ import psutil
 import pytest
 
 from orchestrator.cli import LazyGroup
-from orchestrator.cli.exits import Exit
-from orchestrator.cli.programs import Program, listeners, programs
-from orchestrator.cli.supervision import discover
-from orchestrator.cli.up import bring_up
+from orchestrator.cli.commands.up import bring_up
+from orchestrator.cli.local.instance import discover
+from orchestrator.cli.local.programs import Program, listeners, programs
+from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.settings import Settings, load_settings
 from tests.conftest import free_port
 
@@ -66,11 +66,11 @@ LATE = (
 
 def stand_ins(settings: Settings, scenario: str) -> tuple[Program, ...]:
     valkey = programs(settings, flower=False)[0]
-    looks = iter(range(1000))
+    checks = iter(range(1000))
     lacks: Callable[[], str | None] = valkey.lacks or (lambda: "a Valkey without a check")
 
     def lacks_for_a_while() -> str | None:
-        if next(looks) < 8:
+        if next(checks) < 8:
             return "its time"
         (settings.home / "valkey-was-ready").touch()
         return lacks()
@@ -199,8 +199,8 @@ def detached(machine) -> dict[str, Any]:
     """What `orch up --detach --json` printed."""
     code, out, err = machine.orch("up", "--detach", "--json")
     assert (code, err) == (0, "")
-    told: dict[str, Any] = json.loads(out)
-    return told
+    reported: dict[str, Any] = json.loads(out)
+    return reported
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ class Violated(AssertionError):
     """Promises are broken; `trace` are the actions that lead there, the fewest that do."""
 
     def __init__(self, names: tuple[str, ...], trace: tuple[str, ...], state: object) -> None:
-        told = f"{', '.join(names)}: {' → '.join(trace) or 'at the start'}"
-        super().__init__(f"{told}\n  {state}")
+        reported = f"{', '.join(names)}: {' → '.join(trace) or 'at the start'}"
+        super().__init__(f"{reported}\n  {state}")
         self.names = names
         self.trace = trace
 

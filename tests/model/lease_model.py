@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.lifecycle.agents import WAITING
-from orchestrator.lifecycle.fsm import ACTIVE, FINAL
 from orchestrator.models import Phase, Status
+from orchestrator.models.state_machine import ACTIVE, FINAL
+from orchestrator.store.agent_transitions import WAITING
 
 #: How a lease passes; a worker that hears of no renewal ends its agent before the last step.
 FRESH, EXPIRING, EXPIRED = 2, 1, 0

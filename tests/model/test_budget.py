@@ -20,18 +20,17 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import DataObject, data, integers, sampled_from
 
-from orchestrator.budget import publish
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import BudgetExceeded, BudgetExhausted, TransitionRefused
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.fsm import ACTIVE, FINAL
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import AgentState, Usage
-from orchestrator.monitor import Monitor
+from orchestrator.models.state_machine import ACTIVE, FINAL
 from orchestrator.settings import load_settings
-from orchestrator.store import keys
-from orchestrator.store.executors import Store
-from orchestrator.submit import FrontDoor
+from orchestrator.store import agent_transitions, agents, keys, kills, leases
+from orchestrator.store.budget import publish
+from orchestrator.store.client import Store
 from tests.model.seeded import seeded
 
 DAILY, AGENT, RESERVATION, PLACES, MESSAGE = 1000, 450, 100, 2, 150
@@ -44,7 +43,7 @@ class Hands:
     """A worker's hands on an agent, and what that has told it to have spent."""
 
     agent: AgentState
-    told: int
+    reported: int
 
 
 class Fleet(RuleBasedStateMachine):
@@ -57,10 +56,10 @@ class Fleet(RuleBasedStateMachine):
         self.at = datetime(2026, 1, 1, 22, tzinfo=UTC)
         numbers = count()
         self.new_id = lambda: f"id-{next(numbers)}"
-        self.holder = Holder(
+        self.holder = AgentLeases(
             store, lambda: self.at, self.new_id, "w@here", lease_s=LEASE_S, process="1:1"
         )
-        self.monitor = Monitor(self.holder, retention_s=1e9)
+        self.monitor = Rescuer(self.holder, retention_s=1e9)
         limits = {
             "BUDGET_DAILY_TOKENS": DAILY,
             "BUDGET_PER_AGENT_TOKENS": AGENT,
@@ -92,7 +91,7 @@ class Fleet(RuleBasedStateMachine):
             "taskId": "t", "agentType": "worker", "context": context, "priority": priority,
             "maxRetries": 2,
         }  # fmt: skip
-        door = FrontDoor("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
+        door = SubmitService("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
         for _ in range(number):
             before = self.sums()
             try:
@@ -123,11 +122,11 @@ class Fleet(RuleBasedStateMachine):
     def take(self, document: str) -> None:
         agent_id, _, attempt = json.loads(document)["headers"]["id"].partition(".gate_check.")
         if attempt:
-            agent = self.holder.take_over(agent_id, int(attempt))
+            agent = self.holder.claim_for_gates(agent_id, int(attempt))
             if agent is None:
                 return
             if agent.rounds == 0 and len(self.all) % 2:
-                self.holder.send_back(agent, {})
+                self.holder.request_rework(agent, {})
             else:
                 self.holder.complete(agent, {})
         elif agent := self.holder.claim(agent_id):
@@ -150,21 +149,25 @@ class Fleet(RuleBasedStateMachine):
             self.report(hands, tokens, "")
 
     def report(self, hands: Hands, tokens: int, fate: str) -> None:
-        hands.told += tokens
-        reports = {"": [hands.told], "twice": [hands.told] * 2, "back": [hands.told, 0]}[fate]
+        hands.reported += tokens
+        reports = {
+            "": [hands.reported],
+            "twice": [hands.reported] * 2,
+            "back": [hands.reported, 0],
+        }[fate]
         try:
-            for told in reports:
-                usage = Usage(input_tokens=told, total_tokens=told).wire()
-                overrun = self.holder.settle(hands.agent, {"usage": usage})
-                self.enter(hands.agent.agent_id, told, overrun)
+            for reported in reports:
+                usage = Usage(input_tokens=reported, total_tokens=reported).wire()
+                overrun = self.holder.charge(hands.agent, {"usage": usage})
+                self.enter(hands.agent.agent_id, reported, overrun)
         except TransitionRefused:
             self.hands.remove(hands)
             return
         if overrun:
             self.end(hands)
 
-    def enter(self, agent_id: str, told: int, overrun: str) -> None:
-        new = max(told - self.spent[agent_id], 0)
+    def enter(self, agent_id: str, reported: int, overrun: str) -> None:
+        new = max(reported - self.spent[agent_id], 0)
         self.used[self.today] += new
         self.spent[agent_id] += new
         if overrun:
@@ -178,8 +181,8 @@ class Fleet(RuleBasedStateMachine):
     @rule(data=data())
     def heartbeat(self, data: DataObject) -> None:
         hands = data.draw(sampled_from(self.hands))
-        beat = agents.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at)
-        answer, _, overrun = self.store.run(beat).partition(" ")
+        heartbeat = leases.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at)
+        answer, _, overrun = self.store.run(heartbeat).partition(" ")
         if answer != "held":
             self.hands.remove(hands)
         elif overrun:
@@ -194,7 +197,7 @@ class Fleet(RuleBasedStateMachine):
         self.hands.remove(hands)
         if how == "hand over":
             try:
-                self.holder.hand_over(hands.agent, {})
+                self.holder.enqueue_for_gates(hands.agent, {})
             except TransitionRefused:
                 return
         for _ in range({"fail": 1, "twice": 2}.get(how, 0)):
@@ -219,8 +222,8 @@ class Fleet(RuleBasedStateMachine):
         """Whoever runs goes on, and spends of the new day."""
         self.at = self.at.replace(hour=0, minute=0, second=1) + timedelta(days=1)
         for hands in self.hands:
-            beat = agents.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at)
-            self.store.run(beat)
+            heartbeat = leases.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at)
+            self.store.run(heartbeat)
 
     # What is held.
 
@@ -249,11 +252,13 @@ class Fleet(RuleBasedStateMachine):
     @invariant()
     def places(self) -> None:
         states = self.states()
-        placed = set(self.client.zrange(keys.PLACES, 0, -1))
-        assert placed == {a for a, state in states.items() if state.phase in agents.AT_WORK}
+        placed = set(self.client.zrange(keys.SLOTS, 0, -1))
+        assert placed == {
+            a for a, state in states.items() if state.phase in agent_transitions.AT_WORK
+        }
         assert len(placed) <= PLACES
         waiting = self.client.zrange(keys.WAITING, 0, -1)
-        assert {states[agent_id].phase for agent_id in waiting} <= agents.WAITING
+        assert {states[agent_id].phase for agent_id in waiting} <= agent_transitions.WAITING
         uncalled = set(self.client.hkeys(keys.UNCALLED))
         assert uncalled <= set(waiting)
         assert not uncalled & set(waiting[: PLACES - len(placed)]), "a place is free: called"
@@ -271,12 +276,12 @@ class Fleet(RuleBasedStateMachine):
                     self.take(document)
             for hands in list(self.hands):
                 self.hands.remove(hands)
-                self.holder.hand_over(hands.agent, {})
+                self.holder.enqueue_for_gates(hands.agent, {})
         self.tokens()
         self.places()
         assert {state.status for state in self.states().values()} <= FINAL
         assert self.sums()[1] == 0
-        assert self.client.exists(keys.PLACES, keys.WAITING, keys.UNCALLED) == 0
+        assert self.client.exists(keys.SLOTS, keys.WAITING, keys.UNCALLED) == 0
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from itertools import count
 
 import pytest
 
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost, TransitionRefused
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.holder import Holder
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import Phase, Status
-from orchestrator.submit import FrontDoor
+from orchestrator.store import agent_transitions, agents, kills, leases
 
 LEASE_S = 30
 
@@ -24,14 +24,14 @@ class Fleet:
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
         numbers = count()
         self.new_id = lambda: f"id-{next(numbers)}"
-        door = FrontDoor("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
+        door = SubmitService("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
         context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
         body = {"taskId": "t", "agentType": "worker", "context": context, "maxRetries": 1}
         self.agent_id = store.run(door.submit(body)).agent_id
 
     def worker(self):
         clock = lambda: self.at  # noqa: E731 - a clock that follows this one
-        return Holder(self.store, clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1")
+        return AgentLeases(self.store, clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1")
 
     @property
     def state(self):
@@ -52,30 +52,30 @@ def test_a_hand_over_sent_again_does_not_take_the_agent_from_its_gates(fleet):
     spawn, gates, others = fleet.worker(), fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
         agent = spawn.start(lease.agent, base_commit="abc")
-        step = agents.hand_over(agent, {}, now=fleet.at, tag="t")
+        step = agent_transitions.enqueue_for_gates(agent, {}, now=fleet.at, tag="t")
         fleet.store.run(step)
-        judged = gates.take_over(fleet.agent_id, 1)
+        judged = gates.claim_for_gates(fleet.agent_id, 1)
         again(fleet, step)
     assert fleet.state == judged
-    assert others.take_over(fleet.agent_id, 1) is None
+    assert others.claim_for_gates(fleet.agent_id, 1) is None
 
 
 def test_a_start_sent_again_says_the_same_and_ends_nothing(fleet):
     spawn = fleet.worker()
     agent = spawn.claim(fleet.agent_id)
-    step = agents.start(agent, base_commit="abc", lease_s=LEASE_S, now=fleet.at)
+    step = agent_transitions.start(agent, base_commit="abc", lease_s=LEASE_S, now=fleet.at)
     assert fleet.store.run(step).state == again(fleet, step).state == fleet.state
     assert fleet.state.phase is Phase.EXECUTING
-    spawn.hand_over(fleet.state, {})
+    spawn.enqueue_for_gates(fleet.state, {})
     with pytest.raises(TransitionRefused):
         again(fleet, step)
 
 
 def test_a_send_back_sent_again_does_not_fail_the_agent(fleet):
     spawn, gates = fleet.worker(), fleet.worker()
-    spawn.hand_over(spawn.start(spawn.claim(fleet.agent_id), base_commit="abc"), {})
-    with gates.holding(gates.take_over(fleet.agent_id, 1)) as lease:
-        step = agents.send_back(lease.agent, {}, now=fleet.at, tag="t")
+    spawn.enqueue_for_gates(spawn.start(spawn.claim(fleet.agent_id), base_commit="abc"), {})
+    with gates.holding(gates.claim_for_gates(fleet.agent_id, 1)) as lease:
+        step = agent_transitions.request_rework(lease.agent, {}, now=fleet.at, tag="t")
         fleet.store.run(step)
         again(fleet, step)
     assert (fleet.state.status, fleet.state.phase) == (Status.RUNNING, Phase.AWAITING_REWORK)
@@ -85,8 +85,8 @@ def test_a_send_back_sent_again_does_not_fail_the_agent(fleet):
 def test_an_error_of_whom_the_agent_has_left_is_not_its_end(fleet, error):
     spawn, gates = fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
-        spawn.hand_over(spawn.start(lease.agent, base_commit="abc"), {})
-        judged = gates.take_over(fleet.agent_id, 1)
+        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {})
+        judged = gates.claim_for_gates(fleet.agent_id, 1)
         raise error
     assert fleet.state == judged
 
@@ -94,8 +94,8 @@ def test_an_error_of_whom_the_agent_has_left_is_not_its_end(fleet, error):
 def test_who_has_handed_an_agent_over_does_not_confirm_its_death(fleet):
     spawn, gates = fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
-        spawn.hand_over(spawn.start(lease.agent, base_commit="abc"), {})
-        judged = gates.take_over(fleet.agent_id, 1)
+        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {})
+        judged = gates.claim_for_gates(fleet.agent_id, 1)
         order = kills.KillOrder("me", "why")
         fleet.store.run(kills.kill([judged], order, now=fleet.at, tags=["t"]))
     assert not fleet.store.run(kills.read_receipt(fleet.agent_id)).confirmed
@@ -109,8 +109,8 @@ def test_a_sweep_that_stalls_leaves_what_has_its_lease_again(fleet, losses):
         sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
     agent = spawn.claim(fleet.agent_id)
     fleet.at += timedelta(seconds=LEASE_S + 1)
-    assert fleet.store.run(agents.expired(fleet.at)) == (fleet.agent_id,)
-    fleet.store.run(agents.heartbeat(agent, lease_s=LEASE_S, now=fleet.at))
+    assert fleet.store.run(leases.expired(fleet.at)) == (fleet.agent_id,)
+    fleet.store.run(leases.heartbeat(agent, lease_s=LEASE_S, now=fleet.at))
     sweep.recover(agent, LeaseLost(), only_expired=True)
     assert fleet.state == agent
 
@@ -122,7 +122,7 @@ def test_a_sweep_that_stalls_leaves_what_was_handed_over_meanwhile(fleet, losses
         sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
     agent = spawn.start(spawn.claim(fleet.agent_id), base_commit="abc")
     fleet.at += timedelta(seconds=LEASE_S + 1)
-    spawn.hand_over(agent, {})
+    spawn.enqueue_for_gates(agent, {})
     handed = fleet.state
     sweep.recover(handed, LeaseLost(), only_expired=True)
     assert fleet.state == handed

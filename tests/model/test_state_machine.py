@@ -22,18 +22,18 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import DataObject, data, sampled_from
 
+from orchestrator.control.submit import SubmitService
 from orchestrator.errors import GitTimedOut, LeaseLost, OrchestratorError, WorkerStopping
-from orchestrator.lifecycle import agents, kills
-from orchestrator.lifecycle.fsm import ACTIVE, FINAL
-from orchestrator.lifecycle.holder import Holder
-from orchestrator.lifecycle.lease import _USABLE, Lease
-from orchestrator.lifecycle.moves import now_ms
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.lease import _USABLE, Lease
+from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
 from orchestrator.messages import QUEUES, queue_key
 from orchestrator.models import AgentState, Halt, Phase, Status
-from orchestrator.monitor import MISSED_FOR_S, Monitor
-from orchestrator.store import keys
-from orchestrator.store.executors import Store
-from orchestrator.submit import FrontDoor
+from orchestrator.models.state_machine import ACTIVE, FINAL
+from orchestrator.store import agent_transitions, agents, halt, keys, kills
+from orchestrator.store import leases as stored_leases
+from orchestrator.store.client import Store
+from orchestrator.store.transition import now_ms
 from tests.model import invariants
 from tests.model.lease_model import HELD
 from tests.model.seeded import seeded
@@ -47,7 +47,7 @@ PRIORITY = 5
 class Hands:
     """One worker's hands on an agent: what it knows, by its own clock."""
 
-    holder: Holder
+    holder: AgentLeases
     agent: AgentState
     lease: Lease
     renewed_at: datetime
@@ -80,7 +80,7 @@ class Fleet(RuleBasedStateMachine):
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
         numbers = count()
         self.new_id = lambda: f"id-{next(numbers)}"
-        self.monitor = Monitor(self.new_holder(), retention_s=1e9)
+        self.monitor = Rescuer(self.new_holder(), retention_s=1e9)
         self.hands: list[Hands] = []
         self.owners: dict[str, Hands | None] = {}
         self.remote: dict[str, str] = {}
@@ -92,8 +92,10 @@ class Fleet(RuleBasedStateMachine):
     def clock(self) -> datetime:
         return self.at
 
-    def new_holder(self) -> Holder:
-        return Holder(self.store, self.clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1")
+    def new_holder(self) -> AgentLeases:
+        return AgentLeases(
+            self.store, self.clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1"
+        )
 
     def view(self) -> View:
         pipe = self.client.pipeline()
@@ -128,12 +130,12 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def spawn(self) -> None:
         context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
-        door = FrontDoor("scripted", frozenset({"scripted"}), self.clock, self.new_id)
+        door = SubmitService("scripted", frozenset({"scripted"}), self.clock, self.new_id)
         body = {"taskId": self.new_id(), "agentType": "worker", "context": context, "maxRetries": 1}
         try:
             self.owners[self.store.run(door.submit(body)).agent_id] = None
         except OrchestratorError:
-            assert self.store.run(kills.find_halt()) is not None
+            assert self.store.run(halt.find_halt()) is not None
 
     # The broker.
 
@@ -160,7 +162,9 @@ class Fleet(RuleBasedStateMachine):
         agent_id, _, attempt = json.loads(document)["headers"]["id"].partition(".gate_check.")
         before = self.view().records[agent_id]
         holder = self.new_holder()
-        agent = holder.take_over(agent_id, int(attempt)) if attempt else holder.claim(agent_id)
+        agent = (
+            holder.claim_for_gates(agent_id, int(attempt)) if attempt else holder.claim(agent_id)
+        )
         if agent is None:
             return None
         if before.status is Status.KILLED:
@@ -212,10 +216,10 @@ class Fleet(RuleBasedStateMachine):
                 hands.at = "executing"
             elif at == "executing":
                 hands.at = "let go"
-                holder.hand_over(agent, {})
+                holder.enqueue_for_gates(agent, {})
             elif at == "gating" and not approved and agent.rounds < agent.max_retries:
                 hands.at = "let go"
-                holder.send_back(agent, {})
+                holder.request_rework(agent, {})
             elif at == "gating":
                 commit, hands.replaces = f"commit-{agent.attempt}", agent.pushing or ""
                 hands.agent = holder.update(agent, {"phase": Phase.DELIVERING, "pushing": commit})
@@ -261,8 +265,12 @@ class Fleet(RuleBasedStateMachine):
     def reply_was_lost(self, data: DataObject) -> None:
         """What the driver sends again after a lost reply comes late, from a worker that waits."""
         hands = data.draw(sampled_from([hands for hands in self.hands if not hands.works]))
-        step = agents.hand_over if hands.agent.phase is Phase.EXECUTING else agents.send_back
-        hands.lease.is_let_go = False
+        step = (
+            agent_transitions.enqueue_for_gates
+            if hands.agent.phase is Phase.EXECUTING
+            else agent_transitions.request_rework
+        )
+        hands.lease.is_released = False
         with self.working(hands):
             self.store.run(step(hands.agent, {}, now=self.at, tag=self.new_id()))
 
@@ -274,10 +282,10 @@ class Fleet(RuleBasedStateMachine):
     @precondition(lambda self: self.hands)
     @rule(data=data())
     def heartbeat(self, data: DataObject) -> None:
-        self.beat(data.draw(sampled_from(self.hands)))
+        self.renew(data.draw(sampled_from(self.hands)))
 
-    def beat(self, hands: Hands) -> None:
-        answer = self.store.run(agents.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at))
+    def renew(self, hands: Hands) -> None:
+        answer = self.store.run(stored_leases.heartbeat(hands.agent, lease_s=LEASE_S, now=self.at))
         if answer == "held":
             # Whose programs its shim has ended is not brought back to life.
             hands.renewed_at = self.at if self.lives(hands) else hands.renewed_at
@@ -294,7 +302,7 @@ class Fleet(RuleBasedStateMachine):
 
     # Time, the sweep, the operator.
 
-    @rule(seconds=sampled_from([1, MISSED_FOR_S + 1, LEASE_S * 0.9, LEASE_S + 1]))
+    @rule(seconds=sampled_from([1, LOST_AFTER_S + 1, LEASE_S * 0.9, LEASE_S + 1]))
     def time_passes(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
 
@@ -304,11 +312,11 @@ class Fleet(RuleBasedStateMachine):
         with self.sweeping():
             self.monitor.sweep()
 
-    @rule(meanwhile=sampled_from(["nothing", "beat", "go_on"]))
+    @rule(meanwhile=sampled_from(["nothing", "renew", "go_on"]))
     def sweep_stalls(self, meanwhile: str) -> None:
         """A sweep reads what it finds and stops; what it does with it comes later."""
         self.time_passes(LEASE_S + 1)
-        names = self.store.run(agents.expired(self.at))
+        names = self.store.run(stored_leases.expired(self.at))
         self.found = [self.store.run(agents.read(agent_id)) for agent_id in names]
         for hands in list(self.hands) if meanwhile != "nothing" else []:
             getattr(self, meanwhile)(hands)
@@ -338,9 +346,9 @@ class Fleet(RuleBasedStateMachine):
         if order == "kill":
             self.kill(data)
         elif order == "halt":
-            self.store.run(kills.set_halt(Halt(by="me", why="why", at=self.at)))
+            self.store.run(halt.set_halt(Halt(by="me", why="why", at=self.at)))
         else:
-            self.store.run(kills.lift_halt())
+            self.store.run(halt.lift_halt())
 
     def kill(self, data: DataObject) -> None:
         agent_id = data.draw(sampled_from(list(self.owners)))
@@ -361,7 +369,7 @@ class Fleet(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """After the last fault all that waits is found, and every agent ends."""
-        self.store.run(kills.lift_halt())
+        self.store.run(halt.lift_halt())
         for _ in range(3):
             self.time_passes(LEASE_S + 1)
             self.monitor.sweep()
@@ -405,7 +413,7 @@ def _may_write(fleet: Fleet, _: View, agent: AgentState) -> bool:
 
 def _is_awaited(view: View, agent: AgentState) -> bool:
     is_known = agent.agent_id in view.leases or agent.agent_id in view.delayed
-    return is_known or agents.message_of(agent).task_id in view.messages
+    return is_known or agent_transitions.message_of(agent).task_id in view.messages
 
 
 ALWAYS: Mapping[str, Callable[[Fleet, View], bool]] = {

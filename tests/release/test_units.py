@@ -29,8 +29,10 @@ def analyze(*arguments: str) -> str:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_understands_every_line(unit):
-    told = analyze("verify", "--man=no", str(FOLDER / unit)).splitlines()
-    complaints = [line for line in told if "orchestrator" in line and "not executable" not in line]
+    reported = analyze("verify", "--man=no", str(FOLDER / unit)).splitlines()
+    complaints = [
+        line for line in reported if "orchestrator" in line and "not executable" not in line
+    ]
     assert not complaints
 
 
@@ -38,6 +40,6 @@ def test_the_exposure_is_the_documented_one():
     documented = dict(_DOCUMENTED.findall((ROOT / "docs" / "deploying.md").read_text()))
     found = {}
     for unit in UNITS:
-        told = analyze("security", "--offline=true", str(FOLDER / unit))
-        found[unit] = told.rpartition(f"{unit}: ")[2].split()[0]
+        reported = analyze("security", "--offline=true", str(FOLDER / unit))
+        found[unit] = reported.rpartition(f"{unit}: ")[2].split()[0]
     assert found == documented

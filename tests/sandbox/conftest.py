@@ -11,9 +11,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from orchestrator.commands import run_to_end
-from orchestrator.host import system_mark
-from orchestrator.ports import Completed, ProcessSpec
+from orchestrator.host.processes import system_label
+from orchestrator.interfaces.run import Completed, run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.docker import DockerSandbox
 from orchestrator.settings import Settings, load_settings
 
@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Path:
 def left(home: Path) -> Iterator[Callable[[], list[str]]]:
     """The states of this home's containers; whatever a failed test left is removed."""
     client = docker.DockerClient(f"unix://{SOCKET}")
-    mine = {"label": f"orchestrator.system={system_mark(home)}"}
+    mine = {"label": f"orchestrator.system={system_label(home)}"}
 
     def states() -> list[str]:
         return [one.status for one in client.containers.list(all=True, filters=mine)]

@@ -17,9 +17,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from orchestrator.custody import Custody, working_in
 from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable
-from orchestrator.host import Host, system_mark
+from orchestrator.host.cancel_scope import CancelScope, working_in
+from orchestrator.host.processes import Host, system_label
 from orchestrator.sandboxes.docker import DockerSandbox
 from orchestrator.workspace.disk import remove_tree
 from tests.processes import Observer, eventually, marked
@@ -29,7 +29,7 @@ from tests.sandbox.conftest import IMAGE, SOCKET, settings_at
 WORKER = """
 import sys
 from pathlib import Path
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.docker import DockerSandbox
 from tests.sandbox.conftest import settings_at
 
@@ -62,7 +62,7 @@ def worker(home, root, left, agent_id):
         assert made.stdout.readline() == b"ready\n"
         eventually(lambda: len(marked(agent_id)) >= 3)
         observer = Observer()
-        observer.note(*marked(agent_id))
+        observer.record(*marked(agent_id))
         try:
             yield made, observer
         finally:
@@ -79,7 +79,7 @@ def test_a_worker_that_is_gone_or_stuck_keeps_nothing_alive(worker, sandbox, lef
     eventually(lambda: left() == ["exited"])
     process.kill()
     process.wait()
-    assert sandbox.end_strays() == frozenset()
+    assert sandbox.end_orphans() == frozenset()
     assert left() == []
     assert not list(sandbox._folders._folder.iterdir())
 
@@ -97,15 +97,15 @@ def test_what_runs_without_a_worker_is_ended_and_its_agent_named(
     """Were its first process deaf, too: here it is stopped from outside."""
     process, observer = worker
     host = Host(home, sandbox)
-    assert host.strays() == {}
-    assert host.end_strays(within_s=5) == frozenset()
+    assert host.orphans() == {}
+    assert host.end_orphans(within_s=5) == frozenset()
     assert left() == ["running"]
     first = supervisor_of(agent_id)
     os.kill(first, signal.SIGSTOP)
     process.kill()
     process.wait()
-    assert host.strays() == {agent_id: (first,)}
-    assert host.end_strays(within_s=5) == {agent_id}
+    assert host.orphans() == {agent_id: (first,)}
+    assert host.end_orphans(within_s=5) == {agent_id}
     assert not observer.alive()
     assert left() == []
 
@@ -118,16 +118,16 @@ def test_ending_all_of_a_host_asks_no_worker(worker, sandbox, home, left, agent_
 
 
 def test_a_kill_from_another_thread_ends_it_with_proof(sandbox, spec, left):
-    custody = Custody()
+    cancel_scope = CancelScope()
     argv = ("sh", "-c", "trap '' TERM; setsid sleep 999 & echo ready; sleep 999")
-    with working_in(custody), sandbox.start(replace(spec, argv=argv)) as process:
+    with working_in(cancel_scope), sandbox.start(replace(spec, argv=argv)) as process:
         assert process.read(30)
-        threading.Thread(target=custody.end).start()
+        threading.Thread(target=cancel_scope.end).start()
         while process.exit_code is None:
             process.read(30)
         assert process.exit_code == -9
-    assert custody.has_proof
-    assert custody.ended_at_s is not None
+    assert cancel_scope.has_proof
+    assert cancel_scope.ended_at_s is not None
     assert left() == []
 
 
@@ -146,7 +146,7 @@ def test_what_an_agent_is_told_by_its_environment_no_other_user_of_the_host_is_t
     with sandbox.start(replace(spec, argv=argv, env={"COMMAND__ENV": word})) as process:
         assert eventually(lambda: process.read(1))[0].data.decode().strip() == word
         with closing(docker.APIClient(f"unix://{SOCKET}")) as client:
-            mine = {"label": f"orchestrator.system={system_mark(home)}"}
+            mine = {"label": f"orchestrator.system={system_label(home)}"}
             [container] = client.containers(filters=mine)
             said = str(client.inspect_container(container["Id"]))
         lines = []
@@ -271,10 +271,10 @@ def test_an_image_that_is_not_there_is_told_with_what_builds_it(home, spec):
 def test_an_engine_that_is_away_is_told_and_may_come_back(home, spec, tmp_path):
     away = settings_at(home, DOCKER_SOCKET=str(tmp_path / "no.sock"))
     sandbox = DockerSandbox(away, engine_back_within_s=0.3)
-    for ask in (sandbox.check, sandbox.start(spec).__enter__, sandbox.end_strays):
-        with pytest.raises(SandboxUnavailable, match="Start Docker") as told:
+    for ask in (sandbox.check, sandbox.start(spec).__enter__, sandbox.end_orphans):
+        with pytest.raises(SandboxUnavailable, match="Start Docker") as reported:
             ask()
-        assert told.value.retryable
+        assert reported.value.retryable
     threading.Timer(0.5, (tmp_path / "no.sock").symlink_to, [SOCKET]).start()
     with DockerSandbox(away).start(spec) as process:
         while process.exit_code is None:
@@ -303,10 +303,10 @@ def test_a_container_that_an_engine_made_before_it_went_is_made_anew(
 
 def test_a_kill_ends_the_waiting_for_an_engine(home, spec, tmp_path):
     away = settings_at(home, DOCKER_SOCKET=str(tmp_path / "no.sock"))
-    custody = Custody()
-    custody.end()
+    cancel_scope = CancelScope()
+    cancel_scope.end()
     with (
-        working_in(custody),
+        working_in(cancel_scope),
         pytest.raises(SandboxUnavailable),
         DockerSandbox(away, engine_back_within_s=9999).start(spec),
     ):

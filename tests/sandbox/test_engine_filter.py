@@ -18,8 +18,8 @@ from typing import Any
 import docker
 import pytest
 
-from orchestrator.host import system_mark
-from orchestrator.ports import ProcessSpec
+from orchestrator.host.processes import system_label
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.docker import DockerSandbox
 from tests.processes import eventually
 from tests.sandbox.conftest import IMAGE, SOCKET, settings_at
@@ -79,9 +79,12 @@ def ask(home: Path, left: object, tmp_path: Path) -> Iterator[Asking]:
     }
     if IMAGE:
         given["ORCHESTRATOR_SANDBOX_IMAGE"] = IMAGE
-    given["ORCHESTRATOR_ENGINE_FILTER"] = str(path)
-    command = [sys.executable, "-m", "orchestrator.cli", "run", "engine-filter"]
-    with log.open("wb") as told, subprocess.Popen(command, env=given, stderr=told) as process:
+    given["ORCHESTRATOR_DOCKER_PROXY"] = str(path)
+    command = [sys.executable, "-m", "orchestrator.cli", "run", "docker-proxy"]
+    with (
+        log.open("wb") as reported,
+        subprocess.Popen(command, env=given, stderr=reported) as process,
+    ):
         try:
             eventually(lambda: b"listening" in log.read_bytes())
             yield Asking(path, log)
@@ -126,7 +129,7 @@ def asked(home: Path, root: Path, agent_id: str) -> dict[str, Any]:
         },
         "Labels": {
             "orchestrator.agent": agent_id, "orchestrator.attempt": "1",
-            "orchestrator.host": "h", "orchestrator.system": system_mark(home),
+            "orchestrator.host": "h", "orchestrator.system": system_label(home),
         },
     }  # fmt: skip
 
@@ -163,14 +166,14 @@ def test_the_sandbox_runs_kills_measures_and_sweeps_through_it(
         assert process.exit_code == -9
 
     client = docker.DockerClient(f"unix://{SOCKET}")
-    stray = client.containers.create(
+    orphan = client.containers.create(
         BASE, ["sleep", "100"], network_mode="none",
-        labels={"orchestrator.system": system_mark(home), "orchestrator.agent": agent_id},
+        labels={"orchestrator.system": system_label(home), "orchestrator.agent": agent_id},
     )  # fmt: skip
-    stray.start()
+    orphan.start()
     client.close()
-    assert list(sandbox.strays()) == [agent_id]
-    assert sandbox.end_strays() == {agent_id}
+    assert list(sandbox.orphans()) == [agent_id]
+    assert sandbox.end_orphans() == {agent_id}
     assert left() == []
     assert ask.refusals() == 0
 

@@ -129,7 +129,7 @@ def test_a_kill_needs_no_engine_that_answers(engine, home, spec):
     with DockerSandbox(settings_at(home, **own)).start(replace(spec, argv=argv)) as process:
         assert process.read(30)
         observer = Observer()
-        observer.note(*marked(spec.agent_id))
+        observer.record(*marked(spec.agent_id))
         assert len(observer.alive()) >= 3
         engine.signal(signal.SIGSTOP)
         try:

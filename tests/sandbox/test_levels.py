@@ -17,10 +17,10 @@ from types import MappingProxyType
 
 import pytest
 
-from orchestrator.cli.doctor import see_level
-from orchestrator.commands import run_to_end
+from orchestrator.cli.commands.doctor import see_level
 from orchestrator.errors import BackendUnavailable, SettingsInvalid
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes import _bubblewrap
 from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.settings import Settings, load_settings
@@ -74,7 +74,7 @@ def test_nothing_of_the_five_outlives_a_kill_a_kill_all_or_the_death_of_its_work
 
         def start(count: int = 1) -> list[str]:
             ids = [fleet.spawn(remote, {"run": command}) for _ in range(count)]
-            eventually(lambda: observer.note() >= count * (1 + len(FIVE.split(","))))
+            eventually(lambda: observer.record() >= count * (1 + len(FIVE.split(","))))
             eventually(lambda: {fleet.state(one).get("sandbox") for one in ids} == {level})
             return ids
 
@@ -269,9 +269,9 @@ def open_folder() -> Iterator[Path]:
 ORDINARY = """
 import os, sys
 from pathlib import Path
-from orchestrator.commands import run_to_end
+from orchestrator.interfaces.run import run_to_end
 from orchestrator.errors import SettingsInvalid
-from orchestrator.ports import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import build
 from orchestrator.settings import load_settings
 
@@ -308,8 +308,8 @@ def test_an_ordinary_user_is_confined_as_well_and_told_what_it_lacks(open_folder
         text=True,
         check=False,
     )
-    told, refused = ran.stdout.splitlines() or pytest.fail(ran.stderr)
-    assert told.split() == ["bubblewrap", str(NOBODY), "4096", "-9", "True"]
+    reported, refused = ran.stdout.splitlines() or pytest.fail(ran.stderr)
+    assert reported.split() == ["bubblewrap", str(NOBODY), "4096", "-9", "True"]
     assert "ORCHESTRATOR_PROCESS_LEVEL: cgroup cannot be had here" in refused
 
 

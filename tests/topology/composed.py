@@ -50,8 +50,8 @@ class Composed:
 
     def orch(self, *arguments: str) -> dict[str, object]:
         """Run `orch` where the API runs; returns what it printed."""
-        told = self.compose("exec", "-T", "api", "orch", *arguments, "--json", check=False)
-        found: dict[str, object] = json.loads(told)
+        reported = self.compose("exec", "-T", "api", "orch", *arguments, "--json", check=False)
+        found: dict[str, object] = json.loads(reported)
         return found
 
     def status(self, variable: str, path: str, **headers: str) -> int:

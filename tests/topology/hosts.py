@@ -73,7 +73,7 @@ class Hosts(Crash):
     def address(self, remote: Path) -> str:
         return f"{self._remote.url}/{self.folder.name}/{remote.name}"
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         for step in self.ids:
             if (self.holds / step).is_dir():
                 (self.holds / step / "go").touch()

@@ -53,9 +53,9 @@ def test_what_compose_brings_up_runs_an_agent_kills_all_and_answers_its_operator
 def test_what_runs_as_a_part_has_no_rights_and_no_secret_in_its_environment(composed):
     """Asked of the engine: what it was told is what it does."""
     running = composed.compose("ps", "-q").split()
-    told = subprocess.run(["docker", "inspect", *running], capture_output=True, check=True)
+    reported = subprocess.run(["docker", "inspect", *running], capture_output=True, check=True)
     secrets = [each.read_text() for each in (composed.folder / "secrets").iterdir()]
-    for part in json.loads(told.stdout):
+    for part in json.loads(reported.stdout):
         host, config = part["HostConfig"], part["Config"]
         assert config["User"] == "10001:10001"
         assert (host["ReadonlyRootfs"], host["Privileged"], host["CapDrop"]) == (

@@ -19,7 +19,7 @@ from tests.topology.hosts import UID
 
 SANDBOX = "orchestrator-sandbox:local"
 #: What a sandbox would see, if it were given a way to the engine.
-WAYS = "/var/run/docker.sock /run/docker.sock /run/orchestrator/engine"
+WAYS = "/var/run/docker.sock /run/docker.sock /run/orchestrator/docker_proxy"
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -65,11 +65,11 @@ def test_an_agent_and_its_gates_run_in_containers_and_only_the_filter_has_the_en
     assert pushed.strip() != "worker-spawn"
 
     running = composed.compose("ps", "-q").split()
-    told = subprocess.run(["docker", "inspect", *running], capture_output=True, check=True)
+    reported = subprocess.run(["docker", "inspect", *running], capture_output=True, check=True)
     has_socket = [
         (part["Config"]["Labels"]["com.docker.compose.service"], part["HostConfig"]["NetworkMode"])
-        for part in json.loads(told.stdout)
+        for part in json.loads(reported.stdout)
         if "docker.sock" in json.dumps(part["Mounts"])
     ]
-    assert has_socket == [("engine-filter", "none")]
-    assert '"event": "refused"' not in composed.compose("logs", "engine-filter")
+    assert has_socket == [("docker-proxy", "none")]
+    assert '"event": "refused"' not in composed.compose("logs", "docker-proxy")

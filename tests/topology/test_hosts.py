@@ -16,7 +16,7 @@ def test_hosts_killed_at_each_step_of_an_agent_go_on_when_they_are_back(hosts):
         running.await_all()
         for pool in running.pools.values():
             pool.kill()
-        running.let_go()
+        running.release()
         for pool in running.pools.values():
             pool.container.restart()
         running.settle()
@@ -39,7 +39,7 @@ def test_a_host_cut_off_from_valkey_lets_go_of_its_agents_and_is_of_use_again(
         eventually(lambda: not ids & marked_all().keys())
         with running.valkey() as client:
             eventually(lambda: not client.zcard("orchestrator:leases"))
-        running.let_go()
+        running.release()
         for each in cut:
             default_pytest_celery_network.connect(each)
         running.settle()

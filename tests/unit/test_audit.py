@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.audit import Audit
+from orchestrator.audit.log import Audit
 from orchestrator.errors import AuditBroken, AuditBusy
-from orchestrator.models import AuditHead, AuditMark, AuditNote
+from orchestrator.models import AuditAction, AuditHead, AuditMark
 from orchestrator.store.audit import Answer
 
 KEY = b"k" * 32
-NOTE = AuditNote(action="kill", who="ann", why="it loops", agent_id="a-1", before="running")
+NOTE = AuditAction(action="kill", who="ann", why="it loops", agent_id="a-1", before="running")
 
 
 def audit():
@@ -45,7 +45,7 @@ def test_the_chain_can_be_recomputed_by_anyone_with_the_key():
 
 
 def test_a_long_or_broken_reason_is_cut_and_never_refused():
-    note = AuditNote(action="kill", who="\udcff" + "w" * 300, why="y" * 5000)
+    note = AuditAction(action="kill", who="\udcff" + "w" * 300, why="y" * 5000)
     assert note.who == "?" + "w" * 199
     assert note.why == "y" * 1000
 
@@ -53,7 +53,7 @@ def test_a_long_or_broken_reason_is_cut_and_never_refused():
 @pytest.mark.parametrize("action", ["", "Kill", "kill all", "kill\n", "x" * 65])
 def test_an_action_is_a_plain_name(action):
     with pytest.raises(ValidationError):
-        AuditNote(action=action, who="ann", why="")
+        AuditAction(action=action, who="ann", why="")
 
 
 def test_a_mark_is_printed_as_it_is_asked_for():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.backoff import calculate_backoff_delay
+from orchestrator.retry import calculate_backoff_delay
 
 
 def most(attempt: int) -> float:

@@ -8,19 +8,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.budget import parse_limit, status_of
+from orchestrator.control.budget import parse_limit
 from orchestrator.errors import (
     AgentTimedOut,
     BudgetExceeded,
     LimitInvalid,
-    MeterSilent,
     SettingsInvalid,
+    UsageReportsMissing,
 )
-from orchestrator.metering import TimeWatch, TokenWatch
+from orchestrator.interfaces.agent import AgentMessage, ToolUse, UsageReport
+from orchestrator.interfaces.sandbox import Chunk
 from orchestrator.models import BudgetStatus, Usage
-from orchestrator.ports import Chunk, Message, ToolUse, UsageReport
+from orchestrator.queries.budget import status_of
 from orchestrator.settings import load_settings
 from orchestrator.settings.values import parse_tokens
+from orchestrator.stages.spawn.monitors.time import TimeMonitor
+from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from tests.unit.test_transcript import transcript
 
 
@@ -105,19 +108,19 @@ class Agent:
     """An agent that speaks, a meter that may not, a clock that is moved by hand."""
 
     def __init__(self, mode: str = "hard", *, reports_usage: bool = True) -> None:
-        self.at_s, self.told, self.overrun = 0.0, [], ""
+        self.at_s, self.reported, self.overrun = 0.0, [], ""
         holder = SimpleNamespace(
-            settle=lambda _agent, _facts: self.overrun,
-            warn=lambda _agent, error: self.told.append(error.code),
+            charge=lambda _agent, _facts: self.overrun,
+            warn=lambda _agent, error: self.reported.append(error.code),
         )
         self.lease = SimpleNamespace(overrun="")
         self.said = transcript(
             tool=ToolUse("Bash"),
-            notice=Message("API: 529", is_notice=True),
+            notice=AgentMessage("API: 529", is_notice=True),
             **{f"u{n}": UsageReport(f"m{n}", Usage(input_tokens=n)) for n in range(1, 4)},
         )
         settings = load_settings({"ORCHESTRATOR_METER_SILENCE": "10m", "BUDGET_MODE": mode})
-        self.watch = TokenWatch(
+        self.watch = TokenMonitor(
             holder, settings, SimpleNamespace(agent_id="a"), self.lease, self.said, dict,
             reports_usage, clock=lambda: self.at_s,
         )  # fmt: skip
@@ -125,7 +128,7 @@ class Agent:
     def says(self, *words: str, after_s: float = 0) -> None:
         self.at_s += after_s
         self.said.feed(Chunk("stdout", b"".join(word.encode() + b"\n" for word in words)))
-        self.watch.look()
+        self.watch.check()
 
 
 def test_words_without_tokens_for_too_long_are_a_fault():
@@ -133,7 +136,7 @@ def test_words_without_tokens_for_too_long_are_a_fault():
     agent.says("u1", "hello")
     agent.says("tool", after_s=3600)
     agent.says("hello", after_s=599)
-    with pytest.raises(MeterSilent, match="600 s"):
+    with pytest.raises(UsageReportsMissing, match="600 s"):
         agent.says("hello", after_s=1)
 
 
@@ -158,7 +161,7 @@ def test_in_soft_mode_a_silent_meter_is_told_once():
     agent = Agent("soft")
     for _ in range(4):
         agent.says("hello", after_s=600)
-    assert agent.told == ["meter_silent"]
+    assert agent.reported == ["usage_reports_missing"]
 
 
 def test_a_limit_that_is_reached_ends_the_agent_whoever_hears_of_it_first():
@@ -174,27 +177,27 @@ def test_a_limit_that_is_reached_ends_the_agent_whoever_hears_of_it_first():
 @pytest.mark.parametrize("ran_s", [0.0, 50.0], ids=["first-attempt", "a-later-one"])
 def test_time_runs_out_with_one_warning_and_by_the_limit_that_is_in_force(ran_s):
     """And it is the agent's: what earlier attempts took of it is gone."""
-    at_s, told, noted = [0.0], [], []
+    at_s, reported, noted = [0.0], [], []
     limits = SimpleNamespace(time_s=100.0)
     holder = SimpleNamespace(
-        store=SimpleNamespace(follow=lambda found: found),
-        warn=lambda _agent, error: told.append(error.code),
+        store=SimpleNamespace(follow=lambda _flow: limits),
+        warn=lambda _agent, error: reported.append(error.code),
         update=lambda _agent, facts: noted.append(facts["ranS"]),
     )
     agent = SimpleNamespace(ran_s=ran_s)
-    watch = TimeWatch(
-        holder, SimpleNamespace(limits=lambda: limits), agent, clock=lambda: at_s[0]
+    watch = TimeMonitor(
+        holder, None, agent, clock=lambda: at_s[0]
     )  # fmt: skip
 
     def look_at(now_s: float) -> None:
         at_s[0] = now_s - ran_s
-        watch.look()
+        watch.check()
 
     look_at(79.9)
-    assert told == []
+    assert reported == []
     for now_s in (80, 81, 99.9):
         look_at(now_s)
-    assert told == ["time_warning"]
+    assert reported == ["time_warning"]
     limits.time_s = 200.0
     look_at(100)
     limits.time_s = 110.0

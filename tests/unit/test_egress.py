@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from orchestrator.egress.addresses import is_public
-from orchestrator.egress.meter import DocumentReader, StreamReader, Witness
+from orchestrator.egress.usage_observer import DocumentReader, StreamReader, UsageObserver
 from orchestrator.errors import SettingsInvalid
 from orchestrator.gates.plan import make_plan
 from orchestrator.models import GateProfile, Usage
@@ -42,8 +42,8 @@ def heard():
 
 
 @pytest.fixture
-def witness(heard):
-    return Witness(lambda message_id, usage: heard.append((message_id, usage.output_tokens)))
+def observer(heard):
+    return UsageObserver(lambda message_id, usage: heard.append((message_id, usage.output_tokens)))
 
 
 def sse(*events: dict) -> bytes:
@@ -61,22 +61,22 @@ def answer(message_id: str, output: int) -> bytes:
 
 
 @pytest.mark.parametrize("piece", [1, 7, 10_000])
-def test_a_stream_is_counted_once_a_message_however_it_is_cut(witness, heard, piece):
+def test_a_stream_is_counted_once_a_message_however_it_is_cut(observer, heard, piece):
     for message_id, output in (("m1", 40), ("m2", 5)):
-        reader, said = StreamReader(witness), answer(message_id, output)
+        reader, said = StreamReader(observer), answer(message_id, output)
         for start in range(0, len(said), piece):
             reader.feed(said[start : start + piece])
         reader.finish()
-    assert witness.total == Usage(input_tokens=20, output_tokens=45, total_tokens=65)
+    assert observer.total == Usage(input_tokens=20, output_tokens=45, total_tokens=65)
     assert heard == [("m1", 1), ("m1", 40), ("m2", 1), ("m2", 5)]
 
 
-def test_a_stream_that_is_cut_off_holds_what_it_had_said(witness):
-    StreamReader(witness).feed(answer("m1", 40).partition(b"event: message_delta")[0])
-    assert witness.total.total_tokens == 11
+def test_a_stream_that_is_cut_off_holds_what_it_had_said(observer):
+    StreamReader(observer).feed(answer("m1", 40).partition(b"event: message_delta")[0])
+    assert observer.total.total_tokens == 11
 
 
-def test_an_answer_that_comes_whole_is_counted_and_a_count_of_tokens_is_not(witness):
+def test_an_answer_that_comes_whole_is_counted_and_a_count_of_tokens_is_not(observer):
     usage = {"input_tokens": 3, "output_tokens": 4, "cache_creation_input_tokens": 5}
     for document in (
         {"type": "message", "id": "m1", "usage": usage},
@@ -85,21 +85,21 @@ def test_an_answer_that_comes_whole_is_counted_and_a_count_of_tokens_is_not(witn
         {"type": "message", "usage": "none"},
         ["message"],
     ):
-        reader = DocumentReader(witness)
+        reader = DocumentReader(observer)
         reader.feed(json.dumps(document).encode())
         reader.finish()
-    assert witness.total == Usage(
+    assert observer.total == Usage(
         input_tokens=3, output_tokens=4, cache_write_tokens=5, total_tokens=12
     )
 
 
-def test_one_message_more_or_less_is_no_disagreement(witness):
+def test_one_message_more_or_less_is_no_disagreement(observer):
     for message_id in ("m1", "m2"):
-        StreamReader(witness).feed(answer(message_id, 40))
-    assert not witness.differs(Usage(total_tokens=100))
-    assert not witness.differs(Usage(total_tokens=50))
-    assert witness.differs(Usage(total_tokens=49))
-    assert witness.differs(Usage(total_tokens=151))
+        StreamReader(observer).feed(answer(message_id, 40))
+    assert not observer.differs(Usage(total_tokens=100))
+    assert not observer.differs(Usage(total_tokens=50))
+    assert observer.differs(Usage(total_tokens=49))
+    assert observer.differs(Usage(total_tokens=151))
 
 
 def test_hosts_are_names_with_a_port_which_is_443_where_none_is_given():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.lifecycle.fsm import ACTIVE, FINAL, TRANSITIONS, sources
 from orchestrator.models import Status
+from orchestrator.models.state_machine import ACTIVE, FINAL, TRANSITIONS, sources
 
 
 def test_final_states_lead_nowhere_and_the_others_are_active():

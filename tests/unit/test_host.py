@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 import orchestrator
-from orchestrator.host import Host, Marked, marked, strays, system_mark
+from orchestrator.host.processes import (
+    Host,
+    LabelledProcess,
+    labelled_processes,
+    orphans,
+    system_label,
+)
 from tests.processes import Observer, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -20,31 +26,33 @@ NOBODY = 2**22 + 1
 WORKER, SHIM, PROGRAM, CHILD = (NOBODY + number for number in range(4))
 
 
-def process(pid: int, parent: int, *, is_shim: bool = False, has_owner: bool = False) -> Marked:
-    return Marked(pid, f"{pid}:1", parent, "a-1", is_shim, has_owner)
+def process(
+    pid: int, parent: int, *, is_shim: bool = False, has_owner: bool = False
+) -> LabelledProcess:
+    return LabelledProcess(pid, f"{pid}:1", parent, "a-1", is_shim, has_owner)
 
 
 def test_what_stands_below_a_workers_shim_is_none():
     shim = process(SHIM, WORKER, is_shim=True, has_owner=True)
-    assert strays([process(CHILD, PROGRAM), shim, process(PROGRAM, SHIM)]) == ()
+    assert orphans([process(CHILD, PROGRAM), shim, process(PROGRAM, SHIM)]) == ()
 
 
 def test_all_below_a_shim_that_lost_its_worker_is_one():
     lost = [process(SHIM, 1, is_shim=True), process(PROGRAM, SHIM)]
-    assert strays(lost) == tuple(lost)
+    assert orphans(lost) == tuple(lost)
 
 
 def test_a_program_about_to_start_looks_like_its_shim_and_is_none():
     """Between fork and exec it has the command line of the shim, whose child it is."""
     shim = process(SHIM, WORKER, is_shim=True, has_owner=True)
-    assert strays([shim, process(PROGRAM, SHIM, is_shim=True)]) == ()
+    assert orphans([shim, process(PROGRAM, SHIM, is_shim=True)]) == ()
 
 
 def test_a_program_without_a_shim_is_ended_and_one_of_another_system_is_not(tmp_path):
     own, other = (
         subprocess.Popen(
             [sys.executable, "-c", "print(flush=True); import time; time.sleep(600)"],
-            env={"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_mark(tmp_path / home)},
+            env={"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_label(tmp_path / home)},
             stdout=subprocess.PIPE,
         )
         for home in ("own", "other")
@@ -54,8 +62,8 @@ def test_a_program_without_a_shim_is_ended_and_one_of_another_system_is_not(tmp_
             for started in (own, other):
                 assert started.stdout.readline()
             host = Host(tmp_path / "own")
-            assert host.strays() == {"a-1": (own.pid,)}
-            assert host.end_strays(within_s=10) == {"a-1"}
+            assert host.orphans() == {"a-1": (own.pid,)}
+            assert host.end_orphans(within_s=10) == {"a-1"}
             assert own.wait() < 0
             assert other.poll() is None
         finally:
@@ -65,12 +73,12 @@ def test_a_program_without_a_shim_is_ended_and_one_of_another_system_is_not(tmp_
 
 RUNS_GIT = """
 import os, subprocess, sys
-from orchestrator.custody import Custody, working_in
-from orchestrator.host import process_mark
-from orchestrator.workspace.program import run_program
+from orchestrator.host.cancel_scope import CancelScope, working_in
+from orchestrator.host.processes import process_label
+from orchestrator.workspace.subprocess import run_program
 marks = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": sys.argv[1]}
-marks["ORCH_OWNER"] = process_mark(os.getpid())
-with working_in(Custody(marks)):
+marks["ORCH_OWNER"] = process_label(os.getpid())
+with working_in(CancelScope(marks)):
     run_program(("sh", "-c", f"echo $$ > {sys.argv[2]}; sleep 600"), env=os.environ, timeout_s=600)
 """
 
@@ -82,7 +90,7 @@ LIKE_A_SHIM = [str(Path(orchestrator.__file__).parent / "sandboxes" / "_shim.py"
 @contextmanager
 def no_shim_above(home: Path, *argv: str | bytes) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program of agent a-1 which prints a line."""
-    env = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_mark(home)}
+    env = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": system_label(home)}
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE) as started:
         try:
             assert started.stdout.readline()
@@ -96,7 +104,7 @@ def test_a_command_line_that_is_no_text_ends_no_look(tmp_path):
     program = "print(flush=True); import time; time.sleep(600)"
     argv = (sys.executable, "-c", program, *LIKE_A_SHIM, b"\xff")
     with no_shim_above(tmp_path, *argv) as started:
-        assert Host(tmp_path).strays() == {"a-1": (started.pid,)}
+        assert Host(tmp_path).orphans() == {"a-1": (started.pid,)}
 
 
 def test_what_names_no_process_does_not_live(tmp_path):
@@ -116,44 +124,44 @@ while time.monotonic() < until and not os.fork():
 
 
 @pytest.mark.parametrize("looks", [[], [*LIKE_A_SHIM, "4"]], ids=["as it is", "like a shim"])
-def test_what_is_another_process_at_each_look_is_found_and_ended(tmp_path, looks):
-    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *looks):
+def test_what_is_another_process_at_each_look_is_found_and_ended(tmp_path, checks):
+    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *checks):
         host = Host(tmp_path)
-        assert host.strays().keys() == {"a-1"}
-        assert host.end_strays(within_s=20) == {"a-1"}
-        assert marked(system_mark(tmp_path)) == ()
-    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *looks):
+        assert host.orphans().keys() == {"a-1"}
+        assert host.end_orphans(within_s=20) == {"a-1"}
+        assert labelled_processes(system_label(tmp_path)) == ()
+    with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *checks):
         assert host.end_all(within_s=20) == ({"a-1"}, ())
-        assert marked(system_mark(tmp_path)) == ()
+        assert labelled_processes(system_label(tmp_path)) == ()
 
 
 def test_what_a_worker_runs_itself_is_its_own_until_it_is_killed(tmp_path):
     """A push that hangs, for one: no shim stands above our own git."""
     pid_file = tmp_path / "pid"
-    argv = [sys.executable, "-c", RUNS_GIT, system_mark(tmp_path), str(pid_file)]
+    argv = [sys.executable, "-c", RUNS_GIT, system_label(tmp_path), str(pid_file)]
     with subprocess.Popen(argv, cwd=ROOT) as worker:
         eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
         observer = Observer()
-        observer.note(int(pid_file.read_text()))
+        observer.record(int(pid_file.read_text()))
         host = Host(tmp_path)
-        assert host.strays() == {}
+        assert host.orphans() == {}
         worker.kill()
         worker.wait()
     assert observer.alive()
-    assert host.end_strays(within_s=10) == {"a-1"}
+    assert host.end_orphans(within_s=10) == {"a-1"}
     assert not observer.alive()
 
 
 def test_of_an_agent_at_work_nobody_is_taken_at_first_sight(tmp_path):
     """Its programs fork, and a look at them may miss who stands above."""
     pid_file = tmp_path / "pid"
-    argv = [sys.executable, "-c", RUNS_GIT, system_mark(tmp_path), str(pid_file)]
+    argv = [sys.executable, "-c", RUNS_GIT, system_label(tmp_path), str(pid_file)]
     with subprocess.Popen(argv, cwd=ROOT) as worker:
         eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
         with no_shim_above(tmp_path, sys.executable, "-c", HOPS):
             host = Host(tmp_path)
-            assert host.strays() == {}
+            assert host.orphans() == {}
             worker.kill()
             worker.wait()
-            assert host.end_strays(within_s=20) == {"a-1"}
-            assert marked(system_mark(tmp_path)) == ()
+            assert host.end_orphans(within_s=20) == {"a-1"}
+            assert labelled_processes(system_label(tmp_path)) == ()

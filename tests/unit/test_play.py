@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.play import Checkpoints
+from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
 
 
 @pytest.fixture
@@ -22,24 +22,24 @@ def part():
 
 
 def test_a_turn_that_is_over_is_kept_once(part):
-    checkpoints = Checkpoints(part, every_s=3600, turn_pause_s=0)
+    checkpoints = CheckpointMonitor(part, every_s=3600, turn_pause_s=0)
     for messages, count in ((1, 1), (1, 1), (2, 2), (2, 2), (4, 3)):
         part.transcript.messages = messages
-        checkpoints.look()
+        checkpoints.check()
         assert part.count == count
 
 
 def test_turns_that_follow_each_other_quickly_are_kept_together(part):
-    checkpoints = Checkpoints(part, every_s=3600, turn_pause_s=60)
+    checkpoints = CheckpointMonitor(part, every_s=3600, turn_pause_s=60)
     for _ in range(3):
         part.transcript.messages += 1
-        checkpoints.look()
+        checkpoints.check()
     assert part.count == 0
 
 
 def test_without_turns_the_clock_decides(part):
     part.transcript.messages = 0
-    checkpoints = Checkpoints(part, every_s=0)
-    checkpoints.look()
-    checkpoints.look()
+    checkpoints = CheckpointMonitor(part, every_s=0)
+    checkpoints.check()
+    checkpoints.check()
     assert part.count == 2

@@ -6,10 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
+from orchestrator.agent_output.reader import LOG_TEXT_LIMIT, OutputReader
+from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.errors import OutputTooLong
+from orchestrator.interfaces.agent import (
+    AgentMessage,
+    Result,
+    SessionStarted,
+    ToolUse,
+    UsageReport,
+)
+from orchestrator.interfaces.sandbox import Chunk
 from orchestrator.models import Usage
-from orchestrator.ports import Chunk, Message, Result, SessionStarted, ToolUse, UsageReport
-from orchestrator.transcript import LOG_TEXT_LIMIT, Meter, Transcript
 
 
 class Echo:
@@ -22,11 +30,11 @@ class Echo:
 
     def signals(self, line: bytes):
         text = line.decode(errors="replace")
-        return [self._signals.get(text, Message(text))]
+        return [self._signals.get(text, AgentMessage(text))]
 
 
-def transcript(limit: int = 1000, secrets: tuple[str, ...] = (), **signals: object) -> Transcript:
-    return Transcript(
+def transcript(limit: int = 1000, secrets: tuple[str, ...] = (), **signals: object) -> OutputReader:
+    return OutputReader(
         Echo(**signals),
         clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         secrets=secrets,
@@ -34,8 +42,8 @@ def transcript(limit: int = 1000, secrets: tuple[str, ...] = (), **signals: obje
     )
 
 
-def texts(of: Transcript) -> list[tuple[str, str]]:
-    return [(line.source, line.text) for line in of.take_lines()]
+def texts(of: OutputReader) -> list[tuple[str, str]]:
+    return [(line.source, line.text) for line in of.drain_lines()]
 
 
 def test_lines_are_put_together_whatever_way_they_were_cut():
@@ -95,7 +103,7 @@ def test_signals_become_session_result_and_lines():
 
 
 def test_tokens_of_one_message_count_once_at_their_largest():
-    meter = Meter()
+    meter = UsageMeter()
     for input_tokens, output_tokens in ((10, 1), (10, 7), (10, 7), (10, 3)):
         usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
         meter.add(UsageReport("m-1", usage))

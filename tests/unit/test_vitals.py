@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.vitals import Vitals
+from orchestrator.stages.spawn.monitors.activity import Activity
 
 
 @pytest.fixture
@@ -28,24 +28,24 @@ def clock():
     ],
 )
 def test_whatever_moves_is_no_stall(clock, step):
-    vitals = Vitals(clock)
+    vitals = Activity(clock)
     clock.at += 60
     assert vitals.still_for_s() == 60
-    vitals.note(**step)
+    vitals.record(**step)
     assert vitals.still_for_s() == 0
 
 
 def test_a_process_that_only_wakes_up_to_look_gets_nowhere(clock):
-    vitals = Vitals(clock)
+    vitals = Activity(clock)
     for _ in range(60):
         clock.at += 1
-        vitals.note(output=0, tokens=0, cpu_s=0.001)
+        vitals.record(output=0, tokens=0, cpu_s=0.001)
     assert vitals.still_for_s() == 60
 
 
 def test_processes_that_end_take_their_time_with_them_and_that_is_work(clock):
-    vitals = Vitals(clock)
-    vitals.note(output=0, tokens=0, cpu_s=9.0)
+    vitals = Activity(clock)
+    vitals.record(output=0, tokens=0, cpu_s=9.0)
     clock.at += 60
-    vitals.note(output=0, tokens=0, cpu_s=1.0)
+    vitals.record(output=0, tokens=0, cpu_s=1.0)
     assert vitals.still_for_s() == 0

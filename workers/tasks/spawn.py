@@ -9,7 +9,7 @@ from celery import Task
 from orchestrator.errors import BudgetExhausted, Halted, RequestInvalid
 from orchestrator.messages import SPAWN_TASK
 from workers.app import app, services_of
-from workers.intake import register
+from workers.raw_requests import register
 
 
 @app.task(bind=True, name=SPAWN_TASK)
@@ -26,4 +26,4 @@ def spawn(task: Task[Any, Any], /, request: dict[str, Any] | None = None) -> Non
     try:
         register(services, agent_id, request, task.request.delivery_info)
     except (RequestInvalid, Halted, BudgetExhausted) as error:
-        services.store.run(services.front_door.refuse(agent_id, error))
+        services.store.run(services.submit_service.refuse(agent_id, error))

@@ -14,5 +14,5 @@ from workers.app import app, services_of
 def sweep(task: Task[Any, Any], /) -> None:
     """Look at every lease that has ended; put in the audit what was done since the last look."""
     services = services_of(task)
-    services.monitor.sweep()
-    services.store.follow(services.audit.take_in())
+    services.rescuer.sweep()
+    services.store.follow(services.audit.append_waiting())

@@ -72,7 +72,7 @@ export class Fleet {
       this.#take({ agentId: id, taskId: event.taskId, spawnedAt: event.timestamp, usage: {}, ...said });
     } else if (isNewer(known, said)) {
       if (event.type === "agent.stalled") said.stalledSince = event.timestamp;
-      if (event.type === "agent.moving") said.stalledSince = undefined;
+      if (event.type === "agent.active") said.stalledSince = undefined;
       if (RANK[said.status] === 2) said.completedAt = known.completedAt ?? event.timestamp;
       this.#take({ ...known, ...said });
     }

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
 from orchestrator.gates.checks._said import plain_lines, quote
+from orchestrator.interfaces.gate import GateInput, PlannedGate
+from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateResult, GateStatus
-from orchestrator.ports import Completed, PlannedGate, Subject
 
 #: How a shell says, by its exit code, that a program may not be run or is not there.
 _NOT_RUNNABLE = (126, 127)
@@ -24,7 +25,7 @@ _NOT_INSTALLED = re.compile(
 )
 
 
-def run_command(gate: PlannedGate, subject: Subject) -> tuple[GateResult, tuple[str, ...]]:
+def run_command(gate: PlannedGate, subject: GateInput) -> tuple[GateResult, tuple[str, ...]]:
     """Run the gate's command in the subject's checkout; return its result and what it said.
 
     Passed is only exit 0 with all of the output seen.

@@ -9,22 +9,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
+from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.errors import AgentFailed, BackendUnavailable, WorkspaceLost
 from orchestrator.gates.checks._patch import PatchTooLarge, ShownPatch, shown
 from orchestrator.gates.checks._said import capped
+from orchestrator.interfaces.agent import AgentBackend, AgentJob, Result, UsageReport
+from orchestrator.interfaces.gate import GateInput, PlannedGate
+from orchestrator.interfaces.run import Completed
 from orchestrator.models import AgentType, GateResult, GateStatus, Usage
 from orchestrator.plugins import Family
-from orchestrator.ports import (
-    AgentBackend,
-    AgentJob,
-    Completed,
-    PlannedGate,
-    Result,
-    Subject,
-    UsageReport,
-)
 from orchestrator.settings import Settings
-from orchestrator.transcript import Meter
 
 #: What a reviewer must be sure of to approve (CONTRACT.md).
 LEAST_CONFIDENCE = 0.9
@@ -85,7 +79,7 @@ class AiReview:
     def __init__(self, reviewer: AgentBackend) -> None:
         self._reviewer = reviewer
 
-    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+    def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         try:
             patch = shown(subject.diff())
@@ -109,7 +103,7 @@ class AiReview:
 
     def _spent(self, ended: Completed) -> Usage | None:
         """Count what the reviewer reported; its dollars are not the agent's session's."""
-        meter = Meter()
+        meter = UsageMeter()
         with suppress(AgentFailed):
             for line in ended.stdout.splitlines():
                 for signal in self._reviewer.signals(line) if line.strip() else ():
@@ -143,7 +137,7 @@ class AiReview:
         return answer
 
 
-def _job(subject: Subject, patch: ShownPatch) -> AgentJob:
+def _job(subject: GateInput, patch: ShownPatch) -> AgentJob:
     items = "\n".join(f"{number}. {item}" for number, item in enumerate(subject.work_items, 1))
     prompt = _PROMPT.format(
         work_items=_fenced(items), files=_fenced(patch.files), patch=_fenced(patch.text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.gates.checks._running import run_command
+from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult
-from orchestrator.ports import PlannedGate, Subject
 
 
 class Command:
@@ -12,7 +12,7 @@ class Command:
 
     asks_model = False
 
-    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+    def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         result, _ = run_command(gate, subject)
         return result

@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from orchestrator.gates.checks._reports import ReportUnreadable, percent_of
 from orchestrator.gates.checks._running import run_command
 from orchestrator.gates.checks._said import capped
+from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult, GateStatus
-from orchestrator.ports import PlannedGate, Subject
 
 #: A report of half a million lines of code is smaller.
 REPORT_LIMIT_BYTES = 64 * 2**20
@@ -28,7 +28,7 @@ class Coverage:
 
     asks_model = False
 
-    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+    def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         if gate.command is None:
             return run_command(gate, subject)[0]
@@ -46,7 +46,7 @@ class Coverage:
 
 
 def _judged(
-    gate: PlannedGate, subject: Subject, root: int, report: str, minimum: float
+    gate: PlannedGate, subject: GateInput, root: int, report: str, minimum: float
 ) -> GateResult:
     if stale := _stale(root, report):
         return _errored(gate, stale)

@@ -7,8 +7,8 @@ import re
 from orchestrator.gates.checks._counts import count_tests
 from orchestrator.gates.checks._running import run_command
 from orchestrator.gates.checks._said import capped
+from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult, GateStatus
-from orchestrator.ports import PlannedGate, Subject
 
 #: Tools that say how many tests they ran: where one does not, something took its place.
 _COUNTING = re.compile(r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|node\s+--)\s*test)\b")
@@ -24,7 +24,7 @@ class Tests:
 
     asks_model = False
 
-    def judge(self, gate: PlannedGate, subject: Subject) -> GateResult:
+    def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Judge the subject; whatever goes wrong is a result, never a pass."""
         result, lines = run_command(gate, subject)
         if result.status not in {GateStatus.PASSED, GateStatus.FAILED}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from orchestrator.ports import GateCommand
+from orchestrator.interfaces.gate import GateCommand
 
 _LINTER = tuple(f".golangci.{ending}" for ending in ("yml", "yaml", "toml", "json"))
 

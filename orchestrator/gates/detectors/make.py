@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from orchestrator.gates.command_files import MAKEFILES
 from orchestrator.gates.detectors import mentioned_report, script_of
-from orchestrator.gates.steps import MAKEFILES
-from orchestrator.ports import GateCommand
+from orchestrator.interfaces.gate import GateCommand
 
 #: The targets, then what they need and the recipe.
 _RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])(.*(?:\n\t.*|\n(?=\n))*)", re.MULTILINE)

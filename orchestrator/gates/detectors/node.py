@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.gates.detectors import mentioned_report, script_of
-from orchestrator.ports import GateCommand
+from orchestrator.interfaces.gate import GateCommand
 
 _SCRIPTS = {
     "typecheck": ("typecheck", "type-check"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from orchestrator.ports import GateCommand
+from orchestrator.interfaces.gate import GateCommand
 
 #: Where a project says which tools it uses.
 _FILES = (

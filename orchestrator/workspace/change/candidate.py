@@ -8,22 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.ports import FileChange
+from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
 from orchestrator.workspace.conflicts import MergePreview, rebased
-from orchestrator.workspace.difference import (
-    changed_contents,
-    patch,
-    summary,
-    text_patch,
-    whole_patch,
-)
+from orchestrator.workspace.diff import changed_contents, patch, summary, text_patch, whole_patch
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.git import Git
-from orchestrator.workspace.introduced import Introduced, introduced
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
 
 
 @dataclass(frozen=True)
@@ -124,9 +118,9 @@ class Candidates:
         )
         return Candidate(candidate.git_dir, commit.decode().strip(), tree)
 
-    def introduced(self, candidate: Candidate, base: Base) -> Iterator[Introduced]:
+    def introduced(self, candidate: Candidate, base: Base) -> Iterator[NewBlobs]:
         """Return every content, path and message that the change brings, commit by commit."""
-        return introduced(self._git, candidate.git_dir, base.commit, candidate.commit)
+        return new_blobs(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def contents(self, candidate: Candidate, base: Base) -> tuple[FileChange, ...]:
         """Return every changed file as it was in the base and as it is now."""

@@ -17,7 +17,7 @@ from orchestrator.errors import (
     WorkspaceLost,
 )
 from orchestrator.workspace.clone import Workspace
-from orchestrator.workspace.disk import tells_full_disk
+from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import IDENTITY, config_environment, showable
 from orchestrator.workspace.mirror import Base
 
@@ -109,7 +109,7 @@ def _command(script: str, workspace: Workspace, base_commit: str, *more: str) ->
 def explain(exit_code: int, stderr: bytes) -> OrchestratorError:
     """Return the error that a failed capture command stands for."""
     text = stderr.decode(errors="replace")
-    if tells_full_disk(text):
+    if reports_full_disk(text):
         return DiskFull(f"The workspace's disk is full: {showable(text)}")
     if exit_code == _LOST:
         return WorkspaceLost()

@@ -46,8 +46,8 @@ class Crash:
     @cached_property
     def pids(self) -> dict[str, int]:
         """The processes of the system at its start, by name."""
-        told = json.loads((self.system.home / "run/system.json").read_text())
-        return dict(told["pids"])
+        reported = json.loads((self.system.home / "run/system.json").read_text())
+        return dict(reported["pids"])
 
     def address(self, remote: Path) -> str:
         """Return how the system reaches a repository."""
@@ -62,9 +62,9 @@ class Crash:
                 return found
             return None
 
-        told = eventually(read)
-        assert isinstance(told, bytes)
-        return dict(json.loads(told))
+        reported = eventually(read)
+        assert isinstance(reported, bytes)
+        return dict(json.loads(reported))
 
     def valkey(self) -> redis.Redis:
         """Open the store."""
@@ -93,7 +93,7 @@ class Crash:
             state = self.state(step)
             assert (state["status"], state["phase"]) == (status, phase), state
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let every agent, and what is left of an attempt at it, go on from its step."""
         for step in STEPS:
             (self.holds / step / "go").touch()
@@ -102,8 +102,8 @@ class Crash:
 
     def holders(self, *steps: str) -> set[int]:
         """Return the processes that hold the agents of these steps."""
-        told = {self.state(step)["workerProcess"] for step in steps}
-        return {int(process.partition(":")[0]) for process in told}
+        reported = {self.state(step)["workerProcess"] for step in steps}
+        return {int(process.partition(":")[0]) for process in reported}
 
     def await_end(self, *steps: str) -> None:
         """Wait until these agents have ended and are cleaned up."""

@@ -38,30 +38,30 @@ def kill_workers(crash: Crash) -> None:
     for name in QUEUES:
         send(crash.pids[name], signal.SIGKILL)
     eventually(lambda: not any(is_alive(pid) for pid in holders))
-    crash.let_go()
+    crash.release()
 
 
 def kill_pool_children(crash: Crash) -> None:
     """The gates pool's processes under its main one."""
     for pid in crash.holders(*GATES_STEPS) - {crash.pids["gates"]}:
         send(pid, signal.SIGKILL)
-    crash.let_go()
+    crash.release()
 
 
 def kill_scheduler(crash: Crash) -> None:
     send(crash.pids["scheduler"], signal.SIGKILL)
-    crash.let_go()
+    crash.release()
 
 
 def kill_api(crash: Crash) -> None:
     send(crash.pids["api"], signal.SIGKILL)
-    crash.let_go()
+    crash.release()
 
 
 def kill_valkey(crash: Crash) -> None:
     """It comes back with its append-only file, while every agent takes its next step."""
     send(crash.pids["valkey"], signal.SIGKILL)
-    crash.let_go()
+    crash.release()
 
 
 def stop_workers(crash: Crash) -> None:
@@ -73,7 +73,7 @@ def stop_workers(crash: Crash) -> None:
             send(pid, signal.SIGSTOP)
         with crash.second_host():
             crash.await_end(*taken_over)
-            crash.let_go()
+            crash.release()
             # Its own git is no program of an agent: it may come to its end, late and fenced.
             eventually(lambda: not {crash.ids[step] for step in taken_over} & marked_all().keys())
     finally:

@@ -34,15 +34,15 @@ def assert_nothing_lost_and_nothing_twice(crash: Crash) -> None:
         tree = git("rev-parse", f"agent/{agent_id}^{{tree}}", cwd=remote)
         assert tree == state["verdict"]["tree"]
         assert git("show", f"agent/{agent_id}:made.txt", cwd=remote) == f"made by {step}"
-        told = events(crash, agent_id)
-        attempts = [event["attempt"] for event in told]
-        assert attempts == sorted(attempts), f"a stale attempt spoke: {told}"
-        for before, after in pairwise(told):
+        reported = events(crash, agent_id)
+        attempts = [event["attempt"] for event in reported]
+        assert attempts == sorted(attempts), f"a stale attempt spoke: {reported}"
+        for before, after in pairwise(reported):
             is_fenced = after["attempt"] > before["attempt"]
-            assert after["type"] != "agent.recovering" or is_fenced, told
-        ends = Counter(event["type"] for event in told)
+            assert after["type"] != "agent.recovering" or is_fenced, reported
+        ends = Counter(event["type"] for event in reported)
         assert (ends["agent.completed"], ends["agent.cleanup"]) == (1, 1), ends
-    assert crash.watch.looks
+    assert crash.watch.checks
     assert {agent: count for agent, count in crash.watch.most.items() if count > 1} == {}
     eventually(lambda: not ids & marked_all().keys())
     with crash.valkey() as client:
@@ -83,8 +83,8 @@ def events(crash: Crash, agent_id: str) -> list[Document]:
     """Return what the event stream tells of an agent."""
     with crash.valkey() as client:
         entries = client.xrange("orchestrator:events:stream")
-    told: list[dict[str, Any]] = [json.loads(fields[b"event"]) for _, fields in entries]
-    return [event for event in told if event.get("agentId") == agent_id]
+    reported: list[dict[str, Any]] = [json.loads(fields[b"event"]) for _, fields in entries]
+    return [event for event in reported if event.get("agentId") == agent_id]
 
 
 def members(client: redis.Redis, name: str) -> set[str]:

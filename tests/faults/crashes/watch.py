@@ -21,7 +21,7 @@ class Watch:
         self._agent_ids = frozenset(agent_ids)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
-        self.looks = 0
+        self.checks = 0
         #: The most supervisors of one agent that were alive at once, by agent.
         self.most: Counter[str] = Counter()
 
@@ -34,7 +34,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._is_over.wait(0.05):
-            self.looks += 1
+            self.checks += 1
             for agent_id, count in live_trees().items():
                 if agent_id in self._agent_ids:
                     self.most[agent_id] = max(self.most[agent_id], count)

@@ -11,16 +11,16 @@ import pytest
 
 from orchestrator.backends.claude import build
 from orchestrator.errors import AgentGarbled, BackendUnavailable
-from orchestrator.models import AgentType, Usage
-from orchestrator.ports import (
+from orchestrator.interfaces.agent import (
     AgentJob,
+    AgentMessage,
     LimitReached,
-    Message,
     Result,
     SessionStarted,
     ToolUse,
     UsageReport,
 )
+from orchestrator.models import AgentType, Usage
 from orchestrator.settings import load_settings
 
 SESSION = "7329a7de-e930-47d3-a2b4-c1514c93d9f9"
@@ -143,10 +143,10 @@ def test_the_session_is_taken_from_the_first_event(backend_of):
 def test_a_retry_is_told_for_it_may_go_on_for_minutes(backend_of):
     event = {"subtype": "api_retry", "attempt": 2, "max_retries": 10, "error": "overloaded"}
     assert read(backend_of(), type="system", error_status=529, **event) == [
-        Message("API: 529 (overloaded), retry 2 of 10")
+        AgentMessage("API: 529 (overloaded), retry 2 of 10")
     ]
     assert read(backend_of(), type="system", error_status=None, **event) == [
-        Message("API: no answer (overloaded), retry 2 of 10")
+        AgentMessage("API: no answer (overloaded), retry 2 of 10")
     ]
 
 
@@ -172,7 +172,7 @@ def test_an_assistant_event_gives_words_tools_and_usage(backend_of):
     usage, said, used = read(backend_of(), type="assistant", message=message)
     expected = Usage(input_tokens=100, output_tokens=1, cache_write_tokens=20)
     assert usage == UsageReport("msg_1", expected)
-    assert said == Message("I write.")
+    assert said == AgentMessage("I write.")
     assert isinstance(used, ToolUse)
     assert used.name == "Write"
     assert used.detail.startswith('{"file_path": "a"')

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.backends.command import build
 from orchestrator.errors import BackendUnavailable, SettingsInvalid
+from orchestrator.interfaces.agent import AgentJob, AgentMessage
 from orchestrator.models import AgentType
-from orchestrator.ports import AgentJob, Message
 from orchestrator.settings import load_settings
 
 PREFIX = "ORCHESTRATOR_BACKENDS__COMMAND__"
@@ -55,7 +55,7 @@ def test_its_environment_comes_from_the_option(job):
 
 def test_each_line_is_a_message_whatever_its_bytes():
     assert backend(["sh"]).signals(b"caf\xc3\xa9 \xff") == (
-        Message("café \N{REPLACEMENT CHARACTER}"),
+        AgentMessage("café \N{REPLACEMENT CHARACTER}"),
     )
     assert not backend(["sh"]).reports_result
 

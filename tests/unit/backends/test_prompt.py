@@ -7,8 +7,8 @@ import re
 import pytest
 
 from orchestrator.backends._prompt import render
+from orchestrator.interfaces.agent import AgentJob
 from orchestrator.models import AgentType
-from orchestrator.ports import AgentJob
 
 
 def job(tmp_path, **changes):

@@ -14,18 +14,18 @@ import pytest
 import yaml
 
 from orchestrator.backends.scripted import build
-from orchestrator.commands import run_to_end
 from orchestrator.errors import AgentGarbled
-from orchestrator.models import AgentType, Usage
-from orchestrator.ports import (
+from orchestrator.interfaces.agent import (
     AgentJob,
-    Message,
-    ProcessSpec,
+    AgentMessage,
     Result,
     SessionStarted,
     ToolUse,
     UsageReport,
 )
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec
+from orchestrator.models import AgentType, Usage
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
 
@@ -96,7 +96,7 @@ def test_every_step_is_told_and_done(play, tmp_path):
     assert played.exit_code == 0, played.stderr
     assert played.signals == [
         SessionStarted("scripted-1"),
-        Message("I begin with"),
+        AgentMessage("I begin with"),
         ToolUse("write", "deep/a-1.txt"),
         ToolUse("write", "deep/a-1.txt"),
         ToolUse("delete", "doomed"),
@@ -107,7 +107,7 @@ def test_every_step_is_told_and_done(play, tmp_path):
             Usage(input_tokens=10, output_tokens=5, cache_read_tokens=3, cache_write_tokens=2),
         ),
         UsageReport("m", Usage(output_tokens=7)),
-        Message("Done."),
+        AgentMessage("Done."),
         Result(ok=True, summary="Done."),
     ]
     assert (tree / "deep" / "a-1.txt").read_text() == "é for a-1\nmore"
@@ -131,7 +131,7 @@ def test_it_ends_as_it_is_told_and_without_a_result(play, step, code):
     played = play({"steps": [step, {"say": "not reached"}]})
     assert played.exit_code == code
     assert played.signals[0] == SessionStarted("scripted-1")
-    assert not [one for one in played.signals if isinstance(one, Message | Result)]
+    assert not [one for one in played.signals if isinstance(one, AgentMessage | Result)]
 
 
 def test_it_prints_raw_bytes_as_often_as_told(play):
@@ -152,7 +152,7 @@ def test_its_daemon_has_a_session_of_its_own_no_descriptors_and_no_environment(p
     found = {}
     seconds = 100_000.5 + os.getpid()
 
-    def look():
+    def check():
         deadline = time.monotonic() + 20
         # While it starts, its loader opens libraries.
         while time.monotonic() < deadline and found.get("fds", True):
@@ -165,7 +165,7 @@ def test_its_daemon_has_a_session_of_its_own_no_descriptors_and_no_environment(p
                         found["env"] = (folder / "environ").read_bytes()
         (tmp_path / "tree" / "go").touch()
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=check)
     watcher.start()
     session = "cut -d' ' -f6 /proc/self/stat > session"
     played = play({"steps": [{"run": session}, {"daemon": seconds}, {"wait_for": "go"}]})

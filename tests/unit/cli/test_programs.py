@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.flower import config_file, password_file, write_config
-from orchestrator.cli.programs import (
+from orchestrator.cli.local.flower import config_file, password_file, write_config
+from orchestrator.cli.local.programs import (
     SPAWN_THREADS,
     api_lacks,
     api_url,

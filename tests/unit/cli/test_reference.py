@@ -14,7 +14,7 @@ import click
 from click.testing import CliRunner
 
 from orchestrator.cli import main
-from orchestrator.cli.exits import Exit
+from orchestrator.cli.output.exit_codes import Exit
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "cli.md"

@@ -133,10 +133,10 @@ def test_an_allowed_finding_is_none(checkout, tmp_path):
         (("--staged", "--range", "HEAD~1..HEAD"), "exclude each other"),
     ],
 )
-def test_what_cannot_be_meant_is_exit_2(checkout, arguments, told):
+def test_what_cannot_be_meant_is_exit_2(checkout, arguments, reported):
     ended = orch_scan(checkout, *arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert told in ended.stderr
+    assert reported in ended.stderr
 
 
 def test_outside_a_checkout_it_says_so_in_one_line(tmp_path):

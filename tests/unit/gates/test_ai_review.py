@@ -9,8 +9,10 @@ import pytest
 
 from orchestrator.backends._claude_events import read_event
 from orchestrator.gates.checks.ai_review import AiReview
+from orchestrator.interfaces.agent import Launch
+from orchestrator.interfaces.gate import GateInput, PlannedGate
+from orchestrator.interfaces.run import Completed
 from orchestrator.models import AgentType, GateStatus, Stage, Usage
-from orchestrator.ports import Completed, Launch, PlannedGate, Subject
 
 
 class Claude:
@@ -38,9 +40,9 @@ def test_a_change_too_large_to_show_is_not_approved_and_nobody_is_asked():
         pytest.fail("a reviewer was asked")
 
     patch = "diff --git a/x b/x\n@@ -0,0 +1 @@\n" + "+x\n" * 200_000
-    subject = Subject("a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: patch, run)
+    subject = GateInput("a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: patch, run)
     gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
-    result = AiReview(Claude()).judge(gate, subject)
+    result = AiReview(Claude()).evaluate(gate, subject)
     assert result.status is GateStatus.ERRORED
     assert "split the work" in result.detail
 
@@ -58,9 +60,9 @@ def test_a_change_too_large_to_show_is_not_approved_and_nobody_is_asked():
 )
 def test_a_reviewers_tokens_count_once_per_message_whatever_it_answers(said, usage):
     stdout = b"".join(json.dumps(event).encode() + b"\n" for event in said)
-    subject = Subject(
+    subject = GateInput(
         "a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: "",
         lambda *_: Completed(0, stdout, b"", timed_out=False, truncated=False, duration_ms=1),
     )  # fmt: skip
     gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
-    assert AiReview(Claude()).judge(gate, subject).usage == usage
+    assert AiReview(Claude()).evaluate(gate, subject).usage == usage

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.errors import PlanInvalid
 from orchestrator.gates.detectors import ordered
 from orchestrator.gates.plan import Plan, make_plan
+from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.models import GateProfile, Stage
 from orchestrator.plugins import Family
-from orchestrator.ports import PlannedGate
 
 DETECTORS = Family("orchestrator.gates.detectors")
 ALL = ("typecheck", "lint", "tests", "coverage", "build", "integration", "ai-review")

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from orchestrator.gates.tampering import find_tampering
-from orchestrator.ports import FileChange
+from orchestrator.interfaces.gate import FileChange
 
 COMMANDS = (
     "python3 -m pytest", "make lint", "npm test --silent", "./run-tests.sh --all",
@@ -214,7 +214,7 @@ def test_bytes_that_are_no_text_are_read_all_the_same():
 
 _LONG_FILES = """
 from orchestrator.gates.tampering import find_tampering
-from orchestrator.ports import FileChange
+from orchestrator.interfaces.gate import FileChange
 
 SEEDS = (
     " ", "\\n", "\\t", "\\r", "'", '"', "`", "[", "]", "(", "#", "a", "/", "1", ".", "lines ",

@@ -44,7 +44,7 @@ def test_the_same_seed_makes_the_same_set():
         "tests/doubles/secret_lookalikes.py",
         "tests/doubles/secret_set.py",
         "orchestrator/secretscan/rules.toml",
-        "orchestrator/secretscan/judgement.py",
+        "orchestrator/secretscan/false_positives.py",
         "docs/secrets.md",
     ],
 )

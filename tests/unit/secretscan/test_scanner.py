@@ -176,10 +176,10 @@ def test_more_than_can_be_looked_at_is_not_let_through(tmp_path):
         ("[[allowed]]\n", "allowed"),
     ],
 )
-def test_a_wrong_allow_list_is_told_with_its_file_and_entry(tmp_path, content, told):
+def test_a_wrong_allow_list_is_told_with_its_file_and_entry(tmp_path, content, reported):
     with pytest.raises(SettingsInvalid, match=r"allow\.toml.*ORCHESTRATOR_SECRET_ALLOW_LIST") as e:
         allow_list(tmp_path, content)
-    assert told in str(e.value)
+    assert reported in str(e.value)
 
 
 def test_an_allow_list_that_is_not_there_is_told(tmp_path):

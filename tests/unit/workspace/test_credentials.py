@@ -34,7 +34,7 @@ def server(upstream: Upstream) -> Iterator[GitServer]:
 
 
 @pytest.fixture
-def told(make_host: Callable[..., Host], server: GitServer) -> Host:
+def reported(make_host: Callable[..., Host], server: GitServer) -> Host:
     """Make a host that has the token for the server."""
     return make_host(GIT_TOKEN=TOKEN, GIT_TOKEN_HOSTS=f"127.0.0.1:{server.port}")
 
@@ -54,14 +54,14 @@ def arguments() -> set[bytes]:
     return seen
 
 
-def test_a_push_with_a_token_leaves_it_nowhere(told: Host, server: GitServer, tmp_path: Path):
+def test_a_push_with_a_token_leaves_it_nowhere(reported: Host, server: GitServer, tmp_path: Path):
     argvs: set[bytes] = set()
     server.on_request = lambda: argvs.update(arguments())
-    base = told.mirrors.refresh(url(server), "main")
+    base = reported.mirrors.refresh(url(server), "main")
     tree = f"{base.commit}^{{tree}}"
-    made = told.git.run("commit-tree", tree, "-m", "one", git_dir=base.mirror)
+    made = reported.git.run("commit-tree", tree, "-m", "one", git_dir=base.mirror)
     commit = made.decode().strip()
-    told.remote.push(base.mirror, url(server), commit, "a1")
+    reported.remote.push(base.mirror, url(server), commit, "a1")
     assert git(tmp_path / "upstream.git", "rev-parse", "agent/a1") == commit
     assert any(b"push" in argv for argv in argvs)
     written = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -79,11 +79,11 @@ def test_the_naive_way_shows_it_in_the_arguments(server: GitServer, tmp_path: Pa
     assert [argv for argv in argvs if ENCODED.encode() in argv]
 
 
-def test_a_remote_that_says_the_token_back_is_masked(told: Host, server: GitServer):
+def test_a_remote_that_says_the_token_back_is_masked(reported: Host, server: GitServer):
     said = f"no: {TOKEN} {ENCODED}".encode()
     server.instead = [(403, {"Content-Type": "text/plain"}, said)] * 2
     with pytest.raises(RepositoryUnavailable) as refusal:
-        told.mirrors.refresh(url(server), "main")
+        reported.mirrors.refresh(url(server), "main")
     assert "[token]" in str(refusal.value)
     assert TOKEN not in str(refusal.value)
     assert ENCODED not in str(refusal.value)
@@ -98,13 +98,13 @@ def test_another_host_is_told_nothing(
     assert set(server.authorizations) == {""}
 
 
-def test_a_redirect_is_told_nothing(told: Host, server: GitServer, upstream: Upstream):
+def test_a_redirect_is_told_nothing(reported: Host, server: GitServer, upstream: Upstream):
     with git_server(upstream.path.parent, login="nobody:") as other:
         server.instead = [
             (302, {"Location": f"{other.url}/upstream.git/info/refs?service=git-upload-pack"}, b"")
         ] * 2
         with pytest.raises(GitFailed):
-            told.mirrors.refresh(url(server), "main")
+            reported.mirrors.refresh(url(server), "main")
         assert other.authorizations == []
 
 

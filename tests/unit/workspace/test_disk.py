@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from orchestrator.errors import DiskQuotaExceeded
-from orchestrator.quota import QuotaWatch
+from orchestrator.stages.spawn.monitors.disk import DiskMonitor
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import free_bytes, remove_tree, used_bytes
 from tests.processes import eventually
@@ -116,18 +116,18 @@ def test_what_was_freed_is_what_was_used(folder: Path):
 
 
 def test_an_agent_over_its_quota_ends_with_both_numbers(folder: Path):
-    watch = QuotaWatch(folder, quota_bytes=SIZE_BYTES)
+    watch = DiskMonitor(folder, quota_bytes=SIZE_BYTES)
     (folder / "half").write_bytes(bytes(SIZE_BYTES // 2))
-    watch.look()
+    watch.check()
     eventually(lambda: watch._used_bytes)
-    watch.look()
+    watch.check()
     (folder / "more").write_bytes(bytes(SIZE_BYTES))
 
     def is_over() -> bool:
         # As if its time had come; else it is measured again in ten seconds.
         watch._next_s = 0
         try:
-            watch.look()
+            watch.check()
         except DiskQuotaExceeded as error:
             used, quota = (int(word) for word in error.detail.split() if word.isdecimal())
             return used > quota == SIZE_BYTES

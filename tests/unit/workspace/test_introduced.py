@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workspace import introduced as module
-from orchestrator.workspace.difference import BLOB_LIMIT_BYTES, changed_contents
-from orchestrator.workspace.introduced import (
+from orchestrator.workspace import new_blobs as module
+from orchestrator.workspace.diff import BLOB_LIMIT_BYTES, changed_contents
+from orchestrator.workspace.new_blobs import (
     COMMIT,
     PATHS,
-    Introduced,
-    introduced,
+    NewBlobs,
+    new_blobs,
     staged,
     unpublished,
 )
@@ -48,11 +48,11 @@ def save(folder: Path, files: dict[str, str | bytes | None], message: str = "mor
     return git(folder, "rev-parse", "HEAD")
 
 
-def brought(host: Host, folder: Path, base: str = "base") -> list[Introduced]:
-    return list(introduced(host.git, folder / ".git", base, "HEAD"))
+def brought(host: Host, folder: Path, base: str = "base") -> list[NewBlobs]:
+    return list(new_blobs(host.git, folder / ".git", base, "HEAD"))
 
 
-def new_in(found: list[Introduced], what: str = MARK) -> list[tuple[str | None, str]]:
+def new_in(found: list[NewBlobs], what: str = MARK) -> list[tuple[str | None, str]]:
     """Where these bytes stand that did not stand there before."""
     mark = what.encode()
     return [

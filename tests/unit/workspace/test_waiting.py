@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.custody import Custody, working_in
 from orchestrator.errors import GitTimedOut, WorkspaceInUse
+from orchestrator.host.cancel_scope import CancelScope, working_in
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.mirror import Base
 from tests.processes import eventually
@@ -76,9 +76,9 @@ def test_the_wait_ends_in_its_time(
 def test_a_kill_ends_the_wait(host: Host, upstream: Upstream, wanted: str) -> None:
     """With the whole Git time limit to wait yet."""
     act, error = use(host, upstream, wanted)
-    custody = Custody()
-    threading.Timer(0.2, custody.end).start()
-    with working_in(custody), pytest.raises(error):
+    cancel_scope = CancelScope()
+    threading.Timer(0.2, cancel_scope.end).start()
+    with working_in(cancel_scope), pytest.raises(error):
         act()
 
 

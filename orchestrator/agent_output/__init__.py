@@ -1,0 +1,1 @@
+"""Reads what agents print, and counts what they spend."""

@@ -1,0 +1,1 @@
+"""HTTP itself: endpoints, auth, schemas, problems, event streams, static files."""

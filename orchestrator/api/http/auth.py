@@ -1,0 +1,93 @@
+"""Who may ask: a key, no page that a browser loaded from elsewhere; and what every answer says."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api.http.problems import SECURITY, of_error, problem
+from orchestrator.control.api_keys import ApiKeys
+from orchestrator.errors import OrchestratorError
+from orchestrator.settings import Settings
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Asked for without a key: is it alive, and the pages, which ask their reader for one.
+_OPEN = frozenset({"", "docs", "health", "static"})
+
+
+class Guard:
+    """Refuses requests before any route sees them."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._is_local = settings.host in LOOPBACK
+        #: As written, with a port or without.
+        self._allowed = frozenset(settings.allowed_hosts)
+        self._names = self._allowed | {_name(authority) for authority in self._allowed}
+        if self._is_local:
+            self._names |= LOOPBACK
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a refused request; pass on any other."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._elsewhere(scope) or await self._unknown(scope)
+        await (refusal or self._app)(scope, receive, send_safely)
+
+    def _elsewhere(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").lower()
+        if self._names and _name(host) not in self._names:
+            # DNS rebinding: a page's own name, made to point at this machine.
+            return problem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "This server answers to localhost and ORCHESTRATOR_ALLOWED_HOSTS only.",
+            )
+        origin = headers.get("origin")
+        own = {host, *self._allowed}
+        if origin is not None and origin.lower().partition("://")[2] not in own:
+            # Any page may send a simple POST to localhost; its browser says where it is from. With
+            # the port, behind which another program may be.
+            return problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not use this server.")
+        return None
+
+    async def _unknown(self, scope: Scope) -> Response | None:
+        # The first part of the path; that of the dashboard's page is empty.
+        if scope["path"].removeprefix("/").partition("/")[0] in _OPEN:
+            return None
+        request = Request(scope)
+        api_keys: ApiKeys = request.app.state.api_keys
+        client = request.client.host if request.client else "client"
+        try:
+            flow = api_keys.identify(_token_of(request.headers), client=client)
+            request.state.caller = await request.app.state.store.follow(flow)
+        except OrchestratorError as error:
+            return of_error(request, error)
+        return None
+
+
+def _token_of(headers: Headers) -> bytes:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+    return given.encode("latin-1")
+
+
+def _name(authority: str) -> str | None:
+    try:
+        return urlsplit(f"//{authority}").hostname
+    except ValueError:
+        return None

@@ -1,0 +1,148 @@
+"""What a route declares of itself: who may ask it, what it takes, and everything it may answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from orchestrator.control.api_keys import ApiKeys
+from orchestrator.errors import RequestInvalid, ScopeMissing
+from orchestrator.models import Caller, KeyScope, Record, faults_of
+from orchestrator.store.client import AsyncStore
+
+BODY_LIMIT_BYTES = 2**20
+#: A client that takes longer to send that much is not one.
+BODY_WITHIN_S = 20.0
+
+Handler = Callable[[Request], Awaitable[Response]]
+#: A record as JSON, or another media type.
+Answer = type[Record] | str
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that a route heeds."""
+
+    purpose: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route; the application, the guard and the OpenAPI document are made of these."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    summary: str
+    #: Each status, and what it is answered with.
+    answers: Mapping[int, tuple[Answer, ...]]
+    #: The scope a key needs; None where no key is asked for.
+    scope: KeyScope | None = KeyScope.READ
+    query: type[Record] | None = None
+    body: type[Record] | None = None
+    is_body_required: bool = False
+    headers: Mapping[str, Header] = field(default_factory=dict)
+    #: Statuses it refuses with, beyond those that any route may.
+    refusals: tuple[int, ...] = ()
+    #: Counts against the limit of spawns.
+    is_spawn: bool = False
+
+    def route(self) -> Route:
+        """Return the route to serve."""
+        return Route(self.path, self._serve, methods=[self.method])
+
+    async def _serve(self, request: Request) -> Response:
+        if self.scope is not None:
+            caller = caller_of(request)
+            if self.scope not in caller.scopes:
+                msg = f"The key {caller.name} may not {self.scope}."
+                raise ScopeMissing(msg)
+            api_keys: ApiKeys = request.app.state.api_keys
+            await store_of(request).follow(
+                api_keys.admit(caller, self.scope, is_spawn=self.is_spawn)
+            )
+        return await self.handler(request)
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def store_of(request: Request) -> AsyncStore:
+    """Return the store this application opened."""
+    store: AsyncStore = request.app.state.store
+    return store
+
+
+def query_of(request: Request, model: type[R], **given: str) -> R:
+    """Parse the query; `given` wins over it.
+
+    Raises:
+        RequestInvalid: with every fault and its path.
+    """
+    try:
+        return model.model_validate({**request.query_params, **given})
+    except ValidationError as error:
+        raise RequestInvalid(faults_of(error)) from error
+
+
+async def read_body(request: Request) -> bytes:
+    """Read the body.
+
+    Raises:
+        HTTPException: 413 over BODY_LIMIT_BYTES, 408 after BODY_WITHIN_S.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_LIMIT_BYTES:
+                    raise HTTPException(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                        f"The body is larger than {BODY_LIMIT_BYTES} bytes.",
+                    )
+    except (TimeoutError, ClientDisconnect) as error:
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_WITHIN_S:g} s."
+        ) from error
+    return bytes(body)
+
+
+async def document_of(request: Request) -> object:
+    """Read the body as JSON; None where there is none.
+
+    Raises:
+        RequestInvalid: it is not JSON.
+        HTTPException: as `read_body` does.
+    """
+    body = await read_body(request)
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestInvalid((("body", f"is not JSON ({error})"),)) from error
+
+
+async def body_of(request: Request, model: type[R]) -> R:
+    """Parse an optional body; raises as `document_of` does, and RequestInvalid with each fault."""
+    document = await document_of(request)
+    try:
+        return model.model_validate({} if document is None else document)
+    except ValidationError as error:
+        raise RequestInvalid(faults_of(error)) from error

@@ -1,0 +1,168 @@
+"""Spawning agents, and reading their state, their gate reports, their changes and their tasks."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator.api.http.endpoint import (
+    Endpoint,
+    Header,
+    body_of,
+    caller_of,
+    document_of,
+    query_of,
+    store_of,
+)
+from orchestrator.api.http.schemas import (
+    AgentList,
+    AgentsQuery,
+    ReportList,
+    RetryBody,
+    Spawned,
+    TaskDocument,
+)
+from orchestrator.models import AgentState, KeyScope, SpawnRequest, Status
+from orchestrator.queries import agent_list
+from orchestrator.queries.changes import read_patch
+from orchestrator.store import agents, changes
+from orchestrator.store.registration import Submitted
+
+PATCH = "text/x-diff"
+_IDEMPOTENCY = {
+    "Idempotency-Key": Header(
+        "The same key and body answer with the same agent; another body with 409.", r"^[!-~]+$"
+    )
+}
+
+
+async def find_agent(request: Request) -> AgentState:
+    """Read the agent the path names.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return await store_of(request).run(agents.read(request.path_params["agentId"]))
+
+
+def _spawned(submitted: Submitted) -> JSONResponse:
+    agent_id = submitted.agent_id
+    return JSONResponse(
+        {"agentId": agent_id, "status": Status.SPAWNING},
+        HTTPStatus.CREATED,
+        {"Location": f"/agents/{agent_id}/status"},
+    )
+
+
+async def spawn(request: Request) -> JSONResponse:
+    """Register an agent and enqueue it."""
+    operation = request.app.state.submit_service.submit(
+        await document_of(request),
+        idempotency_key=request.headers.get("idempotency-key", ""),
+        by=caller_of(request).name,
+    )
+    return _spawned(await store_of(request).run(operation))
+
+
+async def retry(request: Request) -> JSONResponse:
+    """Spawn the request of an ended agent again, going on from what it changed if that is kept."""
+    agent_id, store, state = request.path_params["agentId"], store_of(request), request.app.state
+    body = await body_of(request, RetryBody)
+    flow = state.submit_service.retry(
+        agent_id,
+        is_afresh=body.afresh,
+        kept_for_s=state.settings.retention_s,
+        by=caller_of(request).name,
+        why=body.reason,
+    )
+    return _spawned(await store.follow(flow))
+
+
+async def status(request: Request) -> JSONResponse:
+    """Answer with an agent's state."""
+    return JSONResponse((await find_agent(request)).wire())
+
+
+async def index(request: Request) -> JSONResponse:
+    """Answer with a page of agents, newest first."""
+    query = query_of(request, AgentsQuery)
+    page = await store_of(request).follow(agent_list.page(**dict(query)))
+    document: dict[str, object] = {"agents": [agent.wire() for agent in page.agents]}
+    if page.next_cursor:
+        document["nextCursor"] = page.next_cursor
+    return JSONResponse(document)
+
+
+async def gates(request: Request) -> JSONResponse:
+    """Answer with an agent's gate reports, oldest first."""
+    agent = await find_agent(request)
+    reports = await store_of(request).run(changes.read_reports(agent.agent_id))
+    return JSONResponse({"reports": [report.wire() for report in reports]})
+
+
+async def diff(request: Request) -> Response:
+    """Answer with what an agent changed, as a patch for readers."""
+    agent_id, state = request.path_params["agentId"], request.app.state
+    # Git blocks: it may have to fetch the base first.
+    patch = await run_in_threadpool(read_patch, state.settings, state.blocking_store, agent_id)
+    return Response(patch, media_type=PATCH)
+
+
+async def task(request: Request) -> JSONResponse:
+    """Answer with a task and the agents that served it, newest first."""
+    task_id, store = request.path_params["taskId"], store_of(request)
+    state = await store.run(agents.read_task(task_id))
+    page = await store.follow(agent_list.page(task_id=task_id, limit=agent_list.MAX_LIMIT))
+    return JSONResponse({**state.wire(), "agents": [agent.wire() for agent in page.agents]})
+
+
+ENDPOINTS = [
+    Endpoint(
+        *("POST", "/agents/spawn", spawn, "Spawn an agent"),
+        answers={201: (Spawned,)},
+        scope=KeyScope.SPAWN,
+        body=SpawnRequest,
+        is_body_required=True,
+        headers=_IDEMPOTENCY,
+        refusals=(409, 422),
+        is_spawn=True,
+    ),
+    Endpoint(
+        *("GET", "/agents", index, "List agents, newest first"),
+        answers={200: (AgentList,)},
+        query=AgentsQuery,
+        refusals=(422,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/status", status, "An agent's state"),
+        answers={200: (AgentState,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/gates", gates, "An agent's gate reports"),
+        answers={200: (ReportList,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/diff", diff, "What an agent changed"),
+        answers={200: (PATCH,)},
+        refusals=(404, 502),
+    ),
+    Endpoint(
+        *("POST", "/agents/{agentId}/retry", retry, "Spawn an ended agent again"),
+        answers={201: (Spawned,)},
+        scope=KeyScope.SPAWN,
+        body=RetryBody,
+        refusals=(404, 409, 422),
+        is_spawn=True,
+    ),
+    Endpoint(
+        # A task's id is the client's choice and may hold slashes.
+        *("GET", "/tasks/{taskId:path}", task, "A task and its agents"),
+        answers={200: (TaskDocument,)},
+        refusals=(404,),
+    ),
+]

@@ -1,0 +1,59 @@
+"""The live dashboard: its page, and its look at the fleet.
+
+The page carries no data, so no key is asked for it: it asks its reader for one.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator.api.http import static_files
+from orchestrator.api.http.endpoint import Endpoint, query_of, store_of
+from orchestrator.models import Fleet, Record
+from orchestrator.models.identifiers import AGENT_ID
+from orchestrator.queries.fleet import survey
+
+_MOST_AGENTS = 100
+
+
+class FleetQuery(Record):
+    """Which agents `GET /fleet` looks at closely."""
+
+    #: Ids, between commas; one that names no agent is passed over.
+    agents: str = ""
+
+    @property
+    def agent_ids(self) -> tuple[str, ...]:
+        """The ids that can be some, each once, at most a hundred."""
+        given = dict.fromkeys(filter(AGENT_ID.fullmatch, self.agents.split(",")))
+        return tuple(given)[:_MOST_AGENTS]
+
+
+async def page(request: Request) -> Response:
+    """Answer with the dashboard."""
+    del request
+    return static_files.page("index.html")
+
+
+async def fleet(request: Request) -> JSONResponse:
+    """Answer with how the fleet stands, and a close look at some agents."""
+    query = query_of(request, FleetQuery)
+    backends = request.app.state.submit_service.agents
+    found = await store_of(request).follow(survey(query.agent_ids, backends))
+    return JSONResponse(found.wire())
+
+
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/", page, "The live dashboard"),
+        answers={200: ("text/html",)},
+        scope=None,
+    ),
+    Endpoint(
+        *("GET", "/fleet", fleet, "How the fleet stands, and a close look at some agents"),
+        answers={200: (Fleet,)},
+        query=FleetQuery,
+        refusals=(422,),
+    ),
+]

@@ -1,0 +1,53 @@
+"""The API about itself: its OpenAPI document, the page that shows it, and the pages' files."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from orchestrator.api.http.endpoint import Endpoint, caller_of
+from orchestrator.api.http.openapi import document
+from orchestrator.api.http.static_files import page, parts
+
+
+async def openapi(request: Request) -> Response:
+    """Answer with the OpenAPI document."""
+    asks_for_keys = caller_of(request).has_key
+    return JSONResponse(document(request.app.state.endpoints, asks_for_keys=asks_for_keys))
+
+
+async def docs(request: Request) -> Response:
+    """Answer with the page that shows it."""
+    del request
+    return page("docs.html")
+
+
+async def static(request: Request) -> Response:
+    """Answer with a file that a page loads."""
+    name = request.path_params["name"]
+    if name not in parts():
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
+    return page(name)
+
+
+ENDPOINTS = [
+    Endpoint(
+        *("GET", "/openapi.json", openapi, "This document"),
+        answers={200: ("application/json",)},
+    ),
+    Endpoint(
+        *("GET", "/docs", docs, "This document as a page"),
+        answers={200: ("text/html",)},
+        scope=None,
+    ),
+    Endpoint(
+        *("GET", "/static/{name}", static, "A file of a page"),
+        answers={200: ("text/javascript", "text/css", "image/svg+xml")},
+        # They hold no data, and the pages ask their reader for a key themselves.
+        scope=None,
+        refusals=(404,),
+    ),
+]

@@ -1,0 +1,148 @@
+"""The metrics, for Prometheus: gauges of what is now, and counters of what has happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.api.http.endpoint import Endpoint, store_of
+from orchestrator.messages import QUEUES
+from orchestrator.models import QueueState, Status
+from orchestrator.queries.metrics import (
+    KILL,
+    KILL_BUCKETS_S,
+    SEPARATOR,
+    SPAWN,
+    SPAWN_BUCKETS_S,
+    counters,
+)
+from orchestrator.queries.queues import overview
+from orchestrator.store import halt, keys, kills
+from orchestrator.store import workers as pool_workers
+from orchestrator.store.client import AsyncStore
+from orchestrator.store.operations import command
+from orchestrator.wiring import clock
+
+_TEXT = "text/plain"
+_COUNTERS: Mapping[str, tuple[str, str, Sequence[str]]] = {
+    "ended": ("orchestrator_agents_ended", "Agents that have ended.", ("status", "code")),
+    "tokens": ("orchestrator_tokens", "Tokens of ended agents.", ("kind",)),
+    "cost_usd": ("orchestrator_cost_usd", "Dollars that ended agents have cost.", ()),
+    "gates": ("orchestrator_gate_results", "Results of gates.", ("gate", "status")),
+    "recoveries": ("orchestrator_recoveries", "Attempts lost and gone on with.", ()),
+    "stalls": ("orchestrator_stalls", "Agents found stuck.", ()),
+}
+
+
+class _Collected:
+    """What a scrape found, as prometheus-client wants it."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+async def metrics(request: Request) -> Response:
+    """Answer with every metric of the system, whichever process is asked."""
+    store = store_of(request)
+    registry = CollectorRegistry(auto_describe=False)
+    counted = await store.follow(counters())
+    queues = await store.follow(overview(clock()))
+    families = [
+        *await _now(store),
+        *_of_queues(queues),
+        *_counted(counted),
+        _histogram(counted, SPAWN, SPAWN_BUCKETS_S, "From spawn to a running agent."),
+        _histogram(counted, KILL, KILL_BUCKETS_S, "From a kill to its proof."),
+    ]
+    registry.register(_Collected(families))
+    return Response(generate_latest(registry), media_type=f"{_TEXT}; version=0.0.4; charset=utf-8")
+
+
+async def _now(store: AsyncStore) -> list[Metric]:
+    agents = GaugeMetricFamily("orchestrator_agents", "Agents by state.", labels=["status"])
+    for status in Status:
+        agents.add_metric(
+            [status], await store.run(command("ZCARD", keys.status_index(status), decode=int))
+        )
+    present = await store.run(pool_workers.present(now=clock()))
+    workers = GaugeMetricFamily("orchestrator_workers", "Workers there.", labels=["queue"])
+    for queue in QUEUES:
+        count = sum(worker.partition("@")[0] == queue for worker in present)
+        workers.add_metric([queue], count)
+    without_proof = await store.run(kills.unconfirmed())
+    unconfirmed = len(without_proof)
+    halted = await store.run(halt.find_halt()) is not None
+    return [
+        agents,
+        workers,
+        GaugeMetricFamily(
+            "orchestrator_kills_unconfirmed", "Kills without proof.", value=unconfirmed
+        ),
+        GaugeMetricFamily("orchestrator_halted", "1 while new work is halted.", value=halted),
+    ]
+
+
+def _of_queues(states: Sequence[QueueState]) -> Iterable[Metric]:
+    reported = ("pending", "active", "delayed")
+    messages = GaugeMetricFamily(
+        "orchestrator_queue_messages", "What stands in each queue.", labels=["queue", "state"]
+    )
+    age = GaugeMetricFamily(
+        "orchestrator_queue_oldest_age_seconds", "Wait of the longest waiting.", labels=["queue"]
+    )
+    paused = GaugeMetricFamily(
+        "orchestrator_queue_paused", "1 while a queue is paused.", labels=["queue"]
+    )
+    done = CounterMetricFamily(
+        "orchestrator_queue_done", "Messages worked off.", labels=["queue", "result"]
+    )
+    for state in states:
+        for name in reported:
+            messages.add_metric([state.name, name], getattr(state, name))
+        age.add_metric([state.name], state.oldest_age_s or 0)
+        paused.add_metric([state.name], state.is_paused)
+        done.add_metric([state.name, "completed"], state.completed)
+        done.add_metric([state.name, "failed"], state.failed)
+    return [messages, age, paused, done]
+
+
+def _counted(counted: Mapping[str, float]) -> Iterable[Metric]:
+    for prefix, (name, text, labels) in _COUNTERS.items():
+        family = CounterMetricFamily(name, text, labels=labels)
+        if not labels:
+            family.add_metric([], counted.get(prefix, 0))
+        for field, value in counted.items():
+            first, *values = field.split(SEPARATOR)
+            if labels and first == prefix:
+                family.add_metric(values, value)
+        yield family
+
+
+def _histogram(
+    counted: Mapping[str, float], kind: str, bounds: Sequence[float], text: str
+) -> Metric:
+    counts = [counted.get(f"{kind}{SEPARATOR}{place}", 0) for place in range(len(bounds) + 1)]
+    edges = (*map(str, bounds), "+Inf")
+    buckets = list(zip(edges, accumulate(counts), strict=True))
+    total = counted.get(f"{kind}{SEPARATOR}sum", 0)
+    return HistogramMetricFamily(
+        f"orchestrator_{kind}_seconds", text, buckets=buckets, sum_value=total
+    )
+
+
+ENDPOINTS = [
+    Endpoint(*("GET", "/metrics", metrics, "Metrics for Prometheus"), answers={200: (_TEXT,)})
+]

@@ -1,0 +1,75 @@
+"""The chain of the audit: how entries are linked, sealed and read back."""
+
+from __future__ import annotations
+
+import hmac
+import json
+
+from pydantic import ValidationError
+
+from orchestrator.errors import AuditBroken
+from orchestrator.models import (
+    AuditEntry,
+    AuditHead,
+    AuditMark,
+    faults_of,
+)
+from orchestrator.store import keys
+from orchestrator.store.audit import Link
+
+
+def canonical(record: AuditEntry | AuditHead) -> bytes:
+    """Return the bytes of a record that its MAC covers."""
+    document = json.dumps(record.wire(), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return document.encode()
+
+
+def link_mac(key: bytes, before: bytes, document: bytes) -> bytes:
+    """Return the MAC (hex) of an entry that follows the MAC `before`."""
+    return hmac.digest(key, before + document, "sha256").hex().encode()
+
+
+def seal(key: bytes, seq: int, mac: str) -> str:
+    """Return the seal (hex) of a head."""
+    # No entry's message begins so: those begin with hex digits or a brace.
+    return hmac.digest(key, f"head:{seq}:{mac}".encode(), "sha256").hex()
+
+
+def sealed_head(key: bytes, seq: int, mac: bytes) -> bytes:
+    """Return the head of a chain that ends at this entry, with its seal."""
+    text = mac.decode()
+    return canonical(AuditHead(seq=seq, mac=text, seal=seal(key, seq, text)))
+
+
+def open_head(key: bytes, document: bytes) -> AuditMark | None:
+    """Return what a head says; None if it is not sealed with this key."""
+    try:
+        head = AuditHead.model_validate_json(document)
+    except ValidationError:
+        return None
+    expected = seal(key, head.seq, head.mac)
+    if not hmac.compare_digest(expected.encode(), head.seal.encode()):
+        return None
+    return AuditMark(seq=head.seq, mac=head.mac)
+
+
+def parse_entry(link: Link) -> AuditEntry:
+    """Parse a stored entry.
+
+    Raises:
+        AuditBroken: it is no entry.
+    """
+    try:
+        return AuditEntry.model_validate_json(link.document)
+    except ValidationError as error:
+        path, message = faults_of(error)[0]
+        msg = f"{keys.AUDIT}: {link.id} is no entry ({path}: {message})."
+        raise AuditBroken(msg) from error
+
+
+def sequence_of(link: Link) -> int | None:
+    """Return the number that a stored entry claims; None if it is no entry."""
+    try:
+        return parse_entry(link).seq
+    except AuditBroken:
+        return None

@@ -1,0 +1,1 @@
+"""The commands of `orch`, one file for each subject."""

@@ -1,0 +1,106 @@
+"""The audit: who did what to which agent, and whether the record of it still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from pydantic import ValidationError
+
+from orchestrator.audit.log import Audit, read_entries
+from orchestrator.cli import open_store
+from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.text import notify, say
+from orchestrator.models import AuditEntry, AuditMark, AuditVerdict
+from orchestrator.settings import Settings
+from orchestrator.signing import signing_key
+from orchestrator.store.client import Store
+from orchestrator.wiring import clock, new_id
+
+_HEADER = ("SEQ", "TIME", "ACTION", "WHO", "ON", "BEFORE", "RESULT", "WHY")
+
+
+def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> AuditMark | None:
+    if value is None:
+        return None
+    seq, _, mac = value.partition(":")
+    try:
+        return AuditMark.model_validate({"seq": seq, "mac": mac})
+    except ValidationError as error:
+        msg = "must be SEQ:MAC, as `orch audit --verify` prints it."
+        raise click.BadParameter(msg) from error
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--agent", "agent_id", default="", metavar="ID", help="Only what concerns it.")
+@click.option("--verify", "is_check", is_flag=True, help="Check the whole chain instead.")
+@click.option(
+    "--expect",
+    "pinned",
+    callback=_mark,
+    metavar="SEQ:MAC",
+    help="With --verify: the end of the chain as an earlier check gave it and you kept it outside"
+    " Valkey. Only this shows that all of it was set back or removed.",
+)
+@json_option
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    *,
+    limit: int,
+    agent_id: str,
+    is_check: bool,
+    pinned: AuditMark | None,
+    as_json: bool,
+) -> None:
+    """Show who did what to which agent, newest last; --verify checks that nobody changed it.
+
+    --verify exits 1 where an entry was edited, dropped or moved, and names the first.
+    """
+    if pinned and not is_check:
+        msg = "--expect goes with --verify."
+        raise click.UsageError(msg)
+    settings: Settings = ctx.obj
+    with open_store(settings) as store:
+        if is_check:
+            verdict = _check(store, settings, pinned)
+            print_json(verdict.wire()) if as_json else _print_verdict(verdict)
+            ctx.exit(0 if verdict.intact else 1)
+        entries = store.follow(read_entries(limit=limit, agent_id=agent_id))
+    if as_json:
+        print_json({"entries": [entry.wire() for entry in entries]})
+    else:
+        _print_table(entries)
+
+
+def _check(store: Store, settings: Settings, pinned: AuditMark | None) -> AuditVerdict:
+    chain = Audit(signing_key(settings, "audit"), clock, new_id)
+    return store.follow(chain.verify(pinned))
+
+
+def _print_verdict(verdict: AuditVerdict) -> None:
+    if verdict.intact:
+        say(f"intact: {verdict.entries} entries")
+        if verdict.head:
+            say(f"keep this outside Valkey: --expect {verdict.head}")
+        return
+    notify(f"the audit does not hold ({verdict.fault}): {verdict.detail}")
+    notify(f"{verdict.entries} entries before that hold")
+
+
+def _print_table(entries: Sequence[AuditEntry]) -> None:
+    rows = [
+        (
+            str(entry.seq),
+            f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            entry.action,
+            entry.who,
+            entry.agent_id or entry.task_id or entry.scope or "",
+            entry.before or "",
+            entry.result or "",
+            entry.why or "",
+        )
+        for entry in entries
+    ]
+    print_table(_HEADER, rows)

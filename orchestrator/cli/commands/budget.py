@@ -1,0 +1,92 @@
+"""The budget: how today stands, and changing a limit."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.output.render import json_option, plain, print_json
+from orchestrator.control.budget import LimitName
+from orchestrator.models import BudgetLimits, BudgetSummary
+from orchestrator.queries import budget as queries
+from orchestrator.settings import Settings
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def budget(ctx: click.Context, /, *, as_json: bool) -> None:
+    """Show what is spent and reserved today (UTC), and by whom."""
+    if ctx.invoked_subcommand is not None:
+        return
+    settings: Settings = ctx.obj
+    with open_store(settings) as store:
+        found = store.follow(queries.summary(settings, wiring.clock()))
+    if as_json:
+        print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        _print(found)
+
+
+@budget.command("set")
+@click.argument("name", type=click.Choice(get_args(LimitName)))
+@click.argument("value")
+@why_option
+@json_option
+@click.pass_obj
+def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: bool) -> None:
+    """Change a limit for the whole fleet, at once and for good.
+
+    daily and agent take tokens (5M, 200k), concurrency a number of agents, time a duration (2h);
+    `default` goes back to what the settings say.
+    """
+    with open_store(settings) as store:
+        limits = store.follow(wiring.budget(settings).set(name, value, by=who(), why=why))
+    if as_json:
+        print_json(limits.model_dump(mode="json", by_alias=True))
+    else:
+        click.echo(_line(limits))
+
+
+def _print(found: BudgetSummary) -> None:
+    click.echo(
+        f"{found.day}  {found.status}  {found.used} of {found.limit} tokens ({found.percent} %),"
+        f" {found.reserved} reserved, ${found.cost_usd:.2f}"
+    )
+    for name, spend in (
+        ("delivered", found.delivered),
+        ("in nothing", found.in_nothing),
+        ("unfinished", found.unfinished),
+    ):
+        click.echo(
+            f"{name:<11} {spend.agents} agents, {spend.tokens} tokens, ${spend.cost_usd:.2f}"
+        )
+    click.echo(f"{found.running} running, {found.waiting} waiting for a place")
+    click.echo(_line(found.limits))
+    table = Table("agent", "status", "today", "of the day", "in all", "of its limit", box=None)
+    for row in found.agents:
+        table.add_row(
+            Text(plain(row.agent_id)),
+            row.status or "gone",
+            str(row.tokens_today),
+            f"{row.percent_of_day} %",
+            str(row.tokens),
+            f"{row.percent} %",
+        )
+    if found.agents:
+        Console().print(table)
+
+
+def _line(limits: BudgetLimits) -> str:
+    changed = f" (changed: {', '.join(limits.changed)})" if limits.changed else ""
+    return (
+        f"limits: {limits.mode}, {limits.daily_tokens} tokens a day, {limits.agent_tokens} an"
+        f" agent, {limits.concurrency} agents at once, {limits.time_s:.0f} s each{changed}"
+    )

@@ -1,0 +1,76 @@
+"""Shell completion: the script each shell reads, and the agent ids it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from orchestrator.cli import AGENT_ID, main, open_store
+from orchestrator.errors import OrchestratorError
+
+#: The variable by which click's script asks this program for words.
+COMPLETE = "_ORCH_COMPLETE"
+#: A shell shows no more on one screen.
+_MOST = 200
+
+
+class AgentId(click.ParamType[str]):
+    """An agent's id; the shell completes those that are there."""
+
+    name = "id"
+
+    def __init__(self, *, is_active: bool = False) -> None:
+        self._is_active = is_active
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Note which agent the command is about."""
+        del param
+        if ctx:
+            ctx.meta[AGENT_ID] = str(value)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the newest agents first; nothing where Valkey is away."""
+        del ctx, param
+        # Pressing TAB needs none of these until it asks for ids.
+        from orchestrator.models.state_machine import FINAL  # noqa: PLC0415
+        from orchestrator.queries import agent_list  # noqa: PLC0415
+        from orchestrator.settings import load_settings  # noqa: PLC0415
+
+        try:
+            with open_store(load_settings()) as store:
+                agents = store.follow(agent_list.page(limit=_MOST)).agents
+        except OrchestratorError:
+            return []
+        return [
+            CompletionItem(agent.agent_id, help=f"{agent.status} {agent.agent_type}")
+            for agent in agents
+            if agent.agent_id.startswith(incomplete)
+            and not (self._is_active and agent.status in FINAL)
+        ]
+
+
+def agent_argument(*, is_active: bool = False) -> Callable[[Any], Any]:
+    """Return the argument `ID`; `is_active` completes only agents that have not ended."""
+    return click.argument("agent_id", metavar="ID", type=AgentId(is_active=is_active))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what teaches a shell to complete commands and the ids of agents.
+
+    bash: `eval "$(orch completion bash)"` in ~/.bashrc; zsh: the same with zsh in ~/.zshrc; fish:
+    `orch completion fish | source` in its config.fish.
+    """
+    made = get_completion_class(shell)
+    if made is None:
+        raise AssertionError(shell)
+    # Not .source(): for bash that would start a bash to ask for its version.
+    script = made(main, {}, "orch", COMPLETE)
+    click.echo(script.source_template % script.source_vars())

@@ -1,0 +1,117 @@
+"""`orch config`: every setting, its value and where that comes from; and whether all is valid."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import dotenv_values
+from pydantic import SecretStr
+from pydantic.alias_generators import to_camel
+
+from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.text import notify
+from orchestrator.secretscan import AllowList
+from orchestrator.settings import Settings
+from orchestrator.settings.record import BACKEND_PREFIX
+from orchestrator.wiring import BACKENDS
+
+MASK = "********"
+_DEFAULT = "default"
+_LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    value: str
+    source: str
+
+    def wire(self) -> dict[str, str]:
+        return {to_camel(name): value for name, value in vars(self).items()}
+
+
+@click.group()
+def config() -> None:
+    """Show the settings and where each comes from, or check them."""
+
+
+@config.command()
+@click.option("--set", "is_set", is_flag=True, help="Only what is not left at its default.")
+@json_option
+@click.pass_obj
+def show(settings: Settings, *, is_set: bool, as_json: bool) -> None:
+    """Show each setting: its variable, its value and its source; secrets are masked."""
+    rows = [row for row in _rows(settings) if not (is_set and row.source == _DEFAULT)]
+    if as_json:
+        print_json({"settings": [row.wire() for row in rows]})
+        return
+    table = [(row.name, row.source, row.value) for row in rows]
+    print_table(("SETTING", "FROM", "VALUE"), table)
+
+
+@config.command()
+@json_option
+@click.pass_obj
+def validate(settings: Settings, *, as_json: bool) -> None:
+    """Check every setting, those of the agents' backends and the files they name too.
+
+    A wrong one ends this, as any command, with one line that names its variable.
+    """
+    for name in BACKENDS.names():
+        BACKENDS.build(name, settings)
+    AllowList.load(settings.secret_allow_list)
+    if as_json:
+        print_json({"valid": True})
+    else:
+        notify("the settings are valid")
+
+
+def _rows(settings: Settings) -> Iterator[_Row]:
+    dotenv = {name: value for name, value in dotenv_values(Path(".env")).items() if value}
+    sources: tuple[tuple[str, Mapping[str, str]], ...] = (
+        ("environment", os.environ),
+        (".env", dotenv),
+    )
+    for field, info in sorted(
+        type(settings).model_fields.items(), key=lambda pair: str(pair[1].validation_alias)
+    ):
+        if info.validation_alias:
+            name = str(info.validation_alias)
+            value = getattr(settings, field)
+            yield _Row(name, _shown(settings, value), _source(name, sources))
+    for name in sorted({name for _, given in sources for name in given}):
+        if name.startswith(BACKEND_PREFIX):
+            source, value = next(
+                (source, given[name]) for source, given in sources if name in given
+            )
+            shown = MASK if _SECRET_NAME.search(name) else _shown(settings, value)
+            yield _Row(name, shown, source)
+
+
+def _source(name: str, sources: tuple[tuple[str, Mapping[str, str]], ...]) -> str:
+    """Tell where a value comes from, in the order in which the settings are read."""
+    for variable in (name, f"{name}_FILE"):
+        for source, given in sources:
+            if given.get(variable):
+                return source if variable == name else f"{variable} ({source})"
+    return _DEFAULT
+
+
+def _shown(settings: Settings, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return MASK
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = _LOGIN.sub(f"{MASK}@", text)
+    # A command or an option may hold what is a secret elsewhere.
+    for secret in settings.secrets:
+        text = text.replace(secret, MASK)
+    return text

@@ -1,0 +1,263 @@
+"""`orch doctor`: what this machine has, what it lacks, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.local import instance
+from orchestrator.cli.local.programs import api_lacks, api_url
+from orchestrator.cli.output.render import plain
+from orchestrator.control.api_keys import was_given
+from orchestrator.errors import (
+    BackendUnavailable,
+    DiskFull,
+    OrchestratorError,
+    StoreUnreachable,
+    SystemNotRunning,
+)
+from orchestrator.sandboxes import process
+from orchestrator.settings import Settings
+from orchestrator.store.client import Store
+from orchestrator.store.operations import command
+from orchestrator.wiring import BACKENDS, SANDBOXES
+from orchestrator.workspace.disk import free_bytes
+
+#: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.
+LEAST_GIT = (2, 38)
+
+
+class Health(StrEnum):
+    """How a check ended; `warn` is for what one can do without."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+_NO_NETWORK = "agents have no network but the egress proxy"
+_PROXY = "set ORCHESTRATOR_SANDBOX_NETWORK=proxy"
+_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look: `look` returns what it found, or raises the error that says what to do."""
+
+    name: str
+    look: Callable[[], str]
+    is_optional: bool = False
+
+
+@dataclass(frozen=True)
+class DoctorFinding:
+    """What a check found."""
+
+    name: str
+    status: Health
+    detail: str
+    what_to_do: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> None:
+    """Check this machine, and say what to do."""
+    findings = examine(checks(ctx.obj))
+    if as_json:
+        click.echo(json.dumps({"checks": [_wire(finding) for finding in findings]}))
+    else:
+        _print_findings(findings)
+    ctx.exit(int(any(finding.status is Health.FAIL for finding in findings)))
+
+
+def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
+    """Run every check, whatever the others found."""
+    return tuple(_examine_one(check) for check in listed)
+
+
+def checks(settings: Settings) -> tuple[Check, ...]:
+    """Return every check of this machine; what the settings do not ask for is optional."""
+    system = instance.discover(settings.home)
+    valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
+    agents = (
+        Check(f"agent {name}", partial(see_agent, settings, name), name != settings.default_agent)
+        for name in BACKENDS.names()
+    )
+    return (
+        Check("python", platform.python_version),
+        Check("git", see_git),
+        Check("disk", partial(see_disk, settings)),
+        Check("valkey", partial(see_valkey, valkey), valkey is None),
+        Check("valkey password", partial(see_password, settings), is_optional=True),
+        Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
+        Check("api, workers", partial(see_api, settings), system is None),
+        *agents,
+        Check("model key", partial(see_key, settings), is_optional=True),
+        Check("docker", partial(see_docker, settings), not settings.sandbox_enabled),
+        Check("processes", partial(see_level, settings), settings.process_level == "auto"),
+    )
+
+
+def see_git() -> str:
+    """Tell git's version."""
+    action = f"Install git {'.'.join(map(str, LEAST_GIT))} or newer."
+    binary = shutil.which("git")
+    if binary is None:
+        msg = "There is no git on PATH."
+        raise OrchestratorError(msg, action=action)
+    ran = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"(\d+)\.(\d+)", ran.stdout)
+    if version is None or (int(version[1]), int(version[2])) < LEAST_GIT:
+        msg = f"{binary}: {ran.stdout.strip() or 'no version'} is too old."
+        raise OrchestratorError(msg, action=action)
+    return ran.stdout.strip()
+
+
+def see_disk(settings: Settings) -> str:
+    """Tell the free space where workspaces are, or are going to be."""
+    free, mark = free_bytes(settings.workspaces_dir), settings.disk_low_water_bytes
+    detail = (
+        f"{free / 2**30:.1f} GiB free under {settings.workspaces_dir}"
+        f" (no agent starts below {mark / 2**30:.1f} GiB)"
+    )
+    if free < mark:
+        msg = f"Only {detail}."
+        raise DiskFull(msg)
+    return detail
+
+
+def see_valkey(url: str | None) -> str:
+    """Tell Valkey's version, having seen that it keeps what it is given."""
+    if url is None:
+        raise SystemNotRunning
+    store = Store(url)
+    try:
+        info = store.run(command("INFO", decode=dict))
+    finally:
+        store.close()
+    if (policy := info.get("maxmemory_policy")) != "noeviction":
+        msg = f"Its maxmemory-policy is {policy}: it may forget agents."
+        raise StoreUnreachable(msg, action="CONFIG SET maxmemory-policy noeviction")
+    if not info.get("aof_enabled"):
+        msg = "Its append-only file is off: a restart forgets agents."
+        raise StoreUnreachable(msg, action="CONFIG SET appendonly yes")
+    version = info.get("valkey_version") or info.get("redis_version")
+    return f"{version}, noeviction, append-only file on"
+
+
+def see_password(settings: Settings) -> str:
+    """Tell what keeps agents from the Valkey of `orch up`."""
+    if not settings.is_embedded:
+        return "none of `orch up`"
+    if settings.valkey_password:
+        return "set"
+    if settings.has_egress_proxy:
+        return _NO_NETWORK
+    msg = "Agents have this host's network, and Valkey asks for no password: all state is theirs."
+    raise OrchestratorError(msg, action=f"Set VALKEY_PASSWORD, or {_PROXY}.")
+
+
+def see_api_key(settings: Settings, valkey: str | None) -> str:
+    """Tell what keeps agents from the API."""
+    if settings.has_egress_proxy:
+        return _NO_NETWORK
+    if settings.api_key or settings.allowed_hosts or (valkey is not None and _has_keys(valkey)):
+        return "asked for"
+    msg = "Agents have this host's network, and the API asks for no key: every scope is theirs."
+    raise OrchestratorError(
+        msg, action=f"Run `orch keys add` or set ORCHESTRATOR_API_KEY, or {_PROXY}."
+    )
+
+
+def _has_keys(valkey: str) -> bool:
+    store = Store(valkey)
+    try:
+        return store.run(was_given())
+    finally:
+        store.close()
+
+
+def see_api(settings: Settings) -> str:
+    """Tell that the API answers and that every queue has a worker."""
+    if lack := api_lacks(settings):
+        msg = f"Not ready: {lack}."
+        raise SystemNotRunning(msg)
+    return f"{api_url(settings)} is ready"
+
+
+def see_agent(settings: Settings, name: str) -> str:
+    """Tell what an agent backend would start."""
+    try:
+        return BACKENDS.build(name, settings).check()
+    except ImportError as error:
+        msg = f"Its package cannot be imported ({error})."
+        raise BackendUnavailable(msg, action="Install it again, or remove it.") from error
+
+
+def see_key(settings: Settings) -> str:
+    """Tell that there is a key, never which."""
+    if settings.model_key is None:
+        msg = "None is set: agents are scripted."
+        action = "Set CLAUDE_API_KEY, or CLAUDE_API_KEY_FILE to a file that holds it."
+        raise OrchestratorError(msg, action=action)
+    return "set"
+
+
+def see_docker(settings: Settings) -> str:
+    """Tell the version of the Docker engine, and that it has the image of the sandbox."""
+    return SANDBOXES.build("docker", settings).check()
+
+
+def see_level(settings: Settings) -> str:
+    """Tell what confines plain processes here; a warning tells how to get the next level."""
+    sandbox = process.build(settings)
+    if settings.process_level == "auto" and sandbox.lack is not None:
+        msg = f"{sandbox.check()} {sandbox.lack.detail}"
+        raise BackendUnavailable(msg, action=sandbox.lack.what_to_do)
+    return sandbox.check()
+
+
+def _examine_one(check: Check) -> DoctorFinding:
+    try:
+        return DoctorFinding(check.name, Health.OK, check.look())
+    except OrchestratorError as error:
+        status = Health.WARN if check.is_optional else Health.FAIL
+        return DoctorFinding(check.name, status, error.detail, error.what_to_do)
+
+
+def _wire(finding: DoctorFinding) -> dict[str, str]:
+    row = {"name": finding.name, "status": finding.status.value, "detail": finding.detail}
+    return row | ({"whatToDo": finding.what_to_do} if finding.what_to_do else {})
+
+
+def _print_findings(findings: Sequence[DoctorFinding]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            words = f"{finding.detail} {finding.what_to_do}".strip()
+            click.echo(f"{finding.status:<4}  {finding.name:<{width}}  {plain(words)}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", "CHECK", "FOUND", "WHAT TO DO"):
+        table.add_column(heading)
+    for finding in findings:
+        # Text, because what a program says of itself must not be read as markup.
+        status = Text(finding.status, style=_STYLES[finding.status])
+        texts = (Text(plain(text)) for text in (finding.detail, finding.what_to_do))
+        table.add_row(status, finding.name, *texts)
+    console.print(table)

@@ -1,0 +1,143 @@
+"""`orch events`: what happened to all agents, from the stream, without a gap."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.output.render import detaching, json_option, print_json
+from orchestrator.cli.output.text import notify, one_line, say
+from orchestrator.errors import StoreUnreachable
+from orchestrator.models import LifecycleEvent
+from orchestrator.queries.follow import WAIT_MS
+from orchestrator.settings import Settings, parse_duration
+from orchestrator.store import events as event_stream
+from orchestrator.store import keys
+from orchestrator.store.client import Store
+from orchestrator.store.events import StreamedEvent
+from orchestrator.wiring import clock
+
+_EVENT_ID = re.compile(r"\d+-\d+")
+_START = "0-0"
+_TRY_AGAIN_S = 1.0
+
+
+class SinceType(click.ParamType[str]):
+    """A duration back from now, or the id of the last event one has seen; gives an id."""
+
+    name = "since"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the id after which events are wanted."""
+        if _EVENT_ID.fullmatch(value):
+            return str(value)
+        try:
+            since_ms = clock().timestamp() * 1000 - parse_duration(value) * 1000
+        except ValueError as error:
+            self.fail(f"{error}, or the id of an event", param, ctx)
+        return f"{round(since_ms)}-0"
+
+
+@click.command()
+@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until Ctrl-C.")
+@click.option(
+    "--since",
+    "after",
+    type=SinceType(),
+    metavar="30m|ID",
+    help="From so long ago, or right after this event. Default: all there are; with -f, now.",
+)
+@click.option("--agent", "agent_id", type=AgentId(), metavar="ID", help="Only of this agent.")
+@click.option("--type", "kind", metavar="TYPE", help="Only of this type, such as agent.failed.")
+@json_option
+@click.pass_obj
+def events(
+    settings: Settings,
+    /,
+    *,
+    is_following: bool,
+    after: str | None,
+    agent_id: str | None,
+    kind: str | None,
+    as_json: bool,
+) -> None:
+    """Print what happened to all agents, oldest first.
+
+    With -f it survives a restart of Valkey, and on Ctrl-C says how to go on without a gap. In JSON
+    each event has its `id`, which --since takes.
+    """
+
+    def is_wanted(event: LifecycleEvent) -> bool:
+        return agent_id in (None, event.agent_id) and kind in (None, event.type)
+
+    with open_store(settings) as store:
+        if not is_following:
+            found = (one for one in _read(store, after or _START) if is_wanted(one.event))
+            if as_json:
+                print_json({"events": [_wire(one) for one in found]})
+                return
+            for one in found:
+                say(_line(one))
+            return
+        last = after or store.run(event_stream.last_event_id())
+
+        def again() -> str:
+            return f"orch events -f --since {last}"
+
+        with detaching(again):
+            for one in _follow(store, last):
+                if is_wanted(one.event):
+                    print_json(_wire(one)) if as_json else say(_line(one))
+                last = one.id
+
+
+def _read(store: Store, after: str) -> Iterator[StreamedEvent]:
+    while found := store.run(event_stream.read_events(after=after)):
+        yield from found
+        after = found[-1].id
+
+
+def _follow(store: Store, after: str) -> Iterator[StreamedEvent]:
+    is_away = False
+    while True:
+        try:
+            for one in _read(store, after):
+                yield one
+                after = one.id
+            store.run(event_stream.wait_for({keys.EVENTS_STREAM: after}, block_ms=WAIT_MS))
+        except StoreUnreachable as error:
+            if not is_away:
+                notify(f"{error.detail} It goes on when it answers again.")
+            is_away = True
+            time.sleep(_TRY_AGAIN_S)
+        else:
+            if is_away:
+                notify("Valkey answers again; nothing was missed")
+            is_away = False
+
+
+def _wire(one: StreamedEvent) -> dict[str, Any]:
+    return {"id": one.id, **one.event.wire()}
+
+
+def _line(one: StreamedEvent) -> str:
+    return f"{one.id}  {one.event.agent_id or '-':<36}  {event_line(one.event)}"
+
+
+def event_line(event: LifecycleEvent) -> str:
+    """Render what happened as one line, whatever an error or a file's name holds."""
+    known = {"type", "timestamp", "agent_id", "task_id", "status"}
+    others = event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=known)
+    facts = " ".join(
+        f"{name}={', '.join(value) if isinstance(value, list) else value}"
+        for name, value in others.items()
+        if value not in ([], "")
+    )
+    at = f"{event.timestamp.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{at}  {one_line(event.type):<16}  {one_line(facts)}"

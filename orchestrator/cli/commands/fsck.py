@@ -1,0 +1,45 @@
+"""Checking that what should agree does, and mending it."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.text import notify, one_line, say
+from orchestrator.settings import Settings
+
+
+@click.command()
+@click.option("--fix", "is_fixing", is_flag=True, help="Mend what can be mended at once.")
+@json_option
+@click.pass_context
+def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
+    """Compare records, indexes, queues, leases, workspaces and processes of this host.
+
+    Nothing is changed without --fix. Exit code 1 if something does not agree, or with --fix if it
+    could not be mended.
+    """
+    settings: Settings = ctx.obj
+    left = 0
+    with open_store(settings) as store:
+        drifts = wiring.consistency_check(settings, store).check()
+        for drift in drifts:
+            is_mended = is_fixing and drift.repair is not None
+            if is_mended and drift.repair is not None:
+                drift.repair()
+            left += not is_mended
+            if not as_json:
+                parts = ("mended",) * is_mended + (drift.kind, drift.subject, drift.detail)
+                say("  ".join(map(one_line, parts)))
+    if as_json:
+        found = [
+            {"kind": drift.kind, "subject": drift.subject, "detail": drift.detail}
+            for drift in drifts
+        ]
+        print_json({"drifts": found, "left": left})
+    elif not drifts:
+        notify("everything agrees")
+    if left:
+        ctx.exit(1)

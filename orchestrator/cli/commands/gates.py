@@ -1,0 +1,145 @@
+"""Quality gates: what they found of an agent's change, or of the checkout one stands in."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.completion import AgentId, agent_argument
+from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.text import notify, say
+from orchestrator.gates.plan import make_plan
+from orchestrator.models import AgentType, GateProfile, GateReport, GateResult
+from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
+from orchestrator.store import agents, changes
+from orchestrator.workspace.checkout import LocalCheckout
+
+#: Whose run it is, where no agent made the change.
+LOCAL = "local"
+
+
+class _ShowsByDefault(click.Group):
+    """`orch gates ID` is `orch gates show ID`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = args and (args[0] in self.commands or args[0].startswith("-"))
+        return super().resolve_command(ctx, args if known else ["show", *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        ids = AgentId().shell_complete(ctx, self.params[0], incomplete) if incomplete else []
+        return [*super().shell_complete(ctx, incomplete), *ids]
+
+
+@click.group(cls=_ShowsByDefault)
+def gates() -> None:
+    """Show what the gates found (`orch gates ID`), or run them here (`orch gates run`)."""
+
+
+@gates.command()
+@click.option(
+    "--profile",
+    type=click.Choice(GateProfile, case_sensitive=False),
+    default=GateProfile.STANDARD,
+    show_default=True,
+)
+@click.option("--gate", "names", multiple=True, help="A gate of profile custom; may be repeated.")
+@click.option("--base", default="main", show_default=True, help="What the plan is read from.")
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context, *, profile: GateProfile, names: tuple[str, ...], base: str, as_json: bool
+) -> None:
+    """Run the gates on the checkout one stands in; exit 3 if they reject it.
+
+    What runs comes from the commit where the work left --base, as for an agent. It runs in place,
+    uncommitted work included, so that what the project has installed is there.
+    """
+    settings: Settings = ctx.obj
+    checkout = LocalCheckout.find(Path.cwd(), base, settings)
+    plan = make_plan(
+        profile,
+        checkout.read,
+        wiring.detectors(settings),
+        gates=names,
+        timeout_s=settings.gate_timeout_s,
+    )
+    for gate in plan.gates:
+        # A report counts only if this run wrote it.
+        if gate.report:
+            checkout.forget(gate.report)
+    case = GateRun(
+        agent_id=LOCAL,
+        attempt=0,
+        agent_type=AgentType.WORKER,
+        work_items=(),
+        tree=checkout.tree(),
+        contents=checkout.contents,
+        diff=checkout.patch,
+        checkout=lambda _: nullcontext(checkout.root),
+    )
+    reports = []
+    # With the person's own tools, wherever those are installed.
+    gate_runner = wiring.gate_runner(settings.model_copy(update={"process_level": "shim"}))
+    for report in gate_runner.run(plan, case, on_result=_tell):
+        reports.append(report)
+        if not as_json:
+            print_report(report)
+    verdict = verdict_of(plan, case.tree, reports)
+    if as_json:
+        print_json({**verdict.wire(), "reports": [report.wire() for report in reports]})
+    if not verdict.approved:
+        ctx.exit(Exit.REJECTED)
+
+
+def _tell(result: GateResult) -> None:
+    seconds = result.duration_ms / 1000
+    notify(f"{result.name} {result.status} ({seconds:.1f} s)")
+
+
+@gates.command()
+@agent_argument()
+@json_option
+@click.pass_obj
+def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+    """Print what the quality gates found."""
+    with open_store(settings) as store:
+        store.run(agents.read(agent_id))
+        reports = store.run(changes.read_reports(agent_id))
+    if as_json:
+        print_json({"reports": [report.wire() for report in reports]})
+        return
+    if not reports:
+        notify(f"no gate has reported on agent {agent_id}: orch status {agent_id}")
+    for report in reports:
+        print_report(report)
+
+
+def print_report(report: GateReport) -> None:
+    """Print a gate report for people: each gate with its evidence, each finding with its place."""
+    verdict = "approved" if report.approved else "rejected"
+    say(
+        f"attempt {report.attempt}, {report.stage}, profile {report.profile}: {verdict}"
+        f" (tree {report.tree[:12]})"
+    )
+    for gate in report.gates:
+        seconds = gate.duration_ms / 1000
+        command = f"  $ {gate.command}" if gate.command else ""
+        _print_indented(2, f"{gate.status:<9}  {gate.name}  {seconds:.1f} s{command}")
+        if gate.detail:
+            _print_indented(13, gate.detail)
+    for finding in report.findings:
+        line = f":{finding.line}" if finding.line is not None else ""
+        _print_indented(2, f"{finding.kind}  {finding.path}{line}  {finding.detail}")
+
+
+def _print_indented(spaces: int, text: str) -> None:
+    say("\n".join(" " * spaces + line for line in text.rstrip().split("\n")))

@@ -1,0 +1,114 @@
+"""Keys of the API: made, listed and revoked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.control.api_keys import read_keys
+from orchestrator.models import KeyName, KeyScope
+from orchestrator.settings import Settings, parse_duration
+
+_HEADER = ("NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES")
+
+
+def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    try:
+        name: str = TypeAdapter(KeyName).validate_python(value)
+    except ValidationError as error:
+        msg = "must be up to 64 letters, digits and . _ -"
+        raise click.BadParameter(msg) from error
+    return name
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke keys of the API; each stands in the audit by its name."""
+
+
+@keys.command()
+@click.option("--name", required=True, callback=_name, help="Who does something, in the audit.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(KeyScope, case_sensitive=False),
+    multiple=True,
+    required=True,
+    help="What it may do; give it again for another: none implies another.",
+)
+@click.option("--expires", "expires_s", callback=_seconds, metavar="DURATION", help="Such as 90d.")
+@json_option
+@click.pass_obj
+def add(
+    settings: Settings,
+    *,
+    name: str,
+    scopes: tuple[KeyScope, ...],
+    expires_s: float | None,
+    as_json: bool,
+) -> None:
+    """Make a key and print it, this once: only its digest is kept."""
+    expires_at = None if expires_s is None else wiring.clock() + timedelta(seconds=expires_s)
+    with open_store(settings) as store:
+        flow = wiring.api_keys(settings).add(name, scopes, by=who(), expires_at=expires_at)
+        token = store.follow(flow)
+    if as_json:
+        print_json({"name": name, "key": token})
+    else:
+        click.echo(token)
+        click.echo("orch: keep it now, it cannot be shown again", err=True)
+
+
+@keys.command()
+@json_option
+@click.pass_obj
+def ls(settings: Settings, *, as_json: bool) -> None:
+    """List the keys in Valkey; that of ORCHESTRATOR_API_KEY is not among them."""
+    with open_store(settings) as store:
+        found = store.follow(read_keys())
+    if as_json:
+        print_json({"keys": [key.wire() for key in found]})
+        return
+    rows = [
+        (
+            key.name,
+            ",".join(key.scopes),
+            *(
+                f"{instant.astimezone():%Y-%m-%d %H:%M}" if instant else "-"
+                for instant in (key.created_at, key.last_used_at, key.expires_at)
+            ),
+        )
+        for key in found
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    for row in (_HEADER, *rows):
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+@keys.command()
+@click.argument("name")
+@why_option
+@json_option
+@click.pass_obj
+def revoke(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
+    """Let a key do nothing any more, from now on."""
+    with open_store(settings) as store:
+        store.follow(wiring.api_keys(settings).revoke(name, by=who(), why=why))
+    if as_json:
+        print_json({"name": name, "revoked": True})
+    else:
+        click.echo(f"Key {name} revoked")

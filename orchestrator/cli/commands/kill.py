@@ -1,0 +1,215 @@
+"""Stopping: kill one agent or many, halt and resume, and the receipts that prove it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.completion import agent_argument
+from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.output.render import DurationType, json_option, print_fields, print_json
+from orchestrator.cli.output.text import notify, say
+from orchestrator.control.kill_switch import TIMEOUT_S
+from orchestrator.errors import StoreUnreachable, SystemNotRunning
+from orchestrator.models import AgentType, KillScope
+from orchestrator.settings import Settings
+from orchestrator.store import kills
+from orchestrator.store.kills import KillOrder
+
+why_option = click.option("--why", "--reason", "why", default="", help="Stands in the audit.")
+discard_option = click.option("--discard", is_flag=True, help="Do not save what was changed.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=DurationType(),
+    default=f"{TIMEOUT_S:g}s",
+    show_default=True,
+    help="How long to wait for the proof.",
+)
+
+
+def who() -> str:
+    """Return who calls this command, for the audit."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        # A user id without a name.
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
+@click.command()
+@agent_argument(is_active=True)
+@why_option
+@discard_option
+@timeout_option
+@json_option
+@click.pass_obj
+def kill(
+    settings: Settings, agent_id: str, *, why: str, discard: bool, timeout_s: float, as_json: bool
+) -> None:
+    """Kill an agent, and wait until nothing of it runs."""
+    order = KillOrder(who(), why, discard)
+    with open_store(settings) as store:
+        switch = wiring.kill_switch(settings)
+        with _goes_on(f"orch receipt {agent_id}"):
+            store.follow(switch.kill(agent_id, order, timeout_s=timeout_s))
+    message = f"Agent {agent_id} killed successfully"
+    if as_json:
+        print_json({"message": message})
+    else:
+        say(message)
+
+
+@click.command("kill-all")
+@click.option("--task", "task_id", metavar="ID", help="Only agents of this task.")
+@click.option("--repo", "repository", metavar="URL", help="Only agents on this repository.")
+@click.option("--worker", metavar="NAME", help="Only agents this worker holds.")
+@click.option(
+    "--type",
+    "agent_type",
+    type=click.Choice(AgentType, case_sensitive=False),
+    help="Only of this type.",
+)
+@click.option("--halt", "is_halting", is_flag=True, help="Admit nothing new until `orch resume`.")
+@click.option("--local", "is_local", is_flag=True, help="End this host's agents without Valkey.")
+@click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
+@why_option
+@discard_option
+@timeout_option
+@json_option
+@click.pass_context
+def kill_all(
+    ctx: click.Context,
+    /,
+    *,
+    is_halting: bool,
+    is_local: bool,
+    is_sure: bool,
+    why: str,
+    discard: bool,
+    timeout_s: float,
+    as_json: bool,
+    **scope: Any,
+) -> None:
+    """Kill every agent, or those of a scope, and wait until nothing of them runs.
+
+    On a terminal it asks first, with their number, unless --yes. Exit code 1 if the death of one
+    is not confirmed; each of these is named.
+    """
+    settings: Settings = ctx.obj
+    is_sure = is_sure or not sys.stdin.isatty()
+    if is_local:
+        if not is_sure:
+            _ask("Kill every agent on this host?")
+        _kill_local(ctx, timeout_s, as_json=as_json)
+        return
+    order = KillOrder(who(), why, discard)
+    switch = wiring.kill_switch(settings)
+    try:
+        with open_store(settings) as store:
+            wanted = KillScope(**scope)
+            if not is_sure:
+                _ask(f"Kill {len(store.follow(switch.targets(wanted)))} agents ({wanted.shown})?")
+            if is_halting:
+                store.follow(switch.halt(order.by, why))
+            with _goes_on("orch ls --attention"):
+                report = store.follow(switch.kill_all(wanted, order, timeout_s=timeout_s))
+    except (StoreUnreachable, SystemNotRunning):
+        notify("without Valkey, `orch kill-all --local` ends what runs on this host")
+        raise
+    if as_json:
+        # Every field: an empty list of errors is what a program looks for.
+        print_json(report.model_dump(mode="json", by_alias=True))
+    else:
+        say(report.message)
+        for error_line in report.errors:
+            say(error_line, err=True)
+    if report.failed:
+        ctx.exit(Exit.FAILED)
+
+
+def _ask(question: str) -> None:
+    # On standard error: what is piped is the answer, not the question.
+    if not click.confirm(question, err=True):
+        notify("nothing was killed")
+        click.get_current_context().exit(Exit.FAILED)
+
+
+@contextmanager
+def _goes_on(look: str) -> Iterator[None]:
+    """Say on Ctrl-C that the order stands: only who waits for the proof goes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        notify(f"the order stands, whether all is dead is not seen: {look}")
+        raise
+
+
+def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
+    settings: Settings = ctx.obj
+    ended, survivors = wiring.host(settings).end_all(within_s=timeout_s)
+    errors = [f"pid {pid} is still there." for pid in survivors]
+    message = f"Kill all on this host completed: {len(ended)} agents, {len(survivors)} survivors"
+    if as_json:
+        print_json({
+            "message": message, "agents": sorted(ended), "survivors": survivors, "errors": errors,
+        })  # fmt: skip
+    else:
+        say(message)
+        for line in errors:
+            say(line, err=True)
+    if survivors:
+        ctx.exit(Exit.FAILED)
+
+
+@click.command()
+@why_option
+@json_option
+@click.pass_obj
+def halt(settings: Settings, *, why: str, as_json: bool) -> None:
+    """Admit and start nothing new until `orch resume`; what runs goes on."""
+    with open_store(settings) as store:
+        is_on_disk = store.follow(wiring.kill_switch(settings).halt(who(), why))
+    if as_json:
+        print_json({"halted": True, "onDisk": is_on_disk})
+        return
+    say("Halted: nothing new is admitted until `orch resume --reason …`")
+    if not is_on_disk:
+        notify("Valkey keeps no append-only file: its restart lifts the halt")
+
+
+@click.command()
+@click.option("--reason", "why", required=True, help="Stands in the audit.")
+@json_option
+@click.pass_obj
+def resume(settings: Settings, *, why: str, as_json: bool) -> None:
+    """Lift a halt; what waited for it goes on."""
+    with open_store(settings) as store:
+        count = store.follow(wiring.kill_switch(settings).resume(who(), why))
+    if as_json:
+        print_json({"halted": False, "waiting": count})
+    else:
+        say(f"Resumed: {count} agents had been waiting")
+
+
+@click.command()
+@agent_argument()
+@json_option
+@click.pass_obj
+def receipt(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+    """Show what the kill of an agent did, and who saw it dead."""
+    with open_store(settings) as store:
+        found = store.run(kills.read_receipt(agent_id))
+    inner = {"clock_ms", "order_id"}
+    document = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=inner)
+    (print_json if as_json else print_fields)(document)

@@ -1,0 +1,76 @@
+"""The queues: what stands in each; pausing and resuming one."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.output.render import json_option, plain, print_json
+from orchestrator.models import QueueState
+from orchestrator.queries.queues import overview
+from orchestrator.settings import Settings
+
+_HEADER = ("QUEUE", "PENDING", "ACTIVE", "DELAYED", "COMPLETED", "FAILED", "OLDEST", "PAUSED BY")
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def queues(ctx: click.Context, *, as_json: bool) -> None:
+    """Show what stands in each queue; pause one to let active work finish and start no more."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with open_store(ctx.obj) as store:
+        states = store.follow(overview(wiring.clock()))
+    if as_json:
+        print_json({"queues": [state.wire() for state in states]})
+        return
+    rows = [_HEADER, *map(_row, states)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _row(state: QueueState) -> tuple[str, ...]:
+    counts = (state.pending, state.active, state.delayed, state.completed, state.failed)
+    oldest = "-" if state.oldest_age_s is None else f"{state.oldest_age_s:.0f}s"
+    return (
+        state.name,
+        *map(str, counts),
+        oldest,
+        " ".join(plain(state.pause.by).split()) if state.pause else "-",
+    )
+
+
+@queues.command()
+@click.argument("name")
+@why_option
+@json_option
+@click.pass_obj
+def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
+    """Let active work finish, and take nothing more from a queue, until it is resumed."""
+    with open_store(settings) as store:
+        store.follow(wiring.queue_pauses(settings).pause(name, who(), why))
+    _told(name, is_paused=True, as_json=as_json)
+
+
+@queues.command()
+@click.argument("name")
+@why_option
+@json_option
+@click.pass_obj
+def resume(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
+    """Take from a queue again."""
+    with open_store(settings) as store:
+        store.follow(wiring.queue_pauses(settings).resume(name, who(), why))
+    _told(name, is_paused=False, as_json=as_json)
+
+
+def _told(name: str, *, is_paused: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "isPaused": is_paused})
+    else:
+        click.echo(f"Queue {name} {'paused' if is_paused else 'resumed'}")

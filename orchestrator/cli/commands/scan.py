@@ -1,0 +1,99 @@
+"""`orch scan`: the secrets in one's own commits and index, before they leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.text import notify
+from orchestrator.errors import BranchUnknown, RepositoryUnavailable
+from orchestrator.models import SecretFinding
+from orchestrator.secretscan import AllowList, ScannedText, Scanner, sarif
+from orchestrator.settings import Settings
+from orchestrator.signing import signing_key
+from orchestrator.workspace.checkout import LocalCommits
+from orchestrator.workspace.new_blobs import NewBlobs
+
+#: What the key of the fingerprints is derived for; the agents' findings use the same.
+FINGERPRINTS = "secret-fingerprints"
+
+
+@click.command()
+@click.option("--staged", is_flag=True, help="What the index adds to HEAD, and nothing else.")
+@click.option("--range", "revisions", metavar="A..B", help="The commits of B that A has not.")
+@click.option(
+    "--sarif", "report", type=click.File("w", "utf-8", lazy=False), help="Write SARIF 2.1.0."
+)
+@json_option
+@click.pass_context
+def scan(
+    ctx: click.Context,
+    *,
+    staged: bool,
+    revisions: str | None,
+    report: TextIO | None,
+    as_json: bool,
+) -> None:
+    """Look for secrets in the repository one stands in; exit 1 if there are any.
+
+    Without an option: every commit of HEAD that no branch of a remote has, as git last saw
+    the remotes, and the index. Each commit is looked at, so what a later one removed is
+    found too. Findings never show the secret; docs/secrets.md says how to allow one.
+    """
+    if staged and revisions:
+        msg = "--staged and --range exclude each other."
+        raise click.UsageError(msg)
+    settings: Settings = ctx.obj
+    scanner = Scanner(
+        signing_key(settings, FINGERPRINTS), AllowList.load(settings.secret_allow_list)
+    )
+    try:
+        history = LocalCommits.find(Path.cwd(), settings)
+        texts = _asked(history, staged=staged, revisions=revisions)
+    except (RepositoryUnavailable, BranchUnknown) as error:
+        notify(f"{error}")
+        # Nothing was scanned: 1 means findings.
+        ctx.exit(Exit.USAGE)
+    findings = scanner.scan(
+        (ScannedText(one.commit, one.path, one.content, one.before, one.reason) for one in texts),
+        repository=history.origin,
+    )
+    if report:
+        report.write(json.dumps(sarif(findings), indent=2) + "\n")
+    if as_json:
+        print_json({"findings": [finding.model_dump() for finding in findings]})
+    else:
+        _print(findings)
+    if findings:
+        ctx.exit(1)
+
+
+def _asked(history: LocalCommits, *, staged: bool, revisions: str | None) -> Iterator[NewBlobs]:
+    if staged:
+        return history.staged()
+    if revisions is None:
+        return chain(history.unpublished(), history.staged())
+    base, dots, tip = revisions.partition("..")
+    if not dots or not base or tip.startswith("."):
+        msg = f"--range must be A..B, not {revisions}"
+        raise click.UsageError(msg)
+    return history.between(history.commit(base), history.commit(tip))
+
+
+def _print(findings: tuple[SecretFinding, ...]) -> None:
+    if not findings:
+        notify("no secrets found")
+        return
+    rows = [
+        (one.rule, (one.commit or "")[:12], one.fingerprint, f"{one.file}:{one.line}")
+        for one in findings
+    ]
+    print_table(("RULE", "COMMIT", "FINGERPRINT", "WHERE"), rows)
+    notify(f"{len(findings)} found; take each out of every commit that has it")

@@ -1,0 +1,87 @@
+"""`orch spawn`: a request from the command line, and if asked the wait for its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic.alias_generators import to_camel
+
+from orchestrator import wiring
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.kill import who
+from orchestrator.cli.commands.wait import finish, wait_for_one
+from orchestrator.cli.output.render import detaching, json_option, print_json
+from orchestrator.cli.output.text import notify, say
+from orchestrator.models import AgentType, GateProfile, Status
+from orchestrator.settings import Settings
+
+
+@click.command()
+@click.option("--repo", required=True, help="https or ssh address, or a local path.")
+@click.option("--branch", required=True, help="The branch to start from.")
+@click.option("--item", "items", required=True, multiple=True, help="What to do; may be repeated.")
+@click.option(
+    "--type",
+    "agent_type",
+    type=click.Choice(AgentType, case_sensitive=False),
+    default=AgentType.WORKER,
+)
+@click.option("--skill", "skills", multiple=True, help="A skill to use; may be repeated.")
+@click.option("--agent", help="The agent backend.")
+@click.option(
+    "--gate-profile", type=click.Choice(GateProfile, case_sensitive=False), help="The set of gates."
+)
+@click.option("--gate", "gates", multiple=True, help="A gate of profile custom; may be repeated.")
+@click.option("--priority", type=int, help="1 to 10, 10 the most urgent.")
+@click.option("--max-retries", type=int, help="How often a rejected change may be mended.")
+@click.option("--task", "task_id", metavar="ID", help="The task this agent serves.")
+@click.option("--idempotency-key", default="", metavar="KEY", help="The same key: the same agent.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Wait for the end; exit 0 if completed.")
+@json_option
+@click.pass_obj
+def spawn(
+    settings: Settings,
+    /,
+    *,
+    task_id: str | None,
+    idempotency_key: str,
+    is_waiting: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Spawn an agent on a branch of a repository; prints its id when that is durable."""
+    document = _document(task_id or wiring.new_id(), **options)
+    operation = wiring.submit_service(settings).submit(
+        document, idempotency_key=idempotency_key, by=who()
+    )
+    with open_store(settings) as store:
+        agent_id = store.run(operation).agent_id
+        if is_waiting:
+            with detaching(lambda: f"orch wait {agent_id}"):
+                notify(f"spawned {agent_id}")
+                agent = wait_for_one(store, agent_id, timeout_s=None)
+            finish(agent, as_json=as_json)
+        elif as_json:
+            print_json({"agentId": agent_id, "status": Status.SPAWNING})
+        else:
+            say(agent_id)
+            notify(f"follow it with: orch logs -f {agent_id}")
+
+
+def _document(
+    task_id: str,
+    *,
+    repo: str,
+    branch: str,
+    items: tuple[str, ...],
+    skills: tuple[str, ...],
+    **options: Any,
+) -> dict[str, Any]:
+    # As git reads it: what exists here, or has no colon, is a path.
+    local = Path(repo)
+    repository = str(local.resolve()) if local.exists() or ":" not in repo else repo
+    context = {"repository": repository, "branch": branch, "workItems": items, "skills": skills}
+    given = {to_camel(name): value for name, value in options.items() if value not in (None, ())}
+    return {"taskId": task_id, "context": context, **given}

@@ -1,0 +1,92 @@
+"""`orch status`: an agent's state, once or until it ends."""
+
+from __future__ import annotations
+
+import click
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.cli import open_store
+from orchestrator.cli.commands.completion import agent_argument
+from orchestrator.cli.output.render import (
+    STYLES,
+    console,
+    detaching,
+    elapsed,
+    field_lines,
+    follow,
+    json_option,
+    print_fields,
+    print_json,
+)
+from orchestrator.cli.output.text import one_line, plain, say
+from orchestrator.models import AgentState, LogLine
+from orchestrator.settings import Settings
+from orchestrator.store import agents
+from orchestrator.store.client import Store
+
+_LAST_LINES = 5
+#: A line may be megabytes, a screen is narrower than this.
+_LINE = 2000
+_WATCHED = {
+    *("task_id", "agent_type", "agent", "repository", "base_branch", "attempt", "worker"),
+    *("stalled_since", "branch", "commit", "error"),
+}
+
+
+@click.command()
+@agent_argument()
+@click.option("--watch", is_flag=True, help="Show each change until the agent has ended.")
+@json_option
+@click.pass_obj
+def status(settings: Settings, agent_id: str, *, watch: bool, as_json: bool) -> None:
+    """Show the state of an agent.
+
+    --watch keeps it on the screen; piped, it prints a line, or with --json a document, for each
+    change of the state.
+    """
+    with open_store(settings) as store:
+        if watch:
+            with detaching(lambda: f"orch status --watch {agent_id}"):
+                _watch(store, agent_id, as_json=as_json)
+            return
+        document = store.run(agents.read(agent_id)).wire()
+    (print_json if as_json else print_fields)(document)
+
+
+def _watch(store: Store, agent_id: str, *, as_json: bool) -> None:
+    screen = console()
+    if as_json or screen is None:
+        before: AgentState | None = None
+        for look in follow(store, agent_id):
+            if look.agent == before:
+                continue
+            before = look.agent
+            if as_json:
+                print_json(look.agent.wire())
+            else:
+                say(f"{elapsed(look.agent)}  {_brief(look.agent)}")
+        return
+    last: list[LogLine] = []
+    with Live(console=screen, auto_refresh=False) as live:
+        for look in follow(store, agent_id):
+            last = [*last, *look.lines][-_LAST_LINES:]
+            live.update(_picture(look.agent, last), refresh=True)
+
+
+def _brief(agent: AgentState) -> str:
+    spent = f"{agent.status} ({agent.phase})  {agent.usage.total_tokens} tokens"
+    return f"{spent}  {agent.error}" if agent.error else spent
+
+
+def _picture(agent: AgentState, last: list[LogLine]) -> Text:
+    """Draw what one watches for; a screen has 24 lines, and the whole record more."""
+    shown = agent.model_dump(mode="json", by_alias=True, include=_WATCHED, exclude_none=True)
+    picture = Text(no_wrap=True, overflow="ellipsis")
+    picture.append(f"{elapsed(agent)}  {agent.status} ({agent.phase})\n", STYLES[agent.status])
+    for line in field_lines(shown):
+        picture.append(f"{one_line(line)}\n" if "\n" in line else f"{plain(line)}\n")
+    for said in last:
+        picture.append(f"{one_line(said.text[:_LINE])}\n", "dim")
+    picture.right_crop(1)
+    return picture

@@ -1,0 +1,185 @@
+"""`orch up` and `orch down`: a whole system on this machine, started and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import click
+
+from orchestrator import wiring
+from orchestrator.cli.local import instance
+from orchestrator.cli.local.flower import password_file
+from orchestrator.cli.local.programs import Listener, Program, api_url, listeners, programs
+from orchestrator.cli.local.supervisord import START_WITHIN_S, start
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.text import notify, say
+from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
+from orchestrator.settings import Settings
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when everything is ready.")
+@click.option(
+    "--flower", is_flag=True, help="Start Flower too: on loopback, with a login, read only."
+)
+@json_option
+@click.pass_obj
+def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
+    """Start everything on this machine; Ctrl-C stops it, unless detached."""
+    # Before anything is started: it may ask for what this host cannot do.
+    wiring.sandbox(settings)
+    bring_up(
+        settings,
+        programs(settings, flower=flower),
+        listeners(settings, flower=flower),
+        run_id=str(uuid.uuid4()),
+        is_detached=detach,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def down(settings: Settings, *, as_json: bool) -> None:
+    """Stop what `orch up` started; returns when every process is gone."""
+    stopped = instance.stop(settings.home)
+    if stopped.were_orphans:
+        notify("its process manager had been killed; its remains are removed")
+    if as_json:
+        print_json({"stopped": stopped.names})
+    else:
+        say(f"Stopped: {', '.join(stopped.names) or 'nothing was left running'}.")
+
+
+def bring_up(
+    settings: Settings,
+    parts: Sequence[Program],
+    addresses: Sequence[Listener],
+    *,
+    run_id: str,
+    is_detached: bool,
+    as_json: bool,
+    within_s: float = START_WITHIN_S,
+) -> None:
+    """Start the programs and say where they are; then wait for their end, unless detached.
+
+    Raises:
+        SystemAlreadyRunning: a system runs from this home.
+        PortInUse: an address is taken; nothing was started.
+        SettingsInvalid: an address or the home cannot be used.
+        StartFailed: a program did not become ready; everything was stopped again.
+        SystemNotRunning: supervisord was killed while we waited.
+    """
+    home = settings.home
+    with _sigterm_interrupts(), instance.claim(home, run_id) as lock:
+        check_free(addresses)
+        for part in parts:
+            part.prepare()
+        with ExitStack() as undo:
+            undo.callback(_stop_undisturbed, settings)
+            started = start(
+                home, parts, run_id=run_id, lock=lock, is_tied=not is_detached, within_s=within_s
+            )
+            system = instance.System(
+                api=api_url(settings), valkey=settings.valkey_url, pids=started.pids, run_id=run_id
+            )
+            instance.publish(home, system)
+            if is_detached:
+                _announce(settings, system, addresses, as_json=as_json)
+                undo.pop_all()
+                return
+            try:
+                _announce(settings, system, addresses, as_json=as_json)
+                _wait(settings, started.process)
+            except KeyboardInterrupt:
+                notify("stopping")
+
+
+def check_free(addresses: Sequence[Listener]) -> None:
+    """Bind every address for a moment, all at once.
+
+    Raises:
+        PortInUse: one is taken, or two are the same.
+        SettingsInvalid: one cannot be listened on.
+    """
+    with ExitStack() as held:
+        for address in addresses:
+            where = (address.host, address.port)
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            try:
+                held.enter_context(socket.create_server(where, family=family))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    msg = f"{address.name}'s port {address.port} on {address.host} is in use."
+                    action = f"Stop what listens there, or set {address.variable} to another port."
+                    raise PortInUse(msg, action=action) from error
+                msg = f"{address.variable}: {address.host}:{address.port} ({error.strerror})."
+                raise SettingsInvalid(msg) from error
+
+
+def _announce(
+    settings: Settings,
+    system: instance.System,
+    addresses: Sequence[Listener],
+    *,
+    as_json: bool,
+) -> None:
+    valkey = _without_password(system.valkey)
+    flower = [f"http://{each.host}:{each.port}" for each in addresses if each.name == "Flower"]
+    if as_json:
+        document: dict[str, object] = {"api": system.api, "valkey": valkey, "pids": system.pids}
+        print_json(document | ({"flower": flower[0]} if flower else {}))
+        return
+    where = "ORCHESTRATOR_FLOWER_PASSWORD" if settings.flower_password else password_file(settings)
+    rows = {
+        "API": [system.api],
+        "Valkey": [valkey],
+        "Flower": [f"{url} (user {settings.flower_user}, password: {where})" for url in flower],
+        "Logs": [str(instance.log_dir(settings.home))],
+    }
+    for name, values in rows.items():
+        for value in values:
+            say(f"{name:<8}{value}")
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _wait(settings: Settings, supervisord: subprocess.Popen[bytes]) -> None:
+    if exit_code := supervisord.wait():
+        msg = f"The process manager ended ({exit_code}), so everything was stopped."
+        action = f"Read {instance.log_dir(settings.home)}/supervisord.log."
+        raise SystemNotRunning(msg, action=action)
+    notify("stopped by someone else")
+
+
+def _stop_undisturbed(settings: Settings) -> None:
+    # A second Ctrl-C would leave half of it running.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(SystemNotRunning):
+        instance.stop(settings.home)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

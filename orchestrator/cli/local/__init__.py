@@ -1,0 +1,1 @@
+"""The system that `orch up` runs on this machine."""

@@ -1,0 +1,79 @@
+"""Flower's configuration: who may look, that nobody may act, and where it listens."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+from pathlib import Path
+
+from orchestrator.cli.local.instance import run_dir, write_private
+from orchestrator.errors import SettingsInvalid
+from orchestrator.settings import Settings
+
+HOST = "127.0.0.1"
+_PROBE_TIMEOUT_S = 5.0
+#: As many bits as a random UUID.
+_PASSWORD_BYTES = 16
+
+
+def config_file(settings: Settings) -> Path:
+    """Return where Flower's configuration stands."""
+    return run_dir(settings.home) / "flowerconfig.py"
+
+
+def password_file(settings: Settings) -> Path:
+    """Return where a password stands that the settings do not give."""
+    return settings.home / "flower-password"
+
+
+def write_config(settings: Settings) -> None:
+    """Write what Flower reads at its start, for this user's eyes only.
+
+    A file of ours rather than options: its argv holds no password, and it reads neither a
+    `flowerconfig.py` of the folder it is started in nor FLOWER_* variables for what stands here.
+    """
+    login = f"{settings.flower_user}:{_password(settings)}"
+    options = {
+        "address": HOST,
+        "port": settings.flower_port,
+        "unix_socket": "",
+        "basic_auth": [login],
+        "auth": "",
+        "read_only": True,
+        "enable_events": True,
+        "debug": False,
+        "xheaders": False,
+        "persistent": False,
+    }
+    lines = [f"{name} = {value!r}" for name, value in options.items()]
+    write_private(config_file(settings), "\n".join(lines) + "\n")
+
+
+def flower_lacks(settings: Settings) -> str | None:
+    """Ask Flower whether it serves; None if so."""
+    connection = http.client.HTTPConnection(HOST, settings.flower_port, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthcheck")
+        answer = connection.getresponse().read()
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer at http://{HOST}:{settings.flower_port} ({error})"
+    finally:
+        connection.close()
+    return None if answer == b"OK" else "what answers there is not Flower"
+
+
+def _password(settings: Settings) -> str:
+    if settings.flower_password:
+        return settings.flower_password.get_secret_value()
+    path = password_file(settings)
+    try:
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if password := path.read_text("utf-8").strip():
+            return password
+        msg = f"{path} is empty: remove it, or set ORCHESTRATOR_FLOWER_PASSWORD."
+        raise SettingsInvalid(msg) from None
+    with open(made, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(secrets.token_urlsafe(_PASSWORD_BYTES))
+    return path.read_text("utf-8")

@@ -1,0 +1,258 @@
+"""The system of an ORCHESTRATOR_HOME: its one claim, how other commands find it, and its end.
+
+Under the home's `run/` folder stand `lock` (held by supervisord as long as it lives; its content is
+the run's id) and `system.json`, by which other commands find the system. Every process of the tree
+carries the run's id in its environment: by that, and by nothing else, it is known as ours. So
+`orch down` ends what a killed supervisord left, and never a process that only has an old pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import ValidationError
+
+from orchestrator.errors import (
+    RecordMalformed,
+    SettingsInvalid,
+    SystemAlreadyRunning,
+    SystemNotRunning,
+)
+from orchestrator.models import Record
+
+#: Not an ORCHESTRATOR_* name: those are settings, and unknown ones are refused.
+RUN_MARK = "ORCH_RUN_ID"
+SUPERVISOR = "supervisor"
+#: Longer than the stop waits of all stages, after which supervisord itself kills.
+STOP_WITHIN_S = 45.0
+POLL_S = 0.05
+#: A socket's path has 103 bytes on macOS, 107 on Linux; supervisord first binds `<path>.<pid>`.
+_SOCKET_PATH_BYTES = 95
+
+
+class System(Record):
+    """A running system; `pids` are those of its start, a restarted program has a new one."""
+
+    api: str
+    valkey: str
+    pids: dict[str, int]
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The names of the programs that were ended; orphans had lost their supervisord."""
+
+    names: tuple[str, ...]
+    were_orphans: bool
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A process that carries our mark, with what supervisord told it of itself."""
+
+    process: psutil.Process
+    name: str
+    group: str
+
+
+# ── finding ─────────────────────────────────────────────────────────────────────────────────
+
+
+def discover(home: Path) -> System | None:
+    """Return the system that runs from this home, or None.
+
+    Raises:
+        RecordMalformed: its file is not what this version writes.
+    """
+    file = run_dir(home) / "system.json"
+    try:
+        system = System.model_validate_json(file.read_bytes())
+        supervisor = psutil.Process(system.pids[SUPERVISOR])
+    except (FileNotFoundError, psutil.NoSuchProcess):
+        return None
+    except (ValidationError, KeyError) as error:
+        msg = f"{file}: not a system this version started."
+        action = "End it with `orch down`, and start it again."
+        raise RecordMalformed(msg, action=action) from error
+    return system if _member(supervisor, system.run_id) else None
+
+
+def publish(home: Path, system: System) -> None:
+    """Write down where the system is, for `discover`."""
+    write_private(run_dir(home) / "system.json", system.model_dump_json(by_alias=True))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, at once or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
+
+
+# ── claiming ────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def claim(home: Path, run_id: str) -> Iterator[int]:
+    """Make the home and take its lock, which a supervisord that inherits it goes on holding.
+
+    Raises:
+        SystemAlreadyRunning: another system runs from this home, or its programs do.
+        SettingsInvalid: the home cannot be made.
+    """
+    try:
+        for folder in (home, run_dir(home), log_dir(home)):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (run_dir(home) / "lock").open("a+")
+    except OSError as error:
+        msg = f"ORCHESTRATOR_HOME: {home} cannot be used ({error.strerror})."
+        raise SettingsInvalid(msg) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            system = discover(home)
+            where = f", its API is {system.api}" if system else " (it is starting or stopping)"
+            msg = f"An orchestrator already runs from {home}{where}."
+            raise SystemAlreadyRunning(msg) from error
+        if orphans := _members(home):
+            names = ", ".join(sorted({orphan.name for orphan in orphans}))
+            msg = f"Programs of a system that was killed still run from {home}: {names}."
+            raise SystemAlreadyRunning(msg, action="End them with `orch down`.")
+        _remove_files(home)
+        lock.truncate(0)
+        lock.write(run_id)
+        lock.flush()
+        yield lock.fileno()
+
+
+# ── ending ──────────────────────────────────────────────────────────────────────────────────
+
+
+def stop(home: Path) -> Stopped:
+    """End the system of this home, or what is left of one; returns when every process is gone.
+
+    Raises:
+        SystemNotRunning: there is nothing to end.
+    """
+    members = _members(home)
+    if not members and not _files(home):
+        msg = f"No orchestrator runs from {home}."
+        raise SystemNotRunning(msg, action="Start one with `orch up`.")
+    supervisors = [member for member in members if member.name == SUPERVISOR]
+    if supervisors:
+        # SIGTERM is its shutdown: stage by stage, and SIGKILL for what stays.
+        _end(supervisors, members)
+    for group in sorted({member.group for member in members}, reverse=True):
+        orphans = [member for member in members if member.group == group]
+        _end(orphans, orphans)
+    # A program may have been started again just before its supervisord ended.
+    _kill(_members(home))
+    _remove_files(home)
+    return Stopped(tuple(sorted({member.name for member in members})), not supervisors)
+
+
+def _end(reported: Sequence[_Member], awaited: Sequence[_Member]) -> None:
+    for member in reported:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.process.terminate()
+    _kill(_await_gone(awaited, STOP_WITHIN_S))
+
+
+def _kill(members: Sequence[_Member]) -> None:
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.process.kill()
+    _await_gone(members, STOP_WITHIN_S)
+
+
+def _await_gone(members: Sequence[_Member], within_s: float) -> list[_Member]:
+    deadline_s = time.monotonic() + within_s
+    while left := [member for member in members if _lives(member.process)]:
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(POLL_S)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        # A zombie has ended: its parent is slow, not the process.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _members(home: Path) -> list[_Member]:
+    try:
+        run_id = (run_dir(home) / "lock").read_text("utf-8")
+    except FileNotFoundError:
+        return []
+    found = (_member(process, run_id) for process in psutil.process_iter())
+    return [member for member in found if member]
+
+
+def _member(process: psutil.Process, run_id: str) -> _Member | None:
+    try:
+        env = process.environ()
+    except (psutil.Error, OSError):
+        return None
+    if not run_id or env.get(RUN_MARK) != run_id:
+        return None
+    name = env.get("SUPERVISOR_PROCESS_NAME", SUPERVISOR)
+    return _Member(process, name, env.get("SUPERVISOR_GROUP_NAME", ""))
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────
+
+
+def log_dir(home: Path) -> Path:
+    """Return where every program's output goes, `<name>.log`."""
+    return home / "log"
+
+
+def run_dir(home: Path) -> Path:
+    """Return the folder for what only a running system needs: sockets, generated configuration."""
+    return home / "run"
+
+
+def make_socket_path(home: Path) -> Path:
+    """Return where supervisord's socket can be made, in a temporary folder if the home is long."""
+    path = socket_path(home)
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
+        private = tempfile.mkdtemp(prefix="orch-")
+        (run_dir(home) / "socket-dir").symlink_to(private)
+        path = socket_path(home)
+    return path
+
+
+def socket_path(home: Path) -> Path:
+    """Return where supervisord's socket is."""
+    link = run_dir(home) / "socket-dir"
+    return (link.readlink() if link.is_symlink() else run_dir(home)) / "supervisord.sock"
+
+
+def _files(home: Path) -> list[Path]:
+    run = run_dir(home)
+    names = ("system.json", "supervisord.pid", "socket-dir")
+    paths = [socket_path(home), *(run / name for name in names)]
+    return [path for path in paths if path.is_symlink() or path.exists()]
+
+
+def _remove_files(home: Path) -> None:
+    socket_dir = socket_path(home).parent
+    for path in _files(home):
+        path.unlink(missing_ok=True)
+    if socket_dir != run_dir(home):
+        with contextlib.suppress(OSError):  # what is not empty is not only ours
+            socket_dir.rmdir()

@@ -1,0 +1,1 @@
+"""What people and clients ask for: submit, kill, halt, pause, limits, API keys."""

@@ -1,0 +1,171 @@
+"""Which containers may be created: those the docker sandbox makes, written down once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from orchestrator.egress.connection import Refused
+from orchestrator.host.processes import system_label
+from orchestrator.settings import Settings
+
+_AGENT, _ATTEMPT = "orchestrator.agent", "orchestrator.attempt"
+_HOST, SYSTEM = "orchestrator.host", "orchestrator.system"
+#: Folders of the home, below which a sandbox may be lent something.
+_WRITABLE = ("candidates",)
+_READABLE = ("bin", "candidates", "containers", "egress", "mirrors")
+_CPU_PERIOD_US = 100_000
+
+#: Below 2³¹, and neither the user nor the group is root's.
+_USER = r"^[1-9][0-9]{0,8}:[1-9][0-9]{0,8}$"
+_TMP = r"^rw,noexec,nosuid,nodev,size=[1-9][0-9]{0,3}m,mode=1777$"
+
+
+class _Asked(BaseModel):
+    # The engine reads names whatever their case, and some twice: what is sent on is written anew.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_pascal)
+
+
+class _LogConfig(_Asked):
+    type: Literal["none"]
+    config: dict[str, str] = Field(max_length=0)
+
+
+class _Mount(_Asked):
+    """Without options, so that nothing that is mounted later goes through, either way."""
+
+    type: Literal["bind"]
+    source: str
+    target: str
+    read_only: bool
+
+
+class _Tmpfs(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    tmp: Annotated[str, Field(pattern=_TMP, alias="/tmp")]  # noqa: S108 - inside
+
+
+class _HostConfig(_Asked):
+    memory: int
+    memory_swap: int
+    cpu_period: Literal[100_000]
+    cpu_quota: int
+    pids_limit: int
+    ipc_mode: Literal["private"]
+    network_mode: Literal["none"]
+    readonly_rootfs: Literal[True]
+    cap_drop: tuple[Literal["ALL"]]
+    security_opt: tuple[Literal["no-new-privileges"]]
+    log_config: _LogConfig
+    tmpfs: _Tmpfs
+    mounts: tuple[_Mount, ...]
+
+
+class Container(_Asked):
+    """What `POST /containers/create` may ask; a field that is not here may not be set."""
+
+    user: Annotated[str, Field(pattern=_USER)]
+    image: str
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    working_dir: Literal["/"]
+    stop_signal: Literal["SIGKILL"]
+    tty: Literal[False]
+    open_stdin: Literal[False]
+    stdin_once: Literal[False]
+    attach_stdin: Literal[False]
+    attach_stdout: Literal[True]
+    attach_stderr: Literal[True]
+    network_disabled: Literal[False]
+    labels: dict[str, str]
+    host_config: _HostConfig
+
+
+class Rules:
+    """What the settings allow one system's containers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        #: The value of the label `SYSTEM` of this system's containers.
+        self.system = system_label(settings.home)
+        home, workspaces = settings.home, settings.workspaces_dir
+        self._writable = (workspaces, *(home / name for name in _WRITABLE))
+        self._readable = (workspaces, *(home / name for name in _READABLE))
+
+    def checked(self, name: str, body: bytes) -> bytes:
+        """Return what the engine is asked in place of this.
+
+        Raises:
+            Refused: it is no container as the docker sandbox makes them.
+        """
+        try:
+            asked = Container.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            msg = f"a container's {where or 'description'}: {first['msg']}"
+            raise Refused(msg) from error
+        if asked.image != self._settings.sandbox_image:
+            msg = f"image {asked.image} is not {self._settings.sandbox_image}"
+            raise Refused(msg)
+        self._check_labels(name, asked.labels)
+        self._check_limits(asked.host_config)
+        for mount in asked.host_config.mounts:
+            self.check_source(mount.source, writable=not mount.read_only)
+        return asked.model_dump_json(by_alias=True).encode()
+
+    def check_source(self, source: str, *, writable: bool) -> None:
+        """Look at what would be mounted, as it is now.
+
+        Raises:
+            Refused: it is not below a folder that may be lent so, or a link leads to it.
+        """
+        try:
+            found = Path(source).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            msg = f"mount {source}: there is no such path"
+            raise Refused(msg) from error
+        if str(found) != source:
+            msg = f"mount {source}: the path is not the one it leads to"
+            raise Refused(msg)
+        roots = self._writable if writable else self._readable
+        # Below it: who had a whole one, had every agent's.
+        if not _is_below(found, roots):
+            how = "writable" if writable else "readable"
+            msg = f"mount {source}: not below a folder that may be {how}"
+            raise Refused(msg)
+
+    def _check_labels(self, name: str, labels: dict[str, str]) -> None:
+        is_named = name.startswith(f"{labels.get(_AGENT)}.{labels.get(_ATTEMPT)}.")
+        if set(labels) != {_AGENT, _ATTEMPT, _HOST, SYSTEM} or not is_named:
+            msg = f"container {name} does not tell its agent and attempt in name and labels"
+            raise Refused(msg)
+        if labels[SYSTEM] != self.system:
+            msg = f"label {SYSTEM} is not {self.system}"
+            raise Refused(msg)
+
+    def _check_limits(self, host: _HostConfig) -> None:
+        settings = self._settings
+        limits = {
+            "Memory": (host.memory, int(settings.sandbox_memory_bytes)),
+            "CpuQuota": (host.cpu_quota, int(settings.sandbox_cpus * _CPU_PERIOD_US)),
+            "PidsLimit": (host.pids_limit, settings.sandbox_pids),
+        }
+        for what, (asked, most) in limits.items():
+            # Zero and less are no limit.
+            if not 0 < asked <= most:
+                msg = f"{what} {asked} is not from 1 to {most}"
+                raise Refused(msg)
+        if host.memory_swap != host.memory:
+            msg = "MemorySwap is not Memory"
+            raise Refused(msg)
+
+
+def _is_below(path: Path, roots: Iterable[Path]) -> bool:
+    resolved = {root.resolve() for root in roots}
+    return not resolved.isdisjoint(path.parents)

@@ -1,0 +1,1 @@
+"""The model providers that the egress proxy reaches: one file each."""

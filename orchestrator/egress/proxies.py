@@ -1,0 +1,169 @@
+"""Opens proxies: one event loop in a thread of this process serves all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, TypeVar
+
+from orchestrator.egress.addresses import Address, is_public
+from orchestrator.egress.providers.anthropic import DEFAULT_URL, ModelApi, Provider
+from orchestrator.egress.proxy import Proxy
+from orchestrator.egress.tunnel import Resolve, Tunnels, resolve_here
+from orchestrator.egress.usage_observer import UsageObserver
+from orchestrator.errors import EgressUnavailable
+from orchestrator.host.cancel_scope import ended_by
+from orchestrator.host.processes import process_label
+from orchestrator.interfaces.agent import ModelAccess
+from orchestrator.interfaces.sandbox import EGRESS_PORT
+from orchestrator.models import Usage
+from orchestrator.settings import Settings
+
+_BACKLOG = 64
+_Result = TypeVar("_Result")
+
+
+class EgressProxies:
+    """The proxies of one worker process, where its settings ask for any.
+
+    `new_id` makes the keys that agents are given; `resolve` and `is_public` are the network's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        new_id: Callable[[], str],
+        *,
+        resolve: Resolve = resolve_here,
+        is_public: Callable[[Address], bool] = is_public,
+    ) -> None:
+        self._settings = settings
+        self._new_id = new_id
+        self._resolve = resolve
+        self._is_public = is_public
+        # Of this host by name: containers that share a home do not see each other's processes.
+        self._folder = settings.home / "egress" / socket.gethostname()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    @contextmanager
+    def opened(
+        self,
+        owner: Path,
+        *,
+        hosts: Collection[str] = (),
+        with_model: bool = False,
+        on_usage: Callable[[str, Usage], None] = lambda _id, _usage: None,
+    ) -> Iterator[Proxy | None]:
+        """Open a proxy for programs that run as the user whose folder `owner` is.
+
+        None where the settings leave programs the network of the host. The custody this is called
+        in can cut it. `on_usage` is called in another thread, and must not block.
+
+        Raises:
+            EgressUnavailable: its socket cannot be made.
+        """
+        if not self._settings.has_egress_proxy:
+            yield None
+            return
+        tls = self._start()
+        with _folder_in(self._folder) as folder, _listening(folder / "s", owner) as listener:
+            make = self._make(folder / "s", listener, tls, hosts, on_usage, with_model=with_model)
+            proxy = self._run(make)
+            try:
+                with ended_by(proxy.cut):
+                    yield proxy
+            finally:
+                self._run(proxy.close())
+
+    async def _make(
+        self,
+        path: Path,
+        listener: socket.socket,
+        tls: ssl.SSLContext,
+        hosts: Collection[str],
+        on_usage: Callable[[str, Usage], None],
+        *,
+        with_model: bool,
+    ) -> Proxy:
+        meter = UsageObserver(on_usage)
+        key = self._settings.model_key
+        model_api = model = None
+        if with_model and key is not None:
+            model = ModelAccess(f"http://127.0.0.1:{EGRESS_PORT}", f"placeholder-{self._new_id()}")
+            url = self._settings.anthropic_base_url or DEFAULT_URL
+            provider = Provider(url, key, may_fetch=self._settings.egress_model_fetches)
+            model_api = ModelApi(provider, model.key, meter, tls)
+        tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
+        return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
+
+    def _start(self) -> ssl.SSLContext:
+        """Start the loop's thread at the first proxy: none is there when a pool forks."""
+        with self._lock:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+                _sweep(self._folder)
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, daemon=True, name="egress").start()
+            return self._tls
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        assert self._loop is not None  # noqa: S101 - `_start` has made it
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+@contextmanager
+def _folder_in(parent: Path) -> Iterator[Path]:
+    """Make a folder for one socket: a sandbox is given the folder, and must see no other's."""
+    mark = process_label(os.getpid()).replace(":", "-")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=f"{mark}-", dir=parent))
+    except OSError as error:
+        raise _unavailable(parent, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listening(path: Path, owner: Path) -> socket.socket:
+    """Listen on a socket that the owner's user, and no other, may connect to."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+        try:
+            # An address of AF_UNIX holds 107 bytes: the path itself may be longer.
+            listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
+        path.chmod(0o600)
+        for owned in (path, path.parent):
+            os.chown(owned, owner.stat().st_uid, -1)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _unavailable(path, error) from error
+    return listener
+
+
+def _unavailable(path: Path, error: OSError) -> EgressUnavailable:
+    return EgressUnavailable(f"{path}: {error.strerror}.")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what worker processes left that were killed."""
+    for left in folder.glob("*-*-*"):
+        pid, start, _ = left.name.split("-", 2)
+        if process_label(int(pid)) != f"{pid}:{start}":
+            shutil.rmtree(left, ignore_errors=True)

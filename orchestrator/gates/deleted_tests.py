@@ -1,0 +1,60 @@
+"""The tests that a change loses, as their names tell. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from orchestrator.interfaces.gate import FileChange
+from orchestrator.models import Finding
+
+_NAME_CHARACTERS = 200
+#: The files that may hold tests, by name or folder.
+TEST_PATH = re.compile(
+    r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
+    r"|\.(test|spec)\.[cm]?[jt]sx?$"
+)
+#: The files that test runners find wherever they stand.
+_NAMED_TEST_PATH = re.compile(
+    r"(^|/)(test_[^/]*|[^/]*_test)\.py$|_test\.go$|\.(test|spec)\.[cm]?[jt]sx?$|\.rs$"
+)
+#: How test frameworks name one test; the group is the name, or the title of it.
+_TEST = re.compile(
+    r"""^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)|^func[ \t]+(Test\w+)"""
+    r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
+    re.MULTILINE,
+)
+_RUST_TEST = re.compile(
+    r"#\[(?:\w{1,99}::)?test\b[^\]\n]{0,99}\]\s*(?:#\[[^\]\n]{0,99}\]\s*){0,9}"
+    r"(?:pub\s+)?(?:async\s+)?fn\s+(\w+)"
+)
+
+
+def find_lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
+    """Yield each test that is gone; one that was renamed shows as lost, to be looked at.
+
+    One that was moved is still there if it is run there: from a file that was found by its name
+    to another such, from one that was found by its folder to such a folder too.
+    """
+    named: set[str] = set()
+    placed: dict[str, set[str]] = {}
+    for change in changes:
+        if _NAMED_TEST_PATH.search(change.path):
+            named |= _tests(change.path, change.after)
+        elif TEST_PATH.search(change.path):
+            kept = placed.setdefault(PurePosixPath(change.path).suffix, set())
+            kept |= _tests(change.path, change.after)
+    for change in changes:
+        is_named = _NAMED_TEST_PATH.search(change.path)
+        if is_named or TEST_PATH.search(change.path):
+            kept = named if is_named else named | placed[PurePosixPath(change.path).suffix]
+            for name in sorted(_tests(change.path, change.before) - kept):
+                detail = f"{name[:_NAME_CHARACTERS]} is gone"
+                yield Finding(kind="test-deleted", path=change.path, detail=detail)
+
+
+def _tests(path: str, content: bytes | None) -> set[str]:
+    pattern = _RUST_TEST if path.endswith(".rs") else _TEST
+    text = (content or b"").decode(errors="replace")
+    return {next(filter(None, found.groups())) for found in pattern.finditer(text)}

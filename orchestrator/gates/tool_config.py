@@ -1,0 +1,81 @@
+"""The parts of pyproject.toml, setup.cfg and package.json that configure judges. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from orchestrator.gates.command_files import TOOLS
+from orchestrator.interfaces.gate import FileChange
+from orchestrator.models import Finding
+
+#: Tables of pyproject.toml, sections of setup.cfg, keys of package.json that configure judges.
+_JUDGES = frozenset({
+    "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
+    "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
+})  # fmt: skip
+#: As configparser takes it: blanks may stand before it, anything after it.
+_INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
+#: The part of package.json, made here, of judges that come from an address of their own.
+_FROM_ELSEWHERE = "addresses of judges"
+_KIND_OF_PART = {
+    "orchestrator": "gate-config-edited",
+    "scripts": "gate-command-edited",
+    _FROM_ELSEWHERE: "tool-shadowed",
+}
+_DEPENDENCIES = (
+    "dependencies", "devDependencies", "optionalDependencies", "overrides", "resolutions",
+)  # fmt: skip
+
+
+def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]:
+    """Yield each part of a file that configures a judge and differs."""
+    readers: dict[str, Callable[[str], dict[str, Any]]] = {
+        "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
+        "package.json": _package_parts,
+        "setup.cfg": _ini_sections,
+    }
+    read = readers.get(PurePosixPath(change.path).name)
+    if read is None:
+        return
+    try:
+        before, after = (
+            read(side.decode(errors="replace")) if side else {}
+            for side in (change.before, change.after)
+        )
+        watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if with_scripts else set())
+        edited = sorted(name for name in watched if before.get(name) != after.get(name))
+    except (ValueError, AttributeError, RecursionError) as error:
+        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
+        return
+    for name in edited:
+        kind = _KIND_OF_PART.get(name, "judge-config-edited")
+        yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
+
+
+def _package_parts(text: str) -> dict[str, Any]:
+    parts = json.loads(text)
+    judges = TOOLS | {"typescript"}
+    wanted = (parts.get(group) or {} for group in _DEPENDENCIES)
+    # A version, a range or a tag has neither: what has is a path, an address, another package.
+    elsewhere = [
+        (name, str(version))
+        for versions in wanted
+        for name, version in versions.items()
+        if name in judges and set(":/") & set(str(version))
+    ]
+    return {**parts, _FROM_ELSEWHERE: elsewhere or None}
+
+
+def _ini_sections(text: str) -> dict[str, list[str]]:
+    """Return what stands under each tool's name: all of its sections, with their headings."""
+    sections: dict[str, list[str]] = {}
+    starts = list(_INI_HEADING.finditer(text))
+    ends = [heading.start() for heading in starts[1:]]
+    for heading, end in zip(starts, [*ends, len(text)], strict=False):
+        sections.setdefault(heading[1], []).append(text[heading.start() : end])
+    return sections

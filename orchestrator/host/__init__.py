@@ -1,0 +1,1 @@
+"""This host: processes of agents, control groups, cancel scopes, environment."""

@@ -1,0 +1,27 @@
+"""What programs that we start see of this host's environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.interfaces.sandbox import EGRESS_PORT
+from orchestrator.settings import Settings
+
+#: Of this host's own environment.
+_HOST_NAMES = ("PATH", "LANG", "LC_ALL", "TZ")
+
+
+def host_environment(settings: Settings) -> dict[str, str]:
+    """Return what any program we start may see of this host's environment."""
+    host = settings.host_env
+    return {name: host[name] for name in _HOST_NAMES if name in host}
+
+
+def egress_environment(socket: Path | None) -> dict[str, str]:
+    """Return what tells a program of its proxy, by the names that tools of all kinds read."""
+    if socket is None:
+        return {}
+    address = f"http://127.0.0.1:{EGRESS_PORT}"
+    inside = "127.0.0.1,localhost,::1"
+    reported = {"HTTPS_PROXY": address, "HTTP_PROXY": address, "NO_PROXY": inside}
+    return {**reported, **{name.lower(): value for name, value in reported.items()}}

@@ -1,0 +1,1 @@
+"""The Protocols that plug-ins fulfil, and the values that cross them."""

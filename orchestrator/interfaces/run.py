@@ -1,0 +1,76 @@
+"""One command run to its end in a sandbox: what gates and capture use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from orchestrator.interfaces.sandbox import Chunk, ProcessSpec, Sandbox
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a command ended and what it said; `truncated` if more than was kept."""
+
+    #: Negative: the signal that ended it.
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+    truncated: bool
+    duration_ms: int
+
+
+#: How long a wait for output may last, so that `check` is heard.
+TICK_S = 0.2
+
+
+def run_to_end(
+    sandbox: Sandbox,
+    spec: ProcessSpec,
+    *,
+    timeout_s: float,
+    output_limit_bytes: int,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Completed:
+    """Run a command until its whole tree has ended, which at the deadline is killed.
+
+    The first `output_limit_bytes` of stdout and of stderr are kept; what follows is read and
+    dropped. `check` is called every tick; what it raises ends the tree and leaves here.
+
+    Raises:
+        BackendUnavailable: the program does not exist or may not be run.
+        WorkspaceLost: `spec.cwd` does not exist.
+    """
+    kept = {"stdout": bytearray(), "stderr": bytearray()}
+    truncated = timed_out = False
+
+    def keep(chunks: Iterable[Chunk]) -> bool:
+        dropped = False
+        for chunk in chunks:
+            buffer = kept[chunk.source]
+            room = output_limit_bytes - len(buffer)
+            buffer += chunk.data[:room]
+            dropped |= len(chunk.data) > room
+        return dropped
+
+    started = clock()
+    with sandbox.start(spec) as process:
+        while process.exit_code is None:
+            left_s = started + timeout_s - clock()
+            if left_s <= 0:
+                timed_out = True
+                process.kill()
+            truncated |= keep(process.read(min(max(left_s, 0), TICK_S)))
+            check()
+        exit_code = process.exit_code
+    return Completed(
+        exit_code=exit_code,
+        stdout=bytes(kept["stdout"]),
+        stderr=bytes(kept["stderr"]),
+        timed_out=timed_out,
+        truncated=truncated,
+        duration_ms=round((clock() - started) * 1000),
+    )

@@ -1,0 +1,1 @@
+"""The leases of agents: claimed, renewed, lost, and recovered."""

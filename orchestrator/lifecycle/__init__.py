@@ -1,1 +1,0 @@
-"""The life of an agent: which moves are legal, and the operations that make them."""

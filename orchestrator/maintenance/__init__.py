@@ -1,0 +1,1 @@
+"""Periodic work: recovery of agents, retention, orphans, consistency."""

@@ -1,0 +1,273 @@
+"""Compares what should agree: records, indexes, queues, leases, budget, workspaces, processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from orchestrator.host.processes import Host
+from orchestrator.models import AgentState, Phase, Status
+from orchestrator.models.state_machine import ACTIVE, FINAL
+from orchestrator.store import agent_transitions, budget, delays, keys, kills, leases, lost_messages
+from orchestrator.store.client import Store
+from orchestrator.store.operations import Operation, command, nothing, read_records
+from orchestrator.store.transition import now_ms
+from orchestrator.workspace.disk import remove_tree
+
+_LIMIT = 500
+#: How long a stray may take to die.
+_END_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Two things that should agree and do not; `repair` makes them, if it can be done at once."""
+
+    kind: str
+    subject: str
+    detail: str
+    repair: Callable[[], object] | None = None
+
+
+@dataclass(frozen=True)
+class ConsistencyCheck:
+    """Looks at Valkey and at this host; nothing is changed but by a drift's own `repair`.
+
+    What moves while it looks may show as drift once: what is real shows again.
+    """
+
+    store: Store
+    host: Host
+    home: Path
+    workspaces: Path
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+
+    def check(self) -> tuple[Drift, ...]:
+        """Return every drift there is."""
+        states = dict(self._states())
+        unread = self._unread(states)
+        known = {agent_id: agent for agent_id, agent in states.items() if agent_id not in unread}
+        of_records = (
+            *self._indexes(known),
+            *self._leases(known),
+            *self._messages(known),
+            *self._reservations(known),
+            *self._slots(known),
+            *self._folders(known, unread),
+        )
+        return (
+            *(
+                Drift(
+                    "record-malformed", agent_id, "no program of this version can read its record"
+                )
+                for agent_id in sorted(unread)
+            ),
+            # What it is cannot be told, so nothing that stands there for it is taken away.
+            *(drift for drift in of_records if drift.subject not in unread),
+            *self._kills(states),
+            *self._processes(),
+        )
+
+    def _states(self) -> Iterator[tuple[str, AgentState | None]]:
+        ids = self._members(keys.AGENTS)
+        for start in range(0, len(ids), _LIMIT):
+            some = ids[start : start + _LIMIT]
+            records = self.store.run(read_records(AgentState, tuple(map(keys.agent, some))))
+            yield from zip(some, records, strict=True)
+
+    def _unread(self, states: dict[str, AgentState | None]) -> frozenset[str]:
+        return frozenset(
+            agent_id
+            for agent_id, agent in states.items()
+            if agent is None
+            and self.store.run(command("EXISTS", keys.agent(agent_id), decode=bool))
+        )
+
+    def _members(self, key: str) -> list[str]:
+        return self.store.run(
+            command("ZRANGE", key, 0, -1, decode=lambda reply: [name.decode() for name in reply])
+        )
+
+    def _indexes(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        for agent_id, agent in states.items():
+            if agent is None:
+                yield Drift(
+                    "record-missing",
+                    agent_id,
+                    "it is listed, and has no record",
+                    partial(self.store.run, _remove(keys.AGENTS, agent_id)),
+                )
+        for status in Status:
+            index = keys.status_index(status)
+            members = set(self._members(index))
+            for agent_id in sorted(members):
+                agent = states.get(agent_id)
+                if agent is None or agent.status is not status:
+                    is_now = agent.status if agent else "gone"
+                    yield Drift(
+                        "index-wrong",
+                        agent_id,
+                        f"it stands among those {status}, and is {is_now}",
+                        partial(self.store.run, _remove(index, agent_id)),
+                    )
+            for agent_id, agent in states.items():
+                if agent is not None and agent.status is status and agent_id not in members:
+                    yield Drift(
+                        "index-missing",
+                        agent_id,
+                        f"it is {status}, and does not stand among those",
+                        partial(self.store.run, _add(index, agent_id, now_ms(self.clock()))),
+                    )
+
+    def _leases(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        leased = set(self._members(keys.LEASES))
+        for agent_id in sorted(leased):
+            agent = states.get(agent_id)
+            if agent is None or agent.status in FINAL or agent.phase in agent_transitions.WAITING:
+                yield Drift(
+                    "lease-of-nobody",
+                    agent_id,
+                    f"it has a lease, and is {agent.phase if agent else 'gone'}",
+                    partial(self.store.run, leases.drop_lease(agent_id)),
+                )
+        for agent_id, agent in states.items():
+            if agent is None or agent.status in FINAL or agent.phase in agent_transitions.WAITING:
+                continue
+            if agent_id not in leased:
+                yield Drift(
+                    "lease-missing",
+                    agent_id,
+                    f"it is {agent.phase} at {agent.worker}, and has no lease",
+                    # An expired one: the sweep lets another attempt go on.
+                    partial(self.store.run, _add(keys.LEASES, agent_id, 0)),
+                )
+
+    def _messages(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        delayed = self.store.run(delays.delayed())
+        uncalled = self.store.run(delays.uncalled())
+        queued = self.store.follow(lost_messages.queued())
+        for agent_id in sorted(delayed):
+            agent = states.get(agent_id)
+            if agent is None or agent.phase not in agent_transitions.WAITING:
+                yield Drift(
+                    "delayed-nobody",
+                    agent_id,
+                    "it waits for its time, and for nothing else",
+                    partial(self.store.run, delays.forget(agent_id)),
+                )
+        for agent_id, agent in states.items():
+            if agent is None or agent_id in delayed or agent_id in uncalled:
+                continue
+            if agent.phase not in agent_transitions.WAITING and agent.phase is not Phase.ENDED:
+                continue
+            message = agent_transitions.message_of(agent)
+            if message.task_id not in queued:
+                yield Drift(
+                    "message-missing",
+                    agent_id,
+                    f"it is {agent.phase}, and no queue has its message",
+                    partial(self.store.run, kills.enqueue(message, tag=self.new_id())),
+                )
+
+    def _reservations(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        found = self.store.run(budget.reservations())
+        total = found.pop(budget.TOTAL, 0)
+        for agent_id in sorted(found):
+            agent = states.get(agent_id)
+            if agent is None or agent.status in FINAL:
+                yield Drift(
+                    "reservation-of-nobody",
+                    agent_id,
+                    f"{found[agent_id]} tokens are reserved, and it is"
+                    f" {agent.status if agent else 'gone'}",
+                    partial(self.store.run, budget.recount([agent_id])),
+                )
+        if total != sum(found.values()):
+            yield Drift(
+                "reservations-wrong",
+                "budget",
+                f"{total} tokens count as reserved, the agents hold {sum(found.values())}",
+                partial(self.store.run, budget.recount([])),
+            )
+
+    def _slots(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        placed = set(self._members(keys.SLOTS))
+        for agent_id in sorted(placed | states.keys()):
+            agent = states.get(agent_id)
+            is_at_work = agent is not None and agent.phase in agent_transitions.AT_WORK
+            if agent_id in placed and not is_at_work:
+                yield Drift(
+                    "place-of-nobody",
+                    agent_id,
+                    f"it has a place, and is {agent.phase if agent else 'gone'}",
+                    partial(self.store.run, _remove(keys.SLOTS, agent_id)),
+                )
+            elif is_at_work and agent_id not in placed:
+                yield Drift(
+                    "place-missing",
+                    agent_id,
+                    "it is at work, and has no place",
+                    partial(self.store.run, _add(keys.SLOTS, agent_id, now_ms(self.clock()))),
+                )
+        for agent_id in self._members(keys.WAITING):
+            agent = states.get(agent_id)
+            if agent is None or agent.phase not in agent_transitions.WAITING:
+                yield Drift(
+                    "waiting-nobody",
+                    agent_id,
+                    f"it waits for a place, and is {agent.phase if agent else 'gone'}",
+                    partial(self.store.run, _remove(keys.WAITING, agent_id)),
+                )
+
+    def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        for agent_id in self.store.run(kills.unconfirmed()):
+            if not self.store.run(command("EXISTS", keys.receipt(agent_id), decode=bool)):
+                yield Drift(
+                    "kill-of-nobody",
+                    agent_id,
+                    "its kill waits for a proof, and has no receipt",
+                    partial(self.store.run, _remove(keys.UNCONFIRMED, agent_id)),
+                )
+                continue
+            agent = states.get(agent_id)
+            worker = agent.worker if agent else "a worker"
+            yield Drift("kill-unconfirmed", agent_id, f"nobody at {worker} has seen it dead")
+
+    def _folders(
+        self, states: dict[str, AgentState | None], unread: frozenset[str]
+    ) -> Iterator[Drift]:
+        for folder in (self.workspaces, self.home / "candidates"):
+            if not folder.is_dir():
+                continue
+            for entry in sorted(folder.iterdir()):
+                agent_id = entry.name.partition(".")[0]
+                agent = states.get(agent_id)
+                is_held = agent_id in unread or (agent is not None and agent.status in ACTIVE)
+                if agent_id and entry.is_dir() and not is_held:
+                    yield Drift(
+                        "folder-left",
+                        str(entry),
+                        f"its agent is {agent.status if agent else 'gone'}",
+                        partial(remove_tree, entry),
+                    )
+
+    def _processes(self) -> Iterator[Drift]:
+        for agent_id, pids in self.host.orphans().items():
+            yield Drift(
+                "process-stray",
+                agent_id,
+                f"no worker answers for {', '.join(map(str, pids))}",
+                partial(self.host.end_orphans, within_s=_END_WITHIN_S),
+            )
+
+
+def _remove(index: str, agent_id: str) -> Operation[None]:
+    return command("ZREM", index, agent_id, decode=nothing)
+
+
+def _add(index: str, agent_id: str, score: int) -> Operation[None]:
+    return command("ZADD", index, score, agent_id, decode=nothing)

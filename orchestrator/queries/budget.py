@@ -1,0 +1,107 @@
+"""The budget as operators see it: how the day stands, and which agent has spent what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from orchestrator.models import (
+    AgentSpend,
+    AgentState,
+    BudgetLimits,
+    BudgetStatus,
+    BudgetSummary,
+    Spend,
+    Status,
+)
+from orchestrator.settings import Settings
+from orchestrator.store import keys
+from orchestrator.store.budget import TOTAL, limits, read_hash
+from orchestrator.store.operations import Flow, command, read_records
+
+_APPROACHING_PERCENT = 80
+_BATCH = 500
+
+
+def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
+    """Read how today stands, and who has spent what of it, the most first."""
+    in_force = yield from limits(settings)
+    day = yield read_hash(keys.budget_day(now))
+    reserved = yield read_hash(keys.RESERVED)
+    running = yield command("ZCARD", keys.SLOTS, decode=int)
+    waiting = yield command("ZCARD", keys.WAITING, decode=int)
+    used = int(day.get("used", 0))
+    today = {name.partition(":")[2]: int(n) for name, n in day.items() if "tokens:" in name}
+    names = sorted({*today, *reserved} - {TOTAL})
+    states: list[AgentState | None] = []
+    for start in range(0, len(names), _BATCH):
+        states += yield read_records(
+            AgentState, tuple(map(keys.agent, names[start : start + _BATCH]))
+        )
+    rows = [
+        _row(agent_id, agent, today, day, reserved, in_force, used)
+        for agent_id, agent in zip(names, states, strict=True)
+    ]
+    return BudgetSummary(
+        day=now.astimezone(UTC).date().isoformat(),
+        status=status_of(used, in_force.daily_tokens),
+        limit=in_force.daily_tokens,
+        used=used,
+        reserved=int(reserved.get(TOTAL, 0)),
+        percent=_percent(used, in_force.daily_tokens),
+        cost_usd=float(day.get("cost", 0)),
+        delivered=_sum(rows, {Status.COMPLETED}),
+        in_nothing=_sum(rows, {Status.FAILED, Status.KILLED}),
+        unfinished=_sum(rows, {Status.SPAWNING, Status.RUNNING, None}),
+        running=running,
+        waiting=waiting,
+        limits=in_force,
+        agents=tuple(sorted(rows, key=lambda row: (-row.tokens_today, row.agent_id))),
+    )
+
+
+def status_of(used: int, limit: int) -> BudgetStatus:
+    """Return how what is spent of a day stands to its limit."""
+    if used * 100 < limit * _APPROACHING_PERCENT:
+        return BudgetStatus.WITHIN_BUDGET
+    if used < limit:
+        return BudgetStatus.APPROACHING_LIMIT
+    return BudgetStatus.AT_LIMIT if used == limit else BudgetStatus.EXCEEDED
+
+
+def _row(
+    agent_id: str,
+    agent: AgentState | None,
+    today: Mapping[str, int],
+    day: Mapping[str, str],
+    reserved: Mapping[str, str],
+    limits: BudgetLimits,
+    used: int,
+) -> AgentSpend:
+    spent = today.get(agent_id, 0)
+    tokens = agent.usage.total_tokens if agent else spent
+    cost = day.get(f"cost:{agent_id}")
+    return AgentSpend(
+        agent_id=agent_id,
+        task_id=agent.task_id if agent else None,
+        status=agent.status if agent else None,
+        tokens_today=spent,
+        cost_usd_today=None if cost is None else float(cost),
+        tokens=tokens,
+        percent=_percent(tokens, limits.agent_tokens),
+        percent_of_day=_percent(spent, used),
+        reserved=int(reserved.get(agent_id, 0)),
+    )
+
+
+def _sum(rows: Sequence[AgentSpend], statuses: set[Status | None]) -> Spend:
+    some = [row for row in rows if row.status in statuses]
+    return Spend(
+        agents=len(some),
+        tokens=sum(row.tokens_today for row in some),
+        cost_usd=sum(row.cost_usd_today or 0 for row in some),
+    )
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1) if whole else 0.0

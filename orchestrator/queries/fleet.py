@@ -1,0 +1,59 @@
+"""A look at the whole fleet and closely at some agents, for those who watch it live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from orchestrator.models import AgentState, AgentSummary, Fleet, LogLine, Status
+from orchestrator.models.state_machine import ACTIVE
+from orchestrator.store import agent_logs, changes, keys, kills, provider_limits
+from orchestrator.store import halt as halts
+from orchestrator.store.operations import Flow, command, read_records
+
+#: What stands in a row of a list.
+_TEXT_LIMIT = 300
+
+
+def survey(agent_ids: Sequence[str], backends: Iterable[str]) -> Flow[Fleet]:
+    """Read how the fleet stands, and the agents of these ids that there are.
+
+    Touches: the status indexes, the latch, the unconfirmed kills, the parked backends; of each
+    agent its record, and its log's last line or what it left.
+    """
+    counts: dict[Status, int] = {}
+    for status in Status:
+        counts[status] = yield command("ZCARD", keys.status_index(status), decode=int)
+    halt = yield halts.find_halt()
+    unconfirmed = yield kills.unconfirmed()
+    parked: dict[str, datetime] = {}
+    for backend in sorted(backends):
+        if until_ms := (yield provider_limits.limited_until_ms(backend)):
+            parked[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
+    summaries = yield from _summaries(agent_ids)
+    return Fleet(counts=counts, halt=halt, unconfirmed=unconfirmed, parked=parked, agents=summaries)
+
+
+def _summaries(agent_ids: Sequence[str]) -> Flow[tuple[AgentSummary, ...]]:
+    if not agent_ids:
+        return ()
+    found = yield read_records(AgentState, tuple(map(keys.agent, agent_ids)))
+    summaries: list[AgentSummary] = []
+    for agent in filter(None, found):
+        summary = yield from _summary(agent)
+        summaries.append(summary)
+    return tuple(summaries)
+
+
+def _summary(agent: AgentState) -> Flow[AgentSummary]:
+    if agent.status in ACTIVE:
+        last: LogLine | None = yield agent_logs.last_line(agent.agent_id)
+        if last is not None:
+            last = last.model_copy(update={"text": last.text[:_TEXT_LIMIT]})
+        return AgentSummary(agent=agent, last_output=last)
+    if agent.status is Status.COMPLETED:
+        return AgentSummary(agent=agent)
+    is_kept = False
+    for attempt in range(agent.attempt, -1, -1):
+        is_kept = is_kept or (yield changes.has_change(agent.agent_id, attempt))
+    return AgentSummary(agent=agent, is_kept=is_kept)

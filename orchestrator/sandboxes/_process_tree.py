@@ -1,0 +1,175 @@
+"""What a worker holds of a program: its output, its orders to the shim, and what the shim says."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+from contextlib import suppress
+from typing import IO
+
+import psutil
+
+from orchestrator.errors import BackendUnavailable
+from orchestrator.interfaces.sandbox import Chunk
+
+_CHUNK_BYTES = 64 * 1024
+_STATUS = "status"
+
+
+class ProcessTree:
+    """A running program and everything it started; used by one thread but for its ending."""
+
+    def __init__(
+        self,
+        shim: subprocess.Popen[bytes],
+        control: IO[bytes],
+        status: IO[bytes],
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._shim = shim
+        self._control = control
+        self._status = status
+        self._selector = selector
+        self._heard = b""
+        self._is_gone = False
+        self._exit_code: int | None = None
+        for source, stream in (("stdout", shim.stdout), ("stderr", shim.stderr)):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ, source)
+        selector.register(status, selectors.EVENT_READ, _STATUS)
+
+    def await_start(self, program: str) -> None:
+        """Wait for the shim's word that the program runs.
+
+        Raises:
+            BackendUnavailable: it does not exist or may not be run.
+        """
+        while b"\n" not in self._heard and not self._is_gone:
+            self._hear()
+        if not self._heard.startswith(b"started "):
+            cause = int(self._heard.removeprefix(b"refused ") or -1)
+            reason = os.strerror(cause) if cause > 0 else "its shim did not start"
+            if cause == 0 and self._shim.stderr is not None:
+                self._shim.wait()
+                reason = f"it could not be confined ({self._shim.stderr.read().decode().strip()})"
+            msg = f"{program}: {reason}."
+            raise BackendUnavailable(msg)
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        """Wait for output or the end, at most `timeout_s`; empty when there was neither.
+
+        At most one chunk of 64 KiB from each source. Only reading learns of a natural end, and
+        `exit_code` stays None until all output has been returned.
+        """
+        chunks: list[Chunk] = []
+        for key, _ in self._selector.select(0 if self._is_gone else timeout_s):
+            if key.data == _STATUS:
+                self._hear()
+            elif data := self._claim(key):
+                chunks.append(Chunk(key.data, data))
+        if self._is_gone and not chunks:
+            self._note_end()
+        return chunks
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code (negative: the signal) once the whole tree has ended, else None."""
+        return self._exit_code
+
+    @property
+    def killed_pids(self) -> tuple[int, ...]:
+        """What had to be killed of it."""
+        _, found, words = self._heard.partition(b"killed ")
+        return tuple(map(int, words.partition(b"\n")[0].split())) if found else ()
+
+    @property
+    def ended_at_s(self) -> float | None:
+        """When the last of it died, by `time.monotonic`; None if its shim did not live to see."""
+        words = self._heard.split()
+        return float(words[-1]) if b"ended" in words else None
+
+    @property
+    def has_ended_itself(self) -> bool:
+        """Whether its shim lived to see that nothing of it is left."""
+        return b"ended " in self._heard or self._heard.startswith(b"refused ")
+
+    @property
+    def limit_hit(self) -> None:
+        """What limits there are here fail the program's own calls."""
+        return
+
+    def cpu_s(self) -> float:
+        """Return the processor time that its live processes have spent, and those they saw end."""
+        spent_s = 0.0
+        with suppress(psutil.Error):
+            for process in psutil.Process(self._shim.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    spent_s += times.user + times.system
+                    spent_s += times.children_user + times.children_system
+        return spent_s
+
+    def heartbeat(self) -> None:
+        """Tell the shim that this process is well; from any thread."""
+        self._order(b".")
+
+    def order_kill(self) -> None:
+        """Let the whole tree be ended now, without waiting for it; from any thread."""
+        # A program of the same user may have stopped its shim.
+        self._shim.send_signal(signal.SIGCONT)
+        self._order(b"k")
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program's process group."""
+        self._order(b"t")
+
+    def kill(self) -> None:
+        """End the whole tree at once; returns when nothing of it is left.
+
+        What it had written can still be read.
+        """
+        if self._exit_code is not None:
+            # What is over is not killed again: its pids may be another's by now.
+            return
+        self.order_kill()
+        while not self._is_gone:
+            self._hear()
+        self._note_end()
+
+    def _order(self, order: bytes) -> None:
+        # ValueError: it is over, and the pipe closed.
+        with suppress(BrokenPipeError, ValueError):
+            # None: the pipe is full of beats, so the shim does not read. Its end says the same.
+            if self._control.write(order) is None and order == b"k":
+                self._control.close()
+
+    def _hear(self) -> None:
+        words = os.read(self._status.fileno(), _CHUNK_BYTES)
+        self._heard += words
+        if not words:
+            self._is_gone = True
+            self._selector.unregister(self._status)
+
+    def _note_end(self) -> None:
+        exit_code = self._shim.wait()
+        words = self._heard.split()
+        if b"ended" in words:
+            exit_code = int(words[-2])
+        elif b"started" in words:
+            # Its program killed the shim. What is left of the group can be reached; daemons that
+            # left it carry ORCH_AGENT_ID in their environment, if they kept that.
+            with suppress(ProcessLookupError):
+                os.killpg(int(words[1]), signal.SIGKILL)
+        self._exit_code = exit_code
+
+    def _claim(self, key: selectors.SelectorKey) -> bytes:
+        try:
+            data = os.read(key.fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self._selector.unregister(key.fileobj)
+        return data

@@ -1,0 +1,1 @@
+"""The three stages of an agent, one folder or file for each queue: spawn, gate check, cleanup."""

@@ -1,0 +1,76 @@
+"""Removes what an ended agent left: each step tried whatever the others did, all repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.errors import NotFound, OrchestratorError, TransitionRefused
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.store import agent_transitions, agents, changes
+from orchestrator.store.sessions import drop_sessions
+from orchestrator.workspace.change import Candidates
+from orchestrator.workspace.clone import Workspaces
+
+log = get_logger("cleanup")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """How one step went; `error` is empty where it did."""
+
+    step: str
+    removed: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """The cleanup pool's work."""
+
+    holder: AgentLeases
+    workspaces: Workspaces
+    candidates: Candidates
+    retention_s: float
+
+    def run(self, agent_id: str) -> tuple[StepReport, ...]:
+        """Clean up after an ended agent, and say so in an `agent.cleanup` event."""
+        try:
+            agent = self.holder.store.run(agents.read(agent_id))
+        except NotFound as error:
+            log.info("message dropped", agentId=agent_id, reason=str(error))
+            return ()
+        reports = (
+            _attempt("workspace", lambda: self.workspaces.remove(agent_id)),
+            _attempt("candidates", lambda: self.candidates.remove(agent_id)),
+            _attempt("keys", lambda: self._drop_keys(agent)),
+            _attempt("event", lambda: self._announce(agent)),
+        )
+        log.info("cleaned", agentId=agent_id, steps=[report.__dict__ for report in reports])
+        return reports
+
+    def _drop_keys(self, agent: AgentState) -> int:
+        store, agent_id, attempts = self.holder.store, agent.agent_id, agent.attempt
+        dropped = store.follow(drop_sessions(agent_id, attempts))
+        if agent.branch is None:
+            # It stands on no remote: its work is kept until retention ends.
+            store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
+            return dropped
+        return dropped + store.run(changes.drop_changes(agent_id, attempts))
+
+    def _announce(self, agent: AgentState) -> int:
+        try:
+            self.holder.store.run(agent_transitions.cleaned(agent, now=self.holder.clock()))
+        except TransitionRefused:
+            return 0  # said before: a repeated cleanup says it once
+        return 1
+
+
+def _attempt(step: str, action: Callable[[], int]) -> StepReport:
+    try:
+        return StepReport(step, removed=action())
+    except (OrchestratorError, OSError) as error:
+        log.warning("step failed", step=step, error=str(error))
+        return StepReport(step, error=str(error))

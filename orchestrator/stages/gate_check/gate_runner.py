@@ -1,0 +1,189 @@
+"""Judges one tree by the gates of a plan, side by side, each on a checkout of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.egress.proxies import EgressProxies
+from orchestrator.egress.proxy import Proxy
+from orchestrator.gates.plan import Plan
+from orchestrator.gates.tampering import find_tampering
+from orchestrator.host.environment import egress_environment, host_environment
+from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
+from orchestrator.interfaces.run import Completed, run_to_end
+from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
+from orchestrator.log import get_logger
+from orchestrator.models import (
+    AgentType,
+    GateProfile,
+    GateReport,
+    GateResult,
+    GateStatus,
+    Stage,
+    Verdict,
+)
+from orchestrator.settings import Settings
+
+#: Output of one gate's command that is kept, and the most it may print and still pass.
+OUTPUT_LIMIT_BYTES = 8 * 2**20
+
+log = get_logger("gates")
+
+
+@dataclass(frozen=True)
+class GateRun:
+    """What is judged, whoever made it."""
+
+    agent_id: str
+    attempt: int
+    agent_type: AgentType
+    work_items: tuple[str, ...]
+    tree: str
+    #: Every changed file, before and after.
+    contents: Callable[[], Iterable[FileChange]]
+    #: The difference from the base commit, as a patch; read when called.
+    diff: Callable[[], str]
+    #: A clean checkout of the tree for the gate of this name.
+    checkout: Callable[[str], AbstractContextManager[Path]]
+    #: What the checkouts borrow objects from.
+    readable: tuple[Path, ...] = ()
+    #: Raises what must end the judging: a kill, a lost lease.
+    check: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class GateRunner:
+    """Runs gates; which check judges a gate is told by its name."""
+
+    checks: Callable[[str], Gate]
+    sandbox: Sandbox
+    egress: EgressProxies
+    settings: Settings
+
+    def run(
+        self,
+        plan: Plan,
+        case: GateRun,
+        *,
+        on_result: Callable[[GateResult], None] = lambda _: None,
+    ) -> Iterator[GateReport]:
+        """Report on each stage of the plan in its order, and on none after one that rejected.
+
+        What the change does to its own judges is found before anything runs; profile strict
+        rejects it for that alone.
+        """
+        findings = find_tampering(case.contents(), plan.commands, plan.files)
+        for stage in Stage:
+            gates = plan.of(stage)
+            if not gates:
+                continue
+            results = self._run(gates, case, on_result)
+            has_passed = all(result.status is GateStatus.PASSED for result in results)
+            is_tampered = plan.profile is GateProfile.STRICT and bool(findings)
+            report = GateReport(
+                agent_id=case.agent_id,
+                attempt=case.attempt,
+                stage=stage,
+                profile=plan.profile,
+                tree=case.tree,
+                plan_digest=plan.digest,
+                approved=has_passed and not is_tampered,
+                gates=results,
+                findings=findings,
+            )
+            yield report
+            if not report.approved:
+                return
+
+    def _run(
+        self,
+        gates: Sequence[PlannedGate],
+        case: GateRun,
+        on_result: Callable[[GateResult], None],
+    ) -> tuple[GateResult, ...]:
+        def run(gate: PlannedGate) -> GateResult:
+            case.check()
+            check = self.checks(gate.name)
+            with case.checkout(gate.name) as checkout, self._egress(gate, check, checkout) as out:
+                result = check.evaluate(gate, self._gate_input(case, checkout, out))
+                for line in out.drain_refusals() if out else ():
+                    log.info(line, agentId=case.agent_id, gate=gate.name)
+            on_result(result)
+            return result
+
+        # Each thread in the custody of this one: a kill ends every gate.
+        contexts = [copy_context() for _ in gates]
+        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
+            return tuple(pool.map(lambda context, gate: context.run(run, gate), contexts, gates))
+
+    def _egress(
+        self, gate: PlannedGate, check: Gate, checkout: Path
+    ) -> AbstractContextManager[Proxy | None]:
+        """Open what a gate may reach: a reviewer its model, who asks for the network its hosts."""
+        if not (gate.network or check.asks_model):
+            return nullcontext()
+        hosts = self.settings.egress_hosts if gate.network else ()
+        return self.egress.opened(checkout, hosts=hosts, with_model=check.asks_model)
+
+    def _gate_input(self, case: GateRun, checkout: Path, out: Proxy | None) -> GateInput:
+        socket = out.socket if out else None
+
+        def run(
+            argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
+        ) -> Completed:
+            spec = ProcessSpec(
+                agent_id=case.agent_id,
+                argv=tuple(argv),
+                env={
+                    **host_environment(self.settings),
+                    "HOME": str(checkout.parent),
+                    "CI": "true",
+                    **egress_environment(socket),
+                    **env,
+                },
+                cwd=checkout,
+                stdin=stdin,
+                attempt=case.attempt,
+                root=checkout.parent,
+                readable=case.readable,
+                has_network=not self.settings.has_egress_proxy,
+                egress=socket,
+            )
+            return run_to_end(
+                self.sandbox,
+                spec,
+                timeout_s=timeout_s,
+                output_limit_bytes=OUTPUT_LIMIT_BYTES,
+                check=case.check,
+            )
+
+        return GateInput(
+            case.agent_id,
+            case.agent_type,
+            checkout,
+            case.work_items,
+            case.diff,
+            run,
+            model=out.model if out else None,
+        )
+
+
+def verdict_of(
+    plan: Plan, tree: str, reports: Sequence[GateReport], *, yolo: bool = False
+) -> Verdict:
+    """Return the verdict: approved only if every gate of the plan has passed on this tree."""
+    statuses = {result.name: result.status for report in reports for result in report.gates}
+    has_judged_all = statuses.keys() >= {gate.name for gate in plan.gates}
+    return Verdict(
+        approved=yolo or (has_judged_all and all(report.approved for report in reports)),
+        profile=plan.profile,
+        tree=tree,
+        plan_digest=plan.digest,
+        gates=statuses,
+        yolo=yolo,
+    )

@@ -1,0 +1,242 @@
+"""Judges one attempt's change: plan from the base commit, gates on clean checkouts, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.audit.log import Audit
+from orchestrator.errors import CoordinatorUnavailable, GatesRejected, TargetMoves
+from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
+from orchestrator.gates.plan import make_plan
+from orchestrator.interfaces.gate import Detector
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import (
+    AgentState,
+    AuditAction,
+    GateReport,
+    GateResult,
+    GateStatus,
+    SpawnRequest,
+    Verdict,
+)
+from orchestrator.retry import calculate_backoff_delay
+from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.delivery import Delivery
+from orchestrator.stages.gate_check.gate_runner import GateRun, GateRunner, verdict_of
+from orchestrator.stages.gate_check.secrets import SecretFindings, without_secrets
+from orchestrator.store import agents, changes
+from orchestrator.workspace.change import Candidate, Candidates
+from orchestrator.workspace.mirror import Base, Mirrors
+
+#: How often a change follows its target branch before that counts as too busy.
+MOST_REBASES = 3
+#: The base commit's configuration is at fault, or the worker's host: no other round mends that.
+_NOT_THE_AGENTS = frozenset({GateStatus.MISSING, GateStatus.ERRORED})
+
+log = get_logger("gates")
+
+
+@dataclass(frozen=True)
+class GateCheckStage:
+    """The gates pool's work."""
+
+    holder: AgentLeases
+    mirrors: Mirrors
+    candidates: Candidates
+    detectors: Sequence[Detector]
+    gate_runner: GateRunner
+    secrets: SecretFindings
+    delivery: Delivery
+    audit: Audit
+    settings: Settings
+    coordinator: Coordinator | None = None
+
+    def run(self, agent_id: str, attempt: int) -> None:
+        """Judge this attempt if it waits for its gates; every end is written into its state."""
+        agent = self.holder.claim_for_gates(agent_id, attempt)
+        if agent is None:
+            return
+        with self.holder.holding(agent) as lease:
+            store = self.holder.store
+            request = store.run(agents.read_request(agent_id))
+            made_by = agent.change_attempt or attempt
+            bundle = store.run(changes.get_change(agent_id, made_by))
+            # The branch may have moved on: a change is judged against where its agent started.
+            base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
+            with self.candidates.received(base, bundle, agent_id, attempt) as candidate:
+                self._decide(agent, request, lease, base, candidate)
+
+    def _decide(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> None:
+        # First of all: gates send the change on, to a reviewer and to the Coordinator.
+        if found := self.secrets.find(agent, base, candidate):
+            leak_report = self.secrets.report(agent, candidate, found)
+            self.holder.store.run(changes.append_report(leak_report))
+            self._reject(agent, leak_report, Verdict.of(leak_report))
+            return
+        for _ in range(MOST_REBASES + 1):
+            verdict, report = self._run_gates(agent, request, lease, base, candidate)
+            if not verdict.approved:
+                self._reject(agent, report, verdict)
+                return
+            lease.check()
+            reconciled = self.delivery.reconcile(agent, base, candidate)
+            if reconciled.candidate == candidate:
+                agent = self.holder.update(agent, {"verdict": verdict.wire()})
+                self.delivery.deliver(agent, lease, reconciled, verdict)
+                return
+            # On a new tip it is another tree: nobody has judged that yet.
+            base, candidate = reconciled.base, reconciled.candidate
+        msg = f"{agent.base_branch} moved on {MOST_REBASES} times while its gates ran."
+        raise TargetMoves(msg)
+
+    def _run_gates(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> tuple[Verdict, GateReport | None]:
+        """Return the verdict on this tree and the last report, which each stage leaves."""
+        paths = self.mirrors.paths(base)
+        plan = make_plan(
+            agent.gate_profile,
+            lambda path: self.mirrors.read(base, path) if path in paths else None,
+            self.detectors,
+            gates=request.gates,
+            timeout_s=self.settings.gate_timeout_s,
+        )
+        if self.settings.yolo_mode:
+            self._report_yolo(agent, candidate)
+            return verdict_of(plan, candidate.tree, (), yolo=True), None
+        reports: list[GateReport] = []
+        for judged in self.gate_runner.run(
+            plan, self._gate_run(agent, request, lease, base, candidate)
+        ):
+            self._count_tokens(agent, judged)
+            report = without_secrets(self._with_coordinator(agent, lease, base, candidate, judged))
+            self.holder.store.run(changes.append_report(report))
+            reports.append(report)
+        return verdict_of(plan, candidate.tree, reports), reports[-1]
+
+    def _count_tokens(self, agent: AgentState, report: GateReport) -> None:
+        """Count what a reviewing agent spent as the judged one's."""
+        for usage in (result.usage for result in report.gates if result.usage):
+            now_is = self.holder.store.run(agents.read(agent.agent_id))
+            self.holder.update(agent, {"usage": now_is.usage.plus(usage).wire()})
+
+    def _reject(self, agent: AgentState, report: GateReport | None, verdict: Verdict) -> None:
+        """Give the agent another round, or end it if there is none left or none could help."""
+        if report is None:
+            raise GatesRejected
+        if _may_be_mended(report) and agent.rounds < agent.max_retries:
+            self.holder.request_rework(agent, {"verdict": verdict.wire()})
+            return
+        self.holder.update(agent, {"verdict": verdict.wire()})
+        raise GatesRejected(_rejection(report))
+
+    def _report_yolo(self, agent: AgentState, candidate: Candidate) -> None:
+        why = "YOLO_MODE is on"
+        log.warning("gates skipped: YOLO_MODE", agentId=agent.agent_id, tree=candidate.tree)
+        self.holder.update(agent, {"yolo": True})
+        note = AuditAction(
+            action="yolo",
+            who=self.holder.worker,
+            why=why,
+            agent_id=agent.agent_id,
+            task_id=agent.task_id,
+            result=f"tree {candidate.tree} not judged",
+        )
+        # Unlike a kill, what skips the gates does not go on unless it stands in the audit.
+        self.holder.store.follow(self.audit.append([note]))
+
+    def _with_coordinator(
+        self,
+        agent: AgentState,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+        report: GateReport,
+    ) -> GateReport:
+        """Add the Coordinator's word to an approval: it can reject, and never lifts a rejection.
+
+        Raises:
+            CoordinatorUnavailable: it stayed away for every retry the agent has.
+            CoordinatorRefused: it answered what is no answer.
+        """
+        if self.coordinator is None or not report.approved:
+            return report
+        contents = self.candidates.contents(candidate, base)
+        asked = CheckRequest(
+            task_id=agent.task_id,
+            agent_id=agent.agent_id,
+            files=tuple(content.path for content in contents),
+            diff_summary=self.candidates.summary(candidate, base),
+            stage=report.stage,
+            gates=tuple(gate.name for gate in report.gates),
+        )
+        answer = self._ask(self.coordinator, asked, agent, lease)
+        result = GateResult(
+            name="coordinator",
+            status=GateStatus.PASSED if answer.approved else GateStatus.FAILED,
+            detail=answer.message or "",
+        )
+        update = {"gates": (*report.gates, result), "approved": answer.approved}
+        return report.model_copy(update=update)
+
+    def _ask(
+        self, coordinator: Coordinator, asked: CheckRequest, agent: AgentState, lease: Lease
+    ) -> CheckAnswer:
+        for retry in range(1, agent.max_retries + 1):
+            try:
+                return coordinator.check(asked)
+            except CoordinatorUnavailable as error:
+                log.warning("coordinator away", agentId=agent.agent_id, error=str(error))
+            # A kill or a lost lease ends the wait within a second.
+            lease.wait(calculate_backoff_delay(retry))
+        return coordinator.check(asked)
+
+    def _gate_run(
+        self,
+        agent: AgentState,
+        request: SpawnRequest,
+        lease: Lease,
+        base: Base,
+        candidate: Candidate,
+    ) -> GateRun:
+        return GateRun(
+            agent_id=agent.agent_id,
+            attempt=agent.attempt,
+            agent_type=agent.agent_type,
+            work_items=request.context.work_items,
+            tree=candidate.tree,
+            contents=lambda: self.candidates.contents(candidate, base),
+            diff=lambda: self.candidates.text_patch(candidate, base),
+            checkout=lambda gate: self.candidates.checked_out(candidate, gate),
+            readable=(candidate.git_dir / "objects", base.mirror / "objects"),
+            check=lease.check,
+        )
+
+
+def _may_be_mended(report: GateReport) -> bool:
+    return not any(result.status in _NOT_THE_AGENTS for result in report.gates)
+
+
+def _rejection(report: GateReport) -> str:
+    failed = [
+        f"gate {result.name} {result.status}: {(result.detail.splitlines() or ['-'])[0]}"
+        for result in report.gates
+        if result.status is not GateStatus.PASSED
+    ]
+    found = [f"{finding.path}: {finding.kind}" for finding in report.findings]
+    return f"{'; '.join([*failed, *found])}."

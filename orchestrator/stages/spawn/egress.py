@@ -1,0 +1,96 @@
+"""An agent's way out while its program runs: opened, told of in its log, counted in its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from orchestrator.agent_output.reader import OutputReader
+from orchestrator.egress.proxies import EgressProxies
+from orchestrator.egress.proxy import Proxy
+from orchestrator.errors import TransitionRefused
+from orchestrator.interfaces.agent import AgentJob, UsageReport
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.log import get_logger
+from orchestrator.models import Usage
+from orchestrator.stages.spawn.context import ProgramContext
+
+_SOURCE = "egress"
+
+log = get_logger("egress")
+
+
+@dataclass(frozen=True)
+class EgressSession:
+    """The proxy of one attempt; without one, its programs have the network of the host."""
+
+    proxy: Proxy | None
+    transcript: OutputReader
+
+    def job_with_model(self, job: AgentJob) -> AgentJob:
+        """Return the job of an agent that reaches its model this way."""
+        return replace(job, model=self.proxy.model) if self.proxy else job
+
+    def leading_from(self, programs: ProgramContext) -> ProgramContext:
+        """Return surroundings whose programs find the way out."""
+        return replace(programs, egress=self.proxy.socket) if self.proxy else programs
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether answers of the model are under way, heard by the agent or not."""
+        return self.proxy is not None and self.proxy.is_busy
+
+    def check(self) -> None:
+        """Put what was refused since the last look in the agent's log."""
+        for line in self.proxy.drain_refusals() if self.proxy else ():
+            self.transcript.record(line, source=_SOURCE)
+
+
+@contextmanager
+def egress_session(
+    egress: EgressProxies, holder: AgentLeases, programs: ProgramContext, transcript: OutputReader
+) -> Iterator[EgressSession]:
+    """Open an agent's way out; in the end its state and log say what went there.
+
+    Raises:
+        EgressUnavailable: it cannot be opened.
+    """
+    root, hosts = programs.workspace.root, programs.settings.egress_hosts
+
+    def see(message_id: str, usage: Usage) -> None:
+        transcript.see(UsageReport(message_id, usage))
+
+    with egress.opened(root, hosts=hosts, with_model=True, on_usage=see) as proxy:
+        out = EgressSession(proxy, transcript)
+        try:
+            yield out
+        finally:
+            if proxy is not None:
+                out.check()
+                _report(proxy, holder, programs, transcript)
+
+
+def _report(
+    proxy: Proxy, holder: AgentLeases, programs: ProgramContext, transcript: OutputReader
+) -> None:
+    counts, agent = proxy.counts, programs.agent
+    if counts.refused:
+        line = f"{counts.allowed} requests went out, {counts.refused} were refused"
+        transcript.record(line, source=_SOURCE)
+    job_with_model, seen = transcript.meter.total, proxy.meter.total
+    if proxy.meter.differs(job_with_model):
+        numbers = f"told {job_with_model.total_tokens}, seen {seen.total_tokens}"
+        transcript.record(f"tokens the agent told and its proxy saw: {numbers}", source=_SOURCE)
+        log.warning(
+            "tokens differ",
+            agentId=agent.agent_id,
+            attempt=agent.attempt,
+            job_with_model=job_with_model.total_tokens,
+            seen=seen.total_tokens,
+        )
+    try:
+        holder.update(agent, {"egress": counts.wire()})
+    except TransitionRefused as refusal:
+        # Ended by another meanwhile: the lease tells.
+        log.info("counts dropped", agentId=agent.agent_id, reason=str(refusal))

@@ -1,0 +1,215 @@
+"""Plays one agent's program to its end: prepared, started in its sandbox, watched, and judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Thread
+
+from orchestrator.agent_output.reader import OutputReader
+from orchestrator.egress.proxies import EgressProxies
+from orchestrator.errors import (
+    AgentCrashed,
+    AgentFailed,
+    AgentTimedOut,
+    BudgetExceeded,
+    ProviderLimited,
+    SandboxLimit,
+    TransitionRefused,
+    UsageReportsMissing,
+)
+from orchestrator.interfaces.agent import AgentBackend
+from orchestrator.interfaces.run import TICK_S
+from orchestrator.interfaces.sandbox import Sandbox, SandboxProcess
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.settings import Settings
+from orchestrator.stages.spawn.context import RunContext
+from orchestrator.stages.spawn.egress import EgressSession, egress_session
+from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
+from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
+from orchestrator.stages.spawn.monitors.disk import DiskMonitor
+from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
+from orchestrator.stages.spawn.monitors.stall import StallMonitor
+from orchestrator.stages.spawn.monitors.time import TimeMonitor
+from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
+from orchestrator.store.agent_logs import append_log
+from orchestrator.workspace.mirror import Base, Mirrors
+
+#: Output goes to Valkey at least this often.
+FLUSH_EVERY_S = 0.5
+#: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
+GRACE_S = 10.0
+
+log = get_logger("play")
+
+
+@dataclass(frozen=True)
+class AgentExecutor:
+    """Runs agents' programs; nothing of one is left when it returns or raises."""
+
+    holder: AgentLeases
+    mirrors: Mirrors
+    sandbox: Sandbox
+    egress: EgressProxies
+    settings: Settings
+    #: Makes the next spawn from a commit quicker.
+    prepare_spare: Callable[[Base], None]
+
+    def execute(self, context: RunContext) -> None:
+        """Run the agent's program, between its hooks, to its end.
+
+        Raises:
+            AgentFailed: how it failed; more as `Lease.check`, the watches and the hooks raise.
+        """
+        try:
+            with egress_session(
+                self.egress, self.holder, context.programs, context.transcript
+            ) as egress:
+                self._execute_inside(context, egress)
+        finally:
+            self._flush(context)
+
+    def _execute_inside(self, context: RunContext, egress: EgressSession) -> None:
+        base = context.programs.base
+        programs = egress.leading_from(context.programs)
+        launch = context.backend.launch(egress.job_with_model(context.job))
+        spec = programs.program(
+            launch.argv, env=launch.env, stdin=launch.stdin, readable=launch.readable
+        )
+        preparation = WorkspaceHooks(
+            self.sandbox,
+            programs,
+            context.lease,
+            self.mirrors.read_some(base, PREPARED_BY).get,
+            lambda line: context.transcript.record(line, source="hook"),
+        )
+        preparation.include()
+        preparation.run("after_create")
+        preparation.run("before_run")
+        begun_ns = time.time_ns()
+        with self.sandbox.start(spec) as process:
+            agent = context.agent.model_copy(update={"sandbox": self.sandbox.level})
+            agent = self.holder.start(agent, base_commit=base.commit)
+            # Beside the agent's work: it saves the next spawn the checkout.
+            Thread(target=self.prepare_spare, args=(base,), daemon=True).start()
+            overlap = OverlapMonitor(self.holder, agent, context.job.worktree, begun_ns)
+            quota = DiskMonitor(programs.workspace.root, self.settings.disk_quota_bytes)
+            stall = StallMonitor(self.holder, self.settings, agent)
+            time_watch = TimeMonitor(self.holder, self.settings, agent)
+            checks = (
+                egress.check,
+                overlap.check,
+                quota.check,
+                CheckpointMonitor(context, every_s=self.settings.checkpoint_s).check,
+                lambda: stall.check(process, context.transcript),
+                time_watch.check,
+            )
+            try:
+                self._watch(context, agent, process, checks, egress)
+                time_watch.record()
+            finally:
+                overlap.forget()
+        preparation.run("after_run")
+
+    def _watch(
+        self,
+        context: RunContext,
+        agent: AgentState,
+        process: SandboxProcess,
+        checks: tuple[Callable[[], None], ...],
+        egress: EgressSession,
+    ) -> None:
+        """Follow the agent to its end; what it said is in its log whatever that end is."""
+        transcript = context.transcript
+        tokens = TokenMonitor(
+            self.holder,
+            self.settings,
+            agent,
+            context.lease,
+            transcript,
+            context.facts,
+            context.backend.reports_usage,
+        )
+        flush_at = 0.0
+        try:
+            while process.exit_code is None:
+                for chunk in process.read(TICK_S):
+                    transcript.feed(chunk)
+                tokens.check()
+                context.lease.check()
+                if time.monotonic() >= flush_at:
+                    self._flush(context)
+                    flush_at = time.monotonic() + FLUSH_EVERY_S
+                for check in checks:
+                    check()
+            while chunks := process.read(0):
+                for chunk in chunks:
+                    transcript.feed(chunk)
+            _await_answers(egress, (tokens.check, context.lease.check, *checks))
+            transcript.finish()
+            tokens.check()
+            _check_end(process, transcript, context.backend)
+        except (BudgetExceeded, UsageReportsMissing):
+            # At once: what it says from here on costs, too.
+            process.kill()
+            raise
+        except AgentTimedOut:
+            _stop(process)
+            raise
+        finally:
+            self._flush(context)
+
+    def _flush(self, context: RunContext) -> None:
+        lines = context.transcript.drain_lines()
+        if not lines:
+            return
+        agent, cap = context.agent, self.settings.log_lines
+        self.holder.store.run(append_log(agent.agent_id, agent.attempt, lines, cap=cap))
+        try:
+            self.holder.update(agent, context.facts())
+        except TransitionRefused as refusal:
+            # Ended by another meanwhile: the lease tells at its next check.
+            log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
+
+
+def _await_answers(egress: EgressSession, checks: tuple[Callable[[], None], ...]) -> None:
+    """Return when all is told of what an agent asked its model, and spent, without waiting."""
+    while egress.is_busy:
+        time.sleep(TICK_S)
+        for check in checks:
+            check()
+
+
+def _check_end(process: SandboxProcess, transcript: OutputReader, backend: AgentBackend) -> None:
+    result, exit_code = transcript.result, process.exit_code or 0
+    if result is not None and result.is_limited:
+        limited = ProviderLimited(f"The model's provider takes no more: {result.summary}")
+        limited.resets_at_s = transcript.limit_resets_at_s
+        raise limited
+    if process.limit_hit:
+        msg = f"The agent reached {process.limit_hit}."
+        raise SandboxLimit(msg)
+    if exit_code < 0:
+        msg = f"The agent was ended by signal {-exit_code}."
+        raise AgentCrashed(msg)
+    if exit_code > 0:
+        said = f" It said: {result.summary}" if result and not result.ok else ""
+        msg = f"The agent ended with exit code {exit_code}.{said}"
+        raise AgentFailed(msg)
+    if result is None and backend.reports_result:
+        msg = "The agent ended without a result."
+        raise AgentFailed(msg)
+    if result is not None and not result.ok:
+        msg = f"The agent gave up: {result.summary}"
+        raise AgentFailed(msg)
+
+
+def _stop(process: SandboxProcess) -> None:
+    process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    while process.exit_code is None and time.monotonic() < deadline:
+        process.read(TICK_S)
+    process.kill()

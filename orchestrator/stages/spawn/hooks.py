@@ -1,0 +1,124 @@
+"""Makes a fresh workspace buildable: included files, and the hooks of the base commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from orchestrator.errors import HookFailed, HooksInvalid, PlanInvalid
+from orchestrator.gates.configuration import SOURCES, ReadFile, read_table
+from orchestrator.interfaces.run import run_to_end
+from orchestrator.interfaces.sandbox import Sandbox
+from orchestrator.leases.lease import Lease
+from orchestrator.models import faults_of
+from orchestrator.stages.spawn.context import ProgramContext
+from orchestrator.workspace.include import INCLUDE_FILE, include
+
+#: The files of the base commit that say how its workspaces are prepared.
+PREPARED_BY = (*(path for path, _ in SOURCES), INCLUDE_FILE)
+#: A hook's output beyond this is dropped.
+OUTPUT_LIMIT_BYTES = 2**20
+_SHOWN_LINES = 20
+
+Command = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+HookName = Literal["after_create", "before_run", "after_run"]
+
+
+class Hooks(BaseModel):
+    """`[hooks]` of `orchestrator.toml`, `[tool.orchestrator.hooks]` of `pyproject.toml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Once the workspace is checked out: install what the build needs.
+    after_create: Command | None = None
+    #: Right before the agent starts, and right after it has ended, before its change is taken.
+    before_run: Command | None = None
+    after_run: Command | None = None
+
+
+def read_hooks(read: ReadFile) -> Hooks:
+    """Read the hooks of a base commit.
+
+    Raises:
+        HooksInvalid: the table is malformed; names file and key.
+    """
+    try:
+        where, table = read_table(read, "hooks")
+    except PlanInvalid as error:
+        raise HooksInvalid(error.detail) from error
+    try:
+        return Hooks.model_validate(table or {})
+    except ValidationError as error:
+        path, message = faults_of(error)[0]
+        msg = f"{where} {path}: {message}."
+        raise HooksInvalid(msg) from error
+
+
+@dataclass(frozen=True)
+class WorkspaceHooks:
+    """Prepares one agent's workspace, in its sandbox; what hooks say stands in its log."""
+
+    sandbox: Sandbox
+    programs: ProgramContext
+    lease: Lease
+    read: ReadFile
+    #: Takes a line for the agent's log.
+    say: Callable[[str], None]
+
+    def include(self) -> None:
+        """Copy what the base commit's `.worktreeinclude` names, from this host, if there is any.
+
+        Raises:
+            IncludeTooLarge: it names too much.
+        """
+        patterns = self.read(INCLUDE_FILE)
+        source = self._source()
+        if patterns is None or source is None:
+            return
+        worktree = self.programs.workspace.worktree
+        count = include(source, patterns.decode(errors="replace"), worktree)
+        self.say(f"{count} files included from {source}")
+
+    def run(self, name: HookName) -> None:
+        """Run one hook to its end.
+
+        Raises:
+            HookFailed: it failed or took too long.
+            HooksInvalid: the base commit's table is malformed.
+        """
+        command = getattr(read_hooks(self.read), name)
+        if command is None:
+            return
+        self.say(f"{name}: {command}")
+        timeout_s = self.programs.settings.hook_timeout_s
+        ended = run_to_end(
+            self.sandbox,
+            self.programs.program(("sh", "-c", command)),
+            timeout_s=timeout_s,
+            output_limit_bytes=OUTPUT_LIMIT_BYTES,
+            check=self.lease.check,
+        )
+        said = (ended.stdout + ended.stderr).decode(errors="replace").splitlines()
+        for line in said[-_SHOWN_LINES:]:
+            self.say(line)
+        if ended.timed_out:
+            msg = f"The hook {name} did not end within {timeout_s:.0f} s."
+            raise HookFailed(msg)
+        if ended.exit_code != 0:
+            last = f" It said: {said[-1][:200]}" if said else ""
+            msg = f"The hook {name} ended with exit code {ended.exit_code}.{last}"
+            raise HookFailed(msg)
+
+    def _source(self) -> Path | None:
+        """Return the folder of this host that stands for the repository's own checkout."""
+        repository = self.programs.agent.repository
+        include_dir = self.programs.settings.include_dir
+        if include_dir is not None:
+            name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
+            return include_dir / name if name not in ("", ".", "..") else None
+        local = Path(repository)
+        return local if local.is_absolute() and (local / ".git").exists() else None

@@ -1,0 +1,1 @@
+"""What is checked while an agent runs, one file for each concern."""

@@ -1,0 +1,82 @@
+"""Keeps agents to their share of the disk: none starts where it is low, none takes too much."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from orchestrator.errors import DiskQuotaExceeded, NotFound, TransitionRefused
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.log import get_logger
+from orchestrator.store import agent_transitions, agents
+from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.disk import free_bytes, used_bytes
+
+#: Measuring may take a tenth of one core's time, and no longer than this at once.
+_REST_RATIO = 10
+_LEAST_REST_S = 10.0
+_MEASURE_WITHIN_S = 60.0
+
+#: Who waits for room looks again after this.
+_PAUSE = timedelta(seconds=30)
+
+log = get_logger("quota")
+
+
+def has_room(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool:
+    """Whether an agent may start on this disk; one that may not is told to wait, and why."""
+    lack = workspaces.lacks_room()
+    if not lack:
+        return True
+    store, now = holder.store, holder.clock()
+    try:
+        agent = store.run(agents.read(agent_id))
+        store.run(agent_transitions.delay(agent, until=now + _PAUSE, now=now, why=lack))
+    except (TransitionRefused, NotFound) as refusal:
+        log.info("message dropped", agentId=agent_id, reason=str(refusal))
+    else:
+        log.warning("put back", agentId=agent_id, reason=lack)
+    return False
+
+
+@dataclass
+class DiskMonitor:
+    """One agent's; a thread of its own measures, so that the agent is followed meanwhile."""
+
+    root: Path
+    quota_bytes: int
+    _used_bytes: int = 0
+    _free_bytes: int = 0
+    _next_s: float = 0.0
+    _measuring: threading.Thread | None = None
+
+    def check(self) -> None:
+        """Judge what was measured last, and measure again if it is time.
+
+        That is earlier where the whole disk has lost what the agent had left.
+
+        Raises:
+            DiskQuotaExceeded: it is over its quota.
+        """
+        if self._used_bytes > self.quota_bytes:
+            msg = f"The agent used {self._used_bytes} of {self.quota_bytes} bytes of disk."
+            raise DiskQuotaExceeded(msg)
+        if self._measuring is not None and self._measuring.is_alive():
+            return
+        lost = self._free_bytes - free_bytes(self.root)
+        if time.monotonic() >= self._next_s or lost > self.quota_bytes - self._used_bytes:
+            self._measuring = threading.Thread(target=self._measure, daemon=True, name="quota")
+            self._measuring.start()
+
+    def _measure(self) -> None:
+        began_s = time.monotonic()
+        self._free_bytes = free_bytes(self.root)
+        try:
+            self._used_bytes = used_bytes(self.root, within_s=_MEASURE_WITHIN_S)
+        except TimeoutError as error:
+            log.warning("not measured", root=str(self.root), reason=str(error))
+        took_s = time.monotonic() - began_s
+        self._next_s = time.monotonic() + max(_REST_RATIO * took_s, _LEAST_REST_S)

@@ -1,0 +1,86 @@
+"""Watches what one running agent spends: its tokens as they come, its meter, and its time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.agent_output.reader import OutputReader
+from orchestrator.errors import (
+    BudgetExceeded,
+    TransitionRefused,
+    UsageReportsMissing,
+)
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.lease import Lease
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState
+from orchestrator.settings import Settings
+
+#: Of an agent's time, before it is warned.
+WARNED_AT = 0.8
+#: A limit of time that is changed is seen within this.
+CHECK_EVERY_S = 15.0
+
+log = get_logger("monitors")
+
+
+@dataclass
+class TokenMonitor:
+    """One agent's tokens: each report is in the day's account before its next words are read."""
+
+    holder: AgentLeases
+    settings: Settings
+    agent: AgentState
+    lease: Lease
+    transcript: OutputReader
+    #: What is written with the tokens.
+    facts: Callable[[], dict[str, object]]
+    reports_usage: bool
+    clock: Callable[[], float] = time.monotonic
+    _settled: int = 0
+    #: What the agent had said at the last report, and when it first said more.
+    _words: int = 0
+    _silent_since_s: float | None = None
+    _is_reported: bool = False
+
+    def check(self) -> None:
+        """Settle what is new.
+
+        Raises:
+            BudgetExceeded: the agent has nothing left to spend, and the mode is hard.
+            MeterSilent: it works without a report of tokens, and the mode is hard.
+        """
+        tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
+        if tokens != self._settled:
+            try:
+                overrun = self.holder.charge(self.agent, self.facts())
+            except TransitionRefused as refusal:
+                # Ended by another meanwhile: the lease tells at its next check.
+                log.info("not settled", agentId=self.agent.agent_id, reason=str(refusal))
+            self._settled, self._words = tokens, self.transcript.words
+            self._silent_since_s = None
+        if overrun:
+            raise BudgetExceeded(overrun)
+        if self.reports_usage:
+            self._check_usage_reports()
+
+    def _check_usage_reports(self) -> None:
+        # What it says costs tokens; what its tools compute meanwhile does not.
+        if self.transcript.words == self._words:
+            return
+        self._words, now_s = self.transcript.words, self.clock()
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+        silent_s = now_s - self._silent_since_s
+        if silent_s < self.settings.meter_silence_s:
+            return
+        silent = UsageReportsMissing(
+            f"The agent has reported no tokens for {silent_s:.0f} s of work."
+        )
+        if self.settings.budget_mode == "hard":
+            raise silent
+        if not self._is_reported:
+            self._is_reported = True
+            self.holder.warn(self.agent, silent)

@@ -1,0 +1,48 @@
+"""The output of one agent: a capped stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.models import LogLine
+from orchestrator.store import keys
+from orchestrator.store.events import FIRST_ID, field_of
+from orchestrator.store.operations import Operation, call, command, parse_record
+
+
+def append_log(
+    agent_id: str, attempt: int, lines: Iterable[LogLine], *, cap: int
+) -> Operation[bool]:
+    """Append output of one attempt; False if the attempt no longer owns the agent."""
+    documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
+    return call(
+        "append_log", (keys.agent(agent_id), keys.log(agent_id)), (attempt, cap, *documents), bool
+    )
+
+
+def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[list[LogLine]]:
+    """Read lines of output after an id, oldest first."""
+    key = keys.log(agent_id)
+    start = f"({after}" if after else FIRST_ID
+    return command(
+        "XRANGE", key, start, "+", "COUNT", count, decode=lambda reply: _lines(key, reply)
+    )
+
+
+def last_line(agent_id: str) -> Operation[LogLine | None]:
+    """Read the newest line of output; None where there is none."""
+    key = keys.log(agent_id)
+    return command(
+        *("XREVRANGE", key, "+", "-", "COUNT", 1),
+        decode=lambda reply: _lines(key, reply)[0] if reply else None,
+    )
+
+
+def _lines(key: str, reply: list[Any]) -> list[LogLine]:
+    return [
+        parse_record(LogLine, key, field_of(key, entry, b"line")).model_copy(
+            update={"id": entry[0].decode()}
+        )
+        for entry in reply
+    ]

@@ -1,0 +1,47 @@
+"""Agents nobody holds: those that wait for their time, and those whose message may be lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator.messages import (
+    StageMessage,
+)
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, command, nothing
+from orchestrator.store.transition import now_ms
+
+_LIMIT = 500
+
+
+def due(now: datetime) -> Operation[tuple[str, ...]]:
+    """List the agents whose waiting time is over, the longest first."""
+    return command(
+        *("ZRANGE", keys.DELAYED, "-inf", now_ms(now), "BYSCORE", "LIMIT", 0, _LIMIT),
+        decode=_names,
+    )
+
+
+def delayed() -> Operation[tuple[str, ...]]:
+    """List every agent that waits for its time."""
+    return command("ZRANGE", keys.DELAYED, 0, -1, decode=_names)
+
+
+def uncalled() -> Operation[tuple[str, ...]]:
+    """List the agents that wait for a place and have not been called."""
+    return command("HKEYS", keys.UNCALLED, decode=_names)
+
+
+def release(message: StageMessage, *, tag: str) -> Operation[bool]:
+    """Queue an agent that waited for its time; False if somebody else has."""
+    envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
+    return call("release", (keys.DELAYED, message.key), (message.agent_id, envelope), bool)
+
+
+def forget(agent_id: str) -> Operation[None]:
+    """Remove an agent that no longer exists from those that wait."""
+    return command("ZREM", keys.DELAYED, agent_id, decode=nothing)
+
+
+def _names(reply: list[bytes]) -> tuple[str, ...]:
+    return tuple(name.decode() for name in reply)

@@ -1,0 +1,112 @@
+"""The two streams: lifecycle events of the whole system, output of one agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import RecordMalformed
+from orchestrator.models import LifecycleEvent
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, command, parse_record
+
+#: Events kept for replay; an event is about 300 bytes.
+EVENTS_CAP = 100_000
+FIRST_ID = "-"
+
+
+@dataclass(frozen=True)
+class StreamedEvent:
+    """An event and its id in the stream."""
+
+    id: str
+    event: LifecycleEvent
+
+
+def read_events(*, after: str, count: int = 500) -> Operation[list[StreamedEvent]]:
+    """Read events after an id, oldest first."""
+    return command("XRANGE", keys.EVENTS_STREAM, f"({after}", "+", "COUNT", count, decode=_events)
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event's id and its JSON as it stands in the stream."""
+
+    id: str
+    document: str
+
+
+def read_stored(*, after: str, upto: str = "+", count: int = 500) -> Operation[list[StoredEvent]]:
+    """Read events after an id, up to another, oldest first, without parsing them."""
+    return command("XRANGE", keys.EVENTS_STREAM, f"({after}", upto, "COUNT", count, decode=_stored)
+
+
+def await_stored(*, after: str, block_ms: int, count: int = 500) -> Operation[list[StoredEvent]]:
+    """Wait for events after an id; `block_ms` must stay below the executors' socket timeout."""
+    return command(
+        *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", keys.EVENTS_STREAM, after),
+        decode=lambda reply: _stored(reply[0][1]) if reply else [],
+    )
+
+
+def first_event_id() -> Operation[str]:
+    """Return the id of the oldest event that is kept; empty where there is none."""
+    return command(
+        *("XRANGE", keys.EVENTS_STREAM, "-", "+", "COUNT", 1),
+        decode=lambda reply: reply[0][0].decode() if reply else "",
+    )
+
+
+def has_event(event_id: str) -> Operation[bool]:
+    """Return whether an event is still kept."""
+    return command("XRANGE", keys.EVENTS_STREAM, event_id, event_id, decode=bool)
+
+
+def last_event_id() -> Operation[str]:
+    """Return the id of the newest event, from which a follower starts."""
+    return command(
+        "XREVRANGE",
+        keys.EVENTS_STREAM,
+        "+",
+        "-",
+        "COUNT",
+        1,
+        decode=lambda reply: reply[0][0].decode() if reply else "0-0",
+    )
+
+
+def wait_for(after: dict[str, str], *, block_ms: int) -> Operation[bool]:
+    """Wait until one of several streams (key → last id seen) grows; False when time is up.
+
+    `block_ms` must stay below the executors' socket timeout.
+    """
+    return command(
+        "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *after.keys(), *after.values(),
+        decode=bool,
+    )  # fmt: skip
+
+
+def _events(reply: list[Any]) -> list[StreamedEvent]:
+    key = keys.EVENTS_STREAM
+    return [
+        StreamedEvent(
+            entry[0].decode(), parse_record(LifecycleEvent, key, field_of(key, entry, b"event"))
+        )
+        for entry in reply
+    ]
+
+
+def _stored(reply: list[Any]) -> list[StoredEvent]:
+    return [
+        StoredEvent(name.decode(), fields.get(b"event", b"{}").decode(errors="replace"))
+        for name, fields in reply
+    ]
+
+
+def field_of(key: str, entry: Any, name: bytes) -> bytes:
+    """Return one field of a stream entry; raises RecordMalformed if it has none."""
+    value = entry[1].get(name)
+    if value is None:
+        msg = f"{key}: entry {entry[0].decode()} has no field {name.decode()}."
+        raise RecordMalformed(msg)
+    return bytes(value)

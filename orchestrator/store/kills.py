@@ -1,0 +1,274 @@
+"""The steps of a kill as operations: the order, who hears it, the receipts, the latch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from orchestrator.errors import AgentKilled, NotFound
+from orchestrator.messages import (
+    CLEANUP_QUEUE,
+    CLEANUP_TASK,
+    StageMessage,
+    result_frame,
+    result_key,
+)
+from orchestrator.models import (
+    AgentState,
+    PartialRecord,
+    Phase,
+    Receipt,
+    Status,
+    iso_instant,
+)
+from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
+from orchestrator.store import keys
+from orchestrator.store.agent_outlines import partial_record
+from orchestrator.store.events import EVENTS_CAP
+from orchestrator.store.operations import (
+    Operation,
+    call,
+    command,
+    nothing,
+    read_record,
+    text,
+)
+from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, now_ms
+
+#: Agents of one call of the script: it blocks Valkey for well under 10 ms.
+CHUNK = 50
+_ACKS_CAP = 10_000
+
+
+@dataclass(frozen=True)
+class KillOrder:
+    """Who wants some agents dead, and why."""
+
+    by: str
+    why: str
+    #: Their work is not saved.
+    discard: bool = False
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What the order met: the agent as it was, and whether a worker holds it."""
+
+    answer: Literal["absent", "malformed", "ended", "killed"]
+    agent: PartialRecord | None = None
+    is_held: bool = False
+
+
+def kill(
+    targets: Sequence[AgentState | PartialRecord],
+    order: KillOrder,
+    *,
+    now: datetime,
+    tags: Sequence[str],
+) -> Operation[tuple[Killed, ...]]:
+    """Kill these agents in one atomic step, at most CHUNK.
+
+    A tag for each names its cleanup and the order: sent again, the answer is the same.
+
+    Touches: agents, their tasks, leases, status indexes, events, results, receipts, the cleanup
+    queue, the budget, and the kill stream, which every process that holds agents reads.
+    """
+    instant = iso_instant(now)
+    why = f"{order.why} (killed by {order.by})" if order.why else f"Killed by {order.by}."
+    error = AgentKilled(why)
+    messages = [
+        StageMessage(CLEANUP_TASK, CLEANUP_QUEUE, agent.agent_id, agent.priority, agent.attempt)
+        for agent in targets
+    ]
+    frames = [result_frame(agent.agent_id, now) for agent in targets]
+    document = {
+        "nowMs": now_ms(now),
+        "killed": Status.KILLED,
+        "indexOfKilled": list(Status).index(Status.KILLED) + 1,
+        "statuses": list(Status),
+        "active": sorted(ACTIVE),
+        "outcome": OUTCOME_FIELDS,
+        "patch": {
+            "phase": Phase.ENDED,
+            "completedAt": instant,
+            "error": error.detail,
+            "errorCode": error.code,
+        },
+        "taskPatch": {
+            "status": TASK_STATUS[Status.KILLED],
+            "updatedAt": instant,
+            "completedAt": instant,
+            "error": error.detail,
+        },
+        "event": {"type": f"agent.{Status.KILLED}", "timestamp": instant},
+        "receipt": {
+            "by": order.by,
+            "why": order.why,
+            "requestedAt": instant,
+            "statusAfter": Status.KILLED,
+            "discard": order.discard,
+        },
+        "agents": [
+            {
+                "agentId": agent.agent_id,
+                "orderId": tag,
+                "message": message.envelope(delivery_tag=tag, origin="orchestrator"),
+                "before": before,
+                "after": after,
+            }
+            for agent, message, tag, (before, after) in zip(
+                targets, messages, tags, frames, strict=True
+            )
+        ],
+    }
+    return call(
+        "kill",
+        (
+            keys.LEASES,
+            keys.EVENTS_STREAM,
+            keys.KILLS,
+            keys.UNCONFIRMED,
+            keys.DELAYED,
+            *(keys.status_index(status) for status in Status),
+            *keys.budget(now),
+            *(
+                key
+                for agent, message in zip(targets, messages, strict=True)
+                for key in (
+                    keys.agent(agent.agent_id),
+                    keys.task(agent.task_id),
+                    result_key(agent.agent_id),
+                    keys.receipt(agent.agent_id),
+                    message.key,
+                )
+            ),
+        ),
+        (json.dumps(document), keys.EVENTS_CHANNEL, EVENTS_CAP, RESULT_TTL_S),
+        lambda replies: tuple(
+            _killed(agent.agent_id, reply) for agent, reply in zip(targets, replies, strict=True)
+        ),
+    )
+
+
+def _killed(agent_id: str, reply: list[bytes]) -> Killed:
+    answer, *rest = reply
+    if answer == b"absent":
+        return Killed("absent")
+    if answer == b"malformed":
+        return Killed("malformed", PartialRecord(agent_id=agent_id))
+    before = partial_record(agent_id, rest[0])
+    if answer == b"ended":
+        return Killed("ended", before)
+    return Killed("killed", before, is_held=rest[1] == b"held")
+
+
+def add_to_receipt(agent_id: str, facts: Mapping[str, Any]) -> Operation[str]:
+    """Add facts to a receipt; `confirmed` counts once. Answers `added`, `again` or `absent`."""
+    return call(
+        "add_to_receipt",
+        (keys.receipt(agent_id), keys.UNCONFIRMED, keys.KILL_ACKS),
+        (agent_id, json.dumps(dict(facts)), _ACKS_CAP),
+        text,
+    )
+
+
+def find_receipt(agent_id: str) -> Operation[Receipt | None]:
+    """Read the receipt of an agent's kill; None where it was not killed."""
+    return read_record(Receipt, keys.receipt(agent_id))
+
+
+def read_receipt(agent_id: str) -> Operation[Receipt]:
+    """Read the receipt of an agent's kill.
+
+    Raises:
+        NotFound: it was not killed.
+    """
+    found = find_receipt(agent_id)
+
+    def decode(reply: Any) -> Receipt:
+        receipt = found.decode(reply)
+        if receipt is None:
+            msg = f"There is no receipt of a kill of agent {agent_id}."
+            raise NotFound(msg)
+        return receipt
+
+    return Operation(found.arguments, decode)
+
+
+def unconfirmed() -> Operation[tuple[str, ...]]:
+    """List the agents whose kill nobody has confirmed, the oldest first."""
+    return command(
+        "ZRANGE", keys.UNCONFIRMED, 0, -1, decode=lambda reply: tuple(map(bytes.decode, reply))
+    )
+
+
+def last_entry(stream: str) -> Operation[str]:
+    """Return the id of a stream's last entry, from which its next ones are awaited."""
+    return command(
+        "XREVRANGE",
+        stream,
+        "+",
+        "-",
+        "COUNT",
+        1,
+        decode=lambda reply: reply[0][0].decode() if reply else "0-0",
+    )
+
+
+@dataclass(frozen=True)
+class KillEntries:
+    """Agents named in a stream since the last look, and where to look on from."""
+
+    last: str
+    agent_ids: tuple[str, ...] = ()
+
+
+def await_kills(after: str, *, block_ms: int) -> Operation[KillEntries]:
+    """Wait for the next entries of the kill stream."""
+    return _await(keys.KILLS, after, block_ms)
+
+
+def await_acks(after: str, *, block_ms: int) -> Operation[KillEntries]:
+    """Wait for the next confirmations."""
+    return _await(keys.KILL_ACKS, after, block_ms)
+
+
+def _await(stream: str, after: str, block_ms: int) -> Operation[KillEntries]:
+    def decode(reply: Any) -> KillEntries:
+        last, named = after, []
+        for _, entries in reply or ():
+            for entry, fields in entries:
+                last = entry.decode()
+                if b"agents" in fields:
+                    named += json.loads(fields[b"agents"])
+                else:
+                    named.append(fields[b"agent"].decode())
+        return KillEntries(last, tuple(named))
+
+    # At least 1: to Valkey 0 is for ever.
+    return command("XREAD", "BLOCK", max(block_ms, 1), "STREAMS", stream, after, decode=decode)
+
+
+def active_ids() -> Operation[tuple[str, ...]]:
+    """List every agent that has not ended."""
+    indexes = [keys.status_index(status) for status in sorted(ACTIVE)]
+    return command(
+        "ZUNION",
+        len(indexes),
+        *indexes,
+        decode=lambda reply: tuple(map(bytes.decode, reply)),
+    )
+
+
+def await_disk(*, timeout_ms: int) -> Operation[bool]:
+    """Wait until what was written is in Valkey's append-only file; False where it keeps none."""
+    return command("WAITAOF", 1, 0, timeout_ms, decode=lambda reply: reply[0] == 1)
+
+
+def enqueue(message: StageMessage, *, tag: str) -> Operation[None]:
+    """Push a message again; the state decides whether there is still something to do."""
+    envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
+    return command("LPUSH", message.key, envelope, decode=nothing)

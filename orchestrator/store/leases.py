@@ -1,0 +1,44 @@
+"""The leases of agents: renewed, listed when they have ended, and dropped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator.models import AgentState
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, command, nothing, text
+from orchestrator.store.transition import now_ms
+
+
+def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[str]:
+    """Renew the lease; the reply is `held`, `released`, `stale`, `absent` or the end's status.
+
+    Behind `held` may stand, after a space, the limit that leaves the agent nothing to spend.
+    """
+    deadline = now_ms(now) + round(lease_s * 1000)
+    return call(
+        "heartbeat",
+        (keys.agent(agent.agent_id), keys.LEASES, *keys.budget(now)),
+        (agent.agent_id, agent.attempt, deadline),
+        text,
+    )
+
+
+def expired(now: datetime, *, limit: int = 100) -> Operation[tuple[str, ...]]:
+    """List agents whose lease has ended, the longest first."""
+    return command(
+        "ZRANGE",
+        keys.LEASES,
+        "-inf",
+        now_ms(now),
+        "BYSCORE",
+        "LIMIT",
+        0,
+        limit,
+        decode=lambda reply: tuple(agent_id.decode() for agent_id in reply),
+    )
+
+
+def drop_lease(agent_id: str) -> Operation[None]:
+    """Remove a lease that belongs to no agent."""
+    return command("ZREM", keys.LEASES, agent_id, decode=nothing)

@@ -1,0 +1,158 @@
+"""Registers an agent and enqueues its spawn in one atomic step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from math import ceil
+from typing import Any
+
+from orchestrator.errors import (
+    BudgetExhausted,
+    Halted,
+    IdempotencyConflict,
+)
+from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
+from orchestrator.models import (
+    AgentState,
+    AuditAction,
+    AuditDraft,
+    Halt,
+    LifecycleEvent,
+    Phase,
+    SpawnRequest,
+    Status,
+    TaskState,
+    TaskStatus,
+)
+from orchestrator.store import keys
+from orchestrator.store.events import EVENTS_CAP
+from orchestrator.store.operations import Operation, call, parse_record
+from orchestrator.store.transition import now_ms
+
+#: How long an Idempotency-Key is remembered.
+IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The agent of a request; `is_new` is False where it was already registered."""
+
+    agent_id: str
+    is_new: bool
+
+
+def submission(
+    request: SpawnRequest,
+    *,
+    agent_id: str,
+    agent: str,
+    now: datetime,
+    tag: str,
+    note: AuditAction,
+    idempotency_key: str = "",
+    start: Mapping[str, object] | None = None,
+) -> Operation[Submitted]:
+    """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
+
+    `start` holds facts of the agent that another one left for it. Repeating a submission with the
+    same agentId, or the same key and body, changes nothing and answers with the first agent.
+
+    Raises:
+        IdempotencyConflict: the key was used with another body.
+        Halted: no new work is admitted.
+        BudgetExhausted: today's tokens do not hold what it reserves.
+    """
+    message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
+    state = AgentState(
+        agent_id=agent_id,
+        task_id=request.task_id,
+        status=Status.SPAWNING,
+        phase=Phase.QUEUED,
+        agent_type=request.agent_type,
+        agent=agent,
+        repository=request.context.repository,
+        base_branch=request.context.branch,
+        gate_profile=request.profile,
+        priority=request.priority,
+        max_retries=request.max_retries,
+        attempt=0,
+        spawned_at=now,
+        **(start or {}),
+    )
+    task = TaskState(
+        task_id=request.task_id,
+        status=TaskStatus.PENDING,
+        agent_id=agent_id,
+        context=request.context,
+        created_at=now,
+        updated_at=now,
+    )
+    event = LifecycleEvent(
+        type="agent.spawning",
+        timestamp=now,
+        agent_id=agent_id,
+        task_id=request.task_id,
+        status=Status.SPAWNING,
+        phase=Phase.QUEUED,
+        attempt=0,
+    )
+    body = json.dumps(request.wire(), sort_keys=True)
+    return call(
+        "register",
+        (
+            keys.agent(agent_id),
+            keys.task(request.task_id),
+            keys.request(agent_id),
+            keys.AGENTS,
+            keys.status_index(Status.SPAWNING),
+            keys.task_agents(request.task_id),
+            keys.EVENTS_STREAM,
+            message.key,
+            keys.HALT,
+            *keys.budget(now),
+            keys.AUDIT_WAITING,
+            *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
+        ),
+        (
+            json.dumps(state.wire()),
+            json.dumps(task.wire()),
+            body,
+            agent_id,
+            now_ms(now),
+            message.envelope(delivery_tag=tag, origin="orchestrator"),
+            json.dumps(event.wire()),
+            keys.EVENTS_CHANNEL,
+            EVENTS_CAP,
+            hashlib.sha256(body.encode()).hexdigest(),
+            IDEMPOTENCY_TTL_S,
+            AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
+        ),
+        lambda reply: _submitted(reply, now),
+    )
+
+
+def _submitted(reply: list[Any], now: datetime) -> Submitted:
+    answer = reply[0].decode()
+    if answer == "exhausted":
+        limit, used, reserved, asked = reply[1:]
+        raise BudgetExhausted(
+            limit=limit, used=used, reserved=reserved, asked=asked, resets_in_s=_left_of_day_s(now)
+        )
+    agent_id = reply[1].decode()
+    if answer == "halted":
+        halt = parse_record(Halt, keys.HALT, reply[1])
+        msg = f"New work is halted by {halt.by}: {halt.why or 'no reason given'}."
+        raise Halted(msg)
+    if answer == "conflict":
+        msg = f"This Idempotency-Key belongs to agent {agent_id}, which has another body."
+        raise IdempotencyConflict(msg)
+    return Submitted(agent_id, is_new=answer == "registered")
+
+
+def _left_of_day_s(now: datetime) -> int:
+    tomorrow = now.astimezone(UTC).date() + timedelta(days=1)
+    return ceil((datetime.combine(tomorrow, time(), UTC) - now).total_seconds())

@@ -1,0 +1,119 @@
+"""How commits differ, read by plumbing: no filter, textconv or attribute has a say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.interfaces.gate import FileChange
+from orchestrator.workspace.git import Git
+
+GITLINK = "160000"
+#: A longer patch is cut: who must read all of it reads the branch.
+PATCH_CHARACTERS = 200_000
+_PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+#: A larger blob is never read into memory; in `changed_contents` it is empty.
+BLOB_LIMIT_BYTES = 10 * 2**20
+ABSENT = "0" * 40
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file that differs; `mode` is the new one in octal, 000000 where it was removed.
+
+    Bytes of the path that are not UTF-8 are shown as escapes: it is for people, not for opening.
+    """
+
+    path: str
+    mode: str
+    old_blob: str
+    new_blob: str
+
+
+def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
+    """Return every file that differs from `base` to `tip`; a rename counts as two."""
+    raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip, git_dir=git_dir)
+    return tuple(parse_raw(raw))
+
+
+def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[FileChange, ...]:
+    """Return every file that differs, with its content on both sides.
+
+    A side over BLOB_LIMIT_BYTES, or that is no blob here, is empty: to a judge it lost its lines.
+    """
+    files = changed_files(git, git_dir, base, tip)
+    blobs = {blob for file in files for blob in (file.old_blob, file.new_blob)} - {ABSENT}
+    small = {
+        blob for blob, size in object_sizes(git, git_dir, blobs).items() if size <= BLOB_LIMIT_BYTES
+    }
+    held = {**dict.fromkeys(blobs, b""), **read_objects(git, git_dir, small)}
+    return tuple(
+        FileChange(file.path, held.get(file.old_blob), held.get(file.new_blob)) for file in files
+    )
+
+
+def text_patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
+    """Return the difference as a patch for readers, all of it."""
+    plain = ("-r", "-p", *_PLAIN)
+    return git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
+
+
+def patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
+    """Return the difference as a patch for readers, cut to PATCH_CHARACTERS."""
+    text = text_patch(git, git_dir, base, tip)
+    if len(text) <= PATCH_CHARACTERS:
+        return text
+    return f"{text[:PATCH_CHARACTERS]}\n[…{len(text) - PATCH_CHARACTERS} more characters]\n"
+
+
+def whole_patch(git: Git, git_dir: Path, base: str, tip: str) -> bytes:
+    """Return the difference as a patch that `git apply` takes."""
+    plain = ("-r", "-p", "--binary", "--full-index", *_PLAIN)
+    return git.run("diff-tree", *plain, base, tip, git_dir=git_dir)
+
+
+def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:
+    """Return the difference in numbers: a line for each file, and the sum."""
+    plain = ("-r", "--stat=120", *_PLAIN)
+    text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
+    return text[:PATCH_CHARACTERS]
+
+
+def shown_path(path: bytes) -> str:
+    """Return a path for people; bytes that are not UTF-8 are shown as escapes."""
+    return path.decode(errors="backslashreplace")
+
+
+def parse_raw(raw: bytes) -> Iterator[ChangedFile]:
+    """Yield each file of `--raw -z` output."""
+    # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
+    fields = raw.split(b"\0")
+    for meta, path in zip(fields[::2], fields[1::2], strict=False):
+        _, mode, old_blob, new_blob, _ = meta.decode().split(" ")
+        yield ChangedFile(shown_path(path), mode, old_blob, new_blob)
+
+
+def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, int]:
+    """Return the size in bytes of each object that is here, without reading any."""
+    asked = "".join(f"{name}\n" for name in objects).encode()
+    shape = "--batch-check=%(objectname) %(objectsize)"
+    lines = git.run("cat-file", shape, git_dir=git_dir, stdin=asked).decode().splitlines()
+    # `<name> missing` where it is not here.
+    parts = (line.split(" ") for line in lines)
+    return {name: int(size) for name, size in parts if size.isdecimal()}
+
+
+def read_objects(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, bytes]:
+    """Return the content of each object, all of which must be here."""
+    names = list(objects)
+    asked = "".join(f"{name}\n" for name in names).encode()
+    answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
+    contents, position = {}, 0
+    for name in names:
+        # `<oid> <type> <size>`, newline, content, newline.
+        end = answer.index(b"\n", position)
+        size = int(answer[position:end].rpartition(b" ")[2])
+        contents[name] = answer[end + 1 : end + 1 + size]
+        position = end + 2 + size
+    return contents

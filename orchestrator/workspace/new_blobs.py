@@ -1,0 +1,192 @@
+"""What commits bring in that was not there before: blobs, paths and the commits' own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.workspace.diff import (
+    ABSENT,
+    BLOB_LIMIT_BYTES,
+    GITLINK,
+    ChangedFile,
+    object_sizes,
+    parse_raw,
+    read_objects,
+    shown_path,
+)
+from orchestrator.workspace.git import Git
+from orchestrator.workspace.object_sizes import extents
+
+#: Where what is no file's content stands: the commit object (names and message), its new paths.
+COMMIT = "<commit>"
+PATHS = "<paths>"
+#: So much is read from git at a time, or one file with what it may have been.
+_PORTION_BYTES = 32 * 2**20
+#: A new file is held against so many of those that its commit removed.
+_MOVED_FROM = 5
+#: A tree with so many files more than the base is not listed: a few bytes can make one of any size.
+_MOST_NEW_FILES = 200_000
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_RAW = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+
+
+@dataclass(frozen=True)
+class NewBlobs:
+    """New bytes of a commit (None: of the index), and what they replace; None if unreadable."""
+
+    commit: str | None
+    path: str
+    before: bytes = field(repr=False)
+    content: bytes | None = field(repr=False)
+    #: Why they cannot be read, with the id of the object.
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    commit: str | None
+    path: str
+    blob: str
+    #: What may have held the same bytes: they are not this commit's then.
+    known: tuple[str, ...] = ()
+
+
+def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs]:
+    """Yield what each commit of base..tip brings in, against each of its parents.
+
+    What stands in the tree of the base is not brought in; nor is what a file was moved from.
+
+    Raises:
+        GitFailed: a commit is not there.
+    """
+    names = _commits(git, git_dir, tip, f"^{base}")
+    over = _over(git, git_dir, base, names)
+    for name, files in over.items():
+        yield NewBlobs(name, PATHS, b"", None, f"commit {name}: a tree of {files} files")
+    if not over:
+        listed = git.run("ls-tree", "-r", "-z", "--full-tree", base, git_dir=git_dir)
+        # `<mode> <type> <oid>`, tab, path.
+        entries = (entry.partition(b"\t") for entry in listed.split(b"\0") if entry)
+        held = {shown_path(path): meta.decode().split(" ")[2] for meta, _, path in entries}
+        yield from _Reader(git, git_dir, held).commits(names)
+
+
+def unpublished(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
+    """Yield what the commits of HEAD bring in that no branch of a remote has; none without HEAD."""
+    if git.attempt("rev-parse", "--verify", "--quiet", "HEAD", git_dir=git_dir).exit_code == 0:
+        names = _commits(git, git_dir, "HEAD", "--not", "--remotes")
+        yield from _Reader(git, git_dir, {}).commits(names)
+
+
+def staged(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
+    """Yield what the index brings in against HEAD."""
+    head = git.attempt("rev-parse", "--verify", "--quiet", "HEAD^{tree}", git_dir=git_dir)
+    tree = head.stdout.decode().strip() or _EMPTY_TREE
+    raw = git.run("diff-index", "--cached", *_RAW, tree, git_dir=git_dir)
+    yield from _Reader(git, git_dir, {}).files(None, list(parse_raw(raw)))
+
+
+def _commits(git: Git, git_dir: Path, *revisions: str) -> list[str]:
+    found = git.run("rev-list", "--reverse", *revisions, "--", git_dir=git_dir)
+    return found.decode().split()
+
+
+def _over(git: Git, git_dir: Path, base: str, names: list[str]) -> dict[str, int]:
+    """Return the commits whose trees are over the limit, with how many files each has."""
+    revisions = [f"{name}^{{tree}}" for name in (base, *names)]
+    trees = git.run("rev-parse", *revisions, git_dir=git_dir).decode().split()
+    distinct = tuple(dict.fromkeys(trees))
+    files = {
+        tree: extent.files
+        for tree, extent in zip(distinct, extents(git, git_dir, distinct), strict=True)
+    }
+    limit = files[trees[0]] + _MOST_NEW_FILES
+    return {
+        name: files[tree]
+        for name, tree in zip(names, trees[1:], strict=True)
+        if files[tree] > limit
+    }
+
+
+class _Reader:
+    """Reads one range in one repository, each new blob at a path once."""
+
+    def __init__(self, git: Git, git_dir: Path, held: dict[str, str]) -> None:
+        self._git = git
+        self._git_dir = git_dir
+        #: The blob at each path of the base.
+        self._held = held
+        self._held_blobs = frozenset(held.values())
+        self._held_paths = "".join(f"{path}\n" for path in held)
+        self._seen: set[tuple[str, str]] = set()
+
+    def commits(self, names: list[str]) -> Iterator[NewBlobs]:
+        """Yield what these commits bring in, oldest first."""
+        yield from self._read(_Wanted(name, COMMIT, name) for name in names)
+        for name in names:
+            raw = self._git.run(
+                *("diff-tree", "-m", "--root", "--no-commit-id", *_RAW, name),
+                git_dir=self._git_dir,
+            )
+            yield from self.files(name, list(parse_raw(raw)))
+
+    def files(self, commit: str | None, files: list[ChangedFile]) -> Iterator[NewBlobs]:
+        """Yield the new paths among these files, and their new contents."""
+        new = "\n".join(dict.fromkeys(file.path for file in files if file.old_blob == ABSENT))
+        if new:
+            old = "\n".join(file.path for file in files if file.old_blob != ABSENT)
+            yield NewBlobs(commit, PATHS, f"{self._held_paths}{old}".encode(), new.encode())
+        gone = {file.path: file.old_blob for file in files if file.new_blob == ABSENT}
+        known = self._held_blobs | {*gone.values(), ABSENT}
+        yield from self._read(
+            _Wanted(commit, file.path, file.new_blob, self._predecessors(file, gone))
+            for file in files
+            if file.new_blob not in known and file.mode != GITLINK and self._is_first(file)
+        )
+
+    def _is_first(self, file: ChangedFile) -> bool:
+        key = (file.path, file.new_blob)
+        is_first = key not in self._seen
+        self._seen.add(key)
+        return is_first
+
+    def _predecessors(self, file: ChangedFile, gone: dict[str, str]) -> tuple[str, ...]:
+        held = [self._held[file.path]] if file.path in self._held else []
+        if file.old_blob != ABSENT:
+            return (*held, file.old_blob)
+        name = file.path.rpartition("/")[2]
+        moved = [blob for path, blob in gone.items() if path.rpartition("/")[2] == name]
+        return (*held, *(moved or gone.values()))[:_MOVED_FROM]
+
+    def _read(self, wanted: Iterable[_Wanted]) -> Iterator[NewBlobs]:
+        wanted = list(wanted)
+        asked = {name for one in wanted for name in (one.blob, *one.known)}
+        sizes = object_sizes(self._git, self._git_dir, asked) if asked else {}
+        readable = {name for name, size in sizes.items() if size <= BLOB_LIMIT_BYTES}
+        portion: list[_Wanted] = []
+        names: set[str] = set()
+        total = 0
+        for one in wanted:
+            fresh = readable.intersection((one.blob, *one.known))
+            total += sum(sizes[name] for name in fresh - names)
+            if portion and total > _PORTION_BYTES:
+                yield from self._read_portion(portion, names, sizes)
+                portion, names = [], set()
+                total = sum(sizes[name] for name in fresh)
+            portion.append(one)
+            names |= fresh
+        yield from self._read_portion(portion, names, sizes)
+
+    def _read_portion(
+        self, wanted: list[_Wanted], names: set[str], sizes: dict[str, int]
+    ) -> Iterator[NewBlobs]:
+        contents = read_objects(self._git, self._git_dir, names) if names else {}
+        for one in wanted:
+            reason = ""
+            if one.blob not in contents:
+                size = f"{sizes[one.blob]} bytes" if one.blob in sizes else "not there"
+                reason = f"object {one.blob}: {size}"
+            before = b"\n".join(contents[name] for name in one.known if name in contents)
+            yield NewBlobs(one.commit, one.path, before, contents.get(one.blob), reason)

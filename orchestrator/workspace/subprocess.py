@@ -1,0 +1,77 @@
+"""One program of the host run to its end: own session, deadline, group kill, no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.host.cancel_scope import current, ended_by
+
+#: A SIGTERM lets git remove its lock files and half-written packs; SIGKILL follows after this.
+GRACE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended and what it said; a negative `exit_code` is the signal."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout_s: float,
+    stdin: bytes = b"",
+    keep_fds: Sequence[int] = (),
+) -> Ended:
+    """Run a program in `/`; `keep_fds` stay open in it (a lock that must outlive this process).
+
+    Raises:
+        TimeoutError: it did not end in time; its process group is gone.
+        OSError: it cannot be started.
+    """
+    cancel_scope = current()
+    with subprocess.Popen(
+        argv,
+        # Marked, so that one whose worker was killed is found by the host's janitor.
+        env={**env, **cancel_scope.marks} if cancel_scope else env,
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=keep_fds,
+    ) as process:
+        try:
+            with ended_by(lambda: _kill_group(process)):
+                stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            _end_group(process)
+            msg = f"{argv[0]} did not end within {timeout_s:g} s"
+            raise TimeoutError(msg) from error
+        except BaseException:
+            _end_group(process)
+            raise
+    return Ended(process.returncode, stdout, stderr.decode(errors="replace"))
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,39 @@
+"""Takes in requests that came by Celery alone: registered before the broker forgets them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery.signals import task_received
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.log import get_logger
+from orchestrator.messages import SPAWN_TASK, contract_priority
+from orchestrator.wiring import Services
+from workers.app import services_in
+
+log = get_logger("worker")
+
+
+def register(
+    services: Services, agent_id: str, document: object, delivery_info: Mapping[str, Any] | None
+) -> None:
+    """Put a raw request through the front door; raises as that does, and again changes nothing."""
+    priority = contract_priority(int((delivery_info or {}).get("priority") or 0))
+    services.store.run(
+        services.submit_service.submit(document, agent_id=agent_id, priority=priority, by="broker")
+    )
+
+
+@task_received.connect
+def register_first(request: Any, **_options: Any) -> None:
+    """Register a raw request while the broker still has it: after that a crash would lose it."""
+    document = request.name == SPAWN_TASK and request.kwargs.get("request")
+    if not document:
+        return
+    try:
+        register(services_in(request.hostname), str(request.id), document, request.delivery_info)
+    except OrchestratorError as error:
+        # The task meets the same, and tells the client.
+        log.info("not registered yet", agentId=str(request.id), reason=str(error))
