@@ -1,51 +1,47 @@
-"""What a pool worker does with the agents it holds: claim, keep, move on, end. Blocking."""
+"""The leases of one worker process: it claims agents, holds them, and writes how attempts end."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import (
-    AgentKilled,
     AttemptStale,
     BudgetExceeded,
-    CoordinatorUnavailable,
     Halted,
     LeaseLost,
     NoSlotFree,
     NotFound,
     OrchestratorError,
-    ProviderLimited,
-    PushFailed,
     StoreRefused,
     StoreUnreachable,
     TransitionRefused,
-    WorkerStopping,
+)
+from orchestrator.leases.attempt_result import (
+    Abandon,
+    AttemptResult,
+    AwaitProvider,
+    Complete,
+    EnqueueForGates,
+    Fail,
+    NotOurs,
+    RequestRework,
+    Reschedule,
+    RetryDecision,
 )
 from orchestrator.leases.kill_confirmation import KillConfirmation
 from orchestrator.leases.lease import Lease
+from orchestrator.leases.recovery import RecoveryPolicy
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.models.state_machine import FINAL
-from orchestrator.retry import calculate_backoff_delay
 from orchestrator.store import agent_transitions, agents, changes, provider_limits
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation
 from orchestrator.store.transition import Moved, now_ms
-
-#: Whoever raises these has tried again already.
-_RETRIED = (CoordinatorUnavailable, PushFailed)
-
-#: How long agents wait for a provider that does not say when it takes requests again.
-LIMITED_S = 60.0
-#: What it says is its word: no longer than a day is waited at a time.
-LIMITED_AT_MOST_S = 86_400.0
-#: They start again over this long, not all at once.
-JITTER_S = 15.0
 
 log = get_logger("lifecycle")
 
@@ -63,6 +59,7 @@ class AgentLeases:
     process: str
     #: What marks the programs of this system on a host.
     system: str = ""
+    policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
     #: What it says of those it held.
@@ -80,7 +77,11 @@ class AgentLeases:
             until_ms = self.store.run(provider_limits.limited_until_ms(agent.agent))
             if until_ms > now_ms(now):
                 until = now + timedelta(milliseconds=until_ms - now_ms(now))
-                self.store.run(agent_transitions.delay(agent, until=_jittered(until), now=now))
+                self.store.run(
+                    agent_transitions.delay(
+                        agent, until=until + self.policy.provider_jitter(), now=now
+                    )
+                )
                 msg = f"No agent of {agent.agent} starts before {iso_instant(until)}."
                 raise TransitionRefused(msg)
             tag = self.new_id()
@@ -216,102 +217,110 @@ class AgentLeases:
         else:
             log.info("failed", agentId=agent.agent_id, code=error.code, error=str(error))
 
+    def apply(
+        self, agent: AgentState, result: AttemptResult, *, only_expired: bool = False
+    ) -> None:
+        """Write how an attempt ended: the one place where ends are written.
+
+        Raises as `transition.move` does where the attempt ended well; an attempt that lost its
+        agent meanwhile changes nothing. With `only_expired` a lease renewed meanwhile refuses it.
+        """
+        match result:
+            case EnqueueForGates(facts):
+                self.enqueue_for_gates(agent, facts)
+            case RequestRework(facts):
+                self.request_rework(agent, facts)
+            case Complete(facts):
+                self.complete(agent, facts)
+            case Fail(error, facts):
+                self.fail(agent, error, facts, only_expired=only_expired)
+            case Reschedule():
+                self._reschedule(agent, result, only_expired=only_expired)
+            case AwaitProvider():
+                self._await_provider(agent, result)
+            case NotOurs(error):
+                log.info("stopped", agentId=agent.agent_id, reason=str(error))
+            case Abandon(error):
+                log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
+
     def recover(
         self, agent: AgentState, error: OrchestratorError, *, only_expired: bool = False
     ) -> None:
-        """Let another attempt go on after a delay, or end the agent if it has had enough of them.
+        """Let another attempt go on after an error that is not the agent's, if one is left."""
+        self.apply(agent, self.policy.recover(error, agent), only_expired=only_expired)
 
-        What is at fault is not the agent; each loss waits longer than the one before.
-        """
-        if agent.recoveries >= agent.max_retries:
-            self.fail(agent, error, only_expired=only_expired)
-            return
-        delay_s = calculate_backoff_delay(agent.recoveries + 1)
-        if self._reschedule(agent, counts=True, delay_s=delay_s, only_expired=only_expired):
-            log.warning("recovering", agentId=agent.agent_id, code=error.code, error=str(error))
-
-    def _wait_for_provider(self, agent: AgentState, error: ProviderLimited) -> None:
-        """Let every agent of this backend wait for its provider; no retry is spent on that."""
+    def _await_provider(self, agent: AgentState, result: AwaitProvider) -> None:
+        """Let every agent of this backend wait for its provider."""
         now = self.clock()
-        until = now + timedelta(seconds=LIMITED_S)
-        if error.resets_at_s is not None:
-            reported = datetime.fromtimestamp(error.resets_at_s, UTC)
-            until = min(max(reported, now), now + timedelta(seconds=LIMITED_AT_MOST_S))
-        self.store.run(provider_limits.limit_provider(agent.agent, until=until, now=now))
-        delay_s = (_jittered(until) - now).total_seconds()
-        if self._reschedule(agent, counts=False, delay_s=delay_s):
-            log.warning("parked", agentId=agent.agent_id, backend=agent.agent, until=str(until))
+        self.store.run(provider_limits.limit_provider(agent.agent, until=result.until, now=now))
+        delay_s = (result.until - now).total_seconds() + result.jitter_s
+        self._reschedule(agent, Reschedule(result.error, delay_s))
 
     def _reschedule(
-        self, agent: AgentState, *, counts: bool, delay_s: float, only_expired: bool = False
-    ) -> bool:
-        """Let another attempt go on where this one is; False if it is this one's no more."""
+        self, agent: AgentState, result: Reschedule, *, only_expired: bool = False
+    ) -> None:
+        """Let another attempt go on where this one is, unless the agent is no longer its own."""
+        agent_id, error = agent.agent_id, result.error
         try:
-            now_is = self.store.run(agents.read(agent.agent_id))
+            now_is = self.store.run(agents.read(agent_id))
             if now_is.status in FINAL:
-                log.info("not passed on", agentId=agent.agent_id, reason=now_is.status)
-                return False
-            has_change = self.store.run(changes.has_change(agent.agent_id, agent.attempt))
+                log.info("not rescheduled", agentId=agent_id, reason=now_is.status)
+                return
+            has_change = self.store.run(changes.has_change(agent_id, agent.attempt))
             step = agent_transitions.recover(
                 # Fenced by this attempt's number, whatever was read.
                 now_is.model_copy(update={"attempt": agent.attempt}),
                 continues=agent.attempt if has_change else agent.continues_attempt,
-                counts=counts,
-                delay_s=delay_s,
+                counts=result.counts,
+                delay_s=result.delay_s,
                 now=self.clock(),
                 tag=self.new_id(),
                 only_expired=only_expired,
             )
             self.store.run(step)
         except (TransitionRefused, NotFound) as refusal:
-            log.info("not passed on", agentId=agent.agent_id, reason=str(refusal))
-            return False
-        return True
+            log.info("not rescheduled", agentId=agent_id, reason=str(refusal))
+        else:
+            log.warning(
+                "rescheduled",
+                agentId=agent_id,
+                code=error.code,
+                delayS=round(result.delay_s, 1),
+                error=str(error),
+            )
 
     @contextmanager
     def _ending(self, agent: AgentState, lease: Lease) -> Iterator[None]:
-        """Write what ends the work inside as the end of the agent.
+        """Write what ends the work inside as the end of the agent, by the recovery policy.
 
-        Where nothing can be written the lease runs out, and the sweep lets another go on.
+        Where nothing can be written the lease runs out, and the rescuer lets another attempt go
+        on.
         """
-        try:
-            with self._writing_end(agent, lease):
-                yield
-        except (StoreUnreachable, StoreRefused, LeaseLost) as error:
-            self.confirmation.abandon(lease, error)
-
-    @contextmanager
-    def _writing_end(self, agent: AgentState, lease: Lease) -> Iterator[None]:
         try:
             try:
                 yield
             except Exception as error:
-                if not lease.is_released:
-                    # What was ended with the lease has not failed by itself.
-                    lease.check_time(error)
-                    raise
-                log.exception("late error", agentId=agent.agent_id, error=str(error))
-        except (StoreUnreachable, StoreRefused, LeaseLost):
-            raise
-        except (AgentKilled, AttemptStale, TransitionRefused) as end:
-            # A step is refused to whom the agent is no longer where it left it: not its to end.
-            log.info("stopped", agentId=agent.agent_id, reason=str(end))
-        except ProviderLimited as error:
-            self._wait_for_provider(agent, error)
-        except WorkerStopping:
-            if self._reschedule(agent, counts=False, delay_s=0):
-                log.info("handed back", agentId=agent.agent_id)
-        except OrchestratorError as error:
-            self._end_for(agent, error)
-        except Exception as error:  # the process edge: logged, and the agent fails
-            log.exception("unexpected", agentId=agent.agent_id)
-            self.fail(agent, OrchestratorError(f"{type(error).__name__}: {error}."))
+                result = self._decide(agent, lease, error)
+                if isinstance(result, Abandon):
+                    raise result.error from error
+                self.apply(agent, result)
+        except (StoreUnreachable, StoreRefused, LeaseLost) as error:
+            self.confirmation.abandon(lease, error)
 
-    def _end_for(self, agent: AgentState, error: OrchestratorError) -> None:
-        if error.retryable and not isinstance(error, _RETRIED):
-            self.recover(agent, error)
-        else:
-            self.fail(agent, error)
+    def _decide(self, agent: AgentState, lease: Lease, error: Exception) -> RetryDecision:
+        if lease.is_released:
+            log.error("late error", agentId=agent.agent_id, exc_info=error)
+            return NotOurs(AttemptStale())
+        try:
+            # A program that was ended with the lease has not failed by itself.
+            lease.check_time(error)
+        except LeaseLost as lost:
+            return Abandon(lost)
+        if not isinstance(error, OrchestratorError):
+            # The process edge: logged, and the agent fails.
+            log.error("unexpected", agentId=agent.agent_id, exc_info=error)
+            error = OrchestratorError(f"{type(error).__name__}: {error}.")
+        return self.policy.decide(error, agent, self.clock())
 
     def _release(self, agent: AgentState) -> None:
         # The next worker's token is the same: whatever happens here from now on is not the agent's.
@@ -332,8 +341,3 @@ class AgentLeases:
             self.fail(moved.state, BudgetExceeded(moved.overrun))
             return None
         return moved.state
-
-
-def _jittered(until: datetime) -> datetime:
-    """Return an instant shortly after this one, another each time."""
-    return until + timedelta(seconds=random.uniform(0, JITTER_S))  # noqa: S311 - no secret

@@ -15,8 +15,9 @@ from orchestrator.api.app import create_app
 from orchestrator.audit.log import read_entries
 from orchestrator.control.budget import BudgetService
 from orchestrator.control.submit import SubmitService
-from orchestrator.errors import BudgetExceeded, BudgetExhausted
+from orchestrator.errors import BudgetExceeded, BudgetExhausted, LeaseLost, WorkerStopping
 from orchestrator.host.processes import Host
+from orchestrator.leases.attempt_result import Reschedule
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
@@ -176,7 +177,7 @@ def test_an_agent_at_its_limit_is_told_by_its_report_and_by_each_heartbeat(fleet
 def test_who_has_nothing_left_to_spend_is_not_started_again(fleet, client):
     agent = fleet.running()
     fleet.spend(agent, 500)
-    fleet.holder._reschedule(agent, counts=True, delay_s=0)
+    fleet.holder.apply(agent, Reschedule(LeaseLost(), counts=True))
     assert fleet.holder.claim(agent.agent_id) is None
     ended = fleet.store.run(agents.read(agent.agent_id))
     assert (ended.status, ended.error_code) == (Status.FAILED, "budget_exceeded")
@@ -348,7 +349,7 @@ def test_a_place_comes_back_whatever_ends_its_agent(fleet, client, way):
         order = kills.KillOrder("me", "why")
         fleet.store.run(kills.kill([held], order, now=fleet.at, tags=["t"]))
     elif way == "stop":
-        fleet.holder._reschedule(held, counts=False, delay_s=0)
+        fleet.holder.apply(held, Reschedule(WorkerStopping()))
     else:
         fleet.holder.fail(held, BudgetExceeded())
     assert third in queued(client)

@@ -10,7 +10,8 @@ import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import AttemptStale, GitTimedOut, ProviderLimited, TransitionRefused
-from orchestrator.leases.holder import JITTER_S, AgentLeases
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.recovery import RecoveryPolicy
 from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import LogLine, Phase, Status
@@ -255,11 +256,11 @@ def test_a_provider_that_takes_no_more_parks_every_agent_of_the_backend(
         waits = state(store, agent_id)
         assert (waits.phase, waits.recoveries) == (Phase.QUEUED, 0)
         due_s = client.zscore(keys.DELAYED, agent_id) / 1000 - clock().timestamp()
-        assert 100 <= due_s <= 100 + JITTER_S
+        assert 100 <= due_s <= 100 + RecoveryPolicy.provider_jitter_s
     clock.forward(99)
     monitor.sweep()
     assert take_messages(client) == []
-    clock.forward(1 + JITTER_S)
+    clock.forward(1 + RecoveryPolicy.provider_jitter_s)
     client.delete(keys.provider_limit("scripted"))  # as its expiry, by Valkey's own clock
     monitor.sweep()
     assert sorted(take_messages(client)) == sorted([first, second])

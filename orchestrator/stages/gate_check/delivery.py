@@ -1,8 +1,9 @@
-"""Lets an approved change leave: the one commit, the fenced push, the request, the final state."""
+"""Delivers an approved change: the one commit, the fenced push, the request to merge it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.errors import (
@@ -15,13 +16,14 @@ from orchestrator.errors import (
 )
 from orchestrator.host.cancel_scope import working_in
 from orchestrator.interfaces.forge import ChangeRequest, Forge
+from orchestrator.leases.attempt_result import Complete, Fail
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Conflict, Phase, Verdict
 from orchestrator.retry import calculate_backoff_delay
 from orchestrator.settings import Settings
-from orchestrator.store import kills
+from orchestrator.store import agents, kills
 from orchestrator.workspace.change import Candidate, Candidates, commit_message
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Pushed, Remote, pushed_to
@@ -57,13 +59,13 @@ class Delivery:
     token: Callable[[str], str]
     forge: Forge | None = None
 
-    def reconcile(self, agent: AgentState, base: Base, candidate: Candidate) -> Reconciled:
-        """Hold the change against its target branch as it is now, and do what the policy says.
+    def reconcile(self, agent: AgentState, base: Base, candidate: Candidate) -> Reconciled | Fail:
+        """Check the change against its target branch as it is now, and do what the policy says.
 
-        A returned candidate that is another than the given one has not been judged.
+        A returned candidate that is another than the given one has not been judged. It fails
+        where the change conflicts and the policy does not push conflicts.
 
         Raises:
-            ChangeConflicts: it conflicts, and the policy will not push that.
             BranchUnknown: the target branch is gone; more as `Mirrors.refresh`.
         """
         target = self.mirrors.refresh(agent.repository, agent.base_branch)
@@ -74,17 +76,17 @@ class Delivery:
         policy = self.settings.conflict_policy
         if conflicts and policy != "push-branch":
             shown = ", ".join(f"{one.path} ({one.kind})" for one in conflicts[:10])
-            self.holder.update(agent, {"conflicts": [one.wire() for one in conflicts]})
             msg = f"It conflicts with {agent.base_branch} at {target.commit[:12]}: {shown}."
-            raise ChangeConflicts(msg)
+            facts = {"conflicts": [one.wire() for one in conflicts]}
+            return Fail(ChangeConflicts(msg), facts)
         if preview.tree is not None and policy == "rebase":
             return Reconciled(target, self.candidates.moved(candidate, preview.tree, target))
         return Reconciled(base, candidate, conflicts)
 
     def deliver(
         self, agent: AgentState, lease: Lease, reconciled: Reconciled, verdict: Verdict
-    ) -> None:
-        """Commit exactly the judged tree, push it to the agent's branch, end the agent.
+    ) -> Complete:
+        """Commit exactly the judged tree and push it to the agent's branch.
 
         Raises:
             GatesRejected: the verdict is not an approval of this tree.
@@ -105,23 +107,28 @@ class Delivery:
         instant = agent.started_at or agent.spawned_at
         commit = self.candidates.commit(candidate, base, message=message, instant=instant)
         facts: dict[str, object] = {
+            "verdict": verdict.wire(),
             "commit": commit,
             "conflicts": [conflict.wire() for conflict in reconciled.conflicts],
         }
         if self.settings.delivery == "keep":
-            self.holder.complete(agent, facts)
-            return
+            return Complete(facts)
         # The attempt's last compare-and-set before the remote changes: a stale one ends here.
         # What an older attempt may have pushed since is known by its name, and gives way.
         replaces = agent.pushing or ""
-        agent = self.holder.update(agent, {"phase": Phase.DELIVERING, "pushing": commit})
+        starting = {"phase": Phase.DELIVERING, "pushing": commit, "verdict": verdict.wire()}
+        agent = self.holder.update(agent, starting)
+        pushed = self._push(agent, lease, candidate, commit, replaces=replaces)
+        facts |= {"branch": pushed.branch, "commit": pushed.commit}
+        return Complete(facts | self._request(agent, pushed, message))
+
+    @contextmanager
+    def reporting_kill(self, agent: AgentState, candidate: Candidate) -> Iterator[None]:
+        """Where the work inside ends by a kill, write into the receipt what the remote holds."""
         try:
-            pushed = self._push(agent, lease, candidate, commit, replaces=replaces)
-            facts |= {"branch": pushed.branch, "commit": pushed.commit}
-            facts |= self._request(agent, pushed, message)
-            self.holder.complete(agent, facts)
+            yield
         except OrchestratorError:
-            self._tell_remote_moved(agent, candidate)
+            self._report_remote(agent, candidate)
             raise
 
     def _push(
@@ -168,9 +175,12 @@ class Delivery:
             log.warning("no request opened", agentId=agent.agent_id, error=str(error))
             return {"requestError": str(error)}
 
-    def _tell_remote_moved(self, agent: AgentState, candidate: Candidate) -> None:
-        """After a kill, look whether the push was faster, and say so in the receipt."""
+    def _report_remote(self, agent: AgentState, candidate: Candidate) -> None:
+        """After a kill, check whether the push was faster, and say so in the receipt."""
         if not self.holder.confirmation.was_killed(agent):
+            return
+        state = self.holder.store.run(agents.find(agent.agent_id))
+        if state is None or state.pushing is None:
             return
         try:
             with working_in(None):

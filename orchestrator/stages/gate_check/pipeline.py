@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.audit.log import Audit
 from orchestrator.errors import CoordinatorUnavailable, GatesRejected, TargetMoves
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.plan import make_plan
 from orchestrator.interfaces.gate import Detector
+from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
 from orchestrator.leases.holder import AgentLeases
-from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentState,
@@ -19,17 +19,17 @@ from orchestrator.models import (
     GateReport,
     GateResult,
     GateStatus,
-    SpawnRequest,
     Verdict,
 )
 from orchestrator.retry import calculate_backoff_delay
 from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.context import GateContext
 from orchestrator.stages.gate_check.delivery import Delivery
 from orchestrator.stages.gate_check.gate_runner import GateRun, GateRunner, verdict_of
 from orchestrator.stages.gate_check.secrets import SecretFindings, without_secrets
 from orchestrator.store import agents, changes
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.mirror import Mirrors
 
 #: How often a change follows its target branch before that counts as too busy.
 MOST_REBASES = 3
@@ -55,7 +55,7 @@ class GateCheckStage:
     coordinator: Coordinator | None = None
 
     def run(self, agent_id: str, attempt: int) -> None:
-        """Judge this attempt if it waits for its gates; every end is written into its state."""
+        """Run this attempt's gates if it waits for them; every end is written into its state."""
         agent = self.holder.claim_for_gates(agent_id, attempt)
         if agent is None:
             return
@@ -67,64 +67,54 @@ class GateCheckStage:
             # The branch may have moved on: a change is judged against where its agent started.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
             with self.candidates.received(base, bundle, agent_id, attempt) as candidate:
-                self._decide(agent, request, lease, base, candidate)
+                context = GateContext(agent, request, lease, base, candidate)
+                with self.delivery.reporting_kill(agent, candidate):
+                    self.holder.apply(agent, self._check(context))
 
-    def _decide(
-        self,
-        agent: AgentState,
-        request: SpawnRequest,
-        lease: Lease,
-        base: Base,
-        candidate: Candidate,
-    ) -> None:
+    def _check(self, context: GateContext) -> AttemptResult:
+        """Return what becomes of the change: another round, the end, or its delivery.
+
+        Raises:
+            TargetMoves: the target branch moved on each time that the gates had passed.
+        """
         # First of all: gates send the change on, to a reviewer and to the Coordinator.
-        if found := self.secrets.find(agent, base, candidate):
-            leak_report = self.secrets.report(agent, candidate, found)
-            self.holder.store.run(changes.append_report(leak_report))
-            self._reject(agent, leak_report, Verdict.of(leak_report))
-            return
+        if found := self.secrets.find(context.agent, context.base, context.candidate):
+            leaked = self.secrets.report(context.agent, context.candidate, found)
+            self.holder.store.run(changes.append_report(leaked))
+            return _rejected(context.agent, leaked, Verdict.of(leaked))
         for _ in range(MOST_REBASES + 1):
-            verdict, report = self._run_gates(agent, request, lease, base, candidate)
+            verdict, report = self._run_gates(context)
             if not verdict.approved:
-                self._reject(agent, report, verdict)
-                return
-            lease.check()
-            reconciled = self.delivery.reconcile(agent, base, candidate)
-            if reconciled.candidate == candidate:
-                agent = self.holder.update(agent, {"verdict": verdict.wire()})
-                self.delivery.deliver(agent, lease, reconciled, verdict)
-                return
+                return _rejected(context.agent, report, verdict)
+            context.lease.check()
+            reconciled = self.delivery.reconcile(context.agent, context.base, context.candidate)
+            if isinstance(reconciled, Fail):
+                return reconciled
+            if reconciled.candidate == context.candidate:
+                return self.delivery.deliver(context.agent, context.lease, reconciled, verdict)
             # On a new tip it is another tree: nobody has judged that yet.
-            base, candidate = reconciled.base, reconciled.candidate
-        msg = f"{agent.base_branch} moved on {MOST_REBASES} times while its gates ran."
+            context = replace(context, base=reconciled.base, candidate=reconciled.candidate)
+        msg = f"{context.agent.base_branch} moved on {MOST_REBASES} times while its gates ran."
         raise TargetMoves(msg)
 
-    def _run_gates(
-        self,
-        agent: AgentState,
-        request: SpawnRequest,
-        lease: Lease,
-        base: Base,
-        candidate: Candidate,
-    ) -> tuple[Verdict, GateReport | None]:
+    def _run_gates(self, context: GateContext) -> tuple[Verdict, GateReport | None]:
         """Return the verdict on this tree and the last report, which each stage leaves."""
+        agent, base, candidate = context.agent, context.base, context.candidate
         paths = self.mirrors.paths(base)
         plan = make_plan(
             agent.gate_profile,
             lambda path: self.mirrors.read(base, path) if path in paths else None,
             self.detectors,
-            gates=request.gates,
+            gates=context.request.gates,
             timeout_s=self.settings.gate_timeout_s,
         )
         if self.settings.yolo_mode:
             self._report_yolo(agent, candidate)
             return verdict_of(plan, candidate.tree, (), yolo=True), None
         reports: list[GateReport] = []
-        for judged in self.gate_runner.run(
-            plan, self._gate_run(agent, request, lease, base, candidate)
-        ):
-            self._count_tokens(agent, judged)
-            report = without_secrets(self._with_coordinator(agent, lease, base, candidate, judged))
+        for checked in self.gate_runner.run(plan, self._gate_run(context)):
+            self._count_tokens(agent, checked)
+            report = without_secrets(self._with_coordinator(context, checked))
             self.holder.store.run(changes.append_report(report))
             reports.append(report)
         return verdict_of(plan, candidate.tree, reports), reports[-1]
@@ -134,16 +124,6 @@ class GateCheckStage:
         for usage in (result.usage for result in report.gates if result.usage):
             now_is = self.holder.store.run(agents.read(agent.agent_id))
             self.holder.update(agent, {"usage": now_is.usage.plus(usage).wire()})
-
-    def _reject(self, agent: AgentState, report: GateReport | None, verdict: Verdict) -> None:
-        """Give the agent another round, or end it if there is none left or none could help."""
-        if report is None:
-            raise GatesRejected
-        if _may_be_mended(report) and agent.rounds < agent.max_retries:
-            self.holder.request_rework(agent, {"verdict": verdict.wire()})
-            return
-        self.holder.update(agent, {"verdict": verdict.wire()})
-        raise GatesRejected(_rejection(report))
 
     def _report_yolo(self, agent: AgentState, candidate: Candidate) -> None:
         why = "YOLO_MODE is on"
@@ -160,14 +140,7 @@ class GateCheckStage:
         # Unlike a kill, what skips the gates does not go on unless it stands in the audit.
         self.holder.store.follow(self.audit.append([note]))
 
-    def _with_coordinator(
-        self,
-        agent: AgentState,
-        lease: Lease,
-        base: Base,
-        candidate: Candidate,
-        report: GateReport,
-    ) -> GateReport:
+    def _with_coordinator(self, context: GateContext, report: GateReport) -> GateReport:
         """Add the Coordinator's word to an approval: it can reject, and never lifts a rejection.
 
         Raises:
@@ -176,6 +149,7 @@ class GateCheckStage:
         """
         if self.coordinator is None or not report.approved:
             return report
+        agent, base, candidate = context.agent, context.base, context.candidate
         contents = self.candidates.contents(candidate, base)
         asked = CheckRequest(
             task_id=agent.task_id,
@@ -185,7 +159,7 @@ class GateCheckStage:
             stage=report.stage,
             gates=tuple(gate.name for gate in report.gates),
         )
-        answer = self._ask(self.coordinator, asked, agent, lease)
+        answer = self._ask(self.coordinator, asked, context)
         result = GateResult(
             name="coordinator",
             status=GateStatus.PASSED if answer.approved else GateStatus.FAILED,
@@ -195,37 +169,44 @@ class GateCheckStage:
         return report.model_copy(update=update)
 
     def _ask(
-        self, coordinator: Coordinator, asked: CheckRequest, agent: AgentState, lease: Lease
+        self, coordinator: Coordinator, asked: CheckRequest, context: GateContext
     ) -> CheckAnswer:
+        agent = context.agent
         for retry in range(1, agent.max_retries + 1):
             try:
                 return coordinator.check(asked)
             except CoordinatorUnavailable as error:
                 log.warning("coordinator away", agentId=agent.agent_id, error=str(error))
             # A kill or a lost lease ends the wait within a second.
-            lease.wait(calculate_backoff_delay(retry))
+            context.lease.wait(calculate_backoff_delay(retry))
         return coordinator.check(asked)
 
-    def _gate_run(
-        self,
-        agent: AgentState,
-        request: SpawnRequest,
-        lease: Lease,
-        base: Base,
-        candidate: Candidate,
-    ) -> GateRun:
+    def _gate_run(self, context: GateContext) -> GateRun:
+        agent, base, candidate = context.agent, context.base, context.candidate
         return GateRun(
             agent_id=agent.agent_id,
             attempt=agent.attempt,
             agent_type=agent.agent_type,
-            work_items=request.context.work_items,
+            work_items=context.request.context.work_items,
             tree=candidate.tree,
             contents=lambda: self.candidates.contents(candidate, base),
             diff=lambda: self.candidates.text_patch(candidate, base),
             checkout=lambda gate: self.candidates.checked_out(candidate, gate),
             readable=(candidate.git_dir / "objects", base.mirror / "objects"),
-            check=lease.check,
+            check=context.lease.check,
         )
+
+
+def _rejected(
+    agent: AgentState, report: GateReport | None, verdict: Verdict
+) -> RequestRework | Fail:
+    """Return another round, or the end if there is none left or none could help."""
+    facts = {"verdict": verdict.wire()}
+    if report is None:
+        return Fail(GatesRejected(), facts)
+    if _may_be_mended(report) and agent.rounds < agent.max_retries:
+        return RequestRework(facts)
+    return Fail(GatesRejected(_rejection(report)), facts)
 
 
 def _may_be_mended(report: GateReport) -> bool:
