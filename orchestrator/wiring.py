@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.maintenance.kill_listener import KillListener
 from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.maintenance.rescuer import Rescuer
+from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.plugins import Family
 from orchestrator.secretscan.allowlist import AllowList
 from orchestrator.secretscan.scanner import Scanner
@@ -48,6 +50,7 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.orphans import Leftovers
 from orchestrator.workspace.push import Remote
+from orchestrator.workspace.unsaved import Unsaved
 
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
 SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
@@ -122,19 +125,42 @@ def budget(settings: Settings) -> BudgetService:
 def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
     """Build what keeps the host of this worker clean."""
     store = Store(settings.valkey_url)
-    git = Git(settings)
+    saver = work_saver(settings, store, worker=worker)
     leftovers = Leftovers(
-        Workspaces(settings, git),
-        Candidates(settings, git),
+        partial(saver.remove, wait_s=0.0),
+        Candidates(settings, Git(settings)),
         (settings.workspaces_dir, settings.home / "candidates"),
     )
-    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers)
+    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers, saver)
+
+
+def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
+    """Build what keeps the work that does not leave through the gates."""
+
+    @cache
+    def capture() -> ChangeCapture:
+        # At first use: a sandbox is probed for, and most hosts have nothing to save.
+        return ChangeCapture(_holder(settings, store, worker=worker), sandbox(settings), settings)
+
+    workspaces = Workspaces(settings, Git(settings))
+    return WorkSaver(
+        store,
+        clock,
+        worker.partition("@")[2],
+        workspaces,
+        Unsaved(settings, workspaces),
+        lambda agent, workspace, base: capture().salvage(agent, workspace, base),
+        settings.retention_s,
+    )
 
 
 def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
     """Build what compares Valkey and this host."""
-    home = settings.home
-    return ConsistencyCheck(store, host(settings), home, settings.workspaces_dir, clock, new_id)
+    home, here = settings.home, f"fsck@{socket.gethostname()}"
+    remove = work_saver(settings, store, worker=here).remove
+    return ConsistencyCheck(
+        store, host(settings), home, settings.workspaces_dir, clock, new_id, remove
+    )
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
@@ -166,10 +192,8 @@ def host(settings: Settings) -> Host:
     return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
-def build(settings: Settings, *, worker: str) -> Services:
-    """Build the services of one worker process; connections open at first use."""
-    store = Store(settings.valkey_url)
-    holder = AgentLeases(
+def _holder(settings: Settings, store: Store, *, worker: str) -> AgentLeases:
+    return AgentLeases(
         store,
         clock,
         new_id,
@@ -178,12 +202,19 @@ def build(settings: Settings, *, worker: str) -> Services:
         process=process_label(os.getpid()),
         system=system_label(settings.home),
     )
+
+
+def build(settings: Settings, *, worker: str) -> Services:
+    """Build the services of one worker process; connections open at first use."""
+    store = Store(settings.valkey_url)
+    holder = _holder(settings, store, worker=worker)
     chain = audit(settings)
     programs = sandbox(settings)
     git = Git(settings)
     mirrors = Mirrors(settings, git)
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
+    saver = work_saver(settings, store, worker=worker)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
     )
@@ -210,6 +241,7 @@ def build(settings: Settings, *, worker: str) -> Services:
                 workspaces.prepare_spare,
             ),
             ChangeCapture(holder, programs, settings),
+            saver,
             settings,
         ),
         gate_check=GateCheckStage(
@@ -232,7 +264,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             settings,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
-        cleanup=Cleanup(holder, workspaces, candidates, settings.retention_s),
+        cleanup=Cleanup(holder, saver, candidates, settings.retention_s),
         rescuer=Rescuer(holder, settings.retention_s),
         audit=chain,
         kill_listener=KillListener(holder),

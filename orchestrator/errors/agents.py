@@ -84,6 +84,13 @@ class ProviderLimited(AgentFailed):
     resets_at_s: float | None = None
 
 
+class SessionLost(AgentFailed):
+    """The agent's session could not be resumed, so a fresh one goes on with its work."""
+
+    code = "session_lost"
+    action = "Nothing to do: work items, findings and what was changed go on with it."
+
+
 class HookFailed(AgentFailed):
     """A hook of the base commit failed."""
 

@@ -45,6 +45,8 @@ class ConsistencyCheck:
     workspaces: Path
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
+    #: Removes an agent's workspace once what it holds is kept.
+    remove_workspace: Callable[[str], object]
 
     def check(self) -> tuple[Drift, ...]:
         """Return every drift there is."""
@@ -248,11 +250,14 @@ class ConsistencyCheck:
                 agent = states.get(agent_id)
                 is_held = agent_id in unread or (agent is not None and agent.status in ACTIVE)
                 if agent_id and entry.is_dir() and not is_held:
+                    is_workspace = folder == self.workspaces and entry.name == agent_id
                     yield Drift(
                         "folder-left",
                         str(entry),
                         f"its agent is {agent.status if agent else 'gone'}",
-                        partial(remove_tree, entry),
+                        partial(self.remove_workspace, agent_id)
+                        if is_workspace
+                        else partial(remove_tree, entry),
                     )
 
     def _processes(self) -> Iterator[Drift]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchestrator.errors import GitFailed, OrchestratorError
 from orchestrator.host.processes import Host
 from orchestrator.log import get_logger
+from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState, Phase, Receipt
 from orchestrator.store import keys, kills
 from orchestrator.store.client import Store
@@ -34,29 +35,37 @@ class HostCleaner:
     #: This host as workers name it: `<pool>@<name>`.
     name: str
     leftovers: Leftovers
+    work_saver: WorkSaver
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Sweep now and every few seconds, in a thread that lives as long as the process."""
+        """Sweep now and every few seconds, in threads that live as long as the process."""
 
-        def keep_sweeping() -> None:
+        def keep_doing(step: Callable[[], None]) -> None:
             while True:
                 try:
-                    self.sweep()
+                    step()
                 except (OrchestratorError, OSError) as error:
                     log.warning("host not swept", reason=str(error))
                 except Exception:  # the process edge: nobody else would start it again
                     log.exception("host not swept")
                 sleep(SWEEP_EVERY_S)
 
-        threading.Thread(target=keep_sweeping, daemon=True, name="janitor").start()
+        # Two: saving work may take minutes, and the proof of a kill waits for none of it.
+        for step in (self._end_orphans, self._keep_work):
+            threading.Thread(target=keep_doing, args=(step,), daemon=True, name="janitor").start()
 
     def sweep(self) -> None:
-        """End what no worker answers for, confirm the kills whose worker is gone, remove leftovers.
+        """End what no worker answers for, confirm kills whose worker is gone, keep what is left.
 
         An agent is cleaned up after by one host, and may have been lost on another.
         """
         self._end_orphans()
+        self._keep_work()
+
+    def _keep_work(self) -> None:
+        """Store what lost attempts left here, and remove what is left of ended agents."""
         self._remove_leftovers()
+        self.work_saver.review()
 
     def _remove_leftovers(self) -> None:
         here = self.leftovers.agents()
@@ -65,7 +74,9 @@ class HostCleaner:
         states = self.store.run(read_records(AgentState, tuple(map(keys.agent, here))))
         for agent_id, agent in zip(here, states, strict=True):
             # Whose record is gone may be another Valkey's: that is for `orch fsck` to show.
-            if agent is None or agent.phase is not Phase.CLEANED:
+            if agent is None:
+                continue
+            if agent.phase is not Phase.CLEANED and not self._is_lost(agent_id):
                 continue
             try:
                 freed = self.leftovers.remove(agent_id)
@@ -73,6 +84,10 @@ class HostCleaner:
                 log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
             else:
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
+
+    def _is_lost(self, agent_id: str) -> bool:
+        """Whether an attempt left work here that nobody holds any more."""
+        return self.work_saver.is_left(agent_id) and agent_id not in self.host.orphans()
 
     def _end_orphans(self) -> None:
         if ended := self.host.end_orphans(within_s=END_WITHIN_S):

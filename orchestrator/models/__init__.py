@@ -57,6 +57,7 @@ from orchestrator.models.secret import (
 from orchestrator.models.state import (
     AgentState,
     EgressCounts,
+    NotSaved,
     Outcome,
     PartialRecord,
     Phase,
@@ -106,6 +107,7 @@ __all__ = [
     "KillScope",
     "LifecycleEvent",
     "LogLine",
+    "NotSaved",
     "Outcome",
     "PartialRecord",
     "Pause",

@@ -55,6 +55,16 @@ class EgressCounts(Record):
     refused: int = 0
 
 
+class NotSaved(Record):
+    """Why the work of an attempt is not stored, and where its workspace stands until it is."""
+
+    attempt: int
+    reason: str
+    #: The host that has it, and the folder there.
+    host: str
+    path: str
+
+
 class AgentState(Record):
     """One agent, as stored under `orchestrator:agent:{agentId}`."""
 
@@ -112,6 +122,8 @@ class AgentState(Record):
     verdict: Verdict | None = None
     error: str | None = None
     error_code: str | None = None
+    #: Work that an attempt left and that could not be stored; gone once it is.
+    not_saved: NotSaved | None = None
 
 
 class PartialRecord(Record):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from orchestrator.errors import NotFound, OrchestratorError, TransitionRefused
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
+from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState
-from orchestrator.store import agent_transitions, agents, changes
+from orchestrator.store import agent_transitions, agents, changes, kills
 from orchestrator.store.sessions import drop_sessions
 from orchestrator.workspace.change import Candidates
-from orchestrator.workspace.clone import Workspaces
 
 log = get_logger("cleanup")
 
@@ -31,7 +31,7 @@ class Cleanup:
     """The cleanup pool's work."""
 
     holder: AgentLeases
-    workspaces: Workspaces
+    work_saver: WorkSaver
     candidates: Candidates
     retention_s: float
 
@@ -43,7 +43,7 @@ class Cleanup:
             log.info("message dropped", agentId=agent_id, reason=str(error))
             return ()
         reports = (
-            _attempt("workspace", lambda: self.workspaces.remove(agent_id)),
+            _attempt("workspace", lambda: self.work_saver.remove(agent_id)),
             _attempt("candidates", lambda: self.candidates.remove(agent_id)),
             _attempt("keys", lambda: self._drop_keys(agent)),
             _attempt("event", lambda: self._announce(agent)),
@@ -54,7 +54,9 @@ class Cleanup:
     def _drop_keys(self, agent: AgentState) -> int:
         store, agent_id, attempts = self.holder.store, agent.agent_id, agent.attempt
         dropped = store.follow(drop_sessions(agent_id, attempts))
-        if agent.branch is None:
+        receipt = store.run(kills.find_receipt(agent_id))
+        is_discarded = receipt is not None and receipt.discard
+        if agent.branch is None and not is_discarded:
             # It stands on no remote: its work is kept until retention ends.
             store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
             return dropped

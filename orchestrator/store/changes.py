@@ -36,13 +36,13 @@ def get_change(agent_id: str, attempt: int) -> Operation[bytes]:
     return command("GET", key, decode=decode)
 
 
-def newest_change(agent_id: str, attempts: int) -> Flow[tuple[int, bytes]]:
-    """Read the newest bundle an agent left, and its attempt.
+def newest_change(agent_id: str, attempts: int, *, oldest: int = 0) -> Flow[tuple[int, bytes]]:
+    """Read the newest bundle an agent left, and its attempt; none of before attempt `oldest`.
 
     Raises:
         ChangeMissing: there is none: it changed nothing, or its branch is pushed.
     """
-    for attempt in range(attempts, -1, -1):
+    for attempt in range(attempts, oldest - 1, -1):
         bundle: bytes | None = yield command(
             "GET", keys.change(agent_id, attempt), decode=lambda reply: reply
         )

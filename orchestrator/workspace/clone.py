@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from orchestrator.workspace.bundle import receive
 from orchestrator.workspace.disk import free_bytes, locked, naming_full_disk, remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.origin import Origin, read_origin, write_document
 
 #: A worker that was told to let go saves the work first.
 _REMOVE_WAIT_S = 60.0
@@ -106,6 +107,7 @@ class Workspaces:
         base: Base,
         agent_id: str,
         *,
+        attempt: int = 0,
         change: bytes | None = None,
         is_uncommitted: bool = False,
     ) -> Workspace:
@@ -128,6 +130,15 @@ class Workspaces:
         try:
             with naming_full_disk(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
+                write_document(
+                    self._origin(agent_id),
+                    Origin(
+                        agent_id=agent_id,
+                        attempt=attempt,
+                        mirror=base.mirror,
+                        base_commit=base.commit,
+                    ),
+                )
                 if not _claim(self._spare(base), workspace.root):
                     self._build(workspace, base)
                 git_dir = workspace.worktree / ".git"
@@ -141,9 +152,35 @@ class Workspaces:
                 (git_dir / ref).write_text(f"{commit}\n", encoding="ascii")
                 (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")
         except BaseException:
-            remove_tree(workspace.root)
+            self._remove(agent_id)
             raise
         return workspace
+
+    def left(self, agent_id: str) -> tuple[Workspace, Origin] | None:
+        """Return what an attempt left here without an end; None if nothing is to be saved of it."""
+        root, origin = self._folder / agent_id, read_origin(self._origin(agent_id))
+        if origin is None or not root.is_dir():
+            return None
+        return Workspace(root), origin
+
+    def mark_saved(self, agent_id: str) -> None:
+        """Note that the agent's workspace holds nothing that is still to be saved."""
+        # Not by a write, for which a full disk has no room.
+        self._origin(agent_id).unlink(missing_ok=True)
+
+    def move(self, agent_id: str, root: Path, origin: Path) -> None:
+        """Move the agent's workspace and its origin to another place of the same disk.
+
+        Raises:
+            OSError: it could not be moved.
+        """
+        # First: without it nobody knows what the workspace is.
+        self._origin(agent_id).rename(origin)
+        try:
+            (self._folder / agent_id).rename(root)
+        except OSError:
+            origin.rename(self._origin(agent_id))
+            raise
 
     def prepare_spare(self, base: Base) -> None:
         """Have one untouched workspace of this commit ready for the next `create`.
@@ -192,14 +229,31 @@ class Workspaces:
                 raise WorkspaceInUse(msg) from error
             yield
 
-    def remove(self, agent_id: str, *, wait_s: float = _REMOVE_WAIT_S) -> int:
+    def is_held(self, agent_id: str) -> bool:
+        """Whether a worker of this host has the agent's workspace."""
+        try:
+            with locked(self._lock(agent_id)):
+                return False
+        except BlockingIOError:
+            return True
+
+    def remove(
+        self,
+        agent_id: str,
+        *,
+        wait_s: float = _REMOVE_WAIT_S,
+        first: Callable[[], object] = lambda: None,
+    ) -> int:
         """Remove the agent's workspace and return the bytes freed; repeatable.
+
+        `first` is called while it is held; if that raises, the workspace stays.
 
         Raises:
             GitFailed: something of it could not be removed, or a worker still works in it.
         """
-        root, lock = self._folder / check_agent_id(agent_id), self._lock(agent_id)
-        if not os.path.lexists(root) and not lock.exists():
+        check_agent_id(agent_id)
+        root, lock = self._folder / agent_id, self._lock(agent_id)
+        if not any(map(os.path.lexists, (root, lock, self._origin(agent_id)))):
             return 0
         with ExitStack() as stack:
             try:
@@ -207,7 +261,8 @@ class Workspaces:
             except BlockingIOError as error:
                 msg = f"{root} is still in use by the worker that ran the agent."
                 raise GitFailed(msg, action="It is tried again.") from error
-            freed = remove_tree(root)
+            first()
+            freed = self._remove(agent_id)
             lock.unlink(missing_ok=True)
             return freed
 
@@ -224,6 +279,14 @@ class Workspaces:
 
     def _lock(self, agent_id: str) -> Path:
         return self._folder / f"{check_agent_id(agent_id)}.lock"
+
+    def _origin(self, agent_id: str) -> Path:
+        return self._folder / f"{check_agent_id(agent_id)}.origin"
+
+    def _remove(self, agent_id: str) -> int:
+        freed = remove_tree(self._folder / agent_id)
+        self._origin(agent_id).unlink(missing_ok=True)
+        return freed
 
     def _spare(self, base: Base) -> Path:
         # With the boot in its name: after a power cut a checked-out file may be empty.

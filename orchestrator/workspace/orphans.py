@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.workspace.change import Candidates
-from orchestrator.workspace.clone import Workspaces
 
 
 @dataclass(frozen=True)
 class Leftovers:
     """The workspaces and candidates that stand on this host."""
 
-    workspaces: Workspaces
+    #: Removes an agent's workspace without waiting, once what it holds is kept.
+    remove_workspace: Callable[[str], int]
     candidates: Candidates
     #: Where both stand; a name there begins with its agent's id.
     folders: tuple[Path, ...]
@@ -32,4 +33,4 @@ class Leftovers:
         Raises:
             GitFailed: something of it could not be removed, or a worker still works in it.
         """
-        return self.workspaces.remove(agent_id, wait_s=0.0) + self.candidates.remove(agent_id)
+        return self.remove_workspace(agent_id) + self.candidates.remove(agent_id)

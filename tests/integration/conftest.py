@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from orchestrator.settings import load_settings
+from orchestrator.store.client import Store
 from tests.conftest import free_port
+
+if TYPE_CHECKING:
+    from tests.integration.ending import Host
 
 
 def git(*arguments: str, cwd: Path) -> str:
@@ -164,3 +169,21 @@ def script() -> Callable[..., str]:
         return yaml.safe_dump({"steps": list(steps)})
 
     return render
+
+
+@pytest.fixture
+def host(store: Store, valkey_url: str, tmp_path: Path) -> Host:
+    """One host whose services run in this process, so that one step of an attempt can fail."""
+    from tests.integration.ending import HOOKS, Host
+
+    settings = load_settings(
+        {
+            "PATH": os.environ["PATH"],
+            "VALKEY_URL": valkey_url,
+            "ORCHESTRATOR_HOME": str(tmp_path / "here"),
+            "ORCHESTRATOR_PROCESS_LEVEL": "shim",
+        }
+    )
+    (tmp_path / "scratch").mkdir()
+    remote = make_remote(tmp_path, {**SAMPLE, "orchestrator.toml": HOOKS})
+    return Host(settings, store, remote, tmp_path / "scratch")

@@ -388,7 +388,8 @@ def test_who_waits_for_a_place_is_sent_no_message_until_it_is_called(fleet, clie
 
 def test_fsck_sees_and_mends_what_disagrees_with_the_states(fleet, client, tmp_path):
     fsck = ConsistencyCheck(
-        fleet.store, Host(tmp_path), tmp_path, tmp_path / "w", lambda: fleet.at, fleet.new_id
+        *(fleet.store, Host(tmp_path), tmp_path, tmp_path / "w"),
+        *(lambda: fleet.at, fleet.new_id, lambda _: 0),
     )
     held = fleet.running()
     fleet.running()

@@ -115,7 +115,7 @@ def confined(lab: Lab) -> Noted:
     )
     services = lab.services
     runner = services.runner
-    play = replace(runner.play, sandbox=sandbox, egress=egress)
+    play = replace(runner.executor, sandbox=sandbox, egress=egress)
     capture = replace(runner.capture, sandbox=sandbox)
     judge = replace(services.gate_check.evaluate, sandbox=sandbox, egress=egress)
     lab.services = replace(

@@ -17,8 +17,9 @@ from orchestrator.leases.holder import AgentLeases
 from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.messages import queue_key
 from orchestrator.models import Status
+from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys
-from orchestrator.wiring import clock, new_id
+from orchestrator.wiring import clock, new_id, work_saver
 
 BODY = {
     "taskId": "t-1",
@@ -35,7 +36,11 @@ def client(valkey_url):
 
 @pytest.fixture
 def fsck(store, tmp_path):
-    return ConsistencyCheck(store, Host(tmp_path), tmp_path, tmp_path / "workspaces", clock, new_id)
+    settings = load_settings({"ORCHESTRATOR_HOME": str(tmp_path)})
+    remove = work_saver(settings, store, worker="fsck@here").remove
+    return ConsistencyCheck(
+        store, Host(tmp_path), tmp_path, tmp_path / "workspaces", clock, new_id, remove
+    )
 
 
 @pytest.fixture

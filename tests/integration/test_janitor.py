@@ -13,9 +13,8 @@ from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
 from orchestrator.store.kills import KillOrder
-from orchestrator.wiring import clock, host_cleaner, kill_switch, new_id
+from orchestrator.wiring import clock, host_cleaner, kill_switch, new_id, work_saver
 from orchestrator.workspace.change import Candidates
-from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.git import Git
 
@@ -35,7 +34,8 @@ def cleaned(settings, store, tmp_path):
     there = load_settings({"ORCHESTRATOR_HOME": str(tmp_path / "there")})
     git = Git(there)
     holder = AgentLeases(store, clock, new_id, worker="cleanup@there", process="1:1", lease_s=30)
-    cleanup = Cleanup(holder, Workspaces(there, git), Candidates(there, git), 60)
+    keeps = work_saver(there, store, worker="cleanup@there")
+    cleanup = Cleanup(holder, keeps, Candidates(there, git), 60)
     for agent_id in ids:
         store.follow(kill_switch(settings).kill(agent_id, KillOrder("ann", "", False)))
         cleanup.run(agent_id)
@@ -62,7 +62,7 @@ def test_no_error_of_one_sweep_is_the_end_of_the_sweeping(settings, store, tmp_p
             threading.Event().wait()
 
     sweeping = host_cleaner(settings, worker="spawn@here")
-    HostCleaner(store, host, "here", sweeping.leftovers).start(sleep)
+    HostCleaner(store, host, "here", sweeping.leftovers, sweeping.work_saver).start(sleep)
     assert swept_again.wait(30)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
-from orchestrator.errors import ChangeEmpty, GitFailed, OrchestratorError
+from orchestrator.errors import ChangeEmpty, GitFailed
 from orchestrator.host.cancel_scope import working_in
 from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import Sandbox
@@ -15,9 +15,11 @@ from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import ProgramContext
-from orchestrator.store import changes, kills
+from orchestrator.store import changes
 from orchestrator.workspace import change
 from orchestrator.workspace.change import CaptureCommand
+from orchestrator.workspace.clone import Workspace
+from orchestrator.workspace.mirror import Base
 
 #: What a capture may say of itself.
 _SAID_BYTES = 65_536
@@ -56,35 +58,24 @@ class ChangeCapture:
             AgentKilled: meanwhile; more as `Lease.check`.
         """
         command = change.salvage_command(programs.workspace, programs.base)
+        agent, kept_for_s = programs.agent, self.settings.retention_s
         try:
-            self._keep(programs.agent, self._bundle(programs, command, lease))
+            bundle = self._bundle(programs, command, lease)
         except (ChangeEmpty, GitFailed) as error:
-            log.info("no checkpoint", agentId=programs.agent.agent_id, reason=str(error))
+            log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
+            return
+        saved = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=kept_for_s)
+        self.holder.store.run(saved)
 
-    def save(self, programs: ProgramContext, lease: Lease) -> None:
-        """Save what a stopped agent had changed, if it can be; a kill is confirmed before."""
-        store, agent_id = self.holder.store, programs.agent.agent_id
-        if lease.is_killed:
-            self.holder.confirmation.confirm(lease)
-            receipt = store.run(kills.find_receipt(agent_id))
-            if receipt is not None and receipt.discard:
-                return
-        try:
-            # In nobody's custody: this one has ended.
-            with self._saving, working_in(None):
-                bundle = self._bundle(
-                    programs, change.salvage_command(programs.workspace, programs.base)
-                )
-            self._keep(programs.agent, bundle)
-            if lease.is_killed:
-                store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
-        except OrchestratorError as error:
-            log.info("nothing saved", agentId=agent_id, reason=str(error))
+    def salvage(self, agent: AgentState, workspace: Workspace, base: Base) -> bytes:
+        """Return the bundle of what stands in the worktree of an attempt that has ended.
 
-    def _keep(self, agent: AgentState, bundle: bytes) -> None:
-        kept_for_s = self.settings.retention_s
-        operation = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=kept_for_s)
-        self.holder.store.run(operation)
+        It needs nothing of the agent's `.git`. Raises as `capture` does.
+        """
+        programs = ProgramContext(self.settings, agent, workspace, base)
+        # In nobody's custody: this one has ended.
+        with self._saving, working_in(None):
+            return self._bundle(programs, change.salvage_command(workspace, base))
 
     def _bundle(
         self,

@@ -28,6 +28,8 @@ class RunContext:
     transcript: OutputReader
     #: Keeps what it has changed so far.
     checkpoint: Callable[[], None]
+    #: The workspace is prepared already: an earlier start in it came to nothing.
+    is_prepared: bool = False
 
     @property
     def agent(self) -> AgentState:

@@ -12,10 +12,14 @@ from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
+    AgentStalled,
     AgentTimedOut,
     BudgetExceeded,
+    HookFailed,
+    HooksInvalid,
     ProviderLimited,
     SandboxLimit,
+    SessionLost,
     TransitionRefused,
     UsageReportsMissing,
 )
@@ -43,6 +47,12 @@ FLUSH_EVERY_S = 0.5
 #: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
 GRACE_S = 10.0
 
+#: Ends that tell of a limit or of a hook, whatever the session was.
+_NOT_THE_SESSIONS = (
+    *(AgentTimedOut, AgentStalled, BudgetExceeded, UsageReportsMissing, ProviderLimited),
+    *(HookFailed, HooksInvalid),
+)
+
 log = get_logger("play")
 
 
@@ -62,6 +72,7 @@ class AgentExecutor:
         """Run the agent's program, between its hooks, to its end.
 
         Raises:
+            SessionLost: it was to resume a session, and failed before its model said anything.
             AgentFailed: how it failed; more as `Lease.check`, the watches and the hooks raise.
         """
         try:
@@ -69,6 +80,11 @@ class AgentExecutor:
                 self.egress, self.holder, context.programs, context.transcript
             ) as egress:
                 self._execute_inside(context, egress)
+        except AgentFailed as error:
+            if not _is_the_sessions(error, context):
+                raise
+            msg = f"Its session {context.job.session_id} cannot be resumed. {error.detail}"
+            raise SessionLost(msg) from error
         finally:
             self._flush(context)
 
@@ -86,8 +102,9 @@ class AgentExecutor:
             self.mirrors.read_some(base, PREPARED_BY).get,
             lambda line: context.transcript.record(line, source="hook"),
         )
-        preparation.include()
-        preparation.run("after_create")
+        if not context.is_prepared:
+            preparation.include()
+            preparation.run("after_create")
         preparation.run("before_run")
         begun_ns = time.time_ns()
         with self.sandbox.start(spec) as process:
@@ -181,6 +198,16 @@ def _await_answers(egress: EgressSession, checks: tuple[Callable[[], None], ...]
         time.sleep(TICK_S)
         for check in checks:
             check()
+
+
+def _is_the_sessions(error: AgentFailed, context: RunContext) -> bool:
+    """Whether a fresh session may do what the resumed one could not even begin."""
+    if context.job.session_id is None or isinstance(error, _NOT_THE_SESSIONS):
+        return False
+    transcript = context.transcript
+    # A program may put its own words for an error where those of its model stand: they cost none.
+    costs_nothing = context.backend.reports_usage and not transcript.meter.total.total_tokens
+    return not transcript.words or costs_nothing
 
 
 def _check_end(process: SandboxProcess, transcript: OutputReader, backend: AgentBackend) -> None:

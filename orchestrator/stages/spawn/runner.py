@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.errors import (
     AgentFailed,
-    AgentKilled,
     DiskFull,
     GitFailed,
-    ProviderLimited,
-    WorkerStopping,
+    OrchestratorError,
+    SessionLost,
+    StoreRefused,
+    StoreUnreachable,
 )
 from orchestrator.interfaces.agent import AgentBackend, AgentJob, KeepsSessions
+from orchestrator.leases.attempt_result import EnqueueForGates
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
+from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
@@ -26,17 +29,35 @@ from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.context import ProgramContext, RunContext
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.monitors.disk import has_room
-from orchestrator.stages.spawn.resume import ResumePoint, resume_point
+from orchestrator.stages.spawn.resume import ResumePoint, fresh_feedback, resume_point
 from orchestrator.store import agents, changes
 from orchestrator.store.sessions import keep_session
-from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
 
 #: Below this the disk counts as full when an agent fails.
 DISK_FULL_BYTES = 64 * 1024
+#: What a backend may stumble over in a session that an agent wrote.
+_BAD_SESSION = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 log = get_logger("runner")
+
+
+@dataclass
+class _Attempt:
+    """One attempt in its workspace, and how far its work has come."""
+
+    programs: ProgramContext
+    lease: Lease
+    backend: AgentBackend
+    start: ResumePoint
+    transcript: OutputReader | None = None
+    #: Its captured change, and whether that is stored.
+    bundle: bytes | None = None
+    is_stored: bool = False
+    #: Nothing in its workspace is still to be kept.
+    is_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,7 @@ class SpawnStage:
     backends: Callable[[str], AgentBackend]
     executor: AgentExecutor
     capture: ChangeCapture
+    work_saver: WorkSaver
     settings: Settings
 
     def run(self, agent_id: str) -> None:
@@ -59,16 +81,16 @@ class SpawnStage:
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
-            self._work(agent, lease)
+            self.holder.apply(agent, self._work(agent, lease))
 
-    def _work(self, agent: AgentState, lease: Lease) -> None:
+    def _work(self, agent: AgentState, lease: Lease) -> EnqueueForGates:
         backend = self.backends(agent.agent)
         store = self.holder.store
         request = store.run(agents.read_request(agent.agent_id))
-        start = store.follow(resume_point(agent))
         base = self._base(agent)
-        with self._workspace(base, agent, start) as workspace:
+        with self._attempt(base, agent, lease, backend) as attempt:
             lease.check()
+            workspace = attempt.programs.workspace
             job = AgentJob(
                 agent_id=agent.agent_id,
                 agent_type=agent.agent_type,
@@ -77,40 +99,15 @@ class SpawnStage:
                 worktree=workspace.worktree,
                 home=workspace.home,
                 session_id=agent.session_id,
-                feedback=start.feedback,
+                feedback=attempt.start.feedback,
             )
-            if isinstance(backend, KeepsSessions):
-                with naming_full_disk(workspace.root):
-                    backend.import_session(job, start.session)
-            transcript = OutputReader(
-                backend,
-                clock=self.holder.clock,
-                secrets=self.settings.secrets,
-                line_limit_bytes=self.settings.line_limit_bytes,
-                mask=masked,
-            )
-
-            programs = ProgramContext(self.settings, agent, workspace, base)
-
-            def checkpoint() -> None:
-                self.capture.checkpoint(programs, lease)
-                self._keep_session(agent, backend, workspace, transcript)
-
-            context = RunContext(programs, lease, backend, job, transcript, checkpoint)
-            try:
-                self.executor.execute(context)
-                bundle = self.capture.capture(programs, lease)
-            except (WorkerStopping, ProviderLimited):
-                self.capture.save(programs, lease)
-                self._keep_session(agent, backend, workspace, transcript)
-                raise
-            except (AgentKilled, AgentFailed):
-                self.capture.save(programs, lease)
-                raise
+            context = self._execute(attempt, self._with_session(attempt, job))
+            attempt.bundle = self.capture.capture(attempt.programs, lease)
             lease.check()
-            store.run(changes.put_change(agent.agent_id, agent.attempt, bundle))
-            self._keep_session(agent, backend, workspace, transcript)
-            self.holder.enqueue_for_gates(agent, context.facts())
+            store.run(changes.put_change(agent.agent_id, agent.attempt, attempt.bundle))
+            attempt.is_stored = True
+            self._keep_session(attempt)
+        return EnqueueForGates(context.facts())
 
     def _base(self, agent: AgentState) -> Base:
         """Return where the agent starts; every round of it starts from the same commit."""
@@ -118,45 +115,169 @@ class SpawnStage:
             return self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit)
         return self.mirrors.refresh(agent.repository, agent.base_branch)
 
-    def _keep_session(
-        self,
-        agent: AgentState,
-        backend: AgentBackend,
-        workspace: Workspace,
-        transcript: OutputReader,
-    ) -> None:
-        session_id = transcript.session_id
-        if session_id and isinstance(backend, KeepsSessions):
-            session = backend.export_session(workspace.home, session_id)
-            self.holder.store.follow(
-                keep_session(
-                    agent.agent_id,
-                    agent.attempt,
-                    session_id,
-                    session,
-                    now=self.holder.clock(),
-                )
+    # ── its program ─────────────────────────────────────────────────────────────────────────
+
+    def _execute(self, attempt: _Attempt, job: AgentJob) -> RunContext:
+        """Run the agent to its end; where its session cannot be resumed, in a fresh one, once.
+
+        Raises:
+            AgentFailed: how it failed; more as `AgentExecutor.execute`.
+        """
+        context = self._run_context(attempt, job)
+        try:
+            self.executor.execute(context)
+        except SessionLost as lost:
+            context = self._run_context(
+                attempt, self._forget_session(attempt, job, lost), before=context
             )
+            self.executor.execute(context)
+        return context
+
+    def _run_context(
+        self, attempt: _Attempt, job: AgentJob, before: RunContext | None = None
+    ) -> RunContext:
+        programs = attempt.programs
+        if before is not None:
+            # A transcript counts from nothing, and what was spent before counts.
+            usage = before.agent.usage.plus(before.transcript.spent)
+            now_is = self.holder.store.run(agents.read(job.agent_id))
+            facts = {"usage": usage, "attempt": before.agent.attempt}
+            programs = replace(programs, agent=now_is.model_copy(update=facts))
+        transcript = attempt.transcript = OutputReader(
+            attempt.backend,
+            clock=self.holder.clock,
+            secrets=self.settings.secrets,
+            line_limit_bytes=self.settings.line_limit_bytes,
+            mask=masked,
+        )
+
+        def checkpoint() -> None:
+            self.capture.checkpoint(attempt.programs, attempt.lease)
+            self._keep_session(attempt)
+
+        return RunContext(
+            programs,
+            attempt.lease,
+            attempt.backend,
+            job,
+            transcript,
+            checkpoint,
+            is_prepared=before is not None,
+        )
+
+    # ── its session ─────────────────────────────────────────────────────────────────────────
+
+    def _with_session(self, attempt: _Attempt, job: AgentJob) -> AgentJob:
+        """Put the session of earlier rounds in place, where the backend keeps it in files."""
+        session = attempt.start.session
+        if not job.session_id or not isinstance(attempt.backend, KeepsSessions):
+            return job
+        if not session:
+            return self._forget_session(attempt, job, SessionLost("Its session was not kept."))
+        try:
+            with naming_full_disk(attempt.programs.workspace.root):
+                attempt.backend.import_session(job, session)
+        except _BAD_SESSION as error:
+            lost = SessionLost(f"Its session cannot be put in place ({error!r}).")
+            return self._forget_session(attempt, job, lost)
+        return job
+
+    def _forget_session(self, attempt: _Attempt, job: AgentJob, lost: SessionLost) -> AgentJob:
+        """Go on without the session of earlier rounds; what was done so far is told in words."""
+        agent = attempt.programs.agent
+        self.holder.update(agent, {"sessionId": None})
+        self.holder.warn(agent, lost)
+        reported = fresh_feedback(agent, job.feedback, attempt.programs.base.commit)
+        return replace(job, session_id=None, feedback=reported)
+
+    def _keep_session(self, attempt: _Attempt) -> None:
+        transcript, agent = attempt.transcript, attempt.programs.agent
+        session_id = transcript.session_id if transcript else None
+        if not session_id or not isinstance(attempt.backend, KeepsSessions):
+            return
+        try:
+            session = attempt.backend.export_session(attempt.programs.workspace.home, session_id)
+        except _BAD_SESSION as error:
+            # The work counts more: the next round goes on with it in a fresh session.
+            log.warning("session not kept", agentId=agent.agent_id, reason=repr(error))
+            return
+        now = self.holder.clock()
+        step = keep_session(agent.agent_id, agent.attempt, session_id, session, now=now)
+        self.holder.store.follow(step)
+
+    # ── its workspace ───────────────────────────────────────────────────────────────────────
 
     @contextmanager
-    def _workspace(self, base: Base, agent: AgentState, start: ResumePoint) -> Iterator[Workspace]:
+    def _attempt(
+        self, base: Base, agent: AgentState, lease: Lease, backend: AgentBackend
+    ) -> Iterator[_Attempt]:
+        """Make the attempt's workspace; on leaving, keep what stands in it, then remove it."""
+        agent_id = agent.agent_id
+        attempt: _Attempt | None = None
         try:
-            with self.workspaces.kept(agent.agent_id):
-                try:
-                    yield self.workspaces.create(
-                        base,
-                        agent.agent_id,
-                        change=start.change,
-                        is_uncommitted=start.is_uncommitted,
-                    )
-                except AgentFailed as error:
-                    if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
-                        msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
-                        raise DiskFull(msg) from error
-                    raise
+            with self.workspaces.kept(agent_id):
+                # A lost attempt may have left more on this host than was stored of it.
+                self.work_saver.save_left(agent_id)
+                self.work_saver.review(agent_id)
+                start = self.holder.store.follow(resume_point(agent))
+                workspace = self.workspaces.create(
+                    base,
+                    agent_id,
+                    attempt=agent.attempt,
+                    change=start.change,
+                    is_uncommitted=start.is_uncommitted,
+                )
+                programs = ProgramContext(self.settings, agent, workspace, base)
+                attempt = _Attempt(programs, lease, backend, start)
+                with self._keeping(attempt):
+                    yield attempt
         finally:
-            try:
-                self.workspaces.remove(agent.agent_id)
-            except GitFailed as error:
-                # Not the agent's end: its cleanup task tries again.
-                log.warning("not removed", agentId=agent.agent_id, error=str(error))
+            if attempt is None or attempt.is_saved:
+                self._remove(agent_id)
+
+    @contextmanager
+    def _keeping(self, attempt: _Attempt) -> Iterator[None]:
+        try:
+            with self._naming_full_disk():
+                yield
+        except Exception as error:
+            self._keep(attempt, error)
+            raise
+        else:
+            attempt.is_saved = True
+        finally:
+            # Else this process is being ended: whoever finds the workspace keeps what is in it.
+            if attempt.is_saved:
+                self.workspaces.mark_saved(attempt.programs.agent.agent_id)
+
+    def _keep(self, attempt: _Attempt, error: Exception) -> None:
+        """Keep what the attempt leaves, whatever ended it; nothing that fails here hides that."""
+        programs, lease = attempt.programs, attempt.lease
+        try:
+            if lease.is_killed:
+                # First of all: the proof of a kill waits for nothing.
+                self.holder.confirmation.confirm(lease)
+            elif isinstance(error, OrchestratorError) and error.retryable:
+                self._keep_session(attempt)
+        except Exception:  # as the docstring says; the work is kept all the same
+            log.exception("end not reported", agentId=programs.agent.agent_id)
+        attempt.is_saved = attempt.is_stored or self.work_saver.keep(
+            programs.agent, programs.workspace, programs.base, attempt.bundle
+        )
+
+    @contextmanager
+    def _naming_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except AgentFailed as error:
+            if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
+                msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
+                raise DiskFull(msg) from error
+            raise
+
+    def _remove(self, agent_id: str) -> None:
+        try:
+            self.work_saver.remove(agent_id)
+        except (GitFailed, StoreUnreachable, StoreRefused) as error:
+            # Not the agent's end: its cleanup task tries again.
+            log.warning("not removed", agentId=agent_id, error=str(error))

@@ -1,0 +1,242 @@
+"""Keeps what attempts leave in their workspaces: stored, or set aside on this host and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.errors import (
+    ChangeEmpty,
+    GitFailed,
+    OrchestratorError,
+    StoreRefused,
+    StoreUnreachable,
+    TransitionRefused,
+)
+from orchestrator.log import get_logger
+from orchestrator.models import AgentState, NotSaved
+from orchestrator.store import agent_transitions, agents, changes, kills
+from orchestrator.store.client import Store
+from orchestrator.store.unsaved_reports import report_unsaved
+from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.origin import Origin
+from orchestrator.workspace.unsaved import Unsaved, UnsavedWork
+
+#: A salvage that failed is tried again after this: room, limits and programs may be there by then.
+TRY_AGAIN_S = 600.0
+_REASON_CHARACTERS = 1000
+_REMOVE_WAIT_S = 60.0
+
+log = get_logger("work_saver")
+
+
+@dataclass(frozen=True)
+class WorkSaver:
+    """The one way by which work is kept that does not leave through the gates.
+
+    Whatever it cannot store stays on the disk of this host until it can be, until retention ends,
+    or until somebody removes the folder that the agent's state names.
+    """
+
+    store: Store
+    clock: Callable[[], datetime]
+    #: This host, as workers name it.
+    host: str
+    workspaces: Workspaces
+    unsaved: Unsaved
+    #: Makes the bundle of what stands in a workspace; it needs nothing of the agent's `.git`.
+    salvage: Callable[[AgentState, Workspace, Base], bytes]
+    retention_s: float
+
+    def keep(
+        self, agent: AgentState, workspace: Workspace, base: Base, bundle: bytes | None = None
+    ) -> bool:
+        """Keep what an attempt leaves that ends; the caller holds the workspace.
+
+        With the bundle of its captured change that is stored, else what stands in the workspace.
+        Nothing is raised, for another error ended the attempt. False: the workspace must stay.
+        """
+        origin = Origin(
+            agent_id=agent.agent_id,
+            attempt=agent.attempt,
+            mirror=base.mirror,
+            base_commit=base.commit,
+        )
+        try:
+            self._keep(agent, workspace, origin, bundle)
+        except Exception:  # whatever it is, what ended the attempt is what counts
+            log.exception("work not kept", agentId=agent.agent_id, path=str(workspace.root))
+            return False
+        return True
+
+    def save_left(self, agent_id: str) -> None:
+        """Keep what a lost attempt of an agent left on this host; the caller holds the workspace.
+
+        Raises:
+            GitFailed: it is neither stored nor set aside.
+        """
+        if (left := self.workspaces.left(agent_id)) is None:
+            return
+        try:
+            self._save_left(agent_id, *left)
+        except OSError as error:
+            msg = f"The work of agent {agent_id} can neither be stored nor set aside ({error})."
+            raise GitFailed(msg) from error
+        self.workspaces.mark_saved(agent_id)
+
+    def _save_left(self, agent_id: str, workspace: Workspace, origin: Origin) -> None:
+        try:
+            agent = self.store.run(agents.find(agent_id))
+        except OrchestratorError as error:
+            # Valkey is away, or the record is none of this version: what stands here is kept.
+            self._set_aside(origin, _reason(error), None)
+            return
+        if agent is None:
+            self._set_aside(origin, "Valkey holds no record of the agent.", None)
+            return
+        log.info("lost attempt found", agentId=agent_id, attempt=origin.attempt)
+        self._keep(agent, workspace, origin, None)
+
+    def is_left(self, agent_id: str) -> bool:
+        """Whether an agent's workspace stands here, with work to be kept, and nobody holds it."""
+        return self.workspaces.left(agent_id) is not None and not self.workspaces.is_held(agent_id)
+
+    def remove(self, agent_id: str, *, wait_s: float = _REMOVE_WAIT_S) -> int:
+        """Remove an agent's workspace once what it holds is kept; returns the bytes freed.
+
+        Raises:
+            GitFailed: it could not be removed or kept, or a worker still works in it.
+        """
+        return self.workspaces.remove(
+            agent_id, wait_s=wait_s, first=lambda: self.save_left(agent_id)
+        )
+
+    def review(self, agent_id: str = "") -> None:
+        """Look after what was set aside here, of one agent or of all: store it, report it, drop it.
+
+        Raises:
+            StoreUnreachable: Valkey does not answer.
+        """
+        for work in self.unsaved.all(agent_id):
+            with self.unsaved.held(work) as is_ours:
+                if is_ours:
+                    self._review(work)
+
+    # ── one attempt's work ──────────────────────────────────────────────────────────────────
+
+    def _keep(
+        self, agent: AgentState, workspace: Workspace, origin: Origin, bundle: bytes | None
+    ) -> None:
+        if self._is_discarded(origin.agent_id):
+            return
+        try:
+            bundle = bundle or self.salvage(agent, workspace, origin.base)
+            self._put(origin, bundle)
+        except ChangeEmpty:
+            log.info("nothing to save", agentId=origin.agent_id, attempt=origin.attempt)
+        except Exception as error:  # whatever it is, the work is not to be lost for it
+            log.exception("not saved", agentId=origin.agent_id, attempt=origin.attempt)
+            self._set_aside(origin, _reason(error), bundle)
+
+    def _put(self, origin: Origin, bundle: bytes) -> None:
+        agent_id = origin.agent_id
+        kept = changes.save_change(agent_id, origin.attempt, bundle, for_s=self.retention_s)
+        self.store.run(kept)
+        if self.store.run(kills.find_receipt(agent_id)) is not None:
+            self.store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
+
+    def _set_aside(self, origin: Origin, reason: str, bundle: bytes | None) -> None:
+        work = self.unsaved.set_aside(origin, reason, bundle, now_s=self._now_s)
+        log.warning("set aside", agentId=origin.agent_id, path=str(work.folder), reason=reason)
+        with suppress(OrchestratorError):
+            self._report(work)
+
+    @property
+    def _now_s(self) -> float:
+        return self.clock().timestamp()
+
+    def _is_discarded(self, agent_id: str) -> bool:
+        try:
+            receipt = self.store.run(kills.find_receipt(agent_id))
+        except OrchestratorError as error:
+            log.warning("receipt not read", agentId=agent_id, reason=str(error))
+            return False
+        return receipt is not None and receipt.discard
+
+    # ── what was set aside ──────────────────────────────────────────────────────────────────
+
+    def _review(self, work: UnsavedWork) -> None:
+        agent_id = work.origin.agent_id
+        if self._now_s > work.record.since_s + self.retention_s:
+            log.warning("unsaved work dropped", agentId=agent_id, reason="its retention has ended")
+            self.unsaved.remove(work)
+            return
+        agent = self.store.run(agents.find(agent_id))
+        if agent is None:
+            return
+        if self._is_discarded(agent_id):
+            self.unsaved.remove(work)
+            return
+        if not work.record.is_stored and not self._store(agent, work):
+            if not work.record.is_reported:
+                self._report(work)
+        elif self._write(agent, work, None):
+            log.info("unsaved work stored", agentId=agent_id, attempt=work.origin.attempt)
+            self.unsaved.remove(work)
+
+    def _store(self, agent: AgentState, work: UnsavedWork) -> bool:
+        """Whether nothing of it is left to store."""
+        bundle, now_s = work.bundle(), self._now_s
+        if bundle is None and now_s < work.record.tried_at_s + TRY_AGAIN_S:
+            return False
+        try:
+            bundle = bundle or self.salvage(agent, work.workspace, work.origin.base)
+            self._put(work.origin, bundle)
+        except ChangeEmpty:
+            return True
+        except (StoreUnreachable, StoreRefused):
+            raise
+        except Exception as error:  # another piece of work must get its turn
+            log.exception("not saved", agentId=agent.agent_id, attempt=work.origin.attempt)
+            work.write(
+                work.record.model_copy(update={"reason": _reason(error), "tried_at_s": now_s})
+            )
+            return False
+        work.write(work.record.model_copy(update={"is_stored": True}))
+        return True
+
+    def _report(self, work: UnsavedWork) -> None:
+        agent = self.store.run(agents.find(work.origin.agent_id))
+        unsaved = NotSaved(
+            attempt=work.origin.attempt,
+            reason=work.record.reason,
+            host=self.host,
+            path=str(work.workspace.worktree),
+        )
+        if agent is not None and self._write(agent, work, unsaved):
+            work.write(work.record.model_copy(update={"is_reported": True}))
+
+    def _write(self, agent: AgentState, work: UnsavedWork, unsaved: NotSaved | None) -> bool:
+        """Whether the agent's state says so now."""
+        if unsaved is None and (
+            agent.not_saved is None or agent.not_saved.attempt != work.origin.attempt
+        ):
+            return True
+        if agent.phase in agent_transitions.WAITING:
+            # It is said as soon as it is claimed.
+            return False
+        try:
+            self.store.run(report_unsaved(agent, unsaved, now=self.clock()))
+        except TransitionRefused as refusal:
+            log.info("not reported", agentId=agent.agent_id, reason=str(refusal))
+            return False
+        return True
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OrchestratorError):
+        return error.detail[:_REASON_CHARACTERS]
+    return f"{type(error).__name__}: {error}."[:_REASON_CHARACTERS]

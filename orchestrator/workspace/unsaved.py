@@ -1,0 +1,140 @@
+"""Workspaces whose work could not be stored: set aside on this host's disk until it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.log import get_logger
+from orchestrator.settings import Settings
+from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.disk import locked, remove_tree
+from orchestrator.workspace.origin import Origin, read_origin, write_document
+
+#: Hidden, so that nothing that removes agents' folders takes it for one.
+_FOLDER = ".unsaved"
+_ORIGIN, _NOTE, _BUNDLE, _WORKSPACE = "origin.json", "note.json", "change.bundle", "workspace"
+
+log = get_logger("workspace")
+
+
+class Note(BaseModel):
+    """What is known of a workspace that was set aside."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str
+    #: When it was set aside, and when storing it was tried last, in seconds since 1970.
+    since_s: float
+    tried_at_s: float
+    #: Its change is stored; only the agent's state does not say so yet.
+    is_stored: bool = False
+    #: Whether the agent's state names it.
+    is_reported: bool = False
+
+
+@dataclass(frozen=True)
+class UnsavedWork:
+    """One workspace that was set aside, and the bundle of its change where there is one."""
+
+    folder: Path
+    origin: Origin
+    record: Note
+
+    @property
+    def workspace(self) -> Workspace:
+        """The agent's folders as it left them."""
+        return Workspace(self.folder / _WORKSPACE)
+
+    def bundle(self) -> bytes | None:
+        """Read the bundle that could not be stored; None where none could be made."""
+        with suppress(FileNotFoundError):
+            return (self.folder / _BUNDLE).read_bytes()
+        return None
+
+    def write(self, note: Note) -> None:
+        """Replace the note; a full disk leaves the one that stands."""
+        try:
+            write_document(self.folder / _NOTE, note)
+        except OSError as error:
+            log.warning("note not written", path=str(self.folder), reason=str(error))
+
+
+class Unsaved:
+    """The workspaces set aside on this host, one folder each: `<agentId>.<attempt>`."""
+
+    def __init__(self, settings: Settings, workspaces: Workspaces) -> None:
+        self._folder = settings.workspaces_dir / _FOLDER
+        self._workspaces = workspaces
+
+    def set_aside(
+        self, origin: Origin, reason: str, bundle: bytes | None, *, now_s: float
+    ) -> UnsavedWork:
+        """Move an agent's workspace out of the way of all that removes workspaces.
+
+        The caller holds the workspace. A full disk is no hindrance: the move needs no room, and a
+        note or bundle that cannot be written is left out.
+
+        Raises:
+            OSError: it could not be moved.
+        """
+        folder = self._folder / f"{origin.agent_id}.{origin.attempt}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._workspaces.move(origin.agent_id, folder / _WORKSPACE, folder / _ORIGIN)
+        note = Note(reason=reason, since_s=now_s, tried_at_s=now_s)
+        work = UnsavedWork(folder, origin, note)
+        work.write(work.record)
+        if bundle is not None:
+            making = folder / f"{_BUNDLE}.new"
+            try:
+                making.write_bytes(bundle)
+                making.replace(folder / _BUNDLE)
+            except OSError as error:
+                log.warning("bundle not written", path=str(folder), reason=str(error))
+        return work
+
+    def all(self, agent_id: str = "") -> Iterator[UnsavedWork]:
+        """Return what was set aside, of one agent or of all; the oldest attempt first."""
+        if not self._folder.is_dir():
+            return
+        for folder in sorted(self._folder.glob(f"{agent_id or '*'}.*"), key=_by_attempt):
+            if folder.is_dir() and (origin := read_origin(folder / _ORIGIN)):
+                yield UnsavedWork(folder, origin, _note(folder))
+
+    @contextmanager
+    def held(self, work: UnsavedWork) -> Iterator[bool]:
+        """Hold one of them; False if another process does, or it is gone."""
+        try:
+            with locked(work.folder.with_name(f"{work.folder.name}.lock")):
+                yield work.folder.is_dir()
+        except BlockingIOError:
+            yield False
+
+    def remove(self, work: UnsavedWork) -> int:
+        """Remove one of them, which the caller holds; returns the bytes freed.
+
+        Raises:
+            GitFailed: something of it could not be removed.
+        """
+        freed = remove_tree(work.folder)
+        work.folder.with_name(f"{work.folder.name}.lock").unlink(missing_ok=True)
+        return freed
+
+
+def _note(folder: Path) -> Note:
+    try:
+        return Note.model_validate_json((folder / _NOTE).read_bytes())
+    except (OSError, ValidationError):
+        # The disk was full when it was to be written; the move itself needs no room.
+        since_s = folder.stat().st_mtime
+        reason = "Its note could not be written."
+        return Note(reason=reason, since_s=since_s, tried_at_s=since_s)
+
+
+def _by_attempt(folder: Path) -> tuple[str, int]:
+    agent_id, _, attempt = folder.name.partition(".")
+    return agent_id, int(attempt) if attempt.isdecimal() else 0
