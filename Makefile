@@ -1,13 +1,13 @@
-# Two commands need nothing but Python 3.11, git and make: `make demo` and `make test`. Tests of what
-# needs a Docker engine say that they were skipped where none is, or no image was made (`make images`).
+# `make demo` and `make test` need only Python 3.11, git and make. Without a Docker Engine or without
+# images (`make images`), the tests that need them are skipped and say so.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# More than there are cores: most tests wait for processes. CI refuses skips; a laptop may lack a part.
+# More jobs than cores, because most tests wait for processes. CI refuses skipped tests.
 JOBS ?= 4
 PYTEST_FLAGS ?=
-# The mirrors that apt and pip know on this machine are reached from its own network.
+# The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
 .PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos clean
@@ -35,13 +35,13 @@ lint: $(STAMP) ## ruff, formatting included
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
-imports: $(STAMP) ## the direction rules of the house
+imports: $(STAMP) ## the import layers
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## every test, real parts included
+unit: $(STAMP) ## all tests, with real parts
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
 
-bench: $(STAMP) ## ratios and latencies of this machine, printed
+bench: $(STAMP) ## print ratios and latencies of this machine
 	$(BIN)/python -m tests.bench.gates
 	$(BIN)/python -m tests.bench.kill
 	$(BIN)/python -m tests.bench.sandboxes
@@ -52,41 +52,41 @@ bench: $(STAMP) ## ratios and latencies of this machine, printed
 base-image:
 	deploy/base-image.sh
 
-# The program is that of the wheel, from where pip put it: its stage would only copy it twice.
-sandbox-image: $(STAMP) base-image ## orchestrator-sandbox:local, what agents run in
+# Copies the Claude Code binary from the installed wheel.
+sandbox-image: $(STAMP) base-image ## build orchestrator-sandbox:local, the image of the sandboxes
 	rm -rf build/sandbox && mkdir -p build/sandbox
 	cp --reflink=auto "$$($(BIN)/python -c 'import claude_agent_sdk as sdk; print(sdk.__path__[0])')/_bundled/claude" build/sandbox/
 	$(DOCKER_BUILD) --tag orchestrator-sandbox:local --file deploy/sandbox.Dockerfile build/sandbox
 
-# The image's Python must be of this one's version, 3.11; redis-py wants async-timeout before 3.11.3.
+# This Python must have the version of the image, 3.11. redis-py needs async-timeout before 3.11.3.
 EXTRAS ?= otel
-image: $(STAMP) base-image ## orchestrator:local, the control plane and the workers
+image: $(STAMP) base-image ## build orchestrator:local, the image of control plane and workers
 	rm -rf build/image && mkdir -p build/image && cp deploy/valkey.conf build/image/
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --wheel-dir build/image/wheels -c deploy/constraints.txt '.[$(EXTRAS)]' pip async-timeout
 	$(DOCKER_BUILD) --tag orchestrator:local --file deploy/Dockerfile build/image
 
-images: image sandbox-image ## every image, from a base that is made where none can be pulled
+images: image sandbox-image ## build all images, and their base if none can be pulled
 
-topology: $(STAMP) images ## two hosts and the compose system, as containers of our own image
+topology: $(STAMP) images ## test two hosts and the compose system in containers
 	$(BIN)/pytest tests/topology
 
-dist: $(STAMP) ## wheel and sdist, the wheel from the sdist
+dist: $(STAMP) ## build the sdist, and the wheel from it
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 
-# Of what an installation without extras brings along, not of what tests it.
-sbom: dist ## the software bill of materials of the wheel, in dist/
+# It lists what an installation without extras contains.
+sbom: dist ## write the software bill of materials of the wheel to dist/
 	$(PYTHON) -m venv dist/.installed
 	dist/.installed/bin/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt dist/*.whl
 	$(BIN)/python -m cyclonedx_py environment --output-reproducible --output-file dist/sbom.cdx.json dist/.installed/bin/python
 	rm -rf dist/.installed
 
-# It fails where the service that knows the vulnerabilities cannot be asked: silence is no clearance.
-audit: $(STAMP) ## known vulnerabilities of the pinned dependencies
+# It fails if the vulnerability service is unreachable.
+audit: $(STAMP) ## check the pinned dependencies for known vulnerabilities
 	$(BIN)/python -m pip_audit --strict --disable-pip --no-deps --requirement deploy/constraints.txt
 
-chaos: $(STAMP) ## 50 agents for 5 minutes while workers and Valkey are killed
+chaos: $(STAMP) ## run 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
 
-clean: ## remove what make made
+clean: ## remove what make created
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -36,13 +36,13 @@ class Options(BaseModel):
 
     binary: Path | None = Field(
         default=None,
-        description="The program; without it that of the `claude` extra, then `claude` on the"
-        " PATH.",
+        description="The Claude Code program. If it is not set, this is the program of the extra"
+        " `claude`, or else `claude` on the PATH.",
     )
     model: str | None = Field(
         default=None,
-        description="The model, as `claude --model` takes it; without it Claude Code's own"
-        " default.",
+        description="The model, as `claude --model` takes it. If it is not set, this is the default"
+        " of Claude Code.",
     )
 
 

@@ -23,15 +23,15 @@ class Options(BaseModel):
 
     argv: Json[tuple[str, ...]] = Field(
         default=(),
-        description="The program and its arguments, a JSON list in which `{prompt}`, `{worktree}`"
-        " and `{agent_id}` are filled in.",
+        description="The program and its arguments: a JSON list. `{prompt}`, `{worktree}` and"
+        " `{agent_id}` are replaced.",
     )
     env: Json[dict[str, str]] = Field(
         default_factory=dict,
         repr=False,
-        description="What its environment holds beside the scrubbed one, such as its key, a JSON"
-        " object. Its values are masked in logs, events and summaries; those of fewer than 6"
-        " characters are not.",
+        description="Further environment variables of the program, such as its API key: a JSON"
+        " object. Logs, events and summaries mask its values, except values of fewer than 6"
+        " characters.",
     )
 
 

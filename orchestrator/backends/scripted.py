@@ -43,7 +43,7 @@ class Options(Closed):
 
     script: Path | None = Field(
         default=None,
-        description="A script that every agent plays, whatever its work items are.",
+        description="A script that every agent runs, regardless of its work items.",
     )
 
 

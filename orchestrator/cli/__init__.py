@@ -26,37 +26,37 @@ _ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retr
 
 #: Command → its module in `commands/`, and what `orch --help` says of it.
 _COMMANDS = {
-    "up": ("up", "Start everything on this machine."),
+    "up": ("up", "Start all parts on this machine."),
     "down": ("up", "Stop what `orch up` started."),
-    "demo": ("demo", "Run one agent, from spawn to a pushed branch."),
-    "doctor": ("doctor", "Check this machine, and say what to do."),
-    "run": ("run", "Run one part of the system, as a container or unit."),
+    "demo": ("demo", "Run one agent from spawn to a pushed branch."),
+    "doctor": ("doctor", "Check this machine, and print what to do."),
+    "run": ("run", "Run one part of the system, in a container or unit."),
     "healthy": ("run", "Check one part of the system."),
     "spawn": ("spawn", "Spawn an agent on a branch of a repository."),
     "wait": ("wait", "Wait until agents have ended."),
-    "ls": ("ls", "List agents, those that need you first."),
+    "ls": ("ls", "List agents, first those that need attention."),
     "status": ("status", "Show the state of an agent."),
-    "inspect": ("inspect", "Show everything about an agent, and what to do next."),
-    "logs": ("logs", "Print what an agent said."),
-    "events": ("events", "Print what happened to all agents."),
-    "diff": ("retained", "Print what an agent changed, if it is kept."),
-    "export": ("retained", "Write what an agent changed to a file."),
-    "retry": ("retained", "Spawn an agent again, going on from what it changed."),
+    "inspect": ("inspect", "Show all about an agent, and the next command."),
+    "logs": ("logs", "Print the log of an agent."),
+    "events": ("events", "Print the events of all agents."),
+    "diff": ("retained", "Print the retained change of an agent."),
+    "export": ("retained", "Write the retained change of an agent to a file."),
+    "retry": ("retained", "Spawn a new agent that continues a retained change."),
     "kill": ("kill", "Kill an agent."),
-    "kill-all": ("kill", "Kill every agent, or those of a scope."),
-    "receipt": ("kill", "Show what the kill of an agent did."),
-    "halt": ("kill", "Admit and start nothing new."),
+    "kill-all": ("kill", "Kill all agents, or those that match."),
+    "receipt": ("kill", "Show the receipt of a kill."),
+    "halt": ("kill", "Admit and start no new agents."),
     "resume": ("kill", "Lift a halt."),
     "queues": ("queues", "Show the queues; pause or resume one."),
-    "keys": ("keys", "Make, list and revoke keys of the API."),
-    "budget": ("budget", "Show what is spent today, or change a limit."),
-    "fsck": ("fsck", "Check that what should agree does, and mend it."),
-    "gates": ("gates", "Show what the quality gates found, or run them here."),
-    "scan": ("scan", "Look for secrets in the repository one stands in."),
-    "audit": ("audit", "Show who did what to which agent, or check that record."),
+    "keys": ("keys", "Create, list and revoke API keys."),
+    "budget": ("budget", "Show the tokens of today, or change a limit."),
+    "fsck": ("fsck", "Find and repair inconsistencies."),
+    "gates": ("gates", "Show gate reports, or run gates here."),
+    "scan": ("scan", "Scan the current repository for secrets."),
+    "audit": ("audit", "Print or verify the audit."),
     "worker": ("worker", "Run the worker of one pool in the foreground."),
-    "config": ("config", "Show the settings and where each comes from, or check them."),
-    "completion": ("completion", "Print what teaches a shell to complete commands and ids."),
+    "config": ("config", "Show the settings and their sources, or validate them."),
+    "completion": ("completion", "Print the script for shell completion."),
 }
 
 
@@ -115,7 +115,7 @@ def _report_error(error: OrchestratorError, agent_id: str) -> None:
 @click.version_option(package_name="mosaic-orchestrator", message="%(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Spawn, watch and read coding agents."""
+    """Spawn, watch and control coding agents."""
     from orchestrator.settings import load_settings  # noqa: PLC0415 - pydantic: --help needs none
 
     ctx.obj = load_settings()

@@ -1,4 +1,4 @@
-"""The settings of who may ask, and where."""
+"""The settings of access to the API and to Flower."""
 
 from __future__ import annotations
 
@@ -30,47 +30,51 @@ def _check_password(password: SecretStr) -> SecretStr:
 
 
 class AccessSettings(BaseSettings):
-    """Where the API and Flower listen, and what they ask for."""
+    """Where the API and Flower listen, and how they authenticate clients."""
 
     host: str = env(
         "ORCHESTRATOR_HOST",
-        description="The address the API listens on; beyond loopback it needs"
+        description="The address that the API listens on. An address other than loopback requires"
         " ORCHESTRATOR_API_KEY.",
         default="127.0.0.1",
     )
     port: Port = env(
-        "ORCHESTRATOR_PORT", description="The port of the API and the dashboard.", default=3001
+        "ORCHESTRATOR_PORT",
+        description="The TCP port of the API and of the dashboard.",
+        default=3001,
     )
     api_key: SecretStr | None = env(
         "ORCHESTRATOR_API_KEY",
-        description="A key of all scopes, beside those of `orch keys add`.",
+        description="An API key with all scopes, in addition to the keys of `orch keys add`.",
         default=None,
     )
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
         "ORCHESTRATOR_ALLOWED_HOSTS",
-        description="Names under which the API may be reached beside those of loopback, by commas"
-        " or blanks; any other `Host` is answered 421. With any, nobody is let in without a key.",
+        description="Host names under which clients may reach the API, in addition to loopback,"
+        " separated by commas or spaces. The API answers 421 to any other `Host`. If this is set,"
+        " every client needs an API key.",
         default=(),
     )
     spawn_rate: Annotated[int, Field(ge=0)] = env(
         "ORCHESTRATOR_SPAWN_RATE",
-        description="Spawns and retries a minute of each key; 0 for no limit.",
+        description="The number of spawns and retries that one API key may request per minute. 0"
+        " means no limit.",
         default=10,
     )
     flower_port: Port = env(
         "ORCHESTRATOR_FLOWER_PORT",
-        description="The port of Flower, on loopback always.",
+        description="The TCP port of Flower. Flower listens on loopback only.",
         default=5555,
     )
     flower_user: Annotated[str, AfterValidator(_check_login)] = env(
         "ORCHESTRATOR_FLOWER_USER",
-        description="Flower's login: ASCII without a colon.",
+        description="The user name of Flower's login: ASCII without a colon.",
         default="orch",
     )
     flower_password: Annotated[SecretStr, AfterValidator(_check_password)] | None = env(
         "ORCHESTRATOR_FLOWER_PASSWORD",
-        description="Flower's password, printable ASCII; without it one is made once, in"
-        " `flower-password` of the home.",
+        description="The password of Flower's login: printable ASCII. If it is not set, the"
+        " system generates one and stores it in `flower-password` in ORCHESTRATOR_HOME.",
         default=None,
     )
 

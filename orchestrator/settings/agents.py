@@ -1,4 +1,4 @@
-"""The settings of the agents' programs and of the models behind them."""
+"""The settings of agents and of the models that they use."""
 
 from __future__ import annotations
 
@@ -11,44 +11,48 @@ from orchestrator.settings.values import Duration, Positive, env
 
 
 class AgentSettings(BaseSettings):
-    """Which program an agent is, the model's key, and what surrounds a run."""
+    """The default backend, the model's API key, and limits of a run."""
 
     agent: str | None = env(
         "ORCHESTRATOR_AGENT",
-        description="The backend of requests that name none; without it `claude` where there is a"
-        " model key, else `scripted`.",
+        description="The backend of requests that name none. If it is not set, the backend is"
+        " `claude` when a model key is set, and `scripted` otherwise.",
         default=None,
     )
     claude_api_key: SecretStr | None = env(
-        "CLAUDE_API_KEY", description="The key of the model's provider.", default=None
+        "CLAUDE_API_KEY", description="The API key of the model provider.", default=None
     )
     anthropic_api_key: SecretStr | None = env(
-        "ANTHROPIC_API_KEY", description="The same, where CLAUDE_API_KEY is not set.", default=None
+        "ANTHROPIC_API_KEY",
+        description="The API key of the model provider, used if CLAUDE_API_KEY is not set.",
+        default=None,
     )
     anthropic_base_url: str | None = env(
         "ANTHROPIC_BASE_URL",
-        description="Where the model's API is, if not at its provider's usual address.",
+        description="The base URL of the model API, if it is not the provider's default.",
         default=None,
     )
     hook_timeout_s: Duration = env(
         "ORCHESTRATOR_HOOK_TIMEOUT",
-        description="The time of one hook of the base commit.",
+        description="The time limit of one hook of the base commit.",
         default=600.0,
     )
     include_dir: Path | None = env(
         "ORCHESTRATOR_INCLUDE_DIR",
-        description="Folder with one subfolder for each repository's name, from which what"
-        " `.worktreeinclude` names is copied into workspaces.",
+        description="A folder with one subfolder per repository name. The system copies the files"
+        " that `.worktreeinclude` lists from there into workspaces.",
         default=None,
     )
     line_limit_bytes: Positive = env(
         "ORCHESTRATOR_LINE_LIMIT_BYTES",
-        description="The longest line an agent may print, in bytes; over it the agent fails.",
+        description="The longest line, in bytes, that an agent may print. A longer line fails the"
+        " agent.",
         default=16 * 2**20,
     )
     log_lines: Positive = env(
         "ORCHESTRATOR_LOG_LINES",
-        description="How many of an agent's newest log lines are kept.",
+        description="The number of log lines that the system keeps per agent. The newest lines"
+        " are kept.",
         default=10_000,
     )
 

@@ -1,4 +1,4 @@
-"""The settings of what agents may spend: places, time and tokens."""
+"""The settings of limits: concurrent agents, time and tokens."""
 
 from __future__ import annotations
 
@@ -16,41 +16,45 @@ WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 
 
 class BudgetSettings(BaseSettings):
-    """The limits of the fleet and of one agent, until somebody changes them at run time."""
+    """The limits of the fleet and of one agent. `orch budget set` overrides them at run time."""
 
     max_concurrent_agents: Slots = env(
         "MAX_CONCURRENT_AGENTS",
-        description="Agents that prepare or run at once, fleet-wide, 1 to 1,000; more wait.",
+        description="The number of agents of the whole fleet that prepare or run at once, 1 to"
+        " 1,000. Further agents wait.",
         default=10,
     )
     agent_timeout_s: WorkTime = env(
         "ORCHESTRATOR_AGENT_TIMEOUT",
-        description="The time of an agent over all its attempts, at most 30d; then it is ended.",
+        description="The time limit of an agent over all its attempts, at most 30d. The system"
+        " ends an agent that reaches it.",
         default=timedelta(minutes=120).total_seconds(),
     )
     daily_tokens: Tokens = env(
         "BUDGET_DAILY_TOKENS",
-        description="Tokens a day (UTC) of all agents together, such as 500k or 10M.",
+        description="The token limit per day (UTC) of all agents together, such as 500k or 10M.",
         default=10_000_000,
     )
     agent_tokens: Tokens = env(
         "BUDGET_PER_AGENT_TOKENS",
-        description="Tokens of one agent, all its rounds together.",
+        description="The token limit of one agent over all its attempts.",
         default=2_000_000,
     )
     #: The day's 10 M hold a thousand that wait.
     reservation_tokens: Tokens = env(
         "BUDGET_RESERVATION",
-        description="Tokens set aside for an agent at its spawn, at most its own limit.",
+        description="The number of tokens that a spawn reserves, at most the agent's own limit.",
         default=10_000,
     )
     budget_mode: Literal["hard", "soft"] = env(
         "BUDGET_MODE",
-        description="`hard`: who is over a limit is stopped; `soft`: it is only told.",
+        description="`hard`: the system stops an agent that is over a limit. `soft`: it only"
+        " reports the agent.",
         default="hard",
     )
-    meter_silence_s: Duration = env(
-        "ORCHESTRATOR_METER_SILENCE",
-        description="How long a backend that reports tokens may work without a report.",
+    usage_silence_s: Duration = env(
+        "ORCHESTRATOR_USAGE_SILENCE",
+        description="How long an agent may produce model output without a usage report, if its"
+        " backend reports usage. After that, the agent fails.",
         default=600.0,
     )

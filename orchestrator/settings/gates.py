@@ -1,4 +1,4 @@
-"""The settings of who judges a change."""
+"""The settings of the gates that check a change."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ from orchestrator.settings.values import Duration, env
 
 
 class GateSettings(BaseSettings):
-    """How long gates may take, how many run, and who is asked beside them."""
+    """Limits of the gates, and who else approves a change."""
 
     gate_timeout_s: Duration = env(
         "ORCHESTRATOR_GATE_TIMEOUT",
-        description="The time of one gate whose plan names no `timeout`.",
+        description="The time limit of a gate whose plan sets no `timeout`.",
         default=1800.0,
     )
     gate_workers: Annotated[int, Field(ge=1, le=64)] = env(
         "ORCHESTRATOR_GATE_WORKERS",
-        description="Changes this host's gates pool judges at once, 1 to 64.",
+        description="The number of changes that the gates pool of this host checks at once, 1 to"
+        " 64.",
         default=2,
     )
     reviewer: str = env(
-        "ORCHESTRATOR_REVIEWER", description="The backend of the gate ai-review.", default="claude"
+        "ORCHESTRATOR_REVIEWER",
+        description="The backend that runs the gate ai-review.",
+        default="claude",
     )
     coordinator_url: str | None = env(
         "COORDINATOR_URL",
-        description="The Coordinator that is asked about each approval; it can only reject.",
+        description="The base URL of the Coordinator. If it is set, each approval also needs the"
+        " Coordinator's approval.",
         default=None,
     )
     yolo_mode: bool = env(
         "YOLO_MODE",
-        description="`true` skips all gates; state, events, log and audit say so.",
+        description="`true`: skip all gates. The state, the events, the log and the audit record"
+        " this.",
         default=False,
     )

@@ -1,4 +1,4 @@
-"""The settings of git, and of what leaves and where to."""
+"""The settings of git and of delivery."""
 
 from __future__ import annotations
 
@@ -12,71 +12,74 @@ from orchestrator.settings.values import Duration, env, split_names, split_paths
 
 
 class GitSettings(BaseSettings):
-    """How repositories are reached, and how an approved change leaves."""
+    """How the system reaches repositories, and how it delivers an approved change."""
 
     local_repositories: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(
         "ORCHESTRATOR_LOCAL_REPOSITORIES",
-        description="The folders, separated by colons, that repositories on a worker's own disk lie"
-        " in; where none is named, anywhere but where agents write.",
+        description="The folders, separated by colons, that may contain repositories on a"
+        " worker's own disk. If it is not set, any folder is allowed except those that agents"
+        " write to.",
         default=(),
     )
     git_token: SecretStr | None = env(
-        "GIT_TOKEN", description="The token for the hosts in GIT_TOKEN_HOSTS.", default=None
+        "GIT_TOKEN", description="The git token for the hosts in GIT_TOKEN_HOSTS.", default=None
     )
     git_token_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
         "GIT_TOKEN_HOSTS",
-        description="The hosts that are given the token, `name` or `name:port`, by commas or"
-        " blanks; required with GIT_TOKEN.",
+        description="The hosts that receive the git token, as `name` or `name:port`, separated by"
+        " commas or spaces. It is required with GIT_TOKEN.",
         default=(),
     )
     git_token_command: str | None = env(
         "GIT_TOKEN_COMMAND",
-        description="A command run at each use that prints the token, with the host in"
+        description="A command that prints the git token. It runs at each use, with the host in"
         " GIT_TOKEN_HOST.",
         default=None,
     )
     git_username: str = env(
         "GIT_USERNAME",
-        description="The name that goes with the token.",
+        description="The user name that is sent with the git token.",
         default="x-access-token",
     )
     git_timeout_s: Duration = env(
-        "ORCHESTRATOR_GIT_TIMEOUT", description="The time of one git command.", default=300.0
+        "ORCHESTRATOR_GIT_TIMEOUT", description="The time limit of one git command.", default=300.0
     )
     delivery: Literal["branch", "keep"] = env(
         "ORCHESTRATOR_DELIVERY",
-        description="`branch`: push approved changes; `keep`: keep them for `orch export`.",
+        description="`branch`: push approved changes. `keep`: retain them for `orch export`.",
         default="branch",
     )
     push_url: str | None = env(
         "ORCHESTRATOR_PUSH_URL",
-        description="The remote to push to instead of the repository; `{name}` is its name.",
+        description="The remote to push to instead of the repository. `{name}` stands for the"
+        " repository's name.",
         default=None,
     )
     conflict_policy: Literal["push-branch", "rebase", "reject"] = env(
         "ORCHESTRATOR_CONFLICT_POLICY",
-        description="What happens to a change whose target branch has moved: push it as judged,"
-        " rebase and judge it again, or refuse it if it conflicts.",
+        description="What to do if the target branch moved after the agent started."
+        " `push-branch`: push the change as it was checked. `rebase`: rebase it and run the gates"
+        " again. `reject`: fail the agent if the change conflicts.",
         default="push-branch",
     )
     forge: Literal["github", "gitlab", "gitea"] | None = env(
         "ORCHESTRATOR_FORGE",
-        description="The code host that is asked for a pull or merge request after a push.",
+        description="The kind of code host on which to open a pull or merge request after a push.",
         default=None,
     )
     forge_url: str | None = env(
         "ORCHESTRATOR_FORGE_URL",
-        description="The address of its API, where it is not the usual one.",
+        description="The base URL of the code host's API, if it is not the default.",
         default=None,
     )
     change_limit_mib: Annotated[int, Field(ge=1, le=500)] = env(
         "ORCHESTRATOR_CHANGE_LIMIT_MIB",
-        description="The largest change of an agent, in MiB, 1 to 500.",
+        description="The size limit of one agent's change, in MiB, 1 to 500.",
         default=64,
     )
     secret_allow_list: Path | None = env(
         "ORCHESTRATOR_SECRET_ALLOW_LIST",
-        description="A TOML file of findings the secret scan allows.",
+        description="A TOML file that lists the findings that the secret scan allows.",
         default=None,
     )
 

@@ -71,18 +71,21 @@ class Settings(
 
     home: Annotated[Path, AfterValidator(Path.absolute)] = env(
         "ORCHESTRATOR_HOME",
-        description="The folder of this host's state: Valkey's files, logs, mirrors, workspaces.",
+        description="The folder of this host's state: Valkey's files, logs, mirrors and"
+        " workspaces.",
         default_factory=_state_home,
     )
     workspaces: Path | None = env(
         "ORCHESTRATOR_WORKSPACES",
-        description="Where agents' workspaces are made, if not in `workspaces` of the home.",
+        description="The folder in which workspaces are created. If it is not set, this is"
+        " `workspaces` in ORCHESTRATOR_HOME.",
         default=None,
     )
     signing_key: SecretStr | None = env(
         "ORCHESTRATOR_SIGNING_KEY",
-        description="The key that chains the audit and marks findings of secrets, the same on all"
-        " hosts; without it one is made once, in the home.",
+        description="The key that signs the audit and the fingerprints of secret findings. All"
+        " hosts need the same key. If it is not set, the system generates one in"
+        " ORCHESTRATOR_HOME.",
         default=None,
     )
     backends: dict[str, dict[str, str]] = Field(default_factory=dict)

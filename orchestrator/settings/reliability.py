@@ -1,4 +1,4 @@
-"""The settings of how long silence may last, and how long things are kept."""
+"""The settings of leases, checkpoints, stall detection and retention."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from orchestrator.settings.values import Duration, env
 
 
 class ReliabilitySettings(BaseSettings):
-    """Leases, checkpoints, stalls and retention."""
+    """Leases, checkpoints, stall detection and retention."""
 
     lease_s: Duration = env(
         "ORCHESTRATOR_LEASE",
-        description="How long a worker that is not heard of keeps its agents before they go on"
-        " elsewhere.",
+        description="How long a worker keeps its agents after its last heartbeat. After that,"
+        " other workers continue them.",
         default=30.0,
     )
     checkpoint_s: Duration = env(
         "ORCHESTRATOR_CHECKPOINT",
-        description="How often a running agent's work is saved, beside the end of each turn.",
+        description="How often the system saves the work of a running agent, in addition to the"
+        " end of each turn.",
         default=120.0,
     )
     stall_s: Duration = env(
         "ORCHESTRATOR_STALL",
-        description="Without output, tokens and processor time for so long, an agent is stuck.",
+        description="How long an agent may go without output, tokens and processor time before it"
+        " counts as stalled.",
         default=900.0,
     )
     stall_policy: Literal["report", "restart", "fail"] = env(
         "ORCHESTRATOR_STALL_POLICY",
-        description="What is done with an agent that is stuck: told, restarted from its last"
-        " checkpoint, or ended.",
+        description="What to do with a stalled agent: report it, restart it from its last"
+        " checkpoint, or fail it.",
         default="report",
     )
     retention_s: Duration = env(
         "ORCHESTRATOR_RETENTION",
-        description="How long an agent's state, log and kept work stay after its end.",
+        description="How long the system keeps an agent's state, log and retained changes after"
+        " its end.",
         default=timedelta(days=7).total_seconds(),
     )

@@ -1,4 +1,4 @@
-"""The settings of what agents and gates run in."""
+"""The settings of the sandbox of agents and gates."""
 
 from __future__ import annotations
 
@@ -33,87 +33,92 @@ def _parse_hosts(text: object) -> object:
 
 
 class SandboxSettings(BaseSettings):
-    """Where programs run, how they reach out, and how long they go on without their worker."""
+    """Where programs run, what they can reach, and their resource limits."""
 
     sandbox_enabled: bool = env(
         "SANDBOX_ENABLED",
-        description="`true`: agents, hooks and gates run in Docker containers.",
+        description="`true`: run agents, hooks and gates in Docker containers.",
         default=False,
     )
     docker_socket: Path = env(
         "DOCKER_SOCKET",
-        description="The socket of the Docker engine.",
+        description="The socket of the Docker Engine.",
         default=Path("/var/run/docker.sock"),
     )
     docker_proxy: Path = env(
         "ORCHESTRATOR_DOCKER_PROXY",
-        description="Where `orch run docker-proxy` listens, before the socket above.",
+        description="The socket on which the Docker socket proxy (`orch run docker-proxy`)"
+        " listens.",
         default=Path("/run/orchestrator/docker_proxy"),
     )
     supervisor_deadline_s: Duration = env(
         "ORCHESTRATOR_SUPERVISOR_DEADLINE",
-        description="How long a program lives on while its worker is silent; must be shorter than"
-        " ORCHESTRATOR_LEASE.",
+        description="How long a program may run without a heartbeat from its worker. It must be"
+        " shorter than ORCHESTRATOR_LEASE.",
         default=10.0,
     )
     sandbox_network: Literal["host", "proxy"] = env(
         "ORCHESTRATOR_SANDBOX_NETWORK",
-        description="`host`: agents have the host's network; `proxy`: none but the egress proxy,"
-        " as in Docker always.",
+        description="`host`: agents have the host's network. `proxy`: agents reach only the"
+        " egress proxy. In Docker it is always `proxy`.",
         default="host",
     )
     egress_hosts: Annotated[tuple[str, ...], BeforeValidator(_parse_hosts)] = env(
         "ORCHESTRATOR_EGRESS_HOSTS",
-        description="Hosts the egress proxy lets agents reach beside the model, `name` (port 443)"
-        " or `name:port`, by commas or blanks; no wildcards.",
+        description="The hosts that the egress proxy lets agents reach in addition to the model"
+        " API, as `name` (port 443) or `name:port`, separated by commas or spaces. Wildcards are"
+        " not supported.",
         default=(),
     )
     egress_model_fetches: bool = env(
         "ORCHESTRATOR_EGRESS_MODEL_FETCHES",
-        description="`true`: agents may have the model's provider reach out for them, by its web"
-        " tools, servers of tools (MCP), and images and documents given by address.",
+        description="`true`: agents may use features of the model provider that send requests to"
+        " other hosts: web tools, MCP servers, and images and documents given by URL.",
         default=False,
     )
     process_level: Literal["auto", "bubblewrap", "cgroup", "shim"] = env(
         "ORCHESTRATOR_PROCESS_LEVEL",
-        description="How far programs outside Docker are confined: `auto` is the strongest that"
-        " works here, any other must work or nothing starts.",
+        description="The confinement level of programs outside Docker. `auto` is the strongest"
+        " level that works on this host. With any other value, nothing starts unless that level"
+        " works.",
         default="auto",
     )
     process_readable: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(
         "ORCHESTRATOR_PROCESS_READABLE",
-        description="Folders that programs at level bubblewrap may read besides, by colons.",
+        description="Further folders that programs at level bubblewrap may read, separated by"
+        " colons.",
         default=(),
     )
     disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
         "ORCHESTRATOR_DISK_QUOTA",
-        description="The disk space of one agent's workspace, and the size of one file, such as"
-        " 500MiB; over it the agent fails.",
+        description="The size limit of one workspace, and of one file in it, such as 500MiB. An"
+        " agent over the limit fails.",
         default=ByteSize(10 * 2**30),
     )
     disk_low_water_bytes: ByteSize = env(
         "ORCHESTRATOR_DISK_LOW_WATER",
-        description="Free disk space below which no agent starts on this host; 0 for none.",
+        description="The free disk space below which no agent starts on this host. 0 means no"
+        " minimum.",
         default=ByteSize(2**30),
     )
     sandbox_image: str = env(
         "ORCHESTRATOR_SANDBOX_IMAGE",
-        description="The image containers are made from; docs/sandboxes.md says what it needs.",
+        description="The image of the containers. docs/sandboxes.md lists what it must contain.",
         default="orchestrator-sandbox:local",
     )
     sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(
         "ORCHESTRATOR_SANDBOX_MEMORY",
-        description="Memory of one container, without swap, at least 16MiB.",
+        description="The memory limit of one container, without swap, at least 16MiB.",
         default=ByteSize(4 * 2**30),
     )
     sandbox_cpus: Annotated[float, Field(ge=0.01, allow_inf_nan=False)] = env(
         "ORCHESTRATOR_SANDBOX_CPUS",
-        description="Processors of one container, at least 0.01.",
+        description="The processor limit of one container, at least 0.01.",
         default=2.0,
     )
     sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
         "ORCHESTRATOR_SANDBOX_PIDS",
-        description="Processes and threads of one container, at least 8.",
+        description="The limit of processes and threads of one container, at least 8.",
         default=512,
     )
 

@@ -1,4 +1,4 @@
-"""The settings of where the state is."""
+"""The settings of the connection to Valkey."""
 
 from __future__ import annotations
 
@@ -21,26 +21,34 @@ def _check_url(url: str | None) -> str | None:
 
 
 class ValkeySettings(BaseSettings):
-    """Which Valkey holds the state and the queues; where none is named, `orch up` starts one."""
+    """The Valkey of the state and the queues. If none is set, `orch up` starts one."""
 
     valkey_url_set: Annotated[str | None, AfterValidator(_check_url)] = env(
         "VALKEY_URL",
-        description="Valkey's whole address, `redis://`, `rediss://` (TLS), `valkey://`,"
-        " `valkeys://` or `unix://`; it wins over VALKEY_HOST and the others below.",
+        description="The URL of Valkey: `redis://`, `rediss://` (TLS), `valkey://`, `valkeys://`"
+        " (TLS) or `unix://`. It takes precedence over VALKEY_HOST, VALKEY_PORT, VALKEY_PASSWORD"
+        " and VALKEY_TLS.",
         default=None,
     )
     valkey_host: str | None = env(
         "VALKEY_HOST",
-        description="Valkey's host; with neither this nor VALKEY_URL, `orch up` starts one.",
+        description="The host of Valkey. If neither this nor VALKEY_URL is set, `orch up` starts"
+        " a Valkey.",
         default=None,
     )
     valkey_port: Port = env(
-        "VALKEY_PORT", description="Valkey's port, also of the one `orch up` starts.", default=6379
+        "VALKEY_PORT",
+        description="The TCP port of Valkey, also of the one that `orch up` starts.",
+        default=6379,
     )
     valkey_password: SecretStr | None = env(
-        "VALKEY_PASSWORD", description="Valkey's password.", default=None
+        "VALKEY_PASSWORD", description="The password of Valkey.", default=None
     )
-    valkey_tls: bool = env("VALKEY_TLS", description="`true`: TLS to VALKEY_HOST.", default=False)
+    valkey_tls: bool = env(
+        "VALKEY_TLS",
+        description="`true`: use TLS for the connection to VALKEY_HOST.",
+        default=False,
+    )
 
     @property
     def is_embedded(self) -> bool:

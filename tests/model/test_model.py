@@ -120,5 +120,5 @@ def test_a_circle_and_a_dead_end_are_no_end():
 
 def test_the_document_promises_the_same():
     document = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-    promised = re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)
+    promised = re.findall(r"^- `(\w+)`:", document, re.MULTILINE)
     assert promised == [*invariants.ALWAYS, *invariants.EVENTUALLY]

@@ -30,7 +30,7 @@ from tests.unit.test_transcript import transcript
 def test_the_defaults_are_the_contracts():
     settings = load_settings({})
     assert (settings.daily_tokens, settings.agent_tokens) == (10_000_000, 2_000_000)
-    assert (settings.budget_mode, settings.meter_silence_s) == ("hard", 600)
+    assert (settings.budget_mode, settings.usage_silence_s) == ("hard", 600)
 
 
 def test_a_fleet_that_was_told_nothing_keeps_to_the_same_defaults():
@@ -71,7 +71,7 @@ def test_a_wrong_limit_stops_the_start_and_names_the_variable(name, value):
         ("BUDGET_MODE", "medium"),
         ("BUDGET_DAILY", "5M"),
         ("ORCHESTRATOR_AGENT_TIMEOUT", "31d"),
-        ("ORCHESTRATOR_METER_SILENCE", "0"),
+        ("ORCHESTRATOR_USAGE_SILENCE", "0"),
         ("MAX_CONCURRENT_AGENTS", "1001"),
     ],
 )
@@ -119,7 +119,7 @@ class Agent:
             notice=AgentMessage("API: 529", is_notice=True),
             **{f"u{n}": UsageReport(f"m{n}", Usage(input_tokens=n)) for n in range(1, 4)},
         )
-        settings = load_settings({"ORCHESTRATOR_METER_SILENCE": "10m", "BUDGET_MODE": mode})
+        settings = load_settings({"ORCHESTRATOR_USAGE_SILENCE": "10m", "BUDGET_MODE": mode})
         self.watch = TokenMonitor(
             holder, settings, SimpleNamespace(agent_id="a"), self.lease, self.said, dict,
             reports_usage, clock=lambda: self.at_s,

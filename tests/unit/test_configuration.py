@@ -1,12 +1,13 @@
-"""docs/configuration.md is the settings: every variable, its default and its meaning.
+"""docs/configuration.md and deploy/example.env are written from the settings.
 
-`python -m tests.unit.test_configuration` writes the page anew.
+`python -m tests.unit.test_configuration` writes both.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings import Settings, variables
+from orchestrator.settings import Settings, load_settings, variables
 from orchestrator.settings.access import AccessSettings
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.settings.budget import BudgetSettings
@@ -27,7 +28,9 @@ from orchestrator.settings.sandbox import SandboxSettings
 from orchestrator.settings.valkey import ValkeySettings
 from orchestrator.wiring import BACKENDS
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "configuration.md"
+EXAMPLE = ROOT / "deploy" / "example.env"
 GROUPS: dict[str, type[BaseSettings]] = {
     "This host": Settings,
     "Access": AccessSettings,
@@ -54,9 +57,9 @@ def default(name: str, field: FieldInfo) -> str:
     """Write a default as one would write it in the environment."""
     value: Any = field.default
     if name == "home":
-        return "`~/.local/state/mosaic-orchestrator`"
+        return "~/.local/state/mosaic-orchestrator"
     if field.default_factory is not None or value in (None, ()):
-        return "–"
+        return ""
     if isinstance(value, bool):
         value = str(value).lower()
     elif name.endswith("_s"):
@@ -65,40 +68,60 @@ def default(name: str, field: FieldInfo) -> str:
         value = in_units(value, _TOKENS)
     elif isinstance(value, ByteSize):
         value = in_units(value, _SIZES)
-    return f"`{value}`"
+    return str(value)
 
 
-def table(rows: Iterator[tuple[str, str, str]]) -> str:
-    """Write rows of variable, default and meaning."""
-    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return f"| variable | default | meaning |\n|---|---|---|\n{lines}"
+def entry(variable: str, field: FieldInfo, name: str) -> str:
+    """Write one setting as an entry of a list."""
+    kind = "secret" if is_secret(field) else ""
+    if (value := default(name, field)) and not kind:
+        kind = f"default `{value}`"
+    line = f"- `{variable}`{f' ({kind})' if kind else ''}: {field.description}"
+    return "\n".join(wrapped(line, indent="  ")) + "\n"
 
 
-def settings_of(group: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
+def wrapped(text: str, *, prefix: str = "", indent: str = "") -> list[str]:
+    """Wrap text at 100 characters; a variable or a value is never broken."""
+    return textwrap.wrap(
+        text, 100, initial_indent=prefix, subsequent_indent=prefix + indent,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def settings_of(group: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo, str]]:
+    """Return the variable, the field and the name of each setting of a group."""
     for name in group.__annotations__:
         field = Settings.model_fields.get(name)
         if field is not None and field.validation_alias:
-            variable = f"`{field.validation_alias}`"
-            if "SecretStr" in str(field.annotation):
-                variable += ", `…_FILE`"
-            yield variable, default(name, field), field.description or ""
+            yield str(field.validation_alias), field, name
 
 
-def options_of(backend: str) -> Iterator[tuple[str, str, str]]:
+def options_of(backend: str) -> Iterator[tuple[str, FieldInfo, str]]:
+    """Return the same for the options of a backend."""
     options: type[BaseModel] = importlib.import_module(f"orchestrator.backends.{backend}").Options
     for name, field in options.model_fields.items():
-        variable = f"{BACKEND_PREFIX}{backend}__{name}".upper()
-        yield f"`{variable}`", default(name, field), field.description or ""
+        yield f"{BACKEND_PREFIX}{backend}__{name}".upper(), field, name
+
+
+def groups() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo, str]]]]:
+    """Return the title, the introduction and the settings of each group."""
+    for title, group in GROUPS.items():
+        words = "" if group is Settings else group.__doc__ or ""
+        yield title, words, list(settings_of(group))
+    options = [option for backend in BACKENDS.names() for option in options_of(backend)]
+    yield "Options of each backend", "", options
 
 
 def sections() -> str:
-    """Write the part of the page that the settings say."""
+    """Write the part of the page that is generated."""
     parts = []
-    for title, group in GROUPS.items():
-        words = "" if group is Settings else f"{group.__doc__}\n\n"
-        parts.append(f"## {title}\n\n{words}{table(settings_of(group))}")
-    rows = (row for backend in BACKENDS.names() for row in options_of(backend))
-    parts.append(f"## Options of each backend\n\n{table(rows)}")
+    for title, words, settings in groups():
+        entries = "".join(entry(*setting) for setting in settings)
+        parts.append(f"## {title}\n\n{f'{words}{chr(10) * 2}' if words else ''}{entries}")
     return "\n".join(parts)
 
 
@@ -113,17 +136,49 @@ def written() -> str:
     )
 
 
+def example() -> str:
+    """Return deploy/example.env as it has to be: each default is commented out."""
+    lines = [
+        "# Every setting with its default. A test generates this file from the settings.",
+        "# Copy it to `.env`, or to /etc/orchestrator/environment for systemd. Then remove the #",
+        "# before each line that you change. Secrets are empty here: put a secret into a file,",
+        "# and name that file with VARIABLE_FILE=path.",
+    ]
+    for title, words, settings in groups():
+        lines += ["", f"# -- {title} ".ljust(100, "-"), *wrapped(words, prefix="# ")]
+        for variable, field, name in settings:
+            value = "" if name == "home" or is_secret(field) else default(name, field)
+            lines += ["", *wrapped(field.description or "", prefix="# "), f"#{variable}={value}"]
+    return "\n".join(lines) + "\n"
+
+
 def test_the_page_is_current():
     assert PAGE.read_text("utf-8") == written(), "python -m tests.unit.test_configuration"
 
 
+def test_the_example_is_current():
+    assert EXAMPLE.read_text("utf-8") == example(), "python -m tests.unit.test_configuration"
+
+
+def test_every_line_of_the_example_gives_the_default(tmp_path):
+    """Uncommented and read as a `.env`, the whole file changes nothing."""
+    lines = re.findall(r"^#([A-Z_]+=.*)$", EXAMPLE.read_text("utf-8"), re.MULTILINE)
+    ours = [line for line in lines if not line.startswith(BACKEND_PREFIX)]
+    assert sorted(line.partition("=")[0] for line in ours) == sorted(variables())
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("\n".join(ours) + "\n")
+    unset = load_settings({}, dotenv=tmp_path / "none")
+    found = load_settings({}, dotenv=dotenv)
+    assert found.model_dump(exclude={"sources"}) == unset.model_dump(exclude={"sources"})
+
+
 def test_every_variable_is_on_it_once_and_says_what_it_is():
-    rows = [row for group in GROUPS.values() for row in settings_of(group)]
-    named = [re.findall(r"`([A-Z_]+)`", variable)[0] for variable, _, _ in rows]
-    assert sorted(named) == sorted(variables())
-    for variable, _, meaning in rows:
-        assert re.fullmatch(r"[^|]{10,}\.", meaning), variable
+    rows = [setting for group in GROUPS.values() for setting in settings_of(group)]
+    assert sorted(variable for variable, _, _ in rows) == sorted(variables())
+    for variable, field, _ in rows:
+        assert re.fullmatch(r"[^|]{10,}\.", field.description or ""), variable
 
 
 if __name__ == "__main__":
     PAGE.write_text(written(), "utf-8")
+    EXAMPLE.write_text(example(), "utf-8")

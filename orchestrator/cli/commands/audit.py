@@ -33,15 +33,19 @@ def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Au
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--agent", "agent_id", default="", metavar="ID", help="Only what concerns it.")
-@click.option("--verify", "is_check", is_flag=True, help="Check the whole chain instead.")
+@click.option(
+    "--agent", "agent_id", default="", metavar="ID", help="Only entries about this agent."
+)
+@click.option(
+    "--verify", "is_check", is_flag=True, help="Verify the whole audit instead of printing it."
+)
 @click.option(
     "--expect",
     "pinned",
     callback=_mark,
     metavar="SEQ:MAC",
-    help="With --verify: the end of the chain as an earlier check gave it and you kept it outside"
-    " Valkey. Only this shows that all of it was set back or removed.",
+    help="With --verify: the head that an earlier --verify printed. Keep it outside Valkey. Without"
+    " it, --verify does not detect that the whole audit was removed or reset to an older state.",
 )
 @json_option
 @click.pass_context
@@ -54,9 +58,10 @@ def audit(
     pinned: AuditMark | None,
     as_json: bool,
 ) -> None:
-    """Show who did what to which agent, newest last; --verify checks that nobody changed it.
+    """Print the audit: who did what to which agent, newest entry last.
 
-    --verify exits 1 where an entry was edited, dropped or moved, and names the first.
+    --verify checks the signature of every entry. It exits 1 if an entry was edited, removed or
+    moved, and names the first such entry.
     """
     if pinned and not is_check:
         msg = "--expect goes with --verify."

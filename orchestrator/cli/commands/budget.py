@@ -23,7 +23,7 @@ from orchestrator.settings import Settings
 @json_option
 @click.pass_context
 def budget(ctx: click.Context, /, *, as_json: bool) -> None:
-    """Show what is spent and reserved today (UTC), and by whom."""
+    """Show the tokens that each agent has used and reserved today (UTC)."""
     if ctx.invoked_subcommand is not None:
         return
     settings: Settings = ctx.obj
@@ -42,10 +42,10 @@ def budget(ctx: click.Context, /, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: bool) -> None:
-    """Change a limit for the whole fleet, at once and for good.
+    """Change a limit of the whole fleet. It applies at once and survives restarts.
 
-    daily and agent take tokens (5M, 200k), concurrency a number of agents, time a duration (2h);
-    `default` goes back to what the settings say.
+    daily and agent take tokens (5M, 200k), concurrency takes a number of agents, and time takes a
+    duration (2h). `default` restores the value of the settings.
     """
     with open_store(settings) as store:
         limits = store.follow(wiring.budget(settings).set(name, value, by=who(), why=why))

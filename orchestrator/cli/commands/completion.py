@@ -63,10 +63,10 @@ def agent_argument(*, is_active: bool = False) -> Callable[[Any], Any]:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what teaches a shell to complete commands and the ids of agents.
+    """Print the script that completes commands and agent ids in a shell.
 
-    bash: `eval "$(orch completion bash)"` in ~/.bashrc; zsh: the same with zsh in ~/.zshrc; fish:
-    `orch completion fish | source` in its config.fish.
+    bash: add `eval "$(orch completion bash)"` to ~/.bashrc. zsh: the same with zsh in ~/.zshrc.
+    fish: add `orch completion fish | source` to config.fish.
     """
     made = get_completion_class(shell)
     if made is None:

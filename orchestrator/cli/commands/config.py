@@ -39,15 +39,15 @@ class _Row:
 
 @click.group()
 def config() -> None:
-    """Show the settings and where each comes from, or check them."""
+    """Show the settings and their sources, or validate them."""
 
 
 @config.command()
-@click.option("--set", "is_set", is_flag=True, help="Only what is not left at its default.")
+@click.option("--set", "is_set", is_flag=True, help="Only settings that differ from their default.")
 @json_option
 @click.pass_obj
 def show(settings: Settings, *, is_set: bool, as_json: bool) -> None:
-    """Show each setting: its variable, its value and its source; secrets are masked."""
+    """Show each setting with its variable, value and source. Secrets are masked."""
     rows = [row for row in _rows(settings) if not (is_set and row.source == _DEFAULT)]
     if as_json:
         print_json({"settings": [row.wire() for row in rows]})
@@ -60,9 +60,9 @@ def show(settings: Settings, *, is_set: bool, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def validate(settings: Settings, *, as_json: bool) -> None:
-    """Check every setting, those of the agents' backends and the files they name too.
+    """Validate every setting, the options of the backends and the files that settings name.
 
-    A wrong one ends this, as any command, with one line that names its variable.
+    A wrong value ends this command, like any other, with one line that names the variable.
     """
     for name in BACKENDS.names():
         BACKENDS.build(name, settings)

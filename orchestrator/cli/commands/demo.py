@@ -76,9 +76,9 @@ _STEPS = [
 @click.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
-    """Run one agent, from spawn to a pushed branch.
+    """Run one agent from spawn to a pushed branch.
 
-    Needs nothing but git: a system of its own runs while it lasts. The remote stays on disk under
+    It needs only git. It starts a temporary system and stops it at the end. The remote stays in
     ORCHESTRATOR_HOME/demo until the next demo.
     """
     folder = settings.home / "demo"

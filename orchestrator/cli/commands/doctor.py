@@ -75,7 +75,7 @@ class DoctorFinding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
-    """Check this machine, and say what to do."""
+    """Check this machine, and print what to do about each problem."""
     findings = examine(checks(ctx.obj))
     if as_json:
         click.echo(json.dumps({"checks": [_wire(finding) for finding in findings]}))

@@ -45,16 +45,20 @@ class SinceType(click.ParamType[str]):
 
 
 @click.command()
-@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until Ctrl-C.")
+@click.option(
+    "-f", "--follow", "is_following", is_flag=True, help="Follow new events until Ctrl-C."
+)
 @click.option(
     "--since",
     "after",
     type=SinceType(),
     metavar="30m|ID",
-    help="From so long ago, or right after this event. Default: all there are; with -f, now.",
+    help="Start this long ago, or after this event id. Default: the oldest event; with -f: now.",
 )
-@click.option("--agent", "agent_id", type=AgentId(), metavar="ID", help="Only of this agent.")
-@click.option("--type", "kind", metavar="TYPE", help="Only of this type, such as agent.failed.")
+@click.option(
+    "--agent", "agent_id", type=AgentId(), metavar="ID", help="Only events of this agent."
+)
+@click.option("--type", "kind", metavar="TYPE", help="Only this type, such as agent.failed.")
 @json_option
 @click.pass_obj
 def events(
@@ -67,10 +71,10 @@ def events(
     kind: str | None,
     as_json: bool,
 ) -> None:
-    """Print what happened to all agents, oldest first.
+    """Print the events of all agents, oldest first.
 
-    With -f it survives a restart of Valkey, and on Ctrl-C says how to go on without a gap. In JSON
-    each event has its `id`, which --since takes.
+    With -f it reconnects after a restart of Valkey. On Ctrl-C it prints the command that continues
+    without a gap. In JSON, each event has an `id` that --since accepts.
     """
 
     def is_wanted(event: LifecycleEvent) -> bool:

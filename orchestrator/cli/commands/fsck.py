@@ -12,14 +12,14 @@ from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--fix", "is_fixing", is_flag=True, help="Mend what can be mended at once.")
+@click.option("--fix", "is_fixing", is_flag=True, help="Repair what can be repaired at once.")
 @json_option
 @click.pass_context
 def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
     """Compare records, indexes, queues, leases, workspaces and processes of this host.
 
-    Nothing is changed without --fix. Exit code 1 if something does not agree, or with --fix if it
-    could not be mended.
+    Without --fix it changes nothing. The exit code is 1 if it finds an inconsistency, or with --fix
+    if it cannot repair one.
     """
     settings: Settings = ctx.obj
     left = 0

@@ -41,27 +41,33 @@ class _ShowsByDefault(click.Group):
 
 @click.group(cls=_ShowsByDefault)
 def gates() -> None:
-    """Show what the gates found (`orch gates ID`), or run them here (`orch gates run`)."""
+    """Show the gate reports of an agent (`orch gates ID`), or run gates here (`orch gates run`)."""
 
 
 @gates.command()
 @click.option(
     "--profile",
     type=click.Choice(GateProfile, case_sensitive=False),
-    default=GateProfile.STANDARD,
+    default="standard",
     show_default=True,
+    help="The gates to run.",
 )
-@click.option("--gate", "names", multiple=True, help="A gate of profile custom; may be repeated.")
-@click.option("--base", default="main", show_default=True, help="What the plan is read from.")
+@click.option("--gate", "names", multiple=True, help="A gate of the profile custom. Repeatable.")
+@click.option(
+    "--base",
+    default="main",
+    show_default=True,
+    help="The branch or commit that the work started from.",
+)
 @json_option
 @click.pass_context
 def run(
     ctx: click.Context, *, profile: GateProfile, names: tuple[str, ...], base: str, as_json: bool
 ) -> None:
-    """Run the gates on the checkout one stands in; exit 3 if they reject it.
+    """Run the gates on the current checkout. The exit code is 3 if they reject it.
 
-    What runs comes from the commit where the work left --base, as for an agent. It runs in place,
-    uncommitted work included, so that what the project has installed is there.
+    The plan is read from the merge base with --base, as it is for an agent. The gates run in place,
+    with uncommitted changes and with the packages that the project has installed.
     """
     settings: Settings = ctx.obj
     checkout = LocalCheckout.find(Path.cwd(), base, settings)
@@ -110,7 +116,7 @@ def _tell(result: GateResult) -> None:
 @json_option
 @click.pass_obj
 def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
-    """Print what the quality gates found."""
+    """Print the gate reports of an agent."""
     with open_store(settings) as store:
         store.run(agents.read(agent_id))
         reports = store.run(changes.read_reports(agent_id))

@@ -74,7 +74,7 @@ class _Found:
 @json_option
 @click.pass_obj
 def inspect(settings: Settings, agent_id: str, *, as_json: bool) -> None:
-    """Show everything about an agent, its timeline and its gates too, and what to do next."""
+    """Show the state, timeline, gates and log of an agent, and the next command to run."""
     with open_store(settings) as store:
         found = _find(store, agent_id)
     if as_json:

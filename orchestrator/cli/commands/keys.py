@@ -36,20 +36,28 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke keys of the API; each stands in the audit by its name."""
+    """Create, list and revoke API keys. The audit records each key by its name."""
 
 
 @keys.command()
-@click.option("--name", required=True, callback=_name, help="Who does something, in the audit.")
+@click.option(
+    "--name", required=True, callback=_name, help="The name of the key. The audit records it."
+)
 @click.option(
     "--scope",
     "scopes",
     type=click.Choice(KeyScope, case_sensitive=False),
     multiple=True,
     required=True,
-    help="What it may do; give it again for another: none implies another.",
+    help="What the key may do. Repeatable: no scope implies another.",
 )
-@click.option("--expires", "expires_s", callback=_seconds, metavar="DURATION", help="Such as 90d.")
+@click.option(
+    "--expires",
+    "expires_s",
+    callback=_seconds,
+    metavar="DURATION",
+    help="The key expires after this, such as 90d.",
+)
 @json_option
 @click.pass_obj
 def add(
@@ -60,7 +68,7 @@ def add(
     expires_s: float | None,
     as_json: bool,
 ) -> None:
-    """Make a key and print it, this once: only its digest is kept."""
+    """Create a key and print it once. Only its digest is stored."""
     expires_at = None if expires_s is None else wiring.clock() + timedelta(seconds=expires_s)
     with open_store(settings) as store:
         flow = wiring.api_keys(settings).add(name, scopes, by=who(), expires_at=expires_at)
@@ -76,7 +84,7 @@ def add(
 @json_option
 @click.pass_obj
 def ls(settings: Settings, *, as_json: bool) -> None:
-    """List the keys in Valkey; that of ORCHESTRATOR_API_KEY is not among them."""
+    """List the keys in Valkey. The key in ORCHESTRATOR_API_KEY is not listed."""
     with open_store(settings) as store:
         found = store.follow(read_keys())
     if as_json:
@@ -105,7 +113,7 @@ def ls(settings: Settings, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def revoke(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
-    """Let a key do nothing any more, from now on."""
+    """Revoke a key. The API refuses it from the next request on."""
     with open_store(settings) as store:
         store.follow(wiring.api_keys(settings).revoke(name, by=who(), why=why))
     if as_json:

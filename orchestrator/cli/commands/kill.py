@@ -25,15 +25,15 @@ from orchestrator.settings import Settings
 from orchestrator.store import kills
 from orchestrator.store.kills import KillOrder
 
-why_option = click.option("--why", "--reason", "why", default="", help="Stands in the audit.")
-discard_option = click.option("--discard", is_flag=True, help="Do not save what was changed.")
+why_option = click.option("--why", "--reason", "why", default="", help="The reason, for the audit.")
+discard_option = click.option("--discard", is_flag=True, help="Do not retain the change.")
 timeout_option = click.option(
     "--timeout",
     "timeout_s",
     type=DurationType(),
     default=f"{TIMEOUT_S:g}s",
     show_default=True,
-    help="How long to wait for the proof.",
+    help="How long to wait for the confirmation.",
 )
 
 
@@ -57,7 +57,7 @@ def who() -> str:
 def kill(
     settings: Settings, agent_id: str, *, why: str, discard: bool, timeout_s: float, as_json: bool
 ) -> None:
-    """Kill an agent, and wait until nothing of it runs."""
+    """Kill an agent, and wait until all its processes have ended."""
     order = KillOrder(who(), why, discard)
     with open_store(settings) as store:
         switch = wiring.kill_switch(settings)
@@ -73,16 +73,18 @@ def kill(
 @click.command("kill-all")
 @click.option("--task", "task_id", metavar="ID", help="Only agents of this task.")
 @click.option("--repo", "repository", metavar="URL", help="Only agents on this repository.")
-@click.option("--worker", metavar="NAME", help="Only agents this worker holds.")
+@click.option("--worker", metavar="NAME", help="Only agents that this worker runs.")
 @click.option(
     "--type",
     "agent_type",
     type=click.Choice(AgentType, case_sensitive=False),
-    help="Only of this type.",
+    help="Only agents of this type.",
 )
-@click.option("--halt", "is_halting", is_flag=True, help="Admit nothing new until `orch resume`.")
-@click.option("--local", "is_local", is_flag=True, help="End this host's agents without Valkey.")
-@click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
+@click.option("--halt", "is_halting", is_flag=True, help="Admit no new agents until `orch resume`.")
+@click.option(
+    "--local", "is_local", is_flag=True, help="Kill the agents of this host without Valkey."
+)
+@click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask for confirmation.")
 @why_option
 @discard_option
 @timeout_option
@@ -101,10 +103,10 @@ def kill_all(
     as_json: bool,
     **scope: Any,
 ) -> None:
-    """Kill every agent, or those of a scope, and wait until nothing of them runs.
+    """Kill all agents, or those that match, and wait until all their processes have ended.
 
-    On a terminal it asks first, with their number, unless --yes. Exit code 1 if the death of one
-    is not confirmed; each of these is named.
+    On a terminal it shows the number of agents and asks first, unless --yes is given. The exit code
+    is 1 if a kill is not confirmed. The output names each of these agents.
     """
     settings: Settings = ctx.obj
     is_sure = is_sure or not sys.stdin.isatty()
@@ -177,7 +179,7 @@ def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def halt(settings: Settings, *, why: str, as_json: bool) -> None:
-    """Admit and start nothing new until `orch resume`; what runs goes on."""
+    """Admit and start no new agents until `orch resume`. Running agents continue."""
     with open_store(settings) as store:
         is_on_disk = store.follow(wiring.kill_switch(settings).halt(who(), why))
     if as_json:
@@ -189,11 +191,11 @@ def halt(settings: Settings, *, why: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--reason", "why", required=True, help="Stands in the audit.")
+@click.option("--reason", "why", required=True, help="The reason, for the audit.")
 @json_option
 @click.pass_obj
 def resume(settings: Settings, *, why: str, as_json: bool) -> None:
-    """Lift a halt; what waited for it goes on."""
+    """Lift a halt. Agents that waited for it start."""
     with open_store(settings) as store:
         count = store.follow(wiring.kill_switch(settings).resume(who(), why))
     if as_json:
@@ -207,7 +209,7 @@ def resume(settings: Settings, *, why: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def receipt(settings: Settings, agent_id: str, *, as_json: bool) -> None:
-    """Show what the kill of an agent did, and who saw it dead."""
+    """Show the receipt of a kill: its processes, its duration and who confirmed it."""
     with open_store(settings) as store:
         found = store.run(kills.read_receipt(agent_id))
     inner = {"clock_ms", "order_id"}

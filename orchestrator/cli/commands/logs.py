@@ -22,13 +22,15 @@ from orchestrator.store.client import Store
 
 @click.command()
 @agent_argument()
-@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on until the agent ends.")
+@click.option(
+    "-f", "--follow", "is_following", is_flag=True, help="Follow the log until the agent ends."
+)
 @json_option
 @click.pass_obj
 def logs(settings: Settings, agent_id: str, *, is_following: bool, as_json: bool) -> None:
-    """Print what an agent said.
+    """Print the log of an agent.
 
-    On a terminal long lines are cut; pipe it for the whole of them.
+    On a terminal, long lines are truncated. Pipe the output to see them whole.
     """
     with open_store(settings) as store:
         if is_following:

@@ -40,23 +40,23 @@ _LESSER, _WIDE = frozenset({"TYPE", "TOKENS"}), 100
     "--type",
     "agent_type",
     type=click.Choice(AgentType, case_sensitive=False),
-    help="Only of this type.",
+    help="Only agents of this type.",
 )
-@click.option("--task", "task_id", metavar="ID", help="Only agents that served this task.")
-@click.option("--attention", "is_urgent", is_flag=True, help="Only agents that need somebody.")
+@click.option("--task", "task_id", metavar="ID", help="Only agents of this task.")
+@click.option("--attention", "is_urgent", is_flag=True, help="Only agents that need attention.")
 @click.option(
     "--limit", type=click.IntRange(1, agent_list.MAX_LIMIT), default=50, show_default=True
 )
-@click.option("--cursor", default="", metavar="ID", help="Go on behind this agent.")
+@click.option("--cursor", default="", metavar="ID", help="Continue after this agent.")
 @json_option
 @click.pass_obj
 def ls(
     settings: Settings, /, *, is_urgent: bool, limit: int, cursor: str, as_json: bool, **query: Any
 ) -> None:
-    """List agents: those that need you first, with the reason and the command; then the newest.
+    """List agents: first those that need attention, with reason and command, then the newest.
 
-    JSON is the page that HTTP answers with, newest first, and beside it `attention`: agentId →
-    {why, command}.
+    The JSON is the page that GET /agents returns, newest first, plus `attention`: agentId → {why,
+    command}.
     """
     with open_store(settings) as store:
         urgent: tuple[AgentState, ...] = ()

@@ -19,7 +19,7 @@ _HEADER = ("QUEUE", "PENDING", "ACTIVE", "DELAYED", "COMPLETED", "FAILED", "OLDE
 @json_option
 @click.pass_context
 def queues(ctx: click.Context, *, as_json: bool) -> None:
-    """Show what stands in each queue; pause one to let active work finish and start no more."""
+    """Show the messages and agents of each queue, or pause and resume one."""
     if ctx.invoked_subcommand is not None:
         return
     with open_store(ctx.obj) as store:
@@ -51,7 +51,7 @@ def _row(state: QueueState) -> tuple[str, ...]:
 @json_option
 @click.pass_obj
 def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
-    """Let active work finish, and take nothing more from a queue, until it is resumed."""
+    """Pause a queue. Active work finishes; no worker takes a message until it is resumed."""
     with open_store(settings) as store:
         store.follow(wiring.queue_pauses(settings).pause(name, who(), why))
     _told(name, is_paused=True, as_json=as_json)
@@ -63,7 +63,7 @@ def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def resume(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
-    """Take from a queue again."""
+    """Resume a queue."""
     with open_store(settings) as store:
         store.follow(wiring.queue_pauses(settings).resume(name, who(), why))
     _told(name, is_paused=False, as_json=as_json)

@@ -22,22 +22,24 @@ from orchestrator.store import agents, changes
 @agent_argument()
 @click.pass_obj
 def diff(settings: Settings, agent_id: str) -> None:
-    """Print what an agent changed, as a patch."""
+    """Print the retained change of an agent as a patch."""
     with open_store(settings) as store:
         say(revealed(read_patch(settings, store, agent_id)), nl=False)
 
 
 @click.command()
 @agent_argument()
-@click.option("--patch", "as_patch", is_flag=True, help="A patch for `git apply`; else a bundle.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it."
+    "--patch", "as_patch", is_flag=True, help="Write a patch for `git apply`, not a bundle."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write."
 )
 @click.pass_obj
 def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | None) -> None:
-    """Write what an agent changed to a file: a git bundle, or a patch.
+    """Write the retained change of an agent to a file: a git bundle, or a patch.
 
-    A bundle goes into a clone with `git fetch FILE refs/orchestrator/change`.
+    To import a bundle into a clone, run `git fetch FILE refs/orchestrator/change`.
     """
     if as_patch:
         with (
@@ -56,12 +58,12 @@ def export(settings: Settings, agent_id: str, *, as_patch: bool, output: Path | 
 
 @click.command()
 @agent_argument()
-@click.option("--afresh", is_flag=True, help="Start from the branch, not from what was changed.")
+@click.option("--afresh", is_flag=True, help="Start from the branch, without the retained change.")
 @why_option
 @json_option
 @click.pass_obj
 def retry(settings: Settings, agent_id: str, *, afresh: bool, why: str, as_json: bool) -> None:
-    """Spawn an agent again: the same request, going on from what was changed."""
+    """Spawn a new agent from the same request. It continues from the retained change."""
     with open_store(settings) as store:
         flow = wiring.submit_service(settings).retry(
             agent_id, is_afresh=afresh, kept_for_s=settings.retention_s, by=who(), why=why

@@ -31,7 +31,7 @@ ASKED = ("api", "flower", _FILTER, *QUEUES)
 @click.argument("part", type=click.Choice(RUN))
 @click.pass_obj
 def run(settings: Settings, *, part: str) -> None:
-    """Become one part of the system, in place of this process; never returns."""
+    """Run one part of the system in this process (exec)."""
     if part == _FILTER:
         # No part of `orch up`, and it writes nothing in the home.
         program = (
@@ -51,12 +51,7 @@ def run(settings: Settings, *, part: str) -> None:
 @click.argument("part", type=click.Choice(ASKED))
 @click.pass_obj
 def healthy(settings: Settings, *, part: str) -> None:
-    """Exit 0 if this part answers; a pool, if this host's worker serves it.
-
-    Raises:
-        SystemNotRunning: it does not.
-        StoreUnreachable: Valkey does not answer.
-    """
+    """Exit 0 if this part answers. For a pool: if the worker of this host serves it."""
     if part == "api":
         _ask(api_url(settings), "/health")
     elif part == _FILTER:

@@ -26,8 +26,10 @@ FINGERPRINTS = "secret-fingerprints"
 
 
 @click.command()
-@click.option("--staged", is_flag=True, help="What the index adds to HEAD, and nothing else.")
-@click.option("--range", "revisions", metavar="A..B", help="The commits of B that A has not.")
+@click.option("--staged", is_flag=True, help="Scan only what the index adds to HEAD.")
+@click.option(
+    "--range", "revisions", metavar="A..B", help="Scan the commits of B that A does not contain."
+)
 @click.option(
     "--sarif", "report", type=click.File("w", "utf-8", lazy=False), help="Write SARIF 2.1.0."
 )
@@ -41,11 +43,11 @@ def scan(
     report: TextIO | None,
     as_json: bool,
 ) -> None:
-    """Look for secrets in the repository one stands in; exit 1 if there are any.
+    """Scan the current repository for secrets. The exit code is 1 if it contains any.
 
-    Without an option: every commit of HEAD that no branch of a remote has, as git last saw
-    the remotes, and the index. Each commit is looked at, so what a later one removed is
-    found too. Findings never show the secret; docs/secrets.md says how to allow one.
+    Without an option, it scans the index and every commit of HEAD that no remote-tracking branch
+    contains. It scans each commit, so it also finds a secret that a later commit removes. Findings
+    never show the secret. docs/secrets.md describes how to allow a finding.
     """
     if staged and revisions:
         msg = "--staged and --range exclude each other."

@@ -19,26 +19,38 @@ from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--repo", required=True, help="https or ssh address, or a local path.")
+@click.option("--repo", required=True, help="An https or ssh URL, or a local path.")
 @click.option("--branch", required=True, help="The branch to start from.")
-@click.option("--item", "items", required=True, multiple=True, help="What to do; may be repeated.")
+@click.option("--item", "items", required=True, multiple=True, help="A work item. Repeatable.")
 @click.option(
     "--type",
     "agent_type",
     type=click.Choice(AgentType, case_sensitive=False),
     default=AgentType.WORKER,
+    help="The type of agent. Default: worker.",
 )
-@click.option("--skill", "skills", multiple=True, help="A skill to use; may be repeated.")
+@click.option("--skill", "skills", multiple=True, help="A skill to use. Repeatable.")
 @click.option("--agent", help="The agent backend.")
 @click.option(
-    "--gate-profile", type=click.Choice(GateProfile, case_sensitive=False), help="The set of gates."
+    "--gate-profile",
+    type=click.Choice(GateProfile, case_sensitive=False),
+    help="The gates to pass.",
 )
-@click.option("--gate", "gates", multiple=True, help="A gate of profile custom; may be repeated.")
-@click.option("--priority", type=int, help="1 to 10, 10 the most urgent.")
-@click.option("--max-retries", type=int, help="How often a rejected change may be mended.")
-@click.option("--task", "task_id", metavar="ID", help="The task this agent serves.")
-@click.option("--idempotency-key", default="", metavar="KEY", help="The same key: the same agent.")
-@click.option("--wait", "is_waiting", is_flag=True, help="Wait for the end; exit 0 if completed.")
+@click.option("--gate", "gates", multiple=True, help="A gate of the profile custom. Repeatable.")
+@click.option("--priority", type=int, help="1 to 10; 10 is the most urgent. Default: 5.")
+@click.option(
+    "--max-retries", type=int, help="How many rework rounds, and how many recoveries. Default: 3."
+)
+@click.option("--task", "task_id", metavar="ID", help="The task of this agent.")
+@click.option(
+    "--idempotency-key",
+    default="",
+    metavar="KEY",
+    help="A spawn with the same key returns the same agent.",
+)
+@click.option(
+    "--wait", "is_waiting", is_flag=True, help="Wait for the end. Exit 0 if it completed."
+)
 @json_option
 @click.pass_obj
 def spawn(
@@ -51,7 +63,7 @@ def spawn(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Spawn an agent on a branch of a repository; prints its id when that is durable."""
+    """Spawn an agent on a branch of a repository. Prints its id when the agent is stored."""
     document = _document(task_id or wiring.new_id(), **options)
     operation = wiring.submit_service(settings).submit(
         document, idempotency_key=idempotency_key, by=who()

@@ -42,8 +42,8 @@ _WATCHED = {
 def status(settings: Settings, agent_id: str, *, watch: bool, as_json: bool) -> None:
     """Show the state of an agent.
 
-    --watch keeps it on the screen; piped, it prints a line, or with --json a document, for each
-    change of the state.
+    With --watch it updates the screen. If the output is piped, it prints one line for each change
+    of the state, or with --json one document.
     """
     with open_store(settings) as store:
         if watch:

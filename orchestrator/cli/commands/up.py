@@ -27,14 +27,14 @@ from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--detach", is_flag=True, help="Return when everything is ready.")
+@click.option("--detach", is_flag=True, help="Return when all parts are ready.")
 @click.option(
-    "--flower", is_flag=True, help="Start Flower too: on loopback, with a login, read only."
+    "--flower", is_flag=True, help="Also start Flower: on loopback, with a login, read-only."
 )
 @json_option
 @click.pass_obj
 def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
-    """Start everything on this machine; Ctrl-C stops it, unless detached."""
+    """Start all parts on this machine. Without --detach, Ctrl-C stops them."""
     # Before anything is started: it may ask for what this host cannot do.
     wiring.sandbox(settings)
     bring_up(
@@ -51,7 +51,7 @@ def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None
 @json_option
 @click.pass_obj
 def down(settings: Settings, *, as_json: bool) -> None:
-    """Stop what `orch up` started; returns when every process is gone."""
+    """Stop the system that `orch up` started. Returns when every process has ended."""
     stopped = instance.stop(settings.home)
     if stopped.were_orphans:
         notify("its process manager had been killed; its remains are removed")

@@ -36,9 +36,9 @@ from orchestrator.store.client import Store
 @click.command()
 @click.argument("agent_ids", metavar="ID...", nargs=-1, required=True, type=AgentId(is_active=True))
 @click.option(
-    "--timeout", "timeout_s", type=DurationType(), help="Give up after this long, such as 30m."
+    "--timeout", "timeout_s", type=DurationType(), help="Stop waiting after this long, such as 30m."
 )
-@click.option("--any", "is_any", is_flag=True, help="Until the first of them has ended.")
+@click.option("--any", "is_any", is_flag=True, help="Return when the first of them has ended.")
 @json_option
 @click.pass_obj
 def wait(
@@ -49,10 +49,10 @@ def wait(
     is_any: bool,
     as_json: bool,
 ) -> None:
-    """Wait until agents have ended; exit 0 if they completed.
+    """Wait until agents have ended. The exit code is 0 if they completed.
 
-    Of several, the exit code is that of the first, as given, that did not. JSON is the outcome; of
-    several, {"outcomes": [...]} of those that have ended.
+    If several agents are given, the first of them that did not complete sets the exit code. The
+    JSON is the outcome, or for several agents {"outcomes": [...]} of those that have ended.
     """
     with open_store(settings) as store, detaching(lambda: f"orch wait {' '.join(agent_ids)}"):
         if len(agent_ids) == 1:

@@ -12,14 +12,14 @@ from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--pool", type=click.Choice(QUEUES), required=True, help="The queue it serves.")
-@click.option("--name", help="Its name on this host, if there is more than one. Default: the pool.")
+@click.option("--pool", type=click.Choice(QUEUES), required=True, help="The queue to serve.")
+@click.option("--name", help="The name of this worker on this host. Default: the pool.")
 @click.pass_obj
 def worker(settings: Settings, pool: str, name: str | None) -> None:
-    """Run the worker of one pool in the foreground, until a signal ends it.
+    """Run the worker of one pool in the foreground, until a signal stops it.
 
-    It needs the same Valkey and, but for those of other hosts, the same ORCHESTRATOR_HOME as the
-    rest of the system. SIGTERM lets it give its agents back.
+    It needs the same Valkey as the rest of the system, and the same ORCHESTRATOR_HOME as the other
+    parts on this host. On SIGTERM it requeues its agents before it exits.
     """
     argv = worker_program(settings, pool, name=name or pool).argv
     os.execv(argv[0], argv)  # noqa: S606 - it is to be this process

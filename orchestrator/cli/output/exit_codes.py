@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """Every exit code; the text says what it means."""
+    """Every exit code with its meaning."""
 
-    OK = 0, "done; of an agent: it completed"
-    FAILED = 1, "it could not be done; of an agent: it failed"
-    USAGE = 2, "the call or the request is wrong, and nothing was done"
-    REJECTED = 3, "the quality gates did not approve the change"
-    BUDGET = 4, "the budget does not allow it; of an agent: it was over a limit of tokens"
+    OK = 0, "success; for an agent: it completed"
+    FAILED = 1, "failure; for an agent: it failed"
+    USAGE = 2, "the arguments or the request are invalid; nothing was done"
+    REJECTED = 3, "the gates rejected the change"
+    BUDGET = 4, "the budget refused it; for an agent: it exceeded a token limit"
     KILLED = 5, "the agent was killed"
-    TIMED_OUT = 6, "the agent used up its time, or its stall was ended"
+    TIMED_OUT = 6, "the agent reached its time limit, or it stalled and was ended"
     UNREACHABLE = 7, "Valkey does not answer, or no system runs here"
-    GAVE_UP = 124, "`--timeout` is over, and the agent goes on"
-    INTERRUPTED = 130, "Ctrl-C: what was followed goes on"
-    PIPE = 141, "who read the output went away"
+    GAVE_UP = 124, "`--timeout` has passed; the agent continues"
+    INTERRUPTED = 130, "Ctrl-C; the agents continue"
+    PIPE = 141, "the reader of the output closed the pipe"
 
     meaning: str
 

@@ -1,10 +1,11 @@
-"""docs/cli.md is what the commands say of themselves: every verb's help, every exit code.
+"""docs/cli.md and docs/cli/ are written from the commands: every help text, every exit code.
 
-`python -m tests.unit.cli.test_reference` writes both parts anew.
+`python -m tests.unit.cli.test_reference` writes them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,56 +14,92 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from orchestrator.cli import main
+from orchestrator.cli import _COMMANDS, main
 from orchestrator.cli.output.exit_codes import Exit
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "cli.md"
+#: Page of docs/cli/ → its title and its commands. A new command goes into one of them.
+GROUPS = {
+    "agents": (
+        "Spawn and follow agents",
+        ("spawn", "wait", "ls", "status", "inspect", "logs", "events"),
+    ),
+    "changes": ("Gates and changes", ("gates", "diff", "export", "retry", "scan")),
+    "stopping": ("Kill and halt", ("kill", "kill-all", "receipt", "halt", "resume")),
+    "control": (
+        "Queues, budget, API keys and audit",
+        ("queues", "budget", "keys", "audit", "fsck"),
+    ),
+    "system": (
+        "Start, check and configure a system",
+        ("up", "down", "demo", "doctor", "run", "healthy", "worker", "config", "completion"),
+    ),
+}
 
 
-def verbs(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every command that can be called, those of groups too."""
-    found: list[tuple[str, ...]] = []
-    with click.Context(group) as ctx:
-        for name in group.list_commands(ctx):
-            command = group.get_command(ctx, name)
-            assert command is not None
-            found.append((*path, name))
-            if isinstance(command, click.Group):
-                found += verbs(command, (*path, name))
+def verbs(name: str) -> list[tuple[str, ...]]:
+    """Return the path of a command and of each of its subcommands."""
+    with click.Context(main) as ctx:
+        command = main.get_command(ctx, name)
+    found: list[tuple[str, ...]] = [(name,)]
+    if isinstance(command, click.Group):
+        found += [(name, verb) for verb in command.list_commands(ctx)]
     return found
 
 
-def reference() -> str:
-    parts = []
-    for path in verbs(main):
-        ran = CliRunner().invoke(main, [*path, "--help"], prog_name="orch", terminal_width=100)
-        assert ran.exit_code == 0, ran.output
-        parts.append(f"### orch {' '.join(path)}\n\n```text\n{ran.stdout.strip()}\n```\n")
-    return "\n".join(parts)
+def help_of(path: tuple[str, ...]) -> str:
+    """Return the section of one command."""
+    ran = CliRunner().invoke(main, [*path, "--help"], prog_name="orch", terminal_width=100)
+    assert ran.exit_code == 0, ran.output
+    return f"## orch {' '.join(path)}\n\n```text\n{ran.stdout.strip()}\n```\n"
 
 
-def table() -> str:
+def page_of(group: str) -> str:
+    """Return one page of docs/cli/."""
+    title, names = GROUPS[group]
+    sections = [help_of(path) for name in names for path in verbs(name)]
+    words = "The help texts of these commands. [cli.md](../cli.md) describes what they share.\n"
+    return "\n".join([f"# {title}\n", words, *sections])
+
+
+def exit_codes() -> str:
     rows = "\n".join(f"| {code.value} | {code.meaning} |" for code in Exit)
     return f"| code | meaning |\n|---|---|\n{rows}\n"
 
 
-def written() -> str:
+def commands() -> str:
+    parts = []
+    for group, (title, names) in GROUPS.items():
+        rows = "".join(f"| `orch {name}` | {_COMMANDS[name][1]} |\n" for name in names)
+        parts.append(f"[{title}](cli/{group}.md):\n\n| command | effect |\n|---|---|\n{rows}")
+    return "\n".join(parts)
+
+
+def written() -> dict[str, str]:
+    """Return every page as it has to be, by its path below docs/."""
     text = PAGE.read_text("utf-8")
-    for name, content in (("exit codes", table()), ("help", reference())):
+    for name, content in (("exit codes", exit_codes()), ("commands", commands())):
         block = f"<!-- {name} -->\n{content}<!-- /{name} -->"
         # A function, or a backslash in a help text would be read as a group.
         text = re.sub(
             f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, b=block: b, text, flags=re.DOTALL
         )
-    return text
+    return {"cli.md": text} | {f"cli/{group}.md": page_of(group) for group in GROUPS}
 
 
-def test_the_page_is_current():
+def test_the_pages_are_current():
     """By a process of its own: a command keeps the help option of whoever called it first."""
     command = [sys.executable, "-m", "tests.unit.cli.test_reference", "print"]
     ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert PAGE.read_text("utf-8") == ran.stdout, "python -m tests.unit.cli.test_reference"
+    pages = [PAGE, *(ROOT / "docs" / "cli").glob("*.md")]
+    found = {str(page.relative_to(ROOT / "docs")): page.read_text("utf-8") for page in pages}
+    assert found == json.loads(ran.stdout), "python -m tests.unit.cli.test_reference"
+
+
+def test_every_command_is_on_one_page():
+    named = [name for _, names in GROUPS.values() for name in names]
+    assert sorted(named) == sorted(_COMMANDS)
 
 
 def test_exit_codes_are_distinct_and_all_in_the_table():
@@ -73,6 +110,7 @@ def test_exit_codes_are_distinct_and_all_in_the_table():
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["print"]:
-        sys.stdout.write(written())
+        json.dump(written(), sys.stdout)
     else:
-        PAGE.write_text(written(), "utf-8")
+        for name, content in written().items():
+            (ROOT / "docs" / name).write_text(content, "utf-8")

@@ -74,7 +74,7 @@ class TokenMonitor:
         if self._silent_since_s is None:
             self._silent_since_s = now_s
         silent_s = now_s - self._silent_since_s
-        if silent_s < self.settings.meter_silence_s:
+        if silent_s < self.settings.usage_silence_s:
             return
         silent = UsageReportsMissing(
             f"The agent has reported no tokens for {silent_s:.0f} s of work."
