@@ -54,7 +54,9 @@ task_routes = {
 }
 # A message without a priority would count as the most urgent.
 task_default_priority = messages.celery_priority(messages.DEFAULT_PRIORITY)
-imports = ("workers.signals", "workers.tasks")
+imports = ("workers.signals", "workers.tasks", "workers.broker")
+# An entry that is no message would end the worker, with every agent it runs.
+worker_consumer = "workers.broker:TolerantConsumer"
 
 # ── what operators see ──────────────────────────────────────────────────────────────────────
 # Flower lists tasks from these events.

@@ -7,9 +7,12 @@ a `celeryconfig` of its own: everything of ours is imported before it can look.
 import sys
 
 import celeryconfig  # noqa: F401
+import workers.broker
 import workers.signals
 import workers.tasks
 from workers.app import app
+
+workers.broker.install()
 
 # With our pages, however it is configured; whoever runs no Flower need not have it.
 if "flower" in sys.argv:

@@ -1,1 +1,1 @@
-"""Reads what agents print, and counts what they spend."""
+"""How an agent's output is read: lines within bounds, and which of several results counts."""

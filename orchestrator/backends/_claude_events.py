@@ -1,161 +1,221 @@
-"""The events of Claude Code's JSON stream that mean something to us, and what they mean."""
+"""The events of Claude Code's JSON stream that mean something to us, and what they mean.
+
+No line is an error: what is no event is handed out as foreign, and of an event each field is read
+by itself, so that a wrong one is lost alone. Claude Code adds fields, kinds of events and of blocks
+with most releases: those that we do not read are passed over.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from orchestrator.errors import AgentGarbled
+from orchestrator.backends._fields import Fields, as_json, clean
+from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
-    LimitReached,
     Result,
     SessionStarted,
     Signal,
     ToolUse,
     UsageReport,
 )
+from orchestrator.interfaces.signals import (
+    Foreign,
+    LimitReached,
+    OpenTasks,
+    TaskChanged,
+    ToolDone,
+)
 from orchestrator.models import ApiTokens
+from orchestrator.models.tokens import MOST_COST_USD
 
 #: The agent names its session; nothing else may reach our arguments and paths.
 SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DETAIL_LIMIT = 500
 #: Too many requests, overloaded.
 _LIMITED = frozenset({429, 529})
+_MOST_STATUS, _MOST_TRIES, _MOST_TURNS = 999, 10**6, 10**6
+#: The year 2100: what a provider calls its next window lies before it.
+_LATEST_S = 4_102_444_800
+_MOST_OPEN = 1000
+_STILL_OPEN = frozenset({"", "pending", "running"})
+_SUCCESS = "success"
 
 
 def read_event(line: bytes) -> Sequence[Signal]:
-    """Parse one line; events that we have no use for give nothing.
-
-    Raises:
-        AgentGarbled: the line is no event of Claude Code.
-    """
-    try:
-        document = json.loads(line)
-        kind = document.get("type") if isinstance(document, dict) else None
-        if not isinstance(kind, str):
-            raise _garbled(line)
-        if kind not in _EVENTS:
-            return ()
-        # JavaScript may cut a character in two and print half; no text of ours may hold that.
-        whole = json.dumps(document, ensure_ascii=False).encode(errors="replace")
-        return tuple(_EVENTS[kind].model_validate_json(whole).signals())
-    except (ValueError, RecursionError) as error:
-        raise _garbled(line) from error
+    """Read one line, in which any number of events may stand; others than ours give nothing."""
+    return tuple(signal for part in parts(line) for signal in _signals(part))
 
 
-def _garbled(line: bytes) -> AgentGarbled:
-    return AgentGarbled(f"A line of {len(line)} bytes is no event of Claude Code.")
+def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
+    if isinstance(part, Foreign):
+        yield Foreign(part.kind, clean(part.text), part.is_open, part.is_damaged)
+        return
+    reader = _READERS.get(str(part["type"]))
+    if reader is not None:
+        fields = Fields.of(part)
+        yield from reader(fields)
+        yield from fields.refused
 
 
-class _Event(BaseModel):
-    """Claude Code adds fields with most releases: those we do not read are ignored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def signals(self) -> Iterator[Signal]:
-        """Give what the event means to us."""
-        raise NotImplementedError
+# ── what its program says ───────────────────────────────────────────────────────────────────
 
 
-class _System(_Event):
-    subtype: str = ""
-    session_id: str = ""
-    attempt: int = 0
-    max_retries: int = 0
-    error_status: int | None = None
-    error: str | None = None
-
-    def signals(self) -> Iterator[Signal]:
-        if self.subtype == "init" and SESSION.fullmatch(self.session_id):
-            yield SessionStarted(self.session_id)
-        elif self.subtype == "api_retry":
-            # With a key that is refused this goes on for minutes: nobody should wait in the dark.
-            cause = f"{self.error_status or 'no answer'} ({self.error})"
-            reported = f"API: {cause}, retry {self.attempt} of {self.max_retries}"
-            yield AgentMessage(reported, is_notice=True)
+def _system(event: Fields) -> Iterator[Signal]:
+    reader = _SYSTEM.get(event.text("subtype"))
+    if reader is not None:
+        yield from reader(event)
 
 
-class _Block(BaseModel):
-    type: str
-    text: str = ""
-    name: str = ""
-    input: Any = None
+def _init(event: Fields) -> Iterator[Signal]:
+    session_id = event.text("session_id")
+    if SESSION.fullmatch(session_id):
+        yield SessionStarted(session_id)
 
 
-class _AssistantMessage(BaseModel):
-    id: str
-    content: tuple[_Block, ...]
-    usage: ApiTokens = ApiTokens()
+def _retry(event: Fields) -> Iterator[Signal]:
+    # With a key that is refused this goes on for minutes: nobody should wait in the dark.
+    status = event.whole("error_status", most=_MOST_STATUS) or "no answer"
+    cause = f"{status} ({event.text('error') or None})"
+    attempt, most = (event.whole(name, most=_MOST_TRIES) for name in ("attempt", "max_retries"))
+    yield AgentMessage(f"API: {cause}, retry {attempt or 0} of {most or 0}", is_notice=True)
 
 
-class _Assistant(_Event):
-    message: _AssistantMessage
-
-    def signals(self) -> Iterator[Signal]:
-        yield UsageReport(self.message.id, self.message.usage.usage)
-        for block in self.message.content:
-            if block.type == "text":
-                yield AgentMessage(block.text)
-            elif block.type == "tool_use":
-                detail = json.dumps(block.input, ensure_ascii=False)
-                yield ToolUse(block.name, detail[:_DETAIL_LIMIT])
+def _task_started(event: Fields) -> Iterator[Signal]:
+    if task := event.id("task_id"):
+        yield TaskChanged(task, is_open=True)
 
 
-class _PartialEvent(BaseModel):
-    type: str
-    usage: ApiTokens | None = None
+def _task_ended(event: Fields) -> Iterator[Signal]:
+    if task := event.id("task_id"):
+        yield TaskChanged(task, is_open=False)
 
 
-class _Partial(_Event):
-    event: _PartialEvent
-    api_message_id: str = ""
-
-    def signals(self) -> Iterator[Signal]:
-        if self.event.type == "message_delta" and self.event.usage and self.api_message_id:
-            yield UsageReport(self.api_message_id, self.event.usage.usage)
+def _task_updated(event: Fields) -> Iterator[Signal]:
+    if event.inner("patch").text("status") not in _STILL_OPEN:
+        yield from _task_ended(event)
 
 
-class _End(_Event):
-    subtype: str
-    is_error: bool
-    result: str = ""
-    errors: tuple[str, ...] = ()
-    total_cost_usd: float | None = None
-    structured_output: Any = None
-    api_error_status: int | None = None
-
-    def signals(self) -> Iterator[Signal]:
-        ok = self.subtype == "success" and not self.is_error
-        summary = self.result or " ".join(self.errors) or self.subtype
-        given = self.structured_output
-        answer = None if given is None else json.dumps(given)
-        is_limited = not ok and self.api_error_status in _LIMITED
-        yield Result(ok, summary, self.total_cost_usd, is_limited=is_limited, answer=answer)
+def _tasks(event: Fields) -> Iterator[Signal]:
+    ids = [task.id("task_id") for task in event.objects("tasks")]
+    if isinstance(event.raw("tasks"), list):
+        yield OpenTasks(frozenset(ids[:_MOST_OPEN]) - {""})
 
 
-class _LimitInfo(BaseModel):
-    status: str = ""
-    resets_at: Annotated[float | None, Field(alias="resetsAt")] = None
+_SYSTEM: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+    "init": _init,
+    "api_retry": _retry,
+    "task_started": _task_started,
+    "task_notification": _task_ended,
+    "task_updated": _task_updated,
+    "background_tasks_changed": _tasks,
+}
 
 
-class _Limit(_Event):
-    rate_limit_info: _LimitInfo = _LimitInfo()
-
-    def signals(self) -> Iterator[Signal]:
-        info = self.rate_limit_info
-        if info.status == "rejected" and info.resets_at is not None:
-            yield LimitReached(info.resets_at)
+# ── what its model says ─────────────────────────────────────────────────────────────────────
 
 
-_EVENTS: dict[str, type[_Event]] = {
-    "system": _System,
-    "assistant": _Assistant,
-    "stream_event": _Partial,
-    "result": _End,
-    "rate_limit_event": _Limit,
+def _assistant(event: Fields) -> Iterator[Signal]:
+    message = event.inner("message")
+    if not isinstance(event.raw("message"), dict):
+        if not event.has("message"):
+            event.refuse("message")
+        return
+    # Without an id its tokens are still its own; that they may be told again is the lesser fault.
+    message_id = message.id("id") or event.id("uuid")
+    yield UsageReport(message_id, _tokens(message).usage)
+    is_aside = event.has("parent_tool_use_id")
+    content = message.raw("content")
+    if isinstance(content, str):
+        yield AgentMessage(clean(content), is_aside=is_aside)
+        return
+    for block in message.objects("content"):
+        kind = block.text("type")
+        if kind == "text" and (text := block.text("text")):
+            yield AgentMessage(text, is_aside=is_aside)
+        elif kind == "tool_use":
+            detail = as_json(block.raw("input"), most=_DETAIL_LIMIT)
+            yield ToolUse(block.text("name"), detail, block.id("id"))
+
+
+def _user(event: Fields) -> Iterator[Signal]:
+    # Of what the model is told only one thing concerns us: that a tool is done.
+    message = event.raw("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict) and block.get("type") == "tool_result":
+            tool = block.get("tool_use_id")
+            if isinstance(tool, str):
+                yield ToolDone(clean(tool))
+
+
+def _partial(event: Fields) -> Iterator[Signal]:
+    inner = event.inner("event")
+    message_id = event.id("api_message_id")
+    if inner.text("type") == "message_delta" and message_id and inner.has("usage"):
+        yield UsageReport(message_id, _tokens(inner).usage)
+
+
+def _tokens(message: Fields) -> ApiTokens:
+    tokens = ApiTokens.read(message.raw("usage"))
+    message.refuse_all(tokens.refused)
+    return tokens
+
+
+# ── how it ends ─────────────────────────────────────────────────────────────────────────────
+
+
+def _end(event: Fields) -> Iterator[Signal]:
+    subtype, is_error = event.text("subtype"), event.flag("is_error")
+    # Of two fields that say the same one may be missing, not both.
+    ok = is_error is not True and (subtype == _SUCCESS or (not subtype and is_error is False))
+    given = event.raw("structured_output")
+    status = event.whole("api_error_status", most=_MOST_STATUS)
+    yield Result(
+        ok,
+        _summary(event, subtype, ok=ok),
+        event.number("total_cost_usd", most=MOST_COST_USD),
+        is_limited=not ok and status in _LIMITED,
+        answer=None if given is None else as_json(given),
+        turns=event.whole("num_turns", most=_MOST_TURNS),
+    )
+
+
+def _summary(event: Fields, subtype: str, *, ok: bool) -> str:
+    """Return the words of a result; the name of its subtype is none."""
+    text = event.text("result")
+    if text.strip() and text.strip() != subtype:
+        return text
+    if ok:
+        return ""
+    said = " ".join(filter(None, map(_words, event.listed("errors"))))
+    return said or f"Claude Code ended with {subtype[:100] or 'no word of how'}."
+
+
+def _words(error: object) -> str:
+    if isinstance(error, str):
+        return clean(error)
+    if isinstance(error, dict):
+        for name in ("message", "error", "text"):
+            if isinstance(error.get(name), str):
+                return clean(error[name])
+    return as_json(error, most=_DETAIL_LIMIT) if error else ""
+
+
+def _limit(event: Fields) -> Iterator[Signal]:
+    info = event.inner("rate_limit_info")
+    if info.text("status") == "rejected":
+        resets_at_s = info.number("resetsAt", most=_LATEST_S)
+        if resets_at_s is not None:
+            yield LimitReached(resets_at_s)
+
+
+_READERS: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+    "system": _system,
+    "assistant": _assistant,
+    "user": _user,
+    "stream_event": _partial,
+    "result": _end,
+    "rate_limit_event": _limit,
 }

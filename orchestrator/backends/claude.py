@@ -109,11 +109,7 @@ class ClaudeBackend:
             _claude_session.write_session(job.home, job.worktree, job.session_id, session)
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Parse one event; those we have no use for give nothing.
-
-        Raises:
-            AgentGarbled: the line is no event of Claude Code.
-        """
+        """Read the events of a line; those we have no use for give nothing."""
         return read_event(line)
 
     def check(self) -> str:

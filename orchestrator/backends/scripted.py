@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from orchestrator.backends._script import Closed, ScriptInvalid, Tokens, Tool, parse
-from orchestrator.errors import AgentGarbled
+from orchestrator.backends._fields import Fields, as_json, clean
+from orchestrator.backends._json_lines import parts
+from orchestrator.backends._script import Closed, ScriptInvalid, parse
 from orchestrator.interfaces.agent import (
     AgentJob,
     AgentMessage,
@@ -29,7 +30,11 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
+from orchestrator.interfaces.signals import (
+    Foreign,
+)
 from orchestrator.models import Usage
+from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE
 from orchestrator.settings import Settings
 
 _PLAYER = Path(__file__).with_name("_player.py")
@@ -84,16 +89,8 @@ class ScriptedBackend:
         return Launch(argv, stdin=json.dumps(play).encode(), readable=(_PLAYER,))
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Parse one line of the player.
-
-        Raises:
-            AgentGarbled: the player did not write it.
-        """
-        try:
-            return (_LINES.validate_json(line).signal(),)
-        except ValidationError as error:
-            msg = f"A line of {len(line)} bytes is not the player's."
-            raise AgentGarbled(msg) from error
+        """Read what the player wrote in a line; whatever else it holds is handed out as foreign."""
+        return tuple(signal for part in parts(line) for signal in _signals(part))
 
     def check(self) -> str:
         """Return which script is played."""
@@ -108,51 +105,37 @@ class ScriptedBackend:
 # ── what the player says ────────────────────────────────────────────────────────────────────
 
 
-class _Said(Closed):
-    type: Literal["message"]
-    text: str
-
-    def signal(self) -> Signal:
-        return AgentMessage(self.text)
-
-
-class _Used(Tool):
-    type: Literal["tool"]
-
-    def signal(self) -> Signal:
-        return ToolUse(self.name, self.detail)
+def _signals(part: dict[str, Any] | Foreign) -> Iterator[Signal]:
+    if isinstance(part, Foreign):
+        yield Foreign(part.kind, clean(part.text), part.is_open, part.is_damaged)
+        return
+    fields = Fields.of(part)
+    reader = _READERS.get(part["type"])
+    if reader is None:
+        yield Foreign("not of the player", as_json(part))
+        return
+    yield reader(fields)
+    yield from fields.refused
 
 
-class _Spent(Tokens):
-    type: Literal["tokens"]
-    id: str
-
-    def signal(self) -> Signal:
-        usage = Usage(
-            input_tokens=self.input,
-            output_tokens=self.output,
-            cache_read_tokens=self.cache_read,
-            cache_write_tokens=self.cache_write,
-        )
-        return UsageReport(self.id, usage)
+def _spent(line: Fields) -> Signal:
+    counts = {
+        name: line.whole(field, most=MOST_TOKENS_OF_A_MESSAGE) or 0
+        for name, field in _COUNTS.items()
+    }
+    return UsageReport(line.id("id"), Usage(**counts))
 
 
-class _Opened(Closed):
-    type: Literal["session"]
-    id: str
-
-    def signal(self) -> Signal:
-        return SessionStarted(self.id)
-
-
-class _Ended(Closed):
-    type: Literal["result"]
-    summary: str
-
-    def signal(self) -> Signal:
-        return Result(ok=True, summary=self.summary)
-
-
-_LINES: TypeAdapter[_Said | _Used | _Spent | _Opened | _Ended] = TypeAdapter(
-    Annotated[_Said | _Used | _Spent | _Opened | _Ended, Field(discriminator="type")]
-)
+_COUNTS = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_tokens": "cache_read",
+    "cache_write_tokens": "cache_write",
+}
+_READERS: dict[str, Callable[[Fields], Signal]] = {
+    "message": lambda line: AgentMessage(line.text("text")),
+    "tool": lambda line: ToolUse(line.text("name"), line.text("detail")),
+    "tokens": _spent,
+    "session": lambda line: SessionStarted(line.id("id")),
+    "result": lambda line: Result(ok=True, summary=line.text("summary")),
+}

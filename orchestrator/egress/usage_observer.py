@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.interfaces.agent import UsageReport
 from orchestrator.log import get_logger
-from orchestrator.models import ApiTokens, Usage
+from orchestrator.models import ApiTokens, Usage, implausible
 
 #: Events with usage are small, and an answer that is not streamed fits in memory.
 LINE_LIMIT_BYTES = 2**20
 ANSWER_LIMIT_BYTES = 32 * 2**20
+_DIGITS = 19
 
 log = get_logger("egress")
 
@@ -25,7 +25,6 @@ class UsageObserver:
 
     def __init__(self, on_usage: Callable[[str, Usage], None]) -> None:
         self._meter = UsageMeter()
-        self._largest: dict[str, int] = {}
         self._lock = threading.Lock()
         self._on_usage = on_usage
 
@@ -39,34 +38,30 @@ class UsageObserver:
         """Whether what the agent tells is off by more than one message, which may be under way."""
         with self._lock:
             off = abs(self._meter.total.total_tokens - reported.total_tokens)
-            return off > max(self._largest.values(), default=0)
+            return off > self._meter.largest
 
     def observe(self, message_id: str, tokens: ApiTokens) -> None:
         """Take in a report; reports with the same id repeat and grow, they do not add."""
         usage = tokens.usage
+        cause = implausible(usage)
+        if tokens.refused or cause:
+            log.warning("tokens not believed", fields=", ".join(tokens.refused) or cause)
+        if cause:
+            return
         with self._lock:
-            before = self._meter.total.total_tokens
             self._meter.add(UsageReport(message_id, usage))
-            grown = self._meter.total.total_tokens - before
-            self._largest[message_id] = self._largest.get(message_id, 0) + grown
         self._on_usage(message_id, usage)
 
-
-class _Message(BaseModel):
-    """An answer, or the one that an event opens."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    usage: ApiTokens
-
-
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    type: str
-    message: _Message | None = None
-    usage: ApiTokens | None = None
+    def note_message(self, message: object) -> str:
+        """Take in an answer, or the one that an event opens; returns its id, empty without one."""
+        if not isinstance(message, dict):
+            return ""
+        message_id = message.get("id")
+        if not isinstance(message_id, str) or not message_id:
+            return ""
+        if message.get("usage") is not None:
+            self.observe(message_id, ApiTokens.read(message["usage"]))
+        return message_id
 
 
 class StreamReader:
@@ -93,16 +88,15 @@ class StreamReader:
     def _claim(self, line: bytes) -> None:
         if not line.startswith(b"data:") or b'"usage"' not in line:
             return
-        try:
-            event = _Event.model_validate_json(line[len(b"data:") :])
-        except ValidationError:
+        event = _object(line[len(b"data:") :])
+        if event is None:
             log.warning("event not understood", size=len(line))
             return
-        if event.message is not None:
-            self._message_id = event.message.id
-        tokens = event.message.usage if event.message else event.usage
-        if tokens is not None and self._message_id:
-            self._observer.observe(self._message_id, tokens)
+        if event.get("message") is not None:
+            # Whatever else it holds: what follows is not the message before this one.
+            self._message_id = self._observer.note_message(event["message"])
+        elif event.get("usage") is not None and self._message_id:
+            self._observer.observe(self._message_id, ApiTokens.read(event["usage"]))
 
 
 class DocumentReader:
@@ -119,10 +113,22 @@ class DocumentReader:
 
     def finish(self) -> None:
         """Read it; what is no message (a count of tokens, an error) has no usage."""
-        try:
-            document = json.loads(self._content)
-            if isinstance(document, dict) and document.get("type") == "message":
-                message = _Message.model_validate(document)
-                self._observer.observe(message.id, message.usage)
-        except (ValueError, RecursionError):
+        document = _object(self._content)
+        if document is None:
             log.warning("answer not understood", size=len(self._content))
+        elif document.get("type") == "message":
+            self._observer.note_message(document)
+
+
+def _object(text: bytes | bytearray) -> dict[str, Any] | None:
+    """Parse a JSON object; empty for another value, None for what is no JSON."""
+    try:
+        document = json.loads(text, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else {}
+
+
+def _whole(digits: str) -> int | float:
+    # Longer ones are no count; Python refuses to read those of thousands of digits.
+    return int(digits) if len(digits) <= _DIGITS else float(digits)

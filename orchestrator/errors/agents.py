@@ -33,17 +33,10 @@ class AgentCrashed(AgentFailed):
 
 
 class AgentGarbled(AgentFailed):
-    """The agent printed what is not its protocol."""
+    """The agent ended without a result, and printed what is not its protocol."""
 
     code = "agent_garbled"
     action = "Check that the backend's program and version are right (`orch doctor`)."
-
-
-class OutputTooLong(AgentFailed):
-    """The agent printed a line over the limit."""
-
-    code = "output_too_long"
-    action = "Make the agent write large output to files."
 
 
 class AgentTimedOut(AgentFailed):

@@ -1,1 +1,1 @@
-"""The Protocols that plug-ins fulfil, and the values that cross them."""
+"""The Protocols a plug-in fulfils, and the values that cross them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from orchestrator.interfaces.signals import StreamFact
 from orchestrator.models import AgentType, Usage
 
 # ── what an agent says ──────────────────────────────────────────────────────────────────────
@@ -19,6 +20,7 @@ class AgentMessage:
     text: str
     #: Its program said it, not its model: that costs no tokens.
     is_notice: bool = field(default=False, compare=False)
+    is_aside: bool = field(default=False, compare=False)  # a subagent said it, to the agent
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ToolUse:
 
     name: str
     detail: str = ""
+    id: str = field(default="", compare=False)  # by which its `ToolDone` names it
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class SessionStarted:
 
 @dataclass(frozen=True)
 class Result:
-    """The agent says it is done; `summary` becomes the commit message."""
+    """The agent says it is done; `summary` becomes the commit message, unless it is empty."""
 
     ok: bool
     summary: str = ""
@@ -55,16 +58,10 @@ class Result:
     is_limited: bool = False
     #: The structured answer, where the job asked for one by `answer_schema`; JSON text.
     answer: str | None = None
+    turns: int | None = field(default=None, compare=False)  # of its model; None: it does not tell
 
 
-@dataclass(frozen=True)
-class LimitReached:
-    """The model's provider takes no requests before this instant, in seconds since 1970."""
-
-    resets_at_s: float
-
-
-Signal = AgentMessage | ToolUse | UsageReport | SessionStarted | LimitReached | Result
+Signal = AgentMessage | ToolUse | UsageReport | SessionStarted | Result | StreamFact
 
 
 @dataclass(frozen=True)
@@ -134,11 +131,7 @@ class AgentBackend(Protocol):
         ...
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Parse one line of the agent's standard output; pure.
-
-        Raises:
-            AgentGarbled: the line is not this backend's protocol.
-        """
+        """Parse one line of the agent's standard output; pure, and whatever it holds no error."""
         ...
 
     def check(self) -> str:

@@ -67,6 +67,7 @@ from orchestrator.models.state import (
 )
 from orchestrator.models.tokens import (
     ApiTokens,
+    implausible,
 )
 from orchestrator.models.usage import (
     Usage,
@@ -127,5 +128,6 @@ __all__ = [
     "Verdict",
     "WorkItem",
     "faults_of",
+    "implausible",
     "iso_instant",
 ]

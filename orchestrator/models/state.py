@@ -91,6 +91,8 @@ class AgentState(Record):
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
+    #: Of the latest attempt: lines, parts of lines and fields of its output that could not be read.
+    unknown_output: int | None = None
     #: Of the latest attempt, where its only way out is the proxy.
     egress: EgressCounts | None = None
     spawned_at: Instant

@@ -1,14 +1,63 @@
-"""How the Messages API counts tokens, wherever its `usage` is met."""
+"""How the Messages API counts tokens, and which numbers of an agent are believed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from math import isfinite
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.models.usage import Usage
 
-_Count = Annotated[int, BeforeValidator(lambda count: count or 0), Field(ge=0, le=10**12)]
+#: All tokens of one message. The largest context window is of 1 to 2 million, and a tool that the
+#: provider runs may read it more than once within a message.
+MOST_TOKENS_OF_A_MESSAGE = 4_000_000
+#: Dollars of one session; at list prices the tokens of an agent's budget cost less than 200.
+MOST_COST_USD = 10_000.0
+_SHOWN_CHARACTERS = 40
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
+
+
+def number_in(given: object, *, most: float) -> float | None:
+    """Return a number from 0 to `most`; None for NaN, infinity, a bool and anything else."""
+    # A bool is an int to Python; nobody counts in it.
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return given if isfinite(given) and 0 <= given <= most else None
+
+
+def whole_in(given: object, *, most: int) -> int | None:
+    """Return a whole number from 0 to `most`, also where it is written as 5.0; else None."""
+    number = number_in(given, most=most)
+    return int(number) if number is not None and number == int(number) else None
+
+
+def shown(given: object) -> str:
+    """Return a value as a warning shows it: in one line, and cut."""
+    text = repr(given) if isinstance(given, str | int | float | None) else type(given).__name__
+    if len(text) > _SHOWN_CHARACTERS:
+        text = f"{text[:_SHOWN_CHARACTERS]}…"
+    return text
+
+
+def implausible(usage: Usage) -> str:
+    """Return why these tokens cannot be those of one message; empty if they can."""
+    counts = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    )
+    if min(counts) < 0:
+        return f"{shown(min(counts))} tokens are less than none"
+    if sum(counts) > MOST_TOKENS_OF_A_MESSAGE:
+        limit = f"{MOST_TOKENS_OF_A_MESSAGE:,}"
+        return f"{shown(sum(counts))} tokens are more than one message can have ({limit})"
+    return ""
 
 
 class ApiTokens(BaseModel):
@@ -16,10 +65,31 @@ class ApiTokens(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    input_tokens: _Count = 0
-    output_tokens: _Count = 0
-    cache_read_input_tokens: _Count = 0
-    cache_creation_input_tokens: _Count = 0
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    cache_read_input_tokens: int = Field(default=0, ge=0)
+    cache_creation_input_tokens: int = Field(default=0, ge=0)
+    #: What stood in place of a count and is none, each as `name: value`.
+    refused: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, given: object) -> ApiTokens:
+        """Read the counts one by one; one that is no count is 0 and is named in `refused`.
+
+        Null stands for absent. A count above what one message can have is none.
+        """
+        if not isinstance(given, dict):
+            return cls() if given is None else cls(refused=(f"usage: {shown(given)}",))
+        counts: dict[str, int] = {}
+        refused: list[str] = []
+        for name in _COUNTS:
+            value = given.get(name)
+            count = whole_in(value, most=MOST_TOKENS_OF_A_MESSAGE)
+            if count is not None:
+                counts[name] = count
+            elif value is not None:
+                refused.append(f"{name}: {shown(value)}")
+        return cls(**counts, refused=tuple(refused))
 
     @property
     def usage(self) -> Usage:

@@ -45,9 +45,16 @@ class AgentSettings(BaseSettings):
     )
     line_limit_bytes: Positive = env(
         "ORCHESTRATOR_LINE_LIMIT_BYTES",
-        description="The longest line, in bytes, that an agent may print. A longer line fails the"
-        " agent.",
+        description="The longest line of an agent's output that is read, in bytes; of a longer one"
+        " the log shows the beginning.",
         default=16 * 2**20,
+    )
+    result_grace_s: Duration = env(
+        "ORCHESTRATOR_RESULT_GRACE",
+        description="How long an agent's program may be silent after its final result before it is"
+        " ended. Output, and what it reports to be under way, start it anew, up to 15 times as"
+        " long in all.",
+        default=20.0,
     )
     log_lines: Positive = env(
         "ORCHESTRATOR_LOG_LINES",

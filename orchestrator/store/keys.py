@@ -44,6 +44,8 @@ AUDIT_WAITING = "orchestrator:audit:waiting"
 PAUSED = "orchestrator:queues:paused"
 #: Hash: `<queue>:completed`, `<queue>:failed` → messages worked off.
 WORKED_OFF = "orchestrator:queues:worked-off"
+#: List, JSON: the newest entries of queues that no worker could read, and why.
+UNREADABLE = "orchestrator:queues:unreadable"
 #: Hash: name → how often or how much; and the places up to which the streams are counted.
 METRICS = "orchestrator:metrics"
 #: Hash: name → StoredKey JSON, of every key but that of the settings.
@@ -174,6 +176,11 @@ def session_transcript(project: str, session: str, subpath: str) -> str:
 def session_uuids(project: str, session: str, subpath: str) -> str:
     """Set: the uuids of the entries of that transcript."""
     return f"orchestrator:session-uuids:{_joined(project, session, subpath)}"
+
+
+def session_mark(project: str, session: str, subpath: str) -> str:
+    """String: how many entries of that transcript are kept, and a digest of them all."""
+    return f"orchestrator:session-mark:{_joined(project, session, subpath)}"
 
 
 def _joined(*names: str) -> str:

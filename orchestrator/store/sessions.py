@@ -6,6 +6,7 @@ project, a session and, for subagents, a subpath. The SDK itself is optional and
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class SessionTranscript:
         """What holds it."""
         names = (self.project, self.session, self.subpath)
         return keys.session_transcript(*names), keys.session_uuids(*names)
+
+    @property
+    def mark(self) -> str:
+        """What says which entries of it are kept, where it is kept as a whole."""
+        return keys.session_mark(self.project, self.session, self.subpath)
 
     @property
     def index(self) -> tuple[str, str]:
@@ -86,11 +92,12 @@ def list_subpaths(project: str, session: str) -> Operation[tuple[str, ...]]:
 def delete(transcript: SessionTranscript) -> Flow[int]:
     """Remove a transcript, a main one with the whole session; returns the number of keys."""
     index, member = transcript.index
-    names = list(transcript.keys)
+    names = [*transcript.keys, transcript.mark]
     if not transcript.subpath:
         subpaths = yield list_subpaths(transcript.project, transcript.session)
         for subpath in subpaths:
-            names += SessionTranscript(transcript.project, transcript.session, subpath).keys
+            below = SessionTranscript(transcript.project, transcript.session, subpath)
+            names += [*below.keys, below.mark]
         names.append(keys.session_subpaths(transcript.project, transcript.session))
     removed: int = yield call("drop_session", (index, *names), (member,), int)
     return removed
@@ -102,11 +109,45 @@ def delete(transcript: SessionTranscript) -> Flow[int]:
 def keep_session(
     agent_id: str, attempt: int, session_id: str, session: Session, *, now: datetime
 ) -> Flow[None]:
-    """Keep the session as this attempt left it; as with its change, no other attempt's goes."""
+    """Keep the session as this attempt left it; as with its change, no other attempt's goes.
+
+    What was kept of it before is not sent again: most entries of a session file have no uuid by
+    which they could be told apart, and the file only grows. One that was written anew is kept anew.
+    """
     for subpath, entries in session.items():
         transcript = SessionTranscript(_project(agent_id, attempt), session_id, subpath)
-        for start in range(0, len(entries), _BATCH):
-            yield append(transcript, entries[start : start + _BATCH], now=now)
+        marks = _marks(entries)
+        before = yield _mark(transcript)
+        at = marks.index(before) if before in marks else 0
+        while at < len(entries):
+            upto = min(at + _BATCH, len(entries))
+            batch = entries[at:upto]
+            is_kept = yield _keep(transcript, batch, marks[at], marks[upto], now=now)
+            # Another has written meanwhile, who can only be a stale one: from the beginning.
+            at = upto if is_kept else 0
+
+
+def _keep(
+    transcript: SessionTranscript, entries: Sequence[str], before: str, after: str, *, now: datetime
+) -> Operation[bool]:
+    index, member = transcript.index
+    now_ms = int(now.timestamp() * 1000)
+    names = (transcript.keys[0], transcript.mark, index)
+    return call("keep_session", names, (member, now_ms, before, after, *entries), bool)
+
+
+def _mark(transcript: SessionTranscript) -> Operation[str]:
+    return command("GET", transcript.mark, decode=lambda reply: (reply or b"").decode())
+
+
+def _marks(entries: Sequence[str]) -> list[str]:
+    """Return what marks the first 0, 1, 2 … entries; the mark of none is empty."""
+    digest, marks = hashlib.sha256(), [""]
+    for count, entry in enumerate(entries, 1):
+        text = entry.encode(errors="surrogatepass")
+        digest.update(b"%d:" % len(text) + text)
+        marks.append(f"{count}:{digest.copy().hexdigest()}")
+    return marks
 
 
 def recall_session(agent_id: str, attempt: int, session_id: str) -> Flow[Session]:

@@ -172,8 +172,9 @@ def test_nothing_of_an_agent_is_left_but_its_state_its_log_and_its_reports(syste
 FAILURES = {
     "exits-non-zero": ([{"say": "no"}, {"fail": 3}], "agent_failed"),
     "crashes": ([{"signal": 9}], "agent_crashed"),
-    "prints-garbage": ([{"print": "\x00\xff not json {"}], "agent_garbled"),
-    "prints-100-MB": ([{"print": {"text": "x", "repeat": 100_000_000}}], "output_too_long"),
+    "prints-garbage": ([{"print": "\x00\xff not json {"}, {"fail": 0}], "agent_garbled"),
+    # Its result stands in the same line, and is found: that it changed nothing is all it is told.
+    "prints-100-MB": ([{"print": {"text": "x", "repeat": 100_000_000}}], "change_empty"),
     "changes-nothing": ([{"say": "nothing to do"}], "change_empty"),
     "deletes-its-worktree": ([{"run": 'rm -rf "$PWD"'}], "workspace_lost"),
     "breaks-tests": ([{"write": {"path": "calc.py", "content": "add = 0\n"}}], "gates_rejected"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,12 @@ UNACKED, UNACKED_AGE = "unacked", "unacked_index"
 def client(valkey_url):
     with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def raw_worker(valkey_url, tmp_path):
+    with pool_worker(tmp_path, valkey_url, "spawn") as worker:
+        yield worker
 
 
 @pytest.fixture
@@ -102,3 +110,99 @@ def test_one_whose_worker_died_before_that_is_delivered_again(
         eventually(lambda: client.exists(keys.agent(agent_id)))
         eventually(lambda: store.run(agents.read(agent_id)).status is Status.FAILED)
     assert client.hlen(UNACKED) == 0
+
+
+def envelope(**changes) -> dict:
+    """A message as Celery writes it, but for what a test changes."""
+    agent_id = new_id()
+    properties = {
+        "correlation_id": agent_id, "delivery_tag": new_id(), "body_encoding": "base64",
+        "delivery_info": {"exchange": "", "routing_key": "spawn"}, "priority": 0,
+    }  # fmt: skip
+    document = {
+        "body": base64.b64encode(b"[[], {}, {}]").decode(), "content-type": "application/json",
+        "content-encoding": "utf-8", "properties": properties,
+        "headers": {"task": SPAWN_TASK, "id": agent_id, "lang": "py"},
+    }  # fmt: skip
+    return {**document, **changes}
+
+
+def with_properties(**changes) -> dict:
+    document = envelope()
+    return {**document, "properties": {**document["properties"], **changes}}
+
+
+def with_headers(**changes) -> dict:
+    document = envelope()
+    headers = {**document["headers"], **changes}
+    kept = {name: value for name, value in headers.items() if value is not None}
+    return {**document, "headers": kept}
+
+
+#: Entries that no worker can make a task of; most of them are kept aside.
+UNREADABLE = {
+    "no JSON": b"hello",
+    "no UTF-8": b"\xff\xfe\x00",
+    "nothing": b"",
+    "half a message": json.dumps(envelope()).encode()[:90],
+    "too deep": b"[" * 100_000,
+    "a long number": b"9" * 9000,
+    "a list": b"[1, 2]",
+    "a text": b'"spawn"',
+    "null": b"null",
+    "an empty object": b"{}",
+    "a number for an object": json.dumps(envelope(properties=5)).encode(),
+    "no delivery": json.dumps(with_properties(delivery_info=None)).encode(),
+    "no place": json.dumps(with_properties(delivery_info={})).encode(),
+    "a list for a tag": json.dumps(with_properties(delivery_tag=["x"])).encode(),
+    "a body that is no base64": json.dumps(envelope(body="%")).encode(),
+    "a value that cannot be revived": (
+        b'{"body": {"__type__": "datetime", "__value__": "x"}, "properties": {}}'
+    ),
+    "no id": json.dumps(with_headers(id=None)).encode(),
+    "a task that is none": json.dumps(with_headers(task=["x"])).encode(),
+    "limits of another form": json.dumps(with_headers(timelimit="soon")).encode(),
+}
+
+
+def test_what_is_no_message_is_set_aside_and_stops_no_worker(client, stock, valkey_url, tmp_path):
+    with pool_worker(tmp_path, valkey_url, "spawn") as worker:
+        for entry in UNREADABLE.values():
+            client.lpush("spawn", entry)
+        agent_id = send(stock, tmp_path)
+        eventually(lambda: client.exists(keys.agent(agent_id)) or worker.process.poll() is not None)
+        assert worker.process.poll() is None, worker.log.read_text()[-3000:]
+        eventually(lambda: client.llen(keys.UNREADABLE) >= len(UNREADABLE) - 2)
+        assert eventually(lambda: client.hlen(UNACKED) == 0)
+    kept = [json.loads(entry) for entry in client.lrange(keys.UNREADABLE, 0, -1)]
+    assert {entry["queue"] for entry in kept} == {"spawn"}
+    assert all(entry["reason"] for entry in kept)
+    assert "hello" in {entry["item"] for entry in kept}
+    assert "message set aside" in worker.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"args": ["x"]},
+        {"kwargs": {"request": {}, "more": 1}},
+        {"kwargs": {"body": {}}},
+        {"kwargs": {"request": []}},
+        {"kwargs": {"request": "x"}},
+        {"kwargs": {"request": None}},
+    ],
+)
+def test_a_raw_task_with_wrong_arguments_gets_its_result(stock, raw_worker, message):
+    del raw_worker
+    sent = stock.send_task(SPAWN_TASK, queue="spawn", **message)
+    outcome = stock.AsyncResult(sent.id).get(timeout=60)
+    assert (outcome["status"], outcome["errorCode"]) == ("failed", "request_invalid")
+
+
+@pytest.mark.parametrize("body", [b"[[], 5, {}]", b"[]", b"{}", b"5", b"no JSON"])
+def test_a_raw_task_whose_body_is_no_arguments_gets_its_result(client, stock, raw_worker, body):
+    del raw_worker
+    document = envelope(body=base64.b64encode(body).decode())
+    client.lpush("spawn", json.dumps(document))
+    outcome = stock.AsyncResult(document["headers"]["id"]).get(timeout=60)
+    assert outcome["errorCode"] == "request_invalid"

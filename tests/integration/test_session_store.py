@@ -96,3 +96,69 @@ def test_each_attempt_keeps_its_own_session_until_all_are_dropped(store):
     assert store.follow(recall_session("a2", 1, SESSION_ID)) == first
     store.follow(drop_sessions("a2", 1))
     assert store.run(command("KEYS", "*", decode=list)) == []
+
+
+def plain(count: int) -> list[str]:
+    """Entries as most of a session file are: without a uuid, and some of them the same."""
+    return [json.dumps({"type": "x", "of": number // 2}) for number in range(count)]
+
+
+def kept_lines(store, *sessions) -> tuple[list[str], list[int]]:
+    """Keep one attempt's session again and again; returns what is held, and entries sent each."""
+    sent = []
+    for entries in sessions:
+        flow, count, reply = keep_session("a1", 1, SESSION_ID, {"": entries}, now=NOW), 0, None
+        while True:
+            try:
+                operation = flow.send(reply)
+            except StopIteration:
+                break
+            count += sum(str(part).startswith('{"type"') for part in operation.arguments)
+            reply = store.run(operation)
+        sent.append(count)
+    return list(store.follow(recall_session("a1", 1, SESSION_ID)).get("", ())), sent
+
+
+@pytest.mark.parametrize(
+    ("counts", "sent"),
+    [
+        ((10, 10, 10), [10, 0, 0]),
+        ((10, 12, 1200, 1201), [10, 2, 1188, 1]),
+        ((1200, 600, 601), [1200, 600, 1]),
+    ],
+)
+def test_each_entry_is_kept_once_however_often_a_session_is_kept(store, counts, sent):
+    held, were_sent = kept_lines(store, *map(plain, counts))
+    assert held == plain(counts[-1])
+    assert were_sent == sent
+
+
+def test_a_session_that_was_written_anew_is_kept_anew(store):
+    changed = [*plain(4), '{"type": "other"}', *plain(5)[4:]]
+    held, _ = kept_lines(store, plain(9), changed)
+    assert held == changed
+
+
+def test_a_call_whose_reply_was_lost_adds_nothing(store):
+    """The executor sends it again."""
+    flow = keep_session("a1", 1, SESSION_ID, {"": plain(3)}, now=NOW)
+    operation = flow.send(store.run(next(flow)))
+    for _ in range(3):
+        assert store.run(operation) is True
+    assert list(store.follow(recall_session("a1", 1, SESSION_ID))[""]) == plain(3)
+
+
+def test_one_that_lags_behind_writes_its_own_whole(store):
+    slow = keep_session("a1", 1, SESSION_ID, {"": plain(700)}, now=NOW)
+    operation = slow.send(store.run(next(slow)))
+    store.run(operation)
+    store.follow(keep_session("a1", 1, SESSION_ID, {"": plain(5)}, now=NOW))
+    second = slow.send(True)
+    assert store.run(second) is False
+    reply = False
+    while True:
+        try:
+            reply = store.run(slow.send(reply))
+        except StopIteration:
+            break
+    assert list(store.follow(recall_session("a1", 1, SESSION_ID))[""]) == plain(700)

@@ -93,6 +93,27 @@ def test_an_answer_that_comes_whole_is_counted_and_a_count_of_tokens_is_not(obse
     )
 
 
+@pytest.mark.parametrize("wrong", [-1, True, "7", 10**12, 1e308, float("nan"), [], {}])
+def test_one_wrong_count_of_an_answer_is_lost_alone(observer, wrong):
+    usage = {"input_tokens": wrong, "output_tokens": 1}
+    opened = {"type": "message_start", "message": {"id": "m1", "usage": usage}}
+    closed = {"type": "message_delta", "usage": {"input_tokens": wrong, "output_tokens": 40}}
+    reader = StreamReader(observer)
+    reader.feed(sse(opened, closed))
+    reader.finish()
+    assert observer.total == Usage(output_tokens=40, total_tokens=40)
+
+
+@pytest.mark.parametrize("usage", [None, 5, "none"])
+def test_what_follows_an_opening_without_usage_is_its_own(observer, usage):
+    """And not the message's before it."""
+    reader = StreamReader(observer)
+    reader.feed(answer("m1", 40))
+    reader.feed(sse({"type": "message_start", "message": {"id": "m2", "usage": usage}}))
+    reader.feed(sse({"type": "message_delta", "usage": {"output_tokens": 5}}))
+    assert observer.total.output_tokens == 45
+
+
 def test_one_message_more_or_less_is_no_disagreement(observer):
     for message_id in ("m1", "m2"):
         StreamReader(observer).feed(answer(message_id, 40))

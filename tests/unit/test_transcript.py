@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.agent_output.reader import LOG_TEXT_LIMIT, OutputReader
+from orchestrator.agent_output.lines import HEAD_BYTES
+from orchestrator.agent_output.reader import LOG_TEXT_LIMIT, MUCH_SPENT, OutputReader
 from orchestrator.agent_output.usage_meter import UsageMeter
-from orchestrator.errors import OutputTooLong
+from orchestrator.errors import AgentGarbled, BudgetExceeded
 from orchestrator.interfaces.agent import (
     AgentMessage,
     Result,
@@ -61,13 +63,33 @@ def test_lines_are_put_together_whatever_way_they_were_cut():
     assert texts(said) == []
 
 
-def test_a_line_over_the_limit_ends_it_and_is_not_kept():
-    said = transcript(limit=100)
-    said.feed(Chunk("stdout", b"x" * 100))
-    with pytest.raises(OutputTooLong, match="100 bytes"):
-        said.feed(Chunk("stdout", b"x"))
+def test_a_line_over_the_limit_is_told_with_its_beginning_and_the_next_is_read():
+    said = transcript(limit=100, done=Result(ok=True, summary="x"))
+    for source in ("stdout", "stderr"):
+        for _ in range(3):
+            said.feed(Chunk(source, b"x" * 60))
+        said.feed(Chunk(source, b"\nnext\n"))
+    begin = "[line of 180 bytes, the limit is 100] xxx"
+    cut, after, *errors = texts(said)
+    assert cut[0] == "stdout"
+    assert cut[1].startswith(begin)
+    assert after == ("agent", "next")
+    assert [source for source, _ in errors] == ["stderr", "stderr"]
+    assert said.unknown == 1
+
+
+def test_a_line_without_an_end_takes_no_more_memory_than_its_limit():
+    said = transcript(limit=2**20)
+    tracemalloc.start()
+    for _ in range(500):
+        said.feed(Chunk("stdout", b"x" * 2**16))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 2**20
     said.finish()
-    assert texts(said) == []
+    ((_, text),) = texts(said)
+    assert text.startswith(f"[line of {500 * 2**16} bytes")
+    assert len(text) < 2 * HEAD_BYTES
 
 
 def test_long_texts_are_cut_in_the_log():
@@ -125,3 +147,43 @@ def test_what_is_spent_is_of_each_message_the_larger_of_what_is_told_and_seen():
     assert said.spent == Usage(output_tokens=117, total_tokens=117, cost_usd=0.5)
     assert said.meter.total.total_tokens == 15
     assert said.messages == 2
+
+
+def test_a_backend_that_does_not_expect_a_line_loses_that_line_alone():
+    """One of another package may know no better."""
+
+    class Strict(Echo):
+        def signals(self, line):
+            if line.startswith(b"!"):
+                raise [AgentGarbled("no"), KeyError("type"), ValueError("x")][int(line[1:])]
+            return super().signals(line)
+
+    said = OutputReader(
+        Strict(), clock=lambda: datetime(2026, 1, 1, tzinfo=UTC), secrets=(), line_limit_bytes=99
+    )
+    said.feed(Chunk("stdout", b"!0\n!1\n!2\nafter\n"))
+    assert [source for source, _ in texts(said)] == ["stdout"] * 3 + ["agent"]
+    assert said.unknown == 3
+
+
+def test_tokens_no_message_can_have_are_named_once_and_never_counted():
+    absurd = UsageReport("m", Usage(output_tokens=10**9))
+    said = transcript(a=absurd, b=UsageReport("n", Usage(output_tokens=5)))
+    said.feed(Chunk("stdout", b"a\na\nb\n"))
+    assert said.spent.total_tokens == 5
+    assert [text[:26] for _, text in texts(said)] == ["not believed, and not coun"]
+    assert said.unknown == 2
+
+
+def test_much_that_is_spent_is_accounted_for_before_the_next_line_is_read():
+    report = UsageReport("m", Usage(output_tokens=MUCH_SPENT))
+    said = transcript(a=report, b=UsageReport("n", Usage(output_tokens=MUCH_SPENT)))
+
+    def stop() -> None:
+        msg = "enough"
+        raise BudgetExceeded(msg)
+
+    said.on_much_spent = stop
+    with pytest.raises(BudgetExceeded):
+        said.feed(Chunk("stdout", b"a\nb\nb\n"))
+    assert said.spent.total_tokens == MUCH_SPENT

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from orchestrator.agent_output.usage_meter import UsageMeter
-from orchestrator.errors import AgentFailed, BackendUnavailable, WorkspaceLost
+from orchestrator.errors import BackendUnavailable, WorkspaceLost
 from orchestrator.gates.checks._patch import PatchTooLarge, ShownPatch, shown
 from orchestrator.gates.checks._said import capped
-from orchestrator.interfaces.agent import AgentBackend, AgentJob, Result, UsageReport
+from orchestrator.interfaces.agent import AgentBackend, AgentJob, Result, Signal, UsageReport
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.interfaces.run import Completed
-from orchestrator.models import AgentType, GateResult, GateStatus, Usage
+from orchestrator.interfaces.signals import (
+    Foreign,
+)
+from orchestrator.models import AgentType, GateResult, GateStatus, Usage, implausible
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 
@@ -104,20 +107,18 @@ class AiReview:
     def _spent(self, ended: Completed) -> Usage | None:
         """Count what the reviewer reported; its dollars are not the agent's session's."""
         meter = UsageMeter()
-        with suppress(AgentFailed):
-            for line in ended.stdout.splitlines():
-                for signal in self._reviewer.signals(line) if line.strip() else ():
-                    if isinstance(signal, UsageReport):
-                        meter.add(signal)
+        for signal in self._signals(ended):
+            if isinstance(signal, UsageReport) and not implausible(signal.usage):
+                meter.add(signal)
         return meter.total if meter.total.total_tokens else None
 
     def _judged(self, ended: Completed) -> tuple[GateStatus, str]:
         if ended.timed_out:
             return GateStatus.TIMED_OUT, "the reviewer did not finish in its time"
-        try:
-            answer = self._answer(ended)
-        except AgentFailed as error:
-            return GateStatus.ERRORED, error.detail
+        if any(isinstance(one, Foreign) and one.is_damaged for one in self._signals(ended)):
+            # What stands behind the damage may be a part of what it read.
+            return GateStatus.ERRORED, "the reviewer's output is damaged"
+        answer = self._answer(ended)
         if ended.exit_code != 0 or answer is None:
             return GateStatus.ERRORED, f"the reviewer gave no answer (exit code {ended.exit_code})"
         try:
@@ -130,11 +131,15 @@ class AiReview:
 
     def _answer(self, ended: Completed) -> str | None:
         answer = None
-        for line in ended.stdout.splitlines():
-            for signal in self._reviewer.signals(line) if line.strip() else ():
-                if isinstance(signal, Result):
-                    answer = signal.answer if signal.ok else None
+        for signal in self._signals(ended):
+            if isinstance(signal, Result):
+                answer = signal.answer if signal.ok else None
         return answer
+
+    def _signals(self, ended: Completed) -> Iterator[Signal]:
+        for line in ended.stdout.split(b"\n"):
+            if line.strip():
+                yield from self._reviewer.signals(line)
 
 
 def _job(subject: GateInput, patch: ShownPatch) -> AgentJob:

@@ -22,6 +22,7 @@ from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Conflict, Phase, Verdict
 from orchestrator.retry import calculate_backoff_delay
+from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.store import agents, kills
 from orchestrator.workspace.change import Candidate, Candidates, commit_message
@@ -98,7 +99,7 @@ class Delivery:
             msg = f"There is no approval of tree {candidate.tree}."
             raise GatesRejected(msg)
         message = commit_message(
-            agent.summary or "",
+            agent.summary or self._asked_for(agent),
             agent_id=agent.agent_id,
             task_id=agent.task_id,
             profile=agent.gate_profile,
@@ -130,6 +131,15 @@ class Delivery:
         except OrchestratorError:
             self._report_remote(agent, candidate)
             raise
+
+    def _asked_for(self, agent: AgentState) -> str:
+        """Return the first line of its work items: the title where the agent said nothing."""
+        request = self.holder.store.run(agents.read_request(agent.agent_id))
+        lines = (line for item in request.context.work_items for line in item.splitlines())
+        first = next((line for line in lines if line.strip()), "")
+        for secret in self.settings.secrets:
+            first = first.replace(secret, "[masked]")
+        return masked(first)
 
     def _push(
         self, agent: AgentState, lease: Lease, candidate: Candidate, commit: str, *, replaces: str

@@ -44,6 +44,8 @@ class RunContext:
             facts["sessionId"] = transcript.session_id
         if transcript.result:
             facts["summary"] = transcript.summary
+        if transcript.unknown:
+            facts["unknownOutput"] = transcript.unknown
         return facts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Thread
 
@@ -12,6 +12,7 @@ from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import (
     AgentCrashed,
     AgentFailed,
+    AgentGarbled,
     AgentStalled,
     AgentTimedOut,
     BudgetExceeded,
@@ -25,7 +26,7 @@ from orchestrator.errors import (
 )
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.run import TICK_S
-from orchestrator.interfaces.sandbox import Sandbox, SandboxProcess
+from orchestrator.interfaces.sandbox import Chunk, Sandbox, SandboxProcess
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
@@ -36,6 +37,7 @@ from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
 from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
 from orchestrator.stages.spawn.monitors.disk import DiskMonitor
 from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
+from orchestrator.stages.spawn.monitors.result_grace import ResultGrace
 from orchestrator.stages.spawn.monitors.stall import StallMonitor
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
@@ -150,11 +152,15 @@ class AgentExecutor:
             context.facts,
             context.backend.reports_usage,
         )
+        grace = ResultGrace(transcript, self.settings.result_grace_s, lambda: egress.is_busy)
+
+        # Before more of its output is read: what one chunk tells may be the whole day's.
+        transcript.on_much_spent = tokens.check
+        is_ended = False
         flush_at = 0.0
         try:
             while process.exit_code is None:
-                for chunk in process.read(TICK_S):
-                    transcript.feed(chunk)
+                _feed(transcript, process.read(TICK_S))
                 tokens.check()
                 context.lease.check()
                 if time.monotonic() >= flush_at:
@@ -162,22 +168,47 @@ class AgentExecutor:
                     flush_at = time.monotonic() + FLUSH_EVERY_S
                 for check in checks:
                     check()
+                if grace.is_over():
+                    is_ended = True
+                    transcript.record("its result is there, and it does not end by itself: ended")
+                    _stop(process, transcript, context.lease.check)
             while chunks := process.read(0):
-                for chunk in chunks:
-                    transcript.feed(chunk)
+                _feed(transcript, chunks)
             _await_answers(egress, (tokens.check, context.lease.check, *checks))
             transcript.finish()
             tokens.check()
-            _check_end(process, transcript, context.backend)
-        except (BudgetExceeded, UsageReportsMissing):
+        except (AgentTimedOut, AgentStalled, UsageReportsMissing) as error:
+            is_ended = True
+            transcript.on_much_spent = _nothing
+            self._end_for(error, process, context)
+        except BudgetExceeded:
             # At once: what it says from here on costs, too.
             process.kill()
             raise
-        except AgentTimedOut:
-            _stop(process)
-            raise
         finally:
             self._flush(context)
+        try:
+            _check_end(process, transcript, context.backend, is_ended=is_ended)
+        finally:
+            self._flush(context)
+
+    def _end_for(
+        self,
+        error: AgentTimedOut | AgentStalled | UsageReportsMissing,
+        process: SandboxProcess,
+        context: RunContext,
+    ) -> None:
+        """End a program for what its watch found; raises that, unless the work was done before."""
+        transcript = context.transcript
+        if isinstance(error, AgentTimedOut) or _is_done(transcript):
+            _stop(process, transcript, context.lease.check)
+        else:
+            # At once: what an unmetered one says from here on costs, too.
+            process.kill()
+        transcript.finish()
+        if not _is_done(transcript):
+            raise error
+        transcript.record(f"ended after its result: {error}")
 
     def _flush(self, context: RunContext) -> None:
         lines = context.transcript.drain_lines()
@@ -210,33 +241,70 @@ def _is_the_sessions(error: AgentFailed, context: RunContext) -> bool:
     return not transcript.words or costs_nothing
 
 
-def _check_end(process: SandboxProcess, transcript: OutputReader, backend: AgentBackend) -> None:
-    result, exit_code = transcript.result, process.exit_code or 0
+def _nothing() -> None:
+    return
+
+
+def _feed(transcript: OutputReader, chunks: Iterable[Chunk]) -> None:
+    for chunk in chunks:
+        transcript.feed(chunk)
+
+
+def _is_done(transcript: OutputReader) -> bool:
+    return transcript.result is not None and transcript.result.ok
+
+
+def _check_end(
+    process: SandboxProcess, transcript: OutputReader, backend: AgentBackend, *, is_ended: bool
+) -> None:
+    """Return if the agent has done its work, as its result says, or without one its exit code.
+
+    A good result is the end, however the program ended after it: the gates judge the change. With
+    `is_ended` it was us who ended the program, so that its exit code says nothing.
+
+    Raises:
+        AgentFailed: it has not, and why.
+    """
+    result, exit_code = transcript.result, 0 if is_ended else process.exit_code or 0
+    limit_hit = None if is_ended else process.limit_hit
+    if result is not None and result.ok:
+        if exit_code or limit_hit:
+            how = limit_hit or f"exit code {exit_code}"
+            transcript.record(f"ended after its result with {how}: the result counts")
+            log.warning("ended badly after a good result", how=how)
+        return
     if result is not None and result.is_limited:
         limited = ProviderLimited(f"The model's provider takes no more: {result.summary}")
         limited.resets_at_s = transcript.limit_resets_at_s
         raise limited
-    if process.limit_hit:
-        msg = f"The agent reached {process.limit_hit}."
+    if limit_hit:
+        msg = f"The agent reached {limit_hit}."
         raise SandboxLimit(msg)
+    foreign = "" if result else transcript.last_foreign
+    said = f" Its last output that is no event: {foreign}" if foreign else ""
     if exit_code < 0:
-        msg = f"The agent was ended by signal {-exit_code}."
+        msg = f"The agent was ended by signal {-exit_code}.{said}"
         raise AgentCrashed(msg)
     if exit_code > 0:
-        said = f" It said: {result.summary}" if result and not result.ok else ""
+        said = f" It said: {result.summary}" if result else said
         msg = f"The agent ended with exit code {exit_code}.{said}"
         raise AgentFailed(msg)
-    if result is None and backend.reports_result:
-        msg = "The agent ended without a result."
-        raise AgentFailed(msg)
-    if result is not None and not result.ok:
+    if result is not None:
         msg = f"The agent gave up: {result.summary}"
         raise AgentFailed(msg)
+    if backend.reports_result:
+        msg = f"The agent ended without a result.{said}"
+        raise (AgentGarbled if foreign else AgentFailed)(msg)
 
 
-def _stop(process: SandboxProcess) -> None:
+def _stop(process: SandboxProcess, transcript: OutputReader, check: Callable[[], None]) -> None:
+    """End a program, and take in what it still says; nothing of it is left afterwards.
+
+    Raises as `check` does.
+    """
     process.terminate()
     deadline = time.monotonic() + GRACE_S
     while process.exit_code is None and time.monotonic() < deadline:
-        process.read(TICK_S)
+        _feed(transcript, process.read(TICK_S))
+        check()
     process.kill()

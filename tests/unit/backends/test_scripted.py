@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from orchestrator.backends.scripted import build
-from orchestrator.errors import AgentGarbled
 from orchestrator.interfaces.agent import (
     AgentJob,
     AgentMessage,
@@ -25,6 +24,7 @@ from orchestrator.interfaces.agent import (
 )
 from orchestrator.interfaces.run import run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec
+from orchestrator.interfaces.signals import FieldRefused, Foreign
 from orchestrator.models import AgentType, Usage
 from orchestrator.sandboxes import process
 from orchestrator.settings import load_settings
@@ -67,9 +67,8 @@ def play(tmp_path):
             process.build(settings), spec, timeout_s=60, output_limit_bytes=200_000_000
         )
         played = Played(ended.exit_code, ended.stdout, ended.stderr.decode())
-        with suppress(AgentGarbled):
-            for line in ended.stdout.splitlines():
-                played.signals += backend.signals(line)
+        for line in ended.stdout.split(b"\n"):
+            played.signals += backend.signals(line)
         return played
 
     return run
@@ -252,8 +251,16 @@ def test_a_script_file_that_is_not_there_is_told(play, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b"x", b'{"type": "result"}', b'{"type": "tokens", "id": "a", "input": -1}']
+    "line", [b"x", b"{}", b"null", b'{"type": "new"}', b'{"type": "message", "text": "cut']
 )
-def test_what_the_player_did_not_write_is_garbled(line):
-    with pytest.raises(AgentGarbled):
-        build(load_settings({})).signals(line)
+def test_what_the_player_did_not_write_is_foreign(line):
+    (signal,) = build(load_settings({})).signals(line)
+    assert isinstance(signal, Foreign)
+
+
+def test_a_wrong_field_of_the_player_is_lost_alone():
+    line = b'{"type": "tokens", "id": "a", "input": -1, "output": 3}{"type": "result"}'
+    reported, refused, result = build(load_settings({})).signals(line)
+    assert reported == UsageReport("a", Usage(output_tokens=3))
+    assert refused == FieldRefused("tokens.input: -1")
+    assert result == Result(ok=True)

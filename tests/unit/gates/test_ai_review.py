@@ -66,3 +66,22 @@ def test_a_reviewers_tokens_count_once_per_message_whatever_it_answers(said, usa
     )  # fmt: skip
     gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
     assert AiReview(Claude()).evaluate(gate, subject).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        (b'(node:12) Warning: deprecated\n"text"\n{}\n', GateStatus.PASSED),
+        (b'{"type": "assistant", "message": {"content": "cut', GateStatus.ERRORED),
+        (b'{"type": "assistant", "message": {"content": "cut\n', GateStatus.ERRORED),
+    ],
+)
+def test_a_foreign_line_is_no_answer_and_a_damaged_event_makes_none_believed(before, status):
+    """What stands in a damaged event may be of the change that is read."""
+    stdout = before + json.dumps(result({"approved": True, "confidence": 1.0})).encode()
+    subject = GateInput(
+        "a-1", AgentType.WORKER, Path("/w/tree"), ("x",), lambda: "",
+        lambda *_: Completed(0, stdout, b"", timed_out=False, truncated=False, duration_ms=1),
+    )  # fmt: skip
+    gate = PlannedGate(name="ai-review", stage=Stage.POST_COMMIT, command=None, timeout_s=1)
+    assert AiReview(Claude()).evaluate(gate, subject).status is status

@@ -1,0 +1,128 @@
+"""Reads the fields of one event one by one: a wrong one is lost, and named, and no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.interfaces.signals import FieldRefused
+from orchestrator.models.tokens import number_in, shown, whole_in
+
+#: A longer id names nothing.
+ID_CHARACTERS = 256
+
+
+def clean(text: str) -> str:
+    """Return a text that can be stored: JavaScript may cut a character in two and print half."""
+    return text.encode(errors="replace").decode()
+
+
+def as_json(value: object, *, most: int | None = None) -> str:
+    """Return a value as JSON text, at most so many characters of it; empty if it cannot be."""
+    try:
+        return clean(json.dumps(value, ensure_ascii=False))[:most]
+    except (ValueError, TypeError, RecursionError):
+        return ""
+
+
+class Fields:
+    """The fields of one object of an event; null stands for absent."""
+
+    def __init__(self, given: dict[str, Any], path: str, refused: list[FieldRefused]) -> None:
+        self._given = given
+        self._path = path
+        self._refused = refused
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Fields:
+        """Begin with an event, whose `type` is a text."""
+        return cls(given, clean(str(given.get("type", "")))[:40], [])
+
+    @property
+    def refused(self) -> tuple[FieldRefused, ...]:
+        """What was asked for, here and below, and stood there as something else."""
+        return tuple(self._refused)
+
+    def refuse(self, name: str) -> None:
+        """Note that a field is not what it should be."""
+        value = shown(self._given.get(name))
+        self._refused.append(FieldRefused(clean(f"{self._path}.{name}: {value}")))
+
+    def refuse_all(self, details: tuple[str, ...]) -> None:
+        """Note what was refused of a part that was read elsewhere."""
+        self._refused += [FieldRefused(clean(f"{self._path}.{detail}")) for detail in details]
+
+    def raw(self, name: str) -> Any:
+        """Return a field as it stands."""
+        return self._given.get(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a field, and it is not null."""
+        return self._given.get(name) is not None
+
+    def text(self, name: str) -> str:
+        """Return a text; empty where there is none."""
+        value = self._given.get(name)
+        if isinstance(value, str):
+            return clean(value)
+        self._refuse_if_there(name)
+        return ""
+
+    def id(self, name: str) -> str:
+        """Return an id; empty where there is none, or one that names nothing."""
+        value = self.text(name)
+        if len(value) > ID_CHARACTERS:
+            self.refuse(name)
+            return ""
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        """Return a boolean; None where there is none."""
+        value = self._given.get(name)
+        if isinstance(value, bool):
+            return value
+        self._refuse_if_there(name)
+        return None
+
+    def whole(self, name: str, *, most: int) -> int | None:
+        """Return a whole number from 0 to `most`; None where there is none."""
+        value = whole_in(self._given.get(name), most=most)
+        if value is None:
+            self._refuse_if_there(name)
+        return value
+
+    def number(self, name: str, *, most: float) -> float | None:
+        """Return a number from 0 to `most`; None where there is none."""
+        value = number_in(self._given.get(name), most=most)
+        if value is None:
+            self._refuse_if_there(name)
+        return value
+
+    def inner(self, name: str) -> Fields:
+        """Return the object of a field; one without fields where there is none."""
+        value = self._given.get(name)
+        if not isinstance(value, dict):
+            self._refuse_if_there(name)
+            value = {}
+        return Fields(value, f"{self._path}.{name}", self._refused)
+
+    def listed(self, name: str) -> Iterator[Any]:
+        """Give the entries of a list; none where there is none."""
+        value = self._given.get(name)
+        if isinstance(value, list):
+            yield from value
+        else:
+            self._refuse_if_there(name)
+
+    def objects(self, name: str) -> Iterator[Fields]:
+        """Give the objects of a list; an entry that is none is refused."""
+        for position, entry in enumerate(self.listed(name)):
+            if isinstance(entry, dict):
+                yield Fields(entry, f"{self._path}.{name}", self._refused)
+            else:
+                self.refuse_all((f"{name}[{position}]: {shown(entry)}",))
+
+    def _refuse_if_there(self, name: str) -> None:
+        if self.has(name):
+            self.refuse(name)

@@ -1,0 +1,162 @@
+"""Takes messages from Celery's queues; what cannot be read is set aside, told, and stops nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from kombu.exceptions import KombuError
+from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from orchestrator.errors import OrchestratorError, RequestInvalid
+from orchestrator.log import get_logger
+from orchestrator.messages import SPAWN_TASK
+from orchestrator.store.unreadable import set_aside
+from orchestrator.wiring import clock
+from workers.app import services_in
+
+#: Names that a headline may have.
+_NAME_CHARACTERS = 200
+#: What a reader raises that expects another form.
+_UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_SCHEMES = ("redis", "rediss")
+
+log = get_logger("worker")
+
+
+class Channel(redis.Channel):
+    """kombu's, but a list entry that is no message is never seen by the rest of it."""
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        client = super()._create_client(asynchronous=asynchronous)  # type: ignore[misc]
+        # What both commands answer where there is nothing is None, and known to all that ask.
+        client.set_response_callback("BRPOP", self._popped_of_several)
+        return client
+
+    def _popped_of_several(self, reply: Any, **_options: Any) -> tuple[bytes, bytes] | None:
+        if not reply:
+            return None
+        key, item = reply
+        try:
+            self._check(item)
+        except _UNEXPECTED as error:
+            queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+            put_aside(queue, item, f"{type(error).__name__}: {error}")
+            return None
+        return key, item
+
+    def _check(self, item: bytes) -> None:
+        """Read an entry as kombu does.
+
+        Raises:
+            ValueError: it is no JSON, or no message; more as kombu and Celery would meet it.
+        """
+        message = self.Message(loads(bytes_to_str(item)), channel=self)
+        tag, info = message.delivery_tag, message.delivery_info
+        if not isinstance(tag, str) or not all(
+            isinstance(info[name], str) for name in ("exchange", "routing_key")
+        ):
+            msg = "no delivery tag, exchange or routing key"
+            raise ValueError(msg)
+
+
+class Transport(redis.Transport):
+    """kombu's, with our channels."""
+
+    Channel = Channel
+
+
+class TolerantConsumer(Consumer):
+    """Celery's, but a message that it cannot make a task of is set aside."""
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Return what takes each message."""
+        handle = super().create_task_handler(*arguments, **options)
+
+        def take(message: Any) -> None:
+            try:
+                _check_arguments(message)
+                handle(message)
+            except (*_UNEXPECTED, KombuError) as error:
+                # Before Celery sees it: to its transport a KeyError is a lost connection, and the
+                # message would come back for ever.
+                self._set_aside(message, f"{type(error).__name__}: {error}")
+
+        return take
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Tell a client that waits for its result that its message was none."""
+        super().on_invalid_task(body, message, exc)
+        answer(self.hostname, message, str(exc))
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """As with an invalid one."""
+        super().on_decode_error(message, exc)
+        answer(self.hostname, message, str(exc))
+
+    def _set_aside(self, message: Any, reason: str) -> None:
+        queue = str((message.delivery_info or {}).get("routing_key"))
+        document = {"headers": message.headers, "body": bytes_to_str(message.body or "")}
+        put_aside(queue, json.dumps(document, default=str).encode(), reason)
+        for request in tuple(state.reserved_requests):
+            if request.message is message:
+                # It would count as one that runs, and keep its slot.
+                state.task_ready(request)
+        message.reject_log_error(log, self.connection_errors)  # type: ignore[attr-defined]
+        answer(self.hostname, message, reason)
+
+
+def _check_arguments(message: Any) -> None:
+    """Look at what the pool would meet only when nobody is left to answer.
+
+    Raises:
+        ValueError: there are none; more as their decoding does.
+    """
+    if not isinstance(message.headers, dict) or "task" not in message.headers:
+        return  # Celery's older protocol, or none
+    match message.headers.get("timelimit"):
+        case None | [int() | float() | None, int() | float() | None]:
+            pass
+        case _:
+            msg = "its timelimit is no pair of numbers"
+            raise ValueError(msg)
+    match message.decode():
+        case [list(), dict(), *_]:
+            pass
+        case _:
+            msg = "its body is no list of positional arguments, named ones and options"
+            raise ValueError(msg)
+
+
+def put_aside(queue: str, item: bytes, reason: str) -> None:
+    """Keep what cannot be read where a person finds it, and say so."""
+    log.error("message set aside", queue=queue, reason=reason[:_NAME_CHARACTERS], size=len(item))
+    try:
+        store = services_in(None).store
+        store.follow(set_aside(queue, item, reason, now=clock()))
+    except OrchestratorError as error:
+        log.warning("not kept", queue=queue, reason=str(error))
+
+
+def answer(worker: str, message: Any, reason: str) -> None:
+    """Give a raw request that cannot be read its result, where it has an id to give it to."""
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    task_id = headers.get("id")
+    if headers.get("task") != SPAWN_TASK or not isinstance(task_id, str):
+        return
+    services = services_in(worker)
+    error = RequestInvalid((("message", f"cannot be read: {reason[:_NAME_CHARACTERS]}"),))
+    try:
+        services.store.run(services.submit_service.refuse(task_id, error))
+    except OrchestratorError as failure:
+        log.warning("not answered", agentId=task_id, reason=str(failure))
+
+
+def install() -> None:
+    """Have kombu take our transport for Valkey's addresses; before anything connects."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))
