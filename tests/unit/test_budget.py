@@ -24,7 +24,7 @@ from orchestrator.settings import load_settings
 from orchestrator.settings.values import parse_tokens
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
-from tests.unit.test_transcript import transcript
+from tests.unit.agent_output.test_reader import transcript
 
 
 def test_the_defaults_are_the_contracts():

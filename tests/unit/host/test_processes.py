@@ -20,7 +20,7 @@ from orchestrator.host.processes import (
 )
 from tests.processes import Observer, eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 #: No process has such a pid.
 NOBODY = 2**22 + 1
 WORKER, SHIM, PROGRAM, CHILD = (NOBODY + number for number in range(4))
