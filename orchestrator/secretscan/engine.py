@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-import re
+import time
 import tomllib
-from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import kingfisher_sdk
 
+from orchestrator.secretscan.encodings import encoded
 from orchestrator.secretscan.false_positives import is_secret
+from orchestrator.secretscan.literals import joints
+from orchestrator.secretscan.public_blocks import PublicBlocks
+from orchestrator.secretscan.public_values import is_public
+from orchestrator.secretscan.views import View
 
 #: One text takes milliseconds; one that takes this long was made to.
 SCAN_TIMEOUT_S = 20.0
@@ -24,10 +28,8 @@ _REPLACED = frozenset(
     f"betterleaks.{name}"
     for name in ("generic-credential-uri", "curl-auth-user", "curl-auth-header")
 )
-# Where a literal goes on in the next: `"a" + "b"`, `"a" "b"`, a backslash at the end of the line.
-_JOINT = re.compile(rb"""["'`](?:\s{1,100}|\s{0,100}[+.]\s{0,100}|\\\r?\n\s{0,100})["'`]|\\\r?\n""")
-#: What of the line around a joint is looked at.
-_AROUND_BYTES = 4096
+#: So often what another reading shows is read again: base64 in a literal that is split.
+_DEPTH = 2
 #: What of the line before a value is looked at.
 _BEFORE_BYTES = 200
 
@@ -56,72 +58,78 @@ def find(text: bytes) -> list[Match]:
     Raises:
         TimeoutError: it was not done within SCAN_TIMEOUT_S.
     """
-    found = list(_find(text))
-    joined = _Joined(text)
-    for match in _find(joined.text) if joined.text else ():
-        start, end = joined.origin(match.start), joined.origin(match.end - 1) + 1
-        found.append(Match(match.rule, start, end, match.secret))
-    found.sort(
-        key=lambda match: (match.start, match.rule.startswith(_OURS), -match.end, match.rule)
-    )
+    deadline = time.monotonic() + SCAN_TIMEOUT_S
+    blocks = PublicBlocks(text)
+    found = [
+        (level, match)
+        for level, match in _everywhere(text, deadline)
+        if not (blocks.hold(match.start, match.end) and _only_looks_like_one(match))
+    ]
+    # A known form tells most, then the reading that is nearest to what a program makes of it.
+    found.sort(key=_rank)
+    return _apart([match for _, match in found])
+
+
+def _rank(one: tuple[int, Match]) -> tuple[bool, int, int, int, str]:
+    level, match = one
+    return _only_looks_like_one(match), -level, match.start, -match.end, match.rule
+
+
+def _apart(found: list[Match]) -> list[Match]:
+    """Return matches in order; of those that overlap the first one, at the place of all of them."""
+    starts: list[int] = []
     kept: list[Match] = []
     for match in found:
-        if not kept or match.start >= kept[-1].end:
-            kept.append(match)
+        index = bisect_right(starts, match.start)
+        low = index - (index > 0 and kept[index - 1].end > match.start)
+        high = bisect_left(starts, match.end, low)
+        over = kept[low:high]
+        place = Match(
+            over[0].rule if over else match.rule,
+            min((match.start, *(one.start for one in over))),
+            max((match.end, *(one.end for one in over))),
+            over[0].secret if over else match.secret,
+        )
+        kept[low:high] = [place]
+        starts[low:high] = [place.start]
     return kept
 
 
-class _Joined:
-    """The lines of a text in which literals are split, joined; and where each byte came from."""
-
-    def __init__(self, text: bytes) -> None:
-        self._starts, self._origins = array("Q"), array("Q")
-        pieces, size = [], 0
-        for start, end in _between_joints(text):
-            pieces.append(text[start:end])
-            self._starts.append(size)
-            self._origins.append(start)
-            size += end - start
-        self.text = b"".join(pieces)
-
-    def origin(self, position: int) -> int:
-        """Return where in the text a byte of the joined lines stood."""
-        piece = bisect_right(self._starts, position) - 1
-        return self._origins[piece] + position - self._starts[piece]
+def _everywhere(text: bytes, deadline: float, level: int = 0) -> Iterator[tuple[int, Match]]:
+    """Yield what stands in the text, then what stands in its other readings, by its place here."""
+    for match in _find(text, deadline):
+        yield level, match
+    for edits in (joints(text), encoded(text)) if level < _DEPTH else ():
+        if edits:
+            view = View(text, edits)
+            for deeper, match in _everywhere(view.text, deadline, level + 1):
+                start, end = view.origin(match.start, match.end)
+                yield deeper, Match(match.rule, start, end, match.secret)
 
 
-def _between_joints(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of what stays of each line with joints in it."""
-    resume, tail = 0, -1
-    for joint in _JOINT.finditer(text):
-        start, end = joint.span()
-        if start > tail:
-            if tail >= 0:
-                yield resume, tail
-            low = max(tail, start - _AROUND_BYTES, 0)
-            resume = max(low, text.rfind(b"\n", low, start) + 1)
-        yield resume, start
-        resume = end
-        newline = text.find(b"\n", end, end + _AROUND_BYTES)
-        tail = newline + 1 if newline >= 0 else min(len(text), end + _AROUND_BYTES)
-    if tail >= 0:
-        yield resume, tail
-
-
-def _find(text: bytes) -> Iterator[Match]:
+def _find(text: bytes, deadline: float) -> Iterator[Match]:
     scanner, kinds = _loaded()
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        raise TimeoutError
     # After a byte order mark kingfisher sees only what is of that encoding: none may come first.
-    for finding in scanner.scan(b"\n" + text, timeout=SCAN_TIMEOUT_S):
+    for finding in scanner.scan(b"\n" + text, timeout=remaining_s):
         if not finding.visible or finding.rule_id in _REPLACED:
             continue
         place = finding.location
         start, end = place["start_offset"] - 1, place["end_offset"] - 1
         secret, kind = text[start:end], kinds.get(finding.rule_id)
-        if kind is not None:
-            line = max(text.rfind(b"\n", 0, start) + 1, start - _BEFORE_BYTES)
-            if not is_secret(secret, kind, text[line:start]):
-                continue
+        line = max(text.rfind(b"\n", 0, start) + 1, start - _BEFORE_BYTES)
+        before = text[line:start]
+        if is_public(secret, before):
+            continue
+        if kind is not None and not is_secret(secret, kind, before):
+            continue
         yield Match(finding.rule_id, start, end, secret)
+
+
+def _only_looks_like_one(match: Match) -> bool:
+    return _loaded()[1].get(match.rule, "certain") != "certain"
 
 
 @functools.cache
@@ -129,4 +137,5 @@ def _loaded() -> tuple[kingfisher_sdk.Scanner, dict[str, str]]:
     """Load the rules, once in a process; what compiling them took is kept in the user's cache."""
     rules = tomllib.loads(_RULES.read_text(encoding="utf-8"))["rules"]
     kinds = {f"{_OURS}{rule['id']}": rule["value"] for rule in rules}
-    return kingfisher_sdk.Scanner(kingfisher_sdk.Rules([_RULES])), kinds
+    # What is encoded is decoded here, so that a secret is the same one in every encoding.
+    return kingfisher_sdk.Scanner(kingfisher_sdk.Rules([_RULES]), base64=False), kinds

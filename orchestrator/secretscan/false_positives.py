@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from binascii import Error, a2b_base64
 from collections import Counter
+from urllib.parse import unquote_to_bytes
+
+from orchestrator.secretscan.public_values import is_public_data
 
 # What stands for a value that is filled in elsewhere.
 _FILLED_IN = re.compile(
-    rb"\$?\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|%\([^)]*\)s|\{[\w.!:]*\}|<[^<>]*>|\$\w+|%\w+%|@\w+@"
+    rb"\$?\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|%\([^)]*\)s|\{[\w.!:()\[\],-]*\}|<[^<>]*>|\$\w+|%\w+%|@\w+@"
 )
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 #: Words that values in examples are made of.
@@ -28,12 +32,21 @@ _EXAMPLE_DIGITS = 4
 _OF_ANOTHER_THING = re.compile(
     rb"(?i)(?:public(?:_?key)?|publishable(?:_?key)?|fingerprint|integrity|checksum|hash(?:es)?|digest"
     rb"|commit|rev(?:ision)?|etag|resolved|nonce|test-?id|name|field|label|file|path|dir|url|uri"
-    rb"|type|length|count|header|prefix|regex|pattern|policy|hint|format|column|version|title|arn"
+    rb"|type|namespace|(?:key|token)_?-?id|length|count|header|prefix|regex|pattern|policy|hint|format|column|version|title|arn"
     rb"|placeholder|ref|contract|address|site_?key|class|kid)"
     rb"[\"'`\]]{0,2}\s*(?:=>|:=|[:=(,>])?\s*[\"'`]?$"
     rb"|(?:sha\d{1,3}|md5|h1|blake2\w?)[-:=]$|base64,$|[@#]$|\bid=$|0x$"
 )
-_PUBLIC_BLOB = re.compile(rb"AAAA[BCE]3NzaC1|AAAAE2VjZHNh|iVBORw0KGgo|d09GM")
+# Words with "pass" in them that have nothing to do with passwords, as the name of a value.
+_NO_PASSWORD = re.compile(
+    rb"(?i)(?:(?:com|by|encom|tres|sur|mini)pass|pass(?:port|enger|ive|age|through))"
+    rb"(?!\w*(?:pass|pwd|secret|cred))[\w.-]{0,24}[\"'`\]]{0,2}\s*(?:=>|:=|[:=(,>])?\s*[\"'`]?$"
+)
+# One of a list of names: `"injectPassword", "inject2FaToken"`.
+_LISTED = re.compile(rb"[\"'`]\s?,\s?[\"'`]$")
+_CAMEL = re.compile(rb"[A-Za-z]+\d?[A-Za-z]*")
+#: A name stands so close before its value.
+_NAME_BYTES = 64
 # Lines of base64 that stand in a block: certificates, public keys, messages.
 _BLOCK_LINE_BYTES = (60, 64, 70, 72, 76)
 # Names with a number in them are no passwords for it.
@@ -41,7 +54,7 @@ _TECHNICAL = re.compile(
     rb"(?i)x509|x?ed?(?:25519|448)|x25519|(?:utf|base|sha|md|iso|latin|cp|aes|rsa|pkcs|oauth|http|win)"
     rb"[-_]?\d+|ipv[46]|\bv\d+|s3|ec2|k8s|i18n|l10n"
 )
-_NUMBER = re.compile(rb"(?i)0x[0-9a-f]+[ul]*|#[0-9a-f]{3,8}|[\d._-]+[a-z]{0,3}")
+_NUMBER = re.compile(rb"(?i)0x[0-9a-f]+[ul]*|#[0-9a-f]{3,8}|[\d._-]+(?:[a-z]{1,3}\d{0,3})?")
 _ATTRIBUTE = re.compile(rb"[A-Za-z_]\w*(?:(?:\.|::|->|\?\.)[A-Za-z_]\w*)+")
 _NAMED_ELSEWHERE = re.compile(
     rb"(?i)(?:arn|vault|secrets?|projects?|op|ref|file|env)[:/].*|[.~]?/.*"
@@ -49,6 +62,9 @@ _NAMED_ELSEWHERE = re.compile(
 _PATH = re.compile(rb"[\w.-]*(?:/[\w.-]*)+")
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
+_ESCAPED_HEX = re.compile(rb"x(?:[0-9a-f]{2})+|x(?:[0-9A-F]{2})+")
+_JWT_HEADERS = (b'{"alg":', b'{"typ":')
+_TEXT = re.compile(rb"[\t\n\r -~]+")
 _SEPARATORS = re.compile(rb"[-_.:]")
 _NAME_BEFORE_TOKEN = re.compile(rb"(?:(?:[A-Za-z]{1,12}\d{0,2}[A-Za-z]?\d{0,2}|\d{1,5})[_.-])*")
 
@@ -80,11 +96,22 @@ def is_secret(value: bytes, kind: str, before: bytes) -> bool:
         return False
     if kind == "certain":
         return True
-    if _OF_ANOTHER_THING.search(before) or _PUBLIC_BLOB.match(value):
+    named = before[-_NAME_BYTES:]
+    if _OF_ANOTHER_THING.search(named) or is_public_data(value):
         return False
+    if kind in ("password", "bare"):
+        if _NO_PASSWORD.search(named) or _is_listed_name(value, named):
+            return False
+        value = unquote_to_bytes(value)
     if kind == "token":
         return _is_token(value) and not (len(value) in _BLOCK_LINE_BYTES and not before)
-    return {"password": _is_password, "bare": _is_bare, "random": _is_random}[kind](value)
+    judges = {
+        "password": _is_password,
+        "bare": _is_bare,
+        "random": _is_random,
+        "authorization": _is_authorization,
+    }
+    return judges[kind](value)
 
 
 def _is_placeholder(value: bytes) -> bool:
@@ -99,6 +126,25 @@ def _is_placeholder(value: bytes) -> bool:
         and len(re.findall(rb"\d", value)) <= _EXAMPLE_DIGITS
         and all(word.lower() in _PLACEHOLDERS for word in words)
     )
+
+
+def _is_listed_name(value: bytes, before: bytes) -> bool:
+    return (
+        _LISTED.search(before) is not None
+        and _CAMEL.fullmatch(value) is not None
+        and _pairs(value) <= _RANDOM_PAIRS
+    )
+
+
+def _is_authorization(value: bytes) -> bool:
+    """Judge `Basic` credentials by the password in them, anything else by its randomness."""
+    try:
+        user, colon, password = a2b_base64(value, strict_mode=True).partition(b":")
+    except Error:
+        return _is_random(value)
+    if colon and (user + password).isascii() and (user + password).decode().isprintable():
+        return not _is_placeholder(password) and _is_password(password)
+    return _is_random(value)
 
 
 def _is_password(value: bytes) -> bool:
@@ -138,10 +184,23 @@ def _is_random(value: bytes) -> bool:
 def _is_token(value: bytes) -> bool:
     if all(_HEX.fullmatch(part) for part in value.split(b"-") if part) or value[:2] == b"0x":
         return False
+    if _NUMBER.fullmatch(value) or _ESCAPED_HEX.fullmatch(value) or _is_packed_words(value):
+        return False
     body = value[len(_NAME_BEFORE_TOKEN.match(value)[0]) :]  # type: ignore[index]
     if _HEX.fullmatch(body):
         return len(body) >= 28 and _is_random(body)  # noqa: PLR2004 - shorter ones name builds
     return len(body) >= 16 and entropy(body) > 3.4 and _is_random(body)  # noqa: PLR2004 - as above
+
+
+def _is_packed_words(value: bytes) -> bool:
+    """Return whether this is base64 of words: what else is in it is found in what it decodes to."""
+    try:
+        plain = a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
+    except Error:
+        return False
+    if plain.startswith(_JWT_HEADERS):
+        return True
+    return _TEXT.fullmatch(plain) is not None and _pairs(plain) <= _RANDOM_PAIRS
 
 
 def _pairs(value: bytes) -> float:

@@ -26,7 +26,9 @@ _FINGERPRINT_CHARACTERS = 32
 class ScannedText:
     """Something that is to leave, and what stood there before; None where it cannot be read.
 
-    `reason` says why it cannot, with what tells this one from another (an object id).
+    `reason` says why it cannot, with what tells this one from another (an object id). A secret in
+    `before` is never a finding; one in `earlier` only if an earlier text of the same scan had it
+    as a finding: whoever wrote both may have shown it in a harmless form first.
     """
 
     commit: str | None
@@ -34,6 +36,7 @@ class ScannedText:
     content: bytes | None = field(repr=False)
     before: bytes = field(default=b"", repr=False)
     reason: str = ""
+    earlier: bytes = field(default=b"", repr=False)
 
 
 class Scanner:
@@ -50,26 +53,34 @@ class Scanner:
 
         A secret that stood there before is not found. Paths make no difference, nor do comments.
         """
+        reported: set[bytes] = set()
         found = (
             finding
             for text in texts
             # What is allowed leaves room for what is not.
-            for finding in islice(self._not_allowed(text, repository), FINDINGS_PER_TEXT)
+            for finding in islice(self._scan(text, repository, reported), FINDINGS_PER_TEXT)
         )
         return tuple(islice(found, FINDINGS_AT_MOST))
 
-    def _not_allowed(self, text: ScannedText, repository: str) -> Iterator[SecretFinding]:
-        return (one for one in self._scan(text) if not self._allow.allows(one, repository))
-
-    def _scan(self, text: ScannedText) -> Iterator[SecretFinding]:
-        # A path may hold a secret too.
-        file = masked(text.file)
+    def _scan(
+        self, text: ScannedText, repository: str, reported: set[bytes]
+    ) -> Iterator[SecretFinding]:
+        file = _shown(text.file)
+        earlier = _Held(text.earlier)
         try:
-            for match, line in _secrets(text):
-                yield self._finding(match.rule, text.commit, file, line, match.secret)
+            for match, line, shown in _secrets(text):
+                if match.secret in reported and earlier.holds(match, shown):
+                    continue
+                finding = self._finding(match.rule, text.commit, file, line, match.secret)
+                # What the operator let pass in one form is not let pass in another.
+                if not self._allow.allows(finding, repository):
+                    reported.add(match.secret)
+                    yield finding
         except TimeoutError:
             what = f"{UNSCANNABLE}\0{text.file}\0{text.reason}".encode(errors="surrogatepass")
-            yield self._finding(UNSCANNABLE, text.commit, file, 1, what)
+            finding = self._finding(UNSCANNABLE, text.commit, file, 1, what)
+            if not self._allow.allows(finding, repository):
+                yield finding
 
     def _finding(
         self, rule: str, commit: str | None, file: str, line: int, secret: bytes
@@ -96,8 +107,36 @@ def masked(text: str) -> str:
     return b"".join((*pieces, content[position:])).decode(errors="replace")
 
 
-def _secrets(text: ScannedText) -> Iterator[tuple[Match, int]]:
-    """Yield each new secret of a text once, with its line.
+def _shown(path: str) -> str:
+    # A path may hold a secret too.
+    try:
+        return masked(path)
+    except TimeoutError:
+        return f"[{UNSCANNABLE}]"
+
+
+class _Held:
+    """What stood in a text, in whatever form."""
+
+    def __init__(self, content: bytes) -> None:
+        self._readings = readings(content)
+        self._secrets: set[bytes] | None = None
+
+    def holds(self, match: Match, shown: bytes) -> bool:
+        """Return whether the secret stood here: plain, as it is shown now, or in another form.
+
+        Raises:
+            TimeoutError: it was not known in time.
+        """
+        if any(match.secret in content or shown in content for content in self._readings):
+            return True
+        if self._secrets is None:
+            self._secrets = {one.secret for content in self._readings for one in find(content)}
+        return match.secret in self._secrets
+
+
+def _secrets(text: ScannedText) -> Iterator[tuple[Match, int, bytes]]:
+    """Yield each new secret of a text once, with its line and the bytes that show it.
 
     Raises:
         TimeoutError: it cannot be read, or not in time.
@@ -105,7 +144,7 @@ def _secrets(text: ScannedText) -> Iterator[tuple[Match, int]]:
     if text.content is None:
         raise TimeoutError
     seen: set[bytes] = set()
-    before = readings(text.before)
+    before = _Held(text.before)
     for content in readings(text.content):
         line, position = 1, 0
         for match in find(content):
@@ -114,8 +153,9 @@ def _secrets(text: ScannedText) -> Iterator[tuple[Match, int]]:
             seen.add(match.secret)
             if len(seen) > _MATCHES_PER_TEXT:
                 raise TimeoutError
-            if any(match.secret in known for known in before):
+            shown = content[match.start : match.end]
+            if before.holds(match, shown):
                 continue
             line += content.count(b"\n", position, match.start)
             position = match.start
-            yield match, line
+            yield match, line, shown

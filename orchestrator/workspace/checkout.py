@@ -10,7 +10,7 @@ from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.git import Git
-from orchestrator.workspace.new_blobs import NewBlobs, new_blobs, staged, unpublished
+from orchestrator.workspace.new_blobs import NewBlobs, new_blobs, pending, staged
 from orchestrator.workspace.subprocess import Ended, run_program
 
 
@@ -113,9 +113,9 @@ class LocalCommits:
         """Yield what the index brings in."""
         return staged(self._git, self.git_dir)
 
-    def unpublished(self) -> Iterator[NewBlobs]:
-        """Yield what commits of HEAD bring in that no branch of a remote has."""
-        return unpublished(self._git, self.git_dir)
+    def pending(self) -> Iterator[NewBlobs]:
+        """Yield what commits of HEAD that no branch of a remote has, and the index, bring in."""
+        return pending(self._git, self.git_dir)
 
     def between(self, base: str, tip: str) -> Iterator[NewBlobs]:
         """Yield what the commits of base..tip bring in."""

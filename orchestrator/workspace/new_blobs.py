@@ -24,7 +24,7 @@ COMMIT = "<commit>"
 PATHS = "<paths>"
 #: So much is read from git at a time, or one file with what it may have been.
 _PORTION_BYTES = 32 * 2**20
-#: A new file is held against so many of those that its commit removed.
+#: A file is held against so many published ones, and so many that its commit removed.
 _MOVED_FROM = 5
 #: A tree with so many files more than the base is not listed: a few bytes can make one of any size.
 _MOST_NEW_FILES = 200_000
@@ -34,7 +34,11 @@ _RAW = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
 
 @dataclass(frozen=True)
 class NewBlobs:
-    """New bytes of a commit (None: of the index), and what they replace; None if unreadable."""
+    """New bytes of a commit (None: of the index), and what they replace; None if unreadable.
+
+    `before` is published text alone: whoever wrote the range had no say in it. `earlier` is what
+    an earlier commit of the same range left there: it proves nothing about the new bytes.
+    """
 
     commit: str | None
     path: str
@@ -42,6 +46,7 @@ class NewBlobs:
     content: bytes | None = field(repr=False)
     #: Why they cannot be read, with the id of the object.
     reason: str = ""
+    earlier: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,15 @@ class _Wanted:
     commit: str | None
     path: str
     blob: str
-    #: What may have held the same bytes: they are not this commit's then.
+    #: Published blobs that may have held the same bytes: they are not this range's then.
     known: tuple[str, ...] = ()
+    #: Blobs of the same range that the bytes may have been reported in.
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """All that is to be read for it."""
+        return (self.blob, *self.known, *self.earlier)
 
 
 def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs]:
@@ -73,23 +85,33 @@ def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs
         yield from _Reader(git, git_dir, held).commits(names)
 
 
-def unpublished(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
-    """Yield what the commits of HEAD bring in that no branch of a remote has; none without HEAD."""
+def pending(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
+    """Yield what commits of HEAD that no branch of a remote has bring in, then the index.
+
+    They are read as one range: what an unpublished commit holds is not published to the index.
+    """
+    reader = _Reader(git, git_dir, {})
     if git.attempt("rev-parse", "--verify", "--quiet", "HEAD", git_dir=git_dir).exit_code == 0:
-        names = _commits(git, git_dir, "HEAD", "--not", "--remotes")
-        yield from _Reader(git, git_dir, {}).commits(names)
+        yield from reader.commits(_commits(git, git_dir, "HEAD", "--not", "--remotes"))
+    yield from reader.files(None, _staged_files(git, git_dir))
 
 
 def staged(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
-    """Yield what the index brings in against HEAD."""
+    """Yield what the index brings in against HEAD, which is taken as published."""
+    yield from _Reader(git, git_dir, {}).files(None, _staged_files(git, git_dir))
+
+
+def _staged_files(git: Git, git_dir: Path) -> list[ChangedFile]:
     head = git.attempt("rev-parse", "--verify", "--quiet", "HEAD^{tree}", git_dir=git_dir)
     tree = head.stdout.decode().strip() or _EMPTY_TREE
     raw = git.run("diff-index", "--cached", *_RAW, tree, git_dir=git_dir)
-    yield from _Reader(git, git_dir, {}).files(None, list(parse_raw(raw)))
+    return list(parse_raw(raw))
 
 
 def _commits(git: Git, git_dir: Path, *revisions: str) -> list[str]:
-    found = git.run("rev-list", "--reverse", *revisions, "--", git_dir=git_dir)
+    # Parents first whatever the dates say, which the writer of a commit chooses.
+    order = ("--topo-order", "--reverse")
+    found = git.run("rev-list", *order, *revisions, "--", git_dir=git_dir)
     return found.decode().split()
 
 
@@ -120,6 +142,9 @@ class _Reader:
         self._held = held
         self._held_blobs = frozenset(held.values())
         self._held_paths = "".join(f"{path}\n" for path in held)
+        #: The new blobs of the commits read so far, each with the published ones it came from.
+        self._made: dict[str, tuple[str, ...]] = {}
+        self._made_paths: set[str] = set()
         self._seen: set[tuple[str, str]] = set()
 
     def commits(self, names: list[str]) -> Iterator[NewBlobs]:
@@ -134,17 +159,30 @@ class _Reader:
 
     def files(self, commit: str | None, files: list[ChangedFile]) -> Iterator[NewBlobs]:
         """Yield the new paths among these files, and their new contents."""
-        new = "\n".join(dict.fromkeys(file.path for file in files if file.old_blob == ABSENT))
+        new = list(dict.fromkeys(file.path for file in files if file.old_blob == ABSENT))
         if new:
-            old = "\n".join(file.path for file in files if file.old_blob != ABSENT)
-            yield NewBlobs(commit, PATHS, f"{self._held_paths}{old}".encode(), new.encode())
+            yield self._paths(commit, new, [file for file in files if file.old_blob != ABSENT])
         gone = {file.path: file.old_blob for file in files if file.new_blob == ABSENT}
         known = self._held_blobs | {*gone.values(), ABSENT}
-        yield from self._read(
-            _Wanted(commit, file.path, file.new_blob, self._predecessors(file, gone))
+        wanted = [
+            self._wanted(commit, file, gone)
             for file in files
             if file.new_blob not in known and file.mode != GITLINK and self._is_first(file)
-        )
+        ]
+        for one in wanted:
+            self._made.setdefault(one.blob, one.known)
+        yield from self._read(wanted)
+
+    def _paths(self, commit: str | None, new: list[str], old: list[ChangedFile]) -> NewBlobs:
+        published, earlier = self._held_paths, ""
+        for file in old:
+            if file.path in self._made_paths:
+                earlier += f"{file.path}\n"
+            else:
+                published += f"{file.path}\n"
+        self._made_paths.update(new)
+        content = "\n".join(new).encode()
+        return NewBlobs(commit, PATHS, published.encode(), content, earlier=earlier.encode())
 
     def _is_first(self, file: ChangedFile) -> bool:
         key = (file.path, file.new_blob)
@@ -152,24 +190,36 @@ class _Reader:
         self._seen.add(key)
         return is_first
 
+    def _wanted(self, commit: str | None, file: ChangedFile, gone: dict[str, str]) -> _Wanted:
+        """Tell what the file may have been apart: published, or made by this range itself."""
+        known = [self._held[file.path]] if file.path in self._held else []
+        earlier = []
+        for blob in self._predecessors(file, gone):
+            if blob in self._made and blob not in self._held_blobs:
+                known += self._made[blob]
+                earlier.append(blob)
+            else:
+                known.append(blob)
+        published = tuple(dict.fromkeys(known))[:_MOVED_FROM]
+        return _Wanted(commit, file.path, file.new_blob, published, tuple(earlier))
+
     def _predecessors(self, file: ChangedFile, gone: dict[str, str]) -> tuple[str, ...]:
-        held = [self._held[file.path]] if file.path in self._held else []
         if file.old_blob != ABSENT:
-            return (*held, file.old_blob)
+            return (file.old_blob,)
         name = file.path.rpartition("/")[2]
         moved = [blob for path, blob in gone.items() if path.rpartition("/")[2] == name]
-        return (*held, *(moved or gone.values()))[:_MOVED_FROM]
+        return tuple(moved or gone.values())[:_MOVED_FROM]
 
     def _read(self, wanted: Iterable[_Wanted]) -> Iterator[NewBlobs]:
         wanted = list(wanted)
-        asked = {name for one in wanted for name in (one.blob, *one.known)}
+        asked = {name for one in wanted for name in one.blobs}
         sizes = object_sizes(self._git, self._git_dir, asked) if asked else {}
         readable = {name for name, size in sizes.items() if size <= BLOB_LIMIT_BYTES}
         portion: list[_Wanted] = []
         names: set[str] = set()
         total = 0
         for one in wanted:
-            fresh = readable.intersection((one.blob, *one.known))
+            fresh = readable.intersection(one.blobs)
             total += sum(sizes[name] for name in fresh - names)
             if portion and total > _PORTION_BYTES:
                 yield from self._read_portion(portion, names, sizes)
@@ -188,5 +238,9 @@ class _Reader:
             if one.blob not in contents:
                 size = f"{sizes[one.blob]} bytes" if one.blob in sizes else "not there"
                 reason = f"object {one.blob}: {size}"
-            before = b"\n".join(contents[name] for name in one.known if name in contents)
-            yield NewBlobs(one.commit, one.path, before, contents.get(one.blob), reason)
+            before, earlier = (
+                b"\n".join(contents[name] for name in names if name in contents)
+                for names in (one.known, one.earlier)
+            )
+            content = contents.get(one.blob)
+            yield NewBlobs(one.commit, one.path, before, content, reason, earlier)

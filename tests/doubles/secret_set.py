@@ -156,9 +156,9 @@ def positives(seed: int, each: int = 1) -> Iterator[Case]:
             ("generic", GENERIC),
             ("connection", CONNECTION),
         ):
-            for kind, pattern in _rows(table):
+            for kind, pattern in rows(table):
                 text, values = maker.fill(pattern)
-                yield Case(kind, group, _file(text), values)
+                yield Case(kind, group, as_file(text), values)
         yield from _blocks(maker)
         yield from _hard(maker)
 
@@ -167,17 +167,17 @@ def lookalikes(seed: int, each: int = 1) -> Iterator[Case]:
     """Make `each` cases of every type of look-alike."""
     maker = Maker(seed)
     for _ in range(each):
-        for kind, pattern in _rows(LOOKALIKES):
-            yield Case(kind, "look-alike", _file(maker.fill(pattern)[0]))
+        for kind, pattern in rows(LOOKALIKES):
+            yield Case(kind, "look-alike", as_file(maker.fill(pattern)[0]))
 
 
-def _rows(table: str) -> Iterator[tuple[str, str]]:
+def rows(table: str) -> Iterator[tuple[str, str]]:
     for row in table.strip("\n").split("\n"):
         kind, _, pattern = row.partition(" ")
         yield kind, pattern
 
 
-def _file(text: str) -> bytes:
+def as_file(text: str) -> bytes:
     return f"{_BEFORE}{text}{_AFTER}".encode()
 
 
@@ -187,12 +187,12 @@ def _url64(text: str) -> str:
 
 def _prefixed(maker: Maker) -> Iterator[Case]:
     places = PREFIXED_PLACES.strip("\n").split("\n")
-    for kind, pattern in _rows(PREFIXED):
+    for kind, pattern in rows(PREFIXED):
         value, _ = maker.fill(pattern)
         name = maker.random.choice(_VENDORS)
         place = maker.random.choice(places)
         text, _ = maker.fill(place, v=value, k=name, K=name.upper())
-        yield Case(kind, "prefixed", _file(text), (value,))
+        yield Case(kind, "prefixed", as_file(text), (value,))
 
 
 def _body(maker: Maker, lines: int = 12) -> list[str]:
@@ -201,7 +201,7 @@ def _body(maker: Maker, lines: int = 12) -> list[str]:
 
 def _blocks(maker: Maker) -> Iterator[Case]:
     def case(kind: str, text: str, *values: str) -> Case:
-        return Case(kind, "block", _file(text), values)
+        return Case(kind, "block", as_file(text), values)
 
     for label in ("RSA ", "EC ", "DSA ", "OPENSSH ", "ENCRYPTED ", ""):
         lines = _body(maker)
@@ -245,8 +245,9 @@ def _blocks(maker: Maker) -> Iterator[Case]:
         ("k8s-tls", "kind: Secret\ndata:\n  tls.key: {}"),
         ("env-base64", "SIGNING_KEY_B64={}"),
     ):
-        wrapped = base64.b64encode(_pem("RSA ", _body(maker)).encode()).decode()
-        yield case(kind, wrap.format(wrapped), wrapped)
+        lines = _body(maker)
+        wrapped = base64.b64encode(_pem("RSA ", lines).encode()).decode()
+        yield case(kind, wrap.format(wrapped), wrapped, *lines)
     lines = _body(maker)
     account = {
         "type": "service_account",
@@ -283,10 +284,10 @@ def _hard(maker: Maker) -> Iterator[Case]:
         return Case(kind, "hard", content, values)
 
     value = token()
-    yield case("nul-before", b"\x00\x01\x02 head\n" + _file(f'T = "{value}"'), value)
+    yield case("nul-before", b"\x00\x01\x02 head\n" + as_file(f'T = "{value}"'), value)
     value = maker.password()
     yield case(
-        "nul-inside", _file("x").replace(b"x", b"\0") + _file(f'password = "{value}"'), value
+        "nul-inside", as_file("x").replace(b"x", b"\0") + as_file(f'password = "{value}"'), value
     )
     for kind, encoding in (
         ("utf-16-bom", "utf-16"),
@@ -300,7 +301,7 @@ def _hard(maker: Maker) -> Iterator[Case]:
         yield case(kind, text.encode(encoding), value)
     yield from _dense(maker)
     value = maker.password()
-    yield case("latin-1", b"# caf\xe9 \xff\xfe\n" + _file(f'password = "{value}"'), value)
+    yield case("latin-1", b"# caf\xe9 \xff\xfe\n" + as_file(f'password = "{value}"'), value)
     value = maker.password()
     cell = {"source": [f'password = "{value}"\n', "connect(password)\n"]}
     yield case("notebook", json.dumps({"cells": [cell]}).encode(), value)
@@ -309,28 +310,28 @@ def _hard(maker: Maker) -> Iterator[Case]:
     yield case("json-in-json", json.dumps({"body": inner}).encode(), value)
     value = maker.password()
     yield case(
-        "html-entity", _file(f"data-config='{{&quot;password&quot;:&quot;{value}&quot;}}'"), value
+        "html-entity", as_file(f"data-config='{{&quot;password&quot;:&quot;{value}&quot;}}'"), value
     )
     value = maker.password()
-    yield case("patch", _file(f"--- a/x\n+++ b/x\n@@ -1 +1 @@\n+DB_PASSWORD={value}"), value)
+    yield case("patch", as_file(f"--- a/x\n+++ b/x\n@@ -1 +1 @@\n+DB_PASSWORD={value}"), value)
     value = maker.password()
-    yield case("crlf", _file(f"host=db\r\npassword={value}\r\nport=1\r\n"), value)
+    yield case("crlf", as_file(f"host=db\r\npassword={value}\r\nport=1\r\n"), value)
     value = maker.password()
-    yield case("yaml-folded", _file(f"password: >-\n  {value}\nport: 1"), value)
+    yield case("yaml-folded", as_file(f"password: >-\n  {value}\nport: 1"), value)
     value = maker.password()
-    yield case("yaml-next-line", _file(f'- name: DB_PASSWORD\n  value: "{value}"'), value)
+    yield case("yaml-next-line", as_file(f'- name: DB_PASSWORD\n  value: "{value}"'), value)
     value = token()
     wrapped = base64.b64encode(f"token={value}\n".encode()).decode()
-    yield case("base64", _file(f"CONFIG: {wrapped}"), wrapped, value)
+    yield case("base64", as_file(f"CONFIG: {wrapped}"), wrapped, value)
     value = maker.password()
     escaped = "".join(f"%{ord(sign):02X}" if not sign.isalnum() else sign for sign in value)
-    yield case("url-encoded", _file(f"postgres://app:{escaped}@db.acme.io/app"), escaped)
+    yield case("url-encoded", as_file(f"postgres://app:{escaped}@db.acme.io/app"), escaped, value)
     value = token()
-    yield case("inline-allow", _file(f'T = "{value}"  # gitleaks:allow kingfisher:ignore'), value)
+    yield case("inline-allow", as_file(f'T = "{value}"  # gitleaks:allow kingfisher:ignore'), value)
     value = maker.password()
-    yield case("pragma", _file(f'password = "{value}"  # pragma: allowlist secret'), value)
+    yield case("pragma", as_file(f'password = "{value}"  # pragma: allowlist secret'), value)
     value = maker.password()
-    yield case("ansi", _file(f"\x1b[32mpassword\x1b[0m: \x1b[1m{value}\x1b[0m"), value)
+    yield case("ansi", as_file(f"\x1b[32mpassword\x1b[0m: \x1b[1m{value}\x1b[0m"), value)
     value = token()
     yield case("svg", f"<svg><desc>{value}</desc><path d='M0 0'/></svg>".encode(), value)
     value = token()
@@ -361,4 +362,4 @@ def _dense(maker: Maker) -> Iterator[Case]:
     ):
         value = token()
         cut = maker.random.randint(8, 30)
-        yield case(kind, _file(f'TOKEN = "{value[:cut]}{joint}{value[cut:]}"'), value)
+        yield case(kind, as_file(f'TOKEN = "{value[:cut]}{joint}{value[cut:]}"'), value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -64,7 +63,10 @@ def scan(
         # Nothing was scanned: 1 means findings.
         ctx.exit(Exit.USAGE)
     findings = scanner.scan(
-        (ScannedText(one.commit, one.path, one.content, one.before, one.reason) for one in texts),
+        (
+            ScannedText(one.commit, one.path, one.content, one.before, one.reason, one.earlier)
+            for one in texts
+        ),
         repository=history.origin,
     )
     if report:
@@ -81,7 +83,7 @@ def _asked(history: LocalCommits, *, staged: bool, revisions: str | None) -> Ite
     if staged:
         return history.staged()
     if revisions is None:
-        return chain(history.unpublished(), history.staged())
+        return history.pending()
     base, dots, tip = revisions.partition("..")
     if not dots or not base or tip.startswith("."):
         msg = f"--range must be A..B, not {revisions}"

@@ -33,7 +33,7 @@ class SecretFindings:
     ) -> tuple[SecretFinding, ...]:
         """Return the secrets that any commit of the change brings in, in contents and words."""
         texts = (
-            ScannedText(one.commit, one.path, one.content, one.before, one.reason)
+            ScannedText(one.commit, one.path, one.content, one.before, one.reason, one.earlier)
             for one in self.candidates.introduced(candidate, base)
         )
         return self.scanner.scan(texts, repository=agent.repository)

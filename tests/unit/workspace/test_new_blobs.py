@@ -11,14 +11,7 @@ import pytest
 
 from orchestrator.workspace import new_blobs as module
 from orchestrator.workspace.diff import BLOB_LIMIT_BYTES, changed_contents
-from orchestrator.workspace.new_blobs import (
-    COMMIT,
-    PATHS,
-    NewBlobs,
-    new_blobs,
-    staged,
-    unpublished,
-)
+from orchestrator.workspace.new_blobs import COMMIT, PATHS, NewBlobs, new_blobs, pending, staged
 
 from .conftest import Host, git
 
@@ -201,7 +194,7 @@ def test_attributes_filters_and_nuls_hide_nothing_and_run_nothing(host, people, 
     assert MARK not in git(people, "diff", "base", "HEAD")
     assert ran.exists()
     ran.unlink()
-    for found in (brought(host, people), list(unpublished(host.git, people / ".git"))):
+    for found in (brought(host, people), list(pending(host.git, people / ".git"))):
         assert {(commit, name) for name in ("a.txt", "b.bin", "c.md")} <= set(new_in(found))
     (people / "d.txt").write_text(MARK)
     git(people, "add", "d.txt")
@@ -240,16 +233,16 @@ def test_staged_is_the_index_and_not_the_working_tree(host: Host, tmp_path):
     folder = tmp_path / "unborn"
     git(tmp_path, "init", "--quiet", "-b", "main", str(folder))
     assert list(staged(host.git, folder / ".git")) == []
-    assert list(unpublished(host.git, folder / ".git")) == []
+    assert list(pending(host.git, folder / ".git")) == []
     (folder / "a.py").write_text(MARK)
     git(folder, "add", "a.py")
     (folder / "a.py").write_text("not staged")
     assert new_in(list(staged(host.git, folder / ".git"))) == [(None, "a.py")]
 
 
-def test_unpublished_is_what_no_remote_has(host: Host, upstream):
+def test_pending_is_what_no_remote_has(host: Host, upstream):
     clone = upstream.clone
     upstream.commit(**{"a.txt": MARK})
-    assert list(unpublished(host.git, clone / ".git")) == []
+    assert list(pending(host.git, clone / ".git")) == []
     commit = save(clone, {"b.txt": MARK})
-    assert new_in(list(unpublished(host.git, clone / ".git"))) == [(commit, "b.txt")]
+    assert new_in(list(pending(host.git, clone / ".git"))) == [(commit, "b.txt")]

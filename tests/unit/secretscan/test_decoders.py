@@ -1,0 +1,170 @@
+"""A secret is the same one in every encoding, where it stands, at a bounded cost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from orchestrator.secretscan import UNSCANNABLE, AllowList, ScannedText, Scanner, engine, masked
+from orchestrator.secretscan.encodings import encoded
+from orchestrator.secretscan.engine import find
+from orchestrator.secretscan.literals import joints
+from orchestrator.secretscan.views import Edit, View
+from tests.doubles.secret_encoded import ENCODINGS, NAMED
+from tests.doubles.secret_set import Maker
+
+SEEDS = range(1, 6)
+KEY = b"k" * 32
+
+
+def token(seed: int) -> str:
+    return Maker(seed).fill("ghp_{c30}")[0]
+
+
+def password(seed: int) -> str:
+    return Maker(seed).fill("{x9}7{x8}")[0]
+
+
+def scan(content: str, before: str = ""):
+    text = ScannedText(None, "a", content.encode(), before.encode())
+    return Scanner(KEY, AllowList()).scan([text])
+
+
+@pytest.mark.parametrize("kind", ENCODINGS)
+def test_a_token_is_found_in_every_encoding_as_the_same_one_on_its_line(kind):
+    for seed in SEEDS:
+        secret = token(seed)
+        (plain,) = scan(f"\n\n{secret}\n")
+        found = scan(f"x = 1\n\n{ENCODINGS[kind](secret)}\ny = 2\n")
+        assert plain.fingerprint in {one.fingerprint for one in found}, ENCODINGS[kind](secret)
+        assert 3 <= found[0].line <= 5
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_password_that_its_name_shows_is_found_in_every_encoding(kind):
+    for seed in SEEDS:
+        secret = password(seed)
+        text = NAMED[kind](secret)
+        assert secret.encode() in {match.secret for match in find(text.encode())}, text
+
+
+@pytest.mark.parametrize("kind", [*ENCODINGS, *NAMED])
+def test_what_is_masked_shows_neither_the_secret_nor_what_encodes_it(kind):
+    writer = ENCODINGS.get(kind) or NAMED[kind]
+    secret = token(7) if kind in ENCODINGS else password(7)
+    shown = masked(writer(secret))
+    assert "[secret:" in shown
+    assert find(shown.encode()) == []
+
+
+@pytest.mark.parametrize("kind", ENCODINGS)
+def test_what_the_base_holds_in_an_encoding_is_not_found(kind):
+    text = ENCODINGS[kind](token(3))
+    assert scan(f"x = 1\n{text}\n", before=f"{text}\n") == ()
+    # Nor in another one than before.
+    assert scan(text, before=token(3)) == ()
+    assert scan(token(3), before=text) == ()
+
+
+def test_what_is_encoded_and_harmless_is_not_found():
+    for kind, writer in ENCODINGS.items():
+        for text in ("a sentence with nothing to hide, at all", "tests/unit/gates/test_plan.py"):
+            # Both have to be cut at places of a token.
+            assert scan(writer(text.replace("_", "-") + "_x")) == (), kind
+
+
+@pytest.mark.parametrize("depth", [3, 4])
+def test_what_is_encoded_more_often_than_twice_is_not_found(depth):
+    """The page says so."""
+    text = token(1)
+    for _ in range(depth):
+        text = ENCODINGS["base64"](text).removeprefix("k: ")
+    assert scan(f"k: {text}") == ()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda t: f"k = '{t[::-1]}'[::-1]",
+        lambda t: f"a = '{t[:20]}'\nb = 1\nc = '{t[20:]}'\nk = a + c",
+        lambda t: bytes(ord(sign) ^ 42 for sign in t).hex(),
+        lambda t: "k = '" + t[:20] + "' + str(x) + '" + t[20:] + "'",
+    ],
+    ids=["reversed", "in-variables", "xor", "around-a-value"],
+)
+def test_what_only_running_the_program_shows_is_not_found(hidden):
+    """The page says so."""
+    assert "github" not in repr(scan(hidden(token(1))))
+
+
+HOSTILE = {
+    "quotes": b'"' * 400_000,
+    "joints": b'"a" "b" ' * 60_000,
+    "joints-lines": b'"a"\n"b"\n' * 60_000,
+    "spaces": b'"' + b" " * 400_000 + b'"',
+    "comments": b'"a" # b\n' * 60_000,
+    "joins": b'.join(["a", "b" ' * 30_000,
+    "join-lists": b'["a", "b"].join("")' * 25_000,
+    "opening": b"[[[[[[[[[[].join('')" * 20_000,
+    "templates": b"${'a'}" * 80_000,
+    "base64": b"QUJD" * 100_000,
+    "base64-lines": b"QUJDQUJDQUJDQUJD\n" * 25_000,
+    "base64-of-base64": b"UVVKRA==" * 50_000,
+    "hex": b"41" * 200_000,
+    "hex-lines": b"4142434445464748\n" * 25_000,
+    "hex-list": b"0x41, " * 80_000,
+    "decimal-list": b"[" + b"65, " * 100_000 + b"]",
+    "brackets": b"[65, " * 80_000,
+    "chr": b"chr(65)+" * 50_000,
+    "escapes": b"\\x41" * 100_000,
+    "escape-lines": b"\\x41\n" * 80_000,
+    "percent": b"%41" * 130_000,
+    "entities": b"&#65;" * 80_000,
+    "backslashes": b"\\" * 400_000,
+    "armour": b"-----BEGIN PGP SIGNATURE-----\n" * 13_000,
+    "armour-ends": b"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n" * 6_000,
+    "armour-headers": b"-----BEGIN PGP MESSAGE-----\n" + b"Comment: a\n" * 36_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_text_made_to_take_long_takes_time_by_its_size(kind):
+    """Twice the text takes about twice the time: what grows faster takes minutes at 10 MiB."""
+    content = HOSTILE[kind]
+    half, whole = content[: len(content) // 2], content
+
+    def spent_s(text: bytes) -> float:
+        start = time.process_time()
+        find(text)
+        return time.process_time() - start
+
+    shortest = min(spent_s(half) for _ in range(3))
+    assert min(spent_s(whole) for _ in range(3)) < 4 * shortest + 0.1
+
+
+def test_every_reading_is_within_the_one_deadline(monkeypatch):
+    content = "".join(f'k = "{token(seed)[:9]}" + "{token(seed)[9:]}"\n' for seed in range(2000))
+    monkeypatch.setattr(engine, "SCAN_TIMEOUT_S", 0.0)
+    assert [one.rule for one in scan(content)] == [UNSCANNABLE]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_reading_is_not_longer_than_its_text(kind):
+    text = HOSTILE[kind]
+    for edits in (joints(text), encoded(text)):
+        assert len(View(text, edits).text) <= len(text) + 2 * len(edits)
+
+
+def test_a_view_tells_where_each_byte_came_from():
+    text = b"before\nab<1>cd<2>\nskipped\nef<3>\n"
+    edits = [Edit(9, 12), Edit(14, 17, b"XY"), Edit(28, 31)]
+    view = View(text, edits)
+    assert view.text == b"abcdXY\nef\n"
+    for sign in b"abcdef":
+        place = view.text.index(sign)
+        start, end = view.origin(place, place + 1)
+        assert text[start:end] == bytes((sign,))
+    # What was replaced came from all of it.
+    assert view.origin(5, 6) == (14, 17)
+    assert view.origin(3, 6) == (13, 17)
