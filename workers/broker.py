@@ -78,7 +78,7 @@ class TolerantConsumer(Consumer):
         """Return what takes each message."""
         handle = super().create_task_handler(*arguments, **options)
 
-        def take(message: Any) -> None:
+        def read_entry(message: Any) -> None:
             try:
                 _check_arguments(message)
                 handle(message)
@@ -87,7 +87,7 @@ class TolerantConsumer(Consumer):
                 # message would come back for ever.
                 self._set_aside(message, f"{type(error).__name__}: {error}")
 
-        return take
+        return read_entry
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Tell a client that waits for its result that its message was none."""
@@ -140,7 +140,7 @@ def put_aside(queue: str, item: bytes, reason: str) -> None:
         store = services_in(None).store
         store.follow(set_aside(queue, item, reason, now=clock()))
     except OrchestratorError as error:
-        log.warning("not kept", queue=queue, reason=str(error))
+        log.warning("not retained", queue=queue, reason=str(error))
 
 
 def answer(worker: str, message: Any, reason: str) -> None:
@@ -158,5 +158,5 @@ def answer(worker: str, message: Any, reason: str) -> None:
 
 
 def install() -> None:
-    """Have kombu take our transport for Valkey's addresses; before anything connects."""
+    """Have kombu use our transport for Valkey's addresses; before anything connects."""
     TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))

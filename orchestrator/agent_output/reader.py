@@ -163,27 +163,27 @@ class OutputReader:
 
     def _claim(self, source: str, line: Line) -> None:
         if line.is_cut:
-            self._take_cut(source, line)
+            self._read_cut(source, line)
             return
         content = line.content.rstrip(b"\r")
         if source == "stderr":
             self.record(content.decode(errors="replace"), source="stderr")
         elif content.strip():
-            self._take_events(content)
+            self._read_events(content)
 
-    def _take_cut(self, source: str, line: Line) -> None:
+    def _read_cut(self, source: str, line: Line) -> None:
         """Log that a line was too long; an event that stands at its end is read all the same."""
         begin = line.content.decode(errors="replace")
         text = f"[line of {line.size} bytes, the limit is {self._line_limit_bytes}] {begin}…"
         if source == "stderr":
             self.record(text, source="stderr")
             return
-        self._note_foreign(text)
+        self._record_foreign(text)
         for signal in self._signals(line.tail):
             if isinstance(signal, Result | UsageReport):
-                self._note_signal(signal)
+                self._record_signal(signal)
 
-    def _take_events(self, line: bytes) -> None:
+    def _read_events(self, line: bytes) -> None:
         signals = self._signals(line)
         is_foreign = bool(signals) and all(isinstance(signal, Foreign) for signal in signals)
         if self._split_event.lines:
@@ -195,7 +195,7 @@ class OutputReader:
         if isinstance(first, Foreign) and first.is_open and len(line) <= JOINED_BYTES:
             self._split_event.begin(line)
             return
-        self._note_all(signals)
+        self._record_all(signals)
 
     def _read_split_event(self, last: bytes) -> None:
         if not self._split_event.may_end_with(last):
@@ -204,13 +204,13 @@ class OutputReader:
         if any(isinstance(signal, Foreign) for signal in signals):
             return
         self._split_event.lines.clear()
-        self._note_all(signals)
+        self._record_all(signals)
 
     def _give_up_split_event(self) -> None:
         lines = list(self._split_event.lines)
         self._split_event.lines.clear()
         for line in lines:
-            self._note_all(self._signals(line))
+            self._record_all(self._signals(line))
 
     def _signals(self, line: bytes) -> Sequence[Signal]:
         try:
@@ -221,11 +221,11 @@ class OutputReader:
 
     # ── signals ─────────────────────────────────────────────────────────────────────────────
 
-    def _note_all(self, signals: Sequence[Signal]) -> None:
+    def _record_all(self, signals: Sequence[Signal]) -> None:
         for signal in signals:
-            self._note_signal(signal)
+            self._record_signal(signal)
 
-    def _note_signal(self, signal: Signal) -> None:  # noqa: C901 - one case for each signal
+    def _record_signal(self, signal: Signal) -> None:  # noqa: C901 - one case for each signal
         match signal:
             case AgentMessage(text, is_notice):
                 self.words += not is_notice
@@ -238,7 +238,7 @@ class OutputReader:
                 _open(self._tools, signal.id)
                 self.record(f"{name} {detail}".rstrip(), source="tool")
             case UsageReport():
-                self._note_usage(signal)
+                self._record_usage(signal)
             case SessionStarted(session_id):
                 self.session_id = session_id
             case LimitReached(resets_at_s):
@@ -250,15 +250,15 @@ class OutputReader:
             case OpenTasks(tasks):
                 self._tasks = set(tasks)
             case Foreign(kind, text):
-                self._note_foreign(text, kind=kind)
+                self._record_foreign(text, kind=kind)
             case FieldRefused(detail):
-                self._note_refused(detail)
+                self._record_refused(detail)
             case Result():
-                self._note_result(signal)
+                self._record_result(signal)
 
-    def _note_usage(self, report: UsageReport) -> None:
+    def _record_usage(self, report: UsageReport) -> None:
         if cause := implausible(report.usage):
-            self._note_refused(f"usage: {cause}")
+            self._record_refused(f"usage: {cause}")
             return
         self.meter.add(report)
         self._spent.add(report)
@@ -267,7 +267,7 @@ class OutputReader:
             self._spent_at_call = spent
             self.on_much_spent()
 
-    def _note_result(self, result: Result) -> None:
+    def _record_result(self, result: Result) -> None:
         # Of a turn that is over no tool is under way, whatever it failed to tell.
         self._tools.clear()
         has_worked = self.tools_used > self._tools_at_result
@@ -278,18 +278,18 @@ class OutputReader:
         if result.cost_usd is not None:
             cost_usd = number_in(result.cost_usd, most=MOST_COST_USD)
             if cost_usd is None:
-                self._note_refused(f"cost: {shown(result.cost_usd)}")
+                self._record_refused(f"cost: {shown(result.cost_usd)}")
             else:
                 # Of a session so far; a result that did nothing may say 0.
                 self.meter.cost_usd = max(cost_usd, self.meter.cost_usd or 0.0)
         self.record(result.summary or "(without words)", source="result" if result.ok else "error")
 
-    def _note_foreign(self, text: str, *, kind: str = "") -> None:
+    def _record_foreign(self, text: str, *, kind: str = "") -> None:
         self.unknown += 1
         self._foreign.append(text[:_SHOWN_CHARACTERS])
         self.record(f"{kind}: {text}" if kind else text, source="stdout")
 
-    def _note_refused(self, detail: str) -> None:
+    def _record_refused(self, detail: str) -> None:
         self.unknown += 1
         if detail not in self._refused and len(self._refused) < _MOST_REFUSED:
             self._refused.add(detail)

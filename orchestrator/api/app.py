@@ -88,4 +88,4 @@ async def _publish(store: AsyncStore, settings: Settings) -> None:
     try:
         await store.run(publish(settings))
     except StoreUnreachable as error:
-        log.warning("limits not told", reason=str(error))
+        log.warning("limits not published", reason=str(error))

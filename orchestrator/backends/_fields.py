@@ -66,7 +66,7 @@ class Fields:
         value = self._given.get(name)
         if isinstance(value, str):
             return clean(value)
-        self._refuse_if_there(name)
+        self._refuse_if_present(name)
         return ""
 
     def id(self, name: str) -> str:
@@ -82,28 +82,28 @@ class Fields:
         value = self._given.get(name)
         if isinstance(value, bool):
             return value
-        self._refuse_if_there(name)
+        self._refuse_if_present(name)
         return None
 
     def whole(self, name: str, *, most: int) -> int | None:
         """Return a whole number from 0 to `most`; None where there is none."""
         value = whole_in(self._given.get(name), most=most)
         if value is None:
-            self._refuse_if_there(name)
+            self._refuse_if_present(name)
         return value
 
     def number(self, name: str, *, most: float) -> float | None:
         """Return a number from 0 to `most`; None where there is none."""
         value = number_in(self._given.get(name), most=most)
         if value is None:
-            self._refuse_if_there(name)
+            self._refuse_if_present(name)
         return value
 
     def inner(self, name: str) -> Fields:
         """Return the object of a field; one without fields where there is none."""
         value = self._given.get(name)
         if not isinstance(value, dict):
-            self._refuse_if_there(name)
+            self._refuse_if_present(name)
             value = {}
         return Fields(value, f"{self._path}.{name}", self._refused)
 
@@ -113,7 +113,7 @@ class Fields:
         if isinstance(value, list):
             yield from value
         else:
-            self._refuse_if_there(name)
+            self._refuse_if_present(name)
 
     def objects(self, name: str) -> Iterator[Fields]:
         """Give the objects of a list; an entry that is none is refused."""
@@ -123,6 +123,6 @@ class Fields:
             else:
                 self.refuse_all((f"{name}[{position}]: {shown(entry)}",))
 
-    def _refuse_if_there(self, name: str) -> None:
+    def _refuse_if_present(self, name: str) -> None:
         if self.has(name):
             self.refuse(name)

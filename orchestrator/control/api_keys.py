@@ -103,7 +103,7 @@ class ApiKeys:
                 if key.expires_at is not None and key.expires_at <= now:
                     msg = f"The key {key.name} has expired."
                     raise KeyRefused(msg)
-                yield from self._note(key, now)
+                yield from self._record_use(key, now)
                 return Caller(name=key.name, scopes=frozenset(key.scopes), has_key=True)
         if stored or self.settings_key is not None:
             raise KeyRefused
@@ -132,7 +132,7 @@ class ApiKeys:
             msg = f"The key {caller.name} may {kind} {a_minute} times a minute."
             raise RateLimited(msg, retry_after_s=-(-wait_ms // 1000))
 
-    def _note(self, key: StoredKey, now: datetime) -> Flow[None]:
+    def _record_use(self, key: StoredKey, now: datetime) -> Flow[None]:
         noted = self.noted.get(key.digest)
         if noted is not None and now - noted < NOTED_EVERY:
             return

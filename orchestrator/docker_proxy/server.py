@@ -73,7 +73,7 @@ class Filter:
             if request := await client.request():
                 await self._pass(client, request)
         except Refused as refusal:
-            self._note(refusal)
+            self._record(refusal)
             await client.refuse(refusal)
         except (OSError, h11.ProtocolError) as error:
             # A client, or the engine, that leaves ends this connection and nothing else.
@@ -90,10 +90,10 @@ class Filter:
         elif body:
             msg = f"{method} {call.path} has no body"
             raise Refused(msg)
-        container_id = await self._look(call) if call.container else ""
+        container_id = await self._inspect(call) if call.container else ""
         await self._carry(client, call, container_id, body)
 
-    async def _look(self, call: Call) -> str:
+    async def _inspect(self, call: Call) -> str:
         """Return the id of the container a call is about, having seen that it is ours."""
         transport = httpx.AsyncHTTPTransport(uds=str(self._engine))
         try:
@@ -155,7 +155,7 @@ class Filter:
                 leaving.cancel()
                 await asyncio.gather(answer, leaving, return_exceptions=True)
 
-    def _note(self, refusal: Refused) -> None:
+    def _record(self, refusal: Refused) -> None:
         if refusal.status == HTTPStatus.NOT_FOUND:
             return
         self._refused += 1

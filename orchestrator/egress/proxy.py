@@ -116,12 +116,12 @@ class Proxy:
             return
         task = self._loop.create_task(self._serve(connected))
         self._clients.add(task)
-        task.add_done_callback(self._note_end)
+        task.add_done_callback(self._record_end)
         if len(self._clients) >= MOST_CONNECTIONS:
             # Who comes now waits for one of those to end.
             self._loop.remove_reader(self._listener)
 
-    def _note_end(self, task: asyncio.Task[None]) -> None:
+    def _record_end(self, task: asyncio.Task[None]) -> None:
         self._clients.discard(task)
         self._listen()
         # A client that leaves, stalls or breaks off ends its own connection and nothing else.
@@ -138,7 +138,7 @@ class Proxy:
                 while request := await client.request():
                     await self._route(client, request)
             except Refused as refusal:
-                self._note(refusal)
+                self._record(refusal)
                 await client.refuse(refusal)
             except asyncio.CancelledError:
                 # What stands in its buffer is not sent any more.
@@ -166,7 +166,7 @@ class Proxy:
         self._allowed += 1
         await self._model_api.forward(client, admitted)
 
-    def _note(self, refusal: Refused) -> None:
+    def _record(self, refusal: Refused) -> None:
         # What was let out and not answered (502) is no refusal of ours, but told all the same.
         if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self._refused += 1

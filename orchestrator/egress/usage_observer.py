@@ -52,7 +52,7 @@ class UsageObserver:
             self._meter.add(UsageReport(message_id, usage))
         self._on_usage(message_id, usage)
 
-    def note_message(self, message: object) -> str:
+    def observe_message(self, message: object) -> str:
         """Take in an answer, or the one that an event opens; returns its id, empty without one."""
         if not isinstance(message, dict):
             return ""
@@ -94,7 +94,7 @@ class StreamReader:
             return
         if event.get("message") is not None:
             # Whatever else it holds: what follows is not the message before this one.
-            self._message_id = self._observer.note_message(event["message"])
+            self._message_id = self._observer.observe_message(event["message"])
         elif event.get("usage") is not None and self._message_id:
             self._observer.observe(self._message_id, ApiTokens.read(event["usage"]))
 
@@ -117,7 +117,7 @@ class DocumentReader:
         if document is None:
             log.warning("answer not understood", size=len(self._content))
         elif document.get("type") == "message":
-            self._observer.note_message(document)
+            self._observer.observe_message(document)
 
 
 def _object(text: bytes | bytearray) -> dict[str, Any] | None:

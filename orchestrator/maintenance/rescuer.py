@@ -74,7 +74,7 @@ class Rescuer:
     def _recover(self, agent_id: str) -> None:
         agent = self.holder.store.run(agents.find(agent_id))
         if agent is None or agent.status in FINAL:
-            log.warning("lease of nobody", agentId=agent_id)
+            log.warning("orphaned lease", agentId=agent_id)
             self.holder.store.run(leases.drop_lease(agent_id))
             return
         msg = f"Worker {agent.worker} stopped renewing the lease of this agent ({agent.phase})."

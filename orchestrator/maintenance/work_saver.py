@@ -68,7 +68,7 @@ class WorkSaver:
         try:
             self._keep(agent, workspace, origin, bundle)
         except Exception:  # whatever it is, what ended the attempt is what counts
-            log.exception("work not kept", agentId=agent.agent_id, path=str(workspace.root))
+            log.exception("work not saved", agentId=agent.agent_id, path=str(workspace.root))
             return False
         return True
 

@@ -30,9 +30,9 @@ class AgentTimeline:
 def read_timeline(agent: AgentState) -> Flow[AgentTimeline]:
     """Read what concerns one agent; it reads all that happened in the agent's time."""
     since = agent.spawned_at - _SKEW
-    upto = _place(agent.completed_at + _CLEANED_WITHIN) if agent.completed_at else "+"
+    upto = _position(agent.completed_at + _CLEANED_WITHIN) if agent.completed_at else "+"
     found: list[StoredEvent] = []
-    after = _place(since)
+    after = _position(since)
     mark = f'"{agent.agent_id}"'
     while events := (yield event_stream.read_stored(after=after, upto=upto, count=_BATCH)):
         found += [event for event in events if mark in event.document]
@@ -41,5 +41,5 @@ def read_timeline(agent: AgentState) -> Flow[AgentTimeline]:
     return AgentTimeline(tuple(found), audit)
 
 
-def _place(instant: datetime) -> str:
+def _position(instant: datetime) -> str:
     return f"{max(now_ms(instant), 0)}-0"

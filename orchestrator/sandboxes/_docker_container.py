@@ -105,7 +105,7 @@ class ContainerProcess:
             self._pump(timeout_s)
         chunks, self._pending = self._pending, []
         if not chunks and self._is_over and self._exit_code is None:
-            self._note_end()
+            self._record_end()
         return chunks
 
     @property
@@ -154,7 +154,7 @@ class ContainerProcess:
             if not self._pump_until(time.monotonic() + _KILL_WITHIN_S) and not self._is_reported:
                 msg = "The engine does not end the container."
                 raise SandboxLost(msg)
-        self._note_end()
+        self._record_end()
 
     def close(self) -> None:
         """Close the worker's ends."""
@@ -234,7 +234,7 @@ class ContainerProcess:
         with suppress(ValueError):
             self._shared.control.write(order)
 
-    def _note_end(self) -> None:
+    def _record_end(self) -> None:
         """Learn how it ended.
 
         Raises:

@@ -41,11 +41,11 @@ def main() -> None:
         os.write(_REPORT, f"refused {error.errno}\n".encode())
         return
 
-    def pass_on(*_: object) -> None:
+    def forward_signal(*_: object) -> None:
         with contextlib.suppress(OSError):
             os.killpg(program, signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGTERM, forward_signal)
     os.write(_REPORT, b"started\n")
     ended = status = 0
     while ended != program:

@@ -71,7 +71,7 @@ class ProcessTree:
             elif data := self._claim(key):
                 chunks.append(Chunk(key.data, data))
         if self._is_gone and not chunks:
-            self._note_end()
+            self._record_end()
         return chunks
 
     @property
@@ -137,7 +137,7 @@ class ProcessTree:
         self.order_kill()
         while not self._is_gone:
             self._hear()
-        self._note_end()
+        self._record_end()
 
     def _order(self, order: bytes) -> None:
         # ValueError: it is over, and the pipe closed.
@@ -153,7 +153,7 @@ class ProcessTree:
             self._is_gone = True
             self._selector.unregister(self._status)
 
-    def _note_end(self) -> None:
+    def _record_end(self) -> None:
         exit_code = self._shim.wait()
         words = self._heard.split()
         if b"ended" in words:

@@ -123,7 +123,7 @@ class ProcessSandbox:
         with ExitStack() as stack:
             env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
-            stack.callback(_note, tree)
+            stack.callback(_record, tree)
             stack.callback(tree.kill)
             stack.enter_context(self._pulse.calling(tree.heartbeat))
             tree.await_start(spec.argv[0])
@@ -139,7 +139,7 @@ class ProcessSandbox:
         ]
 
 
-def _note(tree: ProcessTree) -> None:
+def _record(tree: ProcessTree) -> None:
     if cancel_scope := current():
         cancel_scope.record(
             tree.killed_pids, ended_at_s=tree.ended_at_s, is_proven=tree.has_ended_itself

@@ -35,9 +35,9 @@ class View:
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
         """Return the part of the text that bytes `start` to `end` of the view came from."""
-        return self._place(start)[0], self._place(end - 1)[1]
+        return self._position(start)[0], self._position(end - 1)[1]
 
-    def _place(self, position: int) -> tuple[int, int]:
+    def _position(self, position: int) -> tuple[int, int]:
         piece = bisect_right(self._starts, position) - 1
         first, last = self._origins[piece], self._ends[piece]
         if len(self._pieces[piece]) == last - first:

@@ -116,7 +116,7 @@ def keep_session(
     """
     for subpath, entries in session.items():
         transcript = SessionTranscript(_project(agent_id, attempt), session_id, subpath)
-        marks = _marks(entries)
+        marks = _positions(entries)
         before = yield _mark(transcript)
         at = marks.index(before) if before in marks else 0
         while at < len(entries):
@@ -140,7 +140,7 @@ def _mark(transcript: SessionTranscript) -> Operation[str]:
     return command("GET", transcript.mark, decode=lambda reply: (reply or b"").decode())
 
 
-def _marks(entries: Sequence[str]) -> list[str]:
+def _positions(entries: Sequence[str]) -> list[str]:
     """Return what marks the first 0, 1, 2 … entries; the mark of none is empty."""
     digest, marks = hashlib.sha256(), [""]
     for count, entry in enumerate(entries, 1):

@@ -188,7 +188,7 @@ class Workspaces:
         One spare per mirror: one of an older commit, or half-made by a killed worker, is removed.
         It only saves time, so a failure is logged and never raised; none where the disk is low.
         """
-        if self.lacks_room():
+        if self.lacks_space():
             return
         spare = self._spare(base)
         try:
@@ -214,7 +214,7 @@ class Workspaces:
             log.warning("no spare workspace", commit=base.commit, error=str(error))
 
     @contextmanager
-    def kept(self, agent_id: str) -> Iterator[None]:
+    def held(self, agent_id: str) -> Iterator[None]:
         """Keep the agent's workspace from `remove` meanwhile: its work may have to be saved yet.
 
         Raises:
@@ -270,7 +270,7 @@ class Workspaces:
         """Return what is left on the disk of the workspaces."""
         return free_bytes(self._folder)
 
-    def lacks_room(self) -> str:
+    def lacks_space(self) -> str:
         """Return why no agent should start here now; empty if one may."""
         free, mark = self.free_bytes(), self._low_water_bytes
         if free >= mark:

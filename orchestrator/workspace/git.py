@@ -119,7 +119,7 @@ class Git:
             CredentialsUnavailable: the remote needs a token, and none can be had.
             GitFailed: git cannot be started.
         """
-        self._check_place(remote)
+        self._check_repository(remote)
         access = self._credentials.access(remote)
         try:
             ended = run_program(
@@ -142,7 +142,7 @@ class Git:
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
         return replace(ended, stderr=access.mask(ended.stderr))
 
-    def _check_place(self, remote: str) -> None:
+    def _check_repository(self, remote: str) -> None:
         """Refuse a repository of this host that an agent may have made: its hooks would run here.
 
         Our configuration does not reach the git that a push starts on the other side.

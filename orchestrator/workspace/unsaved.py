@@ -17,12 +17,12 @@ from orchestrator.workspace.origin import Origin, read_origin, write_document
 
 #: Hidden, so that nothing that removes agents' folders takes it for one.
 _FOLDER = ".unsaved"
-_ORIGIN, _NOTE, _BUNDLE, _WORKSPACE = "origin.json", "note.json", "change.bundle", "workspace"
+_ORIGIN, _RECORD, _BUNDLE, _WORKSPACE = "origin.json", "record.json", "change.bundle", "workspace"
 
 log = get_logger("workspace")
 
 
-class Note(BaseModel):
+class SaveRecord(BaseModel):
     """What is known of a workspace that was set aside."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class UnsavedWork:
 
     folder: Path
     origin: Origin
-    record: Note
+    record: SaveRecord
 
     @property
     def workspace(self) -> Workspace:
@@ -56,12 +56,12 @@ class UnsavedWork:
             return (self.folder / _BUNDLE).read_bytes()
         return None
 
-    def write(self, note: Note) -> None:
+    def write(self, note: SaveRecord) -> None:
         """Replace the note; a full disk leaves the one that stands."""
         try:
-            write_document(self.folder / _NOTE, note)
+            write_document(self.folder / _RECORD, note)
         except OSError as error:
-            log.warning("note not written", path=str(self.folder), reason=str(error))
+            log.warning("record not written", path=str(self.folder), reason=str(error))
 
 
 class Unsaved:
@@ -85,7 +85,7 @@ class Unsaved:
         folder = self._folder / f"{origin.agent_id}.{origin.attempt}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._workspaces.move(origin.agent_id, folder / _WORKSPACE, folder / _ORIGIN)
-        note = Note(reason=reason, since_s=now_s, tried_at_s=now_s)
+        note = SaveRecord(reason=reason, since_s=now_s, tried_at_s=now_s)
         work = UnsavedWork(folder, origin, note)
         work.write(work.record)
         if bundle is not None:
@@ -103,7 +103,7 @@ class Unsaved:
             return
         for folder in sorted(self._folder.glob(f"{agent_id or '*'}.*"), key=_by_attempt):
             if folder.is_dir() and (origin := read_origin(folder / _ORIGIN)):
-                yield UnsavedWork(folder, origin, _note(folder))
+                yield UnsavedWork(folder, origin, _read_record(folder))
 
     @contextmanager
     def held(self, work: UnsavedWork) -> Iterator[bool]:
@@ -125,14 +125,14 @@ class Unsaved:
         return freed
 
 
-def _note(folder: Path) -> Note:
+def _read_record(folder: Path) -> SaveRecord:
     try:
-        return Note.model_validate_json((folder / _NOTE).read_bytes())
+        return SaveRecord.model_validate_json((folder / _RECORD).read_bytes())
     except (OSError, ValidationError):
         # The disk was full when it was to be written; the move itself needs no room.
         since_s = folder.stat().st_mtime
         reason = "Its note could not be written."
-        return Note(reason=reason, since_s=since_s, tried_at_s=since_s)
+        return SaveRecord(reason=reason, since_s=since_s, tried_at_s=since_s)
 
 
 def _by_attempt(folder: Path) -> tuple[str, int]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from orchestrator.cli import _COMMANDS
+from tests.docs.test_pages import retired
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("orchestrator/**/*.py"), *ROOT.glob("workers/**/*.py")])
@@ -25,6 +31,63 @@ def test_nothing_else_stands_at_the_top():
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert {path.partition("/")[0] for path in listed.stdout.splitlines()} <= TOP_LEVEL
+
+
+#: What has no folder: the composition root, and what everything else may import.
+LOOSE_MODULES = {
+    "log",
+    "messages",
+    "plugins",
+    "repo_config",
+    "retry",
+    "signing",
+    "tracing",
+    "wiring",
+}
+
+
+def test_the_package_has_few_loose_modules():
+    loose = {path.stem for path in ROOT.glob("orchestrator/*.py")} - {"__init__"}
+    assert loose <= LOOSE_MODULES
+
+
+def words_of(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+RETIRED = [words_of(word) for word, _ in retired()]
+
+
+def names_of(path: Path) -> Iterator[str]:
+    """Yield what a module is called, and its classes, functions, log events and their fields."""
+    yield path.stem
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+            yield from (keyword.arg for keyword in node.keywords if keyword.arg)
+            yield from (one.value for one in node.args if isinstance(one, ast.Constant))
+
+
+def is_retired(name: str) -> bool:
+    words = words_of(name)
+    return any(
+        words[start : start + len(word)] == word for word in RETIRED for start in range(len(words))
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_name_uses_a_retired_word(path):
+    """The table of retired words is in docs/glossary.md."""
+    assert not [name for name in names_of(path) if is_retired(name)]
+
+
+def test_no_command_error_or_event_uses_a_retired_word():
+    sources = "\n".join(path.read_text() for path in SOURCES)
+    codes = re.findall(r'^    code = "(\w+)"$', sources, re.MULTILINE)
+    events = re.findall(r'"agent\.([a-z.]+)"', sources)
+    assert len(codes) > 50
+    assert not [name for name in [*_COMMANDS, *codes, *events] if is_retired(name)]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

@@ -63,7 +63,7 @@ class Feed:
                 if not after:
                     after = await self._store.run(event_stream.last_event_id())
                     self._begin = position_of(after)
-                    self._tell()  # who looked before this looks again
+                    self._notify()  # who looked before this looks again
                 events = await self._store.run(
                     event_stream.await_stored(after=after, block_ms=BLOCK_MS, count=_BATCH)
                 )
@@ -76,7 +76,7 @@ class Feed:
                 after = events[-1].id
                 self._keep(events)
             if events or self._is_stopping():
-                self._tell()
+                self._notify()
 
     async def begin(self, after: str) -> tuple[str, str]:
         """Return where a follower goes on and what it is told first.
@@ -106,7 +106,7 @@ class Feed:
             try:
                 place, frames = await self._behind(place)
             except OrchestratorError as error:
-                log.warning("a follower was let go", reason=str(error))
+                log.warning("follower dropped", reason=str(error))
                 return  # it comes again, with its last id
             if frames:
                 yield frames
@@ -131,7 +131,7 @@ class Feed:
             return (begin or place), ""
         return position_of(events[-1].id), "".join(map(_frame, events))
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 

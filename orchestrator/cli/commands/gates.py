@@ -95,7 +95,7 @@ def run(
     reports = []
     # With the person's own tools, wherever those are installed.
     gate_runner = wiring.gate_runner(settings.model_copy(update={"process_level": "shim"}))
-    for report in gate_runner.run(plan, case, on_result=_tell):
+    for report in gate_runner.run(plan, case, on_result=_print_result):
         reports.append(report)
         if not as_json:
             print_report(report)
@@ -106,7 +106,7 @@ def run(
         ctx.exit(Exit.REJECTED)
 
 
-def _tell(result: GateResult) -> None:
+def _print_result(result: GateResult) -> None:
     seconds = result.duration_ms / 1000
     notify(f"{result.name} {result.status} ({seconds:.1f} s)")
 

@@ -54,7 +54,7 @@ def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
     """Pause a queue. Active work finishes; no worker takes a message until it is resumed."""
     with open_store(settings) as store:
         store.follow(wiring.queue_pauses(settings).pause(name, who(), why))
-    _told(name, is_paused=True, as_json=as_json)
+    _shown(name, is_paused=True, as_json=as_json)
 
 
 @queues.command()
@@ -66,10 +66,10 @@ def resume(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
     """Resume a queue."""
     with open_store(settings) as store:
         store.follow(wiring.queue_pauses(settings).resume(name, who(), why))
-    _told(name, is_paused=False, as_json=as_json)
+    _shown(name, is_paused=False, as_json=as_json)
 
 
-def _told(name: str, *, is_paused: bool, as_json: bool) -> None:
+def _shown(name: str, *, is_paused: bool, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "isPaused": is_paused})
     else:

@@ -176,7 +176,7 @@ class GateCheckStage:
             try:
                 return coordinator.check(asked)
             except CoordinatorUnavailable as error:
-                log.warning("coordinator away", agentId=agent.agent_id, error=str(error))
+                log.warning("coordinator unreachable", agentId=agent.agent_id, error=str(error))
             # A kill or a lost lease ends the wait within a second.
             context.lease.wait(calculate_backoff_delay(retry))
         return coordinator.check(asked)

@@ -28,7 +28,7 @@ from orchestrator.settings import Settings
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.context import ProgramContext, RunContext
 from orchestrator.stages.spawn.executor import AgentExecutor
-from orchestrator.stages.spawn.monitors.disk import has_room
+from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.stages.spawn.resume import ResumePoint, fresh_feedback, resume_point
 from orchestrator.store import agents, changes
 from orchestrator.store.sessions import keep_session
@@ -75,7 +75,7 @@ class SpawnStage:
 
     def run(self, agent_id: str) -> None:
         """Run the agent if it waits for a worker; every end is written into its state."""
-        if not has_room(self.workspaces, self.holder, agent_id):
+        if not has_space(self.workspaces, self.holder, agent_id):
             return
         agent = self.holder.claim(agent_id)
         if agent is None:
@@ -199,7 +199,7 @@ class SpawnStage:
             session = attempt.backend.export_session(attempt.programs.workspace.home, session_id)
         except _BAD_SESSION as error:
             # The work counts more: the next round goes on with it in a fresh session.
-            log.warning("session not kept", agentId=agent.agent_id, reason=repr(error))
+            log.warning("session not saved", agentId=agent.agent_id, reason=repr(error))
             return
         now = self.holder.clock()
         step = keep_session(agent.agent_id, agent.attempt, session_id, session, now=now)
@@ -215,7 +215,7 @@ class SpawnStage:
         agent_id = agent.agent_id
         attempt: _Attempt | None = None
         try:
-            with self.workspaces.kept(agent_id):
+            with self.workspaces.held(agent_id):
                 # A lost attempt may have left more on this host than was stored of it.
                 self.work_saver.save_left(agent_id)
                 self.work_saver.review(agent_id)

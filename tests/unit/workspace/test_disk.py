@@ -140,11 +140,11 @@ def test_below_the_low_water_mark_there_is_no_room_and_no_spare_is_made(make_hos
     full: Host = make_host("full", ORCHESTRATOR_DISK_LOW_WATER="1000TiB")
     base = full.mirrors.refresh(upstream.url, "main")
     workspaces: Workspaces = full.workspaces
-    assert "low-water mark" in workspaces.lacks_room()
+    assert "low-water mark" in workspaces.lacks_space()
     workspaces.prepare_spare(base)
     assert not list(full.settings.workspaces_dir.glob(".spare/*/*"))
     roomy: Host = make_host("roomy", ORCHESTRATOR_DISK_LOW_WATER="1")
-    assert roomy.workspaces.lacks_room() == ""
+    assert roomy.workspaces.lacks_space() == ""
 
 
 def test_the_space_left_is_told_of_a_folder_that_is_yet_to_be_made(folder: Path):

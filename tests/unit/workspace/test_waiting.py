@@ -27,7 +27,7 @@ def use(
         return lambda: host.mirrors.refresh(upstream.url, "main"), GitTimedOut
 
     def keep() -> AbstractContextManager[object]:
-        kept = host.workspaces.kept("a1")
+        kept = host.workspaces.held("a1")
         kept.__enter__()
         return kept
 

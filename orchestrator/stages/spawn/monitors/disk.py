@@ -26,9 +26,9 @@ _PAUSE = timedelta(seconds=30)
 log = get_logger("quota")
 
 
-def has_room(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool:
+def has_space(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool:
     """Whether an agent may start on this disk; one that may not is told to wait, and why."""
-    lack = workspaces.lacks_room()
+    lack = workspaces.lacks_space()
     if not lack:
         return True
     store, now = holder.store, holder.clock()
@@ -38,7 +38,7 @@ def has_room(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool
     except (TransitionRefused, NotFound) as refusal:
         log.info("message dropped", agentId=agent_id, reason=str(refusal))
     else:
-        log.warning("put back", agentId=agent_id, reason=lack)
+        log.warning("deferred", agentId=agent_id, reason=lack)
     return False
 
 
