@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Where a command notes the agent it is about, for the last word on an error.
 AGENT_ID = "orchestrator.agent_id"
-_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect)`")
+_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect|why)`")
 
 #: Command → its module in `commands/`, and what `orch --help` says of it.
 _COMMANDS = {
@@ -36,6 +36,7 @@ _COMMANDS = {
     "wait": ("wait", "Wait until agents have ended."),
     "ls": ("ls", "List agents, those that need you first."),
     "status": ("status", "Show the state of an agent."),
+    "why": ("why", "Say why an agent waits or failed, and what helps."),
     "inspect": ("inspect", "Show everything about an agent, and what to do next."),
     "logs": ("logs", "Print what an agent said."),
     "events": ("events", "Print what happened to all agents."),
