@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.messages import SPAWN_QUEUE
+from orchestrator.messages import QUEUES, SPAWN_QUEUE
 from orchestrator.models import (
     AgentState,
     AgentType,
@@ -23,7 +23,7 @@ from orchestrator.models import (
     Verdict,
 )
 from orchestrator.queries.attention import AttentionContext
-from orchestrator.store import changes, halt, keys, provider_limits, queues
+from orchestrator.store import changes, halt, keys, provider_limits, queues, workers
 from orchestrator.store.operations import command, nothing
 from orchestrator.store.transition import now_ms
 
@@ -74,6 +74,8 @@ class Case:
             ),
         )  # fmt: skip
         _set(store, keys.task(agent.task_id), task)
+        for queue in QUEUES:
+            store.run(workers.announce(f"{queue}@alpha", now=datetime.now(UTC)))
         if around.halt:
             store.run(halt.set_halt(around.halt))
         for queue, pause in around.pauses.items():

@@ -12,7 +12,8 @@ from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
-from orchestrator.wiring import clock, host_cleaner
+from orchestrator.wiring import clock
+from orchestrator.wiring.host import host_cleaner
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
