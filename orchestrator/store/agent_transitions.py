@@ -18,6 +18,7 @@ from orchestrator.models.state_machine import (
     restart_phase,
     sources,
 )
+from orchestrator.models.warning import AgentWarning
 from orchestrator.store.operations import Operation
 from orchestrator.store.transition import Move, Moved, move
 
@@ -91,7 +92,7 @@ def stall(agent: AgentState, *, since: datetime | None, now: datetime) -> Operat
     return move(agent, step, now=now)
 
 
-def warn(agent: AgentState, warning: OrchestratorError, *, now: datetime) -> Operation[Moved]:
+def warn(agent: AgentState, warning: AgentWarning, *, now: datetime) -> Operation[Moved]:
     """Tell by an event what may end a running agent; its record stays as it is."""
     step = Move(
         sources=(Status.RUNNING,), attempt=agent.attempt, event="agent.warning", warning=warning
