@@ -12,7 +12,7 @@ from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
-from orchestrator.wiring import clock
+from orchestrator.wiring import clock, with_secrets
 from orchestrator.wiring.host import host_cleaner
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
@@ -25,7 +25,7 @@ log = get_logger("worker")
 @setup_logging.connect
 def use_our_logs(**_options: Any) -> None:
     """Keep Celery from configuring logging."""
-    configure_logging(secrets=load_settings().secrets)
+    configure_logging(secrets=with_secrets(load_settings()).secrets)
 
 
 @worker_init.connect

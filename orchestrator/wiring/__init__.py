@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.audit.log import Audit
@@ -33,6 +34,18 @@ def clock() -> datetime:
 def new_id() -> str:
     """Make a new id."""
     return str(uuid.uuid4())
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """Add to the settings what the backends state to be secret in their options.
+
+    A backend's module does so by `secrets(settings)`; of one that does not, every option counts.
+    """
+    declared: list[str] = []
+    for name in settings.backends:
+        state = BACKENDS.stated(name, "secrets") or partial(Settings.backend_secrets, name=name)
+        declared += state(settings)
+    return settings.model_copy(update={"declared_secrets": tuple(declared)})
 
 
 def submit_service(settings: Settings) -> SubmitService:

@@ -32,7 +32,7 @@ from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.runner import SpawnStage
 from orchestrator.store.client import Store
-from orchestrator.wiring import BACKENDS, audit, clock, new_id, submit_service
+from orchestrator.wiring import BACKENDS, audit, clock, new_id, submit_service, with_secrets
 from orchestrator.wiring.host import sandbox
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
@@ -80,6 +80,7 @@ def gate_runner(settings: Settings) -> GateRunner:
 
 def build(settings: Settings, *, worker: str) -> Services:
     """Build the services of one worker process; connections open at first use."""
+    settings = with_secrets(settings)
     store = Store(settings.valkey_url)
     holder = AgentLeases(
         store,
