@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.errors import LeaseLost
+from orchestrator.leases.holder import AgentLeases
 from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import Phase, Status
-from orchestrator.store import keys, workers
+from orchestrator.stages.spawn.monitors.disk import has_room
+from orchestrator.store import agents, keys, workers
 from orchestrator.store.operations import command, nothing
 from tests.attention_cases import AGENT, CASES, NOW
 from tests.integration.test_api import serving, spawn
-from tests.integration.test_cli_verbs import Orch
+from tests.integration.test_cli_verbs import Orch, run_to
 
 CASES_BY_NAME = {case.name: case for case in CASES}
 
@@ -110,3 +115,34 @@ def test_one_that_completed_long_ago_with_conflicts_is_among_those_that_need_som
     assert orch.run("ls", "--limit", "1").stdout.count(AGENT) == 2
     assert CASES_BY_NAME["conflicts"].agent.status is Status.COMPLETED
     assert CASES_BY_NAME["conflicts"].agent.phase is Phase.ENDED
+
+
+@pytest.fixture
+def holder(store):
+    now, new_id = lambda: datetime.now(UTC), lambda: str(uuid.uuid4())
+    return AgentLeases(store, now, new_id, "spawn@alpha", 30.0, "1:1")
+
+
+def test_an_agent_that_no_disk_has_room_for_names_the_host(system, store, holder):
+    client, _ = system
+    empty(store)
+    agent_id = spawn(client)
+    full = SimpleNamespace(lacks_room=lambda: "disk: 5 bytes free under /w, low-water mark 9")
+    assert not has_room(full, holder, agent_id)
+    said = client.get(f"/agents/{agent_id}/why").json()
+    assert (said["waitingFor"], said["code"], said["rank"]) == ("disk", "disk_low", 5)
+    assert said["why"] == "disk: 5 bytes free under /w, low-water mark 9 (alpha)"
+
+
+@pytest.mark.parametrize("leaves", ["lost", "done"])
+def test_an_agent_that_leaves_its_worker_is_stalled_no_more(system, store, holder, leaves):
+    client, _ = system
+    empty(store)
+    agent = run_to(holder, spawn(client))
+    holder.report_stall(agent, for_s=600)
+    assert client.get(f"/agents/{agent.agent_id}/why").json()["code"] == "stalled"
+    if leaves == "lost":
+        holder.recover(agent, LeaseLost("Gone."))
+    else:
+        holder.enqueue_for_gates(agent, {})
+    assert store.run(agents.read(agent.agent_id)).stalled_since is None
