@@ -23,6 +23,12 @@ CLEANUP_QUEUE = "cleanup"
 #: Of the sweep alone, which the cleanup's workers do too: pausing their queue stops no recovery.
 SWEEP_QUEUE = "sweep"
 QUEUES = (SPAWN_QUEUE, GATES_QUEUE, CLEANUP_QUEUE)
+#: The stage's task → the queue its messages stand in.
+QUEUE_OF_TASK = {
+    SPAWN_TASK: SPAWN_QUEUE,
+    GATE_CHECK_TASK: GATES_QUEUE,
+    CLEANUP_TASK: CLEANUP_QUEUE,
+}
 
 #: The least and the most urgent priority, as the contract counts.
 LEAST_URGENT, MOST_URGENT = 1, 10
@@ -51,6 +57,14 @@ def queue_key(queue: str, priority: int) -> str:
     """Return the list in which kombu keeps messages of this priority (contract's count)."""
     step = celery_priority(priority)
     return f"{queue}{PRIORITY_SEPARATOR}{step}" if step else queue
+
+
+def agent_of(message: bytes) -> str:
+    """Return the agent that a queued message is about; empty where it is none of Celery's."""
+    try:
+        return str(json.loads(message)["headers"]["id"]).partition(".")[0]
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,22 @@ class Family(Generic[T]):
         msg = f"{self.package.rpartition('.')[2]}: there is no {name!r}, only {known}."
         raise BackendUnknown(msg)
 
+    def stated(self, name: str, attribute: str) -> Any:
+        """Return what a member's module states beside its `build`; None where it states nothing.
+
+        A member that is not there, or cannot be loaded, states nothing: `build` tells why.
+        """
+        try:
+            if name in self._files():
+                module: Any = importlib.import_module(f"{self.package}.{name}")
+            elif entry_point := self._entry_points().get(name):
+                module = importlib.import_module(entry_point.load().__module__)
+            else:
+                return None
+        except (ImportError, AttributeError):
+            return None
+        return getattr(module, attribute, None)
+
     def _files(self) -> frozenset[str]:
         path = importlib.import_module(self.package).__path__
         return frozenset(

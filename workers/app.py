@@ -21,7 +21,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import agents, queues
 from orchestrator.store.budget import publish
 from orchestrator.tracing import exporting, stage
-from orchestrator.wiring import Services, build
+from orchestrator.wiring.worker import Services, build
 
 #: What a worker sends the children of its pool; Celery has uses of its own for the others.
 REQUEUE_ON_SHUTDOWN = signal.SIGRTMIN

@@ -10,7 +10,7 @@ from celery.signals import task_received
 from orchestrator.errors import OrchestratorError
 from orchestrator.log import get_logger
 from orchestrator.messages import SPAWN_TASK, contract_priority
-from orchestrator.wiring import Services
+from orchestrator.wiring.worker import Services
 from workers.app import services_in
 
 log = get_logger("worker")

@@ -12,7 +12,8 @@ from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
-from orchestrator.wiring import clock, host_cleaner
+from orchestrator.wiring import clock, with_secrets
+from orchestrator.wiring.host import host_cleaner
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
@@ -24,7 +25,7 @@ log = get_logger("worker")
 @setup_logging.connect
 def use_our_logs(**_options: Any) -> None:
     """Keep Celery from configuring logging."""
-    configure_logging(secrets=load_settings().secrets)
+    configure_logging(secrets=with_secrets(load_settings()).secrets)
 
 
 @worker_init.connect

@@ -14,6 +14,7 @@ from orchestrator.api.http.connections import Connection
 from orchestrator.errors import OrchestratorError, PortInUse, SettingsInvalid
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings
+from orchestrator.wiring import with_secrets
 
 #: Longer than a follower's wait, so that open streams end by themselves.
 STOP_WITHIN_S = 5
@@ -60,7 +61,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        settings = load_settings()
+        settings = with_secrets(load_settings())
         configure_logging(secrets=settings.secrets)
         serve(settings)
     except OrchestratorError as error:

@@ -46,6 +46,11 @@ class Options(BaseModel):
     )
 
 
+def secrets(settings: Settings) -> tuple[str, ...]:
+    """Return what logs, events and `orch config show` must mask of the options."""
+    return settings.backend_secrets("claude", Options)
+
+
 def build(settings: Settings) -> ClaudeBackend:
     """Build the backend.
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 
 from orchestrator.backends import _prompt
 from orchestrator.errors import BackendUnavailable
@@ -26,13 +26,18 @@ class Options(BaseModel):
         description="The program and its arguments: a JSON list. `{prompt}`, `{worktree}` and"
         " `{agent_id}` are replaced.",
     )
-    env: Json[dict[str, str]] = Field(
+    env: Json[dict[str, SecretStr]] = Field(
         default_factory=dict,
         repr=False,
         description="Further environment variables of the program, such as its API key: a JSON"
         " object. Logs, events and summaries mask its values, except values of fewer than 6"
         " characters.",
     )
+
+
+def secrets(settings: Settings) -> tuple[str, ...]:
+    """Return what logs, events and `orch config show` must mask of the options."""
+    return settings.backend_secrets("command", Options)
 
 
 def build(settings: Settings) -> CommandBackend:
@@ -63,7 +68,8 @@ class CommandBackend:
         """
         prompt = _prompt.render(job)
         values = {"prompt": prompt, "worktree": str(job.worktree), "agent_id": job.agent_id}
-        return Launch(self._argv(values), self._options.env, prompt.encode())
+        env = {name: value.get_secret_value() for name, value in self._options.env.items()}
+        return Launch(self._argv(values), env, prompt.encode())
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Take any line as a message."""

@@ -52,6 +52,11 @@ class Options(Closed):
     )
 
 
+def secrets(settings: Settings) -> tuple[str, ...]:
+    """Return what logs, events and `orch config show` must mask of the options."""
+    return settings.backend_secrets("scripted", Options)
+
+
 def build(settings: Settings) -> ScriptedBackend:
     """Build the backend.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Where a command notes the agent it is about, for the last word on an error.
 AGENT_ID = "orchestrator.agent_id"
-_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect)`")
+_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect|why)`")
 
 #: Command → its module in `commands/`, and what `orch --help` says of it.
 _COMMANDS = {
@@ -36,6 +36,7 @@ _COMMANDS = {
     "wait": ("wait", "Wait until agents have ended."),
     "ls": ("ls", "List agents, first those that need attention."),
     "status": ("status", "Show the state of an agent."),
+    "why": ("why", "Show why an agent waits or failed, and what helps."),
     "inspect": ("inspect", "Show all about an agent, and the next command."),
     "logs": ("logs", "Print the log of an agent."),
     "events": ("events", "Print the events of all agents."),

@@ -22,11 +22,10 @@ from orchestrator.models import (
     KillReport,
     KillScope,
     PartialRecord,
-    Phase,
     Receipt,
     Status,
 )
-from orchestrator.models.state_machine import FINAL
+from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL
 from orchestrator.store import halt as halts
 from orchestrator.store import keys, kills
 from orchestrator.store.agent_outlines import read_partial_records
@@ -40,7 +39,6 @@ _BLOCK_MS = 500
 _ROUNDS = 3
 #: Valkey writes its file each second.
 _DISK_TIMEOUT_MS = 3000
-_WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_REWORK})
 
 T = TypeVar("T")
 
@@ -135,7 +133,7 @@ class KillSwitch:
         """
         yield halts.lift_halt()
         yield from self.audit.report([AuditAction(action="resume", who=by, why=why)])
-        waiting = yield from self._active(lambda agent: agent.phase in _WAITING)
+        waiting = yield from self._active(lambda agent: agent.phase in AWAITING_SPAWN)
         for agent in waiting:
             message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
             yield kills.enqueue(message, tag=self.new_id())

@@ -46,13 +46,6 @@ class AgentTimedOut(AgentFailed):
     action = "Give it smaller work items, or more time: `orch budget set time …`."
 
 
-class AgentTimeRunningOut(AgentFailed):
-    """The agent has used up most of its time."""
-
-    code = "time_warning"
-    action = "Nothing to do, or give it more: `orch budget set time …`."
-
-
 class AgentStalled(AgentFailed):
     """The agent said, spent and computed nothing for too long."""
 

@@ -129,13 +129,6 @@ class ChangeMissing(GitFailed):
     action = "Spawn again; check Valkey's memory policy (it must be noeviction)."
 
 
-class ChangeNotSaved(GitFailed):
-    """What the agent changed could not be stored."""
-
-    code = "change_not_saved"
-    action = "It is tried again; take it from the folder that `orch status` names, or mend why."
-
-
 class IncludeTooLarge(GitFailed):
     """What `.worktreeinclude` names is over the limit."""
 

@@ -115,7 +115,11 @@ class KeepsSessions(Protocol):
 
 
 class AgentBackend(Protocol):
-    """One kind of agent; one file, exporting `build(settings) -> AgentBackend`."""
+    """One kind of agent; one file, exporting `build(settings) -> AgentBackend`.
+
+    Beside it `secrets(settings) -> Sequence[str]`: what must be masked of its options. Where a
+    backend exports none, every one of its options is masked.
+    """
 
     #: Whether exit 0 without a `Result` is a failure.
     reports_result: bool

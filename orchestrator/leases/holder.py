@@ -38,6 +38,7 @@ from orchestrator.leases.recovery import RecoveryPolicy
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.models.state_machine import FINAL
+from orchestrator.models.warning import AgentWarning
 from orchestrator.store import agent_transitions, agents, changes, provider_limits
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation
@@ -155,14 +156,14 @@ class AgentLeases:
         """
         return self.store.run(agent_transitions.update(agent, patch, now=self.clock())).overrun
 
-    def warn(self, agent: AgentState, warning: OrchestratorError) -> None:
+    def warn(self, agent: AgentState, warning: AgentWarning) -> None:
         """Tell by an event what may end the agent; who has ended already is not warned."""
         try:
             self.store.run(agent_transitions.warn(agent, warning, now=self.clock()))
         except TransitionRefused as refusal:
             log.info("not warned", agentId=agent.agent_id, reason=str(refusal))
         else:
-            log.warning("warned", agentId=agent.agent_id, error=str(warning))
+            log.warning("warned", agentId=agent.agent_id, code=warning.code, text=warning.text)
 
     def report_stall(self, agent: AgentState, *, for_s: float | None) -> None:
         """Say that the agent is stuck, or with None that it moves again."""

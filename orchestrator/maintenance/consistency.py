@@ -9,8 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.host.processes import Host
-from orchestrator.models import AgentState, Phase, Status
-from orchestrator.models.state_machine import ACTIVE, FINAL
+from orchestrator.models import AgentState, Status
+from orchestrator.models.state_machine import (
+    ACTIVE,
+    AWAITING_MESSAGE,
+    FINAL,
+    WAITING,
+    WITH_SLOT,
+)
 from orchestrator.store import agent_transitions, budget, delays, keys, kills, leases, lost_messages
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation, command, nothing, read_records
@@ -129,7 +135,7 @@ class ConsistencyCheck:
         leased = set(self._members(keys.LEASES))
         for agent_id in sorted(leased):
             agent = states.get(agent_id)
-            if agent is None or agent.status in FINAL or agent.phase in agent_transitions.WAITING:
+            if agent is None or agent.status in FINAL or agent.phase in WAITING:
                 yield Drift(
                     "lease-of-nobody",
                     agent_id,
@@ -137,7 +143,7 @@ class ConsistencyCheck:
                     partial(self.store.run, leases.drop_lease(agent_id)),
                 )
         for agent_id, agent in states.items():
-            if agent is None or agent.status in FINAL or agent.phase in agent_transitions.WAITING:
+            if agent is None or agent.status in FINAL or agent.phase in WAITING:
                 continue
             if agent_id not in leased:
                 yield Drift(
@@ -154,7 +160,7 @@ class ConsistencyCheck:
         queued = self.store.follow(lost_messages.queued())
         for agent_id in sorted(delayed):
             agent = states.get(agent_id)
-            if agent is None or agent.phase not in agent_transitions.WAITING:
+            if agent is None or agent.phase not in WAITING:
                 yield Drift(
                     "delayed-nobody",
                     agent_id,
@@ -164,7 +170,7 @@ class ConsistencyCheck:
         for agent_id, agent in states.items():
             if agent is None or agent_id in delayed or agent_id in uncalled:
                 continue
-            if agent.phase not in agent_transitions.WAITING and agent.phase is not Phase.ENDED:
+            if agent.phase not in AWAITING_MESSAGE:
                 continue
             message = agent_transitions.message_of(agent)
             if message.task_id not in queued:
@@ -200,7 +206,7 @@ class ConsistencyCheck:
         placed = set(self._members(keys.SLOTS))
         for agent_id in sorted(placed | states.keys()):
             agent = states.get(agent_id)
-            is_at_work = agent is not None and agent.phase in agent_transitions.AT_WORK
+            is_at_work = agent is not None and agent.phase in WITH_SLOT
             if agent_id in placed and not is_at_work:
                 yield Drift(
                     "place-of-nobody",
@@ -217,7 +223,7 @@ class ConsistencyCheck:
                 )
         for agent_id in self._members(keys.WAITING):
             agent = states.get(agent_id)
-            if agent is None or agent.phase not in agent_transitions.WAITING:
+            if agent is None or agent.phase not in WAITING:
                 yield Drift(
                     "waiting-nobody",
                     agent_id,

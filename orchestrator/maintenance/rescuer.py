@@ -11,8 +11,8 @@ from orchestrator.errors import LeaseLost, RecordMalformed
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.retention import expire
-from orchestrator.models import AgentState, Phase, Status
-from orchestrator.models.state_machine import FINAL
+from orchestrator.models import AgentState, Status
+from orchestrator.models.state_machine import AWAITING_MESSAGE, FINAL, WAITING
 from orchestrator.store import (
     agent_transitions,
     agents,
@@ -88,7 +88,7 @@ class Rescuer:
     def _release(self, agent_id: str) -> None:
         store = self.holder.store
         agent = store.run(agents.find(agent_id))
-        if agent is None or agent.phase not in agent_transitions.WAITING:
+        if agent is None or agent.phase not in WAITING:
             store.run(delays.forget(agent_id))
         else:
             store.run(delays.release(agent_transitions.message_of(agent), tag=self.holder.new_id()))
@@ -157,7 +157,7 @@ def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
 
 def _is_waiting(agent: AgentState) -> bool:
     # An ended agent waits for its cleanup.
-    return agent.phase in agent_transitions.WAITING or agent.phase is Phase.ENDED
+    return agent.phase in AWAITING_MESSAGE
 
 
 def _lost_message_id(agent: AgentState) -> str:

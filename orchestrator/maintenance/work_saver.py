@@ -17,7 +17,8 @@ from orchestrator.errors import (
 )
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, NotSaved
-from orchestrator.store import agent_transitions, agents, changes, kills
+from orchestrator.models.state_machine import WAITING
+from orchestrator.store import agents, changes, kills
 from orchestrator.store.client import Store
 from orchestrator.store.unsaved_reports import report_unsaved
 from orchestrator.workspace.clone import Workspace, Workspaces
@@ -225,7 +226,7 @@ class WorkSaver:
             agent.not_saved is None or agent.not_saved.attempt != work.origin.attempt
         ):
             return True
-        if agent.phase in agent_transitions.WAITING:
+        if agent.phase in WAITING:
             # It is said as soon as it is claimed.
             return False
         try:

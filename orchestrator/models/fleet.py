@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from orchestrator.models.attention import Attention
 from orchestrator.models.event import LogLine
 from orchestrator.models.killing import Halt
 from orchestrator.models.record import Instant, Record
@@ -15,8 +16,8 @@ class AgentSummary(Record):
 
     agent: AgentState
     last_output: LogLine | None = None
-    #: Whether what it changed without delivering it can still be had.
-    is_kept: bool = False
+    #: What it needs somebody for; None if it can be left alone.
+    attention: Attention | None = None
 
 
 class Fleet(Record):

@@ -1,29 +1,40 @@
-"""Which agents need somebody, why, and the command that helps."""
+"""What an agent waits for, why it failed, and whether it needs somebody: the one set of rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from orchestrator.models import AgentState, GateStatus, Halt, Phase, Status, TaskState
-from orchestrator.models.state_machine import ACTIVE
-from orchestrator.store import changes, keys, kills, provider_limits
-from orchestrator.store import halt as halts
-from orchestrator.store.operations import Flow, Operation, command, read_records
+from orchestrator.models import AgentState, BudgetLimits, GateStatus, Halt, Pause, Status
+from orchestrator.models.attention import Attention, Rank, WaitingFor
+from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL, PHASES
 
-#: What has been lost so often is not bad luck.
+#: More losses than these are not bad luck.
 MANY_RECOVERIES = 3
-_LIMIT = 500
-
-
-@dataclass(frozen=True)
-class Need:
-    """Why an agent needs somebody, in words, and what to run; the first to look at have rank 0."""
-
-    rank: int
-    why: str
-    command: str
+#: The share of its tokens or its time from which an agent is at risk.
+NEAR_LIMIT = 0.8
+#: An agent that is killed is usually seen dead within a second or two, and at most after this.
+CONFIRMED_WITHIN = timedelta(seconds=10)
+#: Error code → the command that shows the cause or takes the next step.
+_COMMANDS = {
+    "gates_rejected": "orch gates {id}",
+    "plan_invalid": "orch gates {id}",
+    "change_conflicts": "orch export {id}",
+    "push_refused": "orch export {id}",
+    "push_failed": "orch retry {id}",
+    "target_moves": "orch retry {id}",
+    "lease_lost": "orch retry {id}",
+    "budget_exceeded": "orch budget",
+    **dict.fromkeys(
+        (
+            *("coordinator_unavailable", "coordinator_refused", "backend_unavailable"),
+            *("backend_unknown", "disk_full", "sandbox_unavailable", "egress_unavailable"),
+            *("usage_reports_missing", "agent_garbled"),
+        ),
+        "orch doctor",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -31,127 +42,214 @@ class AttentionContext:
     """What an agent's own record does not say."""
 
     halt: Halt | None = None
-    #: The instant (ms) before which its backend starts no agent; 0 if it does.
-    parked_until_ms: int = 0
+    #: Paused queues, by name.
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
+    #: The instant before which its backend starts no agent.
+    limited_until: datetime | None = None
+    limits: BudgetLimits | None = None
     is_unconfirmed: bool = False
-    #: What it changed stands on no remote, and is kept here.
-    is_kept: bool = False
-    #: A later agent serves its task.
-    is_superseded: bool = False
+    #: What it changed is on no remote, and is retained.
+    has_change: bool = False
+    #: The agent that serves its task now; empty where nobody knows.
+    newest: str = ""
+    #: When its message is sent, if that is later.
+    due_at: datetime | None = None
+    #: Its number among those that wait for a slot; None where it does not.
+    rank_for_slot: int | None = None
+    #: The number of its message in its queue; None where it is not near the front.
+    place_in_queue: int | None = None
+    #: Whether any worker serves the queue it waits in; None where nobody has looked.
+    has_worker: bool | None = None
 
 
-def need(agent: AgentState, around: AttentionContext, now: datetime) -> Need | None:
-    """Tell what an agent needs; None if it can be left alone."""
-    name = agent.agent_id
+def explain(agent: AgentState, around: AttentionContext, now: datetime) -> Attention:
+    """Say why an agent waits, failed, or is otherwise as it is; only some of them have a rank."""
     if around.is_unconfirmed:
-        where = agent.worker or "no worker"
-        return Need(0, f"its death is not confirmed ({where})", f"orch receipt {name}")
-    if agent.status is Status.FAILED and not around.is_superseded:
-        return _need_of_failed(agent, is_kept=around.is_kept)
+        return _of_unconfirmed(agent, now)
+    if agent.status is Status.FAILED:
+        return _of_failed(agent, around)
     if agent.status is Status.COMPLETED:
-        return _need_of_completed(agent)
-    if agent.status in ACTIVE:
-        return _need_of_active(agent, around, now)
-    return None
-
-
-def _need_of_failed(agent: AgentState, *, is_kept: bool) -> Need:
-    name = agent.agent_id
-    kept = "; its work is kept" if is_kept else ""
-    if agent.error_code == "gates_rejected":
-        gates = agent.verdict.gates if agent.verdict else {}
-        failed = [gate for gate, status in gates.items() if status is not GateStatus.PASSED]
-        which = f" by {', '.join(failed)}" if failed else ""
-        return Need(1, f"rejected{which}{kept}", f"orch gates {name}")
-    # The first sentence: what to do, which comes after it, is the command here.
-    cause = (agent.error or "no reason given").partition(". ")[0].rstrip(".")
-    look = "diff" if is_kept else "logs"
-    return Need(1, f"{agent.error_code or 'failed'}: {cause}{kept}", f"orch {look} {name}")
-
-
-def _need_of_completed(agent: AgentState) -> Need | None:
-    name = agent.agent_id
-    if agent.conflicts:
-        files = ", ".join(conflict.path for conflict in agent.conflicts)
-        return Need(
-            3, f"pushed, but conflicts with {agent.base_branch}: {files}", f"orch diff {name}"
-        )
-    if agent.request_error:
-        return Need(3, f"pushed without a request: {agent.request_error}", f"orch status {name}")
-    return None
-
-
-def _need_of_active(agent: AgentState, around: AttentionContext, now: datetime) -> Need | None:
-    name = agent.agent_id
-    if agent.stalled_since:
-        minutes = (now - agent.stalled_since).total_seconds() / 60
-        return Need(1, f"stalled for {minutes:.0f} min", f"orch logs -f {name}")
-    if agent.recoveries >= MANY_RECOVERIES:
-        return Need(2, f"was lost {agent.recoveries} times", f"orch inspect {name}")
-    if agent.phase not in (Phase.QUEUED, Phase.AWAITING_REWORK):
-        return None
-    if around.halt:
-        return Need(
-            2,
-            f"halted by {around.halt.by}: {around.halt.why or 'no reason'}",
-            "orch resume --reason …",
-        )
-    if around.parked_until_ms > now.timestamp() * 1000:
-        until = datetime.fromtimestamp(around.parked_until_ms / 1000, UTC)
-        return Need(
-            4,
-            f"{agent.agent}'s provider is at its limit until {until:%H:%M} UTC",
-            f"orch wait {name}",
-        )
-    return None
-
-
-def needs(agents: Sequence[AgentState], now: datetime) -> Flow[dict[str, Need]]:
-    """Look at what surrounds these agents, and tell what each of them needs, by agentId."""
-    halt = yield halts.find_halt()
-    unconfirmed = set((yield kills.unconfirmed()))
-    parked = {}
-    for backend in {agent.agent for agent in agents if agent.status in ACTIVE}:
-        parked[backend] = yield provider_limits.limited_until_ms(backend)
-    failed = [agent for agent in agents if agent.status is Status.FAILED]
-    latest: dict[str, str] = {}
-    if failed:
-        names = tuple(keys.task(agent.task_id) for agent in failed)
-        tasks = yield read_records(TaskState, names)
-        latest = {task.task_id: task.agent_id for task in tasks if task}
-    found: dict[str, Need] = {}
-    for agent in agents:
-        name = agent.agent_id
-        is_superseded = latest.get(agent.task_id, name) != name
-        is_kept = False
-        if agent.status is Status.FAILED and not is_superseded:
-            is_kept = yield changes.has_any_change(name, agent.attempt)
-        around = AttentionContext(
-            halt, parked.get(agent.agent, 0), name in unconfirmed, is_kept, is_superseded
-        )
-        if one := need(agent, around, now):
-            found[name] = one
-    return found
-
-
-def candidates() -> Flow[tuple[AgentState, ...]]:
-    """Read every agent that may need somebody, however old; newest first."""
-    ids = set((yield kills.unconfirmed()))
-    for status in (*sorted(ACTIVE), Status.FAILED):
-        ids |= set((yield _newest(status)))
-    found: list[AgentState] = []
-    for chunk in _chunks(sorted(ids)):
-        states = yield read_records(AgentState, tuple(map(keys.agent, chunk)))
-        found += [agent for agent in states if agent]
-    return tuple(sorted(found, key=lambda agent: agent.spawned_at, reverse=True))
-
-
-def _newest(status: Status) -> Operation[list[str]]:
-    return command(
-        *("ZRANGE", keys.status_index(status), 0, _LIMIT - 1, "REV"),
-        decode=lambda reply: [name.decode() for name in reply],
+        return _of_completed(agent, around)
+    if agent.status in FINAL:
+        why = agent.error or "It was killed."
+        return Attention(code="killed", why=why, command=f"orch receipt {agent.agent_id}")
+    risk, waiting = _at_risk(agent, around, now), _of_waiting(agent, around, now)
+    if risk is None or waiting is None:
+        return risk or waiting or _of_working(agent)
+    return risk.model_copy(
+        update={
+            "why": f"{risk.why}; {waiting.why}",
+            "waiting_for": waiting.waiting_for,
+            "place_in_line": waiting.place_in_line,
+        }
     )
 
 
-def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _LIMIT] for start in range(0, len(ids), _LIMIT)]
+# ── ended ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_unconfirmed(agent: AgentState, now: datetime) -> Attention:
+    where = agent.worker or "no worker"
+    is_late = agent.completed_at is None or now - agent.completed_at >= CONFIRMED_WITHIN
+    return Attention(
+        rank=Rank.UNCONFIRMED if is_late else None,
+        code="kill_unconfirmed",
+        why=f"its death is not confirmed ({where})",
+        command=f"orch receipt {agent.agent_id}",
+    )
+
+
+def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
+    code, name = agent.error_code or "failed", agent.agent_id
+    # The first sentence: what to do, which comes after it, is the command here.
+    cause = (agent.error or "no reason given").partition(". ")[0].rstrip(".")
+    why = f"{code}: {cause}"
+    if code == "gates_rejected":
+        gates = agent.verdict.gates if agent.verdict else {}
+        failed = [gate for gate, status in gates.items() if status is not GateStatus.PASSED]
+        why = f"rejected by {', '.join(failed)}" if failed else "rejected"
+    if around.has_change:
+        why += "; its work is kept"
+    if around.newest not in {"", name}:
+        # A later agent has taken the task on: this one's end is past.
+        why += f"; agent {around.newest} serves its task now"
+        return Attention(code=code, why=why, command=f"orch status {around.newest}")
+    look = "orch diff {id}" if around.has_change else "orch logs {id}"
+    command = _COMMANDS.get(code, look).format(id=name)
+    rank = Rank.OVER_BUDGET if code == "budget_exceeded" else Rank.FAILED
+    return Attention(rank=rank, code=code, why=why, command=command)
+
+
+def _of_completed(agent: AgentState, around: AttentionContext) -> Attention:
+    name, rank = agent.agent_id, Rank.DELIVERED
+    if around.newest not in {"", name}:
+        why = f"completed; agent {around.newest} serves its task now"
+        return Attention(code="completed", why=why, command=f"orch status {around.newest}")
+    if agent.conflicts:
+        files = ", ".join(conflict.path for conflict in agent.conflicts)
+        why = f"pushed, but conflicts with {agent.base_branch}: {files}"
+        return Attention(rank=rank, code="conflicts", why=why, command=f"orch diff {name}")
+    if agent.request_error:
+        why = f"pushed without a request: {agent.request_error}"
+        return Attention(rank=rank, code="request_missing", why=why, command=f"orch status {name}")
+    pushed = f": its change is on {agent.branch}" if agent.branch else ""
+    return Attention(code="completed", why=f"completed{pushed}", command=f"orch diff {name}")
+
+
+# ── active ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _at_risk(agent: AgentState, around: AttentionContext, now: datetime) -> Attention | None:
+    name = agent.agent_id
+    if agent.stalled_since and PHASES[agent.phase].is_held:
+        minutes = (now - agent.stalled_since).total_seconds() / 60
+        why = f"stalled for {minutes:.0f} min"
+        return Attention(rank=Rank.STALLED, code="stalled", why=why, command=f"orch logs -f {name}")
+    if (limits := around.limits) is not None:
+        spent, ran_s = agent.usage.total_tokens, agent.ran_s
+        if spent >= limits.agent_tokens * NEAR_LIMIT:
+            why = f"has spent {spent:,} of its {limits.agent_tokens:,} tokens"
+            command = "orch budget set agent …"
+            return Attention(rank=Rank.AT_RISK, code="near_tokens", why=why, command=command)
+        if ran_s >= limits.time_s * NEAR_LIMIT:
+            why = f"has run for {ran_s / 60:.0f} of its {limits.time_s / 60:.0f} min"
+            command = "orch budget set time …"
+            return Attention(rank=Rank.AT_RISK, code="near_time", why=why, command=command)
+    if agent.recoveries >= MANY_RECOVERIES:
+        why = f"was lost {agent.recoveries} times"
+        return Attention(
+            rank=Rank.AT_RISK, code="lost_often", why=why, command=f"orch inspect {name}"
+        )
+    return None
+
+
+def _of_waiting(agent: AgentState, around: AttentionContext, now: datetime) -> Attention | None:
+    if not PHASES[agent.phase].is_waiting:
+        return None
+    found = _held_up(agent, around, now)
+    if found is not None:
+        return found
+    name, queue = agent.agent_id, PHASES[agent.phase].queue
+    if around.due_at is not None and around.due_at > now:
+        why = f"its next attempt starts at {around.due_at:%H:%M:%S} UTC"
+        return Attention(
+            code="delayed",
+            why=why,
+            command=f"orch inspect {name}",
+            waiting_for=WaitingFor.RETRY,
+        )
+    if around.rank_for_slot is not None:
+        slots = f"all {around.limits.concurrency} slots are" if around.limits else "every slot is"
+        return Attention(
+            code="no_slot_free",
+            why=f"{slots} in use; it is number {around.rank_for_slot} in line",
+            command="orch budget set concurrency …",
+            waiting_for=WaitingFor.SLOT,
+            place_in_line=around.rank_for_slot,
+        )
+    if around.has_worker is False:
+        why = f"no worker serves the queue {queue}"
+        return Attention(
+            code="no_worker", why=why, command="orch doctor", waiting_for=WaitingFor.WORKER
+        )
+    place = around.place_in_queue
+    number = f"; it is number {place} in line" if place else ""
+    return Attention(
+        code="queued",
+        why=f"waits for a worker of the queue {queue}{number}",
+        command=f"orch wait {name}",
+        waiting_for=WaitingFor.WORKER,
+        place_in_line=place,
+    )
+
+
+def _held_up(agent: AgentState, around: AttentionContext, now: datetime) -> Attention | None:
+    name, queue = agent.agent_id, PHASES[agent.phase].queue
+    awaits_spawn = agent.phase in AWAITING_SPAWN
+    if around.halt and awaits_spawn:
+        why = f"halted by {around.halt.by}: {around.halt.why or 'no reason'}"
+        return Attention(
+            rank=Rank.HELD_UP,
+            code="halted",
+            why=why,
+            command="orch resume --reason …",
+            waiting_for=WaitingFor.RESUME,
+        )
+    if pause := around.pauses.get(queue):
+        why = f"the queue {queue} is paused by {pause.by}: {pause.why or 'no reason'}"
+        return Attention(
+            rank=Rank.HELD_UP,
+            code="queue_paused",
+            why=why,
+            command=f"orch queues resume {queue}",
+            waiting_for=WaitingFor.QUEUE,
+        )
+    if not awaits_spawn:
+        return None
+    if around.limited_until and around.limited_until > now:
+        why = f"{agent.agent}'s provider is at its limit until {around.limited_until:%H:%M} UTC"
+        return Attention(
+            rank=Rank.LIMITED,
+            code="provider_limited",
+            why=why,
+            command=f"orch wait {name}",
+            waiting_for=WaitingFor.PROVIDER,
+        )
+    if agent.waiting_for:
+        return Attention(
+            rank=Rank.HELD_UP,
+            code="disk_low",
+            why=agent.waiting_for,
+            command="orch doctor",
+            waiting_for=WaitingFor.DISK,
+        )
+    return None
+
+
+def _of_working(agent: AgentState) -> Attention:
+    where = f" at {agent.worker}" if agent.worker else ""
+    return Attention(
+        code=agent.phase,
+        why=f"{PHASES[agent.phase].label.lower()}{where}, attempt {agent.attempt}",
+        command=f"orch logs -f {agent.agent_id}",
+    )

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from orchestrator.models import AgentState, AgentSummary, Fleet, LogLine, Status
 from orchestrator.models.state_machine import ACTIVE
-from orchestrator.store import agent_logs, changes, keys, kills, provider_limits
+from orchestrator.queries.explanations import explain_agents
+from orchestrator.settings import Settings
+from orchestrator.store import agent_logs, keys, kills, provider_limits
 from orchestrator.store import halt as halts
 from orchestrator.store.operations import Flow, command, read_records
 
@@ -15,11 +17,13 @@ from orchestrator.store.operations import Flow, command, read_records
 _TEXT_LIMIT = 300
 
 
-def survey(agent_ids: Sequence[str], backends: Iterable[str]) -> Flow[Fleet]:
+def survey(
+    agent_ids: Sequence[str], backends: Iterable[str], settings: Settings, now: datetime
+) -> Flow[Fleet]:
     """Read how the fleet stands, and the agents of these ids that there are.
 
     Touches: the status indexes, the latch, the unconfirmed kills, the parked backends; of each
-    agent its record, and its log's last line or what it left.
+    agent its record, its log's last line, and what tells whether it needs somebody.
     """
     counts: dict[Status, int] = {}
     for status in Status:
@@ -30,30 +34,26 @@ def survey(agent_ids: Sequence[str], backends: Iterable[str]) -> Flow[Fleet]:
     for backend in sorted(backends):
         if until_ms := (yield provider_limits.limited_until_ms(backend)):
             parked[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
-    summaries = yield from _summaries(agent_ids)
+    summaries = yield from _summaries(agent_ids, settings, now)
     return Fleet(counts=counts, halt=halt, unconfirmed=unconfirmed, parked=parked, agents=summaries)
 
 
-def _summaries(agent_ids: Sequence[str]) -> Flow[tuple[AgentSummary, ...]]:
+def _summaries(
+    agent_ids: Sequence[str], settings: Settings, now: datetime
+) -> Flow[tuple[AgentSummary, ...]]:
     if not agent_ids:
         return ()
     found = yield read_records(AgentState, tuple(map(keys.agent, agent_ids)))
+    agents = tuple(filter(None, found))
+    needs = yield from explain_agents(agents, settings, now)
     summaries: list[AgentSummary] = []
-    for agent in filter(None, found):
-        summary = yield from _summary(agent)
-        summaries.append(summary)
-    return tuple(summaries)
-
-
-def _summary(agent: AgentState) -> Flow[AgentSummary]:
-    if agent.status in ACTIVE:
-        last: LogLine | None = yield agent_logs.last_line(agent.agent_id)
+    for agent in agents:
+        last: LogLine | None = None
+        if agent.status in ACTIVE:
+            last = yield agent_logs.last_line(agent.agent_id)
         if last is not None:
             last = last.model_copy(update={"text": last.text[:_TEXT_LIMIT]})
-        return AgentSummary(agent=agent, last_output=last)
-    if agent.status is Status.COMPLETED:
-        return AgentSummary(agent=agent)
-    is_kept = False
-    for attempt in range(agent.attempt, -1, -1):
-        is_kept = is_kept or (yield changes.has_change(agent.agent_id, attempt))
-    return AgentSummary(agent=agent, is_kept=is_kept)
+        summaries.append(
+            AgentSummary(agent=agent, last_output=last, attention=needs.get(agent.agent_id))
+        )
+    return tuple(summaries)

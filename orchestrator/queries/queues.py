@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from orchestrator.messages import (
     CLEANUP_QUEUE,
     QUEUES,
     SPAWN_QUEUE,
+    agent_of,
 )
 from orchestrator.models import AgentState, QueueState
 from orchestrator.store import delays, keys
@@ -47,7 +47,7 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
             if length and (last := (yield stored.oldest_message(key))):
                 oldest.append(last)
         held_back = (yield stored.uncalled()) if queue == SPAWN_QUEUE else ()
-        waiting_ids = {*held_back, *map(_agent_of, oldest)} - {""}
+        waiting_ids = {*held_back, *map(agent_of, oldest)} - {""}
         since = yield from _waiting_since(queue, waiting_ids)
         states.append(
             QueueState(
@@ -81,10 +81,3 @@ def _waiting_since(queue: str, agent_ids: Iterable[str]) -> Flow[datetime | None
         for agent in agents
     ]
     return min((instant for instant in instants if instant), default=None)
-
-
-def _agent_of(message: bytes) -> str:
-    try:
-        return str(json.loads(message)["headers"]["id"]).partition(".")[0]
-    except (ValueError, KeyError, TypeError):
-        return ""  # not a message of Celery's

@@ -90,6 +90,8 @@ class Forwarder:
         # Nobody is there any more, or too many connections are: who asked sees its own end.
         try:
             inside = self._listener.accept()[0]
+            # Else what comes in two parts waits 40 ms for the acknowledgement of the first.
+            inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             return
         try:

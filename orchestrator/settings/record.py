@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import cached_property
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -14,7 +15,6 @@ from pydantic import (
     BaseModel,
     Field,
     SecretStr,
-    TypeAdapter,
     ValidationError,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -36,17 +36,35 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 BACKEND_PREFIX = "ORCHESTRATOR_BACKENDS__"
 
 
-_ENVIRONMENT = TypeAdapter(dict[str, str])
+_SECRET_NAME = re.compile(r"key|token|secret|password|credential")
 #: Shorter values stand in any text by chance.
 _LEAST_MASKED = 6
 
 
 def _passwords(url: str) -> Iterator[str]:
     """Give the passwords of an address, as they are and as they stand in it."""
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return  # an option that is no address
     if address.password:
         yield from (address.password, unquote(address.password))
     yield from parse_qs(address.query).get("password", ())
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    """Give every SecretStr of a parsed option, however deep it stands."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _secrets_in(one)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _secrets_in(one)
 
 
 def _state_home() -> Path:
@@ -88,7 +106,9 @@ class Settings(
         " ORCHESTRATOR_HOME.",
         default=None,
     )
-    backends: dict[str, dict[str, str]] = Field(default_factory=dict)
+    backends: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
+    #: What the backends state to be secret in their options; the wiring collects it.
+    declared_secrets: tuple[str, ...] = Field(default=(), repr=False)
     host_env: dict[str, str] = Field(default_factory=dict)
     #: The `.env` and every `*_FILE` that this was read from, or would have been.
     sources: frozenset[Path] = frozenset()
@@ -116,7 +136,7 @@ class Settings(
         """Where programs of agents and gates write."""
         return (self.workspaces_dir, *(self.home / name for name in ("candidates", "containers")))
 
-    @cached_property
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for what must never show them; one that holds another comes first."""
         held = (
@@ -129,16 +149,29 @@ class Settings(
             self.flower_password,
         )
         found = {secret.get_secret_value() for secret in held if secret}
-        found |= {*_passwords(self.valkey_url), *self._given_to_programs()}
+        found |= {*_passwords(self.valkey_url), *self._named_like_secrets(), *self.declared_secrets}
         return tuple(sorted(found, key=len, reverse=True))
 
-    def _given_to_programs(self) -> Iterator[str]:
-        """What the backend `command` puts into environments: any of it may be a key."""
-        try:
-            given = _ENVIRONMENT.validate_json(self.backends.get("command", {}).get("env", "{}"))
-        except ValidationError:
-            return  # the backend refuses it
-        yield from (value for value in given.values() if len(value) >= _LEAST_MASKED)
+    def _named_like_secrets(self) -> Iterator[str]:
+        """Give what backends' options are named for, whatever their backend states of them."""
+        for options in self.backends.values():
+            for name, value in options.items():
+                yield from _passwords(value)
+                if _SECRET_NAME.search(name) and len(value) >= _LEAST_MASKED:
+                    yield value
+
+    def backend_secrets(self, name: str, model: type[BaseModel] | None = None) -> tuple[str, ...]:
+        """Return the values of SecretStr in one backend's own options.
+
+        Where there is no model of them, or they do not fit it, any of them may be a secret. Values
+        of fewer than 6 characters are left out: these stand in any text by chance.
+        """
+        given = self.backends.get(name, {})
+        found = tuple(given.values())
+        if model is not None:
+            with suppress(ValidationError):  # the backend refuses them
+                found = tuple(_secrets_in(model.model_validate(given)))
+        return tuple(value for value in found if len(value) >= _LEAST_MASKED)
 
     @property
     def secret_files(self) -> frozenset[Path]:

@@ -7,26 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.messages import (
-    CLEANUP_QUEUE,
-    CLEANUP_TASK,
-    GATE_CHECK_TASK,
-    GATES_QUEUE,
-    SPAWN_QUEUE,
-    SPAWN_TASK,
-    StageMessage,
-)
+from orchestrator.messages import QUEUE_OF_TASK, SPAWN_TASK, StageMessage
 from orchestrator.models import AgentState, Phase, Status, iso_instant
-from orchestrator.models.state_machine import ACTIVE, FINAL, sources
+from orchestrator.models.state_machine import (
+    ACTIVE,
+    AWAITING_SPAWN,
+    FINAL,
+    PHASES,
+    entered_from,
+    restart_phase,
+    sources,
+)
+from orchestrator.models.warning import AgentWarning
 from orchestrator.store.operations import Operation
 from orchestrator.store.transition import Move, Moved, move
-
-#: Phases in which the change is made, and it is the gates' pool that holds the agent.
-_JUDGED = frozenset({Phase.AWAITING_GATES, Phase.GATING, Phase.DELIVERING})
-#: Phases in which an agent holds one of the fleet's places.
-AT_WORK = frozenset({Phase.PREPARING, Phase.EXECUTING, Phase.CAPTURING})
-#: Phases in which an agent waits for a message and nobody holds it.
-WAITING = frozenset({Phase.QUEUED, Phase.AWAITING_GATES, Phase.AWAITING_REWORK})
 
 
 def claim(
@@ -37,10 +31,10 @@ def claim(
     It waits either for its first round or, rejected by its gates, for the next one. Where all of
     the fleet's places are taken it waits on; `tag` names the message that calls it then.
     """
-    is_first = agent.status is not Status.RUNNING
+    status = Status.RUNNING if agent.status is Status.RUNNING else Status.SPAWNING
     step = Move(
-        sources=(Status.SPAWNING if is_first else Status.RUNNING,),
-        phases=(Phase.QUEUED if is_first else Phase.AWAITING_REWORK,),
+        sources=(status,),
+        phases=entered_from(Phase.PREPARING, status),
         new_attempt=True,
         heeds_halt=True,
         patch={"phase": Phase.PREPARING, "worker": worker, "workerProcess": process},
@@ -67,7 +61,7 @@ def start(
     step = Move(
         # Sent again after a lost reply it says the same.
         sources=(*sources(Status.RUNNING), Status.RUNNING),
-        phases=(Phase.PREPARING, Phase.EXECUTING),
+        phases=(*PHASES[Phase.EXECUTING].follows, Phase.EXECUTING),
         to=Status.RUNNING,
         attempt=agent.attempt,
         patch={
@@ -98,7 +92,7 @@ def stall(agent: AgentState, *, since: datetime | None, now: datetime) -> Operat
     return move(agent, step, now=now)
 
 
-def warn(agent: AgentState, warning: OrchestratorError, *, now: datetime) -> Operation[Moved]:
+def warn(agent: AgentState, warning: AgentWarning, *, now: datetime) -> Operation[Moved]:
     """Tell by an event what may end a running agent; its record stays as it is."""
     step = Move(
         sources=(Status.RUNNING,), attempt=agent.attempt, event="agent.warning", warning=warning
@@ -110,17 +104,19 @@ def enqueue_for_gates(
     agent: AgentState, patch: Mapping[str, Any], *, now: datetime, tag: str
 ) -> Operation[Moved]:
     """Give a running agent to the gates: its phase, its freed lease and the message at once."""
-    gate_check = StageMessage(
-        GATE_CHECK_TASK, GATES_QUEUE, agent.agent_id, agent.priority, agent.attempt
-    )
     step = Move(
         sources=(Status.RUNNING,),
         # Sent again after a lost reply it must not take the agent from its gates.
-        phases=(Phase.EXECUTING, Phase.CAPTURING),
+        phases=PHASES[Phase.AWAITING_GATES].follows,
         attempt=agent.attempt,
-        patch={**patch, "phase": Phase.AWAITING_GATES, "changeAttempt": agent.attempt},
+        patch={
+            **patch,
+            "phase": Phase.AWAITING_GATES,
+            "changeAttempt": agent.attempt,
+            "stalledSince": None,
+        },
         release=True,
-        message=gate_check,
+        message=_message(agent, Phase.AWAITING_GATES, agent.attempt),
     )
     return move(agent, step, now=now, tag=tag)
 
@@ -131,7 +127,7 @@ def claim_for_gates(
     """Take a handed-over agent to its gates; a second delivery of the message is refused."""
     step = Move(
         sources=(Status.RUNNING,),
-        phases=(Phase.AWAITING_GATES,),
+        phases=PHASES[Phase.GATING].follows,
         attempt=agent.attempt,
         patch={"phase": Phase.GATING, "worker": worker, "workerProcess": process},
         lease_s=lease_s,
@@ -143,10 +139,9 @@ def request_rework(
     agent: AgentState, patch: Mapping[str, Any], *, now: datetime, tag: str
 ) -> Operation[Moved]:
     """Give a rejected agent back to the spawn pool for another round."""
-    spawn = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
     step = Move(
         sources=(Status.RUNNING,),
-        phases=(Phase.GATING,),
+        phases=PHASES[Phase.AWAITING_REWORK].follows,
         attempt=agent.attempt,
         patch={
             **patch,
@@ -155,7 +150,7 @@ def request_rework(
             "continuesAttempt": agent.change_attempt,
         },
         release=True,
-        message=spawn,
+        message=_message(agent, Phase.AWAITING_REWORK, agent.attempt),
     )
     return move(agent, step, now=now, tag=tag)
 
@@ -175,16 +170,14 @@ def recover(
     The new number fences the old attempt at once. The next one starts where this one was: before
     its first round, from the change of attempt `continues`, or with its gates.
     """
-    is_first = agent.status is Status.SPAWNING
-    is_judged = agent.phase in _JUDGED
-    patch: dict[str, Any] = {"recoveries": agent.recoveries + counts}
-    if is_first:
-        patch["phase"] = Phase.QUEUED
-    elif is_judged:
-        patch["phase"] = Phase.AWAITING_GATES
-    else:
-        patch |= {"phase": Phase.AWAITING_REWORK, "continuesAttempt": continues}
-    waiting = agent.model_copy(update={"attempt": agent.attempt + 1, "phase": patch["phase"]})
+    phase = restart_phase(agent.status, agent.phase)
+    patch: dict[str, Any] = {
+        "recoveries": agent.recoveries + counts,
+        "phase": phase,
+        "stalledSince": None,
+    }
+    if phase is Phase.AWAITING_REWORK:
+        patch["continuesAttempt"] = continues
     step = Move(
         sources=(agent.status,),
         phases=(agent.phase,),
@@ -193,7 +186,7 @@ def recover(
         patch=patch,
         event="agent.recovering",
         release=True,
-        message=None if delay_s else message_of(waiting),
+        message=None if delay_s else _message(agent, phase, agent.attempt + 1),
         due_at=now + timedelta(seconds=delay_s) if delay_s else None,
         expired_at=now if only_expired else None,
     )
@@ -204,7 +197,7 @@ def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -
     """Let a waiting agent wait until an instant; its message is sent then. A reason is told."""
     step = Move(
         sources=(agent.status,),
-        phases=(Phase.QUEUED, Phase.AWAITING_REWORK),
+        phases=tuple(sorted(AWAITING_SPAWN)),
         attempt=agent.attempt,
         patch={"waitingFor": why or None},
         event="agent.waiting" if why else "",
@@ -215,15 +208,14 @@ def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -
 
 def message_of(agent: AgentState) -> StageMessage:
     """Return the message that an agent in a waiting phase waits for."""
-    if agent.phase is Phase.AWAITING_GATES:
-        return StageMessage(
-            GATE_CHECK_TASK, GATES_QUEUE, agent.agent_id, agent.priority, agent.attempt
-        )
-    if agent.phase is Phase.ENDED:
-        return StageMessage(
-            CLEANUP_TASK, CLEANUP_QUEUE, agent.agent_id, agent.priority, agent.attempt
-        )
-    return StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
+    return _message(agent, agent.phase, agent.attempt)
+
+
+def _message(agent: AgentState, phase: Phase, attempt: int) -> StageMessage:
+    task = PHASES[phase].awaits_task or SPAWN_TASK
+    # A spawn is of no attempt: it goes by the agent's own id.
+    attempt = 0 if task == SPAWN_TASK else attempt
+    return StageMessage(task, QUEUE_OF_TASK[task], agent.agent_id, agent.priority, attempt)
 
 
 def end(
@@ -237,9 +229,6 @@ def end(
     only_expired: bool = False,
 ) -> Operation[Moved]:
     """End this attempt's agent: final state, event, Celery result and the message to clean up."""
-    cleanup = StageMessage(
-        CLEANUP_TASK, CLEANUP_QUEUE, agent.agent_id, agent.priority, agent.attempt
-    )
     facts: dict[str, Any] = {
         **(patch or {}),
         "phase": Phase.ENDED,
@@ -253,7 +242,7 @@ def end(
         attempt=agent.attempt,
         patch=facts,
         event=f"agent.{to}",
-        message=cleanup,
+        message=_message(agent, Phase.ENDED, agent.attempt),
         expired_at=now if only_expired else None,
     )
     return move(agent, step, now=now, tag=tag)
@@ -263,7 +252,7 @@ def cleaned(agent: AgentState, *, now: datetime) -> Operation[Moved]:
     """Say once that an ended agent has been cleaned up; refused when it was said before."""
     step = Move(
         sources=tuple(FINAL),
-        phases=(Phase.ENDED,),
+        phases=PHASES[Phase.CLEANED].follows,
         attempt=agent.attempt,
         patch={"phase": Phase.CLEANED},
         event="agent.cleanup",

@@ -27,6 +27,14 @@ def delayed() -> Operation[tuple[str, ...]]:
     return command("ZRANGE", keys.DELAYED, 0, -1, decode=_names)
 
 
+def due_at_ms(agent_id: str) -> Operation[int | None]:
+    """Return the instant (ms) from which an agent may be queued again; None if it waits not."""
+    return command(
+        *("ZSCORE", keys.DELAYED, agent_id),
+        decode=lambda reply: None if reply is None else int(float(reply)),
+    )
+
+
 def uncalled() -> Operation[tuple[str, ...]]:
     """List the agents that wait for a place and have not been called."""
     return command("HKEYS", keys.UNCALLED, decode=_names)

@@ -107,6 +107,19 @@ def length(key: str) -> Operation[int]:
     return command("LLEN", key, decode=int)
 
 
+def next_messages(key: str, count: int) -> Operation[list[bytes]]:
+    """Read the messages of a list that are served next, in that order."""
+    return command("LRANGE", key, -count, -1, decode=lambda reply: list(reversed(reply)))
+
+
+def rank_for_slot(agent_id: str) -> Operation[int | None]:
+    """Return an agent's number among those that wait for a slot; None where it does not."""
+    return command(
+        *("ZRANK", keys.WAITING, agent_id),
+        decode=lambda reply: None if reply is None else int(reply) + 1,
+    )
+
+
 def oldest_message(key: str) -> Operation[bytes | None]:
     """Read the message of a list that is served next; None if it is empty."""
     return command("LINDEX", key, -1, decode=lambda reply: reply)

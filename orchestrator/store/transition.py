@@ -13,12 +13,12 @@ from orchestrator.errors import (
     Halted,
     NoSlotFree,
     NotFound,
-    OrchestratorError,
     TransitionRefused,
 )
 from orchestrator.messages import StageMessage, celery_priority, result_frame, result_key
 from orchestrator.models import AgentState, Outcome, Phase, Status, iso_instant
 from orchestrator.models.state_machine import FINAL, TASK_STATUS
+from orchestrator.models.warning import AgentWarning
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import Operation, call, parse_record
@@ -46,7 +46,7 @@ class Move:
     patch: Mapping[str, Any] = field(default_factory=dict)
     event: str = ""
     #: What the event tells, where that is not the agent's end.
-    warning: OrchestratorError | None = None
+    warning: AgentWarning | None = None
     lease_s: float | None = None
     release: bool = False
     message: StageMessage | None = None
@@ -165,7 +165,7 @@ def _event(step: Move) -> dict[str, str] | None:
         return None
     reported = {"type": step.event}
     if step.warning is not None:
-        reported |= {"error": step.warning.detail, "errorCode": step.warning.code}
+        reported |= {"error": step.warning.text, "errorCode": step.warning.code}
     return reported
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from orchestrator.errors import ChangeNotSaved
 from orchestrator.models import AgentState, NotSaved, Status
+from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.store.operations import Operation
 from orchestrator.store.transition import Move, Moved, move
 
@@ -23,8 +23,14 @@ def report_unsaved(
         attempt=agent.attempt,
         patch={"notSaved": unsaved.wire() if unsaved else None},
         event="agent.warning" if unsaved else "",
-        warning=ChangeNotSaved(f"{unsaved.reason} It stands at {unsaved.host}:{unsaved.path}.")
-        if unsaved
-        else None,
+        warning=_warning(unsaved) if unsaved else None,
     )
     return move(agent, step, now=now)
+
+
+def _warning(unsaved: NotSaved) -> AgentWarning:
+    text = (
+        f"{unsaved.reason} The work is in {unsaved.host}:{unsaved.path}. Storing it is tried again;"
+        " take it from there, or remove the cause."
+    )
+    return AgentWarning(code=WarningCode.CHANGE_NOT_SAVED, text=text)

@@ -12,6 +12,7 @@ from orchestrator.gates.plan import make_plan
 from orchestrator.models import AgentType, GateProfile
 from orchestrator.settings import load_settings
 from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
+from orchestrator.wiring import worker as wiring_worker
 from orchestrator.workspace.checkout import LocalCheckout
 from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
 from tests.integration.conftest import git
@@ -46,7 +47,7 @@ def main() -> None:
         )
         checkout = LocalCheckout.find(root, "main", settings)
         plan = make_plan(
-            GateProfile.STRICT, checkout.read, wiring.detectors(settings), timeout_s=60
+            GateProfile.STRICT, checkout.read, wiring_worker.detectors(settings), timeout_s=60
         )
         case = GateRun(
             agent_id="bench",

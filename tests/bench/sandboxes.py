@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from orchestrator import wiring
 from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.settings import load_settings
+from orchestrator.wiring import host as wiring_host
 
 ROUNDS = 15
 #: Level → the settings that ask for it.
@@ -48,7 +48,7 @@ def main() -> None:
         folder.mkdir()
         host = {"ORCHESTRATOR_HOME": home, "PATH": os.environ["PATH"]}
         for name, asked in LEVELS.items():
-            sandbox = wiring.sandbox(load_settings({**host, **asked}))
+            sandbox = wiring_host.sandbox(load_settings({**host, **asked}))
             measured = [measure(sandbox, folder) for _ in range(ROUNDS)]
             columns = zip(*measured, strict=True)
             start, kill, leave = (statistics.median(column) * 1000 for column in columns)

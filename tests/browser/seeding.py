@@ -22,7 +22,7 @@ from orchestrator.models import (
 )
 from orchestrator.store import agent_logs, agent_transitions, agents, budget, changes
 from orchestrator.store.client import Store
-from orchestrator.store.kills import KillOrder, kill
+from orchestrator.store.kills import KillOrder, add_to_receipt, kill
 from orchestrator.store.registration import submission
 
 NOUNS = ("invoice", "session", "upload", "search", "billing", "webhook", "export", "login", "cart")
@@ -81,6 +81,7 @@ class Seed:
         if kind == "killed":
             order = KillOrder(by="ada", why="works on the wrong branch")
             self._store.run(kill([agent], order, now=datetime.now(UTC), tags=[agent.agent_id]))
+            self._store.run(add_to_receipt(agent.agent_id, {"confirmed": True}))
             return agent
         return self._end(agent, kind, now + age / 2)
 

@@ -133,7 +133,7 @@ def test_who_needs_somebody_comes_first_and_is_found(seeded):
     assert set(shown[:2]) == {tasks["rejected"], tasks["failed"]}
     assert shown[2:5] == [tasks["stalled"], tasks["running"], tasks["queued"]]
     expect(board.row(made["failed"].agent_id)).to_contain_text("protected branch")
-    expect(board.row(made["failed"].agent_id)).to_contain_text("What it changed is kept")
+    expect(board.row(made["failed"].agent_id)).to_contain_text("its work is kept")
 
     filters = page.get_by_role("group", name="Show")
     for name, count in (

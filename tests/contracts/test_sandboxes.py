@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.settings import load_settings
-from orchestrator.wiring import SANDBOXES
+from orchestrator.wiring.host import SANDBOXES
 
 PATH = {"PATH": os.environ["PATH"]}
 

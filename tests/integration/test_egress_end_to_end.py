@@ -15,7 +15,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from orchestrator import wiring
 from orchestrator.backends.command import CommandBackend, Options
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.interfaces.agent import AgentJob, Launch
@@ -23,6 +22,7 @@ from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox, SandboxProcess
 from orchestrator.models import GateStatus, Status
 from orchestrator.store import changes
 from orchestrator.store.agent_logs import read_log
+from orchestrator.wiring import host as wiring_host
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
 from tests.integration.conftest import SAMPLE, make_remote
 from tests.integration.test_delivery import Lab, branches
@@ -109,7 +109,7 @@ def confined(lab: Lab) -> Noted:
     async def resolve(_: str):
         return [ip_address("127.0.0.1")]
 
-    sandbox = Noted(wiring.sandbox(lab.settings))
+    sandbox = Noted(wiring_host.sandbox(lab.settings))
     egress = EgressProxies(
         lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
     )

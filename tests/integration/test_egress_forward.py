@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.sandboxes import process
+from orchestrator.sandboxes import _port_forward, process
 from tests.processes import eventually, lives, stat_of
 
 FORWARD = Path(process.__file__).with_name("_port_forward.py")
@@ -89,6 +89,19 @@ def exchange(port: int, said: bytes) -> bytes:
         heard = b"".join(iter(lambda: client.recv(65536), b""))
         sender.join()
         return heard
+
+
+def test_what_it_hands_inside_never_waits_for_an_acknowledgement(outside):
+    """Its clients' connections have Nagle's algorithm off, whatever the listener has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        forwarder = _port_forward.Forwarder(listener, str(outside.path))
+        with socket.create_connection(listener.getsockname()):
+            forwarder._accept()
+            ends = [end.connection for end in forwarder._ends.values()]
+            inside = [one for one in ends if one.family == socket.AF_INET]
+            assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in inside] == [1]
+            for one in ends:
+                one.close()
 
 
 def children(pid: int) -> list[int]:

@@ -13,7 +13,8 @@ from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
 from orchestrator.store.kills import KillOrder
-from orchestrator.wiring import clock, host_cleaner, kill_switch, new_id, work_saver
+from orchestrator.wiring import clock, kill_switch, new_id
+from orchestrator.wiring.host import host_cleaner, work_saver
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.git import Git

@@ -25,10 +25,10 @@ from orchestrator.errors import BudgetExceeded, BudgetExhausted, TransitionRefus
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
-from orchestrator.models import AgentState, Usage
+from orchestrator.models import AgentState, Usage, state_machine
 from orchestrator.models.state_machine import ACTIVE, FINAL
 from orchestrator.settings import load_settings
-from orchestrator.store import agent_transitions, agents, keys, kills, leases
+from orchestrator.store import agents, keys, kills, leases
 from orchestrator.store.budget import publish
 from orchestrator.store.client import Store
 from tests.model.seeded import seeded
@@ -254,11 +254,11 @@ class Fleet(RuleBasedStateMachine):
         states = self.states()
         placed = set(self.client.zrange(keys.SLOTS, 0, -1))
         assert placed == {
-            a for a, state in states.items() if state.phase in agent_transitions.AT_WORK
+            a for a, state in states.items() if state.phase in state_machine.WITH_SLOT
         }
         assert len(placed) <= PLACES
         waiting = self.client.zrange(keys.WAITING, 0, -1)
-        assert {states[agent_id].phase for agent_id in waiting} <= agent_transitions.WAITING
+        assert {states[agent_id].phase for agent_id in waiting} <= state_machine.WAITING
         uncalled = set(self.client.hkeys(keys.UNCALLED))
         assert uncalled <= set(waiting)
         assert not uncalled & set(waiting[: PLACES - len(placed)]), "a place is free: called"

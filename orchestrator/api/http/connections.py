@@ -8,6 +8,7 @@ them the way to kill.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -43,6 +44,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
+        _send_at_once(transport)
         self._asking = _Deadline(transport.close)
         # Not closed, for that waits for the client; and whatever it has not taken is waited for.
         self._reading = _Deadline(transport.abort)
@@ -75,3 +77,14 @@ class Connection(H11Protocol):
             self._asking.set(HEAD_WITHIN_S)
         else:
             self._asking.lift()
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Turn Nagle's algorithm off: a body would wait for the acknowledgement of its head (40 ms).
+
+    asyncio does so itself only where the listener names its protocol, and Python's own
+    `socket.create_server`, systemd and uvicorn hand over listeners of protocol 0.
+    """
+    connected: socket.socket = transport.get_extra_info("socket")
+    if connected.family in {socket.AF_INET, socket.AF_INET6}:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -21,6 +21,7 @@ from orchestrator.models import (
     Status,
     TaskState,
 )
+from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import Identifier
 from orchestrator.queries import agent_list
 
@@ -38,6 +39,8 @@ class AgentsQuery(Record):
     task_id: Identifier | None = None
     limit: Annotated[int, Field(ge=1, le=agent_list.MAX_LIMIT)] = 50
     cursor: str = ""
+    #: Beside the agents, what those that need somebody need: agentId → Attention.
+    attention: bool = False
 
 
 class LogQuery(Record):
@@ -109,6 +112,8 @@ class AgentList(Record):
 
     agents: tuple[AgentState, ...]
     next_cursor: str | None = None
+    #: Where it is asked for: what those need that need somebody, by agentId.
+    attention: dict[str, Attention] = Field(default_factory=dict)
 
 
 class ReportList(Record):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import files
 
 from starlette.responses import Response
+
+from orchestrator.models.state_machine import FINAL, PHASES, STATUS_LABELS, TRANSITIONS
 
 #: Scripts and styles from files of this server only; none inline, none from elsewhere; and a script
 #: of ours cannot make markup or code of a text by mistake.
@@ -22,9 +25,31 @@ _TYPES = {
 }
 
 
+#: The module that is made of the state machine, so that no page has a list of phases of its own.
+_PHASES = "phases.js"
+
+
+def _phases() -> str:
+    phases = {
+        phase: {"label": traits.label, "isWaiting": traits.is_waiting}
+        for phase, traits in PHASES.items()
+    }
+    statuses = {
+        status: {"label": STATUS_LABELS[status], "isFinal": status in FINAL}
+        for status in TRANSITIONS
+    }
+    return (
+        "// Made by the server of its state machine.\n"
+        f"export const PHASES = {json.dumps(phases)};\n"
+        f"export const STATUSES = {json.dumps(statuses)};\n"
+    )
+
+
 @cache
 def asset(name: str) -> bytes:
-    """Read a file of `static/`."""
+    """Read a file of `static/`, or make the one that is made."""
+    if name == _PHASES:
+        return _phases().encode()
     return (files("orchestrator.api") / "static" / name).read_bytes()
 
 
@@ -32,7 +57,7 @@ def asset(name: str) -> bytes:
 def parts() -> frozenset[str]:
     """Name the files of `static/` that pages load."""
     names = {file.name for file in (files("orchestrator.api") / "static").iterdir()}
-    return frozenset(name for name in names if not name.endswith(".html"))
+    return frozenset(name for name in names if not name.endswith(".html")) | {_PHASES}
 
 
 def page(name: str) -> Response:

@@ -26,10 +26,13 @@ from orchestrator.api.http.schemas import (
     TaskDocument,
 )
 from orchestrator.models import AgentState, KeyScope, SpawnRequest, Status
+from orchestrator.models.attention import Attention
 from orchestrator.queries import agent_list
 from orchestrator.queries.changes import read_patch
+from orchestrator.queries.explanations import explain_agents, explain_one
 from orchestrator.store import agents, changes
 from orchestrator.store.registration import Submitted
+from orchestrator.wiring import clock
 
 PATCH = "text/x-diff"
 _IDEMPOTENCY = {
@@ -89,11 +92,25 @@ async def status(request: Request) -> JSONResponse:
 async def index(request: Request) -> JSONResponse:
     """Answer with a page of agents, newest first."""
     query = query_of(request, AgentsQuery)
-    page = await store_of(request).follow(agent_list.page(**dict(query)))
+    asked = dict(query)
+    with_attention = asked.pop("attention")
+    store = store_of(request)
+    page = await store.follow(agent_list.page(**asked))
     document: dict[str, object] = {"agents": [agent.wire() for agent in page.agents]}
+    if with_attention:
+        flow = explain_agents(page.agents, request.app.state.settings, clock())
+        needs = await store.follow(flow)
+        document["attention"] = {name: one.wire() for name, one in needs.items()}
     if page.next_cursor:
         document["nextCursor"] = page.next_cursor
     return JSONResponse(document)
+
+
+async def why(request: Request) -> JSONResponse:
+    """Answer with why an agent waits, failed or was rejected, and the one command that helps."""
+    agent_id, settings = request.path_params["agentId"], request.app.state.settings
+    found = await store_of(request).follow(explain_one(agent_id, settings, clock()))
+    return JSONResponse(found.wire())
 
 
 async def gates(request: Request) -> JSONResponse:
@@ -139,6 +156,11 @@ ENDPOINTS = [
     Endpoint(
         *("GET", "/agents/{agentId}/status", status, "An agent's state"),
         answers={200: (AgentState,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/why", why, "Why an agent waits or failed, and what helps"),
+        answers={200: (Attention,)},
         refusals=(404,),
     ),
     Endpoint(

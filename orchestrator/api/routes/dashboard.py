@@ -13,6 +13,7 @@ from orchestrator.api.http.endpoint import Endpoint, query_of, store_of
 from orchestrator.models import Fleet, Record
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.queries.fleet import survey
+from orchestrator.wiring import clock
 
 _MOST_AGENTS = 100
 
@@ -39,8 +40,10 @@ async def page(request: Request) -> Response:
 async def fleet(request: Request) -> JSONResponse:
     """Answer with how the fleet stands, and a close look at some agents."""
     query = query_of(request, FleetQuery)
-    backends = request.app.state.submit_service.agents
-    found = await store_of(request).follow(survey(query.agent_ids, backends))
+    state = request.app.state
+    backends = state.submit_service.agents
+    flow = survey(query.agent_ids, backends, state.settings, clock())
+    found = await store_of(request).follow(flow)
     return JSONResponse(found.wire())
 
 

@@ -195,7 +195,7 @@ async function look() {
 async function refreshStrip() {
   if (lost || isRefused || document.hidden) return;
   try {
-    fleet.agentLimit = await strip.refresh();
+    Object.assign(fleet, await strip.refresh());
   } catch {
     // As above.
   }

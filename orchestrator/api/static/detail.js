@@ -68,7 +68,7 @@ export class Detail {
     const target = agent.branch ? ` → ${line(agent.branch, 200)}${agent.commit ? ` ${line(agent.commit).slice(0, 10)}` : ""}` : "";
     write(open.where, agent.repository ? `${repositoryName(agent.repository)} @ ${line(agent.baseBranch, 200)}${target}` : "");
     set(open.kill, "hidden", !isActive(agent));
-    set(open.retry, "hidden", !["failed", "killed"].includes(agent.status));
+    set(open.retry, "hidden", isActive(agent) || agent.status === "completed");
     this.#need(open, agent, concern);
     this.#spent(open, agent);
     this.tick(Date.now());
@@ -143,13 +143,16 @@ export class Detail {
   }
 
   #need(open, agent, concern) {
-    const why = concern?.why ?? (agent.error ? line(agent.error, 600) : "");
-    const key = JSON.stringify([why, concern?.command]);
+    const error = agent.error ? line(agent.error, 600) : "";
+    const why = concern?.why ?? error;
+    const key = JSON.stringify([why, error, concern?.command]);
     if (open.needKey === key) return;
     open.needKey = key;
     set(open.need, "hidden", !why);
     set(open.need, "data-concern", concern ? "yes" : null);
     open.need.replaceChildren(h("p", {}, withCommands(why)));
+    // The reason is its first sentence, and for some the next step stands behind it.
+    if (concern && error) open.need.append(h("p", { class: "dim" }, withCommands(error)));
     if (concern?.command) open.need.append(command(concern.command));
   }
 

@@ -1,24 +1,26 @@
 // What is known of the agents: read once, moved on by events, corrected by their records.
 
-import { concernOf, isActive, standing } from "./concern.js";
+import { concernOf, isActive, isSame, standing } from "./concern.js";
+import { STATUSES } from "./phases.js";
 import { plain } from "./text.js";
 
 export const MOST = 2000;
 const FIRST_PAGE = 100;
 const PAGE = 500;
 const CLOSE_LOOK = 100;
-// What runs of a killed agent is usually seen dead within a second or two.
-const CONFIRMED_WITHIN_MS = 10_000;
-const RANK = { spawning: 0, running: 1, completed: 2, failed: 2, killed: 2 };
+// Of the active agents out of sight, so many are read with each look, each in its turn.
+const OUT_OF_SIGHT = 20;
+// Nothing goes back: the active statuses in their order, then the final ones.
+const ORDER = Object.keys(STATUSES);
+const RANK = Object.fromEntries(ORDER.map((name, at) => [name, STATUSES[name].isFinal ? ORDER.length : at]));
 export const GROUPS = ["attention", "running", "waiting", "ended"];
 
 export class Fleet {
   entries = new Map();
   counts = {};
   halt = null;
-  unconfirmed = new Set();
-  parked = {};
   agentLimit = 0;
+  paused = [];
   isComplete = true;
   #newest = new Map();
   #dirty = new Set();
@@ -32,28 +34,22 @@ export class Fleet {
     this.concerned = concerned;
   }
 
-  newestOf(taskId) {
-    return this.#newest.get(taskId)?.agentId;
-  }
-
   /** Read every agent anew, the newest first; what is gone is forgotten. */
   async load() {
     const seen = new Set();
     let cursor = "";
     do {
       const limit = seen.size ? PAGE : FIRST_PAGE;
-      const page = await this.#get(`/agents?limit=${limit}&cursor=${encodeURIComponent(cursor)}`);
+      const page = await this.#get(`/agents?attention=true&limit=${limit}&cursor=${encodeURIComponent(cursor)}`);
       for (const agent of page.agents) {
         seen.add(agent.agentId);
-        this.#take(agent, { isNews: false });
+        this.#take(agent, { attention: page.attention?.[agent.agentId] ?? null, isNews: false });
       }
       cursor = page.nextCursor ?? "";
       this.#changed();
     } while (cursor && seen.size < MOST);
     this.isComplete = !cursor;
     for (const id of this.entries.keys()) if (!seen.has(id) && !this.#dirty.has(id)) this.entries.delete(id);
-    // Who failed before this page was opened may have left work: that is not in the list.
-    for (const entry of this.entries.values()) if (entry.concern?.rank === 2) this.#dirty.add(entry.id);
     this.#changed();
   }
 
@@ -86,7 +82,7 @@ export class Fleet {
   /** Look at the fleet, at what has moved, and at these agents. */
   async look(ids) {
     const moved = [...this.#dirty].slice(0, CLOSE_LOOK);
-    const asked = [...new Set([...moved, ...ids])].slice(0, CLOSE_LOOK);
+    const asked = [...new Set([...moved, ...ids, ...this.#unconfirmed, ...this.#inTurn()])].slice(0, CLOSE_LOOK);
     for (const id of moved) this.#dirty.delete(id);
     let seen;
     try {
@@ -99,23 +95,38 @@ export class Fleet {
     this.halt = seen.halt ?? null;
     // One whose record is gone (its retention has ended) is no agent any more.
     const gone = new Set(asked);
-    for (const { agent, ...close } of seen.agents ?? []) {
+    for (const { agent, lastOutput, attention } of seen.agents ?? []) {
       gone.delete(agent.agentId);
-      this.#take(agent, { close });
+      this.#take(agent, { lastOutput, attention: attention ?? null });
     }
     for (const id of gone) this.entries.delete(id);
-    const late = (seen.unconfirmed ?? []).filter((id) => Date.now() - Date.parse(this.get(id)?.agent.completedAt) > CONFIRMED_WITHIN_MS);
-    const context = JSON.stringify([late, seen.parked ?? {}, this.agentLimit]);
-    this.unconfirmed = new Set(late);
-    this.parked = seen.parked ?? {};
-    if (context !== this.#context) {
-      this.#context = context;
-      for (const entry of this.entries.values()) this.#judge(entry);
-    }
+    this.#dirtyBy(seen);
     this.#prune();
     this.#changed();
   }
-  #context = "";
+  #context = null;
+  #unconfirmed = [];
+  #turn = 0;
+
+  // What holds many up is no event of theirs: where it has changed, each of them is read again.
+  #dirtyBy({ halt, parked, unconfirmed = [] }) {
+    for (const id of this.#unconfirmed) if (!unconfirmed.includes(id)) this.#dirty.add(id);
+    this.#unconfirmed = unconfirmed.slice(0, OUT_OF_SIGHT);
+    const context = JSON.stringify([halt?.at, parked, this.agentLimit, this.paused]);
+    if (this.#context !== null && context !== this.#context) {
+      for (const entry of this.entries.values()) if (isActive(entry.agent)) this.#dirty.add(entry.id);
+    }
+    this.#context = context;
+  }
+
+  // Tokens and time run out without an event.
+  #inTurn() {
+    const active = [...this.entries.values()].filter((entry) => isActive(entry.agent));
+    if (this.#turn >= active.length) this.#turn = 0;
+    const some = active.slice(this.#turn, this.#turn + OUT_OF_SIGHT);
+    this.#turn += some.length;
+    return some.map((entry) => entry.id);
+  }
 
   get(id) {
     return this.entries.get(id);
@@ -142,7 +153,7 @@ export class Fleet {
     return { groups, counts };
   }
 
-  #take(agent, { close, isNews = true } = {}) {
+  #take(agent, { lastOutput, attention, isNews = true } = {}) {
     const id = agent.agentId;
     let entry = this.entries.get(id);
     if (!entry) {
@@ -151,23 +162,22 @@ export class Fleet {
     } else if (!isNewer(entry.agent, agent)) {
       return;
     }
-    entry.agent = close ? { ...agent, isKept: close.isKept } : { isKept: entry.agent.isKept, ...agent };
-    if (close?.lastOutput) entry.lastOutput = close.lastOutput;
+    entry.agent = agent;
+    if (lastOutput) entry.lastOutput = lastOutput;
     entry.text = null;
     entry.version = (entry.version ?? 0) + 1;
     const newest = this.#newest.get(agent.taskId);
-    if (!newest || newest.agentId === id || newest.spawnedAt < agent.spawnedAt) {
+    if (!newest || newest.spawnedAt < agent.spawnedAt) {
       this.#newest.set(agent.taskId, agent);
-      const other = newest && newest.agentId !== id && this.entries.get(newest.agentId);
-      if (other) this.#judge(other);
+      // The task goes on with this one: what its last agent needed may be past.
+      if (newest && newest.agentId !== id) this.#dirty.add(newest.agentId);
     }
-    this.#judge(entry, isNews);
-  }
-
-  #judge(entry, isNews = false) {
     const before = entry.concern;
-    const { agent } = entry;
-    entry.concern = concernOf(agent, this);
+    // An event tells nothing of it: what was said last stands until the next look.
+    if (attention !== undefined) {
+      const concern = concernOf(attention);
+      if (!isSame(concern, before)) entry.concern = concern;
+    }
     entry.standing = standing(agent);
     entry.group = entry.concern ? "attention" : isActive(agent) ? entry.standing : "ended";
     if (isNews && entry.concern && !before) this.concerned(entry);

@@ -20,7 +20,7 @@ export class Strip {
     this.dialogs = dialogs;
   }
 
-  /** Read both anew; the answer is the limit of tokens of one agent. */
+  /** Read both anew; the answer is the limit of tokens of one agent, and which queues are paused. */
   async refresh() {
     const [queues, budget] = await Promise.all([
       this.#server.get("/queues"),
@@ -28,7 +28,8 @@ export class Strip {
     ]);
     for (const queue of queues.queues ?? []) this.#queue(queue);
     this.#budget(budget);
-    return budget.limits.agentTokens;
+    const paused = (queues.queues ?? []).filter((queue) => queue.isPaused).map((queue) => queue.name);
+    return { agentLimit: budget.limits.agentTokens, paused };
   }
 
   #cell(name, build) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from orchestrator.cli.output.text import notify
 from orchestrator.secretscan import AllowList
 from orchestrator.settings import Settings
 from orchestrator.settings.record import BACKEND_PREFIX
-from orchestrator.wiring import BACKENDS
+from orchestrator.wiring import BACKENDS, with_secrets
 
 MASK = "********"
 _DEFAULT = "default"
@@ -48,7 +49,7 @@ def config() -> None:
 @click.pass_obj
 def show(settings: Settings, *, is_set: bool, as_json: bool) -> None:
     """Show each setting with its variable, value and source. Secrets are masked."""
-    rows = [row for row in _rows(settings) if not (is_set and row.source == _DEFAULT)]
+    rows = [row for row in _rows(with_secrets(settings)) if not (is_set and row.source == _DEFAULT)]
     if as_json:
         print_json({"settings": [row.wire() for row in rows]})
         return
@@ -113,5 +114,11 @@ def _shown(settings: Settings, value: Any) -> str:
     text = _LOGIN.sub(f"{MASK}@", text)
     # A command or an option may hold what is a secret elsewhere.
     for secret in settings.secrets:
-        text = text.replace(secret, MASK)
+        # As it is, and as it stands in an option that is JSON.
+        for written in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        ):
+            text = text.replace(written, MASK)
     return text

@@ -32,7 +32,8 @@ from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.client import Store
 from orchestrator.store.operations import command
-from orchestrator.wiring import BACKENDS, SANDBOXES
+from orchestrator.wiring import BACKENDS
+from orchestrator.wiring.host import SANDBOXES
 from orchestrator.workspace.disk import free_bytes
 
 #: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.

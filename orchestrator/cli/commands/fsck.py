@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, one_line, say
 from orchestrator.settings import Settings
+from orchestrator.wiring import host as wiring_host
 
 
 @click.command()
@@ -24,7 +24,7 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
     settings: Settings = ctx.obj
     left = 0
     with open_store(settings) as store:
-        drifts = wiring.consistency_check(settings, store).check()
+        drifts = wiring_host.consistency_check(settings, store).check()
         for drift in drifts:
             is_mended = is_fixing and drift.repair is not None
             if is_mended and drift.repair is not None:

@@ -8,18 +8,14 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.commands.completion import AgentId, agent_argument
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, say
-from orchestrator.gates.plan import make_plan
 from orchestrator.models import AgentType, GateProfile, GateReport, GateResult
 from orchestrator.settings import Settings
-from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
 from orchestrator.store import agents, changes
-from orchestrator.workspace.checkout import LocalCheckout
 
 #: Whose run it is, where no agent made the change.
 LOCAL = "local"
@@ -69,12 +65,21 @@ def run(
     The plan is read from the merge base with --base, as it is for an agent. The gates run in place,
     with uncommitted changes and with the packages that the project has installed.
     """
+    # Git, gates and sandboxes are slow to load, and whoever reads reports needs none of them.
+    from orchestrator.gates.plan import make_plan  # noqa: PLC0415 - as above
+    from orchestrator.stages.gate_check.gate_runner import (  # noqa: PLC0415 - as above
+        GateRun,
+        verdict_of,
+    )
+    from orchestrator.wiring import worker as wiring_worker  # noqa: PLC0415 - as above
+    from orchestrator.workspace.checkout import LocalCheckout  # noqa: PLC0415 - as above
+
     settings: Settings = ctx.obj
     checkout = LocalCheckout.find(Path.cwd(), base, settings)
     plan = make_plan(
         profile,
         checkout.read,
-        wiring.detectors(settings),
+        wiring_worker.detectors(settings),
         gates=names,
         timeout_s=settings.gate_timeout_s,
     )
@@ -94,7 +99,7 @@ def run(
     )
     reports = []
     # With the person's own tools, wherever those are installed.
-    gate_runner = wiring.gate_runner(settings.model_copy(update={"process_level": "shim"}))
+    gate_runner = wiring_worker.gate_runner(settings.model_copy(update={"process_level": "shim"}))
     for report in gate_runner.run(plan, case, on_result=_print_result):
         reports.append(report)
         if not as_json:

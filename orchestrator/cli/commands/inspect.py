@@ -30,8 +30,8 @@ from orchestrator.models import (
     SpawnRequest,
     Status,
 )
-from orchestrator.queries import attention
-from orchestrator.queries.attention import Need
+from orchestrator.models.attention import Attention
+from orchestrator.queries.explanations import explain_one
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes, kills
 from orchestrator.store import events as event_stream
@@ -51,7 +51,11 @@ class _Found:
     reports: tuple[GateReport, ...]
     receipt: Receipt | None
     log: tuple[LogLine, ...]
-    need: Need | None
+    reason: Attention
+
+    @property
+    def need(self) -> Attention | None:
+        return None if self.reason.rank is None else self.reason
 
     @property
     def next_command(self) -> str:
@@ -76,7 +80,7 @@ class _Found:
 def inspect(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Show the state, timeline, gates and log of an agent, and the next command to run."""
     with open_store(settings) as store:
-        found = _find(store, agent_id)
+        found = _find(store, agent_id, settings)
     if as_json:
         print_json(
             {
@@ -94,7 +98,7 @@ def inspect(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     _print(found)
 
 
-def _find(store: Store, agent_id: str) -> _Found:
+def _find(store: Store, agent_id: str, settings: Settings) -> _Found:
     agent = store.run(agents.read(agent_id))
     return _Found(
         agent=agent,
@@ -103,7 +107,7 @@ def _find(store: Store, agent_id: str) -> _Found:
         reports=store.run(changes.read_reports(agent_id)),
         receipt=store.run(kills.find_receipt(agent_id)),
         log=tuple(deque(read_lines(store, agent_id), _LAST_LINES)),
-        need=store.follow(attention.needs((agent,), clock())).get(agent_id),
+        reason=store.follow(explain_one(agent_id, settings, clock())),
     )
 
 

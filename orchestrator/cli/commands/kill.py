@@ -159,7 +159,9 @@ def _goes_on(look: str) -> Iterator[None]:
 
 def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
     settings: Settings = ctx.obj
-    ended, survivors = wiring.host(settings).end_all(within_s=timeout_s)
+    from orchestrator.wiring.host import host  # noqa: PLC0415 - git and the sandboxes: slow to load
+
+    ended, survivors = host(settings).end_all(within_s=timeout_s)
     errors = [f"pid {pid} is still there." for pid in survivors]
     message = f"Kill all on this host completed: {len(ended)} agents, {len(survivors)} survivors"
     if as_json:

@@ -18,12 +18,12 @@ from orchestrator.cli.output.render import (
 )
 from orchestrator.cli.output.text import notify, one_line, say
 from orchestrator.models import AgentState, AgentType, Status
+from orchestrator.models.attention import Attention
 from orchestrator.models.state_machine import FINAL
-from orchestrator.queries import agent_list, attention
+from orchestrator.queries import agent_list
 from orchestrator.queries.agent_list import AgentPage
-from orchestrator.queries.attention import Need
+from orchestrator.queries.explanations import explain_agents, urgent
 from orchestrator.settings import Settings
-from orchestrator.store.operations import Flow
 from orchestrator.wiring import clock
 
 _HEADER = ("NEEDS", "AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK")
@@ -55,23 +55,26 @@ def ls(
 ) -> None:
     """List agents: first those that need attention, with reason and command, then the newest.
 
-    The JSON is the page that GET /agents returns, newest first, plus `attention`: agentId → {why,
-    command}.
+    The JSON is the page that GET /agents returns, newest first, plus `attention`: agentId → {rank,
+    code, why, command}.
     """
+    found: dict[str, Attention] = {}
+    known: dict[str, AgentState] = {}
+    page = AgentPage((), None)
     with open_store(settings) as store:
-        urgent: tuple[AgentState, ...] = ()
-        page = AgentPage((), None)
         if not is_urgent:
             page = store.follow(agent_list.page(**query, limit=limit, cursor=cursor))
+            found = store.follow(explain_agents(page.agents, settings, clock()))
         # However old they are; but JSON and what a cursor asks for is that page.
         if is_urgent or not (as_json or cursor):
-            urgent = store.follow(_urgent(**query))
-        known = {agent.agent_id: agent for agent in (*urgent, *page.agents)}
-        found = store.follow(attention.needs(tuple(known.values()), clock()))
+            pairs = store.follow(urgent(settings, clock(), **query))
+            found |= {agent.agent_id: need for agent, need in pairs}
+            known = {agent.agent_id: agent for agent, _ in pairs}
+    known |= {agent.agent_id: agent for agent in page.agents}
     # The sort is stable: among equals the newest stays first.
     first = sorted(
         (agent for name, agent in known.items() if name in found),
-        key=lambda agent: found[agent.agent_id].rank,
+        key=lambda agent: found[agent.agent_id].rank or 0,
     )
     if as_json:
         print_json(_document(first[:limit] if is_urgent else page.agents, found, page.next_cursor))
@@ -85,32 +88,15 @@ def ls(
         notify(f"there are more: --cursor {page.next_cursor}")
 
 
-def _urgent(
-    *, status: Status | None, agent_type: AgentType | None, task_id: str | None
-) -> Flow[tuple[AgentState, ...]]:
-    agents = yield from attention.candidates()
-    return tuple(
-        agent
-        for agent in agents
-        if status in (None, agent.status)
-        and agent_type in (None, agent.agent_type)
-        and task_id in (None, agent.task_id)
-    )
-
-
 def _document(
-    listed: Sequence[AgentState], found: dict[str, Need], next_cursor: str | None
+    listed: Sequence[AgentState], found: dict[str, Attention], next_cursor: str | None
 ) -> dict[str, object]:
-    needs = {
-        agent.agent_id: {"why": need.why, "command": need.command}
-        for agent in listed
-        if (need := found.get(agent.agent_id))
-    }
+    needs = {agent.agent_id: need.wire() for agent in listed if (need := found.get(agent.agent_id))}
     document: dict[str, object] = {"agents": [agent.wire() for agent in listed], "attention": needs}
     return document | ({"nextCursor": next_cursor} if next_cursor else {})
 
 
-def _print(listed: Sequence[AgentState], found: dict[str, Need]) -> None:
+def _print(listed: Sequence[AgentState], found: dict[str, Attention]) -> None:
     rows = [
         (
             _MARK if agent.agent_id in found else "",

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from orchestrator import wiring
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.flower import password_file
 from orchestrator.cli.local.programs import Listener, Program, api_url, listeners, programs
@@ -24,6 +23,7 @@ from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, say
 from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
 from orchestrator.settings import Settings
+from orchestrator.wiring import host as wiring_host
 
 
 @click.command()
@@ -36,7 +36,7 @@ from orchestrator.settings import Settings
 def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
     """Start all parts on this machine. Without --detach, Ctrl-C stops them."""
     # Before anything is started: it may ask for what this host cannot do.
-    wiring.sandbox(settings)
+    wiring_host.sandbox(settings)
     bring_up(
         settings,
         programs(settings, flower=flower),

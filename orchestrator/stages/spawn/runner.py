@@ -23,6 +23,7 @@ from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState
+from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.capture import ChangeCapture
@@ -186,7 +187,8 @@ class SpawnStage:
         """Go on without the session of earlier rounds; what was done so far is told in words."""
         agent = attempt.programs.agent
         self.holder.update(agent, {"sessionId": None})
-        self.holder.warn(agent, lost)
+        text = f"{lost.detail} A fresh session continues with the work, the findings and the items."
+        self.holder.warn(agent, AgentWarning(code=WarningCode.SESSION_LOST, text=text))
         reported = fresh_feedback(agent, job.feedback, attempt.programs.base.commit)
         return replace(job, session_id=None, feedback=reported)
 

@@ -32,6 +32,8 @@ def has_space(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> boo
     if not lack:
         return True
     store, now = holder.store, holder.clock()
+    # Another host may have room: whose disk it is decides where somebody looks.
+    lack = f"{lack} ({holder.worker.partition('@')[2] or holder.worker})"
     try:
         agent = store.run(agents.read(agent_id))
         store.run(agent_transitions.delay(agent, until=now + _PAUSE, now=now, why=lack))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from orchestrator.errors import (
     AgentTimedOut,
-    AgentTimeRunningOut,
     TransitionRefused,
 )
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
+from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.monitors.tokens import CHECK_EVERY_S, WARNED_AT
 from orchestrator.store import budget
@@ -57,7 +57,8 @@ class TimeMonitor:
         if used_s >= warned_s and not self._is_reported:
             self._is_reported = True
             left_s = limit_s - used_s
-            warning = AgentTimeRunningOut(f"The agent has {left_s:.0f} s left of {limit_s:.0f} s.")
+            text = f"The agent has {left_s:.0f} s left of {limit_s:.0f} s."
+            warning = AgentWarning(code=WarningCode.TIME_RUNNING_OUT, text=text)
             self.holder.warn(self.agent, warning)
         due_s = limit_s if self._is_reported else warned_s
         self._next_s = min(self._started_s + due_s, now_s + CHECK_EVERY_S)

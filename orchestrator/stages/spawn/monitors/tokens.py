@@ -16,6 +16,7 @@ from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
+from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
 
 #: Of an agent's time, before it is warned.
@@ -76,11 +77,10 @@ class TokenMonitor:
         silent_s = now_s - self._silent_since_s
         if silent_s < self.settings.usage_silence_s:
             return
-        silent = UsageReportsMissing(
-            f"The agent has reported no tokens for {silent_s:.0f} s of work."
-        )
+        text = f"The agent has reported no tokens for {silent_s:.0f} s of work."
         if self.settings.budget_mode == "hard":
-            raise silent
+            raise UsageReportsMissing(text)
         if not self._is_reported:
             self._is_reported = True
-            self.holder.warn(self.agent, silent)
+            warning = AgentWarning(code=WarningCode.USAGE_REPORTS_MISSING, text=text)
+            self.holder.warn(self.agent, warning)

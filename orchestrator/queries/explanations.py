@@ -1,0 +1,177 @@
+"""Reads what is around agents, and has the rules of `attention` explain each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from orchestrator.messages import MOST_URGENT, agent_of, queue_key
+from orchestrator.models import AgentState, AgentType, Status, TaskState
+from orchestrator.models.attention import Attention
+from orchestrator.models.state_machine import ACTIVE, AWAITING_SPAWN, PHASES
+from orchestrator.queries.attention import AttentionContext, explain
+from orchestrator.settings import Settings
+from orchestrator.store import (
+    agents as stored,
+)
+from orchestrator.store import (
+    budget,
+    changes,
+    delays,
+    keys,
+    kills,
+    provider_limits,
+    queues,
+    workers,
+)
+from orchestrator.store import halt as halts
+from orchestrator.store.operations import Flow, Operation, command, read_records
+
+_LIMIT = 500
+
+
+def explain_agents(
+    agents: Sequence[AgentState], settings: Settings, now: datetime
+) -> Flow[dict[str, Attention]]:
+    """Tell what each of these agents needs somebody for, by agentId; the others are left out."""
+    contexts = yield from _contexts(agents, settings)
+    found = {agent.agent_id: explain(agent, contexts[agent.agent_id], now) for agent in agents}
+    return {name: one for name, one in found.items() if one.rank is not None}
+
+
+def explain_one(agent_id: str, settings: Settings, now: datetime) -> Flow[Attention]:
+    """Say why one agent waits, failed or is otherwise as it is, with its number in line.
+
+    Raises:
+        NotFound: there is no such agent.
+    """
+    agent: AgentState = yield stored.read(agent_id)
+    contexts = yield from _contexts((agent,), settings)
+    around = contexts[agent_id]
+    if PHASES[agent.phase].is_waiting:
+        around = yield from _with_line(agent, around, now)
+    return explain(agent, around, now)
+
+
+def urgent(
+    settings: Settings,
+    now: datetime,
+    *,
+    status: Status | None = None,
+    agent_type: AgentType | None = None,
+    task_id: str | None = None,
+) -> Flow[tuple[tuple[AgentState, Attention], ...]]:
+    """Read every agent that needs somebody, however old: the first to look at first."""
+    candidates = yield from _candidates()
+    wanted = [
+        agent
+        for agent in candidates
+        if status in {None, agent.status}
+        and agent_type in {None, agent.agent_type}
+        and task_id in {None, agent.task_id}
+    ]
+    found = yield from explain_agents(wanted, settings, now)
+    # The sort is stable: among equals the newest stays first.
+    return tuple(
+        sorted(
+            ((agent, found[agent.agent_id]) for agent in wanted if agent.agent_id in found),
+            key=lambda pair: pair[1].rank or 0,
+        )
+    )
+
+
+def _contexts(
+    agents: Sequence[AgentState], settings: Settings
+) -> Flow[dict[str, AttentionContext]]:
+    limits = yield from budget.limits(settings)
+    shared = AttentionContext(
+        halt=(yield halts.find_halt()), pauses=(yield queues.paused()), limits=limits
+    )
+    unconfirmed = set((yield kills.unconfirmed()))
+    limited: dict[str, datetime] = {}
+    for backend in sorted({agent.agent for agent in agents if agent.phase in AWAITING_SPAWN}):
+        if until_ms := (yield provider_limits.limited_until_ms(backend)):
+            limited[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
+    newest = yield from _newest_of_tasks(agents)
+    contexts: dict[str, AttentionContext] = {}
+    for agent in agents:
+        name = agent.agent_id
+        serves = newest.get(agent.task_id, "")
+        has_change = False
+        if agent.status is Status.FAILED:
+            has_change = yield changes.has_any_change(name, agent.attempt)
+        contexts[name] = replace(
+            shared,
+            limited_until=limited.get(agent.agent),
+            is_unconfirmed=name in unconfirmed,
+            has_change=has_change,
+            newest=serves,
+        )
+    return contexts
+
+
+def _newest_of_tasks(agents: Sequence[AgentState]) -> Flow[dict[str, str]]:
+    tasks = sorted({agent.task_id for agent in agents if agent.status not in ACTIVE})
+    newest: dict[str, str] = {}
+    for start in range(0, len(tasks), _LIMIT):
+        names = tuple(map(keys.task, tasks[start : start + _LIMIT]))
+        found = yield read_records(TaskState, names)
+        newest |= {task.task_id: task.agent_id for task in found if task}
+    return newest
+
+
+# ── in line ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _with_line(
+    agent: AgentState, around: AttentionContext, now: datetime
+) -> Flow[AttentionContext]:
+    queue = PHASES[agent.phase].queue
+    present = yield workers.present(now=now)
+    due_ms = yield delays.due_at_ms(agent.agent_id)
+    rank_for_slot = None
+    if agent.phase in AWAITING_SPAWN:
+        rank_for_slot = yield queues.rank_for_slot(agent.agent_id)
+    return replace(
+        around,
+        has_worker=queue not in workers.missing_pools(present),
+        due_at=None if due_ms is None else datetime.fromtimestamp(due_ms / 1000, UTC),
+        rank_for_slot=rank_for_slot,
+        place_in_queue=(yield from _rank_in_queue(agent, queue)),
+    )
+
+
+def _rank_in_queue(agent: AgentState, queue: str) -> Flow[int | None]:
+    """Count the messages before this agent's; None where it is not among the first."""
+    before = 0
+    for priority in range(MOST_URGENT, agent.priority, -1):
+        before += yield queues.length(queue_key(queue, priority))
+    waiting = yield queues.next_messages(queue_key(queue, agent.priority), _LIMIT)
+    for number, message in enumerate(waiting, 1):
+        if agent_of(message) == agent.agent_id:
+            return before + number
+    return None
+
+
+# ── of all ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _candidates() -> Flow[tuple[AgentState, ...]]:
+    """Read every agent that may need somebody, however old; newest first."""
+    ids = set((yield kills.unconfirmed()))
+    for status in (*sorted(ACTIVE), Status.FAILED, Status.COMPLETED):
+        ids |= set((yield _newest(status)))
+    found: list[AgentState] = []
+    listed = sorted(ids)
+    for start in range(0, len(listed), _LIMIT):
+        names = tuple(map(keys.agent, listed[start : start + _LIMIT]))
+        found += [agent for agent in (yield read_records(AgentState, names)) if agent]
+    return tuple(sorted(found, key=lambda agent: agent.spawned_at, reverse=True))
+
+
+def _newest(status: Status) -> Operation[list[str]]:
+    return command(
+        *("ZRANGE", keys.status_index(status), 0, _LIMIT - 1, "REV"),
+        decode=lambda reply: [name.decode() for name in reply],
+    )

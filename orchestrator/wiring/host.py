@@ -1,0 +1,94 @@
+"""Builds what knows the programs and folders of agents on this host."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache, partial
+
+from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
+from orchestrator.interfaces.sandbox import Sandbox
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.consistency import ConsistencyCheck
+from orchestrator.maintenance.orphan_processes import HostCleaner
+from orchestrator.maintenance.work_saver import WorkSaver
+from orchestrator.plugins import Family
+from orchestrator.settings import Settings
+from orchestrator.stages.spawn.capture import ChangeCapture
+from orchestrator.store.client import Store
+from orchestrator.wiring import clock, new_id
+from orchestrator.workspace.change import Candidates
+from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.git import Git
+from orchestrator.workspace.orphans import Leftovers
+from orchestrator.workspace.unsaved import Unsaved
+
+SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
+
+
+def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
+    """Build what keeps the host of this worker clean."""
+    store = Store(settings.valkey_url)
+    saver = work_saver(settings, store, worker=worker)
+    leftovers = Leftovers(
+        partial(saver.remove, wait_s=0.0),
+        Candidates(settings, Git(settings)),
+        (settings.workspaces_dir, settings.home / "candidates"),
+    )
+    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers, saver)
+
+
+def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
+    """Build what keeps the work that does not leave through the gates."""
+
+    @cache
+    def capture() -> ChangeCapture:
+        # At first use: a sandbox is probed for, and most hosts have nothing to save.
+        return ChangeCapture(
+            agent_leases(settings, store, worker=worker), sandbox(settings), settings
+        )
+
+    workspaces = Workspaces(settings, Git(settings))
+    return WorkSaver(
+        store,
+        clock,
+        worker.partition("@")[2],
+        workspaces,
+        Unsaved(settings, workspaces),
+        lambda agent, workspace, base: capture().salvage(agent, workspace, base),
+        settings.retention_s,
+    )
+
+
+def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
+    """Build what compares Valkey and this host."""
+    home, here = settings.home, f"fsck@{socket.gethostname()}"
+    remove = work_saver(settings, store, worker=here).remove
+    return ConsistencyCheck(
+        store, host(settings), home, settings.workspaces_dir, clock, new_id, remove
+    )
+
+
+def sandbox(settings: Settings) -> Sandbox:
+    """Build where programs of agents and gates run."""
+    return SANDBOXES.build("docker" if settings.sandbox_enabled else "process", settings)
+
+
+def host(settings: Settings) -> Host:
+    """Build what finds and ends the programs of agents on this host."""
+    # Not the process sandbox, which would be probed for nothing: its programs are marked.
+    programs = sandbox(settings) if settings.sandbox_enabled else None
+    return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
+
+
+def agent_leases(settings: Settings, store: Store, *, worker: str) -> AgentLeases:
+    """Build what holds the agents of one worker process."""
+    return AgentLeases(
+        store,
+        clock,
+        new_id,
+        worker=worker,
+        lease_s=settings.lease_s,
+        process=process_label(os.getpid()),
+        system=system_label(settings.home),
+    )

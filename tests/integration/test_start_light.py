@@ -1,0 +1,54 @@
+"""A command that reads or kills loads neither the stages nor the libraries they stand on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.test_api import serving, spawn
+
+HEAVY = {
+    *("git", "docker", "celery", "kombu", "requests", "tenacity", "httpx", "starlette", "uvicorn"),
+    *("orchestrator.stages", "orchestrator.workspace", "orchestrator.egress"),
+    *("orchestrator.gates", "orchestrator.sandboxes", "orchestrator.maintenance"),
+    *("orchestrator.leases", "orchestrator.secretscan", "orchestrator.forges"),
+    *("orchestrator.api", "workers"),
+}
+RUN = """
+import json, sys
+from orchestrator.cli import main
+code = main(sys.argv[1:], standalone_mode=False)
+sys.stderr.write("\\nLOADED" + json.dumps([code, sorted(sys.modules)]))
+"""
+VERBS = [
+    ["ls"], ["ls", "--attention"], ["status", "ID"], ["logs", "ID"], ["budget"], ["queues"],
+    ["events"], ["why", "ID"], ["inspect", "ID"], ["gates", "ID"], ["kill-all", "--yes"],
+    ["kill", "ID"], ["receipt", "ID"],
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def agent_of(valkey_server):
+    """Spawn an agent on a Valkey that stays."""
+    with serving(valkey_server) as (client, _):
+        yield lambda: spawn(client)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_verb_loads_only_what_it_needs(verb, agent_of, valkey_server, tmp_path):
+    agent_id = agent_of()
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN, *(word.replace("ID", agent_id) for word in verb)],
+        env={
+            "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VALKEY_URL": valkey_server,
+            "ORCHESTRATOR_HOME": str(tmp_path / "home"),
+        },
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "LOADED" in ran.stderr, ran.stderr
+    _, loaded = json.loads(ran.stderr.partition("LOADED")[2])
+    assert "orchestrator.store.client" in loaded
+    assert not HEAVY & set(loaded)
