@@ -53,6 +53,8 @@ from orchestrator.errors.gates import (
     CoordinatorUnavailable,
     GatesRejected,
     PlanInvalid,
+    PlanUnrunnable,
+    RepoConfigInvalid,
 )
 from orchestrator.errors.git import (
     BranchUnknown,
@@ -152,12 +154,14 @@ __all__ = [
     "NotFound",
     "OrchestratorError",
     "PlanInvalid",
+    "PlanUnrunnable",
     "PortInUse",
     "ProviderLimited",
     "PushFailed",
     "PushRefused",
     "RateLimited",
     "RecordMalformed",
+    "RepoConfigInvalid",
     "RepositoryEmpty",
     "RepositoryUnavailable",
     "RequestInvalid",

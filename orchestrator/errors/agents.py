@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.errors.gates import RepoConfigInvalid
 from orchestrator.errors.tree import OrchestratorError
 
 
@@ -84,7 +85,7 @@ class HookFailed(AgentFailed):
     action = "Read `orch logs`; mend [hooks] of the base branch's orchestrator.toml."
 
 
-class HooksInvalid(AgentFailed):
+class HooksInvalid(AgentFailed, RepoConfigInvalid):
     """The repository's hooks cannot be read."""
 
     code = "hooks_invalid"

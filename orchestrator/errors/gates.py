@@ -29,8 +29,22 @@ class CoordinatorRefused(OrchestratorError):
     action = "Check that COORDINATOR_URL names a Coordinator and that it accepts this one."
 
 
-class PlanInvalid(OrchestratorError):
+class RepoConfigInvalid(OrchestratorError):
+    """The repository's configuration cannot be used."""
+
+    code = "repo_config_invalid"
+    action = "Correct the file and key named above on the base branch."
+
+
+class PlanInvalid(RepoConfigInvalid):
     """The repository's gate configuration cannot be read."""
 
     code = "plan_invalid"
     action = "Correct the file and key named above on the base branch."
+
+
+class PlanUnrunnable(OrchestratorError):
+    """The gates of the base commit cannot approve any change, so the agent is not started."""
+
+    code = "plan_unrunnable"
+    action = "Mend what is named above; `orch gates plan` shows the whole plan."

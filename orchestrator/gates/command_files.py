@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import PurePosixPath
 
-from orchestrator.gates.configuration import ReadFile
+from orchestrator.repo_config import ReadFile
 
 _STEPS = re.compile(r"&&|\|\||[;|\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -57,7 +57,7 @@ class Steps:
         self.words = {PurePosixPath(word).name for step in steps for word in step}
         self.tools = TOOLS | {word for word in self.words if _TOOL.fullmatch(word)}
         self.uses_make = "make" in self.words
-        self.uses_scripts = bool(self.words & {"npm", "npx", "pnpm", "yarn"})
+        self.uses_scripts = bool(self.words & {"npm", "npx", "pnpm", "yarn", "bun", "bunx"})
 
 
 def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
@@ -71,7 +71,7 @@ def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
     scripts = _scripts(read)
     by_scripts = Steps(chain.from_iterable(scripts.values()))
     uses_make = asked.uses_make or by_scripts.uses_make
-    rules, included = _rules(read) if uses_make else ({}, frozenset())
+    rules, included = make_rules(read) if uses_make else ({}, frozenset())
     words = asked.words | (_AT_INSTALL if asked.uses_scripts else set())
     if asked.uses_make and not asked.words & rules.keys():
         # Without a target make takes one of its own choice.
@@ -104,8 +104,16 @@ def _scripts(read: ReadFile) -> dict[str, list[str]]:
         return {}
 
 
-def _rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
-    """Return what make's targets bring about, variables replaced once, and what is included."""
+def recipe_of(target: str, rules: Mapping[str, list[str]]) -> list[str]:
+    """Return the lines of a shell that make runs for a target, and for those it needs or calls."""
+    return [line for line in _reached(rules, [target]) if line.strip() and line[0] != ":"]
+
+
+def make_rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """Return what make's targets bring about, variables replaced once, and what is included.
+
+    Of each target: what it needs, in lines that begin with a colon, and the lines of its recipe.
+    """
     main = next(filter(None, map(read, MAKEFILES)), b"")
     included = {_path(word) for line in _INCLUDE.findall(_text(main)) for word in line.split()}
     text = "\n".join(
@@ -118,7 +126,7 @@ def _rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
         if line.startswith("\t"):
             for target in targets:
                 rules[target].append(line.lstrip("\t @+-"))
-        elif ":" in line and not _VARIABLE.match(line):
+        elif ":" in (line := line.partition("#")[0]) and not _VARIABLE.match(line):
             names, _, rest = line.partition(":")
             needs, _, recipe = rest.lstrip(":").partition(";")
             targets = names.split()[:_MOST_TARGETS]

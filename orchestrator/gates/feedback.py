@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from orchestrator.models import Finding, GateReport, GateResult, GateStatus
+from orchestrator.models import Finding, GateReport, GateResult
 
 #: No feedback is longer; the rest is for headings and the opening.
 LIMIT_CHARACTERS = 16_000
@@ -23,7 +23,7 @@ def feedback(report: GateReport, round_number: int, rounds_left: int) -> str:
     What is quoted was printed by the code under judgement: each of its lines is marked as such,
     without control characters, and the whole is cut to LIMIT_CHARACTERS.
     """
-    failed = [gate for gate in report.gates if gate.status is not GateStatus.PASSED]
+    failed = [gate for gate in report.gates if not gate.status.is_pass]
     shown = failed[:_MOST_GATES]
     room = _QUOTED_CHARACTERS // (len(shown) + bool(report.findings) or 1)
     opening = (

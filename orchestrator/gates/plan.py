@@ -5,18 +5,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
+from pathlib import PurePosixPath
 
 from orchestrator.errors import PlanInvalid
-from orchestrator.gates.command_files import files_run
-from orchestrator.gates.configuration import GateOptions, ReadFile, read_options
+from orchestrator.gates.command_files import Steps, files_run
+from orchestrator.gates.configuration import Configured, configured, is_settled
+from orchestrator.gates.detection import BaseFiles, Detector
+from orchestrator.gates.packages import Survey, survey
 from orchestrator.gates.profiles import profiles
-from orchestrator.interfaces.gate import Detector, GateCommand, PlannedGate
-from orchestrator.models import GateProfile, Stage
+from orchestrator.interfaces.gate import GateCommand, PlannedGate
+from orchestrator.models import GateProfile, NotJudged, Stage
+from orchestrator.repo_config import ReadFile, RepoConfig, read_repo_config
 
 #: What a hint shows for a gate that needs more than a command.
 _EXAMPLES = {"coverage": '{command = "<command>", report = "<the file it writes>"}'}
+#: Files that are programs themselves: who edits one edits what a gate runs.
+_PROGRAMS = frozenset({"noxfile.py", "Makefile.am"})
+#: A report is for people.
+_MOST_NAMED = 50
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,10 @@ class Plan:
 
     profile: GateProfile
     gates: tuple[PlannedGate, ...]
-    #: The files that the gates' commands run through make and npm.
+    #: The files that the gates' commands run, directly or through make and npm.
     files: frozenset[str] = frozenset()
+    #: What stands in the base commit and is judged by no gate.
+    not_judged: tuple[NotJudged, ...] = ()
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -36,12 +46,19 @@ class Plan:
     @property
     def digest(self) -> str:
         """The plan's identity: a verdict holds for one tree under one plan."""
-        facts = [self.profile, [astuple(replace(gate, hint="")) for gate in self.gates]]
+        facts = [self.profile, [astuple(replace(g, hint="", source="")) for g in self.gates]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def of(self, stage: Stage) -> tuple[PlannedGate, ...]:
-        """Return the gates of one stage."""
+        """Return the commands of the gates of one stage."""
         return tuple(gate for gate in self.gates if gate.stage is stage)
+
+
+def chosen_profile(
+    config: RepoConfig, asked: GateProfile | None, default: GateProfile
+) -> GateProfile:
+    """Return the profile that a request names, else the repository, else its agent's type."""
+    return asked or config.profile or default
 
 
 def make_plan(
@@ -49,71 +66,140 @@ def make_plan(
     read: ReadFile,
     detectors: Sequence[Detector],
     *,
+    paths: Collection[str],
     gates: Iterable[str] = (),
     timeout_s: float,
 ) -> Plan:
-    """Plan the gates of a profile for one base commit; `gates` are those of profile custom.
+    """Plan the gates of a profile for one base commit, whose files are `paths`.
 
-    What the repository configures wins over what the detectors find, gate by gate; of the
-    detectors the first that knows a gate wins. A gate nobody knows how to run is in the plan
-    without a command.
+    `gates` are those of profile custom; without any, those that the repository configures. What
+    the repository configures wins over what the detectors find, gate by gate. Each package found
+    is judged by its own command; a gate nobody knows how to run is in the plan without a command.
 
     Raises:
-        PlanInvalid: the repository's configuration is malformed (file and key are named), or
-            `gates` is empty or names one that does not exist.
+        RepoConfigInvalid: the repository's configuration is malformed; file and key are named.
+        PlanInvalid: `gates` is empty or names one that does not exist.
     """
-    names = _custom(gates) if profile is GateProfile.CUSTOM else profiles().profiles[profile]
     read = functools.cache(read)
-    where, configured = read_options(read)
-    detected: dict[str, GateCommand] = {}
-    for detector in detectors:
-        detected = {**detector.commands(read), **detected}
-    plan = Plan(
+    config = read_repo_config(read)
+    if profile is GateProfile.CUSTOM:
+        names = _custom(tuple(gates) or config.gates.named)
+    else:
+        names = profiles().profiles[profile]
+    files = BaseFiles(read, paths)
+    found = survey(files, detectors)
+    planned = [gate for name in names for gate in _gates(name, config, found, timeout_s=timeout_s)]
+    return Plan(
         profile,
-        tuple(
-            _planned(
-                name, configured.get(name, GateOptions()), detected.get(name), where, timeout_s
-            )
-            for name in names
-        ),
+        tuple(planned),
+        files=frozenset(_files_run(files, planned)),
+        not_judged=tuple(_not_judged(names, config, found)),
     )
-    return replace(plan, files=files_run(read, plan.commands))
 
 
-def _custom(gates: Iterable[str]) -> tuple[str, ...]:
+def _custom(asked: Collection[str]) -> tuple[str, ...]:
     known = profiles().gates
-    asked = set(gates)
-    if not asked or not asked <= known.keys():
-        unknown = ", ".join(map(repr, sorted(asked - known.keys())))
-        cause = f"there is no gate {unknown}, only" if asked else "profile custom needs some of"
+    unknown = set(asked) - known.keys()
+    if not asked or unknown:
+        cause = (
+            f"there is no gate {', '.join(map(repr, sorted(unknown)))}, only"
+            if unknown
+            else "profile custom needs some of"
+        )
         msg = f"gates: {cause} {', '.join(known)}."
         raise PlanInvalid(msg)
     return tuple(name for name in known if name in asked)
 
 
-def _planned(
-    name: str, options: GateOptions, found: GateCommand | None, where: str, timeout_s: float
-) -> PlannedGate:
+def _gates(
+    name: str, config: RepoConfig, found: Survey, *, timeout_s: float
+) -> Iterator[PlannedGate]:
+    """Yield the commands of one gate: those configured, else those of every package."""
+    entries = configured(config, name)
     kind = profiles().gates[name]
-    if options.command is not None:
-        script = ""
-        if found and found.command.split()[-1] == options.command.split()[-1]:
-            # `npm test` runs what `npm run --silent test` would.
-            script = found.script
-        found = GateCommand(options.command, script=script)
-    return PlannedGate(
-        name=name,
-        stage=kind.stage,
-        command=found.command if found else None,
-        timeout_s=options.timeout or timeout_s,
-        hint=_hint(name, where) if found is None and kind.command else "",
-        report=options.report or (found.report if found else None),
-        minimum=kind.minimum if options.minimum is None else options.minimum,
-        network=options.network,
-        script=found.script if found else "",
+    gate = PlannedGate(name, kind.stage, None, timeout_s, minimum=kind.minimum)
+    if is_settled(entries):
+        yield from (_configured(gate, entry, found) for entry in entries)
+        return
+    for entry in entries:
+        gate = _with_options(gate, entry)
+    detected = [_with_command(gate, folder, command) for folder, command in found.of(name)]
+    blocking = [entry for entry in found.not_judged if entry.blocks and entry.gate == name]
+    where = config.place("gates")
+    if blocking or not detected:
+        hint = _hint(name, where, blocking) if kind.command else ""
+        yield replace(gate, hint=hint)
+    yield from detected
+
+
+def _configured(gate: PlannedGate, entry: Configured, found: Survey) -> PlannedGate:
+    gate = _with_options(gate, entry)
+    if entry.command is None:
+        return replace(gate, not_applicable=entry.not_applicable)
+    last = entry.command.command.split()[-1]
+    beside = [command for folder, command in found.of(gate.name) if folder == entry.folder]
+    # `npm test` runs what `npm run --silent test` would.
+    scripts = [command.script for command in beside if command.command.split()[-1] == last]
+    imports = tuple(name for command in beside for name in command.imports)
+    command = replace(entry.command, script=(scripts or [""])[0], imports=imports)
+    return _with_command(gate, entry.folder, command)
+
+
+def _with_options(gate: PlannedGate, entry: Configured) -> PlannedGate:
+    return replace(
+        gate,
+        timeout_s=entry.timeout_s or gate.timeout_s,
+        minimum=gate.minimum if entry.minimum is None else entry.minimum,
+        network=entry.network,
+        report=entry.report,
     )
 
 
-def _hint(name: str, where: str) -> str:
+def _with_command(gate: PlannedGate, folder: str, command: GateCommand) -> PlannedGate:
+    return replace(
+        gate,
+        command=command.command,
+        folder=folder,
+        report=gate.report or command.report,
+        script=command.script,
+        imports=command.imports,
+        source=f"{folder}/{command.source}" if folder and not gate.source else command.source,
+    )
+
+
+def _hint(name: str, where: str, blocking: Sequence[NotJudged]) -> str:
     example = _EXAMPLES.get(name, '"<command>"')
-    return f"The base commit says nowhere how to run {name}: add to its {where} {name} = {example}"
+    lack = "; ".join(f"{entry.path}: {entry.reason}" for entry in blocking[:_MOST_NAMED])
+    reason = (
+        f"A package of the base commit cannot be judged ({lack})"
+        if lack
+        else f"The base commit says nowhere how to run {name}"
+    )
+    return f"{reason}: add to its {where} {name} = {example}"
+
+
+def _files_run(files: BaseFiles, gates: Iterable[PlannedGate]) -> Iterator[str]:
+    """Yield the files that commands run, from the root of the repository."""
+    by_folder: dict[str, list[str]] = {}
+    for gate in gates:
+        if gate.command:
+            by_folder.setdefault(gate.folder, []).append(gate.command)
+        if PurePosixPath(gate.source).name in _PROGRAMS:
+            yield gate.source
+    for folder, commands in by_folder.items():
+        run = files_run(files.below(folder).read, commands)
+        if folder:
+            run |= Steps(commands).files
+        yield from (str(PurePosixPath(folder, path)) for path in run)
+
+
+def _not_judged(names: Sequence[str], config: RepoConfig, found: Survey) -> Iterator[NotJudged]:
+    """Yield what none of these gates judges; of a configured gate only its owner knows that."""
+    open_gates = [name for name in names if not is_settled(configured(config, name))]
+    entries = [
+        entry for entry in found.not_judged if entry.gate is None or entry.gate in open_gates
+    ]
+    entries += [entry for name in open_gates for entry in found.left_out(name)]
+    yield from entries[:_MOST_NAMED]
+    if len(entries) > _MOST_NAMED:
+        yield NotJudged(path="", reason=f"and {len(entries) - _MOST_NAMED} more, not named here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from orchestrator.interfaces.sandbox import EGRESS_PORT
@@ -11,10 +13,20 @@ from orchestrator.settings import Settings
 _HOST_NAMES = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
-def host_environment(settings: Settings) -> dict[str, str]:
-    """Return what any program we start may see of this host's environment."""
+def host_environment(settings: Settings, *, with_own_tools: bool = False) -> dict[str, str]:
+    """Return what any program we start may see of this host's environment.
+
+    The programs of our own virtual environment are not on its path: tests would import the
+    packages that are installed there in place of those they judge, and hooks would install there.
+    `with_own_tools` leaves them there, for a person who works in that environment.
+    """
     host = settings.host_env
-    return {name: host[name] for name in _HOST_NAMES if name in host}
+    seen = {name: host[name] for name in _HOST_NAMES if name in host}
+    if sys.prefix != sys.base_prefix and "PATH" in seen and not with_own_tools:
+        own = Path(sys.prefix, "bin")
+        folders = [at for at in seen["PATH"].split(os.pathsep) if Path(at) != own]
+        seen["PATH"] = os.pathsep.join(folders)
+    return seen
 
 
 def egress_environment(socket: Path | None) -> dict[str, str]:

@@ -25,18 +25,25 @@ class FileChange:
 
 @dataclass(frozen=True)
 class PlannedGate:
-    """One gate of a plan; without a command it is missing, and `hint` says what to add."""
+    """One command of one gate of a plan; without a command the gate is missing, as `hint` says.
+
+    A plan has several of the same name where a gate has several commands: all must pass.
+    """
 
     name: str
     stage: Stage
     command: str | None
     timeout_s: float
     hint: str = ""
-    report: str | None = None  # of coverage; the command leaves it, relative to the checkout
+    report: str | None = None  # of coverage; the command leaves it, relative to its folder
     minimum: float | None = None  # of coverage, in percent
     #: Whether its command may reach the allowed hosts, where it has no network otherwise.
     network: bool = False
     script: str = ""  # the base's text of the script or recipe that the command runs, where known
+    folder: str = ""  # of the checkout, which the command runs in; empty for the root
+    source: str = ""  # the file of the base commit for which the command was chosen
+    not_applicable: str = ""  # why it does not apply, where the repository's configuration says so
+    imports: tuple[str, ...] = ()  # the package's own modules, which Python finds in the checkout
 
 
 @dataclass(frozen=True)
@@ -66,18 +73,12 @@ class Gate(Protocol):
         ...
 
 
-class Detector(Protocol):
-    """Knows one ecosystem; one file, exporting `build(settings) -> Detector`."""
-
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
-        """Return gate → how to run it, from files of the base commit; empty if not its kind."""
-        ...
-
-
 @dataclass(frozen=True)
 class GateCommand:
-    """A gate's shell command, its report in the checkout, and the text of a script that it runs."""
+    """A gate's shell command, its report in the folder, and the text of a script that it runs."""
 
     command: str
     report: str | None = None
     script: str = ""
+    source: str = ""  # the file of the folder for which it was chosen
+    imports: tuple[str, ...] = ()  # as in PlannedGate

@@ -33,6 +33,7 @@ from orchestrator.models.gates import (
     GateReport,
     GateResult,
     GateStatus,
+    NotJudged,
     Stage,
     Verdict,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "KillScope",
     "LifecycleEvent",
     "LogLine",
+    "NotJudged",
     "NotSaved",
     "Outcome",
     "PartialRecord",

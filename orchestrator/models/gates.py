@@ -29,11 +29,18 @@ class Stage(StrEnum):
 class GateStatus(StrEnum):
     """How one gate ended; there is no skipped."""
 
+    @property
+    def is_pass(self) -> bool:
+        """Whether the gate lets the change through."""
+        return self in (GateStatus.PASSED, GateStatus.NOT_APPLICABLE)
+
     PASSED = "passed"
     FAILED = "failed"
     MISSING = "missing"
     ERRORED = "errored"
     TIMED_OUT = "timed_out"
+    #: The repository says, with a reason, that it has nothing for this gate to judge.
+    NOT_APPLICABLE = "not_applicable"
 
 
 class GateResult(Record):
@@ -59,6 +66,17 @@ class Finding(Record):
     detail: str
 
 
+class NotJudged(Record):
+    """Something that stands in the base commit and that no gate of a plan judges, and why."""
+
+    #: A file or a folder; empty for the whole repository.
+    path: str
+    reason: str
+    gate: str | None = None
+    #: Whether the gate is missing for this reason.
+    blocks: bool = False
+
+
 class GateReport(Record):
     """The verdict on exactly one tree under exactly one plan, with its evidence."""
 
@@ -71,6 +89,7 @@ class GateReport(Record):
     approved: bool
     gates: tuple[GateResult, ...] = ()
     findings: tuple[Finding, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
 
 
 class Verdict(Record):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from orchestrator.models import AgentState, BudgetLimits, GateStatus, Halt, Pause, Status
+from orchestrator.models import AgentState, BudgetLimits, Halt, Pause, Status
 from orchestrator.models.attention import Attention, Rank, WaitingFor
 from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL, PHASES
 
@@ -20,6 +20,7 @@ CONFIRMED_WITHIN = timedelta(seconds=10)
 _COMMANDS = {
     "gates_rejected": "orch gates {id}",
     "plan_invalid": "orch gates {id}",
+    "plan_unrunnable": "orch gates {id}",
     "change_conflicts": "orch export {id}",
     "push_refused": "orch export {id}",
     "push_failed": "orch retry {id}",
@@ -106,7 +107,7 @@ def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
     why = f"{code}: {cause}"
     if code == "gates_rejected":
         gates = agent.verdict.gates if agent.verdict else {}
-        failed = [gate for gate, status in gates.items() if status is not GateStatus.PASSED]
+        failed = [gate for gate, status in gates.items() if not status.is_pass]
         why = f"rejected by {', '.join(failed)}" if failed else "rejected"
     if around.has_change:
         why += "; its work is kept"

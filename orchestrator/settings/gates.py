@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -23,6 +23,13 @@ class GateSettings(BaseSettings):
         description="The number of changes that the gates pool of this host checks at once, 1 to"
         " 64.",
         default=2,
+    )
+    plan_check: Literal["refuse", "warn", "off"] = env(
+        "ORCHESTRATOR_PLAN_CHECK",
+        description="Before an agent starts, a plan of gates that no change can pass (a missing"
+        " command or tool) is refused with `plan_unrunnable`; `warn` only logs it, `off` does not"
+        " look.",
+        default="refuse",
     )
     reviewer: str = env(
         "ORCHESTRATOR_REVIEWER",

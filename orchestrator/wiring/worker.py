@@ -9,10 +9,12 @@ from orchestrator.audit.log import Audit
 from orchestrator.control.submit import SubmitService
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.gates.coordinator import Coordinator
+from orchestrator.gates.detection import Detector
 from orchestrator.gates.detectors import ordered
+from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.forge import Forge
-from orchestrator.interfaces.gate import Detector, Gate
+from orchestrator.interfaces.gate import Gate
 from orchestrator.maintenance.kill_listener import KillListener
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.plugins import Family
@@ -65,14 +67,20 @@ def _check_of(gate: str, *, settings: Settings) -> Gate:
 
 
 def detectors(settings: Settings) -> tuple[Detector, ...]:
-    """Build every detector, in the order in which they are asked."""
+    """Build every detector, in the order in which their commands run."""
     return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
 
 
-def gate_runner(settings: Settings) -> GateRunner:
+def mirrors(settings: Settings) -> Mirrors:
+    """Build what fetches and reads repositories."""
+    return Mirrors(settings, Git(settings))
+
+
+def gate_runner(settings: Settings, *, with_own_tools: bool = False) -> GateRunner:
     """Build what runs gates."""
     checks = partial(_check_of, settings=settings)
-    return GateRunner(checks, sandbox(settings), EgressProxies(settings, new_id), settings)
+    egress = EgressProxies(settings, new_id)
+    return GateRunner(checks, sandbox(settings), egress, settings, with_own_tools)
 
 
 def build(settings: Settings, *, worker: str) -> Services:
@@ -87,6 +95,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
+    planning = Planning(mirrors, detectors(settings), settings)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
     )
@@ -110,6 +119,7 @@ def build(settings: Settings, *, worker: str) -> Services:
                 programs,
                 EgressProxies(settings, new_id),
                 settings,
+                planning,
                 workspaces.prepare_spare,
             ),
             ChangeCapture(holder, programs, settings),
@@ -120,7 +130,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             holder,
             mirrors,
             candidates,
-            detectors(settings),
+            planning,
             gate_runner(settings),
             SecretFindings(candidates, scanner),
             Delivery(

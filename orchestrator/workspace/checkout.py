@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class LocalCheckout:
         shown = self._git("show", f"{self.base}:{path}")
         return shown.stdout if shown.exit_code == 0 else None
 
+    def paths(self) -> frozenset[str]:
+        """Return every path of the base commit."""
+        listed = self._git("ls-tree", "-r", "-z", "--name-only", "--full-tree", self.base).stdout
+        return frozenset(listed.decode(errors="ignore").split("\0")) - {""}
+
     def contents(self) -> tuple[FileChange, ...]:
         """Return every file that differs from the base, untracked ones included."""
         tracked = self._git("diff", "--name-only", "-z", "--no-renames", self.base)
@@ -71,6 +77,20 @@ class LocalCheckout:
 
     def _git(self, *arguments: str) -> Ended:
         return _git(self.root, self._settings, *arguments)
+
+
+def working_files(folder: Path, settings: Settings) -> tuple[Path, frozenset[str]]:
+    """Return the root of the checkout around a folder, and the paths of its files as they stand.
+
+    Those that git ignores are left out.
+
+    Raises:
+        RepositoryUnavailable: the folder is in no git checkout.
+    """
+    root = _located(folder, settings, "--show-toplevel")
+    asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = _git(root, settings, *asked).stdout.decode(errors="ignore").split("\0")
+    return root, frozenset(n for n in names if n and os.path.lexists(root / n))
 
 
 @dataclass(frozen=True)

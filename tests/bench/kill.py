@@ -53,7 +53,7 @@ def await_live(ids: set[str]) -> Observer:
 def main() -> None:
     """Print how long it took, and whether the receipts are complete."""
     with tempfile.TemporaryDirectory() as folder:
-        remote = make_remote(Path(folder), {"README.md": "tiny\n"})
+        remote = make_remote(Path(folder), {"orchestrator.toml": "[gates]\ntests = 'true'\n"})
         env = {"ORCHESTRATOR_AGENT": "scripted", "MAX_CONCURRENT_AGENTS": str(AGENTS)}
         with running(Path(folder) / "home", **env) as system, ThreadPoolExecutor(1) as pool:
             ids = {spawn(system, remote) for _ in range(AGENTS)}

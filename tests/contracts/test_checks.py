@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.gates.detection import BaseFiles
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec
@@ -40,6 +41,11 @@ def checkout(tmp_path):
     folder = tmp_path / "checkout"
     folder.mkdir()
     return folder
+
+
+def base_files(files: dict[str, str]) -> BaseFiles:
+    encoded = {path: text.encode() for path, text in files.items()}
+    return BaseFiles(encoded.get, encoded.keys())
 
 
 def judge(check: str, command: str | None, checkout: Path, **gate) -> GateResult:
@@ -269,8 +275,7 @@ def test_a_runner_the_base_names_in_a_script_must_say_how_many(
     program = {"node": "npm", "make": "make"}[detector]
     if shutil.which(program) is None:
         pytest.skip(f"needs {program}")
-    encoded = {path: text.encode() for path, text in base.items()}
-    gate = DETECTORS.build(detector, None).commands(encoded.get)["tests"]
+    gate = DETECTORS.build(detector, None).detect(base_files(base)).commands["tests"]
     for path, text in {**base, **planted}.items():
         (checkout / path).write_text(text)
     result = judge("tests", gate.command, checkout, script=gate.script)
@@ -363,8 +368,8 @@ def test_the_data_of_another_run_is_not_added_to_this_ones(checkout, settings, p
     code = forged.format(data, checkout / "shop.py")
     subprocess.run([sys.executable, "-c", code], check=True)
     subprocess.run(["sh", "-c", plant.format(data=data)], cwd=checkout, check=True)
-    base = {".coveragerc": settings.encode(), "tests/__init__.py": b""}
-    gate = DETECTORS.build("python", None).commands(base.get)["coverage"]
+    base = {".coveragerc": settings, "tests/__init__.py": ""}
+    gate = DETECTORS.build("python", None).detect(base_files(base)).commands["coverage"]
     command = gate.command.replace("coverage ", "python3 -m coverage ")
     result = judge("coverage", command, checkout, report=gate.report)
     assert (result.status, result.exit_code) == (FAILED, 0), result.detail

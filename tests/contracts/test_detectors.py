@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
+from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import mentioned_report, ordered
 from orchestrator.gates.profiles import profiles
 from orchestrator.interfaces.gate import GateCommand
@@ -27,9 +29,25 @@ GARBAGE = (
 )
 
 
-def found(name: str, files: dict[str, str]) -> dict[str, GateCommand]:
+NAMES = frozenset({
+    "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "pytest.ini", "mypy.ini",
+    ".coveragerc", ".pre-commit-config.yaml", "requirements.txt", "package.json", "yarn.lock",
+    "pnpm-workspace.yaml", "tsconfig.json", "go.mod", "Cargo.toml", "a/Cargo.toml", "Makefile",
+    "GNUmakefile", "Makefile.am", "configure.ac", "CMakeLists.txt", "tests/test_a.py", "a/x.rs",
+    "a/package.json", "a/x.test.js",
+})  # fmt: skip
+
+
+def detected(name: str, files: dict[str, str]) -> Detected:
     encoded = {path: text.encode() for path, text in files.items()}
-    return dict(DETECTORS.build(name, None).commands(encoded.get))
+    return DETECTORS.build(name, None).detect(BaseFiles(encoded.get, encoded.keys()))
+
+
+def found(name: str, files: dict[str, str]) -> dict[str, GateCommand]:
+    return {
+        gate: replace(command, source="", script="")
+        for gate, command in detected(name, files).commands.items()
+    }
 
 
 def commands(name: str, files: dict[str, str]) -> dict[str, str]:
@@ -55,7 +73,9 @@ def test_a_repository_of_another_kind_is_not_its_own(name):
 @pytest.mark.parametrize("content", GARBAGE)
 def test_whatever_the_files_hold_it_finds_gates_that_exist_or_none(name, content):
     detector = DETECTORS.build(name, None)
-    gates = detector.commands(lambda _path: content)
+    files = BaseFiles(lambda _path: content, NAMES)
+    assert set(detector.folders(NAMES)) <= {"", "a", "tests"}
+    gates = detector.detect(files).commands
     assert gates.keys() <= profiles().gates.keys()
     assert all(gates[gate].report for gate in gates if gate == "coverage")
 
@@ -73,7 +93,12 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         ({"setup.cfg": "[tool:pytest]"}, "tests", "python3 -m pytest"),
         ({"requirements-dev.txt": "pytest-xdist"}, "tests", "python3 -m pytest"),
         ({"tests/__init__.py": ""}, "tests", "python3 -m unittest"),
-        ({"tests/__init__.py": "", "tox.ini": "pytest"}, "tests", "python3 -m pytest"),
+        (
+            {"tests/__init__.py": "", "tox.ini": "[testenv]\ndeps = pytest"},
+            "tests",
+            "python3 -m pytest",
+        ),
+        ({"tests/__init__.py": "", "tox.ini": "# pytest"}, "tests", "python3 -m unittest"),
         ({"pyproject.toml": "[tool.mypy]\nstrict = true"}, "typecheck", "mypy ."),
         ({"pyproject.toml": '[tool.mypy]\nx = ["a"]\nfiles = ["a"]'}, "typecheck", "mypy"),
         ({"pyproject.toml": '[tool.mypy]\n[tool.x]\nfiles = ["a"]'}, "typecheck", "mypy ."),
@@ -195,3 +220,26 @@ def test_make_offers_coverage_only_where_a_report_is_named():
 @pytest.mark.parametrize("text", ["/tmp/lcov.info", "../lcov.info", "a/../lcov.info", "my.lcov"])
 def test_a_report_outside_the_repository_is_not_found(text):
     assert mentioned_report(f"x {text}") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (".pre-commit-config.yaml", "a: &a [x]\n" + "".join(
+            f"a{n}: &a{n} [*a{n - 1 or ''}, *a{n - 1 or ''}]\n" for n in range(1, 60)
+        )),
+        ("package.json", package(**{f"test:{n}": "npm run test:*" for n in range(9999)})),
+        ("package.json", json.dumps({"scripts": {"test": "npm " * 200_000}})),
+        ("package.json", json.dumps({"workspaces": ["**/" * 5000 + "x"]})),
+        ("Makefile", "test: " + "a " * 200_000 + "\n\t" + "cd " * 200_000),
+        ("tox.ini", "[testenv]\ncommands =\n" + "  python " + "-W x " * 50_000),
+        ("setup.py", "-" * 500_000 + "1"),
+        ("noxfile.py", "f(" * 5000),
+        ("Cargo.toml", "[workspace]\nmembers = ['" + "*/" * 50_000 + "']"),
+    ],
+    ids=["aliases", "patterns", "words", "stars", "needs", "options", "signs", "calls", "levels"],
+)  # fmt: skip
+def test_a_file_made_to_be_slow_is_read_in_bounded_time(path, content):
+    files = {path: content, "a/Cargo.toml": "", "a/package.json": "{}", "test_a.py": content}
+    for name in DETECTORS.names():
+        detected(name, files)

@@ -61,7 +61,7 @@ def test_an_agent_goes_on_when_its_worker_is_asked_to_end(
 def test_all_of_a_backlog_is_handed_back(store, valkey_url: str, tmp_path: Path) -> None:
     """The worker's threads took their first agents at the same moment."""
     door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
-    remote = make_remote(tmp_path, {"README.md": "x"})
+    remote = make_remote(tmp_path, {"orchestrator.toml": "[gates]\ntests = 'true'\n"})
     body = request_body(remote, {"run": "sleep 600"})
     ids = [store.run(door.submit(body)).agent_id for _ in range(4)]
 

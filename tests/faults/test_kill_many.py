@@ -48,7 +48,7 @@ def test_kill_all_while_every_slot_of_every_pool_is_busy(
 @pytest.fixture
 def pair(fleet: Fleet, remote: Path, tmp_path: Path) -> tuple[str, str]:
     """Two agents that differ in task, repository and type; both run."""
-    other = make_remote(tmp_path / "other", {"README.md": "another\n"})
+    other = make_remote(tmp_path / "other", {"orchestrator.toml": "[gates]\ntests = 'true'\n"})
     chosen = fleet.spawn_that(remote, tmp_path / "1", HANGS, taskId="t-1", agentType="reviewer")
     spared = fleet.spawn_that(other, tmp_path / "2", HANGS, taskId="t-2", agentType="tester")
     for agent_id in (chosen, spared):

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from orchestrator.api.http.endpoint import Endpoint, caller_of
 from orchestrator.api.http.openapi import document
 from orchestrator.api.http.static_files import page, parts
+from orchestrator.repo_config import shipped_schema
 
 
 async def openapi(request: Request) -> Response:
@@ -33,6 +34,12 @@ async def static(request: Request) -> Response:
     return page(name)
 
 
+async def repository_schema(request: Request) -> Response:
+    """Answer with the JSON schema of a repository's configuration."""
+    del request
+    return Response(shipped_schema(), media_type="application/schema+json")
+
+
 ENDPOINTS = [
     Endpoint(
         *("GET", "/openapi.json", openapi, "This document"),
@@ -41,6 +48,13 @@ ENDPOINTS = [
     Endpoint(
         *("GET", "/docs", docs, "This document as a page"),
         answers={200: ("text/html",)},
+        scope=None,
+    ),
+    Endpoint(
+        *("GET", "/schemas/repository.json", repository_schema),
+        "The JSON schema of orchestrator.toml",
+        answers={200: ("application/schema+json",)},
+        # The same for everyone, and editors that complete the file have no key.
         scope=None,
     ),
     Endpoint(

@@ -5,6 +5,8 @@ import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
 import { GROUPS } from "./fleet.js";
 import { duration, line, money, plain, repositoryName, short, shortId } from "./text.js";
 
+/** Whether a gate lets the change through. */
+const isPass = (status) => status === "passed" || status === "not_applicable";
 const ROW = 46;
 const HEAD = 34;
 const OVERSCAN = 6;
@@ -270,9 +272,9 @@ class AgentRow {
 
   #judged(verdict) {
     const gates = Object.entries(verdict?.gates ?? {});
-    const passed = gates.filter(([, status]) => status === "passed").length;
+    const passed = gates.filter(([, status]) => isPass(status)).length;
     const text = verdict?.yolo ? "not judged" : !verdict ? "" : verdict.approved ? `${passed} passed`
-      : gates.filter(([, status]) => status !== "passed").map(([name]) => plain(name, 40)).join(", ") || "rejected";
+      : gates.filter(([, status]) => !isPass(status)).map(([name]) => plain(name, 40)).join(", ") || "rejected";
     const verdictClass = !verdict ? "" : verdict.yolo ? "yolo" : verdict.approved ? "good" : "bad";
     if (this.judged === verdictClass + text) return;
     this.judged = verdictClass + text;

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 from pydantic.alias_generators import to_camel
 
 from orchestrator.cli.output.render import json_option, print_json, print_table
-from orchestrator.cli.output.text import notify
+from orchestrator.cli.output.text import notify, say
+from orchestrator.repo_config import shipped_schema
 from orchestrator.secretscan import AllowList
 from orchestrator.settings import Settings
 from orchestrator.settings.record import BACKEND_PREFIX
@@ -72,6 +73,12 @@ def validate(settings: Settings, *, as_json: bool) -> None:
         print_json({"valid": True})
     else:
         notify("the settings are valid")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of a repository's `orchestrator.toml`."""
+    say(shipped_schema().decode().rstrip())
 
 
 def _rows(settings: Settings) -> Iterator[_Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,9 +11,10 @@ from click.shell_completion import CompletionItem
 from orchestrator.cli import open_store
 from orchestrator.cli.commands.completion import AgentId, agent_argument
 from orchestrator.cli.output.exit_codes import Exit
-from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.render import json_option, not_judged_line, print_json
 from orchestrator.cli.output.text import notify, say
 from orchestrator.models import AgentType, GateProfile, GateReport, GateResult
+from orchestrator.repo_config import read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes
 
@@ -37,18 +38,22 @@ class _ShowsByDefault(click.Group):
 
 @click.group(cls=_ShowsByDefault)
 def gates() -> None:
-    """Show the gate reports of an agent (`orch gates ID`), or run gates here (`orch gates run`)."""
+    """Show the gate reports of an agent (`orch gates ID`), run gates here, or show their plan."""
+
+
+_profile_option = click.option(
+    "--profile",
+    type=click.Choice(GateProfile, case_sensitive=False),
+    help="The gates to run. Default: the profile of the repository, else standard.",
+)
+_gate_option = click.option(
+    "--gate", "names", multiple=True, help="A gate of the profile custom. Repeatable."
+)
 
 
 @gates.command()
-@click.option(
-    "--profile",
-    type=click.Choice(GateProfile, case_sensitive=False),
-    default="standard",
-    show_default=True,
-    help="The gates to run.",
-)
-@click.option("--gate", "names", multiple=True, help="A gate of the profile custom. Repeatable.")
+@_profile_option
+@_gate_option
 @click.option(
     "--base",
     default="main",
@@ -58,7 +63,12 @@ def gates() -> None:
 @json_option
 @click.pass_context
 def run(
-    ctx: click.Context, *, profile: GateProfile, names: tuple[str, ...], base: str, as_json: bool
+    ctx: click.Context,
+    *,
+    profile: GateProfile | None,
+    names: tuple[str, ...],
+    base: str,
+    as_json: bool,
 ) -> None:
     """Run the gates on the current checkout. The exit code is 3 if they reject it.
 
@@ -66,7 +76,7 @@ def run(
     with uncommitted changes and with the packages that the project has installed.
     """
     # Git, gates and sandboxes are slow to load, and whoever reads reports needs none of them.
-    from orchestrator.gates.plan import make_plan  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.gate_plans import plan_of  # noqa: PLC0415 - as above
     from orchestrator.stages.gate_check.gate_runner import (  # noqa: PLC0415 - as above
         GateRun,
         verdict_of,
@@ -76,17 +86,11 @@ def run(
 
     settings: Settings = ctx.obj
     checkout = LocalCheckout.find(Path.cwd(), base, settings)
-    plan = make_plan(
-        profile,
-        checkout.read,
-        wiring_worker.detectors(settings),
-        gates=names,
-        timeout_s=settings.gate_timeout_s,
-    )
+    plan = plan_of(settings, profile, names, checkout.read, checkout.paths())
     for gate in plan.gates:
         # A report counts only if this run wrote it.
         if gate.report:
-            checkout.forget(gate.report)
+            checkout.forget(str(PurePosixPath(gate.folder, gate.report)))
     case = GateRun(
         agent_id=LOCAL,
         attempt=0,
@@ -99,7 +103,9 @@ def run(
     )
     reports = []
     # With the person's own tools, wherever those are installed.
-    gate_runner = wiring_worker.gate_runner(settings.model_copy(update={"process_level": "shim"}))
+    gate_runner = wiring_worker.gate_runner(
+        settings.model_copy(update={"process_level": "shim"}), with_own_tools=True
+    )
     for report in gate_runner.run(plan, case, on_result=_print_result):
         reports.append(report)
         if not as_json:
@@ -108,6 +114,49 @@ def run(
     if as_json:
         print_json({**verdict.wire(), "reports": [report.wire() for report in reports]})
     if not verdict.approved:
+        ctx.exit(Exit.REJECTED)
+
+
+@gates.command("plan")
+@click.option("--repo", help="A repository, as for `orch spawn`. Default: the current checkout.")
+@click.option("--branch", default="main", show_default=True, help="The branch of --repo.")
+@click.option("--base", help="A commit or branch of the checkout. Default: its files as they are.")
+@_profile_option
+@_gate_option
+@json_option
+@click.pass_context
+def show_plan(
+    ctx: click.Context,
+    *,
+    repo: str | None,
+    branch: str,
+    base: str | None,
+    profile: GateProfile | None,
+    names: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show what the gates would run, and why. The exit code is 3 if no change could pass."""
+    settings: Settings = ctx.obj
+    if repo is not None and base is not None:
+        msg = "--base names a commit of the current checkout: with --repo, use --branch."
+        raise click.UsageError(msg)
+    # As for `run`: slow to load.
+    from orchestrator.cli.local.gate_plans import files_of, plan_of  # noqa: PLC0415 - as above
+    from orchestrator.cli.output.plan_text import (  # noqa: PLC0415 - as above
+        plan_document,
+        print_plan,
+    )
+    from orchestrator.gates.planning import faults_here  # noqa: PLC0415 - as above
+
+    read, paths = files_of(settings, repo, branch, base)
+    plan = plan_of(settings, profile, names, read, paths)
+    config = read_repo_config(read)
+    faults = faults_here(plan, settings)
+    if as_json:
+        print_json(plan_document(plan, faults, config.warnings))
+    else:
+        print_plan(plan, faults, config.warnings)
+    if faults:
         ctx.exit(Exit.REJECTED)
 
 
@@ -150,6 +199,8 @@ def print_report(report: GateReport) -> None:
     for finding in report.findings:
         line = f":{finding.line}" if finding.line is not None else ""
         _print_indented(2, f"{finding.kind}  {finding.path}{line}  {finding.detail}")
+    for entry in report.not_judged:
+        _print_indented(2, f"not judged  {not_judged_line(entry)}")
 
 
 def _print_indented(spaces: int, text: str) -> None:

@@ -41,6 +41,8 @@ _OF_ERRORS = {
     "limit_invalid": Exit.USAGE,
     "gates_rejected": Exit.REJECTED,
     "plan_invalid": Exit.REJECTED,
+    "plan_unrunnable": Exit.REJECTED,
+    "repo_config_invalid": Exit.REJECTED,
     "coordinator_refused": Exit.REJECTED,
     "coordinator_unavailable": Exit.REJECTED,
     "budget_exhausted": Exit.BUDGET,

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
-from orchestrator.models import AgentState, LogLine, Status
+from orchestrator.models import AgentState, LogLine, NotJudged, Status
 from orchestrator.queries.follow import Snapshot, poll
 from orchestrator.settings import parse_duration
 from orchestrator.store import agent_logs
@@ -163,3 +163,9 @@ def print_table(
             cells[at].stylize(styles[number])
         table.add_row(*cells)
     screen.print(table)
+
+
+def not_judged_line(entry: NotJudged) -> str:
+    """Return one line on something that no gate judges."""
+    gate = f" ({entry.gate})" if entry.gate else ""
+    return f"{entry.path or 'the root'}{gate}: {entry.reason}"

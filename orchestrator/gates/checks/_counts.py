@@ -29,6 +29,7 @@ _UNITTEST_SKIPPED_ALL = re.compile(r"^setUp(?:Class|Module) \(.*\) \.\.\. skippe
 _UNITTEST_ENDED = re.compile(r"(?:OK|FAILED|NO TESTS RAN) \((.*)\)")
 _NODE = re.compile(r"(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo)\s+(\d+)")
 _MOCHA = re.compile(r"\s*(\d+) (passing|failing|pending)\b.*")
+_BUN = re.compile(r" *(\d+) (pass|fail|skip|todo)")
 #: What a test printed last may stand before it; one that is indented is a part of another.
 _GO_TEST = re.compile(r"(?:.*\S)?--- (PASS|SKIP): \S+ \([\d.]+s\)")
 _GO_VERBOSE = "=== RUN "
@@ -117,6 +118,7 @@ _SUMMARIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[tuple[st
     (_NOTHING, lambda match: []),  # noqa: ARG005 - a reader takes its match
     (_NODE, lambda match: [(match[1], int(match[2]))]),
     (_MOCHA, lambda match: [(match[2], int(match[1]))]),
+    (_BUN, lambda match: [(match[2], int(match[1]))]),
     (_GO_TEST, lambda match: [(match[1], 1)]),
     (_GO, lambda match: [(match[1], 1)]),
     (_SUMMARY, lambda match: [(word, int(n)) for n, word in _WORDS.findall(match[0])]),

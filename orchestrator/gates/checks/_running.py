@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
+from orchestrator.gates.checks._imports import import_paths, imported_from_elsewhere
 from orchestrator.gates.checks._said import plain_lines, quote
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.interfaces.run import Completed
@@ -22,6 +23,7 @@ _NOT_INSTALLED = re.compile(
     r"\S*python[\d.]*: No module named \S+"
     r"|make(?:\[\d+\])?: \*\*\* .*\bError 12[67]"
     r"|error: no such command: .*"
+    r"|error: rustup could not choose a version of .*|error: toolchain '.*' is not installed"
 )
 
 
@@ -32,8 +34,14 @@ def run_command(gate: PlannedGate, subject: GateInput) -> tuple[GateResult, tupl
     """
     if gate.command is None:
         return GateResult(name=gate.name, status=GateStatus.MISSING, detail=gate.hint), ()
+    paths = import_paths(subject.checkout)
     try:
-        ended = subject.run(("/bin/sh", "-c", gate.command), {}, b"", gate.timeout_s)
+        if fault := imported_from_elsewhere(gate, subject, paths):
+            errored = GateStatus.ERRORED
+            return GateResult(
+                name=gate.name, status=errored, command=gate.command, detail=fault
+            ), ()
+        ended = subject.run(("/bin/sh", "-c", gate.command), paths, b"", gate.timeout_s)
     except (BackendUnavailable, WorkspaceLost) as error:
         errored = GateStatus.ERRORED
         return GateResult(

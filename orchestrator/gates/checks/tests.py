@@ -11,7 +11,9 @@ from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult, GateStatus
 
 #: Tools that say how many tests they ran: where one does not, something took its place.
-_COUNTING = re.compile(r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|node\s+--)\s*test)\b")
+_COUNTING = re.compile(
+    r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|bun|node\s+--)\s*test)\b"
+)
 #: Tools that run what a file of the tree says; swapped for nothing, it is silent.
 _RUNNING = re.compile(r"\b(?:make|npm|npx|yarn|pnpm|bun|tox|nox)\b")
 #: Pytest's exit code for no tests collected, however quiet it was told to be.

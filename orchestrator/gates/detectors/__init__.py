@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 #: These run what a file of the tree under judgement says; they are asked after all others.
 _INDIRECT = ("node", "make")
@@ -13,10 +14,13 @@ _REPORT = re.compile(
     r"(?:coverage\.json|coverage\.xml|cobertura-coverage\.xml|cobertura\.xml|lcov\.info"
     r"|coverage\.lcov|coverage-summary\.json|cover(?:age)?\.out))(?![\w./-])"
 )
+#: Of a workspace's pattern.
+_MOST_LEVELS = 8
+_TEST_FOLDER = re.compile(r"(^|/)(tests?|specs?|__tests__|testing)(/|$)")
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
-    """Return detectors' names in the order they are asked: the first that knows a gate wins.
+    """Return detectors' names in the order in which their commands run.
 
     Detectors that name a tool come first, by name; then package.json's scripts, and Makefile
     targets last, because an agent can change what those two run.
@@ -26,8 +30,41 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def folders_with(names: Collection[str], paths: Iterable[str]) -> set[str]:
+    """Return the folders that hold a file of one of these names."""
+    return {folder for path in paths for folder, _, name in [path.rpartition("/")] if name in names}
+
+
+def is_member(folder: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a workspace's patterns name a folder; the last that fits decides."""
+    is_named = False
+    for pattern in patterns:
+        parts = pattern.removeprefix("!").removeprefix("./").strip("/").split("/")
+        if len(parts) <= _MOST_LEVELS and _fits(folder.split("/"), parts):
+            is_named = not pattern.startswith("!")
+    return is_named
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or _fits(parts[1:], pattern)
+    return fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
+
+
+def is_in_test_folder(path: str) -> bool:
+    """Tell whether a path lies below a folder that is named for tests."""
+    return _TEST_FOLDER.search(path.rpartition("/")[0]) is not None
+
+
 def script_of(name: str, scripts: Mapping[str, str]) -> str:
     """Return what a script runs: its text, and that of each script it names, however deep."""
+    return "\n".join(reached(name, scripts).values())
+
+
+def reached(name: str, scripts: Mapping[str, str]) -> dict[str, str]:
+    """Return the scripts that a script runs, by name: itself, and each that it names."""
     texts: dict[str, str] = {}
     names = [name]
     while names:
@@ -35,7 +72,7 @@ def script_of(name: str, scripts: Mapping[str, str]) -> str:
         if name in scripts and name not in texts:
             texts[name] = scripts[name]
             names += texts[name].split()
-    return "\n".join(texts.values())
+    return texts
 
 
 def mentioned_report(text: str) -> str | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable
 
-from orchestrator.gates.command_files import MAKEFILES
-from orchestrator.gates.detectors import mentioned_report, script_of
+from orchestrator.gates.command_files import MAKEFILES, make_rules, recipe_of
+from orchestrator.gates.detection import BaseFiles, Detected
+from orchestrator.gates.detectors import folders_with, mentioned_report
 from orchestrator.interfaces.gate import GateCommand
 
-#: The targets, then what they need and the recipe.
-_RULE = re.compile(r"^([\w-][\w .-]*?)[ \t]*::?(?![:=])(.*(?:\n\t.*|\n(?=\n))*)", re.MULTILINE)
 _TARGETS = {
     "typecheck": ("typecheck", "type-check"),
     "lint": ("lint",),
@@ -18,29 +17,42 @@ _TARGETS = {
     "build": ("build",),
     "integration": ("integration", "test-integration"),
 }
+#: GNU's name for the tests, which elsewhere is that of linters.
+_GNU_TESTS = "check"
+_OF_C = re.compile(r"\.(?:c|cc|cpp|cxx)$")
+_IN_FOLDER = re.compile(r"(?:-C|\bcd)\s+[\"']?(?:\./)?([\w][\w./-]*?)/?[\"']?(?=\s|;|&|$)")
 
 
 class Make:
     """Detects by Makefile."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
+    def folders(self, paths: Collection[str]) -> Iterable[str]:
+        """Return the folders that hold a Makefile."""
+        return folders_with(set(MAKEFILES), paths)
+
+    def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a project with a Makefile."""
-        files = (content for path in MAKEFILES if (content := read(path)) is not None)
-        text = next(files, b"").decode(errors="replace")
-        rules: dict[str, str] = {}
-        for names, rule in _RULE.findall(text):
-            for target in names.split():
-                rules[target] = rules.get(target, "") + rule
+        source = next((path for path in MAKEFILES if path in files.paths), None)
+        if source is None:
+            return Detected()
+        rules, _ = make_rules(files.read)
+        targets = {
+            gate: next((name for name in names if name in rules), "")
+            for gate, names in _TARGETS.items()
+        }
+        if not targets["tests"] and _GNU_TESTS in rules and any(map(_OF_C.search, files.paths)):
+            targets["tests"] = _GNU_TESTS
+        recipes = {gate: recipe_of(name, rules) for gate, name in targets.items() if name}
         found = {
-            gate: GateCommand(f"make {target}", script=script_of(target, rules))
-            for gate, targets in _TARGETS.items()
-            for target in targets[::-1]
-            if target in rules
+            gate: GateCommand(f"make {targets[gate]}", script="\n".join(lines), source=source)
+            for gate, lines in recipes.items()
         }
         # Where no report is named there is nothing to read the coverage from.
-        if "coverage" in rules and (report := mentioned_report(text)):
-            found["coverage"] = GateCommand("make coverage", report=report)
-        return found
+        lines = "\n".join(recipe_of("coverage", rules))
+        if "coverage" in rules and (report := mentioned_report(lines)):
+            found["coverage"] = GateCommand("make coverage", report=report, source=source)
+        called = _IN_FOLDER.findall("\n".join(recipes.get("tests", ())))
+        return Detected(found, members=frozenset(called), has_tests="tests" in found)
 
 
 def build(settings: object) -> Make:

@@ -1,25 +1,44 @@
-"""Node: the scripts of package.json, run by the package manager whose lock file is there."""
+"""Node: the scripts of package.json, of workspaces too, run by the package manager it names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
-from pydantic import BaseModel, ValidationError
-
-from orchestrator.gates.detectors import mentioned_report, script_of
+from orchestrator.gates.detection import BaseFiles, Detected
+from orchestrator.gates.detectors import folders_with, mentioned_report
+from orchestrator.gates.detectors._node_packages import (
+    MANIFEST,
+    Manager,
+    Package,
+    manager_of,
+    members_of,
+    read_package,
+)
 from orchestrator.interfaces.gate import GateCommand
+from orchestrator.models import NotJudged
 
+#: Of each gate the first script that is there.
 _SCRIPTS = {
-    "typecheck": ("typecheck", "type-check"),
-    "lint": ("lint",),
-    "tests": ("test",),
+    "typecheck": (
+        "typecheck", "type-check", "check-types", "check:types", "types:check", "check:tsc", "tsc",
+        "check:ts", "types",
+    ),
+    "lint": ("lint", "check:lint", "lint:check", "lint:ci", "eslint"),
+    "tests": ("test", "check:test", "check:tests", "test:ci", "test:run"),
     "build": ("build",),
-    "integration": ("integration", "test:integration"),
+    "integration": ("integration", "test:integration", "test:e2e", "e2e"),
+}  # fmt: skip
+#: And each of these that the first one does not run.
+_MORE = {
+    "typecheck": ("type-tests", "test:types", "test-types", "test:typescript"),
+    "tests": ("test:unit", "test:node", "test:lib"),
 }
+#: Scripts named like gates that people run by hand, or that no gate is.
+_BY_HAND = re.compile(r"watch|fix|update|debug|:ui$|:dev$|cov|bench|snap|record|open|headed|perf")
+_LIKE_A_GATE = re.compile(r"(?:test|tests|check|lint|typecheck)[:_-].+|check")
 _COVERAGE_SCRIPTS = ("coverage", "test:coverage", "test")
-#: What `npm init` writes where there are no tests.
-_STUB = "no test specified"
 _SUMMARY = "coverage/coverage-summary.json"
 #: These write a report afterwards, from what the script's run left.
 _REPORTERS = ("c8", "nyc")
@@ -28,63 +47,144 @@ _RUNNERS = {
     "jest": "--coverage --coverageReporters=json-summary",
     "vitest": "--coverage.enabled=true --coverage.reporter=json-summary",
 }
-
-
-@dataclass(frozen=True)
-class _Manager:
-    install: str
-    run: str
-    execute: str
-    #: What stands before arguments that are the script's.
-    separator: str = " "
-
-
-_NPM = _Manager(
-    "npm ci --no-audit --no-fund", "npm run --silent", "npx --no-install", separator=" -- "
+#: Of one script that are looked at; they bound the work.
+_MOST_WORDS = 200
+_MOST_CHARACTERS = 10_000
+_TEST_FILE = re.compile(r"[.](?:test|spec)\.[cm]?[jt]sx?$|(^|/)__tests__/.*\.[cm]?[jt]sx?$")
+#: Scripts that run one of the same name in each member of a workspace.
+_ALL_MEMBERS = re.compile(
+    r"\bnpm\b[^&|;\n]*\s(?:--workspaces|-ws)(?=\s|$)|\bpnpm\b[^&|;\n]*\s(?:-r|--recursive)(?=\s|$)"
+    r"|\bworkspaces\s+(?:foreach|run)\b|\blerna\s+run\b|\bnx\s+run-many\b|\bwsrun\b"
+    r"|\bturbo\b(?![^&|;\n]*--filter)"
 )
-_MANAGERS = {
-    "pnpm-lock.yaml": _Manager("pnpm install --frozen-lockfile", "pnpm --silent run", "pnpm exec"),
-    "yarn.lock": _Manager("yarn install --frozen-lockfile", "yarn run", "yarn run"),
-    "package-lock.json": _NPM,
-    "npm-shrinkwrap.json": _NPM,
-}
-
-
-class _Package(BaseModel):
-    # Of npm's file only what is read here; npm's own tools judge the rest.
-    scripts: dict[str, str] = {}
-    dependencies: dict[str, str] = {}
-    devDependencies: dict[str, str] = {}  # noqa: N815 - npm's name
 
 
 class Node:
-    """Detects by package.json."""
+    """Detects by package.json: a workspace is judged with its members."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
-        """Return the commands of a Node project."""
-        try:
-            package = _Package.model_validate_json(read("package.json") or b"{}")
-        except ValidationError:
-            # Its own tools will say so; here it only means that nothing is known.
-            return {}
-        lock = next((path for path in _MANAGERS if read(path) is not None), None)
-        manager = _MANAGERS[lock] if lock else _NPM
-        needs = lock and (package.dependencies or package.devDependencies)
+    def folders(self, paths: Collection[str]) -> Iterable[str]:
+        """Return the folders of packages."""
+        return folders_with({MANIFEST}, paths)
+
+    def detect(self, files: BaseFiles) -> Detected:
+        """Return the commands of a Node package, or of a workspace."""
+        package = read_package(files)
+        if package is None:
+            reason = "it cannot be read as a package.json"
+            is_there = MANIFEST in files.paths
+            return Detected(not_judged=(NotJudged(path=MANIFEST, reason=reason),) * is_there)
+        manager, lock = manager_of(files, package)
+        members = members_of(files, package)
+        needs = lock and any(each.needs for each in (package, *members.values()))
         # A clean checkout has no node_modules.
         prepare = f"{manager.install} && " if needs else ""
-        scripts = {name: text for name, text in package.scripts.items() if _STUB not in text}
-        found = {
-            gate: GateCommand(f"{prepare}{manager.run} {name}", script=script_of(name, scripts))
-            for gate, names in _SCRIPTS.items()
-            for name in names[::-1]
-            if name in scripts
-        }
-        if coverage := _coverage(scripts, manager):
-            found["coverage"] = GateCommand(prepare + coverage.command, report=coverage.report)
-        return found
+        found: dict[str, GateCommand] = {}
+        for gate in _SCRIPTS:
+            own = _chosen(gate, package.runnable)
+            steps = [f"{manager.run} {name}" for name in own]
+            texts = [_text(name, package.runnable) for name in own]
+            if not any(_ALL_MEMBERS.search(text[:_MOST_CHARACTERS]) for text in texts):
+                steps += _member_steps(gate, members, manager)
+                texts += [_text(name, each.runnable) for each in members.values()
+                          for name in _chosen(gate, each.runnable)]  # fmt: skip
+            if steps:
+                command = prepare + " && ".join(steps)
+                found[gate] = GateCommand(command, script="\n".join(texts), source=MANIFEST)
+        if "typecheck" not in found and (compiler := _compiler(files, package, manager)):
+            found["typecheck"] = GateCommand(prepare + compiler, source="tsconfig.json")
+        if coverage := _coverage(package.runnable, manager):
+            found["coverage"] = GateCommand(
+                prepare + coverage.command, report=coverage.report, source=MANIFEST
+            )
+        return Detected(
+            found,
+            not_judged=(
+                *_untested(files, package, members),
+                *_unused("", package.runnable),
+                *(left for at, each in members.items() for left in _unused(at, each.runnable)),
+            ),
+            members=frozenset(members),
+            has_tests="tests" in found,
+        )
 
 
-def _coverage(scripts: Mapping[str, str], manager: _Manager) -> GateCommand | None:
+def _chosen(gate: str, scripts: Mapping[str, str]) -> list[str]:
+    """Return the scripts of a gate: the first of its names, and what that does not run itself."""
+    chosen = [name for name in _SCRIPTS[gate] if name in scripts][:1]
+    for name in _MORE.get(gate, ()):
+        if name in scripts and not any(name in _reached(other, scripts) for other in chosen):
+            chosen.append(name)
+    return chosen
+
+
+def _reached(name: str, scripts: Mapping[str, str]) -> set[str]:
+    """Return the names of the scripts that one runs, itself included, by patterns too."""
+    seen, todo = set[str](), [name]
+    while todo:
+        at = todo.pop()
+        if at in seen or at not in scripts:
+            continue
+        seen.add(at)
+        words = [word.strip("\"'\\") for word in scripts[at].split()[:_MOST_WORDS]]
+        patterns = [word for word in words if "*" in word]
+        todo += [f"pre{at}", f"post{at}", *words]
+        todo += [each for each in scripts for word in patterns if fnmatchcase(each, word)]
+    return seen
+
+
+def _text(name: str, scripts: Mapping[str, str]) -> str:
+    return "\n".join(scripts[each] for each in sorted(_reached(name, scripts)))
+
+
+def _member_steps(gate: str, members: Mapping[str, Package], manager: Manager) -> Iterator[str]:
+    by_script: dict[str, dict[str, Package]] = {}
+    for folder, member in members.items():
+        for name in _chosen(gate, member.runnable):
+            by_script.setdefault(name, {})[folder] = member
+    for name, having in by_script.items():
+        yield manager.run_in(having, name)
+
+
+def _compiler(files: BaseFiles, package: Package, manager: Manager) -> str | None:
+    config = files.text("tsconfig.json")
+    # One that only refers to others checks nothing by itself.
+    if "typescript" not in package.needs or not config or '"references"' in config:
+        return None
+    return f"{manager.execute} tsc --noEmit"
+
+
+def _untested(
+    files: BaseFiles, package: Package, members: Mapping[str, Package]
+) -> Iterator[NotJudged]:
+    """Yield the packages that have test files, and no script that runs them."""
+    has_root = bool(_chosen("tests", package.runnable))
+    nested = sorted((f for f in folders_with({MANIFEST}, files.paths) if f), reverse=True)
+    owners = set[str]()
+    for path in files.paths:
+        if _TEST_FILE.search(path) and "node_modules" not in path.split("/"):
+            owners.add(next((f for f in nested if path.startswith(f"{f}/")), ""))
+    for folder in sorted(owners & {"", *members}):
+        scripts = members[folder].runnable if folder else package.runnable
+        if not _chosen("tests", scripts):
+            path = f"{folder}/{MANIFEST}" if folder else MANIFEST
+            reason = "the package has test files, and no script test that runs them"
+            # The script of the root may run them all.
+            yield NotJudged(path=path, gate="tests", reason=reason, blocks=not has_root)
+
+
+def _unused(folder: str, scripts: Mapping[str, str]) -> Iterator[NotJudged]:
+    """Yield the scripts that are named like gates and that no gate runs."""
+    used = set[str]()
+    for gate in _SCRIPTS:
+        for name in (*_chosen(gate, scripts), *_COVERAGE_SCRIPTS):
+            used |= _reached(name, scripts)
+    for name in sorted(set(scripts) - used):
+        if _LIKE_A_GATE.fullmatch(name) and not _BY_HAND.search(name):
+            path = f"{folder}/{MANIFEST}" if folder else MANIFEST
+            yield NotJudged(path=path, reason=f"no gate runs its script {name[:100]}")
+
+
+def _coverage(scripts: Mapping[str, str], manager: Manager) -> GateCommand | None:
     for name in _COVERAGE_SCRIPTS:
         script = scripts.get(name, "")
         words = script.replace("/", " ").split()

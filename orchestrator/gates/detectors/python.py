@@ -1,111 +1,273 @@
-"""Python: the tools its configuration or its lists of requirements mention."""
+"""Python: the tools that its configuration, its requirements and its test files declare."""
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
 
+from orchestrator.gates.detection import BaseFiles, Detected
+from orchestrator.gates.detectors import folders_with
+from orchestrator.gates.detectors._python_tools import Tools, read_tools
 from orchestrator.interfaces.gate import GateCommand
+from orchestrator.models import NotJudged
 
-#: Where a project says which tools it uses.
-_FILES = (
-    "pyproject.toml",
-    "setup.cfg",
-    "setup.py",
-    "tox.ini",
-    "noxfile.py",
-    ".pre-commit-config.yaml",
+_PROJECT = frozenset({
+    "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "pytest.ini", "Pipfile",
     "requirements.txt",
-    "requirements-dev.txt",
-    "dev-requirements.txt",
-    "requirements-test.txt",
-    "test-requirements.txt",
-    "requirements/dev.txt",
-    "requirements/test.txt",
-    "pytest.ini",
-)
+})  # fmt: skip
+#: What makes a folder of tests a package of its own.
+_PACKAGE = frozenset({"pyproject.toml", "setup.py"})
 _TEST_PACKAGES = ("tests/__init__.py", "test/__init__.py")
+_TEST_PATH = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
 _COVERAGE_JSON = "coverage.json"
-_MYPY_SECTION = re.compile(r"^\[(?:tool\.)?mypy\]$(.*?)(?=^\[|\Z)", re.MULTILINE | re.DOTALL)
-_COVERAGE_TOOL = re.compile(r"\[(?:tool\.)?coverage[.:]|(?<![\w-])coverage\b")
+#: Test files that are looked into, to tell their framework.
+_MOST_READ = 30
+_LINT_SESSIONS = ("lint", "linters", "style", "flake8", "ruff", "pre-commit", "check")
+_TYPE_SESSIONS = ("typecheck", "type", "types", "typing", "mypy", "pyright", "type-check")
+_TEST_SESSIONS = ("tests", "test", "py", "unit", "py3")
 
 
 class Python:
-    """Detects by the files that configure or require tools."""
+    """Detects by the files that configure or require tools, and by test files."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
+    def folders(self, paths: Collection[str]) -> Iterable[str]:
+        """Return the folders of projects, and of tests that no project holds."""
+        projects = {
+            folder
+            for folder in folders_with(_PROJECT, paths)
+            if not _is_named_for_tests(folder)
+            or any(f"{folder}/{name}" in paths for name in _PACKAGE)
+        }
+        if "" in projects:
+            return projects
+        tops = tuple(f"{folder}/" for folder in projects)
+        others = (path for path in paths if _is_test(path) and not path.startswith(tops))
+        return projects | {_home(path, paths) for path in others}
+
+    def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a Python project.
 
         Linters are called by their own names: `python3 -m` would import a file of the judged tree
         that is called like one. Tests are not, because they need the tree on their path.
         """
-        texts = {path: (read(path) or b"").decode(errors="replace") for path in _FILES}
-        says = "\n".join(texts.values())
-        runner = _runner(says, read)
-        coverage = _coverage(says, read(".coveragerc"), runner)
+        tools = read_tools(files)
+        tests = _test_files(files, self.folders(files.paths))
+        runners, source = _runners(files, tools, tests)
         found = {
-            "typecheck": _typecheck(says, read),
-            "lint": _lint(says, read),
-            "tests": f"python3 -m {runner}" if runner else None,
-            "coverage": coverage,
-            "build": "python3 -m build"
-            if re.search(r"^\[build-system\]", texts["pyproject.toml"], re.MULTILINE)
+            "typecheck": _typecheck(tools) or _session(tools, _TYPE_SESSIONS),
+            "lint": _lint(tools) or _session(tools, _LINT_SESSIONS),
+            "tests": GateCommand(
+                " && ".join(f"python3 -m {runner}" for runner in runners), source=source
+            )
+            if runners
+            else _session(tools, _TEST_SESSIONS),
+            "coverage": _coverage(tools, runners),
+            "build": GateCommand("python3 -m build", source="pyproject.toml")
+            if "build-system" in tools.pyproject
             else None,
         }
-        return {
-            gate: GateCommand(command, report=_COVERAGE_JSON if gate == "coverage" else None)
+        imports = _own_modules(files.paths)
+        commands = {
+            gate: replace(command, imports=imports if gate in ("tests", "coverage") else ())
             for gate, command in found.items()
             if command
         }
-
-
-def _text(read: Callable[[str], bytes | None], path: str) -> str:
-    return (read(path) or b"").decode(errors="replace")
-
-
-def _mentions(tool: str, says: str) -> bool:
-    return re.search(rf"(?<![\w-]){tool}(?![\w-])", says) is not None
-
-
-def _typecheck(says: str, read: Callable[[str], bytes | None]) -> str | None:
-    own = _text(read, "mypy.ini") or _text(read, ".mypy.ini")
-    section = _MYPY_SECTION.search(own or says)
-    if section is None and (read("pyrightconfig.json") is not None or "[tool.pyright]" in says):
-        return "pyright"
-    if section is not None or own or _mentions("mypy", says):
-        # Files named on the command line would replace the configured ones.
-        configured = section and re.search(
-            r"^(?:files|packages|modules)\s*=", section[1], re.MULTILINE
+        return Detected(
+            commands,
+            not_judged=tuple(_outside(tools, tests)) if "pytest" in runners else (),
+            has_tests=bool(tests)
+            or not runners
+            or any(path in files.paths for path in _TEST_PACKAGES)
+            or any(_collects_others(options) for options in _pytest_options(tools)),
         )
-        return "mypy" if configured else "mypy ."
-    return "pyright" if _mentions("pyright", says) else None
 
 
-def _lint(says: str, read: Callable[[str], bytes | None]) -> str | None:
-    has_ruff = read("ruff.toml") is not None or read(".ruff.toml") is not None
-    if has_ruff or "[tool.ruff" in says or (read(".flake8") is None and _mentions("ruff", says)):
-        return "ruff check ."
-    return "flake8" if read(".flake8") is not None or _mentions("flake8", says) else None
+def _is_named_for_tests(folder: str) -> bool:
+    return folder.rpartition("/")[2] in _TEST_FOLDERS
 
 
-def _runner(says: str, read: Callable[[str], bytes | None]) -> str | None:
+def _is_test(path: str) -> bool:
+    return _TEST_PATH.search(path) is not None
+
+
+def _home(path: str, paths: Collection[str]) -> str:
+    """Return the folder from which the tests of a file without a project are run."""
+    parts = PurePosixPath(path).parts[:-1]
+    tests = next((at for at, part in enumerate(parts) if part in _TEST_FOLDERS), len(parts))
+    parts = parts[:tests]
+    while parts and "/".join((*parts, "__init__.py")) in paths:
+        parts = parts[:-1]
+    return "/".join(parts[:-1] if parts and parts[-1] == "src" else parts)
+
+
+def _test_files(files: BaseFiles, projects: Iterable[str]) -> tuple[str, ...]:
+    nested = tuple(f"{folder}/" for folder in projects if folder)
+    return tuple(
+        sorted(path for path in files.paths if _is_test(path) and not path.startswith(nested))
+    )
+
+
+def _own_modules(paths: Collection[str]) -> tuple[str, ...]:
+    """Return the names by which the packages and modules of a project are imported."""
+    names = set[str]()
+    for path in paths:
+        at = path.removeprefix("src/")
+        name, _, rest = at.partition("/")
+        if rest == "__init__.py" or (not rest and at != path and at.endswith(".py")):
+            names.add(name.removesuffix(".py"))
+    return tuple(sorted(name for name in names - _TEST_FOLDERS if name.isidentifier()))
+
+
+def _runners(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     # Not quieter than its configuration makes it: the counts are read from its last line.
-    if _mentions(r"pytest(?:-\w+)*", says):
-        return "pytest"
-    return "unittest" if any(read(path) is not None for path in _TEST_PACKAGES) else None
+    if source := tools.source("pytest"):
+        return ("pytest",), source
+    package = next((path for path in _TEST_PACKAGES if path in files.paths), "")
+    if not tests:
+        return (("unittest",), package) if package else ((), "")
+    if any(_is_for_pytest(files.text(path)) for path in tests[:_MOST_READ]):
+        return ("pytest",), tests[0]
+    starts = sorted({_start(path, files.paths) for path in tests})
+    patterns = {start: _patterns(start, tests, files.paths) for start in starts}
+    return tuple(
+        f"unittest discover -s {shlex.quote(start)}{pattern}" if start or pattern else "unittest"
+        for start in starts
+        for pattern in patterns[start]
+    ), tests[0]
 
 
-def _coverage(says: str, own: bytes | None, runner: str | None) -> str | None:
-    if runner == "pytest" and _mentions("pytest-cov", says):
-        # Under `coverage run` its own measuring and this one's would overwrite each other.
-        return f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
-    if runner is None or (own is None and not _COVERAGE_TOOL.search(says)):
+def _is_for_pytest(text: str) -> bool:
+    """Tell whether a test file has what unittest does not run: functions, or pytest itself."""
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name.startswith("test"):
+                return True
+        elif isinstance(node, ast.ClassDef):
+            if node.name.startswith("Test") and not node.bases:
+                return True
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            if "pytest" in (*names, getattr(node, "module", None)):
+                return True
+    return False
+
+
+def _start(path: str, paths: Collection[str]) -> str:
+    """Return the folder from which unittest finds a file: the first above that is no package."""
+    folder = path.rpartition("/")[0]
+    while folder and f"{folder}/__init__.py" in paths:
+        folder = folder.rpartition("/")[0]
+    return folder
+
+
+def _patterns(start: str, tests: tuple[str, ...], paths: Collection[str]) -> tuple[str, ...]:
+    names = [path.rpartition("/")[2] for path in tests if _start(path, paths) == start]
+    is_usual = [name.startswith("test") for name in names]
+    usual = ("",) if any(is_usual) else ()
+    return usual if all(is_usual) else (*usual, " -p '*_test.py'")
+
+
+def _typecheck(tools: Tools) -> GateCommand | None:
+    tables = [
+        (path, section)
+        for path, section in (
+            *((path, tools.ini.get(path, {}).get("mypy")) for path in ("mypy.ini", ".mypy.ini")),
+            ("pyproject.toml", tools.table("tool").get("mypy")),
+            ("setup.cfg", tools.ini.get("setup.cfg", {}).get("mypy")),
+        )
+        if section is not None
+    ]
+    pyright = GateCommand("pyright", source=tools.source("pyright"))
+    has_own = tools.declared.get("pyright") in ("pyrightconfig.json", "pyproject.toml")
+    if not tables and pyright.source and (has_own or "mypy" not in tools.declared):
+        return pyright
+    if "mypy" not in tools.declared:
         return None
-    settings = f"{says}\n{(own or b'').decode(errors='replace')}"
-    is_parallel = re.search(r"^parallel\s*=\s*true", settings, re.MULTILINE | re.IGNORECASE)
+    # Files named on the command line would replace the configured ones.
+    path, section = tables[0] if tables else (tools.declared["mypy"], {})
+    is_configured = isinstance(section, dict) and section.keys() & {"files", "packages", "modules"}
+    return GateCommand("mypy" if is_configured else "mypy .", source=path)
+
+
+def _lint(tools: Tools) -> GateCommand | None:
+    ruff, flake8 = tools.declared.get("ruff"), tools.declared.get("flake8")
+    has_table = ruff in ("ruff.toml", ".ruff.toml") or "ruff" in tools.table("tool")
+    if ruff and (has_table or flake8 != ".flake8"):
+        return GateCommand("ruff check .", source=ruff)
+    return GateCommand("flake8", source=flake8) if flake8 else None
+
+
+def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:
+    for session in tools.sessions:
+        if session.rpartition(" ")[2] in names:
+            source = "tox.ini" if session.startswith("tox") else "noxfile.py"
+            return GateCommand(session, source=source)
+    return None
+
+
+def _coverage(tools: Tools, runners: tuple[str, ...]) -> GateCommand | None:
+    if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
+        # Under `coverage run` its own measuring and this one's would overwrite each other.
+        command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
+        return GateCommand(command, report=_COVERAGE_JSON, source=source)
+    source = tools.declared.get("coverage", "")
+    if not runners or not source:
+        return None
+    settings = [
+        tools.table("tool", "coverage", "run"),
+        tools.ini.get(".coveragerc", {}).get("run", {}),
+        *(tools.ini.get(path, {}).get("coverage:run", {}) for path in ("setup.cfg", "tox.ini")),
+    ]
+    is_parallel = any(str(table.get("parallel", "")).lower() == "true" for table in settings)
     # What combining finds must be this run's own.
     erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
-    return f"{erase}coverage run -m {runner} && {combine}coverage json -o {_COVERAGE_JSON}"
+    first, *rest = runners
+    run = " && ".join(
+        [
+            f"coverage run -m {first}",
+            *(f"coverage run{'' if is_parallel else ' -a'} -m {runner}" for runner in rest),
+        ]
+    )
+    command = f"{erase}{run} && {combine}coverage json -o {_COVERAGE_JSON}"
+    return GateCommand(command, report=_COVERAGE_JSON, source=source)
+
+
+def _pytest_options(tools: Tools) -> Iterator[dict[str, object]]:
+    yield dict(tools.table("tool", "pytest"))
+    yield dict(tools.table("tool", "pytest", "ini_options"))
+    for path, section in (("pytest.ini", "pytest"), ("tox.ini", "pytest"),
+                          ("setup.cfg", "tool:pytest")):  # fmt: skip
+        yield dict(tools.ini.get(path, {}).get(section, {}))
+
+
+def _collects_others(options: Mapping[str, object]) -> bool:
+    """Tell whether pytest is told to find tests in files of other names."""
+    return "python_files" in options or "--doctest" in str(options.get("addopts", ""))
+
+
+def _outside(tools: Tools, tests: tuple[str, ...]) -> Iterator[NotJudged]:
+    """Yield the folders of test files that pytest is told not to look into."""
+    value = next((v for o in _pytest_options(tools) if (v := o.get("testpaths"))), None)
+    listed = value.split() if isinstance(value, str) else value
+    if not isinstance(listed, list) or not listed:
+        return
+    tops = tuple(str(path).removeprefix("./").rstrip("/") for path in listed)
+    if any(set("*?[") & set(top) or top in ("", ".") for top in tops):
+        return
+    inside = tuple(f"{top}/" for top in tops)
+    outside = (path for path in tests if not f"{path}/".startswith(inside))
+    for folder in sorted({path.rpartition("/")[0] for path in outside}):
+        reason = "its test files are not in pytest's testpaths"
+        yield NotJudged(path=folder, gate="tests", reason=reason)
 
 
 def build(settings: object) -> Python:

@@ -2,26 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
+from orchestrator.gates.detection import BaseFiles, Detected
+from orchestrator.gates.detectors import folders_with, is_member
 from orchestrator.interfaces.gate import GateCommand
+from orchestrator.models import NotJudged
+
+_MANIFEST = "Cargo.toml"
+_TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b|^\s*//[/!]\s*```", re.MULTILINE)
+#: Of one package; they bound the work.
+_MOST_READ = 60
 
 
 class Rust:
-    """Detects by Cargo.toml."""
+    """Detects by Cargo.toml: a workspace is judged with its members, other packages alone."""
 
-    def commands(self, read: Callable[[str], bytes | None]) -> Mapping[str, GateCommand]:
+    def folders(self, paths: Collection[str]) -> Iterable[str]:
+        """Return the folders of packages and of workspaces."""
+        return folders_with({_MANIFEST}, paths)
+
+    def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a Cargo package or workspace."""
-        if read("Cargo.toml") is None:
-            return {}
+        if _MANIFEST not in files.paths:
+            return Detected()
+        manifest = _manifest(files, "")
+        if "cargo-fuzz" in _table(_table(manifest, "package"), "metadata"):
+            reason = "a package of fuzz targets, which run for ever"
+            return Detected(not_judged=(NotJudged(path=_MANIFEST, reason=reason),))
+        members = frozenset(_members(files, manifest)) if "workspace" in manifest else frozenset()
         # Without --workspace a root package hides its members; without -D warnings clippy
         # passes whatever it finds.
-        return {
-            "typecheck": GateCommand("cargo check --workspace --all-targets"),
-            "lint": GateCommand("cargo clippy --workspace --all-targets -- -D warnings"),
-            "tests": GateCommand("cargo test --workspace"),
-            "build": GateCommand("cargo build --workspace"),
+        commands = {
+            "typecheck": "cargo check --workspace --all-targets",
+            "lint": "cargo clippy --workspace --all-targets -- -D warnings",
+            "tests": "cargo test --workspace",
+            "build": "cargo build --workspace",
         }
+        return Detected(
+            {gate: GateCommand(command, source=_MANIFEST) for gate, command in commands.items()},
+            members=members,
+            has_tests=_has_tests(files, members),
+        )
+
+
+def _manifest(files: BaseFiles, folder: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(files.text(f"{folder}/{_MANIFEST}" if folder else _MANIFEST))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        # Cargo itself will say so.
+        return {}
+
+
+def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = table.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the folders of a workspace's members: those it lists, and what they depend on."""
+    workspace = _table(manifest, "workspace")
+    listed, excluded = (
+        [str(entry) for entry in value] if isinstance(value := workspace.get(key), list) else []
+        for key in ("members", "exclude")
+    )
+    folders = folders_with({_MANIFEST}, files.paths) - {""}
+    todo = [folder for folder in sorted(folders) if is_member(folder, listed)] + [""]
+    seen = set[str]()
+    while todo:
+        at = todo.pop()
+        if at in seen or any(at == out or at.startswith(f"{out}/") for out in excluded):
+            continue
+        seen.add(at)
+        todo += [path for path in _dependencies(_manifest(files, at), at) if path in folders]
+    yield from seen - {""}
+
+
+def _dependencies(manifest: Mapping[str, Any], at: str) -> Iterator[str]:
+    for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
+        for wanted in _table(manifest, kind).values():
+            if isinstance(wanted, dict) and isinstance(path := wanted.get("path"), str):
+                parts: list[str] = []
+                for part in (*PurePosixPath(at).parts, *PurePosixPath(path).parts):
+                    if part != "..":
+                        parts.append(part)
+                    elif parts:
+                        parts.pop()
+                yield "/".join(parts)
+
+
+def _has_tests(files: BaseFiles, members: Collection[str]) -> bool:
+    others = tuple(
+        f"{folder}/"
+        for folder in folders_with({_MANIFEST}, files.paths)
+        if folder and folder not in members
+    )
+    own = [path for path in files.paths if path.endswith(".rs") and not path.startswith(others)]
+    # Where there are too many to read, its tests are run.
+    return (
+        not own
+        or len(own) > _MOST_READ
+        or any(_TEST.search(files.text(path)) for path in sorted(own))
+    )
 
 
 def build(settings: object) -> Rust:

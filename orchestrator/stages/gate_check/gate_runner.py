@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.gates.plan import Plan
+from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import find_tampering
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
@@ -23,7 +24,6 @@ from orchestrator.models import (
     GateProfile,
     GateReport,
     GateResult,
-    GateStatus,
     Stage,
     Verdict,
 )
@@ -64,6 +64,8 @@ class GateRunner:
     sandbox: Sandbox
     egress: EgressProxies
     settings: Settings
+    #: Whether commands find what is installed beside the orchestrator: for a person's own run.
+    with_own_tools: bool = False
 
     def run(
         self,
@@ -83,7 +85,7 @@ class GateRunner:
             if not gates:
                 continue
             results = self._run(gates, case, on_result)
-            has_passed = all(result.status is GateStatus.PASSED for result in results)
+            has_passed = all(result.status.is_pass for result in results)
             is_tampered = plan.profile is GateProfile.STRICT and bool(findings)
             report = GateReport(
                 agent_id=case.agent_id,
@@ -95,6 +97,7 @@ class GateRunner:
                 approved=has_passed and not is_tampered,
                 gates=results,
                 findings=findings,
+                not_judged=plan.not_judged,
             )
             yield report
             if not report.approved:
@@ -106,20 +109,37 @@ class GateRunner:
         case: GateRun,
         on_result: Callable[[GateResult], None],
     ) -> tuple[GateResult, ...]:
-        def run(gate: PlannedGate) -> GateResult:
-            case.check()
-            check = self.checks(gate.name)
-            with case.checkout(gate.name) as checkout, self._egress(gate, check, checkout) as out:
-                result = check.evaluate(gate, self._gate_input(case, checkout, out))
-                for line in out.drain_refusals() if out else ():
-                    log.info(line, agentId=case.agent_id, gate=gate.name)
+        by_name: dict[str, list[PlannedGate]] = {}
+        for gate in gates:
+            by_name.setdefault(gate.name, []).append(gate)
+
+        def run(commands: Sequence[PlannedGate]) -> GateResult:
+            result = merged(run_all(commands, lambda gate, place: self._run_one(gate, case, place)))
             on_result(result)
             return result
 
         # Each thread in the custody of this one: a kill ends every gate.
-        contexts = [copy_context() for _ in gates]
-        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
-            return tuple(pool.map(lambda context, gate: context.run(run, gate), contexts, gates))
+        contexts = [copy_context() for _ in by_name]
+        with ThreadPoolExecutor(max_workers=len(by_name)) as pool:
+            return tuple(
+                pool.map(
+                    lambda context, commands: context.run(run, commands),
+                    contexts,
+                    by_name.values(),
+                )
+            )
+
+    def _run_one(self, gate: PlannedGate, case: GateRun, place: str) -> GateResult:
+        """Run one command of a gate in a clean checkout of its own."""
+        case.check()
+        check = self.checks(gate.name)
+        with case.checkout(place) as checkout, self._egress(gate, check, checkout) as out:
+            if fault := folder_fault(checkout, gate):
+                return fault
+            result = check.evaluate(gate, self._gate_input(case, checkout, out, folder=gate.folder))
+            for line in out.drain_refusals() if out else ():
+                log.info(line, agentId=case.agent_id, gate=gate.name)
+        return result
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
@@ -130,8 +150,11 @@ class GateRunner:
         hosts = self.settings.egress_hosts if gate.network else ()
         return self.egress.opened(checkout, hosts=hosts, with_model=check.asks_model)
 
-    def _gate_input(self, case: GateRun, checkout: Path, out: Proxy | None) -> GateInput:
+    def _gate_input(
+        self, case: GateRun, checkout: Path, out: Proxy | None, *, folder: str = ""
+    ) -> GateInput:
         socket = out.socket if out else None
+        cwd = checkout / folder
 
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
@@ -140,13 +163,13 @@ class GateRunner:
                 agent_id=case.agent_id,
                 argv=tuple(argv),
                 env={
-                    **host_environment(self.settings),
+                    **host_environment(self.settings, with_own_tools=self.with_own_tools),
                     "HOME": str(checkout.parent),
                     "CI": "true",
                     **egress_environment(socket),
                     **env,
                 },
-                cwd=checkout,
+                cwd=cwd,
                 stdin=stdin,
                 attempt=case.attempt,
                 root=checkout.parent,
@@ -165,7 +188,7 @@ class GateRunner:
         return GateInput(
             case.agent_id,
             case.agent_type,
-            checkout,
+            cwd,
             case.work_items,
             case.diff,
             run,

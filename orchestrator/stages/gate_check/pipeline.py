@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.audit.log import Audit
 from orchestrator.errors import CoordinatorUnavailable, GatesRejected, TargetMoves
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
-from orchestrator.gates.plan import make_plan
-from orchestrator.interfaces.gate import Detector
+from orchestrator.gates.planning import Planning
 from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
@@ -46,7 +44,7 @@ class GateCheckStage:
     holder: AgentLeases
     mirrors: Mirrors
     candidates: Candidates
-    detectors: Sequence[Detector]
+    planning: Planning
     gate_runner: GateRunner
     secrets: SecretFindings
     delivery: Delivery
@@ -66,6 +64,7 @@ class GateCheckStage:
             bundle = store.run(changes.get_change(agent_id, made_by))
             # The branch may have moved on: a change is judged against where its agent started.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
+            agent = self.planning.with_profile(agent, request, base, self.holder)
             with self.candidates.received(base, bundle, agent_id, attempt) as candidate:
                 context = GateContext(agent, request, lease, base, candidate)
                 with self.delivery.reporting_kill(agent, candidate):
@@ -99,15 +98,8 @@ class GateCheckStage:
 
     def _run_gates(self, context: GateContext) -> tuple[Verdict, GateReport | None]:
         """Return the verdict on this tree and the last report, which each stage leaves."""
-        agent, base, candidate = context.agent, context.base, context.candidate
-        paths = self.mirrors.paths(base)
-        plan = make_plan(
-            agent.gate_profile,
-            lambda path: self.mirrors.read(base, path) if path in paths else None,
-            self.detectors,
-            gates=context.request.gates,
-            timeout_s=self.settings.gate_timeout_s,
-        )
+        agent, candidate = context.agent, context.candidate
+        plan = self.planning.plan(context.request, context.base)
         if self.settings.yolo_mode:
             self._report_yolo(agent, candidate)
             return verdict_of(plan, candidate.tree, (), yolo=True), None
@@ -217,7 +209,7 @@ def _rejection(report: GateReport) -> str:
     failed = [
         f"gate {result.name} {result.status}: {(result.detail.splitlines() or ['-'])[0]}"
         for result in report.gates
-        if result.status is not GateStatus.PASSED
+        if not result.status.is_pass
     ]
     found = [f"{finding.path}: {finding.kind}" for finding in report.findings]
     return f"{'; '.join([*failed, *found])}."

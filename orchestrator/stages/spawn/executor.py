@@ -18,12 +18,14 @@ from orchestrator.errors import (
     BudgetExceeded,
     HookFailed,
     HooksInvalid,
+    PlanUnrunnable,
     ProviderLimited,
     SandboxLimit,
     SessionLost,
     TransitionRefused,
     UsageReportsMissing,
 )
+from orchestrator.gates.planning import Planning, worded
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.run import TICK_S
 from orchestrator.interfaces.sandbox import Chunk, Sandbox, SandboxProcess
@@ -41,6 +43,7 @@ from orchestrator.stages.spawn.monitors.result_grace import ResultGrace
 from orchestrator.stages.spawn.monitors.stall import StallMonitor
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
+from orchestrator.store import agents, changes
 from orchestrator.store.agent_logs import append_log
 from orchestrator.workspace.mirror import Base, Mirrors
 
@@ -67,6 +70,7 @@ class AgentExecutor:
     sandbox: Sandbox
     egress: EgressProxies
     settings: Settings
+    planning: Planning
     #: Makes the next spawn from a commit quicker.
     prepare_spare: Callable[[Base], None]
 
@@ -105,6 +109,7 @@ class AgentExecutor:
             lambda line: context.transcript.record(line, source="hook"),
         )
         if not context.is_prepared:
+            self._check_plan(context)
             preparation.include()
             preparation.run("after_create")
         preparation.run("before_run")
@@ -132,6 +137,27 @@ class AgentExecutor:
             finally:
                 overlap.forget()
         preparation.run("after_run")
+
+    def _check_plan(self, context: RunContext) -> None:
+        """Refuse, before a token is spent, an agent whose change no gate could approve.
+
+        Raises:
+            PlanUnrunnable: so it is, and the setting is not only to warn.
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        agent, base, store = context.agent, context.programs.base, self.holder.store
+        request = store.run(agents.read_request(agent.agent_id))
+        agent = self.planning.with_profile(agent, request, base, self.holder)
+        faults = self.planning.faults(request, base)
+        if not faults:
+            return
+        lack = worded(faults)
+        if self.settings.plan_check == "refuse":
+            report = self.planning.report(agent, request, base, faults)
+            store.run(changes.append_report(report))
+            raise PlanUnrunnable(lack)
+        log.warning("no change can be approved", agentId=agent.agent_id, why=lack)
+        context.transcript.record(f"no change can be approved: {lack}", source="gates")
 
     def _watch(
         self,

@@ -5,57 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-
-from orchestrator.errors import HookFailed, HooksInvalid, PlanInvalid
-from orchestrator.gates.configuration import SOURCES, ReadFile, read_table
+from orchestrator.errors import HookFailed
 from orchestrator.interfaces.run import run_to_end
 from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.leases.lease import Lease
-from orchestrator.models import faults_of
+from orchestrator.repo_config import CONFIG_FILES, ReadFile, read_repo_config
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.workspace.include import INCLUDE_FILE, include
 
 #: The files of the base commit that say how its workspaces are prepared.
-PREPARED_BY = (*(path for path, _ in SOURCES), INCLUDE_FILE)
+PREPARED_BY = (*CONFIG_FILES, INCLUDE_FILE)
 #: A hook's output beyond this is dropped.
 OUTPUT_LIMIT_BYTES = 2**20
 _SHOWN_LINES = 20
 
-Command = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 HookName = Literal["after_create", "before_run", "after_run"]
-
-
-class Hooks(BaseModel):
-    """`[hooks]` of `orchestrator.toml`, `[tool.orchestrator.hooks]` of `pyproject.toml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    #: Once the workspace is checked out: install what the build needs.
-    after_create: Command | None = None
-    #: Right before the agent starts, and right after it has ended, before its change is taken.
-    before_run: Command | None = None
-    after_run: Command | None = None
-
-
-def read_hooks(read: ReadFile) -> Hooks:
-    """Read the hooks of a base commit.
-
-    Raises:
-        HooksInvalid: the table is malformed; names file and key.
-    """
-    try:
-        where, table = read_table(read, "hooks")
-    except PlanInvalid as error:
-        raise HooksInvalid(error.detail) from error
-    try:
-        return Hooks.model_validate(table or {})
-    except ValidationError as error:
-        path, message = faults_of(error)[0]
-        msg = f"{where} {path}: {message}."
-        raise HooksInvalid(msg) from error
 
 
 @dataclass(frozen=True)
@@ -88,9 +54,9 @@ class WorkspaceHooks:
 
         Raises:
             HookFailed: it failed or took too long.
-            HooksInvalid: the base commit's table is malformed.
+            RepoConfigInvalid: the configuration of the base commit is malformed.
         """
-        command = getattr(read_hooks(self.read), name)
+        command: str | None = getattr(read_repo_config(self.read).hooks, name)
         if command is None:
             return
         self.say(f"{name}: {command}")

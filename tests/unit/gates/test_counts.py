@@ -29,6 +29,7 @@ from orchestrator.gates.checks._said import plain_lines
         ("# tests 0\n# pass 0\n# fail 0", Counts()),
         ("  0 passing (1ms)", Counts()),
         ("  3 passing (5ms)\n  2 pending\n  1 failing", Counts(3, 1, 2)),
+        (" 3 pass\n 1 skip\n 1 fail\nRan 5 tests across 2 files. [9.00ms]", Counts(3, 1, 1)),
         ("ok  \ta/b\t0.01s\nFAIL\ta/c\t0.02s\n?   \ta/d\t[no test files]", Counts(1, 1)),
         ("FAIL\ta/c [build failed]", Counts(0, 1)),
         ("?   \ta/d\t[no test files]", Counts()),

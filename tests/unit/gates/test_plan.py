@@ -21,7 +21,9 @@ COVERAGE = '[gates]\ncoverage = {command = "c", report = "r/c.json", minimum = 1
 def plan_of(files: dict[str, str], profile=GateProfile.STRICT, gates=()) -> Plan:
     detectors = tuple(DETECTORS.build(name, None) for name in ordered(DETECTORS.names()))
     encoded = {path: text.encode() for path, text in files.items()}
-    return make_plan(profile, encoded.get, detectors, gates=gates, timeout_s=60.0)
+    return make_plan(
+        profile, encoded.get, detectors, paths=encoded.keys(), gates=gates, timeout_s=60.0
+    )
 
 
 def gate_of(files: dict[str, str], name: str = "tests") -> PlannedGate:

@@ -1,0 +1,57 @@
+"""The plan of gates for a repository or the current checkout, as `orch gates` shows and runs it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from orchestrator.gates.plan import Plan, chosen_profile, make_plan
+from orchestrator.models import GateProfile
+from orchestrator.repo_config import ReadFile, read_repo_config
+from orchestrator.settings import Settings
+from orchestrator.wiring import worker as wiring
+from orchestrator.workspace.checkout import LocalCheckout, working_files
+
+
+def files_of(
+    settings: Settings, repo: str | None, branch: str, base: str | None
+) -> tuple[ReadFile, frozenset[str]]:
+    """Return what reads the files that a plan is made from, and their paths."""
+    if repo is not None:
+        mirrors = wiring.mirrors(settings)
+        commit = mirrors.refresh(_repository(repo), branch)
+        return partial(mirrors.read, commit), mirrors.paths(commit)
+    if base is not None:
+        checkout = LocalCheckout.find(Path.cwd(), base, settings)
+        return checkout.read, checkout.paths()
+    root, paths = working_files(Path.cwd(), settings)
+
+    def read(path: str) -> bytes | None:
+        file = root / path
+        return file.read_bytes() if file.is_file() and not file.is_symlink() else None
+
+    return read, paths
+
+
+def _repository(repo: str) -> str:
+    return str(Path(repo).resolve()) if Path(repo).is_dir() else repo
+
+
+def plan_of(
+    settings: Settings,
+    profile: GateProfile | None,
+    names: tuple[str, ...],
+    read: ReadFile,
+    paths: frozenset[str],
+) -> Plan:
+    """Return the plan of this profile, else of the repository's own, else of `standard`."""
+    default = GateProfile.CUSTOM if names else GateProfile.STANDARD
+    asked = profile or (GateProfile.CUSTOM if names else None)
+    return make_plan(
+        chosen_profile(read_repo_config(read), asked, default),
+        read,
+        wiring.detectors(settings),
+        paths=paths,
+        gates=names,
+        timeout_s=settings.gate_timeout_s,
+    )

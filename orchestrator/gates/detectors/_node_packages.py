@@ -1,0 +1,142 @@
+"""What a package.json says, and the package manager that runs it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.gates.detection import BaseFiles
+from orchestrator.gates.detectors import folders_with, is_member
+
+MANIFEST = "package.json"
+_PNPM_WORKSPACE = "pnpm-workspace.yaml"
+#: What `npm init` writes where there are no tests.
+_STUB = "no test specified"
+#: Of one package that are looked at; they bound the work.
+_MOST_SCRIPTS = 500
+
+
+@dataclass(frozen=True)
+class Manager:
+    """How a package manager installs and runs."""
+
+    name: str
+    install: str
+    run: str
+    execute: str
+    #: What stands before arguments that are the script's.
+    separator: str = " "
+
+    def run_in(self, members: Mapping[str, Package], script: str) -> str:
+        """Return the command that runs a script in members of the workspace around it."""
+        if self.name == "yarn":
+            names = (members[folder].name or folder for folder in members)
+            return " && ".join(f"yarn workspace {shlex.quote(n)} run {script}" for n in names)
+        if self.name == "npm":
+            options = " ".join(f"-w {shlex.quote(folder)}" for folder in members)
+            return f"{self.run} {script} {options}"
+        options = " ".join(f"--filter {shlex.quote(f'./{folder}')}" for folder in members)
+        return f"{self.name} {options} run {script}"
+
+
+_NPM = Manager(
+    "npm", "npm ci --no-audit --no-fund", "npm run --silent", "npx --no-install", separator=" -- "
+)
+_PNPM = Manager("pnpm", "pnpm install --frozen-lockfile", "pnpm --silent run", "pnpm exec")
+_YARN = Manager("yarn", "yarn install --frozen-lockfile", "yarn run", "yarn run")
+_BERRY = Manager("yarn", "yarn install --immutable", "yarn run", "yarn run")
+_BUN = Manager("bun", "bun install --frozen-lockfile", "bun run --silent", "bun x")
+_MANAGERS = {"npm": _NPM, "pnpm": _PNPM, "yarn": _YARN, "bun": _BUN}
+_LOCKS = {
+    "pnpm-lock.yaml": _PNPM,
+    "yarn.lock": _YARN,
+    "bun.lock": _BUN,
+    "bun.lockb": _BUN,
+    "package-lock.json": _NPM,
+    "npm-shrinkwrap.json": _NPM,
+}
+
+
+class _Workspaces(BaseModel):
+    packages: list[str] = []
+
+
+class Package(BaseModel):
+    """A package.json: of it only what is read here; npm's own tools judge the rest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str | None = None
+    scripts: dict[str, str] = {}
+    dependencies: dict[str, str] = {}
+    dev_dependencies: dict[str, str] = Field({}, alias="devDependencies")
+    package_manager: str | None = Field(None, alias="packageManager")
+    workspaces: list[str] | _Workspaces | None = None
+
+    @property
+    def runnable(self) -> dict[str, str]:
+        """The scripts that do something."""
+        first = islice(self.scripts.items(), _MOST_SCRIPTS)
+        return {name: text for name, text in first if _STUB not in text}
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """All that it depends on."""
+        return {**self.dependencies, **self.dev_dependencies}
+
+
+def read_package(files: BaseFiles, folder: str = "") -> Package | None:
+    """Return the package.json of a folder; None where there is none, or it is malformed."""
+    path = f"{folder}/{MANIFEST}" if folder else MANIFEST
+    if path not in files.paths:
+        return None
+    try:
+        return Package.model_validate_json(files.text(path))
+    except ValidationError:
+        # Its own tools will say so; here it only means that nothing is known.
+        return None
+
+
+def manager_of(files: BaseFiles, package: Package) -> tuple[Manager, str | None]:
+    """Return the manager that a package names or has the lock file of, and that file."""
+    lock = next((path for path in _LOCKS if path in files.paths), None)
+    name, _, version = (package.package_manager or "").partition("@")
+    manager = _MANAGERS.get(name) or (_LOCKS[lock] if lock else _NPM)
+    if manager is _YARN and (
+        ".yarnrc.yml" in files.paths or re.match(r"[2-9]|\d\d", version) is not None
+    ):
+        manager = _BERRY
+    own = (path for path, owner in _LOCKS.items() if owner.name == manager.name)
+    return manager, next((path for path in own if path in files.paths), None)
+
+
+def members_of(files: BaseFiles, package: Package) -> dict[str, Package]:
+    """Return the packages of a workspace below its root, by folder."""
+    patterns = [*_patterns(package), *_pnpm_patterns(files)]
+    folders = folders_with({MANIFEST}, files.paths) - {""} if patterns else set[str]()
+    found = {
+        folder: read_package(files, folder) or Package()
+        for folder in sorted(folders)
+        if "node_modules" not in folder.split("/") and is_member(folder, patterns)
+    }
+    return {folder: member for folder, member in found.items() if member}
+
+
+def _patterns(package: Package) -> Iterable[str]:
+    workspaces = package.workspaces
+    return workspaces.packages if isinstance(workspaces, _Workspaces) else workspaces or ()
+
+
+def _pnpm_patterns(files: BaseFiles) -> Iterator[str]:
+    try:
+        document = yaml.safe_load(files.text(_PNPM_WORKSPACE))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    listed = document.get("packages") if isinstance(document, dict) else None
+    yield from (str(entry) for entry in listed or ()) if isinstance(listed, list) else ()

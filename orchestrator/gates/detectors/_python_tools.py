@@ -1,0 +1,269 @@
+"""The tools that a Python project declares, in the files that configure, require or run them."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from orchestrator.gates.detection import BaseFiles
+
+#: Lists of requirements at the top of a project, or in the folder named for them.
+_REQUIREMENTS = re.compile(
+    r"(?:[\w.-]*requirements[\w.-]*|constraints-dev)\.(?:txt|in)"
+    r"|(?:requirements|reqs|tests?)/[\w.-]+\.(?:txt|in)"
+)
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+#: Files whose being there says that a tool is used.
+_OWN_FILES = {
+    "pytest.ini": "pytest", ".pytest.ini": "pytest", "pytest.toml": "pytest", "mypy.ini": "mypy",
+    ".mypy.ini": "mypy", "pyrightconfig.json": "pyright", "ruff.toml": "ruff",
+    ".ruff.toml": "ruff", ".flake8": "flake8", ".coveragerc": "coverage",
+}  # fmt: skip
+_SECTIONS = {
+    "tool:pytest": "pytest", "pytest": "pytest", "mypy": "mypy", "flake8": "flake8",
+    "coverage:run": "coverage", "coverage:report": "coverage",
+}  # fmt: skip
+#: What may stand before the program that a line runs.
+_BEFORE = re.compile(
+    r"^(?:-|!|\s)*(?:(?:uv|poetry|pdm|hatch|pipenv) run\s+(?:--?[\w-]+\s+)*)?"
+    r"(?:\S*python[\d.]*\}?|\{\w+\})(?:\s+-[WX]\s*\S+|\s+-[bBsEIuO]+)*\s+-m\s+"
+    r"|^(?:-|!|\s)*(?:uv|poetry|pdm|hatch|pipenv) run\s+"
+)
+_COVERED = re.compile(r"^coverage\s+run\s+(?:-\S+\s+)*?-m\s+")
+
+
+@dataclass
+class Tools:
+    """What a project declares: each tool with the file that does, its sessions, its settings."""
+
+    #: Tool → the first file that declares it.
+    declared: dict[str, str] = field(default_factory=dict)
+    #: `tox run -e lint` or `nox -s lint` → the tools that it runs.
+    sessions: dict[str, set[str]] = field(default_factory=dict)
+    pyproject: Mapping[str, Any] = field(default_factory=dict)
+    #: File → section → its options, of files in the ini format.
+    ini: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+
+    def source(self, tool: str) -> str:
+        """Return the file that declares a tool or one of its plug-ins; empty if none does."""
+        return self.declared.get(tool) or next(
+            (path for name, path in self.declared.items() if name.startswith(f"{tool}-")), ""
+        )
+
+    def add(self, tool: str, path: str) -> None:
+        """Note that a file declares a tool."""
+        self.declared.setdefault(re.sub(r"[-_.]+", "-", tool).lower(), path)
+
+    def table(self, *names: str) -> Mapping[str, Any]:
+        """Return a table of pyproject.toml; empty if there is none."""
+        return _table(self.pyproject, *names)
+
+
+def read_tools(files: BaseFiles) -> Tools:
+    """Read what a project's files declare; a file that cannot be parsed declares nothing."""
+    tools = Tools()
+    _read_pyproject(files, tools)
+    for path in ("setup.cfg", "tox.ini"):
+        tools.ini[path] = _ini(files.text(path))
+        _read_sections(path, tools)
+    for path in ("mypy.ini", ".mypy.ini", ".coveragerc", "pytest.ini", ".flake8"):
+        tools.ini[path] = _ini(files.text(path))
+    for path, tool in _OWN_FILES.items():
+        if path in files.paths:
+            tools.add(tool, path)
+    _read_setup(files, tools)
+    _read_nox(files, tools)
+    _read_hooks(files, tools)
+    for path in sorted(filter(_REQUIREMENTS.fullmatch, files.paths)):
+        for line in files.text(path).splitlines():
+            if requirement := _REQUIREMENT.match(line.partition("#")[0]):
+                tools.add(requirement[1], path)
+    return tools
+
+
+def programs_of(line: str) -> Iterator[str]:
+    """Yield the tools that one line of a shell runs: its program, or the module python runs."""
+    for step in re.split(r"&&|\|\||[;|]", line):
+        text = _BEFORE.sub("", step.strip())
+        if (covered := _COVERED.match(text)) is not None:
+            yield "coverage"
+            text = text[covered.end() :]
+        if (word := text.lstrip("-! ").partition(" ")[0]) and re.fullmatch(r"[\w.-]+", word):
+            yield word
+
+
+def _read_pyproject(files: BaseFiles, tools: Tools) -> None:
+    path = "pyproject.toml"
+    try:
+        tools.pyproject = tomllib.loads(files.text(path))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return
+    for tool in tools.table("tool"):
+        tools.add(tool, path)
+    project, tool_tables = tools.table("project"), tools.table("tool")
+    wanted: list[Any] = [
+        project.get("dependencies"),
+        *_table(project, "optional-dependencies").values(),
+        *tools.table("dependency-groups").values(),
+        _table(tool_tables, "uv").get("dev-dependencies"),
+        *_table(tool_tables, "pdm", "dev-dependencies").values(),
+    ]
+    poetry = _table(tool_tables, "poetry")
+    wanted += [list(_table(poetry, key)) for key in ("dependencies", "dev-dependencies")]
+    wanted += [list(_table(group, "dependencies")) for group in _tables(_table(poetry, "group"))]
+    lines: list[str] = [
+        line
+        for tables in (_table(tool_tables, "pdm", "scripts"), _table(tool_tables, "poe", "tasks"))
+        for line in _strings(tables)
+    ]
+    for env in _tables(_table(tool_tables, "hatch", "envs")):
+        wanted += [env.get("dependencies"), env.get("extra-dependencies")]
+        lines += _strings(_table(env, "scripts"))
+    for requirement in _strings(wanted):
+        if name := _REQUIREMENT.match(requirement):
+            tools.add(name[1], path)
+    for line in lines:
+        for tool in programs_of(line):
+            tools.add(tool, path)
+
+
+def _read_sections(path: str, tools: Tools) -> None:
+    for heading, options in tools.ini[path].items():
+        if heading in _SECTIONS:
+            tools.add(_SECTIONS[heading], path)
+        wanted = [options.get(key, "") for key in ("deps", "install_requires", "tests_require")]
+        if heading == "options.extras_require":
+            wanted += options.values()
+        for line in "\n".join(wanted).splitlines():
+            # tox: `py311: name` is a requirement under a condition.
+            name = _REQUIREMENT.match(re.sub(r"^\s*[\w,{}!-]+:\s", "", line))
+            if name:
+                tools.add(name[1], path)
+        if path == "tox.ini" and heading.startswith("testenv"):
+            run = {tool for line in options.get("commands", "").splitlines()
+                   for tool in programs_of(re.sub(r"^\s*[\w,{}!-]+:\s", "", line))}  # fmt: skip
+            for tool in run:
+                tools.add(tool, path)
+            if options.get("commands", "").strip():
+                name_of = heading.partition(":")[2] or "py"
+                tools.sessions[f"tox run -e {name_of}"] = run
+
+
+def _read_setup(files: BaseFiles, tools: Tools) -> None:
+    for call in ast.walk(_parse(files.text("setup.py"))):
+        if isinstance(call, ast.keyword) and call.arg in (
+            "install_requires", "tests_require", "extras_require",
+        ):  # fmt: skip
+            for requirement in _constants(call.value):
+                if name := _REQUIREMENT.match(requirement):
+                    tools.add(name[1], "setup.py")
+
+
+def _read_nox(files: BaseFiles, tools: Tools) -> None:
+    path = "noxfile.py"
+    for function in ast.walk(_parse(files.text(path))):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        decorators = [d.func if isinstance(d, ast.Call) else d for d in function.decorator_list]
+        if not any(
+            (isinstance(d, ast.Attribute) and d.attr == "session")
+            or (isinstance(d, ast.Name) and d.id == "session")
+            for d in decorators
+        ):
+            continue
+        run = set[str]()
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                words = list(_constants(*call.args))
+                if call.func.attr in ("run", "run_always", "run_install"):
+                    run |= set(programs_of(shlex.join(words)))
+                elif call.func.attr == "install":
+                    run |= {name[1] for word in words if (name := _REQUIREMENT.match(word))}
+        for tool in run:
+            tools.add(tool, path)
+        names = [
+            constant
+            for decorator in function.decorator_list
+            if isinstance(decorator, ast.Call)
+            for keyword in decorator.keywords
+            if keyword.arg == "name"
+            for constant in _constants(keyword.value)
+        ]
+        tools.sessions[f"nox -s {shlex.quote((names or [function.name])[0])}"] = run
+
+
+def _read_hooks(files: BaseFiles, tools: Tools) -> None:
+    path = ".pre-commit-config.yaml"
+    try:
+        document = yaml.safe_load(files.text(path)) if path in files.paths else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    ids = {str(hook.get("id")) for hook in _mappings(document)}
+    for tool in ("ruff", "mypy", "flake8", "pyright"):
+        if ids & {tool, f"{tool}-check", f"mirrors-{tool}"}:
+            tools.add(tool, path)
+
+
+def _mappings(document: Any) -> Iterator[Mapping[Any, Any]]:
+    """Yield every mapping of a document once, however often aliases repeat it."""
+    seen, todo = set[int](), [document]
+    while todo:
+        part = todo.pop()
+        if id(part) in seen or not isinstance(part, dict | list):
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            yield part
+        todo += part.values() if isinstance(part, dict) else part
+
+
+def _ini(text: str) -> Mapping[str, Mapping[str, str]]:
+    parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="\0")
+    try:
+        parser.read_string(text)
+    except (configparser.Error, ValueError):
+        return {}
+    return {
+        name: {key: value or "" for key, value in parser[name].items()}
+        for name in parser.sections()
+    }
+
+
+def _parse(text: str) -> ast.AST:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _constants(*nodes: ast.AST) -> Iterator[str]:
+    for node in nodes:
+        for part in ast.walk(node):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield part.value
+
+
+def _table(table: Any, *names: str) -> Mapping[str, Any]:
+    for name in names:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+def _tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (value for value in table.values() if isinstance(value, dict))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)

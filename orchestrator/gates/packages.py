@@ -1,0 +1,207 @@
+"""The packages of a base commit, in all languages, and how each gate judges every one of them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.gates.detection import BaseFiles, Detected, Detector
+from orchestrator.interfaces.gate import GateCommand
+from orchestrator.models import NotJudged
+
+#: Packages further down are named, unless a workspace around them lists them.
+MOST_LEVELS = 2
+#: Folders of one repository that are looked into; the others are named.
+MOST_PACKAGES = 150
+#: Folders that hold other people's code, or packages that are data of tests.
+_OTHERS = re.compile(
+    r"(?:^|/)(?:node_modules|bower_components|vendor|third[_-]party|site-packages|testdata"
+    r"|test[_-]?data|(?:__)?fixtures?(?:__)?|templates?|cookiecutter[^/]*|\.[^/]+|\{\{[^/]*)(?:/|$)"
+)
+#: What runs the tools of others: it is left out where it only does what they do.
+_WRAPPERS = ("Make",)
+#: Of a line of a recipe: options that leave out no test and no file.
+_HARMLESS = re.compile(
+    r"-[vqsx]+|--(?:verbose|quiet|silent|no-header)|-r\w*|-n(?:=?\d+|=?auto)?|--cov\S*|--tb=\S+"
+    r"|--durations=\S+|--color=\S+|-race|--all|--workspace|--show-\S+"
+)
+_SUBSETS = ("pytest", "ruff", "flake8", "mypy")
+_LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
+_MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
+_SILENT_LINE = re.compile(r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#")
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of one ecosystem, by the folder that holds it."""
+
+    kind: str
+    folder: str
+    detected: Detected
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What stands in a base commit: packages that can be judged, and what cannot."""
+
+    packages: tuple[Package, ...]
+    not_judged: tuple[NotJudged, ...]
+
+    def of(self, gate: str) -> tuple[tuple[str, GateCommand], ...]:
+        """Return the folder and the command of each package that a gate judges."""
+        return tuple(
+            (package.folder, command)
+            for package in self.packages
+            if (command := package.detected.commands.get(gate)) is not None
+        )
+
+    def left_out(self, gate: str) -> Iterator[NotJudged]:
+        """Yield the packages that a gate does not judge, although it judges others."""
+        judged = {(p.kind, p.folder) for p in self.packages if gate in p.detected.commands}
+        named = {(entry.path, entry.gate) for entry in self.not_judged}
+        for package in self.packages:
+            has_others = package.detected.commands.keys() - {gate}
+            above = _above(package.folder)
+            if (
+                judged
+                and has_others
+                and package.kind not in _WRAPPERS
+                and not any((package.kind, folder) in judged for folder in above)
+                and (package.folder, gate) not in named
+            ):
+                reason = f"nothing says how to run {gate} of this {package.kind} package"
+                yield NotJudged(path=package.folder, gate=gate, reason=reason)
+
+
+def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
+    """Find the packages of a base commit: at its root, two levels down, and in workspaces."""
+    packages: list[Package] = []
+    not_judged: list[NotJudged] = []
+    looked = 0
+    for detector in detectors:
+        members = set[str]()
+        kind = type(detector).__name__
+        folders = set(detector.folders(files.paths))
+        for folder in sorted(folders, key=lambda at: (at.count("/"), at)):
+            if folder in members:
+                continue
+            if reason := _refusal(folder, looked):
+                if not _OTHERS.search(folder) or folder.count("/") < MOST_LEVELS:
+                    not_judged.append(NotJudged(path=folder, reason=f"{kind}: {reason}"))
+                continue
+            looked += 1
+            detected = detector.detect(files.below(folder))
+            members |= {f"{folder}/{name}" if folder else name for name in detected.members}
+            if kind in _WRAPPERS and folder:
+                detected = _only_tests(detected)
+            not_judged += [
+                entry.model_copy(update={"path": f"{folder}/{entry.path}".strip("/")})
+                for entry in detected.not_judged
+            ]
+            if detected.commands:
+                packages.append(Package(kind, folder, detected))
+    packages = list(_without_repeats(packages))
+    packages, untested = _without_untested(packages)
+    return Survey(tuple(packages), tuple(_settled([*not_judged, *untested], packages)))
+
+
+def _refusal(folder: str, count: int) -> str:
+    if _OTHERS.search(folder):
+        return "a folder of other people's code, of fixtures or of templates"
+    if folder and folder.count("/") >= MOST_LEVELS:
+        return f"a package more than {MOST_LEVELS} levels down, which no workspace lists"
+    return f"one package more than {MOST_PACKAGES}" if count >= MOST_PACKAGES else ""
+
+
+def _only_tests(detected: Detected) -> Detected:
+    commands = {gate: c for gate, c in detected.commands.items() if gate == "tests"}
+    return replace(detected, commands=commands)
+
+
+def _without_repeats(packages: Sequence[Package]) -> Iterator[Package]:
+    """Yield the packages without the wrappers' commands that only do what others do there."""
+    for package in packages:
+        if package.kind not in _WRAPPERS:
+            yield package
+            continue
+        beside = [p.detected for p in packages if p.folder == package.folder and p is not package]
+        commands = {
+            gate: command
+            for gate, command in package.detected.commands.items()
+            if not _is_repeated(gate, command, [d.commands[gate] for d in beside
+                                                if gate in d.commands])
+        }  # fmt: skip
+        if commands:
+            yield replace(package, detected=replace(package.detected, commands=commands))
+
+
+def _is_repeated(gate: str, command: GateCommand, others: Sequence[GateCommand]) -> bool:
+    if not others or gate == "coverage":
+        return bool(others)
+    known = {_plain(step) for other in others for step in re.split(r"&&|\n", other.command)}
+    lines = (_LINE_START.sub("", line.strip()) for line in command.script.splitlines())
+    return all(_plain(line) in known for line in lines if not _SILENT_LINE.search(line))
+
+
+def _plain(line: str) -> tuple[str, ...]:
+    """Return the words of a command without those that leave out nothing."""
+    text = _MODULE_START.sub("", _LINE_START.sub("", line.strip()))
+    try:
+        words = shlex.split(text.replace("npm test", "npm run test"))
+    except ValueError:
+        return (line,)
+    if any(set(word) & set("|;&<>$`") for word in words):
+        return (line,)
+    words = [word for word in words if not _HARMLESS.fullmatch(word)]
+    if words[:1] and words[0] in _SUBSETS:
+        # A list of paths names a part of what the same tool is given without.
+        return tuple(word for word in words if word.startswith("-") or word in _SUBSETS)
+    return tuple(words)
+
+
+def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:
+    """Leave out the tests of packages that have none, where others have some."""
+    tested = [p for p in packages if p.detected.has_tests and "tests" in p.detected.commands]
+    if not tested:
+        return list(packages), []
+    kept: list[Package] = []
+    named: list[NotJudged] = []
+    for package in packages:
+        detected = package.detected
+        if not detected.has_tests and "tests" in detected.commands:
+            commands = {
+                gate: command
+                for gate, command in detected.commands.items()
+                if gate not in ("tests", "coverage")
+            }
+            detected = replace(detected, commands=commands)
+            reason = f"no tests were found in this {package.kind} package"
+            named += [
+                NotJudged(path=package.folder, gate=gate, reason=reason)
+                for gate in ("tests", "coverage")
+            ]
+        kept.append(replace(package, detected=detected))
+    return kept, named
+
+
+def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Iterator[NotJudged]:
+    """Yield each entry once; what its folder's own Makefile may run does not block."""
+    wrapped = {p.folder for p in packages if p.kind in (*_WRAPPERS, "Autotools")
+               and "tests" in p.detected.commands}  # fmt: skip
+    seen: Mapping[NotJudged, None] = dict.fromkeys(entries)
+    for entry in seen:
+        if entry.blocks and entry.path.rpartition("/")[0] in wrapped:
+            reason = f"{entry.reason}, unless make test of the same folder runs its tests"
+            yield entry.model_copy(update={"blocks": False, "reason": reason})
+        else:
+            yield entry
+
+
+def _above(folder: str) -> Iterator[str]:
+    """Yield a folder and those around it."""
+    yield folder
+    while folder:
+        folder = folder.rpartition("/")[0]
+        yield folder

@@ -1,0 +1,147 @@
+"""The plan of an agent's gates, made from its base commit, and whether this host can run it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+
+from orchestrator.gates.detection import Detector
+from orchestrator.gates.faults import PlanFault, plan_faults
+from orchestrator.gates.plan import Plan, chosen_profile, make_plan
+from orchestrator.host.environment import host_environment
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.models import (
+    AgentState,
+    GateProfile,
+    GateReport,
+    GateResult,
+    GateStatus,
+    SpawnRequest,
+)
+from orchestrator.repo_config import CONFIG_FILES, read_repo_config
+from orchestrator.settings import Settings
+from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.subprocess import run_program
+
+#: Plans that are kept, each for one base commit and profile.
+_MOST_KEPT = 64
+_PROBE_S = 20.0
+_STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Makes plans, and finds those that cannot approve any change."""
+
+    mirrors: Mirrors
+    detectors: Sequence[Detector]
+    settings: Settings
+    _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
+
+    def profile(self, request: SpawnRequest, base: Base) -> GateProfile:
+        """Return the profile of a request, or where it names none the repository's own.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        if request.gate_profile is not None:
+            return request.gate_profile
+        config = read_repo_config(self.mirrors.read_some(base, CONFIG_FILES).get)
+        return chosen_profile(config, None, request.profile)
+
+    def with_profile(
+        self, agent: AgentState, request: SpawnRequest, base: Base, holder: AgentLeases
+    ) -> AgentState:
+        """Return the agent with the profile that judges it, written into its state.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        profile = self.profile(request, base)
+        if profile is agent.gate_profile:
+            return agent
+        return holder.update(agent, {"gateProfile": profile})
+
+    def plan(self, request: SpawnRequest, base: Base) -> Plan:
+        """Return the plan of a request's gates for a base commit.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        profile = self.profile(request, base)
+        key = (base.mirror, base.commit, profile, request.gates)
+        if key not in self._plans:
+            while len(self._plans) >= _MOST_KEPT:
+                self._plans.pop(next(iter(self._plans)), None)
+            paths = self.mirrors.paths(base)
+            self._plans[key] = make_plan(
+                profile,
+                lambda path: self.mirrors.read(base, path) if path in paths else None,
+                self.detectors,
+                paths=paths,
+                gates=request.gates,
+                timeout_s=self.settings.gate_timeout_s,
+            )
+        return self._plans[key]
+
+    def faults(self, request: SpawnRequest, base: Base) -> tuple[PlanFault, ...]:
+        """Return why no change of an agent could be approved; empty where that is not looked at.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        if self.settings.plan_check == "off" or self.settings.yolo_mode:
+            return ()
+        return faults_here(self.plan(request, base), self.settings)
+
+    def report(
+        self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]
+    ) -> GateReport:
+        """Return the report that a refused agent leaves: each gate that cannot pass, and why."""
+        plan = self.plan(request, base)
+        return GateReport(
+            agent_id=agent.agent_id,
+            attempt=agent.attempt,
+            stage=next(gate.stage for gate in plan.gates if gate.name == faults[0].gate),
+            profile=plan.profile,
+            # Nothing was made yet: what could not be judged is the base itself.
+            tree=base.commit,
+            plan_digest=plan.digest,
+            approved=False,
+            gates=tuple(
+                GateResult(name=fault.gate, status=_STATUS[fault.mend], detail=fault.detail)
+                for fault in faults
+            ),
+            not_judged=plan.not_judged,
+        )
+
+
+def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
+    """Return why a plan cannot approve anything on this host.
+
+    Where gates run in an image, only what the repository lacks is known.
+    """
+    if settings.sandbox_enabled:
+        return plan_faults(plan, which=lambda program: program)
+    environment = host_environment(settings)
+    path = environment.get("PATH")
+
+    @cache
+    def has_module(name: str) -> bool:
+        code = "import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))"
+        argv = ("python3", "-c", code, name.partition(".")[0])
+        try:
+            ended = run_program(argv, env=environment, timeout_s=_PROBE_S)
+        except (OSError, TimeoutError):
+            # Nothing is known: the gate itself will say so.
+            return True
+        return ended.exit_code != 1
+
+    return plan_faults(plan, which=partial(shutil.which, path=path), has_module=has_module)
+
+
+def worded(faults: Sequence[PlanFault]) -> str:
+    """Return faults in one line: what is to mend, the repository or this host, and why."""
+    return " ".join(f"{fault.gate} (mend the {fault.mend}): {fault.detail}." for fault in faults)
