@@ -24,7 +24,7 @@ class Configured:
 
 def configured(config: RepoConfig, gate: str) -> tuple[Configured, ...]:
     """Return what a repository says of a gate; empty where it says nothing."""
-    source = config.place("gates").partition(" ")[0]
+    source = config.location("gates").partition(" ")[0]
     return tuple(_entries(config.gates.of(gate), source))
 
 

@@ -125,7 +125,7 @@ def _gates(
         gate = _with_options(gate, entry)
     detected = [_with_command(gate, folder, command) for folder, command in found.of(name)]
     blocking = [entry for entry in found.not_judged if entry.blocks and entry.gate == name]
-    where = config.place("gates")
+    where = config.location("gates")
     if blocking or not detected:
         hint = _hint(name, where, blocking) if kind.command else ""
         yield replace(gate, hint=hint)

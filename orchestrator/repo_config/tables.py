@@ -221,13 +221,13 @@ class RepoConfig(_Table):
         """What is valid, but has no effect."""
         return self._warnings
 
-    def place(self, table: str) -> str:
+    def location(self, table: str) -> str:
         """Return the file and the table that hold a table, or would hold it."""
         other = next(iter(self._files.values()), CONFIG_FILES[-1])
         return place(self._files.get(table, other), table)
 
 
-def place(path: str, table: str) -> str:
+def location(path: str, table: str) -> str:
     """Return how a table, or a key outside any table, is named to people."""
     above = dict(SOURCES)[path]
     if table in RepoConfig.model_fields and table != "profile":

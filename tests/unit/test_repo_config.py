@@ -93,14 +93,14 @@ def test_all_that_a_repository_may_say_is_read_at_once():
         ("*.log", "/build/"),
         ("dist/app.js",),
     )
-    assert config.place("gates") == "orchestrator.toml [gates]"
+    assert config.location("gates") == "orchestrator.toml [gates]"
 
 
 def test_pyproject_says_the_same_under_its_own_table():
     text = "[tool.orchestrator]" + FULL.replace("\n[", "\n[tool.orchestrator.")
     config = read(text, "pyproject.toml")
     assert config.model_dump() == read(FULL).model_dump()
-    assert config.place("capture") == "pyproject.toml [tool.orchestrator.capture]"
+    assert config.location("capture") == "pyproject.toml [tool.orchestrator.capture]"
 
 
 def test_a_repository_that_says_nothing_has_no_opinion():
