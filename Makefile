@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 # The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
-.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos clean
+.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos soak clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -87,6 +87,10 @@ audit: $(STAMP) ## check the pinned dependencies for known vulnerabilities
 
 chaos: $(STAMP) ## run 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
+
+soak: $(STAMP) ## run what takes longer than CI: 2,000 random agents against the capture
+	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
+	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 
 clean: ## remove what make created
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -108,6 +108,23 @@ class ChangeEmpty(GitFailed):
     action = "Read `orch logs`; make the work items say what must differ in the tree."
 
 
+class ChangeElsewhere(GitFailed):
+    """The agent left its tree as it was, and work of it stands elsewhere in its repository."""
+
+    code = "change_elsewhere"
+    action = "Look with `orch diff ID --ref REF`, take it with `orch export ID --ref REF`."
+
+
+class FilterUnsupported(GitFailed):
+    """The repository keeps content outside of git, by a filter that is not run here."""
+
+    code = "filter_unsupported"
+    action = (
+        "Name the filter in ORCHESTRATOR_STORED_FILTERS to let agents see what git stores (with Git"
+        " LFS: pointers), or spawn from a branch that does without it."
+    )
+
+
 class ChangeTooLarge(GitFailed):
     """The agent's change is over the limit."""
 

@@ -12,6 +12,9 @@ from orchestrator.models import GateProfile, Stage
 
 #: No gate of any profile: the name under which a rejection for secrets stands in a report.
 SECRETS = "secrets"
+#: Nor these: what was left half done, and a change that git refuses.
+WORKTREE = "worktree"
+CHANGE = "change"
 
 
 class GateKind(BaseModel):

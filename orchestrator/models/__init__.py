@@ -52,6 +52,7 @@ from orchestrator.models.request import (
     SpawnRequest,
     WorkItem,
 )
+from orchestrator.models.retained import LeftOut, Retained, RetainedKind
 from orchestrator.models.secret import (
     SecretFinding,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "KeyScope",
     "KillReport",
     "KillScope",
+    "LeftOut",
     "LifecycleEvent",
     "LogLine",
     "NotJudged",
@@ -118,6 +120,8 @@ __all__ = [
     "QueueState",
     "Receipt",
     "Record",
+    "Retained",
+    "RetainedKind",
     "SecretFinding",
     "SpawnContext",
     "SpawnRequest",

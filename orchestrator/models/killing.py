@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType
+from orchestrator.models.retained import Retained
 from orchestrator.models.state import Phase, Status
 
 
@@ -54,6 +55,8 @@ class Receipt(Record):
     #: From the request to the last death, by Valkey's clock.
     duration_ms: int | None = None
     saved_bytes: int | None = None
+    #: What of it stands beside the tree.
+    retained: tuple[Retained, ...] | None = None
     #: What the remote held of the agent's branch after a kill during delivery.
     remote: str | None = None
     #: Valkey's clock (ms) at the kill, which the duration is measured from.

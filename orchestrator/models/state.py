@@ -10,6 +10,7 @@ from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType, SpawnContext
+from orchestrator.models.retained import LeftOut, Retained
 from orchestrator.models.usage import Usage
 
 
@@ -118,6 +119,12 @@ class AgentState(Record):
     commit: str | None = None
     #: What a merge into the base branch, as it was at delivery, could not settle.
     conflicts: tuple[Conflict, ...] = ()
+    #: Commits that are kept and stand outside the captured tree: branches, stashes, worktrees.
+    retained: tuple[Retained, ...] | None = None
+    #: What the last capture left out, by reason.
+    left_out: tuple[LeftOut, ...] | None = None
+    #: What its last round had begun in its repository and not ended.
+    unfinished: tuple[str, ...] | None = None
     #: The pull or merge request, or why there is none.
     request_url: str | None = None
     request_error: str | None = None
@@ -167,6 +174,7 @@ class Outcome(Record):
     commit: str | None = None
     verdict: Verdict | None = None
     usage: Usage = Usage()
+    retained: tuple[Retained, ...] | None = None
     error: str | None = None
     error_code: str | None = None
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from orchestrator.models import AgentState, BudgetLimits, Halt, Pause, Status
+from orchestrator.models import AgentState, BudgetLimits, Halt, NotSaved, Pause, Status
 from orchestrator.models.attention import Attention, Rank, WaitingFor
 from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL, PHASES
 
 #: More losses than these are not bad luck.
 MANY_RECOVERIES = 3
+#: Names of retained commits in one line.
+_MOST_REFS = 5
 #: The share of its tokens or its time from which an agent is at risk.
 NEAR_LIMIT = 0.8
 #: An agent that is killed is usually seen dead within a second or two, and at most after this.
@@ -111,6 +113,8 @@ def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
         why = f"rejected by {', '.join(failed)}" if failed else "rejected"
     if around.has_change:
         why += "; its work is kept"
+    if agent.not_saved:
+        why += f"; {_unsaved(agent.not_saved)}"
     if around.newest not in {"", name}:
         # A later agent has taken the task on: this one's end is past.
         why += f"; agent {around.newest} serves its task now"
@@ -119,6 +123,10 @@ def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
     command = _COMMANDS.get(code, look).format(id=name)
     rank = Rank.OVER_BUDGET if code == "budget_exceeded" else Rank.FAILED
     return Attention(rank=rank, code=code, why=why, command=command)
+
+
+def _unsaved(unsaved: NotSaved) -> str:
+    return f"work of attempt {unsaved.attempt} is not stored: {unsaved.host}:{unsaved.path}"
 
 
 def _of_completed(agent: AgentState, around: AttentionContext) -> Attention:
@@ -133,6 +141,13 @@ def _of_completed(agent: AgentState, around: AttentionContext) -> Attention:
     if agent.request_error:
         why = f"pushed without a request: {agent.request_error}"
         return Attention(rank=rank, code="request_missing", why=why, command=f"orch status {name}")
+    if agent.retained:
+        refs = ", ".join(one.ref for one in agent.retained[:_MOST_REFS])
+        why = f"pushed, but commits are outside the change: {refs}"
+        return Attention(rank=rank, code="retained", why=why, command=f"orch diff {name}")
+    if agent.not_saved:
+        why = _unsaved(agent.not_saved)
+        return Attention(rank=rank, code="not_saved", why=why, command=f"orch status {name}")
     pushed = f": its change is on {agent.branch}" if agent.branch else ""
     return Attention(code="completed", why=f"completed{pushed}", command=f"orch diff {name}")
 

@@ -1,20 +1,26 @@
-"""What an agent changed, taken into a repository of this host to be shown."""
+"""What an agent changed, taken into a repository of this host to be shown and handed out."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from orchestrator.errors import ChangeMissing, ChangeRefused
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes
 from orchestrator.store.client import Store
+from orchestrator.workspace.bundle import Beside, bundle_of, read_heads
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.diff import patch
+from orchestrator.workspace.diff import patch, whole_patch
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import pushed_to
+
+#: How people shorten the names of refs.
+_SHORT = ("refs/heads/", "refs/tags/", "refs/")
 
 
 @contextmanager
@@ -26,30 +32,109 @@ def received(
     Raises:
         NotFound: there is no such agent.
         ChangeMissing: it changed nothing, or pushed it.
+        ChangeRefused: git does not accept it; `read_bundle` gives it none the less.
     """
-    agent: AgentState = store.run(agents.read(agent_id))
-    attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
-    git = Git(settings)
-    base = Mirrors(settings, git).at(agent.repository, agent.base_branch, agent.base_commit or "")
-    candidates = Candidates(settings, git)
-    # Not where a gate check of the same attempt, or another reader, may be at work.
-    place = f"{agent_id}-{uuid.uuid4().hex[:8]}"
-    with candidates.received(base, bundle, place, attempt) as candidate:
+    attempt, bundle, base = _kept(settings, store, agent_id)
+    candidates = Candidates(settings, Git(settings))
+    with candidates.received(
+        base, bundle, _place(agent_id), attempt, may_be_empty=True
+    ) as candidate:
         yield candidates, candidate, base
 
 
-def read_patch(settings: Settings, store: Store, agent_id: str) -> str:
+def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -> str:
     """Return what an agent changed as a patch for readers: of its pushed commit, else as kept.
+
+    With `ref`, what that commit beside the change differs from the base in.
 
     Raises:
         NotFound: there is no such agent.
-        ChangeMissing: it changed nothing.
+        ChangeMissing: it changed nothing, or has no such ref.
     """
     agent = store.run(agents.read(agent_id))
+    git = Git(settings)
+    if ref:
+        with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
+            return patch(git, git_dir, base.commit, one.commit)
     if agent.branch and agent.commit:
-        git = Git(settings)
         address = pushed_to(settings.push_url, agent.repository)
         pushed = Mirrors(settings, git).at(address, agent.branch, agent.commit)
         return patch(git, pushed.mirror, f"{agent.commit}^", agent.commit)
     with received(settings, store, agent_id) as (candidates, candidate, base):
         return candidates.patch(candidate, base)
+
+
+def read_bundle(store: Store, agent_id: str) -> bytes:
+    """Return the newest bundle of an agent as it is kept, whatever git says to it.
+
+    Raises:
+        NotFound: there is no such agent.
+        ChangeMissing: it changed nothing, or pushed it.
+    """
+    agent = store.run(agents.read(agent_id))
+    _, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
+    return bundle
+
+
+def export_ref(
+    settings: Settings, store: Store, agent_id: str, ref: str, *, as_patch: bool
+) -> bytes:
+    """Return one commit beside the change of an agent: a bundle since the base, or a patch.
+
+    Raises:
+        NotFound: there is no such agent.
+        ChangeMissing: nothing is kept by this name.
+    """
+    git = Git(settings)
+    with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
+        if as_patch:
+            return whole_patch(git, git_dir, base.commit, one.commit)
+        return bundle_of(git, git_dir, base.commit, one.ref, one.commit)
+
+
+def kept_beside(store: Store, agent_id: str) -> tuple[Beside, ...]:
+    """Return what is kept of an agent beside its change; nothing where no bundle is.
+
+    Raises:
+        NotFound: there is no such agent.
+    """
+    try:
+        return read_heads(read_bundle(store, agent_id)).beside
+    except (ChangeMissing, ChangeRefused):
+        return ()
+
+
+def _kept(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, Base]:
+    agent: AgentState = store.run(agents.read(agent_id))
+    attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
+    mirrors = Mirrors(settings, Git(settings))
+    base = mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
+    return attempt, bundle, base
+
+
+@contextmanager
+def _whole(
+    settings: Settings, store: Store, agent_id: str, ref: str
+) -> Iterator[tuple[Path, Base, Beside]]:
+    attempt, bundle, base = _kept(settings, store, agent_id)
+    found = _find(read_heads(bundle).beside, ref)
+    candidates = Candidates(settings, Git(settings))
+    with candidates.received_whole(base, bundle, _place(agent_id), attempt) as (git_dir, _):
+        yield git_dir, base, found
+
+
+def _find(beside: tuple[Beside, ...], ref: str) -> Beside:
+    for name in (ref, *(f"{prefix}{ref}" for prefix in _SHORT)):
+        for one in beside:
+            if name in (one.name, one.ref):
+                return one
+    if len(matching := [one for one in beside if one.commit.startswith(ref)]) == 1:
+        return matching[0]
+    known = ", ".join(one.name for one in beside) or "none"
+    msg = f"Nothing is kept by the name {ref}; there is {known}."
+    raise ChangeMissing(msg, action="Name one of these: `orch diff ID` lists them.")
+
+
+def _place(agent_id: str) -> str:
+    """Return where no gate check of the same attempt, nor another reader, is at work."""
+    return f"{agent_id}-{uuid.uuid4().hex[:8]}"

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import HooksInvalid, PlanInvalid, RepoConfigInvalid
-from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, place
+from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, location_of
 
 #: Reads a file of the base commit; None where there is none.
 ReadFile = Callable[[str], bytes | None]
@@ -35,7 +35,7 @@ def read_repo_config(read: ReadFile) -> RepoConfig:
     for path, above in SOURCES:
         for name, value in _entries(path, read(path), above).items():
             if name in tables:
-                kept, left = place(files[name], name), place(path, name)
+                kept, left = location_of(files[name], name), location_of(path, name)
                 warnings.append(f"{left} has no effect, because {kept} says it too: keep one")
             else:
                 tables[name], files[name] = value, path
@@ -47,7 +47,7 @@ def read_repo_config(read: ReadFile) -> RepoConfig:
         if name in files and (given := tables[name]):
             key = f" {next(iter(given))}" if isinstance(given, dict) else ""
             msg = (
-                f"{place(files[name], name)}{key}: this version does not support the table"
+                f"{location_of(files[name], name)}{key}: this version does not support the table"
                 f" {name} yet: remove it."
             )
             raise RepoConfigInvalid(msg)
@@ -87,7 +87,7 @@ def _invalid(error: ValidationError, files: Mapping[str, str]) -> RepoConfigInva
     key = f" {keys[0]}" if keys else ""
     rest = f"{'.'.join(keys[1:])}: " if keys[1:] else ""
     message = _message(fault["type"], fault["msg"], loc, str(fault["input"]))
-    return kind(f"{place(path, table)}{key}: {rest}{message}.")
+    return kind(f"{location_of(path, table)}{key}: {rest}{message}.")
 
 
 #: Pydantic's kinds of faults whose own words name types of Python.

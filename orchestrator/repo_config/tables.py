@@ -224,10 +224,10 @@ class RepoConfig(_Table):
     def location(self, table: str) -> str:
         """Return the file and the table that hold a table, or would hold it."""
         other = next(iter(self._files.values()), CONFIG_FILES[-1])
-        return place(self._files.get(table, other), table)
+        return location_of(self._files.get(table, other), table)
 
 
-def location(path: str, table: str) -> str:
+def location_of(path: str, table: str) -> str:
     """Return how a table, or a key outside any table, is named to people."""
     above = dict(SOURCES)[path]
     if table in RepoConfig.model_fields and table != "profile":

@@ -77,6 +77,12 @@ class GitSettings(BaseSettings):
         description="The size limit of one agent's change, in MiB, 1 to 500.",
         default=64,
     )
+    stored_filters: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
+        "ORCHESTRATOR_STORED_FILTERS",
+        description="The filters of .gitattributes, by commas or blanks, whose files agents may see"
+        " as git stores them (`lfs`: as pointers); a repository with another one is refused.",
+        default=(),
+    )
     secret_allow_list: Path | None = env(
         "ORCHESTRATOR_SECRET_ALLOW_LIST",
         description="A TOML file that lists the findings that the secret scan allows.",

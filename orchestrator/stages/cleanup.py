@@ -56,8 +56,8 @@ class Cleanup:
         dropped = store.follow(drop_sessions(agent_id, attempts))
         receipt = store.run(kills.find_receipt(agent_id))
         is_discarded = receipt is not None and receipt.discard
-        if agent.branch is None and not is_discarded:
-            # It stands on no remote: its work is kept until retention ends.
+        if (agent.branch is None or agent.retained) and not is_discarded:
+            # Not all of it is on a remote: it is retained until retention ends.
             store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
             return dropped
         return dropped + store.run(changes.drop_changes(agent_id, attempts))

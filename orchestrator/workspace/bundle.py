@@ -14,8 +14,10 @@ from orchestrator.errors import (
     GitFailed,
     GitTimedOut,
 )
-from orchestrator.workspace.diff import GITLINK, changed_files
-from orchestrator.workspace.git import Git
+from orchestrator.workspace.diff import ABSENT, GITLINK, changed_files
+from orchestrator.workspace.disk import remove_tree
+from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
+from orchestrator.workspace.inside.naming import CHANGE, read_ref
 from orchestrator.workspace.object_sizes import added, extents
 
 #: A few kilobytes of bundle may unpack to any size. What a change adds is read whole by who judges
@@ -26,10 +28,35 @@ UNPACKED_LIMIT_FILES = 200_000
 #: files need no more, in many commits either.
 FOLDERS_LIMIT_BYTES = 2**25
 
-# gitformat-bundle, version 2: prerequisites, the one ref, an empty line, then the pack.
+# gitformat-bundle, version 2: prerequisites, the refs, an empty line, then the pack.
 _HEADER = re.compile(
-    rb"# v2 git bundle\n(?:-[0-9a-f]{40}[^\n]*\n)*([0-9a-f]{40}) refs/orchestrator/change\n\n"
+    rb"# v2 git bundle\n(?:-[0-9a-f]{40}[^\n]*\n)*((?:[0-9a-f]{40} refs/orchestrator/[^\n]+\n)+)\n"
 )
+_MOST_REFS = 1000
+#: What our own capture may name a branch or tag; anything stranger keeps the name it travels by.
+_BRANCH = re.compile(r"refs/(?:heads|tags)/[A-Za-z0-9][A-Za-z0-9_/-]{0,180}")
+#: Inside the repository that receives: it is gone when its objects have been looked through.
+_WHOLE = "whole.git"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A commit that travels beside a change: what the agent called it, and of what kind it is."""
+
+    ref: str
+    kind: str
+    name: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What a bundle says that it holds; nothing of it is checked yet."""
+
+    change: str
+    beside: tuple[Beside, ...]
+    #: Where its pack begins.
+    pack_at: int
 
 
 @dataclass(frozen=True)
@@ -40,29 +67,48 @@ class Received:
     tree: str
 
 
-def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Received:
-    """Take the objects of a bundle into a repository that has the base; no ref is written.
+def read_heads(bundle: bytes) -> Heads:
+    """Read the header of a bundle.
+
+    Raises:
+        ChangeRefused: it is no bundle of a change.
+    """
+    header = _HEADER.match(bundle)
+    lines = header[1].decode(errors="replace").splitlines() if header else []
+    pairs = (line.partition(" ") for line in lines[:_MOST_REFS])
+    refs = {ref: commit for commit, _, ref in pairs}
+    if header is None or CHANGE not in refs:
+        msg = "The agent's change is not a git bundle of one change."
+        raise ChangeRefused(msg)
+    beside = tuple(
+        Beside(ref, *known, commit) for ref, commit in refs.items() if (known := read_ref(ref))
+    )
+    return Heads(refs[CHANGE], beside, header.end())
+
+
+def receive(
+    git: Git, git_dir: Path, base_commit: str, bundle: bytes, *, may_be_empty: bool = False
+) -> Received:
+    """Take the change of a bundle into a repository that has the base; no ref is written.
+
+    What travels beside the change stays out: its objects may be such as fsck refuses.
 
     Raises:
         ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
-        ChangeEmpty: its tree is the base's.
+        ChangeEmpty: its tree is the base's, unless it may be.
         ChangeTooLarge: it adds more than one of the limits above.
         DiskFull: there is no room for it.
         GitFailed: the base is not there.
     """
     _, base_tree = _peeled(git, git_dir, base_commit)
-    header = _HEADER.match(bundle)
-    if header is None:
-        msg = "The agent's change is not a git bundle of one change."
-        raise ChangeRefused(msg)
-    commit = header[1].decode()
+    heads = read_heads(bundle)
+    commit = heads.change
     try:
+        pack = bundle[heads.pack_at :]
+        if heads.beside:
+            pack = _pack_of_change(git, git_dir, base_commit, commit, pack)
         # Not `git fetch`: from a bundle it heeds fsckObjects only since git 2.46.
-        git.run(
-            *("index-pack", "--stdin", "--fix-thin", "--strict"),
-            git_dir=git_dir,
-            stdin=bundle[header.end() :],
-        )
+        git.run(*("index-pack", "--stdin", "--fix-thin", "--strict"), git_dir=git_dir, stdin=pack)
         peeled, tree = _peeled(git, git_dir, commit)
         new = added(git, git_dir, base_commit, commit)
         if new.size > UNPACKED_LIMIT_BYTES or new.folders > FOLDERS_LIMIT_BYTES:
@@ -78,16 +124,99 @@ def receive(git: Git, git_dir: Path, base_commit: str, bundle: bytes) -> Receive
         msg = "The agent's change is a tag and not a commit."
         raise ChangeRefused(msg)
     if tree == base_tree:
+        if may_be_empty:
+            return Received(commit, tree)
         raise ChangeEmpty
     grown_bytes, new_files = after.size - before.size, after.files - before.files
     if grown_bytes > UNPACKED_LIMIT_BYTES or new_files > UNPACKED_LIMIT_FILES:
         what = f"{new_files:,} files and {grown_bytes:,} bytes"
         raise _too_large(what)
+    _refuse_new_pins(git, git_dir, base_commit, commit)
+    return Received(commit, tree)
+
+
+def receive_whole(git: Git, git_dir: Path, bundle: bytes) -> Heads:
+    """Take every object of a bundle in, those that fsck refuses too, to be shown and handed on.
+
+    Raises:
+        ChangeRefused: it is no bundle, or its pack is damaged.
+        DiskFull: there is no room for it.
+    """
+    heads = read_heads(bundle)
+    try:
+        pack = bundle[heads.pack_at :]
+        git.run("index-pack", "--stdin", "--fix-thin", git_dir=git_dir, stdin=pack)
+    except (GitTimedOut, DiskFull):
+        raise
+    except GitFailed as error:
+        raise ChangeRefused(error.detail) from error
+    return heads
+
+
+def restore_refs(git_dir: Path, heads: Heads, own_ref: str) -> None:
+    """Name what stood beside a change in a fresh repository that holds it, as the agent had it.
+
+    Branches are branches again, stashes stand in the stash; the rest keeps the name it travelled
+    by. `own_ref` is the agent's branch, which points to the change.
+    """
+    refs = {own_ref: ""}
+    stashes = []
+    for one in heads.beside:
+        if one.kind == "stash":
+            stashes.append(one.commit)
+        elif _BRANCH.fullmatch(one.name) and ".." not in one.name:
+            refs.setdefault(one.name, one.commit)
+        if refs.get(one.name) != one.commit:
+            refs[one.ref] = one.commit
+    del refs[own_ref]
+    if stashes:
+        refs["refs/stash"] = stashes[0]
+        # The newest last, each with the one before it; an instant of 0 would count as damage.
+        who = f"{IDENTITY_NAME} <{IDENTITY_EMAIL}> 1 +0000\tkept"
+        before = [*stashes[1:], ABSENT]
+        lines = [f"{old} {new} {who}\n" for new, old in zip(stashes, before, strict=True)][::-1]
+        (git_dir / "logs" / "refs").mkdir(parents=True, exist_ok=True)
+        (git_dir / "logs" / "refs" / "stash").write_text("".join(lines), encoding="ascii")
+    # Not one file each: names of two refs may exclude each other there.
+    packed = "".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))
+    head = "# pack-refs with: sorted \n"
+    (git_dir / "packed-refs").write_text(head + packed, encoding="utf-8")
+
+
+def bundle_of(git: Git, git_dir: Path, base_commit: str, ref: str, commit: str) -> bytes:
+    """Return a bundle of one commit, of a repository that holds it.
+
+    Raises:
+        GitFailed: it cannot be made, as where the base has all of it.
+    """
+    git.run("update-ref", ref, commit, git_dir=git_dir)
+    return git.run("bundle", "create", "--quiet", "-", ref, f"^{base_commit}", git_dir=git_dir)
+
+
+def _refuse_new_pins(git: Git, git_dir: Path, base_commit: str, commit: str) -> None:
     for file in changed_files(git, git_dir, base_commit, commit):
-        if file.mode == GITLINK:
+        # A pin that moved is a change like any other; a new one would make its address ours.
+        if file.mode == GITLINK != file.old_mode:
             msg = f"The agent's change adds a nested repository or submodule at {file.path}."
             raise ChangeRefused(msg)
-    return Received(commit, tree)
+
+
+def _pack_of_change(git: Git, git_dir: Path, base_commit: str, commit: str, whole: bytes) -> bytes:
+    """Return the part of a pack that leads to the change."""
+    apart = git_dir / _WHOLE
+    try:
+        git.run("init", "--quiet", "--bare", "--template=", git_dir=apart)
+        alternates = f"{git_dir / 'objects'}\n"
+        (apart / "objects" / "info").mkdir(exist_ok=True)
+        (apart / "objects" / "info" / "alternates").write_text(alternates, encoding="utf-8")
+        git.run("index-pack", "--stdin", "--fix-thin", git_dir=apart, stdin=whole)
+        return git.run(
+            *("pack-objects", "--revs", "--thin", "--stdout", "--quiet"),
+            git_dir=apart,
+            stdin=f"{commit}\n^{base_commit}\n".encode(),
+        )
+    finally:
+        remove_tree(apart)
 
 
 def _too_large(what: str) -> ChangeTooLarge:

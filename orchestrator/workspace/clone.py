@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import GitFailed, RequestInvalid, WorkspaceInUse
+from orchestrator.errors import (
+    ChangeRefused,
+    ChangeTooLarge,
+    FilterUnsupported,
+    GitFailed,
+    RequestInvalid,
+    WorkspaceInUse,
+)
 from orchestrator.log import get_logger
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.settings import Settings
-from orchestrator.workspace.bundle import receive
+from orchestrator.workspace.bundle import read_heads, receive, receive_whole, restore_refs
 from orchestrator.workspace.disk import free_bytes, locked, naming_full_disk, remove_tree
-from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
+from orchestrator.workspace.filters import filtered_files
+from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git, showable
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.origin import Origin, read_origin, write_document
 
+#: What a refused change is laid down as, in `tmp`.
+EARLIER = "earlier.bundle"
 #: A worker that was told to let go saves the work first.
 _REMOVE_WAIT_S = 60.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -71,6 +82,14 @@ def _check_out(git: Git, worktree: Path, commit: str) -> None:
     git.run("read-tree", "--reset", "-u", commit, git_dir=worktree / ".git", env=tree)
 
 
+def _keep_index(workspace: Workspace) -> None:
+    """Keep the stat data of a checkout of ours: what a capture finds untouched it need not read.
+
+    With its time, since a file as new as the index counts as touched.
+    """
+    shutil.copy2(workspace.worktree / ".git" / "index", workspace.index)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The folders of one agent; after its start everything below `root` is hostile."""
@@ -88,6 +107,11 @@ class Workspace:
         return self.root / "home"
 
     @property
+    def index(self) -> Path:
+        """What our last checkout put into the worktree, with its stat data."""
+        return self.root / "index"
+
+    @property
     def tmp(self) -> Path:
         """The agent's TMPDIR, and where its change is left."""
         return self.root / "tmp"
@@ -99,6 +123,9 @@ class Workspaces:
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.workspaces_dir
         self._low_water_bytes = settings.disk_low_water_bytes
+        self._stored = frozenset(settings.stored_filters)
+        #: By base commit: the files that each external filter keeps.
+        self._filters: dict[str, dict[str, list[str]]] = {}
         self._git = git
         self._wait_s = settings.git_timeout_s
 
@@ -110,21 +137,26 @@ class Workspaces:
         attempt: int = 0,
         change: bytes | None = None,
         is_uncommitted: bool = False,
+        may_be_refused: bool = False,
     ) -> Workspace:
         """Make the agent's workspace at exactly `base.commit`, on its own branch.
 
         With the bundle of a change since that commit, it starts at what was left there instead, or
-        if that is to be taken apart with its tree, uncommitted on the base.
+        if that is to be taken apart with its tree, uncommitted on the base. What stood beside the
+        change is there by its names. A bundle that may be refused, and is, lies in the workspace's
+        `tmp` as EARLIER, for the agent to look into: our git does not.
         Takes the spare of the base if there is one: without a change no git runs then, only a
         rename and two small files. What a lost attempt left is removed first.
 
         Raises:
             ChangeRefused: the change is none that `bundle.receive` takes.
-            ChangeEmpty: it comes to nothing.
+            ChangeTooLarge: it is over the limits there.
+            FilterUnsupported: an external filter keeps files of the commit.
             DiskFull: there is no room for it.
             GitFailed: git could not check the commit out.
         """
         ref = agent_ref(agent_id)
+        self._check_filters(base)
         workspace = Workspace(self._folder / agent_id)
         remove_tree(workspace.root)
         try:
@@ -144,11 +176,15 @@ class Workspaces:
                 git_dir = workspace.worktree / ".git"
                 commit = base.commit
                 if change is not None:
-                    # Nothing of the agent has run here yet: our git may still work in it.
-                    commit = receive(self._git, git_dir, base.commit, change).commit
-                    _check_out(self._git, workspace.worktree, commit)
+                    try:
+                        commit = self._lay_out(workspace, base, change, ref)
+                    except (ChangeRefused, ChangeTooLarge) as error:
+                        if not may_be_refused:
+                            raise
+                        log.warning("change not laid out", agentId=agent_id, error=str(error))
+                        (workspace.tmp / EARLIER).write_bytes(change)
                     commit = base.commit if is_uncommitted else commit
-                (git_dir / ref).parent.mkdir()
+                (git_dir / ref).parent.mkdir(exist_ok=True)
                 (git_dir / ref).write_text(f"{commit}\n", encoding="ascii")
                 (git_dir / "HEAD").write_text(f"ref: {ref}\n", encoding="ascii")
         except BaseException:
@@ -277,6 +313,31 @@ class Workspaces:
             return ""
         return f"disk: {free} bytes free under {self._folder}, low-water mark {mark}"
 
+    def _lay_out(self, workspace: Workspace, base: Base, change: bytes, own_ref: str) -> str:
+        """Check a change out, with what stands beside it, and return its commit."""
+        # Nothing of the agent has run here yet: our git may still work in it.
+        git_dir = workspace.worktree / ".git"
+        received = receive(self._git, git_dir, base.commit, change, may_be_empty=True)
+        _check_out(self._git, workspace.worktree, received.commit)
+        _keep_index(workspace)
+        heads = read_heads(change)
+        if heads.beside:
+            receive_whole(self._git, git_dir, change)
+            restore_refs(git_dir, heads, own_ref)
+        return received.commit
+
+    def _check_filters(self, base: Base) -> None:
+        """Refuse what an agent could only spoil; each commit is looked at once."""
+        if base.commit not in self._filters:
+            found: dict[str, list[str]] = {}
+            for path, one in filtered_files(self._git, base.mirror, base.commit).items():
+                found.setdefault(one.filter, []).append(path)
+            self._filters[base.commit] = found
+        for name, paths in self._filters[base.commit].items():
+            if name not in self._stored:
+                msg = f"The filter {name} keeps {len(paths)} files, such as {showable(paths[0])}."
+                raise FilterUnsupported(msg)
+
     def _lock(self, agent_id: str) -> Path:
         return self._folder / f"{check_agent_id(agent_id)}.lock"
 
@@ -298,6 +359,7 @@ class Workspaces:
         workspace.home.mkdir()
         workspace.tmp.mkdir()
         materialise(self._git, workspace.worktree, source=base.mirror, commit=base.commit)
+        _keep_index(workspace)
         with (workspace.worktree / ".git" / "config").open("a", encoding="ascii") as config:
             config.write(f"[user]\n\tname = {IDENTITY_NAME}\n\temail = {IDENTITY_EMAIL}\n")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.models import Conflict
 from orchestrator.workspace.disk import reports_full_disk
-from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.git import Git, cause
 from orchestrator.workspace.subprocess import Ended
 
 _CLEAN, _CONFLICTED = 0, 1
@@ -102,5 +102,5 @@ def _real(path: str, commits: tuple[str, ...]) -> str:
 
 
 def _explain(ended: Ended) -> GitFailed:
-    words = showable(ended.stderr) or f"exit code {ended.exit_code}"
+    words = cause(ended.stderr) or f"exit code {ended.exit_code}"
     return (DiskFull if reports_full_disk(ended.stderr) else GitFailed)(f"git merge-tree: {words}")

@@ -29,6 +29,7 @@ class ChangedFile:
     mode: str
     old_blob: str
     new_blob: str
+    old_mode: str = ""
 
 
 def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
@@ -90,8 +91,8 @@ def parse_raw(raw: bytes) -> Iterator[ChangedFile]:
     # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
     fields = raw.split(b"\0")
     for meta, path in zip(fields[::2], fields[1::2], strict=False):
-        _, mode, old_blob, new_blob, _ = meta.decode().split(" ")
-        yield ChangedFile(shown_path(path), mode, old_blob, new_blob)
+        old_mode, mode, old_blob, new_blob, _ = meta.decode().split(" ")
+        yield ChangedFile(shown_path(path), mode, old_blob, new_blob, old_mode.removeprefix(":"))
 
 
 def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, int]:

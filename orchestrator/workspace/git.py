@@ -79,6 +79,19 @@ def showable(text: str) -> str:
     return " ".join(printable.split())[:_SHOWN_CHARACTERS]
 
 
+def cause(text: str) -> str:
+    """Return the last of git's words, fit for one line: `fatal:` comes after the warnings."""
+    lines = [line for line in map(showable, text.splitlines()) if line]
+    last: list[str] = []
+    room = _SHOWN_CHARACTERS
+    for line in reversed(lines):
+        if last and len(line) >= room:
+            break
+        last.append(line)
+        room -= len(line) + 1
+    return " ".join(reversed(last))
+
+
 def _resolved(paths: Iterable[Path]) -> frozenset[Path]:
     return frozenset(path.resolve() for path in paths)
 
@@ -188,7 +201,7 @@ def checked(ended: Ended, command: str) -> bytes:
     """
     if ended.exit_code == 0:
         return ended.stdout
-    words = showable(ended.stderr) or f"exit code {ended.exit_code}"
+    words = cause(ended.stderr) or f"exit code {ended.exit_code}"
     error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"
     raise error(msg)

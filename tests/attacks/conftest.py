@@ -152,7 +152,7 @@ def sandboxed_capture(
     host: Host, base: Base, workspace: Workspace, *prefix: str, agent_id: str = "a1"
 ) -> Completed:
     """Run the capture command as the runner does, in the process sandbox, behind `prefix`."""
-    command = capture_command(workspace, base.commit)
+    command = capture_command(workspace, base)
     spec = ProcessSpec(
         agent_id=agent_id,
         argv=(*prefix, *command.argv),

@@ -119,7 +119,7 @@ PLANTED = (
             f"fetch {UPSTREAM}",
         ),
     ),
-    Planted(_clean_filter, _each("clean", "add -A", "diff", COMMIT), inside=frozenset({"clean"})),
+    Planted(_clean_filter, _each("clean", "add -A", "diff", COMMIT)),
     Planted(_smudge_filter, _each("smudge", "checkout -- README.md", "reset --hard", "stash")),
     Planted(_textconv, _each("textconv", "diff", "log -p", "show HEAD", "blame README.md")),
     Planted(_external_diff, _each("diff", "diff")),
@@ -191,9 +191,10 @@ def test_gitpython_on_an_agent_s_tree_runs_what_is_planted(
 
 
 def test_ours_reads_and_checks_out_a_base_full_of_attributes_and_runs_nothing(
-    host: Host, upstream: Upstream, traps: Traps, tmp_path: Path
+    make_host: Callable[..., Host], upstream: Upstream, traps: Traps, tmp_path: Path
 ) -> None:
     """Even where the worker's own user has filters and an fsmonitor of these names."""
+    host = make_host("stored", ORCHESTRATOR_STORED_FILTERS="planted")
     assert host.settings.host_env["HOME"] == str(tmp_path)
     (tmp_path / ".gitconfig").write_text(
         f"[core]\n\tfsmonitor = {traps.arm('fsmonitor')}\n"
@@ -217,7 +218,11 @@ def test_ours_reads_and_checks_out_a_base_full_of_attributes_and_runs_nothing(
 
 
 def test_a_moved_worktree_commits_the_host_s_files_naively_and_its_own_in_ours(
-    host: Host, upstream: Upstream, base: Base, workspace: Workspace, tmp_path: Path
+    host: Host,
+    upstream: Upstream,
+    base: Base,
+    workspace: Workspace,
+    tmp_path: Path,
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -274,7 +279,17 @@ def test_a_nested_repository_s_programs_run_even_under_a_git_dir_of_ones_own(
         naive(workspace.worktree, *safe, *call.split(), **env)
     assert traps.sprung() == {"clean"}
     traps.reset()
+    (workspace.worktree / "new").touch()
     bundle = captured(host, base, workspace)
+    with host.candidates.received(base, bundle, "a1", 1) as candidate:
+        assert "vendor" not in files_of(candidate.git_dir, candidate.commit)
+    # Nor is one taken that no capture of ours makes.
+    git(workspace.worktree, "add", "vendor")
+    git(workspace.worktree, "commit", "--quiet", "-m", "a gitlink")
+    git(workspace.worktree, "update-ref", "refs/orchestrator/change", "HEAD")
+    made = ("bundle", "create", "--quiet", "../made", "refs/orchestrator/change", f"^{base.commit}")
+    git(workspace.worktree, *made)
+    bundle = (workspace.root / "made").read_bytes()
     with (
         pytest.raises(ChangeRefused, match="submodule at vendor"),
         host.candidates.received(base, bundle, "a1", 1),

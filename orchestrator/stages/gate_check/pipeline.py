@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from orchestrator.audit.log import Audit
-from orchestrator.errors import CoordinatorUnavailable, GatesRejected, TargetMoves
+from orchestrator.errors import (
+    ChangeRefused,
+    ChangeTooLarge,
+    CoordinatorUnavailable,
+    GatesRejected,
+    GitFailed,
+    TargetMoves,
+)
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
@@ -25,6 +33,7 @@ from orchestrator.stages.gate_check.context import GateContext
 from orchestrator.stages.gate_check.delivery import Delivery
 from orchestrator.stages.gate_check.gate_runner import GateRun, GateRunner, verdict_of
 from orchestrator.stages.gate_check.secrets import SecretFindings, without_secrets
+from orchestrator.stages.gate_check.unfinished import Unfinished, refusal
 from orchestrator.store import agents, changes
 from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Mirrors
@@ -65,10 +74,23 @@ class GateCheckStage:
             # The branch may have moved on: a change is judged against where its agent started.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
             agent = self.planning.with_profile(agent, request, base, self.holder)
-            with self.candidates.received(base, bundle, agent_id, attempt) as candidate:
+            with ExitStack() as stack:
+                received = self.candidates.received(base, bundle, agent_id, attempt)
+                try:
+                    candidate = stack.enter_context(received)
+                except (ChangeRefused, ChangeTooLarge) as error:
+                    self.holder.apply(agent, self._refused(agent, error))
+                    return
                 context = GateContext(agent, request, lease, base, candidate)
-                with self.delivery.reporting_kill(agent, candidate):
-                    self.holder.apply(agent, self._check(context))
+                stack.enter_context(self.delivery.reporting_kill(agent, candidate))
+                self.holder.apply(agent, self._check(context))
+
+    def _refused(self, agent: AgentState, error: GitFailed) -> RequestRework | Fail:
+        """Let the agent repair a change that git refuses; without a round left it has failed."""
+        report = refusal(agent, error)
+        self.holder.store.run(changes.append_report(report))
+        rejected = _rejected(agent, report, Verdict.of(report))
+        return Fail(error, rejected.facts) if isinstance(rejected, Fail) else rejected
 
     def _check(self, context: GateContext) -> AttemptResult:
         """Return what becomes of the change: another round, the end, or its delivery.
@@ -81,6 +103,11 @@ class GateCheckStage:
             leaked = self.secrets.report(context.agent, context.candidate, found)
             self.holder.store.run(changes.append_report(leaked))
             return _rejected(context.agent, leaked, Verdict.of(leaked))
+        unfinished = Unfinished(self.candidates)
+        if left := unfinished.find(context.agent, context.base, context.candidate):
+            half_done = unfinished.report(context.agent, context.candidate, left)
+            self.holder.store.run(changes.append_report(half_done))
+            return _rejected(context.agent, half_done, Verdict.of(half_done))
         for _ in range(MOST_REBASES + 1):
             verdict, report = self._run_gates(context)
             if not verdict.approved:

@@ -40,7 +40,10 @@ class WorkspaceHooks:
 
         Raises:
             IncludeTooLarge: it names too much.
+            RepoConfigInvalid: the configuration of the base commit is malformed.
         """
+        # Refused before the agent starts: at its end nothing would be left to refuse.
+        read_repo_config(self.read)
         patterns = self.read(INCLUDE_FILE)
         source = self._source()
         if patterns is None or source is None:

@@ -14,7 +14,8 @@ from orchestrator.store.operations import Flow
 
 _TAKEN_OVER = (
     "Somebody worked on this before you and was interrupted. What had been changed stands in the"
-    " worktree already: look at it first, then go on."
+    " worktree already: look at it first, then go on. Where nothing stands there, look at the other"
+    " branches and the stash, and for a bundle in $TMPDIR/earlier.bundle."
 )
 _AFRESH = (
     "The session of the rounds before this one cannot be resumed, so you do not remember them."

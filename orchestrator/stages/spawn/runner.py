@@ -228,6 +228,7 @@ class SpawnStage:
                     attempt=agent.attempt,
                     change=start.change,
                     is_uncommitted=start.is_uncommitted,
+                    may_be_refused=True,
                 )
                 programs = ProgramContext(self.settings, agent, workspace, base)
                 attempt = _Attempt(programs, lease, backend, start)

@@ -6,17 +6,18 @@ from orchestrator.workspace.change.capture import (
     capture_command,
     explain,
     read_bundle,
-    salvage_command,
 )
 from orchestrator.workspace.change.message import commit_message
+from orchestrator.workspace.change.report import CaptureReport, read_report
 
 __all__ = [
     "Candidate",
     "Candidates",
     "CaptureCommand",
+    "CaptureReport",
     "capture_command",
     "commit_message",
     "explain",
     "read_bundle",
-    "salvage_command",
+    "read_report",
 ]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
-from orchestrator.workspace.bundle import receive
+from orchestrator.workspace.bundle import Heads, receive, receive_whole
 from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
 from orchestrator.workspace.conflicts import MergePreview, rebased
 from orchestrator.workspace.diff import changed_contents, patch, summary, text_patch, whole_patch
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
+from orchestrator.workspace.filters import FilterFault, filter_faults
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
@@ -34,29 +35,48 @@ class Candidates:
 
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.home / "candidates"
+        self._stored = frozenset(settings.stored_filters)
         self._git = git
 
     @contextmanager
     def received(
-        self, base: Base, bundle: bytes, agent_id: str, attempt: int
+        self,
+        base: Base,
+        bundle: bytes,
+        agent_id: str,
+        attempt: int,
+        *,
+        may_be_empty: bool = False,
     ) -> Iterator[Candidate]:
         """Take a bundle in, beside a mirror that has its base; on leaving, drop it again.
 
         Raises:
             ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
-            ChangeEmpty: its tree is the base's.
+            ChangeEmpty: its tree is the base's, unless it may be.
             DiskFull: there is no room for it.
             GitFailed: the base is not in the mirror.
         """
-        git_dir = self._folder / f"{check_agent_id(agent_id)}.{attempt}.git"
-        remove_tree(git_dir)
-        try:
+        with self._repository(base, agent_id, attempt) as git_dir:
             with naming_full_disk(self._folder):
-                git_dir.mkdir(parents=True)
-                candidate = self._receive(git_dir, base, bundle)
-            yield candidate
-        finally:
-            remove_tree(git_dir)
+                received = receive(
+                    self._git, git_dir, base.commit, bundle, may_be_empty=may_be_empty
+                )
+            yield Candidate(git_dir, received.commit, received.tree)
+
+    @contextmanager
+    def received_whole(
+        self, base: Base, bundle: bytes, agent_id: str, attempt: int
+    ) -> Iterator[tuple[Path, Heads]]:
+        """Take in all that a bundle holds, to be shown and handed out; nothing of it is checked.
+
+        Raises:
+            ChangeRefused: it is no bundle, or damaged.
+            DiskFull: there is no room for it.
+        """
+        with self._repository(base, agent_id, attempt) as git_dir:
+            with naming_full_disk(self._folder):
+                heads = receive_whole(self._git, git_dir, bundle)
+            yield git_dir, heads
 
     def remove(self, agent_id: str) -> int:
         """Remove what killed workers left of the agent's changes; returns the bytes freed.
@@ -142,8 +162,20 @@ class Candidates:
         """Return the candidate's difference from the base as a patch for `git apply`."""
         return whole_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
-    def _receive(self, git_dir: Path, base: Base, bundle: bytes) -> Candidate:
-        self._git.run("init", "--quiet", "--bare", "--template=", git_dir=git_dir)
-        borrow_objects(git_dir, base.mirror)
-        received = receive(self._git, git_dir, base.commit, bundle)
-        return Candidate(git_dir, received.commit, received.tree)
+    def filter_faults(self, candidate: Candidate, base: Base) -> tuple[FilterFault, ...]:
+        """Return the files of the change that an external filter should have kept elsewhere."""
+        commits = base.commit, candidate.commit
+        return filter_faults(self._git, candidate.git_dir, *commits, stored=self._stored)
+
+    @contextmanager
+    def _repository(self, base: Base, agent_id: str, attempt: int) -> Iterator[Path]:
+        git_dir = self._folder / f"{check_agent_id(agent_id)}.{attempt}.git"
+        remove_tree(git_dir)
+        try:
+            with naming_full_disk(self._folder):
+                git_dir.mkdir(parents=True)
+                self._git.run("init", "--quiet", "--bare", "--template=", git_dir=git_dir)
+                borrow_objects(git_dir, base.mirror)
+            yield git_dir
+        finally:
+            remove_tree(git_dir)

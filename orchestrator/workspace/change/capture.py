@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.errors import (
     ChangeEmpty,
@@ -16,58 +19,30 @@ from orchestrator.errors import (
     OrchestratorError,
     WorkspaceLost,
 )
+from orchestrator.repo_config import CaptureConfig
+from orchestrator.workspace.bundle import UNPACKED_LIMIT_BYTES
+from orchestrator.workspace.change.droppings import dropping_patterns
 from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.disk import reports_full_disk
-from orchestrator.workspace.git import IDENTITY, config_environment, showable
+from orchestrator.workspace.git import IDENTITY, cause
+from orchestrator.workspace.inside import program
 from orchestrator.workspace.mirror import Base
 
-_BUNDLE = "change.bundle"
-_LOST, _EMPTY = 71, 72
+BUNDLE = "change.bundle"
+#: More commits beside a change say no more, and each costs a few milliseconds.
+MOST_REFS = 100
+#: Named of what was left out, for each reason; all are counted.
+MOST_PATHS = 50
 
-_OPEN = """
-closed="( -type d ! -perm -u+rwx -o -type f ! -perm -u+r )"
-find "$worktree" $closed -exec chmod u+rwX {} ";"
-"""
-
-# The agent's configuration, filters and attributes are hostile, so this runs as the agent, where
-# they can do no more than the agent could. The tree as it stands becomes one closing commit on
-# whatever HEAD is now: a rewound, rewritten or unborn branch makes no difference, no hook or
-# signature is asked for, and the agent's own commits travel along behind it. What the agent closed
-# to itself is opened first: `git add` would leave such a folder's files out and call it a success.
-_SCRIPT = f"""
-worktree=$1 base=$2 bundle=$3
-{_OPEN}
-export GIT_DIR="$worktree/.git" GIT_WORK_TREE="$worktree"
-cd "$worktree" && git cat-file -e "$base^{{commit}}" || exit {_LOST}
-rm -f "$GIT_DIR/index.lock"
-git add -A &&
-tree=$(git write-tree) &&
-base_tree=$(git rev-parse --verify "$base^{{tree}}") || exit 1
-[ "$tree" != "$base_tree" ] || exit {_EMPTY}
-parent=$(git rev-parse --quiet --verify "HEAD^{{commit}}") || parent=$base
-tip=$(git commit-tree "$tree" -p "$parent" -m "What the agent left") &&
-git update-ref refs/orchestrator/change "$tip" &&
-mkdir -p "${{bundle%/*}}" && rm -rf "$bundle" "$bundle.lock" &&
-git bundle create --quiet "$bundle" refs/orchestrator/change "^$base" || exit 1
-"""
-
-# After a kill or a failure nothing of the agent's configuration may run any more: the tree alone,
-# as far as it can be read, in a repository that the agent never had.
-_SALVAGE_SCRIPT = f"""
-worktree=$1 base=$2 bundle=$3 mirror=$4
-repository="${{bundle%/*}}/salvage.git"
-mkdir -p "${{bundle%/*}}" && rm -rf "$repository" "$bundle" "$bundle.lock" &&
-git init --quiet --bare --template= "$repository" &&
-echo "$mirror/objects" > "$repository/objects/info/alternates" || exit 1
-export GIT_DIR="$repository" GIT_WORK_TREE="$worktree"
-{_OPEN}
-cd "$worktree" && git read-tree "$base" || exit {_LOST}
-git add -A --ignore-errors
-tree=$(git write-tree) && base_tree=$(git rev-parse --verify "$base^{{tree}}") || exit 1
-[ "$tree" != "$base_tree" ] || exit {_EMPTY}
-tip=$(git commit-tree "$tree" -p "$base" -m "What the agent left when it was stopped") &&
-git update-ref refs/orchestrator/change "$tip" &&
-git bundle create --quiet "$bundle" refs/orchestrator/change "^$base" || exit 1
+_INSIDE = Path(program.__file__).parent
+# Not by its name in a package: the interpreter of a sandbox knows none of ours.
+_START = f"""
+import gc, sys
+gc.disable()
+sys.dont_write_bytecode = True
+sys.path.insert(0, {str(_INSIDE.parent)!r})
+from inside.program import main
+main()
 """
 
 
@@ -77,32 +52,43 @@ class CaptureCommand:
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
+    #: What it must be able to read there.
+    readable: tuple[Path, ...]
 
 
-def capture_command(workspace: Workspace, base_commit: str) -> CaptureCommand:
-    """Return the command that leaves the workspace's change where `read_bundle` finds it."""
-    return _command(_SCRIPT, workspace, base_commit)
+def capture_command(
+    workspace: Workspace,
+    base: Base,
+    config: CaptureConfig | None = None,
+    *,
+    limit_bytes: int = 2**26,
+    message: str = "What the agent left",
+    most_paths: int = MOST_PATHS,
+) -> CaptureCommand:
+    """Return the command that leaves the workspace's change where `read_bundle` finds it.
 
-
-def salvage_command(workspace: Workspace, base: Base) -> CaptureCommand:
-    """Return the command that leaves what a stopped agent had changed, its own commits aside."""
-    return _command(_SALVAGE_SCRIPT, workspace, base.commit, str(base.mirror))
-
-
-def _command(script: str, workspace: Workspace, base_commit: str, *more: str) -> CaptureCommand:
+    The one capture of every moment: at the end, at a checkpoint, and after a kill. The agent's
+    configuration, index flags, sparse patterns, filters and attributes have no say in it, and the
+    change is taken whatever became of the agent's `.git`; the commits in that travel beside it as
+    far as they can be read.
+    """
+    job = {
+        "worktree": str(workspace.worktree),
+        "base": base.commit,
+        "bundle": str(workspace.tmp / BUNDLE),
+        "objects": str(base.mirror / "objects"),
+        "index": str(workspace.index),
+        "droppings": dropping_patterns(config or CaptureConfig()),
+        "message": message,
+        "limitBytes": limit_bytes,
+        "unpackedBytes": UNPACKED_LIMIT_BYTES,
+        "mostRefs": MOST_REFS,
+        "mostPaths": most_paths,
+    }
     return CaptureCommand(
-        argv=(
-            *("sh", "-c", script, "capture"),
-            *(str(workspace.worktree), base_commit, str(workspace.tmp / _BUNDLE), *more),
-        ),
-        env={
-            **IDENTITY,
-            "LC_ALL": "C",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            # Not for safety, which is the sandbox's: a broken hook must not lose the work.
-            **config_environment({"core.hooksPath": os.devnull, "core.fsmonitor": "false"}),
-        },
+        argv=(sys.executable, "-I", "-S", "-c", _START, json.dumps(job)),
+        env={**IDENTITY, "LC_ALL": "C"},
+        readable=tuple(sorted(_INSIDE.glob("*.py"))),
     )
 
 
@@ -110,12 +96,12 @@ def explain(exit_code: int, stderr: bytes) -> OrchestratorError:
     """Return the error that a failed capture command stands for."""
     text = stderr.decode(errors="replace")
     if reports_full_disk(text):
-        return DiskFull(f"The workspace's disk is full: {showable(text)}")
-    if exit_code == _LOST:
+        return DiskFull(f"The workspace's disk is full: {cause(text)}")
+    if exit_code == program.LOST:
         return WorkspaceLost()
-    if exit_code == _EMPTY:
+    if exit_code == program.EMPTY:
         return ChangeEmpty()
-    return GitFailed(f"The change could not be captured: {showable(text) or exit_code}")
+    return GitFailed(f"The change could not be captured: {cause(text) or exit_code}")
 
 
 def read_bundle(workspace: Workspace, limit_bytes: int) -> bytes:
@@ -137,7 +123,7 @@ def read_bundle(workspace: Workspace, limit_bytes: int) -> bytes:
         try:
             # Non-blocking, or a named pipe in its place would hold us for ever.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-            bundle = os.open(_BUNDLE, flags, dir_fd=tmp)
+            bundle = os.open(BUNDLE, flags, dir_fd=tmp)
         finally:
             os.close(tmp)
     except OSError as error:

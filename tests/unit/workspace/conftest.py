@@ -78,11 +78,12 @@ class Host:
 class Captured:
     exit_code: int
     stderr: bytes
+    stdout: bytes = b""
 
 
 def capture(workspace: Workspace, base: Base) -> Captured:
     """Run the capture command as the runner does in the agent's sandbox."""
-    command = capture_command(workspace, base.commit)
+    command = capture_command(workspace, base)
     env = {"PATH": os.environ["PATH"], "HOME": str(workspace.home), "TMPDIR": str(workspace.tmp)}
     ended = subprocess.run(
         command.argv,
@@ -91,7 +92,7 @@ def capture(workspace: Workspace, base: Base) -> Captured:
         capture_output=True,
         check=False,
     )
-    return Captured(ended.returncode, ended.stderr)
+    return Captured(ended.returncode, ended.stderr, ended.stdout)
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""The agent's own repository, as far as it can be read: where its HEAD is, what it has staged."""
+
+from __future__ import annotations
+
+import os
+
+from .git import GitError, Repository
+from .job import Report, shown
+from .refs import find_git_dir, read_head, unfinished
+
+
+class AgentsRepository:
+    """What the agent did to its repository, beside its commits; a damaged one says little."""
+
+    def __init__(self, worktree: bytes, theirs: Repository, base: bytes, report: Report) -> None:
+        self._theirs = theirs
+        self._base = base
+        self._report = report
+        self.git_dir = find_git_dir(worktree)
+        self.head: bytes | None = None
+        #: Paths that it has put under version control, whatever ignores them.
+        self.wanted: set[bytes] = set()
+        #: Mode and blob of what is staged and is not the base's.
+        self.staged: dict[bytes, tuple[bytes, bytes]] = {}
+        self.unmerged: list[tuple[bytes, bytes]] = []
+        self._sparse: set[bytes] | None = None
+        self._index = os.path.join(self.git_dir, b"index") if self.git_dir else b""
+        self._is_index_damaged = False
+        if self.git_dir is None:
+            report.leave(".git", "repository that is gone, with the commits in it")
+            return
+        self.head = read_head(self.git_dir)
+        if self.head not in (None, base):
+            self._read_head()
+        self._read_index()
+        report.unfinished += unfinished(self.git_dir)
+        paths = dict.fromkeys(shown(path) for path, _ in self.unmerged)
+        report.unfinished += [f"{path} is unmerged" for path in paths]
+
+    def is_sparse(self, path: bytes) -> bool:
+        """Whether a file is absent only because of a sparse checkout."""
+        if self._sparse is None:
+            self._sparse = self._read_sparse()
+        if self._is_index_damaged:
+            # Then nobody can tell what is sparse from what was removed.
+            return os.path.exists(os.path.join(self.git_dir or b"", b"info/sparse-checkout"))
+        return path in self._sparse
+
+    def _read_head(self) -> None:
+        added = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A")
+        try:
+            listed = self._theirs.run(*added, self._base, self.head or b"")
+        except GitError:
+            self.head = None  # its commit is named where it is tried again
+        else:
+            self.wanted.update(listed.split(b"\0")[:-1])
+
+    def _read_index(self) -> None:
+        if self.git_dir is None or not os.path.exists(self._index):
+            return
+        for name in os.listdir(self.git_dir):
+            if name.startswith(b"sharedindex."):
+                # Half of a split index; git looks for it beside HEAD.
+                with open(os.path.join(self.git_dir, name), "rb") as source:
+                    content = source.read()
+                with open(os.path.join(self._theirs.path, name), "wb") as target:
+                    target.write(content)
+        env = {b"GIT_INDEX_FILE": self._index}
+        is_unmerged = False
+        differing = ("diff-index", "--cached", "--raw", "--no-renames", "--no-abbrev", "-z")
+        try:
+            fields = self._theirs.run(*differing, self._base, env=env).split(b"\0")
+            # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
+            for meta, path in zip(fields[::2], fields[1::2]):
+                _, mode, _, blob, status = meta.split(b" ")
+                is_unmerged |= status == b"U"
+                if status == b"U":
+                    continue
+                if status != b"D":
+                    self.staged[path] = (mode, blob)
+                if status == b"A":
+                    self.wanted.add(path)
+            listed = self._theirs.run("ls-files", "-u", "-z", env=env) if is_unmerged else b""
+            for line in listed.split(b"\0")[:-1]:
+                # `<mode> <blob> <stage>`, tab, path.
+                meta, _, path = line.partition(b"\t")
+                self.unmerged.append((path, meta.split(b" ")[1]))
+                self.wanted.add(path)
+        except GitError:
+            self._is_index_damaged = True
+            self._report.leave(".git/index", "index that cannot be read: what was only staged")
+
+    def _read_sparse(self) -> set[bytes]:
+        if not self._index or self._is_index_damaged or not os.path.exists(self._index):
+            return set()
+        try:
+            listed = self._theirs.run("ls-files", "-t", "-z", env={b"GIT_INDEX_FILE": self._index})
+        except GitError:
+            self._is_index_damaged = True
+            return set()
+        # `<tag> <path>`.
+        return {line[2:] for line in listed.split(b"\0") if line[:1] == b"S"}

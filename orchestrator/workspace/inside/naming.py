@@ -1,0 +1,31 @@
+"""The names under which commits beside the change travel in its bundle, and what they stand for."""
+
+from __future__ import annotations
+
+import re
+
+CHANGE = "refs/orchestrator/change"
+_RETAINED = "refs/orchestrator/retained/"
+_KINDS = ("tree", "branch", "stash", "worktree", "checkpoint")
+#: Of a name, what git or a file system could take amiss is written as %XX.
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/.")
+_DOT = re.compile(r"(?<![A-Za-z0-9_-])\.|\.(?![A-Za-z0-9_-])|\.(?=lock(/|$))")
+_SLASH = re.compile(r"^/|/$|/(?=/)")
+_QUOTED = re.compile(rb"%([0-9A-F]{2})")
+_LONGEST = 200
+
+
+def ref_of(kind: str, name: str) -> str:
+    """Return the ref for what is known by this name."""
+    data = name[:_LONGEST].encode(errors="backslashreplace")
+    quoted = "".join(chr(sign) if sign in _PLAIN else f"%{sign:02X}" for sign in data)
+    return f"{_RETAINED}{kind}/{_SLASH.sub('%2F', _DOT.sub('%2E', quoted))}"
+
+
+def read_ref(ref: str) -> tuple[str, str] | None:
+    """Return kind and name of a ref made by `ref_of`; None for any other."""
+    kind, _, name = ref[len(_RETAINED) :].partition("/")
+    if not ref.startswith(_RETAINED) or kind not in _KINDS or not name:
+        return None
+    plain = _QUOTED.sub(lambda found: bytes([int(found[1], 16)]), name.encode())
+    return kind, plain.decode(errors="backslashreplace")

@@ -1,0 +1,197 @@
+"""What an agent's repository points to, read from its files: git itself refuses a damaged one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from .job import Report, shown
+from .naming import CHANGE, read_ref
+
+_ID = re.compile(rb"[0-9a-f]{40}")
+_LINKS = 5
+_ZERO = b"0" * 40
+#: Files beside HEAD that hold commits in the midst of something, or from before it.
+_PASSING = (
+    b"MERGE_HEAD",
+    b"CHERRY_PICK_HEAD",
+    b"REVERT_HEAD",
+    b"REBASE_HEAD",
+    b"rebase-merge/orig-head",
+    b"rebase-merge/onto",
+    b"rebase-merge/stopped-sha",
+    b"rebase-apply/orig-head",
+    b"ORIG_HEAD",
+    b"FETCH_HEAD",
+    b"BISECT_EXPECTED_REV",
+)
+#: What shows that something was begun and not ended.
+_BEGUN = (
+    (b"MERGE_HEAD", "a merge"),
+    (b"CHERRY_PICK_HEAD", "a cherry-pick"),
+    (b"REVERT_HEAD", "a revert"),
+    (b"rebase-merge", "a rebase"),
+    (b"rebase-apply/applying", "`git am`"),
+    (b"rebase-apply/rebasing", "a rebase"),
+    (b"rebase-apply/patch", "`git am`"),
+    (b"sequencer/todo", "a cherry-pick or revert of several commits"),
+    (b"BISECT_LOG", "a bisection"),
+)
+
+
+class Named:
+    """A commit, what kind of thing holds it, and by which name."""
+
+    def __init__(self, kind: str, name: str, commit: bytes) -> None:
+        self.kind = kind
+        self.name = name
+        self.commit = commit
+
+
+class Linked:
+    """A linked worktree: its name, where git keeps it, and where it stands."""
+
+    def __init__(self, name: str, git_dir: bytes, folder: bytes) -> None:
+        self.name = name
+        self.git_dir = git_dir
+        self.folder = folder
+
+
+def find_git_dir(worktree: bytes) -> bytes | None:
+    """Return where the repository of a worktree is, through a `.git` that is a file or a link."""
+    path = os.path.join(worktree, b".git")
+    if os.path.isdir(path):
+        return path
+    try:
+        with open(path, "rb") as file:
+            content = file.read(8192)
+    except OSError:
+        return None
+    if not content.startswith(b"gitdir: "):
+        return None
+    target = os.path.join(worktree, content[8:].rstrip(b"\n"))
+    return target if os.path.isdir(target) else None
+
+
+def read_head(git_dir: bytes, common: bytes | None = None) -> bytes | None:
+    """Return the commit of HEAD, as far as there is one; a linked worktree's refs are `common`."""
+    content = _content(os.path.join(git_dir, b"HEAD"))
+    for _ in range(_LINKS):
+        if not content.startswith(b"ref: "):
+            break
+        content = _ref(common or git_dir, content[5:].strip())
+    found = content.strip()
+    return found if _ID.fullmatch(found) else None
+
+
+def read_refs(git_dir: bytes, report: Report) -> Iterator[Named]:
+    """Yield every ref of a repository: branches first, stashes with all that stand in their log.
+
+    What an earlier round retained goes by the name that it had there.
+    """
+    refs = dict(_refs(git_dir, report))
+    for name in sorted(refs, key=lambda name: (not name.startswith(b"refs/heads/"), name)):
+        if name == b"refs/stash" or name == CHANGE.encode():
+            continue
+        kind, known = read_ref(shown(name)) or ("branch", shown(name))
+        yield Named(kind, known, refs[name])
+    yield from _stashes(git_dir, refs.get(b"refs/stash"))
+
+
+def read_passing(git_dir: bytes) -> Iterator[Named]:
+    """Yield what the logs of refs and the files of operations have seen, newest first."""
+    for name in _PASSING:
+        for found in _ID.findall(_content(os.path.join(git_dir, name)))[:50]:
+            yield Named("branch", shown(name), found)
+    logs = os.path.join(git_dir, b"logs")
+    for path in _files(logs):
+        name = os.path.relpath(path, logs)
+        if name == b"refs/stash":
+            continue
+        for at, line in enumerate(reversed(_content(path).splitlines())):
+            for found in line.split(b" ", 2)[:2]:
+                if _ID.fullmatch(found) and found != _ZERO:
+                    yield Named("branch", f"{shown(name)}@{{{at}}}", found)
+
+
+def read_linked(git_dir: bytes) -> Iterator[Linked]:
+    """Yield the linked worktrees of a repository, those whose folder is gone as well."""
+    folder = os.path.join(git_dir, b"worktrees")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        inner = os.path.join(folder, name)
+        link = _content(os.path.join(inner, b"gitdir")).rstrip(b"\n")
+        yield Linked(shown(name), inner, os.path.dirname(link))
+
+
+def own_objects(git_dir: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return the loose objects and the packs' indexes of a repository's own store."""
+    objects = os.path.join(git_dir, b"objects")
+    loose, packs = [], []
+    for path in _files(objects):
+        folder, name = os.path.split(os.path.relpath(path, objects))
+        if folder == b"pack" and name.endswith(b".idx"):
+            packs.append(path)
+        elif _ID.fullmatch(folder + name):
+            loose.append(folder + name)
+    return loose, packs
+
+
+def unfinished(git_dir: bytes) -> list[str]:
+    """Return what was begun in a repository and not ended."""
+    begun = [said for name, said in _BEGUN if os.path.lexists(os.path.join(git_dir, name))]
+    return [f"{said} was begun and not finished" for said in dict.fromkeys(begun)]
+
+
+def _stashes(git_dir: bytes, newest: bytes | None) -> Iterator[Named]:
+    lines = reversed(_content(os.path.join(git_dir, b"logs/refs/stash")).splitlines())
+    found = [parts[1] for parts in (line.split(b" ", 2) for line in lines) if len(parts) > 1]
+    if newest and newest not in found:
+        found.insert(0, newest)
+    for at, commit in enumerate(found):
+        if _ID.fullmatch(commit):
+            yield Named("stash", f"stash@{{{at}}}", commit)
+
+
+def _refs(git_dir: bytes, report: Report) -> Iterator[tuple[bytes, bytes]]:
+    for line in _content(os.path.join(git_dir, b"packed-refs")).splitlines():
+        commit, _, name = line.partition(b" ")
+        if _ID.fullmatch(commit) and name.startswith(b"refs/"):
+            yield name, commit
+    for path in _files(os.path.join(git_dir, b"refs")):
+        name = os.path.relpath(path, git_dir)
+        content = _content(path).strip()
+        if _ID.fullmatch(content):
+            yield name, content
+        elif not name.endswith(b".lock") and not content.startswith(b"ref: "):
+            report.leave(name, "ref that cannot be read")
+
+
+def _ref(git_dir: bytes, name: bytes) -> bytes:
+    if not name.startswith(b"refs/") or b".." in name:
+        return b""
+    if loose := _content(os.path.join(git_dir, name)):
+        return loose
+    for line in _content(os.path.join(git_dir, b"packed-refs")).splitlines():
+        commit, _, found = line.partition(b" ")
+        if found == name:
+            return commit
+    return b""
+
+
+def _files(folder: bytes) -> Iterator[bytes]:
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (os.path.join(where, name) for name in sorted(names))
+
+
+def _content(path: bytes) -> bytes:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read(64 * 2**20)
+    except OSError:
+        return b""
