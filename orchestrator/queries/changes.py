@@ -34,10 +34,10 @@ def received(
         ChangeMissing: it changed nothing, or pushed it.
         ChangeRefused: git does not accept it; `read_bundle` gives it none the less.
     """
-    attempt, bundle, base = _kept(settings, store, agent_id)
+    attempt, bundle, base = _retained(settings, store, agent_id)
     candidates = Candidates(settings, Git(settings))
     with candidates.received(
-        base, bundle, _place(agent_id), attempt, may_be_empty=True
+        base, bundle, _scratch_name(agent_id), attempt, may_be_empty=True
     ) as candidate:
         yield candidates, candidate, base
 
@@ -92,7 +92,7 @@ def export_ref(
         return bundle_of(git, git_dir, base.commit, one.ref, one.commit)
 
 
-def kept_beside(store: Store, agent_id: str) -> tuple[Beside, ...]:
+def retained_refs(store: Store, agent_id: str) -> tuple[Beside, ...]:
     """Return what is kept of an agent beside its change; nothing where no bundle is.
 
     Raises:
@@ -104,7 +104,7 @@ def kept_beside(store: Store, agent_id: str) -> tuple[Beside, ...]:
         return ()
 
 
-def _kept(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, Base]:
+def _retained(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, Base]:
     agent: AgentState = store.run(agents.read(agent_id))
     attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
     mirrors = Mirrors(settings, Git(settings))
@@ -116,10 +116,10 @@ def _kept(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, 
 def _whole(
     settings: Settings, store: Store, agent_id: str, ref: str
 ) -> Iterator[tuple[Path, Base, Beside]]:
-    attempt, bundle, base = _kept(settings, store, agent_id)
+    attempt, bundle, base = _retained(settings, store, agent_id)
     found = _find(read_heads(bundle).beside, ref)
     candidates = Candidates(settings, Git(settings))
-    with candidates.received_whole(base, bundle, _place(agent_id), attempt) as (git_dir, _):
+    with candidates.received_whole(base, bundle, _scratch_name(agent_id), attempt) as (git_dir, _):
         yield git_dir, base, found
 
 
@@ -135,6 +135,6 @@ def _find(beside: tuple[Beside, ...], ref: str) -> Beside:
     raise ChangeMissing(msg, action="Name one of these: `orch diff ID` lists them.")
 
 
-def _place(agent_id: str) -> str:
+def _scratch_name(agent_id: str) -> str:
     """Return where no gate check of the same attempt, nor another reader, is at work."""
     return f"{agent_id}-{uuid.uuid4().hex[:8]}"

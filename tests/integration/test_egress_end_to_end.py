@@ -117,7 +117,7 @@ def confined(lab: Lab) -> Noted:
     runner = services.runner
     play = replace(runner.executor, sandbox=sandbox, egress=egress)
     capture = replace(runner.capture, sandbox=sandbox)
-    judge = replace(services.gate_check.evaluate, sandbox=sandbox, egress=egress)
+    runner = replace(services.gate_check.gate_runner, sandbox=sandbox, egress=egress)
     lab.services = replace(
         services,
         runner=replace(runner, play=play, capture=capture),

@@ -16,10 +16,10 @@ from orchestrator.errors import ChangeRefused, ChangeTooLarge
 from orchestrator.models import Status
 from orchestrator.queries.changes import (
     export_ref,
-    kept_beside,
     read_bundle,
     read_patch,
     received,
+    retained_refs,
 )
 from orchestrator.settings import Settings
 from orchestrator.store import agents
@@ -40,7 +40,7 @@ def diff(settings: Settings, agent_id: str, *, ref: str) -> None:
         if ref:
             return
         subjects = {one.ref: one.subject for one in store.run(agents.read(agent_id)).retained or ()}
-        for one in kept_beside(store, agent_id):
+        for one in retained_refs(store, agent_id):
             subject = subjects.get(one.name, "")
             notify(
                 f"outside the change: {one.name} ({one.kind}, {one.commit[:12]} {subject}):"
@@ -81,7 +81,7 @@ def export(
                 content, as_patch = read_bundle(store, agent_id), False
         else:
             content = read_bundle(store, agent_id)
-        beside = () if ref else kept_beside(store, agent_id)
+        beside = () if ref else retained_refs(store, agent_id)
     target = output or Path(f"{agent_id}.{'patch' if as_patch else 'bundle'}")
     target.write_bytes(content)
     notify(f"{target}: {len(content)} bytes")

@@ -74,7 +74,7 @@ class Store:
             found[name] = (kind, int(size))
         return found
 
-    def take(self, names: Iterable[bytes], known: Iterable[bytes], *, is_strict: bool) -> None:
+    def collect(self, names: Iterable[bytes], known: Iterable[bytes], *, is_strict: bool) -> None:
         """Copy what leads to these commits into our repository, each object checked by its name.
 
         Raises:
@@ -193,24 +193,24 @@ class Retaining:
         if not named:
             return
         try:
-            self._take_all(named)
+            self._collect_all(named)
         except (GitError, _TooMuch):
             for one in named:
                 try:
-                    self._take_all([one])
+                    self._collect_all([one])
                 except GitError as error:
                     self._leave_damaged(one, error)
                 except _TooMuch:
                     self._report.leave(one.name, f"more than {self._job.unpacked_bytes} bytes")
 
-    def _take_all(self, named: list[Named]) -> None:
+    def _collect_all(self, named: list[Named]) -> None:
         commits = list(dict.fromkeys(one.commit for one in named))
         known = [*self.known, *self.refs.values()]
         found = self.store.content(commits, known)
         if sum(size for _, size in found.values()) > self._job.unpacked_bytes:
             raise _TooMuch
         if found:
-            self.store.take(commits, known, is_strict=False)
+            self.store.collect(commits, known, is_strict=False)
         self.blobs |= {name for name, (kind, _) in found.items() if kind == b"blob"}
         for one in named:
             self.refs[ref_of(one.kind, one.name).encode()] = one.commit

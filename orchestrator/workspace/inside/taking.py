@@ -77,7 +77,7 @@ class Taking:
             with self._naming(path):
                 mode, blob = self._found(path)
                 if blob:
-                    self._note(changes, path, (mode, blob))
+                    self._record(changes, path, (mode, blob))
                 else:
                     converted[path] = mode
         # In portions: what the base's checkouts gave is held meanwhile.
@@ -87,20 +87,20 @@ class Taking:
             self._conversion.prepare(portion)
             for path in portion:
                 with self._naming(path):
-                    self._note(changes, path, (converted[path], self._converted(path)))
+                    self._record(changes, path, (converted[path], self._converted(path)))
         for path in self._base.keys() - present:
             mode, blob = self._base[path]
             if mode == GITLINK:
-                self._note_pin(changes, path, (pins or {}).get(path, blob), present)
+                self._record_pin(changes, path, (pins or {}).get(path, blob), present)
             elif not survey.is_unseen(path) and not is_sparse(path):
                 changes[path] = None
         return changes
 
-    def _note(self, changes: dict[bytes, Found | None], path: bytes, found: Found) -> None:
+    def _record(self, changes: dict[bytes, Found | None], path: bytes, found: Found) -> None:
         if found != self._base.get(path):
             changes[path] = found
 
-    def _note_pin(
+    def _record_pin(
         self,
         changes: dict[bytes, Found | None],
         path: bytes,
@@ -111,7 +111,7 @@ class Taking:
         if is_replaced or not os.path.isdir(os.path.join(self._root, path)):
             changes[path] = None
         else:
-            self._note(changes, path, (GITLINK, commit))
+            self._record(changes, path, (GITLINK, commit))
 
     def _is_untouched(self, path: bytes, checked_out: CheckedOut) -> bool:
         if path not in self._base:
