@@ -94,6 +94,7 @@ from orchestrator.errors.sandboxes import (
     SandboxUnavailable,
 )
 from orchestrator.errors.store import (
+    ArgumentRefused,
     AttemptStale,
     NotFound,
     RecordMalformed,
@@ -115,6 +116,7 @@ __all__ = [
     "AgentStalled",
     "AgentTimeRunningOut",
     "AgentTimedOut",
+    "ArgumentRefused",
     "AttemptStale",
     "AuditBroken",
     "AuditBusy",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator.models import AgentState, GateStatus, Halt, Phase, Status, TaskState
+from orchestrator.models import AgentState, GateStatus, Halt, Phase, Status
 from orchestrator.models.state_machine import ACTIVE
-from orchestrator.store import changes, keys, kills, provider_limits
+from orchestrator.store import agent_index, changes, kills, provider_limits
+from orchestrator.store import agents as stored_agents
 from orchestrator.store import halt as halts
-from orchestrator.store.operations import Flow, Operation, command, read_records
+from orchestrator.store.operations import Flow
 
 #: What has been lost so often is not bad luck.
 MANY_RECOVERIES = 3
@@ -116,8 +117,7 @@ def needs(agents: Sequence[AgentState], now: datetime) -> Flow[dict[str, Need]]:
     failed = [agent for agent in agents if agent.status is Status.FAILED]
     latest: dict[str, str] = {}
     if failed:
-        names = tuple(keys.task(agent.task_id) for agent in failed)
-        tasks = yield read_records(TaskState, names)
+        tasks = yield stored_agents.find_tasks(tuple(agent.task_id for agent in failed))
         latest = {task.task_id: task.agent_id for task in tasks if task}
     found: dict[str, Need] = {}
     for agent in agents:
@@ -138,20 +138,6 @@ def candidates() -> Flow[tuple[AgentState, ...]]:
     """Read every agent that may need somebody, however old; newest first."""
     ids = set((yield kills.unconfirmed()))
     for status in (*sorted(ACTIVE), Status.FAILED):
-        ids |= set((yield _newest(status)))
-    found: list[AgentState] = []
-    for chunk in _chunks(sorted(ids)):
-        states = yield read_records(AgentState, tuple(map(keys.agent, chunk)))
-        found += [agent for agent in states if agent]
+        ids |= set((yield agent_index.newest(status, limit=_LIMIT)))
+    found = yield from stored_agents.read_each(sorted(ids))
     return tuple(sorted(found, key=lambda agent: agent.spawned_at, reverse=True))
-
-
-def _newest(status: Status) -> Operation[list[str]]:
-    return command(
-        *("ZRANGE", keys.status_index(status), 0, _LIMIT - 1, "REV"),
-        decode=lambda reply: [name.decode() for name in reply],
-    )
-
-
-def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + _LIMIT] for start in range(0, len(ids), _LIMIT)]

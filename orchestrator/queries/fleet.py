@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from orchestrator.models import AgentState, AgentSummary, Fleet, LogLine, Status
 from orchestrator.models.state_machine import ACTIVE
-from orchestrator.store import agent_logs, changes, keys, kills, provider_limits
+from orchestrator.store import agent_index, agent_logs, agents, changes, kills, provider_limits
 from orchestrator.store import halt as halts
-from orchestrator.store.operations import Flow, command, read_records
+from orchestrator.store.operations import Flow
 
 #: What stands in a row of a list.
 _TEXT_LIMIT = 300
@@ -23,7 +23,7 @@ def survey(agent_ids: Sequence[str], backends: Iterable[str]) -> Flow[Fleet]:
     """
     counts: dict[Status, int] = {}
     for status in Status:
-        counts[status] = yield command("ZCARD", keys.status_index(status), decode=int)
+        counts[status] = yield agent_index.count(status)
     halt = yield halts.find_halt()
     unconfirmed = yield kills.unconfirmed()
     parked: dict[str, datetime] = {}
@@ -37,9 +37,9 @@ def survey(agent_ids: Sequence[str], backends: Iterable[str]) -> Flow[Fleet]:
 def _summaries(agent_ids: Sequence[str]) -> Flow[tuple[AgentSummary, ...]]:
     if not agent_ids:
         return ()
-    found = yield read_records(AgentState, tuple(map(keys.agent, agent_ids)))
+    found = yield from agents.read_each(agent_ids)
     summaries: list[AgentSummary] = []
-    for agent in filter(None, found):
+    for agent in found:
         summary = yield from _summary(agent)
         summaries.append(summary)
     return tuple(summaries)

@@ -53,7 +53,9 @@ def append(
     index, member = transcript.index
     pairs = (part for entry in entries for part in (_uuid(entry), entry))
     now_ms = int(now.timestamp() * 1000)
-    return call("append_session", (*transcript.keys, index), (member, now_ms, *pairs), int)
+    held, uuids = transcript.keys
+    named = {"transcript": held, "uuids": uuids, "index": index}
+    return call("append_session", named, (member, now_ms, *pairs), int)
 
 
 def load(transcript: SessionTranscript) -> Operation[tuple[str, ...]]:
@@ -92,7 +94,7 @@ def delete(transcript: SessionTranscript) -> Flow[int]:
         for subpath in subpaths:
             names += SessionTranscript(transcript.project, transcript.session, subpath).keys
         names.append(keys.session_subpaths(transcript.project, transcript.session))
-    removed: int = yield call("drop_session", (index, *names), (member,), int)
+    removed: int = yield call("drop_session", {"index": index, "parts": names}, (member,), int)
     return removed
 
 
