@@ -348,7 +348,7 @@ def test_a_hook_that_does_not_work_is_a_typed_end(lab, tmp_path, hooks, code, sa
 
 
 def test_two_live_agents_in_one_file_are_told_of(lab, remote, monkeypatch):
-    monkeypatch.setattr("orchestrator.overlap.EVERY_S", 0.1)
+    monkeypatch.setattr("orchestrator.stages.spawn.monitors.overlap.EVERY_S", 0.1)
     one = lab()
     connection = redis.Redis.from_url(one.settings.valkey_url)
     first = one.spawn(remote, write("calc.py", "x = 1\n"))
