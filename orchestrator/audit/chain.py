@@ -14,8 +14,7 @@ from orchestrator.models import (
     AuditMark,
     faults_of,
 )
-from orchestrator.store import keys
-from orchestrator.store.audit import Link
+from orchestrator.store.audit import STREAM, Link
 
 
 def canonical(record: AuditEntry | AuditHead) -> bytes:
@@ -63,7 +62,7 @@ def parse_entry(link: Link) -> AuditEntry:
         return AuditEntry.model_validate_json(link.document)
     except ValidationError as error:
         path, message = faults_of(error)[0]
-        msg = f"{keys.AUDIT}: {link.id} is no entry ({path}: {message})."
+        msg = f"{STREAM}: {link.id} is no entry ({path}: {message})."
         raise AuditBroken(msg) from error
 
 

@@ -28,7 +28,6 @@ from orchestrator.models import (
     AuditVerdict,
 )
 from orchestrator.store import audit as stored
-from orchestrator.store import keys
 from orchestrator.store.audit import Answer
 from orchestrator.store.operations import Flow
 
@@ -107,7 +106,7 @@ class Audit:
             if answer is Answer.APPENDED:
                 return entries[len(waiting) :]
             if answer is Answer.BROKEN:
-                msg = f"{keys.AUDIT} goes on behind its head: someone else wrote to it."
+                msg = f"{stored.STREAM} goes on behind its head: someone else wrote to it."
                 raise AuditBroken(msg)
         raise AuditBusy
 
@@ -128,7 +127,7 @@ class Audit:
         mark = open_head(self._key, head)
         if mark is None:
             msg = (
-                f"{keys.AUDIT_HEAD} is not sealed with this system's key: it was changed, or"
+                f"{stored.HEAD} is not sealed with this system's key: it was changed, or"
                 " ORCHESTRATOR_SIGNING_KEY is not the one it was written with."
             )
             raise AuditBroken(msg)

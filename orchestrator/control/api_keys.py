@@ -12,13 +12,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from orchestrator.audit.log import Audit
 from orchestrator.errors import KeyExists, KeyRefused, KeyUnknown, RateLimited
 from orchestrator.models import ApiKey, AuditAction, Caller, KeyScope
-from orchestrator.store import keys
-from orchestrator.store.operations import Flow, Operation, call, command, nothing, parse_record
+from orchestrator.store import api_keys as stored
+from orchestrator.store import rate_limits
+from orchestrator.store.api_keys import StoredKey
+from orchestrator.store.operations import Flow
 
 #: What the audit calls the key of the settings.
 SETTINGS_KEY = "ORCHESTRATOR_API_KEY"
@@ -27,12 +28,6 @@ NOTED_EVERY = timedelta(minutes=1)
 #: Reads of one key: generous, and enough to stop a client that has lost its mind.
 READS_A_MINUTE = 6000
 _PREFIX = "orch_"
-
-
-class StoredKey(ApiKey):
-    """A key as it is kept: with the digest of its token, never the token."""
-
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,7 @@ class ApiKeys:
             expires_at=expires_at,
             digest=_digest(token.encode()),
         )
-        document = key.model_dump_json(by_alias=True, exclude_none=True)
-        is_new = yield call("add_key", (keys.KEYS, keys.KEYS_ASKED), (name, document), bool)
-        if not is_new:
+        if not (yield stored.add_key(key)):
             msg = f"There is a key {name} already."
             raise KeyExists(msg)
         scope = f"key {name} ({', '.join(key.scopes)})"
@@ -80,8 +73,7 @@ class ApiKeys:
         Raises:
             KeyUnknown: there is none of this name.
         """
-        written = (keys.KEYS, keys.KEYS_USED, keys.KEYS_ASKED)
-        if not (yield call("revoke_key", written, (name,), bool)):
+        if not (yield stored.revoke_key(name)):
             msg = f"There is no key {name}."
             raise KeyUnknown(msg)
         note = AuditAction(action="revoke-key", who=by, why=why, scope=f"key {name}")
@@ -95,20 +87,20 @@ class ApiKeys:
         """
         if self.settings_key is not None and hmac.compare_digest(token, self.settings_key):
             return Caller(name=SETTINGS_KEY, scopes=frozenset(KeyScope), has_key=True)
-        stored: tuple[StoredKey, ...] = yield _stored()
+        known: tuple[StoredKey, ...] = yield stored.stored_keys()
         digest = _digest(token).encode()
         now = self.clock()
-        for key in stored:
+        for key in known:
             if hmac.compare_digest(digest, key.digest.encode()):
                 if key.expires_at is not None and key.expires_at <= now:
                     msg = f"The key {key.name} has expired."
                     raise KeyRefused(msg)
                 yield from self._record_use(key, now)
                 return Caller(name=key.name, scopes=frozenset(key.scopes), has_key=True)
-        if stored or self.settings_key is not None:
+        if known or self.settings_key is not None:
             raise KeyRefused
         # None any more is not the same as none: the last one was revoked.
-        if self.always_asks or (yield was_given()):
+        if self.always_asks or (yield stored.was_given()):
             msg = "There is no key at all, and this server asks for one."
             raise KeyRefused(msg)
         return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
@@ -125,9 +117,7 @@ class ApiKeys:
         if not a_minute:
             return
         kind = "spawn" if is_spawn else "read"
-        wait_ms: int = yield call(
-            "rate_limit", (keys.limit(kind, caller.name),), (a_minute, 60_000), int
-        )
+        wait_ms: int = yield rate_limits.consume(kind, caller.name, a_minute=a_minute)
         if wait_ms:
             msg = f"The key {caller.name} may {kind} {a_minute} times a minute."
             raise RateLimited(msg, retry_after_s=-(-wait_ms // 1000))
@@ -137,33 +127,19 @@ class ApiKeys:
         if noted is not None and now - noted < NOTED_EVERY:
             return
         self.noted[key.digest] = now
-        yield command("HSET", keys.KEYS_USED, key.name, now.isoformat(), decode=nothing)
-
-
-def was_given() -> Operation[bool]:
-    """Tell whether there is a key in Valkey, or once was: then requests need one."""
-    return command("EXISTS", keys.KEYS, keys.KEYS_ASKED, decode=bool)
+        yield stored.record_use(key.name, now=now)
 
 
 def read_keys() -> Flow[tuple[ApiKey, ...]]:
     """Read every key in Valkey, without their digests, by name."""
-    stored: tuple[StoredKey, ...] = yield _stored()
-    used: dict[bytes, bytes] = yield command("HGETALL", keys.KEYS_USED, decode=dict)
+    known: tuple[StoredKey, ...] = yield stored.stored_keys()
+    used: dict[str, datetime] = yield stored.last_uses()
     return tuple(
         ApiKey(
-            **key.model_dump(exclude={"digest", "last_used_at"}),
-            last_used_at=(instant := used.get(key.name.encode()))
-            and datetime.fromisoformat(instant.decode()),
+            **key.model_dump(exclude={"digest", "last_used_at"}), last_used_at=used.get(key.name)
         )
-        for key in sorted(stored, key=lambda key: key.name)
+        for key in sorted(known, key=lambda key: key.name)
     )
-
-
-def _stored() -> Operation[tuple[StoredKey, ...]]:
-    def decode(reply: list[Any]) -> tuple[StoredKey, ...]:
-        return tuple(parse_record(StoredKey, keys.KEYS, document) for document in reply)
-
-    return command("HVALS", keys.KEYS, decode=decode)
 
 
 def _digest(token: bytes) -> str:

@@ -27,10 +27,10 @@ from orchestrator.models import (
 )
 from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL
 from orchestrator.store import halt as halts
-from orchestrator.store import keys, kills
+from orchestrator.store import kills
 from orchestrator.store.agent_outlines import read_partial_records
 from orchestrator.store.kills import Killed, KillOrder
-from orchestrator.store.operations import Flow, read_records
+from orchestrator.store.operations import Flow
 
 #: What a kill waits for the confirmations, unless told otherwise.
 TIMEOUT_S = 10.0
@@ -66,7 +66,7 @@ class KillSwitch:
         if agent is None:
             msg = f"There is no agent {agent_id}."
             raise NotFound(msg)
-        last = yield kills.last_entry(keys.KILL_ACKS)
+        last = yield kills.last_ack()
         (met,) = yield from self._order([agent], order)
         if _is_spared(met):
             raise RecordMalformed(_not_killed(agent_id))
@@ -83,7 +83,7 @@ class KillSwitch:
         self, scope: KillScope, order: KillOrder, *, timeout_s: float = TIMEOUT_S
     ) -> Flow[KillReport]:
         """Kill every active agent of a scope; only what is confirmed in time counts as killed."""
-        last = yield kills.last_entry(keys.KILL_ACKS)
+        last = yield kills.last_ack()
         killed: set[str] = set()
         spared: set[str] = set()
         for _ in range(_ROUNDS):
@@ -96,7 +96,7 @@ class KillSwitch:
         yield from self._await(killed, last, timeout_s)
         errors = [*map(_not_killed, sorted(spared))]
         for chunk in _chunks(sorted(killed)):
-            receipts = yield read_records(Receipt, tuple(map(keys.receipt, chunk)))
+            receipts = yield kills.find_receipts(chunk)
             for agent_id, receipt in zip(chunk, receipts, strict=True):
                 if receipt is None:
                     errors.append(f"{agent_id}: killed in the state, its receipt is not readable.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,25 +13,21 @@ from orchestrator.errors import (
     TransitionRefused,
 )
 from orchestrator.gates.profiles import profiles
-from orchestrator.messages import result_frame, result_key
 from orchestrator.models import (
     AgentState,
     AuditAction,
-    LifecycleEvent,
-    Outcome,
     SpawnRequest,
     Status,
 )
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.models.state_machine import FINAL
-from orchestrator.store import agents, changes, keys
-from orchestrator.store.events import EVENTS_CAP
-from orchestrator.store.operations import Flow, Operation, call, nothing
+from orchestrator.store import agents, changes
+from orchestrator.store.operations import Flow, Operation
 from orchestrator.store.registration import (
     Submitted,
+    refusal,
     submission,
 )
-from orchestrator.store.transition import RESULT_TTL_S
 
 
 @dataclass(frozen=True)
@@ -138,21 +133,4 @@ class SubmitService:
 
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
         """Tell a client that knows only Celery that its request was refused: result and event."""
-        now = self.clock()
-        facts = {"agent_id": agent_id, "status": Status.FAILED, "error": str(error)}
-        outcome = Outcome(**facts, error_code=error.code)
-        event = LifecycleEvent(**facts, error_code=error.code, type="agent.failed", timestamp=now)
-        before, after = result_frame(agent_id, now)
-        document = json.dumps(outcome.model_dump(mode="json", by_alias=True))
-        return call(
-            "refuse",
-            (keys.agent(agent_id), result_key(agent_id), keys.EVENTS_STREAM),
-            (
-                f"{before}{document}{after}",
-                RESULT_TTL_S,
-                json.dumps(event.wire()),
-                keys.EVENTS_CHANNEL,
-                EVENTS_CAP,
-            ),
-            nothing,
-        )
+        return refusal(agent_id, error, now=self.clock())

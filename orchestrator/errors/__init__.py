@@ -97,6 +97,7 @@ from orchestrator.errors.sandboxes import (
     SandboxUnavailable,
 )
 from orchestrator.errors.store import (
+    ArgumentRefused,
     AttemptStale,
     NotFound,
     RecordMalformed,
@@ -117,6 +118,7 @@ __all__ = [
     "AgentRestarting",
     "AgentStalled",
     "AgentTimedOut",
+    "ArgumentRefused",
     "AttemptStale",
     "AuditBroken",
     "AuditBusy",

@@ -21,6 +21,13 @@ class StoreRefused(OrchestratorError):
     action = "Read its words above: it may be out of memory or disk, or a read-only replica."
 
 
+class ArgumentRefused(OrchestratorError):
+    """A value cannot be stored as it is: it is no number, not finite, out of bounds or no JSON."""
+
+    code = "argument_refused"
+    action = "Nothing was written. Correct the value that the message names."
+
+
 class RecordMalformed(OrchestratorError):
     """A record in Valkey is not what this version writes."""
 

@@ -17,13 +17,20 @@ from orchestrator.models.state_machine import (
     WAITING,
     WITH_SLOT,
 )
-from orchestrator.store import agent_transitions, budget, delays, keys, kills, leases, lost_messages
+from orchestrator.store import (
+    agent_index,
+    agent_transitions,
+    agents,
+    budget,
+    delays,
+    kills,
+    leases,
+    lost_messages,
+    slots,
+)
 from orchestrator.store.client import Store
-from orchestrator.store.operations import Operation, command, nothing, read_records
-from orchestrator.store.transition import now_ms
 from orchestrator.workspace.disk import remove_tree
 
-_LIMIT = 500
 #: How long a stray may take to die.
 _END_WITHIN_S = 5.0
 
@@ -81,23 +88,14 @@ class ConsistencyCheck:
         )
 
     def _states(self) -> Iterator[tuple[str, AgentState | None]]:
-        ids = self._members(keys.AGENTS)
-        for start in range(0, len(ids), _LIMIT):
-            some = ids[start : start + _LIMIT]
-            records = self.store.run(read_records(AgentState, tuple(map(keys.agent, some))))
-            yield from zip(some, records, strict=True)
+        ids = self.store.run(agent_index.all_ids())
+        yield from zip(ids, self.store.follow(agents.find_each(ids)), strict=True)
 
     def _unread(self, states: dict[str, AgentState | None]) -> frozenset[str]:
         return frozenset(
             agent_id
             for agent_id, agent in states.items()
-            if agent is None
-            and self.store.run(command("EXISTS", keys.agent(agent_id), decode=bool))
-        )
-
-    def _members(self, key: str) -> list[str]:
-        return self.store.run(
-            command("ZRANGE", key, 0, -1, decode=lambda reply: [name.decode() for name in reply])
+            if agent is None and self.store.run(agents.has_record(agent_id))
         )
 
     def _indexes(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
@@ -107,11 +105,10 @@ class ConsistencyCheck:
                     "record-missing",
                     agent_id,
                     "it is listed, and has no record",
-                    partial(self.store.run, _remove(keys.AGENTS, agent_id)),
+                    partial(self.store.run, agent_index.remove(agent_id)),
                 )
         for status in Status:
-            index = keys.status_index(status)
-            members = set(self._members(index))
+            members = {*self.store.run(agent_index.ids_of(status))}
             for agent_id in sorted(members):
                 agent = states.get(agent_id)
                 if agent is None or agent.status is not status:
@@ -120,7 +117,7 @@ class ConsistencyCheck:
                         "index-wrong",
                         agent_id,
                         f"it stands among those {status}, and is {is_now}",
-                        partial(self.store.run, _remove(index, agent_id)),
+                        partial(self.store.run, agent_index.remove_from(status, agent_id)),
                     )
             for agent_id, agent in states.items():
                 if agent is not None and agent.status is status and agent_id not in members:
@@ -128,11 +125,14 @@ class ConsistencyCheck:
                         "index-missing",
                         agent_id,
                         f"it is {status}, and does not stand among those",
-                        partial(self.store.run, _add(index, agent_id, now_ms(self.clock()))),
+                        partial(
+                            self.store.run,
+                            agent_index.add_to(status, agent_id, now=self.clock()),
+                        ),
                     )
 
     def _leases(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
-        leased = set(self._members(keys.LEASES))
+        leased = {*self.store.run(leases.holders())}
         for agent_id in sorted(leased):
             agent = states.get(agent_id)
             if agent is None or agent.status in FINAL or agent.phase in WAITING:
@@ -151,7 +151,7 @@ class ConsistencyCheck:
                     agent_id,
                     f"it is {agent.phase} at {agent.worker}, and has no lease",
                     # An expired one: the sweep lets another attempt go on.
-                    partial(self.store.run, _add(keys.LEASES, agent_id, 0)),
+                    partial(self.store.run, leases.add_expired(agent_id)),
                 )
 
     def _messages(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
@@ -203,7 +203,7 @@ class ConsistencyCheck:
             )
 
     def _slots(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
-        placed = set(self._members(keys.SLOTS))
+        placed = {*self.store.run(slots.holders())}
         for agent_id in sorted(placed | states.keys()):
             agent = states.get(agent_id)
             is_at_work = agent is not None and agent.phase in WITH_SLOT
@@ -212,33 +212,33 @@ class ConsistencyCheck:
                     "place-of-nobody",
                     agent_id,
                     f"it has a place, and is {agent.phase if agent else 'gone'}",
-                    partial(self.store.run, _remove(keys.SLOTS, agent_id)),
+                    partial(self.store.run, slots.free(agent_id)),
                 )
             elif is_at_work and agent_id not in placed:
                 yield Drift(
                     "place-missing",
                     agent_id,
                     "it is at work, and has no place",
-                    partial(self.store.run, _add(keys.SLOTS, agent_id, now_ms(self.clock()))),
+                    partial(self.store.run, slots.assign(agent_id, now=self.clock())),
                 )
-        for agent_id in self._members(keys.WAITING):
+        for agent_id in self.store.run(slots.waiting()):
             agent = states.get(agent_id)
             if agent is None or agent.phase not in WAITING:
                 yield Drift(
                     "waiting-nobody",
                     agent_id,
                     f"it waits for a place, and is {agent.phase if agent else 'gone'}",
-                    partial(self.store.run, _remove(keys.WAITING, agent_id)),
+                    partial(self.store.run, slots.stop_waiting(agent_id)),
                 )
 
     def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         for agent_id in self.store.run(kills.unconfirmed()):
-            if not self.store.run(command("EXISTS", keys.receipt(agent_id), decode=bool)):
+            if not self.store.run(kills.has_receipt(agent_id)):
                 yield Drift(
                     "kill-of-nobody",
                     agent_id,
                     "its kill waits for a proof, and has no receipt",
-                    partial(self.store.run, _remove(keys.UNCONFIRMED, agent_id)),
+                    partial(self.store.run, kills.drop_unconfirmed(agent_id)),
                 )
                 continue
             agent = states.get(agent_id)
@@ -274,11 +274,3 @@ class ConsistencyCheck:
                 f"no worker answers for {', '.join(map(str, pids))}",
                 partial(self.host.end_orphans, within_s=_END_WITHIN_S),
             )
-
-
-def _remove(index: str, agent_id: str) -> Operation[None]:
-    return command("ZREM", index, agent_id, decode=nothing)
-
-
-def _add(index: str, agent_id: str, score: int) -> Operation[None]:
-    return command("ZADD", index, score, agent_id, decode=nothing)

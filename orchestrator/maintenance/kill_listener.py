@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.errors import OrchestratorError
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
-from orchestrator.store import keys, kills
+from orchestrator.store import kills
 
 #: A read of the kill stream returns at least this often.
 BLOCK_MS = 5000
@@ -35,7 +35,7 @@ class KillListener:
             try:
                 if not last:
                     # What was killed before is known by its first heartbeat.
-                    last = self.holder.store.run(kills.last_entry(keys.KILLS))
+                    last = self.holder.store.run(kills.last_kill())
                 heard = self.holder.store.run(kills.await_kills(last, block_ms=BLOCK_MS))
                 last = heard.last
                 for agent_id in heard.agent_ids:

@@ -11,10 +11,9 @@ from orchestrator.errors import GitFailed, OrchestratorError
 from orchestrator.host.processes import Host
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
-from orchestrator.models import AgentState, Phase, Receipt
-from orchestrator.store import keys, kills
+from orchestrator.models import Phase, Receipt
+from orchestrator.store import agents, kills
 from orchestrator.store.client import Store
-from orchestrator.store.operations import read_records
 from orchestrator.workspace.orphans import Leftovers
 
 #: The host is swept this often, and at start.
@@ -71,7 +70,7 @@ class HostCleaner:
         here = self.leftovers.agents()
         if not here:
             return
-        states = self.store.run(read_records(AgentState, tuple(map(keys.agent, here))))
+        states = self.store.follow(agents.find_each(here))
         for agent_id, agent in zip(here, states, strict=True):
             # Whose record is gone may be another Valkey's: that is for `orch fsck` to show.
             if agent is None:
@@ -95,7 +94,7 @@ class HostCleaner:
         waiting = self.store.run(kills.unconfirmed())
         if not waiting:
             return
-        receipts = self.store.run(read_records(Receipt, tuple(map(keys.receipt, waiting))))
+        receipts = self.store.run(kills.find_receipts(waiting))
         left = self.host.orphans()
         for receipt in receipts:
             if receipt is not None and self._is_ours(receipt):

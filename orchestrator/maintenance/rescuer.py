@@ -7,25 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from orchestrator.errors import LeaseLost, RecordMalformed
+from orchestrator.errors import ArgumentRefused, LeaseLost, RecordMalformed
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.retention import expire
 from orchestrator.models import AgentState, Status
 from orchestrator.models.state_machine import AWAITING_MESSAGE, FINAL, WAITING
 from orchestrator.store import (
+    agent_index,
     agent_transitions,
     agents,
     delays,
     halt,
-    keys,
     kills,
     leases,
     lost_messages,
 )
 from orchestrator.store.budget import apply_limits
 from orchestrator.store.locks import sweeping
-from orchestrator.store.operations import Operation, command, read_records
+from orchestrator.store.operations import Operation
 from orchestrator.store.transition import now_ms
 
 #: A message is missed for this long before it counts as lost: who took it has claimed by then.
@@ -33,7 +33,6 @@ LOST_AFTER_S = 10.0
 #: An ended agent is cleaned up well within this.
 CLEANED_WITHIN_S = 60.0
 _RECENT = timedelta(hours=1)
-_LIMIT = 500
 
 log = get_logger("monitor")
 
@@ -120,11 +119,7 @@ class Rescuer:
         for status in sorted(FINAL):
             ended = store.run(self._ended_lately(status))
             ids += ended
-        found: list[AgentState] = []
-        for start in range(0, len(ids), _LIMIT):
-            names = tuple(map(keys.agent, ids[start : start + _LIMIT]))
-            states = store.run(read_records(AgentState, names))
-            found += [agent for agent in states if agent and _is_waiting(agent)]
+        found = [agent for agent in store.follow(agents.read_each(ids)) if _is_waiting(agent)]
         if not found:
             return []
         queued = store.follow(lost_messages.queued())
@@ -138,12 +133,8 @@ class Rescuer:
     def _ended_lately(self, status: Status) -> Operation[list[str]]:
         """List those that ended so lately; of all that is kept of others it asks nothing."""
         now = self.holder.clock()
-        since = now_ms(now - _RECENT)
-        until = now_ms(now - timedelta(seconds=CLEANED_WITHIN_S))
-        return command(
-            *("ZRANGE", keys.status_index(status), since, until, "BYSCORE"),
-            decode=lambda reply: [name.decode() for name in reply],
-        )
+        until = now - timedelta(seconds=CLEANED_WITHIN_S)
+        return agent_index.entered_between(status, now - _RECENT, until)
 
 
 @contextmanager
@@ -151,7 +142,7 @@ def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
     """Log what is wrong with a record of this agent, so that the others get their turn."""
     try:
         yield
-    except RecordMalformed as error:
+    except (RecordMalformed, ArgumentRefused) as error:
         log.warning("record not read", agentId=agent_id, reason=str(error))
 
 

@@ -15,29 +15,23 @@ from orchestrator.models import (
     Status,
 )
 from orchestrator.settings import Settings
-from orchestrator.store import keys
-from orchestrator.store.budget import TOTAL, limits, read_hash
-from orchestrator.store.operations import Flow, command, read_records
+from orchestrator.store import agents, budget, slots
+from orchestrator.store.operations import Flow
 
 _APPROACHING_PERCENT = 80
-_BATCH = 500
 
 
 def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
     """Read how today stands, and who has spent what of it, the most first."""
-    in_force = yield from limits(settings)
-    day = yield read_hash(keys.budget_day(now))
-    reserved = yield read_hash(keys.RESERVED)
-    running = yield command("ZCARD", keys.SLOTS, decode=int)
-    waiting = yield command("ZCARD", keys.WAITING, decode=int)
+    in_force = yield from budget.limits(settings)
+    day = yield budget.spent_today(now)
+    reserved = yield budget.reservations()
+    running = yield slots.held_count()
+    waiting = yield slots.waiting_count()
     used = int(day.get("used", 0))
     today = {name.partition(":")[2]: int(n) for name, n in day.items() if "tokens:" in name}
-    names = sorted({*today, *reserved} - {TOTAL})
-    states: list[AgentState | None] = []
-    for start in range(0, len(names), _BATCH):
-        states += yield read_records(
-            AgentState, tuple(map(keys.agent, names[start : start + _BATCH]))
-        )
+    names = sorted({*today, *reserved} - {budget.TOTAL})
+    states = yield from agents.find_each(names)
     rows = [
         _row(agent_id, agent, today, day, reserved, in_force, used)
         for agent_id, agent in zip(names, states, strict=True)
@@ -47,9 +41,9 @@ def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
         status=status_of(used, in_force.daily_tokens),
         limit=in_force.daily_tokens,
         used=used,
-        reserved=int(reserved.get(TOTAL, 0)),
+        reserved=reserved.get(budget.TOTAL, 0),
         percent=_percent(used, in_force.daily_tokens),
-        cost_usd=float(day.get("cost", 0)),
+        cost_usd=day.get("cost", 0.0),
         delivered=_sum(rows, {Status.COMPLETED}),
         in_nothing=_sum(rows, {Status.FAILED, Status.KILLED}),
         unfinished=_sum(rows, {Status.SPAWNING, Status.RUNNING, None}),
@@ -73,8 +67,8 @@ def _row(
     agent_id: str,
     agent: AgentState | None,
     today: Mapping[str, int],
-    day: Mapping[str, str],
-    reserved: Mapping[str, str],
+    day: Mapping[str, float],
+    reserved: Mapping[str, int],
     limits: BudgetLimits,
     used: int,
 ) -> AgentSpend:
@@ -86,11 +80,11 @@ def _row(
         task_id=agent.task_id if agent else None,
         status=agent.status if agent else None,
         tokens_today=spent,
-        cost_usd_today=None if cost is None else float(cost),
+        cost_usd_today=cost,
         tokens=tokens,
         percent=_percent(tokens, limits.agent_tokens),
         percent_of_day=_percent(spent, used),
-        reserved=int(reserved.get(agent_id, 0)),
+        reserved=reserved.get(agent_id, 0),
     )
 
 

@@ -7,26 +7,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from orchestrator.messages import MOST_URGENT, agent_of, queue_key
-from orchestrator.models import AgentState, AgentType, Status, TaskState
+from orchestrator.models import AgentState, AgentType, Status
 from orchestrator.models.attention import Attention
 from orchestrator.models.state_machine import ACTIVE, AWAITING_SPAWN, PHASES
 from orchestrator.queries.attention import AttentionContext, explain
 from orchestrator.settings import Settings
 from orchestrator.store import (
-    agents as stored,
-)
-from orchestrator.store import (
+    agent_index,
     budget,
     changes,
     delays,
-    keys,
     kills,
     provider_limits,
     queues,
     workers,
 )
+from orchestrator.store import (
+    agents as stored,
+)
 from orchestrator.store import halt as halts
-from orchestrator.store.operations import Flow, Operation, command, read_records
+from orchestrator.store.operations import Flow
 
 _LIMIT = 500
 
@@ -115,8 +115,7 @@ def _newest_of_tasks(agents: Sequence[AgentState]) -> Flow[dict[str, str]]:
     tasks = sorted({agent.task_id for agent in agents if agent.status not in ACTIVE})
     newest: dict[str, str] = {}
     for start in range(0, len(tasks), _LIMIT):
-        names = tuple(map(keys.task, tasks[start : start + _LIMIT]))
-        found = yield read_records(TaskState, names)
+        found = yield stored.find_tasks(tasks[start : start + _LIMIT])
         newest |= {task.task_id: task.agent_id for task in found if task}
     return newest
 
@@ -161,17 +160,6 @@ def _candidates() -> Flow[tuple[AgentState, ...]]:
     """Read every agent that may need somebody, however old; newest first."""
     ids = set((yield kills.unconfirmed()))
     for status in (*sorted(ACTIVE), Status.FAILED, Status.COMPLETED):
-        ids |= set((yield _newest(status)))
-    found: list[AgentState] = []
-    listed = sorted(ids)
-    for start in range(0, len(listed), _LIMIT):
-        names = tuple(map(keys.agent, listed[start : start + _LIMIT]))
-        found += [agent for agent in (yield read_records(AgentState, names)) if agent]
+        ids |= set((yield agent_index.newest(status, limit=_LIMIT)))
+    found = yield from stored.read_each(sorted(ids))
     return tuple(sorted(found, key=lambda agent: agent.spawned_at, reverse=True))
-
-
-def _newest(status: Status) -> Operation[list[str]]:
-    return command(
-        *("ZRANGE", keys.status_index(status), 0, _LIMIT - 1, "REV"),
-        decode=lambda reply: [name.decode() for name in reply],
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from orchestrator.models import AgentState, AgentSummary, Fleet, LogLine, Status
+from orchestrator.models import AgentSummary, Fleet, LogLine, Status
 from orchestrator.models.state_machine import ACTIVE
 from orchestrator.queries.explanations import explain_agents
 from orchestrator.settings import Settings
-from orchestrator.store import agent_logs, keys, kills, provider_limits
+from orchestrator.store import agent_index, agent_logs, agents, kills, provider_limits
 from orchestrator.store import halt as halts
-from orchestrator.store.operations import Flow, command, read_records
+from orchestrator.store.operations import Flow
 
 #: What stands in a row of a list.
 _TEXT_LIMIT = 300
@@ -27,7 +27,7 @@ def survey(
     """
     counts: dict[Status, int] = {}
     for status in Status:
-        counts[status] = yield command("ZCARD", keys.status_index(status), decode=int)
+        counts[status] = yield agent_index.count(status)
     halt = yield halts.find_halt()
     unconfirmed = yield kills.unconfirmed()
     parked: dict[str, datetime] = {}
@@ -43,11 +43,10 @@ def _summaries(
 ) -> Flow[tuple[AgentSummary, ...]]:
     if not agent_ids:
         return ()
-    found = yield read_records(AgentState, tuple(map(keys.agent, agent_ids)))
-    agents = tuple(filter(None, found))
-    needs = yield from explain_agents(agents, settings, now)
+    found = yield from agents.read_each(agent_ids)
+    needs = yield from explain_agents(found, settings, now)
     summaries: list[AgentSummary] = []
-    for agent in agents:
+    for agent in found:
         last: LogLine | None = None
         if agent.status in ACTIVE:
             last = yield agent_logs.last_line(agent.agent_id)

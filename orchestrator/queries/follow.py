@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.models import AgentState, LogLine
 from orchestrator.models.state_machine import FINAL
-from orchestrator.store import agent_logs, agents, events, keys
+from orchestrator.store import agent_logs, agents, events
 from orchestrator.store.operations import Flow
 
 #: A follower looks again after this, so that what it shows of time goes on.
@@ -45,8 +45,9 @@ def poll(agent_id: str, before: Snapshot | None = None, *, after: str = "") -> F
     if before is not None:
         after = before.log_id
         if not before.has_more:
-            seen = {keys.log(agent_id): after or "0-0", keys.EVENTS_STREAM: before.event_id}
-            yield events.wait_for(seen, block_ms=WAIT_MS)
+            yield events.wait_for_agent(
+                agent_id, log_id=after or "0-0", event_id=before.event_id, block_ms=WAIT_MS
+            )
     # In this order nothing slips by: what happens after these reads ends the next look's wait.
     event_id = yield events.last_event_id()
     agent = yield agents.read(agent_id)

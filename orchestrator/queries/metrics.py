@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestrator.models import AgentState, Receipt
+from orchestrator.models import Receipt
 from orchestrator.models.state_machine import FINAL
-from orchestrator.store import changes, keys
+from orchestrator.store import agent_index, agents, changes, kills
 from orchestrator.store import events as event_stream
-from orchestrator.store.operations import Flow, Operation, call, command, read_records
+from orchestrator.store import metrics as stored
+from orchestrator.store.operations import Flow
 
 SPAWN_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 KILL_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SPAWN, KILL = "spawn_to_running", "kill"
 #: What parts the labels in the name of a counter.
 SEPARATOR = "|"
-_EVENTS, _ACKS = "place:events", "place:kills"
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _COUNTED = {"agent.recovering": "recoveries", "agent.stalled": "stalls"}
 _BATCH = 500
@@ -38,49 +38,38 @@ Increments = defaultdict[str, float]
 
 def counters() -> Flow[dict[str, float]]:
     """Count what has happened since the last time, and return every counter by its name."""
-    yield from _aggregate(_EVENTS, _events_after, _of_events)
-    yield from _aggregate(_ACKS, _acks_after, _of_acks)
-    counted: dict[bytes, bytes] = yield command("HGETALL", keys.METRICS, decode=dict)
-    return {
-        name.decode(): float(value)
-        for name, value in counted.items()
-        if not name.startswith(b"place:")
-    }
+    yield from _aggregate("events", _events_after, _of_events)
+    yield from _aggregate("kills", _kills_after, _of_acks)
+    counted: dict[str, float] = yield stored.read_counters()
+    return counted
 
 
 Stretch = Sequence[tuple[str, str]]
 
 
 def _aggregate(
-    place: str,
-    read: Callable[[str], Operation[Stretch]],
+    stream: stored.Counted,
+    read: Callable[[str], Flow[Stretch]],
     count: Callable[[Sequence[str]], Flow[Increments]],
 ) -> Flow[None]:
     while True:
-        after: bytes | None = yield command("HGET", keys.METRICS, place, decode=lambda at: at)
-        known = after.decode() if after else ""
-        stretch: Stretch = yield read(known or "0-0")
+        known: str = yield stored.position_of(stream)
+        stretch = yield from read(known or "0-0")
         if not stretch:
             return
         increments = yield from count([document for _, document in stretch])
-        pairs = [part for name, value in increments.items() for part in (name, value)]
         # Refused, another has counted this stretch: the next look goes on behind it.
-        yield call("aggregate", (keys.METRICS,), (place, known, stretch[-1][0], *pairs), bool)
+        yield stored.aggregate(stream, increments, after=known, upto=stretch[-1][0])
 
 
-def _events_after(place: str) -> Operation[Stretch]:
-    stored = event_stream.read_stored(after=place, count=_BATCH)
-    return Operation(
-        stored.arguments,
-        lambda reply: [(event.id, event.document) for event in stored.decode(reply)],
-    )
+def _events_after(place: str) -> Flow[Stretch]:
+    events = yield event_stream.read_stored(after=place, count=_BATCH)
+    return [(event.id, event.document) for event in events]
 
 
-def _acks_after(place: str) -> Operation[Stretch]:
-    return command(
-        *("XRANGE", keys.KILL_ACKS, f"({place}", "+", "COUNT", _BATCH),
-        decode=lambda reply: [(name.decode(), fields[b"agent"].decode()) for name, fields in reply],
-    )
+def _kills_after(place: str) -> Flow[Stretch]:
+    acks: Stretch = yield kills.acks_after(place, count=_BATCH)
+    return acks
 
 
 def _of_events(documents: Sequence[str]) -> Flow[Increments]:
@@ -100,16 +89,16 @@ def _count_starts(events: Sequence[dict[str, Any]], increments: Increments) -> F
     if not events:
         return
     ids = [event["agentId"] for event in events]
-    spawned: list[float | None] = yield command("ZMSCORE", keys.AGENTS, *ids, decode=list)
+    spawned: list[float | None] = yield agent_index.spawned_ms(ids)
     for event, spawned_ms in zip(events, spawned, strict=True):
         if spawned_ms is not None:
             started = datetime.fromisoformat(event["timestamp"]).timestamp()
-            _observe(increments, SPAWN, SPAWN_BUCKETS_S, started - float(spawned_ms) / 1000)
+            _observe(increments, SPAWN, SPAWN_BUCKETS_S, started - spawned_ms / 1000)
 
 
 def _count_ends(ended: Sequence[str], increments: Increments) -> Flow[None]:
-    states = yield read_records(AgentState, tuple(map(keys.agent, ended)))
-    for agent in filter(None, states):
+    states = yield from agents.read_each(ended)
+    for agent in states:
         increments[_name("ended", agent.status, agent.error_code or "")] += 1
         for kind in _TOKENS:
             increments[_name("tokens", kind.removesuffix("_tokens"))] += getattr(agent.usage, kind)
@@ -117,14 +106,14 @@ def _count_ends(ended: Sequence[str], increments: Increments) -> Flow[None]:
         for report in (yield changes.read_reports(agent.agent_id)):
             for gate in report.gates:
                 increments[_name("gates", gate.name, gate.status)] += 1
-    receipts = yield read_records(Receipt, tuple(map(keys.receipt, ended)))
+    receipts = yield kills.find_receipts(ended)
     # Where nothing of it ran; the others are counted when their death is confirmed.
     _observe_kills(increments, (r for r in receipts if r and r.confirmed_by == "state"))
 
 
 def _of_acks(agent_ids: Sequence[str]) -> Flow[Increments]:
     increments: Increments = defaultdict(float)
-    receipts = yield read_records(Receipt, tuple(map(keys.receipt, agent_ids)))
+    receipts = yield kills.find_receipts(agent_ids)
     _observe_kills(increments, (receipt for receipt in receipts if receipt))
     return increments
 

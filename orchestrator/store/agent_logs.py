@@ -16,9 +16,8 @@ def append_log(
 ) -> Operation[bool]:
     """Append output of one attempt; False if the attempt no longer owns the agent."""
     documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
-    return call(
-        "append_log", (keys.agent(agent_id), keys.log(agent_id)), (attempt, cap, *documents), bool
-    )
+    named = {"agent": keys.agent(agent_id), "log": keys.log(agent_id)}
+    return call("append_log", named, (attempt, cap, *documents), bool)
 
 
 def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[list[LogLine]]:

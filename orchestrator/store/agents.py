@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.errors import NotFound
 from orchestrator.models import AgentState, SpawnRequest, TaskState
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, read_record
+from orchestrator.store.operations import Flow, Operation, command, read_record, read_records
+
+#: Records that one command reads.
+_BATCH = 500
 
 
 def find(agent_id: str) -> Operation[AgentState | None]:
@@ -22,6 +26,31 @@ def read(agent_id: str) -> Operation[AgentState]:
         NotFound: there is no such agent.
     """
     return _required(find(agent_id), f"There is no agent {agent_id}.")
+
+
+def find_each(agent_ids: Iterable[str]) -> Flow[tuple[AgentState | None, ...]]:
+    """Read the states of any number of agents, in their order; None for what cannot be read."""
+    ids, found = tuple(agent_ids), ()
+    for start in range(0, len(ids), _BATCH):
+        some = ids[start : start + _BATCH]
+        found += yield read_records(AgentState, tuple(map(keys.agent, some)))
+    return found
+
+
+def read_each(agent_ids: Iterable[str]) -> Flow[list[AgentState]]:
+    """Read those of any number of agents whose state can be read, in their order."""
+    found = yield from find_each(agent_ids)
+    return [agent for agent in found if agent]
+
+
+def has_record(agent_id: str) -> Operation[bool]:
+    """Return whether there is a record of an agent, readable or not."""
+    return command("EXISTS", keys.agent(agent_id), decode=bool)
+
+
+def find_tasks(task_ids: Sequence[str]) -> Operation[tuple[TaskState | None, ...]]:
+    """Read the states of some tasks; None for what cannot be read."""
+    return read_records(TaskState, tuple(map(keys.task, task_ids)))
 
 
 def read_task(task_id: str) -> Operation[TaskState]:

@@ -10,6 +10,9 @@ from typing import Any
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command
 
+#: What errors call the stream and its head.
+STREAM, HEAD = keys.AUDIT, keys.AUDIT_HEAD
+
 
 @dataclass(frozen=True)
 class Link:
@@ -61,7 +64,7 @@ def append(
     parts = (part for link in links for part in link)
     return call(
         "append_audit",
-        (keys.AUDIT, keys.AUDIT_HEAD, keys.AUDIT_WAITING),
+        {"audit": keys.AUDIT, "head": keys.AUDIT_HEAD, "waiting": keys.AUDIT_WAITING},
         (expected, head, first_seq, taken, *parts),
         decode,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -39,7 +40,7 @@ def set_limits(limits: Mapping[str, float | None], *, now: datetime) -> Operatio
     """Set limits, with None back to the settings'; who has a place now is called at once."""
     return call(
         "set_limits",
-        (keys.EVENTS_STREAM, *keys.budget(now)),
+        {"events": keys.EVENTS_STREAM, "budget": keys.budget(now)},
         (
             json.dumps(dict(limits)),
             json.dumps({"timestamp": iso_instant(now)}),
@@ -52,8 +53,8 @@ def set_limits(limits: Mapping[str, float | None], *, now: datetime) -> Operatio
 
 def limits(settings: Settings) -> Flow[BudgetLimits]:
     """Read the limits that are in force: the settings', as published, with the changes since."""
-    published = yield read_hash(keys.BUDGET_SETTINGS)
-    changed = yield read_hash(keys.BUDGET_LIMITS)
+    published = yield _read_hash(keys.BUDGET_SETTINGS)
+    changed = yield _read_hash(keys.BUDGET_LIMITS)
     stated = {**stated_limits(settings), **published, **changed}
     return BudgetLimits(
         mode=stated["mode"],
@@ -68,15 +69,20 @@ def limits(settings: Settings) -> Flow[BudgetLimits]:
 
 def reservations() -> Operation[dict[str, int]]:
     """Read what each agent has left of its reservation; their sum as `*`."""
-    found = read_hash(keys.RESERVED)
-    return Operation(
-        found.arguments, lambda reply: {name: int(n) for name, n in found.decode(reply).items()}
+    return command(
+        *("HGETALL", keys.RESERVED),
+        decode=lambda reply: {name: int(number) for name, number in _numbers(reply).items()},
     )
+
+
+def spent_today(now: datetime) -> Operation[dict[str, float]]:
+    """Read the account of the day: `used`, `cost`, `tokens:<agentId>`, `cost:<agentId>`."""
+    return command("HGETALL", keys.budget_day(now), decode=_numbers)
 
 
 def recount(orphans: Sequence[str]) -> Operation[int]:
     """Drop the reservations of these agents, and sum up those of the others again."""
-    return call("recount", (keys.RESERVED,), tuple(orphans), int)
+    return call("recount", {"reserved": keys.RESERVED}, tuple(orphans), int)
 
 
 def stated_limits(settings: Settings) -> dict[str, Any]:
@@ -91,7 +97,19 @@ def stated_limits(settings: Settings) -> dict[str, Any]:
     }
 
 
-def read_hash(key: str) -> Operation[dict[str, str]]:
+def _numbers(reply: Mapping[bytes, bytes]) -> dict[str, float]:
+    """Decode a hash of numbers; what is no finite number counts as 0, as it does in the scripts."""
+    found: dict[str, float] = {}
+    for name, value in reply.items():
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        found[name.decode()] = number if math.isfinite(number) else 0.0
+    return found
+
+
+def _read_hash(key: str) -> Operation[dict[str, str]]:
     """Read a hash of texts."""
 
     def decode(reply: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -12,7 +12,13 @@ import redis.asyncio
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from orchestrator.errors import OrchestratorError, RecordMalformed, StoreRefused, StoreUnreachable
+from orchestrator.errors import (
+    ArgumentRefused,
+    OrchestratorError,
+    RecordMalformed,
+    StoreRefused,
+    StoreUnreachable,
+)
 from orchestrator.store.operations import Flow, Operation
 
 T = TypeVar("T")
@@ -29,6 +35,11 @@ _OPTIONS: dict[str, Any] = {
     # a worker of 200 agents would take a full pool for an outage.
     "max_connections": 10_000,
 }
+#: How the scripts begin what they refuse before their first write.
+_REFUSED: dict[str, type[OrchestratorError]] = {
+    "BADARG": ArgumentRefused,
+    "BADRECORD": RecordMalformed,
+}
 
 
 @contextmanager
@@ -39,6 +50,12 @@ def _translated_errors(operation: Operation[Any], address: str) -> Iterator[None
         msg = f"Valkey at {address} does not answer ({error})."
         raise StoreUnreachable(msg) from error
     except redis.ResponseError as error:
+        kind, _, reason = str(error).partition(" ")
+        # Valkey adds the line of the script.
+        reason = reason.partition(" script: ")[0]
+        if refused := _REFUSED.get(kind):
+            msg = f"{reason}."
+            raise refused(msg) from error
         if "WRONGTYPE" not in str(error):
             msg = f"Valkey at {address} refuses: {error}."
             raise StoreRefused(msg) from error
@@ -65,6 +82,8 @@ class Store:
 
         Raises:
             StoreUnreachable: Valkey did not answer.
+            StoreRefused: Valkey will not do it, such as one that is out of memory.
+            ArgumentRefused: a script was given a value that cannot be stored; it wrote nothing.
             RecordMalformed: a key holds what this version does not write.
         """
         with _translated_errors(operation, self._address):

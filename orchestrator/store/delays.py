@@ -43,7 +43,12 @@ def uncalled() -> Operation[tuple[str, ...]]:
 def release(message: StageMessage, *, tag: str) -> Operation[bool]:
     """Queue an agent that waited for its time; False if somebody else has."""
     envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
-    return call("release", (keys.DELAYED, message.key), (message.agent_id, envelope), bool)
+    return call(
+        "release",
+        {"delayed": keys.DELAYED, "queue": message.key},
+        (message.agent_id, envelope),
+        bool,
+    )
 
 
 def forget(agent_id: str) -> Operation[None]:

@@ -75,11 +75,23 @@ def last_event_id() -> Operation[str]:
     )
 
 
-def wait_for(after: dict[str, str], *, block_ms: int) -> Operation[bool]:
-    """Wait until one of several streams (key → last id seen) grows; False when time is up.
+def wait_for_event(after: str, *, block_ms: int) -> Operation[bool]:
+    """Wait for an event after an id; False when time is up.
 
     `block_ms` must stay below the executors' socket timeout.
     """
+    return _wait_for({keys.EVENTS_STREAM: after}, block_ms)
+
+
+def wait_for_agent(agent_id: str, *, log_id: str, event_id: str, block_ms: int) -> Operation[bool]:
+    """Wait for output of an agent after an id, or for an event of any; False when time is up.
+
+    `block_ms` must stay below the executors' socket timeout.
+    """
+    return _wait_for({keys.log(agent_id): log_id, keys.EVENTS_STREAM: event_id}, block_ms)
+
+
+def _wait_for(after: dict[str, str], block_ms: int) -> Operation[bool]:
     return command(
         "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *after.keys(), *after.values(),
         decode=bool,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from orchestrator.messages import LEAST_URGENT, MOST_URGENT, SPAWN_QUEUE, queue_key
+from orchestrator.models import Status
 
 #: Pub/sub channel of lifecycle events (a channel is no key).
 EVENTS_CHANNEL = "orchestrator:events"
@@ -142,20 +143,25 @@ def budget_day(now: datetime) -> str:
     return f"orchestrator:budget:day:{now.astimezone(UTC).date().isoformat()}"
 
 
-def budget(now: datetime) -> tuple[str, ...]:
-    """Return the keys of the budget in the order of `lua/_budget.lua`."""
+def index() -> dict[str, str]:
+    """Return the index of every status, by the status."""
+    return {status: status_index(status) for status in Status}
+
+
+def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
+    """Return the keys of the budget by their names in `lua/_budget.lua`."""
     urgencies = range(MOST_URGENT, LEAST_URGENT - 1, -1)
-    return (
-        BUDGET_SETTINGS,
-        BUDGET_LIMITS,
-        RESERVED,
-        budget_day(now),
-        BUDGET_STATUS,
-        SLOTS,
-        WAITING,
-        UNCALLED,
-        *(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),
-    )
+    return {
+        "settings": BUDGET_SETTINGS,
+        "limits": BUDGET_LIMITS,
+        "reserved": RESERVED,
+        "day": budget_day(now),
+        "status": BUDGET_STATUS,
+        "slots": SLOTS,
+        "waiting": WAITING,
+        "uncalled": UNCALLED,
+        "queues": tuple(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),
+    }
 
 
 def sessions(project: str) -> str:

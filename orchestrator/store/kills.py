@@ -34,7 +34,9 @@ from orchestrator.store.operations import (
     command,
     nothing,
     read_record,
+    read_records,
     text,
+    to_json,
 )
 from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, now_ms
 
@@ -51,6 +53,12 @@ class KillOrder:
     why: str
     #: Their work is not saved.
     discard: bool = False
+
+    def __post_init__(self) -> None:
+        """Replace what is no text in the words of a person: they must not keep a kill from all."""
+        for name in ("by", "why"):
+            words = str(getattr(self, name)).encode(errors="replace").decode()
+            object.__setattr__(self, name, words)
 
 
 @dataclass(frozen=True)
@@ -86,9 +94,6 @@ def kill(
     frames = [result_frame(agent.agent_id, now) for agent in targets]
     document = {
         "nowMs": now_ms(now),
-        "killed": Status.KILLED,
-        "indexOfKilled": list(Status).index(Status.KILLED) + 1,
-        "statuses": list(Status),
         "active": sorted(ACTIVE),
         "outcome": OUTCOME_FIELDS,
         "patch": {
@@ -126,27 +131,26 @@ def kill(
     }
     return call(
         "kill",
-        (
-            keys.LEASES,
-            keys.EVENTS_STREAM,
-            keys.KILLS,
-            keys.UNCONFIRMED,
-            keys.DELAYED,
-            *(keys.status_index(status) for status in Status),
-            *keys.budget(now),
-            *(
-                key
+        {
+            "leases": keys.LEASES,
+            "events": keys.EVENTS_STREAM,
+            "kills": keys.KILLS,
+            "unconfirmed": keys.UNCONFIRMED,
+            "delayed": keys.DELAYED,
+            "index": keys.index(),
+            "budget": keys.budget(now),
+            "targets": [
+                {
+                    "agent": keys.agent(agent.agent_id),
+                    "task": keys.task(agent.task_id),
+                    "result": result_key(agent.agent_id),
+                    "receipt": keys.receipt(agent.agent_id),
+                    "cleanup": message.key,
+                }
                 for agent, message in zip(targets, messages, strict=True)
-                for key in (
-                    keys.agent(agent.agent_id),
-                    keys.task(agent.task_id),
-                    result_key(agent.agent_id),
-                    keys.receipt(agent.agent_id),
-                    message.key,
-                )
-            ),
-        ),
-        (json.dumps(document), keys.EVENTS_CHANNEL, EVENTS_CAP, RESULT_TTL_S),
+            ],
+        },
+        (to_json(document), keys.EVENTS_CHANNEL, EVENTS_CAP, RESULT_TTL_S),
         lambda replies: tuple(
             _killed(agent.agent_id, reply) for agent, reply in zip(targets, replies, strict=True)
         ),
@@ -169,8 +173,12 @@ def add_to_receipt(agent_id: str, facts: Mapping[str, Any]) -> Operation[str]:
     """Add facts to a receipt; `confirmed` counts once. Answers `added`, `again` or `absent`."""
     return call(
         "add_to_receipt",
-        (keys.receipt(agent_id), keys.UNCONFIRMED, keys.KILL_ACKS),
-        (agent_id, json.dumps(dict(facts)), _ACKS_CAP),
+        {
+            "receipt": keys.receipt(agent_id),
+            "unconfirmed": keys.UNCONFIRMED,
+            "acks": keys.KILL_ACKS,
+        },
+        (agent_id, to_json(dict(facts)), _ACKS_CAP),
         text,
     )
 
@@ -205,8 +213,40 @@ def unconfirmed() -> Operation[tuple[str, ...]]:
     )
 
 
-def last_entry(stream: str) -> Operation[str]:
-    """Return the id of a stream's last entry, from which its next ones are awaited."""
+def find_receipts(agent_ids: Sequence[str]) -> Operation[tuple[Receipt | None, ...]]:
+    """Read the receipts of some kills; None where there is none that can be read."""
+    return read_records(Receipt, tuple(map(keys.receipt, agent_ids)))
+
+
+def has_receipt(agent_id: str) -> Operation[bool]:
+    """Return whether there is a receipt of this agent's kill, readable or not."""
+    return command("EXISTS", keys.receipt(agent_id), decode=bool)
+
+
+def drop_unconfirmed(agent_id: str) -> Operation[None]:
+    """Await the confirmation of this agent's kill no longer."""
+    return command("ZREM", keys.UNCONFIRMED, agent_id, decode=nothing)
+
+
+def last_kill() -> Operation[str]:
+    """Return the id of the last entry of the kill stream, from which the next ones are awaited."""
+    return _last_entry(keys.KILLS)
+
+
+def last_ack() -> Operation[str]:
+    """Return the id of the last confirmation, from which the next ones are awaited."""
+    return _last_entry(keys.KILL_ACKS)
+
+
+def acks_after(entry: str, *, count: int) -> Operation[list[tuple[str, str]]]:
+    """Read confirmations after an id, oldest first: the id of each, and its agent's."""
+    return command(
+        *("XRANGE", keys.KILL_ACKS, f"({entry}", "+", "COUNT", count),
+        decode=lambda reply: [(name.decode(), fields[b"agent"].decode()) for name, fields in reply],
+    )
+
+
+def _last_entry(stream: str) -> Operation[str]:
     return command(
         "XREVRANGE",
         stream,

@@ -18,7 +18,11 @@ def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[
     deadline = now_ms(now) + round(lease_s * 1000)
     return call(
         "heartbeat",
-        (keys.agent(agent.agent_id), keys.LEASES, *keys.budget(now)),
+        {
+            "agent": keys.agent(agent.agent_id),
+            "leases": keys.LEASES,
+            "budget": keys.budget(now),
+        },
         (agent.agent_id, agent.attempt, deadline),
         text,
     )
@@ -37,6 +41,18 @@ def expired(now: datetime, *, limit: int = 100) -> Operation[tuple[str, ...]]:
         limit,
         decode=lambda reply: tuple(agent_id.decode() for agent_id in reply),
     )
+
+
+def holders() -> Operation[tuple[str, ...]]:
+    """List the agents that a worker holds."""
+    return command(
+        "ZRANGE", keys.LEASES, 0, -1, decode=lambda reply: tuple(map(bytes.decode, reply))
+    )
+
+
+def add_expired(agent_id: str) -> Operation[None]:
+    """Give an agent a lease that has ended: the sweep lets another attempt go on."""
+    return command("ZADD", keys.LEASES, 0, agent_id, decode=nothing)
 
 
 def drop_lease(agent_id: str) -> Operation[None]:

@@ -21,4 +21,4 @@ def sweeping(store: Store, token: str) -> Iterator[bool]:
         yield is_mine
     finally:
         if is_mine:
-            store.run(call("unlock", (keys.SWEEP_LOCK,), (token,), bool))
+            store.run(call("unlock", {"lock": keys.SWEEP_LOCK}, (token,), bool))

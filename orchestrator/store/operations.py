@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -14,33 +12,16 @@ from pydantic import ValidationError
 from orchestrator.errors import RecordMalformed
 from orchestrator.log import get_logger
 from orchestrator.models import Record, faults_of
+from orchestrator.store.scripts import KeyNames, LuaScript, script
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 Argument = str | bytes | int | float
-#: What stands before every script.
-_SHARED_PARTS = ("_prelude", "_budget")
 
 log = get_logger("store")
 
 #: Several operations, each built from the replies before it; `return` gives the result.
 Flow = Generator["Operation[Any]", Any, T]
-
-
-@dataclass(frozen=True)
-class LuaScript:
-    """One Lua script: its text and the digest Valkey knows it by."""
-
-    text: str
-    sha: str
-
-
-@cache
-def script(name: str) -> LuaScript:
-    """Load `lua/<name>.lua`, behind what all scripts share."""
-    folder = files("orchestrator.store") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED_PARTS, name))
-    return LuaScript(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -66,10 +47,17 @@ def command(*arguments: Argument, decode: Callable[[Any], T]) -> Operation[T]:
 
 
 def call(
-    name: str, keys: tuple[str, ...], arguments: tuple[Argument, ...], decode: Callable[[Any], T]
+    name: str, named: KeyNames, arguments: tuple[Argument, ...], decode: Callable[[Any], T]
 ) -> Operation[T]:
-    """Make an operation of a script call."""
-    return Operation((len(keys), *keys, *arguments), decode, script(name))
+    """Make an operation of a script call; its keys are given by the names its header declares."""
+    lua = script(name)
+    keys = lua.layout.arrange(named)
+    return Operation((len(keys), *keys, *arguments), decode, lua)
+
+
+def to_json(document: Any) -> str:
+    """Return a document for a script; half of a surrogate pair, which Lua cannot read, is `?`."""
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def text(reply: bytes) -> str:

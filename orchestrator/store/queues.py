@@ -15,6 +15,7 @@ from orchestrator.messages import (
 from orchestrator.models import Pause
 from orchestrator.store import keys
 from orchestrator.store.operations import (
+    Flow,
     Operation,
     command,
     nothing,
@@ -76,18 +77,6 @@ def count(queue: str, *, is_failed: bool) -> Operation[None]:
     return command("HINCRBY", keys.WORKED_OFF, field, 1, decode=nothing)
 
 
-def held() -> Operation[tuple[str, ...]]:
-    """List the agents that a worker holds."""
-    return command(
-        "ZRANGE", keys.LEASES, 0, -1, decode=lambda reply: tuple(map(bytes.decode, reply))
-    )
-
-
-def uncalled() -> Operation[tuple[str, ...]]:
-    """List the agents whose message waits for one of the fleet's slots."""
-    return command("HKEYS", keys.UNCALLED, decode=lambda reply: tuple(map(bytes.decode, reply)))
-
-
 def worked_off() -> Operation[dict[str, int]]:
     """Read how many messages of each queue were worked off: `<queue>:completed`, `:failed`."""
     return command(
@@ -120,6 +109,13 @@ def rank_for_slot(agent_id: str) -> Operation[int | None]:
     )
 
 
-def oldest_message(key: str) -> Operation[bytes | None]:
-    """Read the message of a list that is served next; None if it is empty."""
-    return command("LINDEX", key, -1, decode=lambda reply: reply)
+def backlog(queue: str) -> Flow[tuple[int, list[bytes]]]:
+    """Count the messages of a queue, and read the one of each priority that is served next."""
+    pending, heads = 0, []
+    for key in LISTS[queue]:
+        length: int = yield command("LLEN", key, decode=int)
+        pending += length
+        if length:
+            head: bytes | None = yield command("LINDEX", key, -1, decode=lambda reply: reply)
+            heads += [head] if head else []
+    return pending, heads

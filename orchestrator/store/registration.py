@@ -1,4 +1,4 @@
-"""Registers an agent and enqueues its spawn in one atomic step."""
+"""Registers an agent and enqueues its spawn in one atomic step, or refuses a raw request."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ from orchestrator.errors import (
     BudgetExhausted,
     Halted,
     IdempotencyConflict,
+    OrchestratorError,
 )
-from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
+from orchestrator.messages import (
+    SPAWN_QUEUE,
+    SPAWN_TASK,
+    StageMessage,
+    result_frame,
+    result_key,
+)
 from orchestrator.models import (
     AgentState,
     AuditAction,
     AuditDraft,
     Halt,
     LifecycleEvent,
+    Outcome,
     Phase,
     SpawnRequest,
     Status,
@@ -30,8 +38,8 @@ from orchestrator.models import (
 )
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
-from orchestrator.store.operations import Operation, call, parse_record
-from orchestrator.store.transition import now_ms
+from orchestrator.store.operations import Operation, call, nothing, parse_record
+from orchestrator.store.transition import RESULT_TTL_S, now_ms
 
 #: How long an Idempotency-Key is remembered.
 IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
@@ -103,20 +111,20 @@ def submission(
     body = json.dumps(request.wire(), sort_keys=True)
     return call(
         "register",
-        (
-            keys.agent(agent_id),
-            keys.task(request.task_id),
-            keys.request(agent_id),
-            keys.AGENTS,
-            keys.status_index(Status.SPAWNING),
-            keys.task_agents(request.task_id),
-            keys.EVENTS_STREAM,
-            message.key,
-            keys.HALT,
-            *keys.budget(now),
-            keys.AUDIT_WAITING,
-            *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
-        ),
+        {
+            "agent": keys.agent(agent_id),
+            "task": keys.task(request.task_id),
+            "request": keys.request(agent_id),
+            "agents": keys.AGENTS,
+            "spawning": keys.status_index(Status.SPAWNING),
+            "task_agents": keys.task_agents(request.task_id),
+            "events": keys.EVENTS_STREAM,
+            "queue": message.key,
+            "halt": keys.HALT,
+            "budget": keys.budget(now),
+            "audit_waiting": keys.AUDIT_WAITING,
+            **({"idempotency": keys.idempotency(idempotency_key)} if idempotency_key else {}),
+        },
         (
             json.dumps(state.wire()),
             json.dumps(task.wire()),
@@ -132,6 +140,34 @@ def submission(
             AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
         ),
         lambda reply: _submitted(reply, now),
+    )
+
+
+def refusal(agent_id: str, error: OrchestratorError, *, now: datetime) -> Operation[None]:
+    """Answer a raw request that is refused: Celery's result and the event, if no agent has its id.
+
+    Touches: the result of this Celery id, and the event stream.
+    """
+    facts = {"agent_id": agent_id, "status": Status.FAILED, "error": str(error)}
+    outcome = Outcome(**facts, error_code=error.code)
+    event = LifecycleEvent(**facts, error_code=error.code, type="agent.failed", timestamp=now)
+    before, after = result_frame(agent_id, now)
+    document = json.dumps(outcome.model_dump(mode="json", by_alias=True))
+    return call(
+        "refuse",
+        {
+            "agent": keys.agent(agent_id),
+            "result": result_key(agent_id),
+            "events": keys.EVENTS_STREAM,
+        },
+        (
+            f"{before}{document}{after}",
+            RESULT_TTL_S,
+            json.dumps(event.wire()),
+            keys.EVENTS_CHANNEL,
+            EVENTS_CAP,
+        ),
+        nothing,
     )
 
 

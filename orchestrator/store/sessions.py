@@ -59,7 +59,9 @@ def append(
     index, member = transcript.index
     pairs = (part for entry in entries for part in (_uuid(entry), entry))
     now_ms = int(now.timestamp() * 1000)
-    return call("append_session", (*transcript.keys, index), (member, now_ms, *pairs), int)
+    held, uuids = transcript.keys
+    named = {"transcript": held, "uuids": uuids, "index": index}
+    return call("append_session", named, (member, now_ms, *pairs), int)
 
 
 def load(transcript: SessionTranscript) -> Operation[tuple[str, ...]]:
@@ -99,7 +101,7 @@ def delete(transcript: SessionTranscript) -> Flow[int]:
             below = SessionTranscript(transcript.project, transcript.session, subpath)
             names += [*below.keys, below.mark]
         names.append(keys.session_subpaths(transcript.project, transcript.session))
-    removed: int = yield call("drop_session", (index, *names), (member,), int)
+    removed: int = yield call("drop_session", {"index": index, "parts": names}, (member,), int)
     return removed
 
 
@@ -132,8 +134,8 @@ def _keep(
 ) -> Operation[bool]:
     index, member = transcript.index
     now_ms = int(now.timestamp() * 1000)
-    names = (transcript.keys[0], transcript.mark, index)
-    return call("keep_session", names, (member, now_ms, before, after, *entries), bool)
+    named = {"transcript": transcript.keys[0], "mark": transcript.mark, "index": index}
+    return call("keep_session", named, (member, now_ms, before, after, *entries), bool)
 
 
 def _mark(transcript: SessionTranscript) -> Operation[str]:

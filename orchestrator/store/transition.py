@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,8 @@ from orchestrator.models.state_machine import FINAL, TASK_STATUS
 from orchestrator.models.warning import AgentWarning
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
-from orchestrator.store.operations import Operation, call, parse_record
+from orchestrator.store.operations import Operation, call, parse_record, to_json
+from orchestrator.store.usage_bounds import plausible
 
 #: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
 RESULT_TTL_S = int(timedelta(days=1).total_seconds())
@@ -83,17 +83,20 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
 
     Touches: the agent, its task, leases, status indexes, the event stream and channel, the queue
     of the message, Celery's result when the agent ends, and the budget: the day's account follows
-    the agent's `usage`, its reservation and its place return with its end.
+    the agent's `usage`, its reservation and its slot return with its end. A usage that is not
+    plausible is left out and reported by an event; the rest of the move is made.
 
     Raises:
         NotFound: there is no such agent.
         AttemptStale: another attempt owns it.
         TransitionRefused: its status or phase does not allow the move.
         Halted: the move heeds the latch, and it stands.
-        PlacesTaken: the move takes a place, and none is left; it waits for one.
+        NoSlotFree: the move claims a slot, and none is left; it waits for one.
+        ArgumentRefused: a value of the patch cannot be stored; nothing was written.
     """
     instant = iso_instant(now)
     final = step.to in FINAL
+    patch, is_usage_refused = plausible(step.patch)
     document = {
         "agentId": agent.agent_id,
         "from": step.sources,
@@ -104,8 +107,9 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "to": step.to,
         "final": final,
         # Empty ones are left out of records, as `Record.wire` does. Who is let go of waits again.
-        "patch": {name: value for name, value in step.patch.items() if value not in ([], {}, ())}
+        "patch": {name: value for name, value in patch.items() if value not in ([], {}, ())}
         | ({"waitingSince": instant} if step.release else {}),
+        "usageRefused": is_usage_refused or None,
         "taskPatch": _task_patch(step, instant),
         "event": _event(step),
         "timestamp": instant,
@@ -115,27 +119,26 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "expiredAtMs": None if step.expired_at is None else now_ms(step.expired_at),
         "dueMs": None if step.due_at is None else now_ms(step.due_at),
         "urgency": urgency(agent) if step.takes_slot else None,
-        "statuses": tuple(Status),
         "outcome": OUTCOME_FIELDS,
     }
     message = step.message
     before, after = result_frame(agent.agent_id, now) if final else ("", "")
     return call(
         "transition",
+        {
+            "agent": keys.agent(agent.agent_id),
+            "task": keys.task(agent.task_id),
+            "leases": keys.LEASES,
+            "events": keys.EVENTS_STREAM,
+            "result": result_key(agent.agent_id),
+            "halt": keys.HALT,
+            "delayed": keys.DELAYED,
+            "index": keys.index(),
+            "budget": keys.budget(now),
+            **({"queue": message.key} if message else {}),
+        },
         (
-            keys.agent(agent.agent_id),
-            keys.task(agent.task_id),
-            keys.LEASES,
-            keys.EVENTS_STREAM,
-            result_key(agent.agent_id),
-            keys.HALT,
-            keys.DELAYED,
-            *(keys.status_index(status) for status in Status),
-            *keys.budget(now),
-            *((message.key,) if message else ()),
-        ),
-        (
-            json.dumps({name: value for name, value in document.items() if value is not None}),
+            to_json({name: value for name, value in document.items() if value is not None}),
             keys.EVENTS_CHANNEL,
             EVENTS_CAP,
             message.envelope(delivery_tag=tag, origin="orchestrator") if message else "",

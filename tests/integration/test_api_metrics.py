@@ -13,8 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.errors import AgentFailed, LeaseLost
 from orchestrator.models import GateProfile, GateReport, GateResult
-from orchestrator.store import changes, keys, kills
-from orchestrator.store.operations import call
+from orchestrator.store import changes, kills, metrics
 from tests.integration.test_api import holder, run_to, serving, spawn
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -89,8 +88,8 @@ def test_each_event_is_counted_once_by_two_servers_asked_at_once(two, store, hol
 def test_a_stretch_that_another_has_counted_meanwhile_is_not_counted_again(two, store, holder):
     live_through(two[0], store, holder)
     before = scrape(two[0])
-    late = ("place:events", "0-0", "9-9", "recoveries", 1)
-    assert not store.run(call("aggregate", (keys.METRICS,), late, bool))
+    late = metrics.aggregate("events", {"recoveries": 1}, after="0-0", upto="9-9")
+    assert not store.run(late)
     for name in ("orchestrator_recoveries_total", "orchestrator_spawn_to_running_seconds_sum"):
         assert scrape(two[1])[name,] == before[name,]
 

@@ -115,13 +115,13 @@ def confined(lab: Lab) -> Noted:
     )
     services = lab.services
     runner = services.runner
-    play = replace(runner.executor, sandbox=sandbox, egress=egress)
+    executor = replace(runner.executor, sandbox=sandbox, egress=egress)
     capture = replace(runner.capture, sandbox=sandbox)
-    runner = replace(services.gate_check.gate_runner, sandbox=sandbox, egress=egress)
+    gate_runner = replace(services.gate_check.gate_runner, sandbox=sandbox, egress=egress)
     lab.services = replace(
         services,
-        runner=replace(runner, play=play, capture=capture),
-        gate_check=replace(services.gate_check, judge=judge),
+        runner=replace(runner, executor=executor, capture=capture),
+        gate_check=replace(services.gate_check, gate_runner=gate_runner),
     )
     return sandbox
 

@@ -107,8 +107,70 @@ def test_a_script_says_its_keys_and_replies(path):
     assert head.startswith("-- ")
     if not path.stem.startswith("_"):
         assert f"-- {path.stem}(" in head
-        assert "KEYS[1]" in head
+        assert "--   K." in head
         assert ") -> " in head
+
+
+#: What of the store's operations anybody may import: values, not how they are made.
+VALUES = {"Flow", "Operation"}
+OUTSIDE_STORE = [
+    path for path in SOURCES if path.parent != ROOT / "orchestrator" / "store"
+]  # fmt: skip
+
+
+def valkey_made_in(tree: ast.Module) -> list[str]:
+    """Return what a module outside the store imports or builds of Valkey's commands and keys."""
+    found: list[str] = []
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                found += [one.name for one in node.names if one.name in MAKERS]
+            case ast.ImportFrom(module="orchestrator.store"):
+                found += [one.name for one in node.names if f"{node.module}.{one.name}" in MAKERS]
+            case ast.ImportFrom(module="orchestrator.store.operations"):
+                found += [one.name for one in node.names if one.name not in VALUES]
+            case ast.ImportFrom(module=str(module)) if module in MAKERS:
+                found.append(module)
+            case ast.Call(func=ast.Name(id="Operation")):
+                found.append("Operation(...)")
+            case ast.Constant(value=str(text)) if id(node) not in texts and KEY.match(text):
+                found.append(text)
+            case _:
+                pass
+    return found
+
+
+#: Modules of the store that name keys or make operations of commands and scripts.
+MAKERS = {f"orchestrator.store.{name}" for name in ("keys", "operations", "scripts")}
+KEY = re.compile(r"orchestrator:\w")
+
+
+@pytest.mark.parametrize("path", OUTSIDE_STORE, ids=relative)
+def test_only_the_store_knows_valkeys_commands_and_the_names_of_keys(path):
+    assert valkey_made_in(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from orchestrator.store import agents, keys",
+        "from orchestrator.store.keys import LEASES",
+        "from orchestrator.store.operations import Flow, command",
+        "from orchestrator.store import operations",
+        "import orchestrator.store.keys",
+        "from orchestrator.store.scripts import script",
+        "found = Operation(('PING',), str)",
+        "name = f'orchestrator:agent:{agent_id}'",
+    ],
+)
+def test_what_makes_operations_elsewhere_is_found(source):
+    assert valkey_made_in(ast.parse(source))
+
+
+def test_values_and_named_operations_may_be_imported_anywhere():
+    source = '"""orchestrator:agent"""\nfrom orchestrator.store.operations import Flow, Operation'
+    assert not valkey_made_in(ast.parse(f"{source}\nfrom orchestrator.store import agents"))
 
 
 def test_what_is_no_python_is_shipped_too(tmp_path):

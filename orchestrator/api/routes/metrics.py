@@ -27,10 +27,9 @@ from orchestrator.queries.metrics import (
     counters,
 )
 from orchestrator.queries.queues import overview
-from orchestrator.store import halt, keys, kills
+from orchestrator.store import agent_index, halt, kills
 from orchestrator.store import workers as pool_workers
 from orchestrator.store.client import AsyncStore
-from orchestrator.store.operations import command
 from orchestrator.wiring import clock
 
 _TEXT = "text/plain"
@@ -74,14 +73,13 @@ async def metrics(request: Request) -> Response:
 async def _now(store: AsyncStore) -> list[Metric]:
     agents = GaugeMetricFamily("orchestrator_agents", "Agents by state.", labels=["status"])
     for status in Status:
-        agents.add_metric(
-            [status], await store.run(command("ZCARD", keys.status_index(status), decode=int))
-        )
+        count = await store.run(agent_index.count(status))
+        agents.add_metric([status], count)
     present = await store.run(pool_workers.present(now=clock()))
     workers = GaugeMetricFamily("orchestrator_workers", "Workers there.", labels=["queue"])
     for queue in QUEUES:
-        count = sum(worker.partition("@")[0] == queue for worker in present)
-        workers.add_metric([queue], count)
+        serving = sum(worker.partition("@")[0] == queue for worker in present)
+        workers.add_metric([queue], serving)
     without_proof = await store.run(kills.unconfirmed())
     unconfirmed = len(without_proof)
     halted = await store.run(halt.find_halt()) is not None

@@ -20,7 +20,6 @@ from rich.text import Text
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
 from orchestrator.cli.output.render import plain
-from orchestrator.control.api_keys import was_given
 from orchestrator.errors import (
     BackendUnavailable,
     DiskFull,
@@ -30,8 +29,9 @@ from orchestrator.errors import (
 )
 from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
+from orchestrator.store.api_keys import was_given
 from orchestrator.store.client import Store
-from orchestrator.store.operations import command
+from orchestrator.store.server import read_info
 from orchestrator.wiring import BACKENDS
 from orchestrator.wiring.host import SANDBOXES
 from orchestrator.workspace.disk import free_bytes
@@ -147,7 +147,7 @@ def see_valkey(url: str | None) -> str:
         raise SystemNotRunning
     store = Store(url)
     try:
-        info = store.run(command("INFO", decode=dict))
+        info = store.run(read_info())
     finally:
         store.close()
     if (policy := info.get("maxmemory_policy")) != "noeviction":

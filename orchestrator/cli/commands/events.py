@@ -18,7 +18,6 @@ from orchestrator.models import LifecycleEvent
 from orchestrator.queries.follow import WAIT_MS
 from orchestrator.settings import Settings, parse_duration
 from orchestrator.store import events as event_stream
-from orchestrator.store import keys
 from orchestrator.store.client import Store
 from orchestrator.store.events import StreamedEvent
 from orchestrator.wiring import clock
@@ -114,7 +113,7 @@ def _follow(store: Store, after: str) -> Iterator[StreamedEvent]:
             for one in _read(store, after):
                 yield one
                 after = one.id
-            store.run(event_stream.wait_for({keys.EVENTS_STREAM: after}, block_ms=WAIT_MS))
+            store.run(event_stream.wait_for_event(after, block_ms=WAIT_MS))
         except StoreUnreachable as error:
             if not is_away:
                 notify(f"{error.detail} It goes on when it answers again.")

@@ -29,7 +29,7 @@ from orchestrator.models import AgentState, Outcome
 from orchestrator.models.state_machine import FINAL
 from orchestrator.queries.follow import WAIT_MS, Snapshot
 from orchestrator.settings import Settings
-from orchestrator.store import agents, events, keys
+from orchestrator.store import agents, events
 from orchestrator.store.client import Store
 
 
@@ -111,7 +111,7 @@ def _wait_for_many(
             return ended
         if is_late():
             raise _gave_up([agent for agent in states if agent.status not in FINAL])
-        store.run(events.wait_for({keys.EVENTS_STREAM: last}, block_ms=WAIT_MS))
+        store.run(events.wait_for_event(last, block_ms=WAIT_MS))
 
 
 def _deadline(timeout_s: float | None) -> Callable[[], bool]:

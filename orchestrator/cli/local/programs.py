@@ -21,7 +21,7 @@ from orchestrator.messages import CLEANUP_QUEUE, GATES_QUEUE, QUEUES, SPAWN_QUEU
 from orchestrator.models import Record
 from orchestrator.settings import Settings
 from orchestrator.store.client import Store
-from orchestrator.store.operations import command, nothing
+from orchestrator.store.server import ping
 
 #: Programs of a stage start at once, when all of the stage before are ready; they stop in reverse.
 STORE_STAGE, SYSTEM_STAGE = 0, 1
@@ -199,7 +199,7 @@ def _valkey(settings: Settings) -> Program:
     def lacks() -> str | None:
         store = Store(settings.valkey_url)
         try:
-            store.run(command("PING", decode=nothing))
+            store.run(ping())
         except StoreUnreachable as error:
             return error.detail
         finally:

@@ -1,14 +1,28 @@
 -- Adds to counters what a stretch of a stream comes to, if nobody has added it yet.
 --
 -- aggregate(
---   KEYS[1] counters  hash  name -> number, and the places up to which streams are counted   written
+--   K.counters  hash  name -> number, and the places up to which streams are counted   written
 --   ARGV[1] field of the place  ARGV[2] the place counted from, or ''  ARGV[3] the place counted to
 --   ARGV[4..] name, increment, in turns
 -- ) -> 1 (added) | 0 (another was faster: nothing was written)
-local place = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+check_arguments(3, math.huge, 2)
+local field = text_of('field of the place', ARGV[1])
+for position = 2, 3 do
+  local is_first = position == 2 and ARGV[2] == ''
+  if not is_first and not string.find(ARGV[position], '^%d+%-%d+$') then
+    refuse_argument('place', 'the id of a stream entry')
+  end
+end
+for position = 4, #ARGV, 2 do
+  text_of('counter', ARGV[position])
+  if not (finite(ARGV[position + 1]) and finite(ARGV[position + 1]) >= 0) then
+    refuse_argument('increment of ' .. ARGV[position], 'a number from 0')
+  end
+end
+local place = redis.call('HGET', K.counters, field) or ''
 if place ~= ARGV[2] then return 0 end
 for position = 4, #ARGV, 2 do
-  redis.call('HINCRBYFLOAT', KEYS[1], ARGV[position], ARGV[position + 1])
+  add_to(K.counters, ARGV[position], finite(ARGV[position + 1]), '%.17g')
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HSET', K.counters, field, ARGV[3])
 return 1

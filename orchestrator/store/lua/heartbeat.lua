@@ -1,20 +1,22 @@
 -- Renews the lease of one attempt and tells its supervisor whether to go on.
 --
 -- heartbeat(
---   KEYS[1] agent         string  AgentState JSON           read
---   KEYS[2] leases        zset    agentId -> deadline ms    renewed if this attempt still owns the agent
---   KEYS[3..20] budget    as _budget.lua says               read
+--   K.agent         string  AgentState JSON           read
+--   K.leases        zset    agentId -> deadline ms    renewed if this attempt still owns the agent
+--   K.budget.*      as _budget.lua says               read
 --   ARGV[1] agentId  ARGV[2] attempt  ARGV[3] deadline, ms
 -- ) -> "held", in hard mode with a space and the limit that leaves it nothing to spend, if one does
 --      | "released" (handed on: a late heartbeat takes nothing back) | "stale" | "absent"
 --      | the final status that ended it
-local document = redis.call('GET', KEYS[1])
-if not document then return 'absent' end
-local agent = cjson.decode(document)
-if agent.status ~= 'spawning' and agent.status ~= 'running' then return agent.status end
-if agent.attempt ~= tonumber(ARGV[2]) then return 'stale' end
-if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 'released' end
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-local budget = budget_of(KEYS, 3)
-local over = is_hard(budget) and overrun(budget, agent) or ''
+check_arguments(3)
+local agent_id = text_of('agentId', ARGV[1])
+local attempt = whole_of('attempt', ARGV[2], 0, MOST_COUNT)
+local deadline = whole_of('deadline', ARGV[3], 0, MOST_MS)
+local agent = record_of(K.agent)
+if not agent then return 'absent' end
+if agent.status ~= 'spawning' and agent.status ~= 'running' then return tostring(agent.status) end
+if agent.attempt ~= attempt then return 'stale' end
+if not redis.call('ZSCORE', K.leases, agent_id) then return 'released' end
+local over = is_hard(K.budget) and overrun(K.budget, agent) or ''
+redis.call('ZADD', K.leases, whole(deadline), agent_id)
 return over == '' and 'held' or 'held ' .. over

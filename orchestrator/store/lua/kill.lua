@@ -3,116 +3,132 @@
 -- budget; those a worker holds are named in one entry of the kill stream.
 --
 -- kill(
---   KEYS[1] leases        zset    agentId -> deadline ms    removed
---   KEYS[2] event stream  stream                            appended
---   KEYS[3] kill stream   stream                            appended if a worker holds one of them
---   KEYS[4] unconfirmed   zset    agentId -> killed ms      those a worker holds are added
---   KEYS[5] delayed       zset    agentId -> due ms         removed
---   KEYS[6..10] indexes   zset    agentId -> entered ms     one per status, in the order of order.statuses
---   KEYS[11..28] budget   as _budget.lua says               reservations returned, places freed
---   and for each agent five more:
---           agent         string  AgentState JSON           written
---           task          string  TaskState JSON            patched if this agent is its latest
---           result        string  Celery's result JSON      set; also the channel
---           receipt       string  Receipt JSON              written
---           cleanup       list    kombu's list              pushed
---   ARGV[1] order, JSON: {nowMs, killed, indexOfKilled, statuses: [status], active: [status],
---           outcome: [field], patch: {…}, taskPatch: {…}, event: {type, timestamp}, receipt: {…},
---           agents: [{agentId, orderId, message, before, after}]}
+--   K.leases        zset    agentId -> deadline ms    removed
+--   K.events        stream                            appended
+--   K.kills         stream                            appended if a worker holds one of them
+--   K.unconfirmed   zset    agentId -> killed ms      those a worker holds are added
+--   K.delayed       zset    agentId -> due ms         removed
+--   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.budget.*      as _budget.lua says               reservations returned, slots freed
+--   K.targets[].agent     string  AgentState JSON       written
+--   K.targets[].task      string  TaskState JSON        patched if this agent is its latest
+--   K.targets[].result    string  Celery's result JSON  set; also the channel
+--   K.targets[].receipt   string  Receipt JSON          written
+--   K.targets[].cleanup   list    kombu's list          pushed
+--   ARGV[1] order, JSON: {nowMs, active: [status], outcome: [field], patch: {…}, taskPatch: {…},
+--           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"};
 --    sent again after a lost reply it answers as it did, by the order's id in the receipt
-local SHARED = 28
+local FIELDS = {
+  nowMs = 'ms', active = 'texts', outcome = 'texts', patch = 'object', taskPatch = 'object',
+  event = 'object', receipt = 'object', agents = 'list',
+}
+local TARGET = { agentId = 'text', orderId = 'text', message = 'text', before = 'text', after = 'text' }
+IS_OF.list = function(value) return type(value) == 'table' end
 
-local function contains(list, value)
-  for _, item in ipairs(list) do
-    if item == value then return true end
-  end
-  return false
+check_arguments(4)
+local order = object_of('order', ARGV[1])
+check_fields('order', order, FIELDS)
+check_fields('order.event', order.event, { type = 'text', timestamp = 'text' })
+if #order.agents ~= #K.targets then refuse_argument('order.agents', 'as many as there are keys for') end
+for number, target in ipairs(order.agents) do
+  if type(target) ~= 'table' then refuse_argument('order.agents', 'a list of objects') end
+  check_fields('order.agents.' .. number, target, TARGET)
+  object_of('order.agents.' .. number .. '.message', target.message)
+  object_of('order.agents.' .. number .. ' result', target.before .. '{}' .. target.after)
 end
-
--- What is no object, whatever else stands there, must not keep the others alive.
-local function object_of(document)
-  local is_json, value = pcall(cjson.decode, document)
-  return is_json and type(value) == 'table' and value or nil
-end
+local channel = text_of('channel', ARGV[2])
+local cap = whole_of('stream cap', ARGV[3], 1, MOST_COUNT)
+local result_ttl_s = whole_of('result ttl', ARGV[4], 1, MOST_COUNT)
 
 local function answer_again(agent, receipt_key, order_id)
-  local document = redis.call('GET', receipt_key)
-  local receipt = document and object_of(document)
+  local receipt = readable_record(receipt_key)
   if not receipt or receipt.orderId ~= order_id then return nil end
   agent.status, agent.phase = receipt.statusBefore, receipt.phaseBefore
   return { 'killed', cjson.encode(agent), receipt.confirmedBy == 'state' and 'idle' or 'held' }
 end
 
-local order = cjson.decode(ARGV[1])
-local time = redis.call('TIME')
-local clock_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local function killed_task(key, agent_id)
+  local task = readable_record(key)
+  if not task or task.agentId ~= agent_id then return nil end
+  for name, value in pairs(order.taskPatch) do task[name] = value end
+  local is_json, document = pcall(cjson.encode, task)
+  return is_json and document or nil
+end
+
+-- Makes all that a kill writes; nil where the record cannot be written back.
+local function kill_of(agent, target, keys, is_held, now)
+  local receipt = { agentId = target.agentId, orderId = target.orderId, statusBefore = agent.status,
+    phaseBefore = agent.phase, attempt = agent.attempt, worker = agent.worker,
+    workerProcess = agent.workerProcess, clockMs = now }
+  for name, value in pairs(order.receipt) do receipt[name] = value end
+  if not is_held then receipt.confirmed, receipt.confirmedBy, receipt.durationMs = true, 'state', 0 end
+  agent.status = 'killed'
+  for name, value in pairs(order.patch) do agent[name] = value end
+  local outcome = {}
+  for _, name in ipairs(order.outcome) do
+    outcome[name] = agent[name] or cjson.null
+  end
+  local event = { type = order.event.type, timestamp = order.event.timestamp, agentId = agent.agentId,
+    taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
+    yolo = agent.yolo, error = agent.error, errorCode = agent.errorCode }
+  local is_json, made = pcall(function()
+    return { receipt = cjson.encode(receipt), agent = cjson.encode(agent),
+      result = target.before .. cjson.encode(outcome) .. target.after, event = event }
+  end)
+  if not is_json then return nil end
+  made.task = killed_task(keys.task, target.agentId)
+  return made
+end
+
+local now = clock_ms()
 local replies, held = {}, {}
-local budget = budget_of(KEYS, 11)
+local budget = K.budget
 
 for number, target in ipairs(order.agents) do
-  local first = SHARED + (number - 1) * 5
-  local agent_key, task_key, result_key = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
-  local document = redis.call('GET', agent_key)
-  local agent = document and object_of(document)
+  local keys, id = K.targets[number], target.agentId
+  local document = redis.call('GET', keys.agent)
+  local agent = document and parsed_object(document)
+  local status = agent and agent.status
   if not document then
     replies[number] = { 'absent' }
   elseif not agent then
+    -- What is no object, whatever else is stored there, must not keep the others alive.
     replies[number] = { 'malformed' }
-  elseif not contains(order.active, agent.status) then
-    replies[number] = answer_again(agent, KEYS[first + 4], target.orderId) or { 'ended', document }
+  elseif not contains(order.active, status) then
+    replies[number] = answer_again(agent, keys.receipt, target.orderId) or { 'ended', document }
   else
-    local is_held = redis.call('ZREM', KEYS[1], target.agentId) == 1
-    redis.call('ZREM', KEYS[5], target.agentId)
-    redis.call('ZREM', budget.places, target.agentId)
-    stop_waiting(budget, target.agentId)
-    give_back(budget, target.agentId)
-    local receipt = { agentId = target.agentId, orderId = target.orderId, statusBefore = agent.status, phaseBefore = agent.phase,
-      attempt = agent.attempt, worker = agent.worker, workerProcess = agent.workerProcess,
-      clockMs = clock_ms }
-    for name, value in pairs(order.receipt) do receipt[name] = value end
-    if is_held then
-      held[#held + 1] = target.agentId
-      redis.call('ZADD', KEYS[4], order.nowMs, target.agentId)
+    local is_held = redis.call('ZSCORE', K.leases, id) and true or false
+    local made = kill_of(agent, target, keys, is_held, now)
+    if not made then
+      replies[number] = { 'malformed' }
     else
-      receipt.confirmed, receipt.confirmedBy, receipt.durationMs = true, 'state', 0
+      redis.call('ZREM', K.leases, id)
+      redis.call('ZREM', K.delayed, id)
+      redis.call('ZREM', budget.slots, id)
+      stop_waiting(budget, id)
+      return_reservation(budget, id)
+      if is_held then
+        held[#held + 1] = id
+        redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)
+      end
+      redis.call('SET', keys.receipt, made.receipt)
+      if K.index[status] then redis.call('ZREM', K.index[status], id) end
+      redis.call('ZADD', K.index.killed, whole(order.nowMs), id)
+      redis.call('SET', keys.agent, made.agent)
+      redis.call('SET', keys.result, made.result, 'EX', result_ttl_s)
+      redis.call('PUBLISH', keys.result, made.result)
+      if made.task then redis.call('SET', keys.task, made.task) end
+      redis.call('LPUSH', keys.cleanup, target.message)
+      announce(K.events, channel, cap, made.event)
+      replies[number] = { 'killed', document, is_held and 'held' or 'idle' }
     end
-    redis.call('SET', KEYS[first + 4], cjson.encode(receipt))
-
-    for position, status in ipairs(order.statuses) do
-      if status == agent.status then redis.call('ZREM', KEYS[5 + position], target.agentId) end
-    end
-    redis.call('ZADD', KEYS[5 + order.indexOfKilled], order.nowMs, target.agentId)
-    agent.status = order.killed
-    for name, value in pairs(order.patch) do agent[name] = value end
-    redis.call('SET', agent_key, cjson.encode(agent))
-
-    local outcome = {}
-    for _, name in ipairs(order.outcome) do outcome[name] = agent[name] or cjson.null end
-    local result = target.before .. cjson.encode(outcome) .. target.after
-    redis.call('SET', result_key, result, 'EX', ARGV[4])
-    redis.call('PUBLISH', result_key, result)
-
-    local task_document = redis.call('GET', task_key)
-    local task = task_document and object_of(task_document)
-    if task and task.agentId == target.agentId then
-      for name, value in pairs(order.taskPatch) do task[name] = value end
-      redis.call('SET', task_key, cjson.encode(task))
-    end
-
-    redis.call('LPUSH', KEYS[first + 5], target.message)
-    announce(KEYS[2], ARGV[2], ARGV[3], {
-      type = order.event.type, timestamp = order.event.timestamp, agentId = agent.agentId,
-      taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
-      yolo = agent.yolo, error = agent.error, errorCode = agent.errorCode,
-    })
-    replies[number] = { 'killed', document, is_held and 'held' or 'idle' }
   end
 end
 
 call_waiting(budget)
 if #held > 0 then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'agents', cjson.encode(held))
+  redis.call('XADD', K.kills, 'MAXLEN', '~', cap, '*', 'agents', cjson.encode(held))
 end
 return replies

@@ -1,12 +1,13 @@
 -- Drops reservations of agents that can spend nothing any more, and sums up the others again.
 --
 -- recount(
---   KEYS[1] reserved  hash  agentId -> tokens; '*' the sum of them   written
+--   K.reserved  hash  agentId -> tokens; '*' the sum of them   written
 --   ARGV[1..] agentIds
 -- ) -> the sum
-if #ARGV > 0 then redis.call('HDEL', KEYS[1], unpack(ARGV)) end
-redis.call('HDEL', KEYS[1], TOTAL)
+for _, agent_id in ipairs(ARGV) do text_of('agentId', agent_id) end
+for _, agent_id in ipairs(ARGV) do redis.call('HDEL', K.reserved, agent_id) end
+redis.call('HDEL', K.reserved, TOTAL)
 local sum = 0
-for _, tokens in ipairs(redis.call('HVALS', KEYS[1])) do sum = sum + tonumber(tokens) end
-redis.call('HSET', KEYS[1], TOTAL, whole(sum))
+for _, tokens in ipairs(redis.call('HVALS', K.reserved)) do sum = sum + (finite(tokens) or 0) end
+redis.call('HSET', K.reserved, TOTAL, whole(sum))
 return sum

@@ -1,49 +1,63 @@
 -- Registers an agent, reserves its tokens and enqueues its message: all of it, or nothing.
 --
 -- register(
---   KEYS[1] agent              string  AgentState JSON                    written
---   KEYS[2] task               string  TaskState JSON                     written
---   KEYS[3] request            string  SpawnRequest JSON                  written
---   KEYS[4] agents             zset    agentId -> spawned ms              written
---   KEYS[5] status index       zset    agentId -> entered ms              written
---   KEYS[6] task's agents      zset    agentId -> spawned ms              written
---   KEYS[7] event stream       stream                                     appended
---   KEYS[8] queue              list    kombu's list of this priority      pushed
---   KEYS[9] halt               string  Halt JSON                          read
---   KEYS[10..27] budget        as _budget.lua says                        reserved
---   KEYS[28] audit waiting     list    AuditDraft JSON                    appended
---   KEYS[29] idempotency       string  "<digest> <agentId>"               optional
+--   K.agent           string  AgentState JSON                    written
+--   K.task            string  TaskState JSON                     written
+--   K.request         string  SpawnRequest JSON                  written
+--   K.agents          zset    agentId -> spawned ms              written
+--   K.spawning        zset    agentId -> entered ms              written
+--   K.task_agents     zset    agentId -> spawned ms              written
+--   K.events          stream                                     appended
+--   K.queue           list    kombu's list of this priority      pushed
+--   K.halt            string  Halt JSON                          read
+--   K.budget.*        as _budget.lua says                        reserved
+--   K.audit_waiting   list    AuditDraft JSON                    appended
+--   K.idempotency?    string  "<digest> <agentId>"               written
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
 --   ARGV[5] now, ms      ARGV[6] envelope    ARGV[7] event JSON     ARGV[8] channel
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
 --   ARGV[12] audit draft JSON
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
 --      | {"exhausted", the day's limit, used, reserved, asked}
-local agent_id = ARGV[4]
-if KEYS[29] then
-  local held = redis.call('GET', KEYS[29])
+check_arguments(12)
+local agent_id = text_of('agentId', ARGV[4])
+if object_of('agent', ARGV[1]).agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end
+if object_of('task', ARGV[2]).agentId ~= agent_id then refuse_argument('task.agentId', 'the agentId') end
+object_of('request', ARGV[3])
+local now = whole(whole_of('now', ARGV[5], 0, MOST_MS))
+object_of('message', ARGV[6])
+local event = object_of('event', ARGV[7])
+text_of('event.type', event.type)
+local channel = text_of('channel', ARGV[8])
+local cap = whole_of('stream cap', ARGV[9], 1, MOST_COUNT)
+if not string.find(ARGV[10], '^%x+$') then refuse_argument('digest', 'hex digits') end
+local idempotency_ttl_s = whole_of('idempotency ttl', ARGV[11], 1, MOST_COUNT)
+object_of('audit draft', ARGV[12])
+
+if K.idempotency then
+  local held = redis.call('GET', K.idempotency)
   if held then
     local digest, owner = string.match(held, '^(%S+) (%S+)$')
-    return { digest == ARGV[10] and 'repeated' or 'conflict', owner }
+    return { digest == ARGV[10] and 'repeated' or 'conflict', owner or '' }
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if redis.call('EXISTS', K.agent) == 1 then
   return { 'repeated', agent_id }
 end
-local halt = redis.call('GET', KEYS[9])
+local halt = redis.call('GET', K.halt)
 if halt then return { 'halted', halt } end
-local lacking = reserve(budget_of(KEYS, 10), agent_id)
+local lacking = reserve(K.budget, agent_id)
 if lacking then return { 'exhausted', unpack(lacking) } end
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('SET', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[3], ARGV[3])
-redis.call('ZADD', KEYS[4], ARGV[5], agent_id)
-redis.call('ZADD', KEYS[5], ARGV[5], agent_id)
-redis.call('ZADD', KEYS[6], ARGV[5], agent_id)
-if KEYS[29] then
-  redis.call('SET', KEYS[29], ARGV[10] .. ' ' .. agent_id, 'EX', ARGV[11])
+redis.call('SET', K.agent, ARGV[1])
+redis.call('SET', K.task, ARGV[2])
+redis.call('SET', K.request, ARGV[3])
+redis.call('ZADD', K.agents, now, agent_id)
+redis.call('ZADD', K.spawning, now, agent_id)
+redis.call('ZADD', K.task_agents, now, agent_id)
+if K.idempotency then
+  redis.call('SET', K.idempotency, ARGV[10] .. ' ' .. agent_id, 'EX', idempotency_ttl_s)
 end
-redis.call('LPUSH', KEYS[8], ARGV[6])
-redis.call('RPUSH', KEYS[28], ARGV[12])
-announce(KEYS[7], ARGV[8], ARGV[9], cjson.decode(ARGV[7]))
+redis.call('LPUSH', K.queue, ARGV[6])
+redis.call('RPUSH', K.audit_waiting, ARGV[12])
+announce(K.events, channel, cap, event)
 return { 'registered', agent_id }

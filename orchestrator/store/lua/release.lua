@@ -1,10 +1,13 @@
 -- Puts an agent that was waiting for its time into its queue, if nobody else has done so.
 --
 -- release(
---   KEYS[1] delayed  zset  agentId -> due ms    removed
---   KEYS[2] queue    list  kombu's list         pushed
+--   K.delayed  zset  agentId -> due ms    removed
+--   K.queue    list  kombu's list         pushed
 --   ARGV[1] agentId  ARGV[2] message
 -- ) -> 1 | 0 (it no longer waits: nothing was written)
-local removed = redis.call('ZREM', KEYS[1], ARGV[1])
-if removed == 1 then redis.call('LPUSH', KEYS[2], ARGV[2]) end
+check_arguments(2)
+local agent_id = text_of('agentId', ARGV[1])
+object_of('message', ARGV[2])
+local removed = redis.call('ZREM', K.delayed, agent_id)
+if removed == 1 then redis.call('LPUSH', K.queue, ARGV[2]) end
 return removed

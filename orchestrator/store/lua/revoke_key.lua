@@ -1,14 +1,16 @@
--- Forgets a key, and keeps that there was one: without any, nobody is let in from now on.
+-- Removes an API key, and records that there was one: without any, nobody is let in from now on.
 --
 -- revoke_key(
---   KEYS[1] keys   hash    name -> StoredKey JSON     removed from
---   KEYS[2] used   hash    name -> its last use       removed from
---   KEYS[3] asked  string  1                          written
+--   K.keys   hash    name -> StoredKey JSON     removed from
+--   K.used   hash    name -> its last use       removed from
+--   K.asked  string  1                          written
 --   ARGV[1] name
 -- ) -> 1 | 0 (there is none of this name: nothing was written)
-local revoked = redis.call('HDEL', KEYS[1], ARGV[1])
+check_arguments(1)
+local name = text_of('name', ARGV[1])
+local revoked = redis.call('HDEL', K.keys, name)
 if revoked == 0 then return 0 end
-redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', K.used, name)
 -- It may have been added by a version that left no mark.
-redis.call('SET', KEYS[3], 1)
+redis.call('SET', K.asked, 1)
 return 1

@@ -1,20 +1,32 @@
--- Sets limits of the budget and lets them work at once: who waits for a place is called, and how
--- the day stands is told. With no limits it only looks again, as after midnight.
+-- Sets limits of the budget, with effect at once: agents that wait for a slot are called, and a
+-- change of the day's status is reported. Without limits it only checks again, as after midnight.
 --
 -- set_limits(
---   KEYS[1] event stream  stream                    appended if the day's status changed
---   KEYS[2..19] budget    as _budget.lua says       limits written
+--   K.events    stream                    appended if the day's status changed
+--   K.budget.*  as _budget.lua says       limits written
 --   ARGV[1] limits, JSON: {limit: value, or null for what the settings say}
 --   ARGV[2] event JSON: {timestamp}  ARGV[3] channel  ARGV[4] stream cap
 -- ) -> 1
-local budget = budget_of(KEYS, 2)
-for name, value in pairs(cjson.decode(ARGV[1])) do
-  if value == cjson.null then
-    redis.call('HDEL', budget.limits, name)
-  else
-    redis.call('HSET', budget.limits, name, whole(value))
+local MOST = { daily = MOST_TOKENS, agent = MOST_TOKENS, reservation = MOST_TOKENS, concurrency = 1e6, time = MOST_COUNT }
+check_arguments(4)
+local limits = object_of('limits', ARGV[1])
+for name, value in pairs(limits) do
+  if not MOST[name] then refuse_argument('limits.' .. name, 'left out: there is no such limit') end
+  if value ~= cjson.null and not (type(value) == 'number' and value > 0 and value <= MOST[name]) then
+    refuse_argument('limits.' .. name, 'null, or a number above 0 and up to ' .. whole(MOST[name]))
   end
 end
-tell_status(budget, KEYS[1], ARGV[3], ARGV[4], cjson.decode(ARGV[2]))
-call_waiting(budget)
+local event = object_of('event', ARGV[2])
+check_fields('event', event, { timestamp = 'text' })
+local channel = text_of('channel', ARGV[3])
+local cap = whole_of('stream cap', ARGV[4], 1, MOST_COUNT)
+for name, value in pairs(limits) do
+  if value == cjson.null then
+    redis.call('HDEL', K.budget.limits, name)
+  else
+    redis.call('HSET', K.budget.limits, name, whole(value))
+  end
+end
+report_status(K.budget, K.events, channel, cap, event)
+call_waiting(K.budget)
 return 1

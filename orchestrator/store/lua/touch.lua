@@ -4,8 +4,8 @@
 -- nobody's. What is kept of an agent, and so the cost of a call, has an end.
 --
 -- touch(
---   KEYS[1] touched       hash    agentId -> JSON {files: [path], told: {agentId: files}}    written
---   KEYS[2] event stream  stream                                   appended for each other agent
+--   K.touched  hash    agentId -> JSON {files: [path], told: {agentId: files}}    written
+--   K.events   stream                                   appended for each other agent
 --   ARGV[1] agentId  ARGV[2] paths, JSON list  ARGV[3] event JSON {type, timestamp, taskId, …}
 --   ARGV[4] channel  ARGV[5] stream cap  ARGV[6] ttl of the hash, s
 -- ) -> how many warnings were given
@@ -14,17 +14,28 @@ local MOST_FILES = 200
 local MOST_TOLD = 20
 local MOST_WARNINGS = 20
 
-local function noted(agent_id)
-  local document = redis.call('HGET', KEYS[1], agent_id)
-  -- A list without names is what an older version left.
-  local found = document and cjson.decode(document) or {}
-  return { files = found.files or {}, told = found.told or {} }
+check_arguments(6)
+local agent_id = text_of('agentId', ARGV[1])
+local paths = texts_of('paths', ARGV[2])
+text_of('event.type', object_of('event', ARGV[3]).type)
+local channel = text_of('channel', ARGV[4])
+local cap = whole_of('stream cap', ARGV[5], 1, MOST_COUNT)
+local ttl_s = whole_of('ttl', ARGV[6], 1, MOST_COUNT)
+
+local function table_of(value)
+  return type(value) == 'table' and value or {}
 end
 
-local mine = noted(ARGV[1])
+local function recorded(name)
+  -- What no version wrote counts as nothing; a list without names is what an older one left.
+  local found = parsed_object(redis.call('HGET', K.touched, name)) or {}
+  return { files = table_of(found.files), told = table_of(found.told) }
+end
+
+local mine = recorded(agent_id)
 local is_known, is_new = {}, {}
 for _, path in ipairs(mine.files) do is_known[path] = true end
-for _, path in ipairs(cjson.decode(ARGV[2])) do
+for _, path in ipairs(paths) do
   if not is_known[path] and #mine.files < MOST_FILES then
     mine.files[#mine.files + 1] = path
     is_new[path] = true
@@ -32,12 +43,12 @@ for _, path in ipairs(cjson.decode(ARGV[2])) do
 end
 
 local warnings = 0
-for _, other in ipairs(next(is_new) and redis.call('HKEYS', KEYS[1]) or {}) do
+for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
   if warnings == MOST_WARNINGS then break end
-  local told = mine.told[other] or 0
-  if other ~= ARGV[1] and told < MOST_TOLD then
+  local told = finite(mine.told[other]) or 0
+  if other ~= agent_id and told < MOST_TOLD then
     local both, count = {}, 0
-    for _, path in ipairs(noted(other).files) do
+    for _, path in ipairs(recorded(other).files) do
       if is_new[path] then
         count = count + 1
         if count <= MOST_TOLD then both[count] = path end
@@ -47,12 +58,12 @@ for _, other in ipairs(next(is_new) and redis.call('HKEYS', KEYS[1]) or {}) do
       local event = cjson.decode(ARGV[3])
       event.other, event.files = other, both
       if count > #both then event.moreFiles = count - #both end
-      announce(KEYS[2], ARGV[4], ARGV[5], event)
+      announce(K.events, channel, cap, event)
       mine.told[other] = told + count
       warnings = warnings + 1
     end
   end
 end
-redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(mine))
-redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('HSET', K.touched, agent_id, cjson.encode(mine))
+redis.call('EXPIRE', K.touched, ttl_s)
 return warnings

@@ -1,32 +1,35 @@
 -- Moves one agent if its state allows it: state, indexes, lease, task, event, next message and
--- final result, place and tokens change together or not at all. Which moves are legal is passed in.
+-- final result, slot and tokens change together or not at all. Which moves are legal is passed in.
 --
 -- transition(
---   KEYS[1] agent         string  AgentState JSON             read, written
---   KEYS[2] task          string  TaskState JSON              patched if this agent is its latest
---   KEYS[3] leases        zset    agentId -> deadline ms      set, or removed when final or released
---   KEYS[4] event stream  stream                              appended if an event is given
---   KEYS[5] result        string  Celery's result JSON        set when final; also the channel
---   KEYS[6] halt          string  Halt JSON                   read if the move heeds it
---   KEYS[7] delayed       zset    agentId -> due ms           added if delayed, else removed
---   KEYS[8..12] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
---   KEYS[13..30] budget   as _budget.lua says                 settled, a place taken or freed
---   KEYS[31] queue        list    kombu's list                pushed if a message is given
+--   K.agent         string  AgentState JSON             read, written
+--   K.task          string  TaskState JSON              patched if this agent is its latest
+--   K.leases        zset    agentId -> deadline ms      set, or removed when final or released
+--   K.events        stream                              appended if an event is given
+--   K.result        string  Celery's result JSON        set when final; also the channel
+--   K.halt          string  Halt JSON                   read if the move heeds it
+--   K.delayed       zset    agentId -> due ms           added if delayed, else removed
+--   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.budget.*      as _budget.lua says                 charged, a slot claimed or freed
+--   K.queue?        list    kombu's list                pushed if a message is given
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
---           timestamp, nowMs, leaseUntilMs?, release?, statuses: [status], outcome: [field],
---           urgency? (it takes a place: if none is left it waits, with this urgency, for the message)}
+--           usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
+--           urgency? (it claims a slot: if none is left it waits, with this urgency, for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
 -- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"full", agent JSON}
 --      | {"moved", agent JSON, agent JSON before,
---         if it spent or took a place, in hard mode: the limit that leaves it nothing to spend; else ""}
-local function contains(list, value)
-  for _, item in ipairs(list) do
-    if item == value then return true end
-  end
-  return false
-end
+--         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend; else ""}
+local FIELDS = {
+  agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', bump = 'flag?',
+  heedsHalt = 'flag?', expiredAtMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
+  patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
+  timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
+  urgency = 'ms?',
+}
+-- What a patch must not change: a step has fields of its own for these.
+local FIXED = { agentId = true, taskId = true, status = true, attempt = true }
 
 local function merge(document, patch)
   for name, value in pairs(patch) do
@@ -35,103 +38,137 @@ local function merge(document, patch)
   end
 end
 
-local before = redis.call('GET', KEYS[1])
-if not before then return { 'absent' } end
-local agent = cjson.decode(before)
-local move = cjson.decode(ARGV[1])
-if move.heedsHalt and redis.call('EXISTS', KEYS[6]) == 1 then return { 'halted' } end
+check_arguments(7)
+local move = object_of('move', ARGV[1])
+check_fields('move', move, FIELDS)
+for name in pairs(move.patch) do
+  if FIXED[name] then refuse_argument('move.patch.' .. name, 'left out: a patch cannot change it') end
+end
+if move.event then check_fields('move.event', move.event, { type = 'text', error = 'text?', errorCode = 'text?' }) end
+if move.to and not K.index[move.to] then refuse_argument('move.to', 'a status') end
+if move.urgency and move.urgency > MOST_URGENCY then refuse_argument('move.urgency', 'an urgency') end
+if move.patch.usage ~= nil then check_usage('move.patch.usage', move.patch.usage) end
+local channel = text_of('channel', ARGV[2])
+local cap = whole_of('stream cap', ARGV[3], 1, MOST_COUNT)
+local message = ARGV[4]
+if message ~= '' then object_of('message', message) end
+if (message ~= '') ~= (K.queue ~= nil) then refuse_argument('message', 'given together with its queue') end
+if move.urgency and message == '' then refuse_argument('message', 'given where a slot is claimed') end
+if move.final then
+  object_of('result', ARGV[5] .. '{}' .. ARGV[6])
+elseif ARGV[5] .. ARGV[6] ~= '' then
+  refuse_argument('result', 'empty where the move is not final')
+end
+local result_ttl_s = whole_of('result ttl', ARGV[7], 1, MOST_COUNT)
+
+local agent, before = record_of(K.agent)
+if not agent then return { 'absent' } end
+if move.heedsHalt and redis.call('EXISTS', K.halt) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
--- A lease that was renewed since it was found expired belongs to somebody; one that is gone was let go.
+-- A lease that was renewed since it was found expired belongs to somebody; one that is gone was released.
 if move.expiredAtMs then
-  local deadline = redis.call('ZSCORE', KEYS[3], move.agentId)
+  local deadline = redis.call('ZSCORE', K.leases, move.agentId)
   if not deadline or tonumber(deadline) > move.expiredAtMs then return { 'refused', before } end
 end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end
 
-local budget = budget_of(KEYS, 13)
-if move.urgency and not has_place(budget, move.urgency) then
+local budget = K.budget
+if move.urgency and not has_slot(budget, move.urgency) then
   redis.call('ZADD', budget.waiting, whole(move.urgency), move.agentId)
-  redis.call('HSET', budget.uncalled, move.agentId, ARGV[4])
+  redis.call('HSET', budget.uncalled, move.agentId, message)
   call_waiting(budget)
   return { 'full', before }
 end
 
-local function tell(event)
-  announce(KEYS[4], ARGV[2], ARGV[3], {
+local function event_of(event)
+  return {
     type = event.type, timestamp = move.timestamp, agentId = agent.agentId,
     taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
     yolo = agent.yolo, error = event.error or agent.error, errorCode = event.errorCode or agent.errorCode,
-  })
+  }
 end
 
-local usage, spent_before = move.patch.usage, agent.usage or {}
-if usage ~= nil and not moves_forward(spent_before, usage) then
-  tell({ type = 'agent.warning', errorCode = 'usage_refused',
-    error = 'A report of its tokens is no number, or less than what it had spent: not counted.' })
-  usage, move.patch.usage = nil, nil
+-- All that is written is made here: from the first write on nothing can fail.
+local events = {}
+local usage, spent_before = move.patch.usage, type(agent.usage) == 'table' and agent.usage or {}
+if usage and not moves_forward(spent_before, usage) then
+  move.usageRefused, usage, move.patch.usage = true, nil, nil
+end
+-- A report without a cost takes back none.
+if usage and usage.costUsd == nil then usage.costUsd = finite(spent_before.costUsd) end
+if move.usageRefused then
+  events[1] = event_of({ type = 'agent.warning', errorCode = 'usage_refused',
+    error = 'A report of its tokens or its cost is no plausible number, or less than what it had spent: not counted.' })
 end
 
-local entered = move.to and move.to ~= agent.status
-if entered then
-  for position, status in ipairs(move.statuses) do
-    if status == agent.status then redis.call('ZREM', KEYS[7 + position], move.agentId) end
-    if status == move.to then redis.call('ZADD', KEYS[7 + position], move.nowMs, move.agentId) end
-  end
-  agent.status = move.to
-end
-if move.bump then agent.attempt = agent.attempt + 1 end
+local status_before = agent.status
+agent.status = move.to or agent.status
+if move.bump then agent.attempt = (finite(agent.attempt) or 0) + 1 end
 merge(agent, move.patch)
+local after = encoded(K.agent, agent)
+if move.event then events[#events + 1] = event_of(move.event) end
+
+local task = move.taskPatch and readable_record(K.task)
+if task and task.agentId == move.agentId then
+  merge(task, move.taskPatch)
+  task = encoded(K.task, task)
+else
+  task = nil
+end
+
+local result
+if move.final then
+  local outcome = {}
+  for _, name in ipairs(move.outcome) do
+    outcome[name] = agent[name] or cjson.null
+  end
+  result = ARGV[5] .. encoded(K.agent, outcome) .. ARGV[6]
+end
+
+local entered = move.to and move.to ~= status_before
+if entered then
+  if K.index[status_before] then redis.call('ZREM', K.index[status_before], move.agentId) end
+  redis.call('ZADD', K.index[move.to], whole(move.nowMs), move.agentId)
+end
 if usage then settle(budget, move.agentId, spent_before, usage) end
-local after = cjson.encode(agent)
-redis.call('SET', KEYS[1], after)
+redis.call('SET', K.agent, after)
 
 if move.final or move.release then
-  redis.call('ZREM', KEYS[3], move.agentId)
+  redis.call('ZREM', K.leases, move.agentId)
 elseif move.leaseUntilMs then
-  redis.call('ZADD', KEYS[3], move.leaseUntilMs, move.agentId)
+  redis.call('ZADD', K.leases, whole(move.leaseUntilMs), move.agentId)
 end
 
-if move.urgency then redis.call('ZADD', budget.places, move.nowMs, move.agentId) end
-if move.final then give_back(budget, move.agentId) end
-if move.final or move.release then redis.call('ZREM', budget.places, move.agentId) end
+if move.urgency then redis.call('ZADD', budget.slots, whole(move.nowMs), move.agentId) end
+if move.final then return_reservation(budget, move.agentId) end
+if move.final or move.release then redis.call('ZREM', budget.slots, move.agentId) end
 if move.urgency or move.final or move.release or move.dueMs then
   stop_waiting(budget, move.agentId)
   call_waiting(budget)
 end
 
 if move.dueMs then
-  redis.call('ZADD', KEYS[7], move.dueMs, move.agentId)
+  redis.call('ZADD', K.delayed, whole(move.dueMs), move.agentId)
 else
-  redis.call('ZREM', KEYS[7], move.agentId)
+  redis.call('ZREM', K.delayed, move.agentId)
 end
 
-if move.final then
-  local outcome = {}
-  for _, name in ipairs(move.outcome) do outcome[name] = agent[name] or cjson.null end
-  local result = ARGV[5] .. cjson.encode(outcome) .. ARGV[6]
-  redis.call('SET', KEYS[5], result, 'EX', ARGV[7])
-  redis.call('PUBLISH', KEYS[5], result)
+if result then
+  redis.call('SET', K.result, result, 'EX', result_ttl_s)
+  redis.call('PUBLISH', K.result, result)
 end
+if task then redis.call('SET', K.task, task) end
+if message ~= '' and not move.urgency then redis.call('LPUSH', K.queue, message) end
 
-if move.taskPatch then
-  local document = redis.call('GET', KEYS[2])
-  local task = document and cjson.decode(document)
-  if task and task.agentId == move.agentId then
-    merge(task, move.taskPatch)
-    redis.call('SET', KEYS[2], cjson.encode(task))
-  end
-end
-
-if ARGV[4] ~= '' and not move.urgency then redis.call('LPUSH', KEYS[31], ARGV[4]) end
-
-if move.event then tell(move.event) end
+for _, event in ipairs(events) do announce(K.events, channel, cap, event) end
 local over = ''
 if usage then
-  tell_status(budget, KEYS[4], ARGV[2], ARGV[3], { timestamp = move.timestamp, agentId = move.agentId })
-  local most = limit(budget, 'agent')
-  if not is_hard(budget) and (spent_before.totalTokens or 0) < most and usage.totalTokens >= most then
-    tell({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) })
+  report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId })
+  local most, own_before = limit(budget, 'agent'), finite(spent_before.totalTokens) or 0
+  if not is_hard(budget) and own_before < most and (usage.totalTokens or 0) >= most then
+    announce(K.events, channel, cap,
+      event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }))
   end
 end
 if (usage or move.urgency) and is_hard(budget) then over = overrun(budget, agent) end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -10,15 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.leases.holder import AgentLeases
-from orchestrator.models import AgentState, LifecycleEvent
-from orchestrator.store import keys
-from orchestrator.store.events import EVENTS_CAP
-from orchestrator.store.operations import call, command, nothing
+from orchestrator.models import AgentState
+from orchestrator.store import overlap
+from orchestrator.store.overlap import FILES_LIMIT
 
 #: How often a workspace is looked through: 5,000 files take some 20 ms.
 EVERY_S = 5.0
-#: More files say no more; as in `lua/touch.lua`, which meets those of every agent of a repository.
-FILES_LIMIT = 200
 #: What tools make and no change holds; to ask git would take a run of it in the agent's sandbox.
 _MADE = frozenset(
     (
@@ -26,7 +22,6 @@ _MADE = frozenset(
         *(".ruff_cache", "node_modules", ".next", "target", "build", "dist", ".gradle"),
     )
 )
-_TTL_S = 24 * 3600
 
 
 @dataclass
@@ -49,36 +44,12 @@ class OverlapMonitor:
         if len(self._told) >= FILES_LIMIT or not (news := {*self._touched()} - self._told):
             return
         self._told |= news
-        event = LifecycleEvent(
-            type="agent.overlap",
-            timestamp=self.holder.clock(),
-            agent_id=self.agent.agent_id,
-            task_id=self.agent.task_id,
-            status=self.agent.status,
-            phase=self.agent.phase,
-            attempt=self.agent.attempt,
-        )
-        self.holder.store.run(
-            call(
-                "touch",
-                (keys.touched(self.agent.repository), keys.EVENTS_STREAM),
-                (
-                    self.agent.agent_id,
-                    json.dumps(sorted(news)),
-                    json.dumps(event.wire()),
-                    keys.EVENTS_CHANNEL,
-                    EVENTS_CAP,
-                    _TTL_S,
-                ),
-                int,
-            )
-        )
+        self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
 
     def forget(self) -> None:
         """Take the agent out of what others are compared with."""
         if self._told:
-            key = keys.touched(self.agent.repository)
-            self.holder.store.run(command("HDEL", key, self.agent.agent_id, decode=nothing))
+            self.holder.store.run(overlap.forget(self.agent))
 
     def _touched(self) -> Iterator[str]:
         count = 0

@@ -1,0 +1,95 @@
+"""The indexes of agents: all of them, those of a task, and those of each status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from orchestrator.errors import RequestInvalid
+from orchestrator.models import Status
+from orchestrator.store import keys
+from orchestrator.store.operations import Operation, call, command, nothing
+from orchestrator.store.transition import now_ms
+
+
+def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operation[list[str]]:
+    """Read ids of all agents, or of a task's, the newest first, from behind one of them.
+
+    Raises:
+        RequestInvalid: the id is none of this list.
+    """
+
+    def decode(reply: list[bytes] | None) -> list[str]:
+        if reply is None:
+            raise RequestInvalid((("cursor", "names no agent of this list"),))
+        return _names(reply)
+
+    index = keys.task_agents(task_id) if task_id else keys.AGENTS
+    return call("ids_after", {"index": index}, (after, count), decode)
+
+
+def all_ids() -> Operation[list[str]]:
+    """List every agent."""
+    return command("ZRANGE", keys.AGENTS, 0, -1, decode=_names)
+
+
+def spawned_ms(agent_ids: Sequence[str]) -> Operation[list[float | None]]:
+    """Read when each of these was spawned (ms); None where it is no more."""
+    return command(
+        *("ZMSCORE", keys.AGENTS, *agent_ids),
+        decode=lambda reply: [None if score is None else float(score) for score in reply],
+    )
+
+
+def remove(agent_id: str) -> Operation[None]:
+    """Remove an agent from the index of all."""
+    return command("ZREM", keys.AGENTS, agent_id, decode=nothing)
+
+
+def remove_from_task(agent_id: str, task_id: str) -> Operation[None]:
+    """Remove an agent from those that served a task."""
+    return command("ZREM", keys.task_agents(task_id), agent_id, decode=nothing)
+
+
+def count(status: Status) -> Operation[int]:
+    """Count the agents of a status."""
+    return command("ZCARD", keys.status_index(status), decode=int)
+
+
+def ids_of(status: Status) -> Operation[list[str]]:
+    """List the agents of a status, the first to enter it first."""
+    return command("ZRANGE", keys.status_index(status), 0, -1, decode=_names)
+
+
+def newest(status: Status, *, limit: int) -> Operation[list[str]]:
+    """List the agents that entered a status last, the latest first."""
+    return command("ZRANGE", keys.status_index(status), 0, limit - 1, "REV", decode=_names)
+
+
+def entered_between(status: Status, since: datetime, until: datetime) -> Operation[list[str]]:
+    """List the agents that entered a status between two instants."""
+    bounds = now_ms(since), now_ms(until)
+    return command("ZRANGE", keys.status_index(status), *bounds, "BYSCORE", decode=_names)
+
+
+def entered_before(status: Status, until: datetime, *, limit: int) -> Operation[list[str]]:
+    """List the agents that entered a status before an instant, the first to do so first."""
+    return command(
+        *("ZRANGE", keys.status_index(status), "-inf", now_ms(until), "BYSCORE"),
+        *("LIMIT", 0, limit),
+        decode=_names,
+    )
+
+
+def add_to(status: Status, agent_id: str, *, now: datetime) -> Operation[None]:
+    """Add an agent to the index of a status."""
+    return command("ZADD", keys.status_index(status), now_ms(now), agent_id, decode=nothing)
+
+
+def remove_from(status: Status, agent_id: str) -> Operation[None]:
+    """Remove an agent from the index of a status."""
+    return command("ZREM", keys.status_index(status), agent_id, decode=nothing)
+
+
+def _names(reply: list[bytes]) -> list[str]:
+    return [name.decode() for name in reply]

@@ -1,0 +1,172 @@
+"""One valid call of every Lua script, on a state in which each of them writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestrator.control.submit import SubmitService
+from orchestrator.errors import OrchestratorError
+from orchestrator.messages import SPAWN_QUEUE, SPAWN_TASK, StageMessage
+from orchestrator.models import (
+    AgentState,
+    ApiKey,
+    AuditAction,
+    KeyScope,
+    LogLine,
+    SpawnRequest,
+    Status,
+)
+from orchestrator.store import (
+    agent_index,
+    agent_logs,
+    agent_transitions,
+    agents,
+    api_keys,
+    audit,
+    budget,
+    delays,
+    kills,
+    leases,
+    metrics,
+    overlap,
+    rate_limits,
+    registration,
+    sessions,
+)
+from orchestrator.store.client import Store
+from orchestrator.store.operations import Operation, call
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+USAGE = {"inputTokens": 40, "totalTokens": 40, "costUsd": 0.25}
+_CONTEXT = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+_BODY = {"taskId": "t", "agentType": "worker", "context": _CONTEXT}
+
+
+@dataclass(frozen=True)
+class Agents:
+    """An agent that waits, one that runs, one that is delayed and one that was killed."""
+
+    queued: AgentState
+    running: AgentState
+    delayed: AgentState
+    killed: AgentState
+
+
+def seed(store: Store) -> Agents:
+    """Make the state in which every call of `calls` writes."""
+    service = SubmitService("scripted", frozenset({"scripted"}), lambda: NOW, lambda: "tag")
+    found: dict[str, AgentState] = {}
+    for name in ("queued", "running", "delayed", "killed"):
+        agent_id = store.run(service.submit(_BODY, agent_id=name, by="ann")).agent_id
+        found[name] = store.run(agents.read(agent_id))
+    for name in ("running", "killed"):
+        store.run(agent_transitions.claim(found[name], "w@h", "1:1", lease_s=30, now=NOW))
+        claimed = store.run(agents.read(name))
+        store.run(agent_transitions.start(claimed, base_commit="c", lease_s=30, now=NOW))
+        found[name] = store.run(agents.read(name))
+    until = NOW + timedelta(hours=1)
+    store.run(agent_transitions.delay(found["delayed"], until=until, now=NOW))
+    order = kills.KillOrder(by="ann", why="test")
+    store.run(kills.kill([found["killed"]], order, now=NOW, tags=["order"]))
+    running = found["running"]
+    other = running.model_copy(update={"agent_id": "another"})
+    store.run(overlap.touch(other, ["a.py"], now=NOW))
+    store.run(api_keys.add_key(_key("old")))
+    transcript = sessions.SessionTranscript("p", "old", "sub")
+    store.run(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
+    store.run(_set_lock())
+    return Agents(**found)
+
+
+def calls(now_is: Agents) -> dict[str, Operation[Any]]:
+    """Return a call of every script, by the script's name and what is particular to the call."""
+    waits, runs = now_is.queued, now_is.running
+    order = kills.KillOrder(by="ann", why="enough")
+    transcript = sessions.SessionTranscript("p", "s")
+    error = OrchestratorError("It failed.")
+    facts = {"usage": USAGE, "summary": "s"}
+    return {
+        "transition claim": agent_transitions.claim(
+            waits, "w@h", "1:1", lease_s=30, now=NOW, tag="tag"
+        ),
+        "transition update": agent_transitions.update(runs, facts, now=NOW),
+        "transition end": agent_transitions.end(
+            runs, Status.FAILED, now=NOW, tag="tag", error=error, patch=facts
+        ),
+        "transition recover": agent_transitions.recover(
+            runs, continues=1, counts=True, delay_s=5, now=NOW, tag="tag"
+        ),
+        "kill": kills.kill([waits, runs], order, now=NOW, tags=["tag-1", "tag-2"]),
+        "register": _registration(""),
+        "register once": _registration("once"),
+        "refuse": registration.refusal("nobody", error, now=NOW),
+        "heartbeat": leases.heartbeat(runs, lease_s=60, now=NOW),
+        "release": delays.release(StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), tag="tag"),
+        "set_limits": budget.set_limits({"daily": 1000, "time": 7200.0, "agent": None}, now=NOW),
+        "recount": budget.recount(["queued"]),
+        "add_to_receipt": kills.add_to_receipt(
+            "killed", {"confirmed": True, "confirmedBy": "w", "endedMsAgo": 3}
+        ),
+        "append_log": agent_logs.append_log(
+            "running", 1, [LogLine(at=NOW, source="stdout", text="hello")], cap=100
+        ),
+        "append_audit": audit.append(b"", b'{"seq":1}', 1, [(b'{"seq":1}', b"0a")], 1),
+        "append_session": sessions.append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
+        "drop_session": next(sessions.delete(sessions.SessionTranscript("p", "old", "sub"))),
+        "add_key": api_keys.add_key(_key("new")),
+        "revoke_key": api_keys.revoke_key("old"),
+        "rate_limit": rate_limits.consume("read", "ann", a_minute=60),
+        "aggregate": metrics.aggregate(
+            "events", {"stalls": 2, "cost_usd": 0.5}, after="", upto="1-0"
+        ),
+        "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
+        "ids_after": agent_index.ids_after("queued", 10),
+        "unlock": call("unlock", {"lock": "orchestrator:sweep:lock"}, ("token",), bool),
+    }
+
+
+def with_arguments(operation: Operation[Any], arguments: tuple[Any, ...]) -> Operation[Any]:
+    """Return the same call with other arguments."""
+    count = keys_count(operation)
+    return replace(operation, arguments=(*operation.arguments[: count + 1], *arguments))
+
+
+def with_keys(operation: Operation[Any], keys: tuple[Any, ...]) -> Operation[Any]:
+    """Return the same call with other keys."""
+    return replace(operation, arguments=(len(keys), *keys, *arguments_of(operation)))
+
+
+def keys_count(operation: Operation[Any]) -> int:
+    return int(operation.arguments[0])
+
+
+def keys_of(operation: Operation[Any]) -> tuple[Any, ...]:
+    return operation.arguments[1 : keys_count(operation) + 1]
+
+
+def arguments_of(operation: Operation[Any]) -> tuple[Any, ...]:
+    return operation.arguments[keys_count(operation) + 1 :]
+
+
+def _registration(idempotency_key: str) -> Operation[Any]:
+    return registration.submission(
+        SpawnRequest.parse(json.loads(json.dumps(_BODY))),
+        agent_id="new",
+        agent="scripted",
+        now=NOW,
+        tag="tag",
+        note=AuditAction(action="spawn", who="ann", why=""),
+        idempotency_key=idempotency_key,
+    )
+
+
+def _key(name: str) -> api_keys.StoredKey:
+    key = ApiKey(name=name, scopes=(KeyScope.READ,), created_at=NOW, created_by="ann")
+    return api_keys.StoredKey(**key.model_dump(), digest="0a")
+
+
+def _set_lock() -> Operation[Any]:
+    return Operation(("SET", "orchestrator:sweep:lock", "token"), bool)
