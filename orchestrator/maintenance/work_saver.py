@@ -21,10 +21,11 @@ from orchestrator.models.state_machine import WAITING
 from orchestrator.store import agents, changes, kills
 from orchestrator.store.client import Store
 from orchestrator.store.unsaved_reports import report_unsaved
-from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.origin import Origin
 from orchestrator.workspace.unsaved import Unsaved, UnsavedWork
+from orchestrator.workspace.worktree import Workspace
 
 #: A salvage that failed is tried again after this: room, limits and programs may be there by then.
 TRY_AGAIN_S = 600.0

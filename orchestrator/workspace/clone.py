@@ -1,12 +1,10 @@
-"""One workspace per agent: a shared clone that borrows the mirror's objects, and its spare."""
+"""The workspaces of this host: made, held, moved, removed; and the spare of a newest commit."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import (
@@ -26,6 +24,12 @@ from orchestrator.workspace.filters import filtered_files
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git, showable
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.origin import Origin, read_origin, write_document
+from orchestrator.workspace.worktree import (
+    Workspace,
+    check_out,
+    keep_index,
+    materialise,
+)
 
 #: What a refused change is laid down as, in `tmp`.
 EARLIER = "earlier.bundle"
@@ -50,71 +54,6 @@ def check_agent_id(agent_id: str) -> str:
 def agent_ref(agent_id: str) -> str:
     """Return the full name of the one branch that is this agent's."""
     return f"refs/heads/agent/{check_agent_id(agent_id)}"
-
-
-def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
-    """Make `worktree` a clean repository of its own at `commit`, detached and without a remote.
-
-    It borrows the objects of the bare repository `source`, which must outlive it.
-
-    Raises:
-        DiskFull: there is no room for it.
-        GitFailed: git could not check it out.
-    """
-    git_dir = worktree / ".git"
-    worktree.mkdir()
-    tree = {"GIT_WORK_TREE": str(worktree)}
-    git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
-    borrow_objects(git_dir, source)
-    (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
-    _check_out(git, worktree, commit)
-
-
-def borrow_objects(git_dir: Path, source: Path) -> None:
-    """Let a repository use the objects of another."""
-    information = git_dir / "objects" / "info"
-    information.mkdir(exist_ok=True)
-    (information / "alternates").write_text(f"{source / 'objects'}\n", encoding="utf-8")
-
-
-def _check_out(git: Git, worktree: Path, commit: str) -> None:
-    tree = {"GIT_WORK_TREE": str(worktree)}
-    git.run("read-tree", "--reset", "-u", commit, git_dir=worktree / ".git", env=tree)
-
-
-def _keep_index(workspace: Workspace) -> None:
-    """Keep the stat data of a checkout of ours: what a capture finds untouched it need not read.
-
-    With its time, since a file as new as the index counts as touched.
-    """
-    shutil.copy2(workspace.worktree / ".git" / "index", workspace.index)
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """The folders of one agent; after its start everything below `root` is hostile."""
-
-    root: Path
-
-    @property
-    def worktree(self) -> Path:
-        """Where the agent works."""
-        return self.root / "tree"
-
-    @property
-    def home(self) -> Path:
-        """The agent's HOME."""
-        return self.root / "home"
-
-    @property
-    def index(self) -> Path:
-        """What our last checkout put into the worktree, with its stat data."""
-        return self.root / "index"
-
-    @property
-    def tmp(self) -> Path:
-        """The agent's TMPDIR, and where its change is left."""
-        return self.root / "tmp"
 
 
 class Workspaces:
@@ -318,8 +257,8 @@ class Workspaces:
         # Nothing of the agent has run here yet: our git may still work in it.
         git_dir = workspace.worktree / ".git"
         received = receive(self._git, git_dir, base.commit, change, may_be_empty=True)
-        _check_out(self._git, workspace.worktree, received.commit)
-        _keep_index(workspace)
+        check_out(self._git, workspace.worktree, received.commit)
+        keep_index(workspace)
         heads = read_heads(change)
         if heads.beside:
             receive_whole(self._git, git_dir, change)
@@ -359,7 +298,7 @@ class Workspaces:
         workspace.home.mkdir()
         workspace.tmp.mkdir()
         materialise(self._git, workspace.worktree, source=base.mirror, commit=base.commit)
-        _keep_index(workspace)
+        keep_index(workspace)
         with (workspace.worktree / ".git" / "config").open("a", encoding="ascii") as config:
             config.write(f"[user]\n\tname = {IDENTITY_NAME}\n\temail = {IDENTITY_EMAIL}\n")
 

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
-from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import locked, remove_tree
 from orchestrator.workspace.origin import Origin, read_origin, write_document
+from orchestrator.workspace.worktree import Workspace
 
 #: Hidden, so that nothing that removes agents' folders takes it for one.
 _FOLDER = ".unsaved"

@@ -24,8 +24,8 @@ from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox, build
 from orchestrator.workspace.change import capture_command, read_bundle
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 from tests.unit.workspace.conftest import (
     NOBODY,
     Host,

@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.errors import ChangeRefused, ChangeTooLarge
 from orchestrator.workspace.change import read_bundle
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.object_sizes import extents
+from orchestrator.workspace.worktree import Workspace
 from tests.unit.workspace.conftest import Host, Upstream, git
 
 from .conftest import (

@@ -14,8 +14,8 @@ from orchestrator.interfaces.run import run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.sandboxes.process import build
 from orchestrator.workspace.change import read_bundle
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 from tests.unit.workspace.conftest import Host, Upstream, git
 
 from .conftest import (

@@ -10,8 +10,8 @@ import pytest
 from git import Repo
 
 from orchestrator.errors import ChangeRefused
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 from tests.unit.workspace.conftest import Host, Upstream, git
 
 from .conftest import Traps, WebServer, captured, copy_of, delivered, files_of, naive

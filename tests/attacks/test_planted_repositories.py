@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RepositoryUnavailable
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 from tests.attacks.conftest import Traps, naive
 from tests.unit.workspace.conftest import Host, Upstream, git
 

@@ -7,7 +7,6 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from orchestrator import wiring
 from orchestrator.gates.plan import make_plan
 from orchestrator.models import AgentType, GateProfile
 from orchestrator.settings import load_settings
@@ -47,7 +46,11 @@ def main() -> None:
         )
         checkout = LocalCheckout.find(root, "main", settings)
         plan = make_plan(
-            GateProfile.STRICT, checkout.read, wiring_worker.detectors(settings), timeout_s=60
+            GateProfile.STRICT,
+            checkout.read,
+            wiring_worker.detectors(settings),
+            paths=checkout.paths(),
+            timeout_s=60,
         )
         case = GateRun(
             agent_id="bench",
@@ -60,7 +63,7 @@ def main() -> None:
             checkout=lambda _: nullcontext(root),
         )
         began = time.monotonic()
-        reports = tuple(wiring.evaluate(settings).run(plan, case))
+        reports = tuple(wiring_worker.gate_runner(settings).run(plan, case))
         wall_s = time.monotonic() - began
     verdict = verdict_of(plan, case.tree, reports)
     if not verdict.approved:

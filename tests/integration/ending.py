@@ -13,7 +13,8 @@ from orchestrator import errors
 from orchestrator.errors import OrchestratorError
 from orchestrator.models import AgentState
 from orchestrator.store import agents, changes
-from orchestrator.wiring import Services, build, submit_service
+from orchestrator.wiring import submit_service
+from orchestrator.wiring.worker import Services, build
 from tests.integration.conftest import git
 
 STEPS = (

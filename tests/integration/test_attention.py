@@ -12,7 +12,7 @@ from orchestrator.errors import LeaseLost
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import Phase, Status
-from orchestrator.stages.spawn.monitors.disk import has_room
+from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.store import agents, keys, workers
 from orchestrator.store.operations import command, nothing
 from tests.attention_cases import AGENT, CASES, NOW
@@ -127,8 +127,8 @@ def test_an_agent_that_no_disk_has_room_for_names_the_host(system, store, holder
     client, _ = system
     empty(store)
     agent_id = spawn(client)
-    full = SimpleNamespace(lacks_room=lambda: "disk: 5 bytes free under /w, low-water mark 9")
-    assert not has_room(full, holder, agent_id)
+    full = SimpleNamespace(lacks_space=lambda: "disk: 5 bytes free under /w, low-water mark 9")
+    assert not has_space(full, holder, agent_id)
     said = client.get(f"/agents/{agent_id}/why").json()
     assert (said["waitingFor"], said["code"], said["rank"]) == ("disk", "disk_low", 5)
     assert said["why"] == "disk: 5 bytes free under /w, low-water mark 9 (alpha)"

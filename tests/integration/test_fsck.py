@@ -19,7 +19,8 @@ from orchestrator.messages import queue_key
 from orchestrator.models import Status
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys
-from orchestrator.wiring import clock, new_id, work_saver
+from orchestrator.wiring import clock, new_id
+from orchestrator.wiring.host import work_saver
 
 BODY = {
     "taskId": "t-1",

@@ -8,9 +8,10 @@ import redis
 from orchestrator.control.submit import SubmitService
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import AgentState
-from orchestrator.stages.spawn.monitors.overlap import FILES_LIMIT, OverlapMonitor
+from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
 from orchestrator.store import keys
 from orchestrator.store.events import read_events
+from orchestrator.store.overlap import FILES_LIMIT
 from orchestrator.wiring import clock, new_id
 
 

@@ -17,7 +17,8 @@ import pytest
 from orchestrator.errors import GitFailed, KillUnconfirmed, StoreUnreachable
 from orchestrator.store import kills
 from orchestrator.store.kills import KillOrder
-from orchestrator.wiring import clock, consistency_check, host_cleaner, kill_switch
+from orchestrator.wiring import clock, kill_switch
+from orchestrator.wiring.host import consistency_check, host_cleaner
 from orchestrator.workspace.disk import locked
 from tests.integration.ending import Fault, Host
 from tests.integration.test_ends_keep_work import MADE

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.models import Phase, Status
-from orchestrator.models.state_machine import ACTIVE, FINAL
-from orchestrator.store.agent_transitions import WAITING
+from orchestrator.models.state_machine import ACTIVE, FINAL, WAITING
 
 #: How a lease passes; a worker that hears of no renewal ends its agent before the last step.
 FRESH, EXPIRING, EXPIRED = 2, 1, 0

@@ -25,9 +25,9 @@ from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.store import changes, kills
 from orchestrator.workspace import change
 from orchestrator.workspace.change import CaptureReport
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.worktree import Workspace
 
 #: What a capture may say of itself.
 _SAID_BYTES = 2**18

@@ -13,8 +13,8 @@ from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.leases.lease import Lease
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 
 @dataclass(frozen=True)

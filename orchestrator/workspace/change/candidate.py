@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import Heads, receive, receive_whole
-from orchestrator.workspace.clone import borrow_objects, check_agent_id, materialise
+from orchestrator.workspace.clone import check_agent_id
 from orchestrator.workspace.conflicts import MergePreview, rebased
 from orchestrator.workspace.diff import changed_contents, patch, summary, text_patch, whole_patch
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
@@ -19,6 +19,7 @@ from orchestrator.workspace.filters import FilterFault, filter_faults
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
+from orchestrator.workspace.worktree import borrow_objects, materialise
 
 
 @dataclass(frozen=True)

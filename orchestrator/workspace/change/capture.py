@@ -22,11 +22,11 @@ from orchestrator.errors import (
 from orchestrator.repo_config import CaptureConfig
 from orchestrator.workspace.bundle import UNPACKED_LIMIT_BYTES
 from orchestrator.workspace.change.droppings import dropping_patterns
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import IDENTITY, cause
 from orchestrator.workspace.inside import program
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 BUNDLE = "change.bundle"
 #: More commits beside a change say no more, and each costs a few milliseconds.

@@ -62,7 +62,7 @@ class Capture:
         tree = tip = b""
         if changes:
             tree = write_tree(self._ours, job.base, changes, b"index")
-            self._collect_history(retaining, agents)
+            self._collect_past(retaining, agents)
             tip = beside.commit(tree, retaining.known[-1], job.message)
             retaining.known.append(tip)
         self._retain(retaining, beside, agents, survey)
@@ -103,7 +103,7 @@ class Capture:
         taking = Taking(self._ours, job.worktree, base, self.report)
         return taking.changes(survey, checked_out, pins, agents.is_sparse)
 
-    def _collect_history(self, retaining: Retaining, agents: AgentsRepository) -> None:
+    def _collect_past(self, retaining: Retaining, agents: AgentsRepository) -> None:
         """Let the change stand on the agent's own commits, if they are sound and not too much.
 
         Where they are not, they are tried again beside the change, and named if that fails too.

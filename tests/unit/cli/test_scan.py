@@ -123,7 +123,7 @@ def test_an_allowed_finding_is_none(checkout, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("--range", "HEAD"), "must be A..B"),
         (("--range", "main...HEAD"), "must be A..B"),

@@ -148,7 +148,9 @@ def test_a_gate_asks_for_the_network_in_the_base_commit_and_that_is_another_plan
     def plan(table):
         content = f"[gates]\ntests = {table}\n".encode()
         read = {"orchestrator.toml": content}.get
-        return make_plan(GateProfile.MINIMAL, read, (), timeout_s=9)
+        return make_plan(
+            GateProfile.MINIMAL, read, (), paths=frozenset({"orchestrator.toml"}), timeout_s=9
+        )
 
     without, asking = plan('{command = "x"}'), plan('{command = "x", network = true}')
     assert [plan.gates[0].network for plan in (without, asking)] == [False, True]

@@ -123,7 +123,7 @@ while time.monotonic() < until and not os.fork():
 """
 
 
-@pytest.mark.parametrize("looks", [[], [*LIKE_A_SHIM, "4"]], ids=["as it is", "like a shim"])
+@pytest.mark.parametrize("checks", [[], [*LIKE_A_SHIM, "4"]], ids=["as it is", "like a shim"])
 def test_what_is_another_process_at_each_look_is_found_and_ended(tmp_path, checks):
     with no_shim_above(tmp_path, sys.executable, "-c", HOPS, *checks):
         host = Host(tmp_path)

@@ -165,7 +165,7 @@ def test_more_than_can_be_looked_at_is_not_let_through(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("[[allow]]\nreason = 'all of it'\nrepository = 'r'\n", "allow.0: must name a fingerprint"),
         ("[[allow]]\nrule = 'x'\n", "allow.0.reason: Field required"),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from orchestrator.workspace.bundle import Beside, read_heads
 from orchestrator.workspace.change import CaptureReport, read_bundle, read_report
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .conftest import Host, capture, git
 

@@ -12,10 +12,11 @@ import pytest
 
 from orchestrator.settings import Settings, load_settings
 from orchestrator.workspace.change import Candidates, capture_command
-from orchestrator.workspace.clone import Workspace, Workspaces
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Remote
+from orchestrator.workspace.worktree import Workspace
 
 NOBODY = 65_534
 

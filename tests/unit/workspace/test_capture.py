@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.errors import ChangeEmpty
 from orchestrator.workspace.change import explain
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .captured import push, take
 from .conftest import Host, Upstream, capture, git

@@ -19,8 +19,8 @@ import pytest
 
 from orchestrator.workspace.bundle import read_heads
 from orchestrator.workspace.change import capture_command, read_bundle, read_report
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .conftest import Host, Upstream, git
 from .random_agent import RandomAgent

@@ -19,8 +19,8 @@ from orchestrator.errors import (
     WorkspaceLost,
 )
 from orchestrator.workspace.change import explain, read_bundle
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .conftest import Host, Upstream, capture, git
 

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from orchestrator.errors import DiskFull, GitFailed, RequestInvalid
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.disk import remove_tree
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .conftest import NOBODY, Host, Upstream, git
 

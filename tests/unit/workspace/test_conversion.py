@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .captured import push, take
 from .conftest import Host, Upstream, git

@@ -13,9 +13,10 @@ import pytest
 from orchestrator.errors import ChangeEmpty, ChangeRefused, ChangeTooLarge
 from orchestrator.workspace.bundle import bundle_of, read_heads
 from orchestrator.workspace.change import capture_command, explain, read_bundle, read_report
-from orchestrator.workspace.clone import EARLIER, Workspace
+from orchestrator.workspace.clone import EARLIER
 from orchestrator.workspace.inside.naming import read_ref, ref_of
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .captured import Taken, take
 from .conftest import Host, capture, git

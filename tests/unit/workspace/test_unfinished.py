@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.errors import FilterUnsupported
 from orchestrator.interfaces.gate import FileChange
-from orchestrator.workspace.clone import Workspace
 from orchestrator.workspace.markers import conflict_markers
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.worktree import Workspace
 
 from .captured import push, take
 from .conftest import Host, Upstream, git

@@ -1,0 +1,75 @@
+"""A workspace's folders, and a worktree of ours that borrows the objects of a bare repository."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.workspace.git import Git
+
+
+def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
+    """Make `worktree` a clean repository of its own at `commit`, detached and without a remote.
+
+    It borrows the objects of the bare repository `source`, which must outlive it.
+
+    Raises:
+        DiskFull: there is no room for it.
+        GitFailed: git could not check it out.
+    """
+    git_dir = worktree / ".git"
+    worktree.mkdir()
+    tree = {"GIT_WORK_TREE": str(worktree)}
+    git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
+    borrow_objects(git_dir, source)
+    (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
+    check_out(git, worktree, commit)
+
+
+def borrow_objects(git_dir: Path, source: Path) -> None:
+    """Let a repository use the objects of another."""
+    information = git_dir / "objects" / "info"
+    information.mkdir(exist_ok=True)
+    (information / "alternates").write_text(f"{source / 'objects'}\n", encoding="utf-8")
+
+
+def check_out(git: Git, worktree: Path, commit: str) -> None:
+    """Check a commit out into a worktree of ours."""
+    tree = {"GIT_WORK_TREE": str(worktree)}
+    git.run("read-tree", "--reset", "-u", commit, git_dir=worktree / ".git", env=tree)
+
+
+def keep_index(workspace: Workspace) -> None:
+    """Keep the stat data of a checkout of ours: what a capture finds untouched it need not read.
+
+    With its time, since a file as new as the index counts as touched.
+    """
+    shutil.copy2(workspace.worktree / ".git" / "index", workspace.index)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one agent; after its start everything below `root` is hostile."""
+
+    root: Path
+
+    @property
+    def worktree(self) -> Path:
+        """Where the agent works."""
+        return self.root / "tree"
+
+    @property
+    def home(self) -> Path:
+        """The agent's HOME."""
+        return self.root / "home"
+
+    @property
+    def index(self) -> Path:
+        """What our last checkout put into the worktree, with its stat data."""
+        return self.root / "index"
+
+    @property
+    def tmp(self) -> Path:
+        """The agent's TMPDIR, and where its change is left."""
+        return self.root / "tmp"
