@@ -22,8 +22,8 @@ from orchestrator.models import (
 )
 from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.settings import Settings
+from orchestrator.workspace.host_program import run_program
 from orchestrator.workspace.mirror import Base, Mirrors
-from orchestrator.workspace.subprocess import run_program
 
 #: Plans that are kept, each for one base commit and profile.
 _MOST_KEPT = 64

@@ -11,8 +11,8 @@ from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.host_program import Ended, run_program
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs, pending, staged
-from orchestrator.workspace.subprocess import Ended, run_program
 
 
 @dataclass(frozen=True)

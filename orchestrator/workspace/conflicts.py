@@ -11,7 +11,7 @@ from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.models import Conflict
 from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import Git, cause
-from orchestrator.workspace.subprocess import Ended
+from orchestrator.workspace.host_program import Ended
 
 _CLEAN, _CONFLICTED = 0, 1
 _TREE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\0")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import CredentialsUnavailable
 from orchestrator.settings import Settings
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 
 #: A command that asks a person never ends.
 COMMAND_TIMEOUT_S = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.host.cancel_scope import current, working_in
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 
 #: What programs in the C locale print for ENOSPC and EDQUOT; another host's words do not count.
 #: A checkout whose write fails names the file but no reason.

@@ -12,7 +12,7 @@ from orchestrator.errors import DiskFull, GitFailed, GitTimedOut, RepositoryUnav
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import reports_full_disk
-from orchestrator.workspace.subprocess import Ended, run_program
+from orchestrator.workspace.host_program import Ended, run_program
 
 #: Who commits: in agents' clones, and the one commit that leaves. The trailers say which agent.
 IDENTITY_NAME = "Mosaic Agent"

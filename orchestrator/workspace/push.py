@@ -15,7 +15,7 @@ from orchestrator.errors import (
 )
 from orchestrator.workspace.clone import agent_ref
 from orchestrator.workspace.git import Git, showable
-from orchestrator.workspace.subprocess import Ended
+from orchestrator.workspace.host_program import Ended
 
 # The porcelain line of a ref the remote (or our lease) turned down.
 _TURNED_DOWN = re.compile(r"^!\t[^\t]*\t\[(?:remote )?rejected\].*$", re.MULTILINE)
