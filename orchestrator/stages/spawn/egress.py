@@ -78,15 +78,15 @@ def _report(
     if counts.refused:
         line = f"{counts.allowed} requests went out, {counts.refused} were refused"
         transcript.record(line, source=_SOURCE)
-    job_with_model, seen = transcript.meter.total, proxy.meter.total
-    if proxy.meter.differs(job_with_model):
-        numbers = f"told {job_with_model.total_tokens}, seen {seen.total_tokens}"
+    reported, seen = transcript.meter.total, proxy.meter.total
+    if proxy.meter.differs(reported):
+        numbers = f"told {reported.total_tokens}, seen {seen.total_tokens}"
         transcript.record(f"tokens the agent told and its proxy saw: {numbers}", source=_SOURCE)
         log.warning(
             "tokens differ",
             agentId=agent.agent_id,
             attempt=agent.attempt,
-            job_with_model=job_with_model.total_tokens,
+            reported=reported.total_tokens,
             seen=seen.total_tokens,
         )
     try:

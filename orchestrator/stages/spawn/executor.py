@@ -36,6 +36,7 @@ from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.stages.spawn.egress import EgressSession, egress_session
 from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
+from orchestrator.stages.spawn.monitors import Monitor
 from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
 from orchestrator.stages.spawn.monitors.disk import DiskMonitor
 from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
@@ -119,21 +120,20 @@ class AgentExecutor:
             agent = self.holder.start(agent, base_commit=base.commit)
             # Beside the agent's work: it saves the next spawn the checkout.
             Thread(target=self.prepare_spare, args=(base,), daemon=True).start()
+            settings, transcript = self.settings, context.transcript
             overlap = OverlapMonitor(self.holder, agent, context.job.worktree, begun_ns)
-            quota = DiskMonitor(programs.workspace.root, self.settings.disk_quota_bytes)
-            stall = StallMonitor(self.holder, self.settings, agent)
-            time_watch = TimeMonitor(self.holder, self.settings, agent)
-            checks = (
-                egress.check,
-                overlap.check,
-                quota.check,
-                CheckpointMonitor(context, every_s=self.settings.checkpoint_s).check,
-                lambda: stall.check(process, context.transcript),
-                time_watch.check,
+            working_time = TimeMonitor(self.holder, settings, agent)
+            monitors: tuple[Monitor, ...] = (
+                egress,
+                overlap,
+                DiskMonitor(programs.workspace.root, settings.disk_quota_bytes),
+                CheckpointMonitor(context, every_s=settings.checkpoint_s),
+                StallMonitor(self.holder, settings, agent, process, transcript),
+                working_time,
             )
             try:
-                self._watch(context, agent, process, checks, egress)
-                time_watch.record()
+                self._watch(context, agent, process, monitors, egress)
+                working_time.record()
             finally:
                 overlap.forget()
         preparation.run("after_run")
@@ -164,7 +164,7 @@ class AgentExecutor:
         context: RunContext,
         agent: AgentState,
         process: SandboxProcess,
-        checks: tuple[Callable[[], None], ...],
+        monitors: tuple[Monitor, ...],
         egress: EgressSession,
     ) -> None:
         """Follow the agent to its end; what it said is in its log whatever that end is."""
@@ -192,15 +192,15 @@ class AgentExecutor:
                 if time.monotonic() >= flush_at:
                     self._flush(context)
                     flush_at = time.monotonic() + FLUSH_EVERY_S
-                for check in checks:
-                    check()
+                for monitor in monitors:
+                    monitor.check()
                 if grace.is_over():
                     is_ended = True
                     transcript.record("its result is there, and it does not end by itself: ended")
                     _stop(process, transcript, context.lease.check)
             while chunks := process.read(0):
                 _feed(transcript, chunks)
-            _await_answers(egress, (tokens.check, context.lease.check, *checks))
+            _await_answers(egress, (tokens, context.lease, *monitors))
             transcript.finish()
             tokens.check()
         except (AgentTimedOut, AgentStalled, UsageReportsMissing) as error:
@@ -249,12 +249,12 @@ class AgentExecutor:
             log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
 
 
-def _await_answers(egress: EgressSession, checks: tuple[Callable[[], None], ...]) -> None:
-    """Return when all is told of what an agent asked its model, and spent, without waiting."""
+def _await_answers(egress: EgressSession, monitors: tuple[Monitor, ...]) -> None:
+    """Return once the proxy has read every answer that the agent asked its model for."""
     while egress.is_busy:
         time.sleep(TICK_S)
-        for check in checks:
-            check()
+        for monitor in monitors:
+            monitor.check()
 
 
 def _is_the_sessions(error: AgentFailed, context: RunContext) -> bool:
