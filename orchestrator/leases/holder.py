@@ -278,8 +278,8 @@ class AgentLeases:
                 return
             has_change = self.store.run(changes.has_change(agent_id, agent.attempt))
             step = agent_transitions.recover(
-                # Fenced by this attempt's number, whatever was read.
-                now_is.model_copy(update={"attempt": agent.attempt}),
+                # Fenced by this attempt and its holder, whatever was read.
+                now_is.model_copy(update=agent.fence),
                 continues=agent.attempt if has_change else agent.continues_attempt,
                 counts=result.counts,
                 delay_s=result.delay_s,

@@ -7,3 +7,8 @@ local function announce(stream, channel, cap, event)
   redis.call('XADD', stream, 'MAXLEN', '~', cap, '*', 'event', json)
   redis.call('PUBLISH', channel, json)
 end
+
+-- Who holds an agent beside its attempt's number; as `holder_of` in transition.py.
+local function holder_of(agent)
+  return (agent.worker or '') .. ' ' .. (agent.workerProcess or '')
+end

@@ -12,7 +12,7 @@
 --   KEYS[8..12] indexes   zset    agentId -> entered ms       one per status, in the order of move.statuses
 --   KEYS[13..30] budget   as _budget.lua says                 settled, a place taken or freed
 --   KEYS[31] queue        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
 --           timestamp, nowMs, leaseUntilMs?, release?, statuses: [status], outcome: [field],
 --           urgency? (it takes a place: if none is left it waits, with this urgency, for the message)}
@@ -41,6 +41,8 @@ local agent = cjson.decode(before)
 local move = cjson.decode(ARGV[1])
 if move.heedsHalt and redis.call('EXISTS', KEYS[6]) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
+-- The same number with another holder: each claimed it on one side of a failover.
+if move.holder and holder_of(agent) ~= move.holder then return { 'stale', before } end
 -- A lease that was renewed since it was found expired belongs to somebody; one that is gone was let go.
 if move.expiredAtMs then
   local deadline = redis.call('ZSCORE', KEYS[3], move.agentId)
