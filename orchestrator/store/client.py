@@ -85,6 +85,9 @@ class Store:
             except StoreUnreachable as error:
                 patience.pause(error)
                 continue
+            except OrchestratorError:
+                patience.record_answer()
+                raise
             patience.record_answer()
             return answer
 
