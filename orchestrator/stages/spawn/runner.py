@@ -142,7 +142,7 @@ class SpawnStage:
             # A transcript counts from nothing, and what was spent before counts.
             usage = before.agent.usage.plus(before.transcript.spent)
             now_is = self.holder.store.run(agents.read(job.agent_id))
-            facts = {"usage": usage, "attempt": before.agent.attempt}
+            facts = {"usage": usage, **before.agent.fence}
             programs = replace(programs, agent=now_is.model_copy(update=facts))
         transcript = attempt.transcript = OutputReader(
             attempt.backend,
