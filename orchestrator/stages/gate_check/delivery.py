@@ -35,7 +35,7 @@ PUSH_TRIES = 4
 MOST_CONFLICTS = 100
 _TITLE_CHARACTERS = 200
 
-log = get_logger("deliver")
+log = get_logger("delivery")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ _WHEN_STOPPED = "What the agent left when it was stopped"
 #: The limit keeps processor time for kill confirmations while many agents are killed at once.
 _SAVED_AT_ONCE = 2
 
-log = get_logger("harvest")
+log = get_logger("capture")
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class ChangeCapture:
         if not report.is_changed:
             shown = [f"{one.ref} ({one.commit[:12]} {one.subject})" for one in report.retained]
             more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-            msg = f"The agent left its tree as it was; kept is {', '.join(shown[:_SHOWN])}{more}."
+            msg = f"The agent's tree is unchanged; retained: {', '.join(shown[:_SHOWN])}{more}."
             name = programs.agent.agent_id
             arguments = f"{name} --ref '{report.retained[0].ref}'"
-            action = f"Look with `orch diff {arguments}`, take it with `orch export {arguments}`."
+            action = f"Show it: `orch diff {arguments}`. Export it: `orch export {arguments}`."
             raise ChangeElsewhere(msg, action=action)
         return bundle
 

@@ -59,7 +59,7 @@ _NOT_THE_SESSIONS = (
     *(HookFailed, HooksInvalid),
 )
 
-log = get_logger("play")
+log = get_logger("executor")
 
 
 @dataclass(frozen=True)

@@ -177,12 +177,12 @@ class SpawnStage:
         if not job.session_id or not isinstance(attempt.backend, KeepsSessions):
             return job
         if not session:
-            return self._forget_session(attempt, job, SessionLost("Its session was not kept."))
+            return self._forget_session(attempt, job, SessionLost("Its session was not saved."))
         try:
             with naming_full_disk(attempt.programs.workspace.root):
                 attempt.backend.import_session(job, session)
         except _BAD_SESSION as error:
-            lost = SessionLost(f"Its session cannot be put in place ({error!r}).")
+            lost = SessionLost(f"Its session cannot be imported ({error!r}).")
             return self._forget_session(attempt, job, lost)
         return job
 

@@ -23,7 +23,7 @@ _MEASURE_WITHIN_S = 60.0
 #: An agent that waits for disk space is tried again after this.
 _PAUSE = timedelta(seconds=30)
 
-log = get_logger("quota")
+log = get_logger("disk")
 
 
 def has_space(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool:
