@@ -1,4 +1,4 @@
-"""What is checked while an agent runs, one file for each concern."""
+"""The run monitors: one file for each condition that is checked while an agent runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Monitor(Protocol):
-    """One concern of a running agent; the executor calls each in turn, many times a second."""
+    """One condition of a running agent; the executor checks it about five times a second."""
 
     def check(self) -> None:
-        """Do what is due, and return at once where nothing is.
+        """Check the condition if a check is due; never block.
 
         Raises:
-            AgentFailed: the agent must end, and why; a subclass says more.
+            AgentFailed: the agent must end; a subclass names the cause.
         """

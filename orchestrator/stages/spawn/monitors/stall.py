@@ -1,4 +1,4 @@
-"""Watches one running agent for a stall, reports it, and does what the policy says."""
+"""The stall monitor: reports a running agent without activity and applies the stall policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.models import AgentState
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.monitors.activity import Activity
 
-#: Reading the processor time of a tree costs a walk through /proc.
+#: Checks are limited, because reading the processor time of a tree scans /proc.
 _CHECKS_IN_STALL = 10
 _MOST_SECONDS = 15.0
 
@@ -23,7 +23,7 @@ log = get_logger("stall")
 
 @dataclass
 class StallMonitor:
-    """One agent's; `ORCHESTRATOR_STALL` is how long it may get nowhere."""
+    """Checks one agent; `ORCHESTRATOR_STALL` limits its time without activity."""
 
     holder: AgentLeases
     settings: Settings
@@ -35,11 +35,11 @@ class StallMonitor:
     _is_reported: bool = False
 
     def check(self) -> None:
-        """Measure the activity if it is time to.
+        """Measure the activity if a measurement is due; write a stall or its end to the state.
 
         Raises:
-            AgentRestarting: it is stuck, and the policy is to let another attempt go on.
-            AgentStalled: it is stuck, and the policy is to end it.
+            AgentRestarting: the agent is stalled, and the policy starts another attempt.
+            AgentStalled: the agent is stalled, and the policy ends it.
         """
         if time.monotonic() < self._next_s:
             return
