@@ -18,7 +18,7 @@ COMMAND_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Access:
-    """The configuration that gives git access, passed by environment, never by arguments or a file."""
+    """The git configuration for access, passed by environment, never by arguments or a file."""
 
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)

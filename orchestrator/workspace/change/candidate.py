@@ -49,7 +49,7 @@ class Candidates:
         *,
         may_be_empty: bool = False,
     ) -> Iterator[Candidate]:
-        """Import a bundle into a repository beside a mirror that has its base; remove it at the end.
+        """Import a bundle beside a mirror that has its base; remove the import at the end.
 
         Raises:
             ChangeRefused: it is not a bundle of a change, fsck reports a fault, or it adds
