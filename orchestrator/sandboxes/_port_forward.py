@@ -1,11 +1,11 @@
 """Forwards a loopback port to a unix socket, for a sandbox without a network.
 
 Sandboxes run this file on its own, in front of a program:
-`python3 -I -S _port_forward.py SOCKET PORT PROGRAM [ARGUMENT…]` (Python 3.9 or later). A child of it listens on 127.0.0.1:PORT and copies each
-connection in both directions to SOCKET. The kernel ends the child when its parent ends. The parent
-becomes the PROGRAM, so that pid, signals, environment and exit code are the program's own. As in a
-shell, the exit code is 127 if the program does not exist and 126 if it may not be run; it is 125 if
-the child cannot listen on PORT.
+`python3 -I -S _port_forward.py SOCKET PORT PROGRAM [ARGUMENT…]` (Python 3.9 or later).
+A child of it listens on 127.0.0.1:PORT and copies each connection in both directions to SOCKET. The
+kernel ends the child when its parent ends. The parent becomes the PROGRAM, so that pid, signals,
+environment and exit code are the program's own. As in a shell, the exit code is 127 if the program
+does not exist and 126 if it may not be run; it is 125 if the child cannot listen on PORT.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Capture:
         return taking.changes(survey, checked_out, pins, agents.is_sparse)
 
     def _collect_past(self, retaining: Retaining, agents: AgentsRepository) -> None:
-        """Make the agent's own commits the parents of the change, if they are sound and not too large.
+        """Make the agent's own commits the parents of the change, if sound and not too large.
 
         Otherwise they are tried again beside the change, and reported if that fails too.
         """
