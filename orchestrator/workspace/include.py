@@ -1,4 +1,4 @@
-"""Copies files that git ignores into a workspace, as `.worktreeinclude` of the base names them."""
+"""Copies ignored files into a workspace, as `.worktreeinclude` of the base names them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ BYTES_LIMIT = 512 * 2**20
 
 
 def include(source: Path, patterns: str, worktree: Path) -> int:
-    """Copy the regular files below `source` that match the patterns; returns how many.
+    """Copy the regular files below `source` that match the patterns; returns their number.
 
-    The patterns are git's own, and can name nothing outside. Links are neither copied nor
-    followed, what the worktree has already stays, and `.git` is never looked into.
+    The patterns have git's syntax and cannot name files outside `source`. Links are neither copied
+    nor followed. Files that the worktree already has are not replaced. `.git` is never read.
 
     Raises:
         IncludeTooLarge: over FILES_LIMIT files or BYTES_LIMIT bytes match.
