@@ -57,7 +57,7 @@ class SubmitService:
 
         `agent_id` is given where the caller has already named the agent (a raw message is named
         by its Celery id), `priority` where the request itself carries none. `by` stands in the
-        audit.
+        audit, and the idempotency key is remembered for this caller only.
 
         Raises:
             RequestInvalid: with every fault and its path.

@@ -59,7 +59,8 @@ def submission(
     """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
 
     `start` holds facts of the agent that another one left for it. Repeating a submission with the
-    same agentId, or the same key and body, changes nothing and answers with the first agent.
+    same agentId, or the same key and body, changes nothing and answers with the first agent. An
+    idempotency key belongs to the caller that the note names.
 
     Raises:
         IdempotencyConflict: the key was used with another body.
@@ -115,7 +116,7 @@ def submission(
             keys.HALT,
             *keys.budget(now),
             keys.AUDIT_WAITING,
-            *((keys.idempotency(idempotency_key),) if idempotency_key else ()),
+            *((keys.idempotency(note.who, idempotency_key),) if idempotency_key else ()),
         ),
         (
             json.dumps(state.wire()),

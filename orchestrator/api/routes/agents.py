@@ -34,7 +34,8 @@ from orchestrator.store.registration import Submitted
 PATCH = "text/x-diff"
 _IDEMPOTENCY = {
     "Idempotency-Key": Header(
-        "The same key and body answer with the same agent; another body with 409.", r"^[!-~]+$"
+        "From one caller the same key and body answer with the same agent; another body with 409.",
+        r"^[!-~]+$",
     )
 }
 
