@@ -269,18 +269,20 @@ def test_an_end_that_is_no_kill_asks_no_remote(judged):
 
 @pytest.mark.parametrize("refuses", ["forge", "token"])
 def test_a_pushed_branch_stays_delivered_where_no_request_can_be_opened(judged, refuses):
+    no = "not this one"
+
     class Forge:
         def open_request(self, *_: object, **__: str) -> str:
-            raise ForgeRefused("not this one")
+            raise ForgeRefused(no)
 
     def token(_repository: str) -> str:
         if refuses == "token":
-            raise GitFailed("not this one")
+            raise GitFailed(no)
         return ""
 
     delivery = replace(judged.delivery, forge=Forge(), token=token)
     facts = delivery.deliver(*judged.inputs({})).facts
-    assert (facts["branch"], "not this one" in str(facts["requestError"])) == (
+    assert (facts["branch"], no in str(facts["requestError"])) == (
         f"agent/{judged.agent.agent_id}",
         True,
     )
