@@ -18,7 +18,15 @@ from orchestrator.audit.log import Audit
 from orchestrator.errors import KeyExists, KeyRefused, KeyUnknown, RateLimited
 from orchestrator.models import ApiKey, AuditAction, Caller, KeyScope
 from orchestrator.store import keys
-from orchestrator.store.operations import Flow, Operation, call, command, nothing, parse_record
+from orchestrator.store.operations import (
+    Flow,
+    Operation,
+    call,
+    command,
+    essential,
+    nothing,
+    parse_record,
+)
 
 #: What the audit calls the key of the settings.
 SETTINGS_KEY = "ORCHESTRATOR_API_KEY"
@@ -137,7 +145,7 @@ class ApiKeys:
         if noted is not None and now - noted < NOTED_EVERY:
             return
         self.noted[key.digest] = now
-        yield command("HSET", keys.KEYS_USED, key.name, now.isoformat(), decode=nothing)
+        yield essential("HSET", keys.KEYS_USED, key.name, now.isoformat(), decode=nothing)
 
 
 def was_given() -> Operation[bool]:

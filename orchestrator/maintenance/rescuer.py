@@ -50,6 +50,8 @@ class Rescuer:
         with sweeping(self.holder.store, self.holder.new_id()) as is_mine:
             if not is_mine:
                 return ()
+            # First: it frees memory, without which what comes after may be refused.
+            expire(self.holder.store, before=self.holder.clock() - self._retention)
             lost = self._recover_lost()
             if self.holder.store.run(halt.find_halt()) is None:
                 # What was dropped while the latch stood is sent again when it is lifted.
@@ -57,7 +59,6 @@ class Rescuer:
                 self._resend_lost()
                 # A new day, a place that came back: nobody's move tells of it.
                 self.holder.store.run(apply_limits(self.holder.clock()))
-            expire(self.holder.store, before=self.holder.clock() - self._retention)
             return lost
 
     @property

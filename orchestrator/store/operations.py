@@ -20,6 +20,15 @@ R = TypeVar("R", bound=Record)
 Argument = str | bytes | int | float
 #: What stands before every script.
 _SHARED_PARTS = ("_prelude", "_budget")
+#: Scripts that Valkey runs at its `maxmemory` too: they stop agents, free memory, or keep the
+#: agents alive that run; none of them lets new work in.
+_OUT_OF_MEMORY = frozenset(
+    {
+        *("add_to_receipt", "append_audit", "drop_session", "essential", "heartbeat", "kill"),
+        *("recount", "refuse", "release", "revoke_key", "transition", "unlock"),
+    }
+)
+_ALLOW_OUT_OF_MEMORY = "#!lua flags=allow-oom\n"
 
 log = get_logger("store")
 
@@ -40,6 +49,8 @@ def script(name: str) -> LuaScript:
     """Load `lua/<name>.lua`, behind what all scripts share."""
     folder = files("orchestrator.store") / "lua"
     text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*_SHARED_PARTS, name))
+    if name in _OUT_OF_MEMORY:
+        text = _ALLOW_OUT_OF_MEMORY + text
     return LuaScript(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -63,6 +74,13 @@ class Operation(Generic[T]):
 def command(*arguments: Argument, decode: Callable[[Any], T]) -> Operation[T]:
     """Make an operation of a plain command."""
     return Operation(arguments, decode)
+
+
+def essential(
+    name: str, key: str, *arguments: Argument, decode: Callable[[Any], T]
+) -> Operation[T]:
+    """Make an operation of a command of one key that has to work out of memory too."""
+    return call("essential", (key,), (name, *arguments), decode)
 
 
 def call(
