@@ -22,6 +22,8 @@ from orchestrator.errors import (
     PushFailed,
     PushRefused,
 )
+from orchestrator.host.cancel_scope import CancelScope, working_in
+from orchestrator.interfaces.forge import ChangeRequest
 from orchestrator.leases.attempt_result import Reschedule
 from orchestrator.leases.lease import Lease
 from orchestrator.models import AgentState, Status, Verdict
@@ -258,6 +260,16 @@ def test_a_kill_before_the_push_says_nothing_of_the_remote(judged):
     assert receipt_of(judged) is None
 
 
+def test_the_remote_is_read_although_the_kill_ends_all_that_the_attempt_starts(judged):
+    reported = str(judged.deliver()["commit"])
+    judged.kill()
+    ended = CancelScope()
+    ended.end()
+    with working_in(ended):
+        report(judged)
+    assert receipt_of(judged) == f"agent/{judged.agent.agent_id}: {reported}"
+
+
 def test_an_end_that_is_no_kill_asks_no_remote(judged):
     judged.delivery.holder.update(judged.agent, {"pushing": "1" * 40})
     report(judged, replace(judged.delivery, remote=Failing(AssertionError())))
@@ -286,6 +298,20 @@ def test_a_pushed_branch_stays_delivered_where_no_request_can_be_opened(judged, 
         f"agent/{judged.agent.agent_id}",
         True,
     )
+
+
+def test_a_title_has_the_length_that_forges_take(judged):
+    asked = []
+
+    class Forge:
+        def open_request(self, one: ChangeRequest, **_: str) -> str:
+            asked.append(one)
+            return "url"
+
+    agent = judged.agent.model_copy(update={"summary": "long " * 200})
+    replace(judged.delivery, forge=Forge()).deliver(*judged.inputs({"agent": agent}))
+    (one,) = asked
+    assert 0 < len(one.title) <= 200
 
 
 def test_a_secret_in_a_work_item_stands_in_no_title(tmp_path, valkey_url, remote):
