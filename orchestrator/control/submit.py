@@ -52,7 +52,7 @@ class SubmitService:
 
         The operation is one script. A caller that has already named the agent gives `agent_id`:
         the Celery id of a raw message. `priority` (1 to 10, 10 most urgent) applies if the request
-        has none. The audit contains `by`.
+        has none. The audit contains `by`. An idempotency key is remembered for this caller only.
 
         Raises:
             RequestInvalid: the request has faults; the error lists each with its path.

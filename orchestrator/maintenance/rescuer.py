@@ -53,6 +53,8 @@ class Rescuer:
         with sweeping(self.holder.store, self.holder.new_id()) as is_mine:
             if not is_mine:
                 return ()
+            # First: it frees memory, without which what comes after may be refused.
+            expire(self.holder.store, before=self.holder.clock() - self._retention)
             lost = self._recover_lost()
             if self.holder.store.run(halt.find_halt()) is None:
                 # A halt drops messages; the resume sends them again.
@@ -60,7 +62,6 @@ class Rescuer:
                 self._resend_lost()
                 # A new day or a freed slot causes no transition, so the sweep applies it.
                 self.holder.store.run(apply_limits(self.holder.clock()))
-            expire(self.holder.store, before=self.holder.clock() - self._retention)
             return lost
 
     @property

@@ -50,6 +50,13 @@ def command(
     return Operation(arguments, decode, blocks_s=blocks_s)
 
 
+def essential(
+    name: str, key: str, *arguments: Argument, decode: Callable[[Any], T]
+) -> Operation[T]:
+    """Make an operation of a command of one key that has to work out of memory too."""
+    return call("essential", {"key": key}, (name, *arguments), decode)
+
+
 def call(
     name: str, named: KeyNames, arguments: tuple[Argument, ...], decode: Callable[[Any], T]
 ) -> Operation[T]:

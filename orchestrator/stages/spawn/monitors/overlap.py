@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from orchestrator.host.folders import files_below
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.store import overlap
@@ -52,17 +53,9 @@ class OverlapMonitor:
             self.holder.store.run(overlap.forget(self.agent))
 
     def _touched(self) -> Iterator[str]:
-        count = 0
-        for folder, folders, files in os.walk(self.worktree):
-            folders[:] = [name for name in folders if name not in _MADE]
-            for name in files:
-                path = Path(folder, name)
-                try:
-                    changed_ns = path.lstat().st_mtime_ns
-                except OSError:
-                    continue  # removed during the scan
-                if changed_ns > self.begun_ns:
-                    yield str(path.relative_to(self.worktree)).encode(errors="replace").decode()
-                    count += 1
-                    if count == FILES_LIMIT:
-                        return
+        changed = (
+            path.encode(errors="replace").decode()
+            for path, found in files_below(self.worktree, without=_MADE)
+            if found.st_mtime_ns > self.begun_ns
+        )
+        yield from islice(changed, FILES_LIMIT)
