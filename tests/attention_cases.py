@@ -137,7 +137,7 @@ CASES = [
          "orch budget set time …"), {"ran_s": 6000.0}),
     Case("lost three times", (4, "lost_often", "was lost 3 times", "orch inspect ID"),
          {"recoveries": 3}),
-    Case("stalled", (3, "stalled", "stalled for 10 min", "orch logs -f ID"),
+    Case("stalled", (3, "stalled", "stalled for", "orch logs -f ID"),
          {"stalled_since": NOW - timedelta(minutes=10)}),
     Case("stalled before it waited", (None, "queued", "queue gates", "orch wait ID"),
          {"stalled_since": NOW - timedelta(minutes=10), "phase": Phase.AWAITING_GATES}),

@@ -29,7 +29,9 @@ def register(
 @task_received.connect
 def register_first(request: Any, **_options: Any) -> None:
     """Register a raw request while the broker still has it: after that a crash would lose it."""
-    document = request.name == SPAWN_TASK and request.kwargs.get("request")
+    if request.name != SPAWN_TASK:
+        return
+    document = request.kwargs.get("request") or next(iter(request.args or ()), None)
     if not document:
         return
     try:

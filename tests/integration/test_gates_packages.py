@@ -19,7 +19,6 @@ NODE = (
     "const test = require('node:test');\ntest('a', () => {{ if (!{}) throw new Error('red'); }});\n"
 )
 PACKAGE = '{"name": "x", "scripts": {"test": "node --test"}}'
-CRATE = '[package]\nname = "x"\nversion = "1.0.0"\nedition = "2021"\n'
 
 REPOSITORIES = {
     "a Node test beside Python's": (
@@ -49,15 +48,6 @@ REPOSITORIES = {
         },
         ("packages/b/b.test.js", NODE.format("false")),
     ),
-    "a target of make beside Cargo.toml": (
-        {
-            "Cargo.toml": CRATE,
-            "src/lib.rs": "#[test]\nfn a() {}\n",
-            "Makefile": "test:\n\t@sh t/all.sh\n",
-            "t/all.sh": "echo all good\n",
-        },
-        ("t/all.sh", "echo red; exit 1\n"),
-    ),
     "a module of Go beside another": (
         {
             "go.mod": "module a\ngo 1.20\n",
@@ -71,7 +61,7 @@ REPOSITORIES = {
         ),
     ),
 }  # fmt: skip
-_PROGRAMS = {"package.json": "npm", "Cargo.toml": "cargo", "go.mod": "go", "Makefile": "make"}
+_PROGRAMS = {"package.json": "npm", "go.mod": "go", "Makefile": "make"}
 
 
 def is_usable(program: str, home: Path) -> bool:

@@ -43,7 +43,8 @@ def spawn_all(store, remote: Path, script: str, number: int) -> list[str]:
 
     def spawn(index: int) -> str:
         body = {
-            "taskId": f"t-{index}", "agentType": "worker", "priority": index % 10 + 1,
+            "taskId": f"t-{index}", "agentType": "worker", "gateProfile": "minimal",
+            "priority": index % 10 + 1,
             "context": context,
         }  # fmt: skip
         return store.run(door.submit(body)).agent_id

@@ -31,6 +31,8 @@ def spawn(task: Task[Any, Any], /, *arguments: Any, **named: Any) -> None:
 
 
 def _request_in(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    if len(arguments) == 1 and not named:
+        return arguments[0]
     if arguments or named.keys() != {"request"}:
-        raise RequestInvalid((("arguments", "must be one, `request`, by its name"),))
+        raise RequestInvalid((("arguments", "must be one, `request`"),))
     return named["request"]

@@ -94,7 +94,7 @@ def _response(status: int, kinds: Sequence[Answer]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for kind in kinds:
         if isinstance(kind, str):
-            shape = "object" if kind == "application/json" else "string"
+            shape = "object" if kind.endswith("json") else "string"
             content[kind] = {"schema": {"type": shape}}
         else:
             media_type = PROBLEM if kind is Problem else "application/json"
