@@ -35,12 +35,13 @@ MOST_REFS = 100
 MOST_PATHS = 50
 
 _INSIDE = Path(program.__file__).parent
-# Not by its name in a package: the interpreter of a sandbox knows none of ours.
+# Not by its name in a package: the interpreter of a sandbox has none of ours. The folder is the
+# last of the path, so that its subprocess.py does not hide the one of the standard library.
 _START = f"""
 import gc, sys
 gc.disable()
 sys.dont_write_bytecode = True
-sys.path.insert(0, {str(_INSIDE.parent)!r})
+sys.path.append({str(_INSIDE.parent)!r})
 from inside.program import main
 main()
 """
