@@ -66,10 +66,11 @@ class ChangeCapture:
         if not report.is_changed:
             shown = [f"{one.ref} ({one.commit[:12]} {one.subject})" for one in report.retained]
             more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-            msg = f"The agent left its tree as it was; kept is {', '.join(shown[:_SHOWN])}{more}."
+            listed = ", ".join(shown[:_SHOWN])
+            msg = f"The agent did not change its tree. Retained commits: {listed}{more}."
             name = programs.agent.agent_id
             arguments = f"{name} --ref '{report.retained[0].ref}'"
-            action = f"Look with `orch diff {arguments}`, take it with `orch export {arguments}`."
+            action = f"Print it with `orch diff {arguments}`, or run `orch export {arguments}`."
             raise ChangeElsewhere(msg, action=action)
         return bundle
 
