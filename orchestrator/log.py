@@ -12,8 +12,8 @@ import structlog
 
 
 def configure_logging(*, level: int = logging.INFO, secrets: Collection[str] = ()) -> None:
-    """Send our logs, and those of every library, to stderr in one form; these are masked in it."""
-    # As they stand in a line: JSON writes some characters in its own way. The longest first.
+    """Write all logs, also those of libraries, to stderr in one format; mask `secrets` in them."""
+    # JSON escapes some characters, so both forms are masked, the longest text first.
     written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
     hidden = sorted(written, key=len, reverse=True)
 
@@ -51,11 +51,11 @@ def configure_logging(*, level: int = logging.INFO, secrets: Collection[str] = (
 
 
 def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
-    """Return the logger of one room."""
+    """Return the logger of one component; each of its lines has the field `room`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=room)
     return logger
 
 
 def about(agent_id: str) -> AbstractContextManager[None]:
-    """Let every line of this thread meanwhile, libraries' too, name the agent it is about."""
+    """Add the field `agentId` to all log lines of this context, also those of libraries."""
     return structlog.contextvars.bound_contextvars(agentId=agent_id)

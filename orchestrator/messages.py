@@ -1,8 +1,8 @@
-"""What travels through the broker: task names, queues, Celery's envelope, the mapping of priority.
+"""The messages of the broker: task names, queues, priorities, Celery's envelope and result.
 
-The envelope and the result are Celery's own wire formats (protocol 2, kombu's virtual transport),
-written here so that a state and its message can be stored by one script; tests hold both against
-what Celery itself writes.
+The envelope and the result are Celery's own wire formats (protocol 2, kombu's virtual transport).
+They are built here, so that one script can store a state together with its message. Tests compare
+both with the output of Celery.
 """
 
 from __future__ import annotations
@@ -20,47 +20,48 @@ SWEEP_TASK = "orchestrator.sweep"
 SPAWN_QUEUE = "spawn"
 GATES_QUEUE = "gates"
 CLEANUP_QUEUE = "cleanup"
-#: Of the sweep alone, which the cleanup's workers do too: pausing their queue stops no recovery.
+#: The sweep has its own queue, so a pause of `cleanup` does not stop the recovery. The workers of
+#: the cleanup pool serve both.
 SWEEP_QUEUE = "sweep"
 QUEUES = (SPAWN_QUEUE, GATES_QUEUE, CLEANUP_QUEUE)
-#: The stage's task → the queue its messages stand in.
+#: The task of a stage → its queue.
 QUEUE_OF_TASK = {
     SPAWN_TASK: SPAWN_QUEUE,
     GATE_CHECK_TASK: GATES_QUEUE,
     CLEANUP_TASK: CLEANUP_QUEUE,
 }
 
-#: The least and the most urgent priority, as the contract counts.
+#: The least and the most urgent priority (CONTRACT.md).
 LEAST_URGENT, MOST_URGENT = 1, 10
 DEFAULT_PRIORITY = 5
-#: Celery clamps to 0..9, 0 first; one list in Valkey for each.
+#: Celery's priorities, 0 first; Valkey has one list for each.
 PRIORITY_STEPS = tuple(range(10))
-#: kombu's default, so that a foreign client needs no transport options.
+#: kombu's default, so that other clients need no transport options.
 PRIORITY_SEPARATOR = "\x06\x16"
 
 
 def celery_priority(priority: int) -> int:
-    """Map the contract's priority (10 most urgent) to Celery's (0 first)."""
+    """Return Celery's priority (0 first) for the contract's (1 to 10, 10 most urgent)."""
     return MOST_URGENT - priority
 
 
 def contract_priority(celery: int) -> int:
-    """Map Celery's priority to the contract's; Celery writes 0 where the client gave none.
+    """Return the contract's priority for Celery's; the default for 0.
 
-    A client's header may hold more than Celery clamps it to.
+    Celery writes 0 for a message without a priority. Values outside 0 to 9 are clamped.
     """
     clamped = min(max(celery, PRIORITY_STEPS[0]), PRIORITY_STEPS[-1])
     return DEFAULT_PRIORITY if celery == 0 else MOST_URGENT - clamped
 
 
 def queue_key(queue: str, priority: int) -> str:
-    """Return the list in which kombu keeps messages of this priority (contract's count)."""
+    """Return the key of kombu's list for a queue and a priority of the contract (1 to 10)."""
     step = celery_priority(priority)
     return f"{queue}{PRIORITY_SEPARATOR}{step}" if step else queue
 
 
 def agent_of(message: bytes) -> str:
-    """Return the agent that a queued message is about; empty where it is none of Celery's."""
+    """Return the agentId of a queued message; empty if it is not a message of Celery."""
     try:
         return str(json.loads(message)["headers"]["id"]).partition(".")[0]
     except (ValueError, KeyError, TypeError):
@@ -69,7 +70,7 @@ def agent_of(message: bytes) -> str:
 
 @dataclass(frozen=True)
 class StageMessage:
-    """A message of ours to a pool: which task, for which agent and attempt, how urgent."""
+    """A message to a pool: task, agent, attempt and priority (1 to 10, 10 most urgent)."""
 
     task: str
     queue: str
@@ -79,19 +80,19 @@ class StageMessage:
 
     @property
     def task_id(self) -> str:
-        """The Celery id: the agent's own for a spawn, else one that starts with it."""
+        """The Celery task id: the agentId for a spawn, otherwise an id that starts with it."""
         if self.task == SPAWN_TASK:
             return self.agent_id
         return f"{self.agent_id}.{self.task.rpartition('.')[2]}.{self.attempt}"
 
     @property
     def key(self) -> str:
-        """The list this message is pushed to."""
+        """The key of the list that receives this message."""
         return queue_key(self.queue, self.priority)
 
     @property
     def kwargs(self) -> dict[str, str | int]:
-        """What the task is called with: ids only."""
+        """The arguments of the task: ids only."""
         if self.task == SPAWN_TASK:
             return {}
         return {"agent_id": self.agent_id, "attempt": self.attempt}
@@ -140,14 +141,15 @@ class StageMessage:
 
 
 def result_key(agent_id: str) -> str:
-    """Return where Celery's Redis result backend keeps a result (also its channel)."""
+    """Return the key, and channel, of an agent's result in Celery's Redis result backend."""
     return f"celery-task-meta-{agent_id}"
 
 
 def result_frame(agent_id: str, done_at: datetime) -> tuple[str, str]:
-    """Return what Celery writes before and after a result's JSON.
+    """Return the text that Celery writes before and after the JSON of a result.
 
-    The state is SUCCESS whatever the end: `.get()` must give the outcome, whose `status` tells.
+    The Celery state is always SUCCESS, so that `.get()` returns the outcome instead of raising.
+    The `status` of the outcome is the agent's final status.
     """
     after: dict[str, object] = {
         "traceback": None,

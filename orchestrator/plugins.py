@@ -1,4 +1,4 @@
-"""Families of plug-ins: a folder is a family, a file is a member, its name is its key."""
+"""Families of plug-ins: a package is a family, each module in it a member with its name as key."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Family(Generic[T]):
-    """The members of one package; another distribution adds its own through an entry point."""
+    """The members of one package; other distributions add members by entry points of `group`."""
 
     package: str
     group: str = ""
 
     def names(self) -> tuple[str, ...]:
-        """Return every member's key; nothing is imported but the package itself."""
+        """Return the keys of all members, sorted; only the package itself is imported."""
         return tuple(sorted({*self._files(), *self._entry_points()}))
 
     def build(self, name: str, settings: Any) -> T:
-        """Import the member and call its `build(settings)`.
+        """Import the member and return the result of its `build(settings)`.
 
         Raises:
-            BackendUnknown: no file and no entry point has this name.
+            BackendUnknown: no module and no entry point has this name.
         """
         if name in self._files():
             module = importlib.import_module(f"{self.package}.{name}")
@@ -42,9 +42,9 @@ class Family(Generic[T]):
         raise BackendUnknown(msg)
 
     def stated(self, name: str, attribute: str) -> Any:
-        """Return what a member's module states beside its `build`; None where it states nothing.
+        """Return an attribute of a member's module; None if it has no such attribute.
 
-        A member that is not there, or cannot be loaded, states nothing: `build` tells why.
+        For a member that is unknown or cannot be loaded the result is None; `build` raises.
         """
         try:
             if name in self._files():

@@ -1,4 +1,4 @@
-"""The one secret this system signs with: fingerprints of found secrets, the chain of the audit."""
+"""The signing key of this system, for the fingerprints of secrets and the chain of the audit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _KEY_BYTES = 32
 def signing_key(settings: Settings, purpose: str) -> bytes:
     """Return the key for one purpose, derived from ORCHESTRATOR_SIGNING_KEY.
 
-    Where none is set, a random one is made once in the home; several hosts must share one.
+    If it is not set, a random key is created once in `ORCHESTRATOR_HOME`, mode 0600. Several hosts
+    must share one key.
 
     Raises:
-        SettingsInvalid: the home's key cannot be read or made.
+        SettingsInvalid: the key in the home cannot be read or created, or is malformed.
     """
     given = settings.signing_key
     master = given.get_secret_value().encode() if given else _own_key(settings.home)
@@ -36,7 +37,7 @@ def _own_key(home: Path) -> bytes:
             fresh.touch(mode=0o600)
             fresh.write_bytes(secrets.token_bytes(_KEY_BYTES))
             try:
-                # Whole or not at all, and the first of several processes wins.
+                # The link is atomic: no process reads a partial key, and the first process wins.
                 path.hardlink_to(fresh)
             except FileExistsError:
                 pass

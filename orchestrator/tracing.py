@@ -1,7 +1,7 @@
-"""Traces, where the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set: one an agent.
+"""Traces of agents: one trace each, with the extra `otel` and OTEL_EXPORTER_OTLP_ENDPOINT set.
 
-The trace's id is derived from the agent's, so every process of every host writes into the same one
-without a word between them.
+The trace id is derived from the agentId, so the processes of all hosts write to the same trace
+without coordination.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _making = threading.Lock()
 
 
 def trace_ids(agent_id: str) -> tuple[int, int]:
-    """Return the ids of an agent's trace and of the span all of its stages are in."""
+    """Return the ids of an agent's trace and of the parent span of its stages."""
     digest = hashlib.sha256(agent_id.encode()).digest()
     return int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
 
@@ -33,8 +33,8 @@ def trace_ids(agent_id: str) -> tuple[int, int]:
 def stage(provider: TracerProvider | None, agent_id: str, name: str) -> Iterator[None]:
     """Trace one stage of an agent; without a provider nothing is traced.
 
-    Ids and the names of stages only: what agents say and what we hold secret stays out. An error
-    marks the span by its type, for its words may hold either.
+    A span contains only the agentId and the name of the stage, no agent output and no secret. An
+    error sets the span's status with the type of the error, since its text may contain either.
     """
     if provider is None:
         yield
@@ -60,17 +60,17 @@ def stage(provider: TracerProvider | None, agent_id: str, name: str) -> Iterator
 
 
 def exporting() -> TracerProvider | None:
-    """Return this process's way to the collector; None without the extra or an endpoint."""
+    """Return this process's tracer provider; None without the extra or an endpoint."""
     if not os.environ.get(ENDPOINT):
         return None
-    # A pool's threads begin together, and the cache does not lock while it is filled.
+    # Threads of a pool start together, and `lru_cache` does not lock while it computes a value.
     with _making:
         return _exporting(os.getpid())
 
 
 @lru_cache(maxsize=1)
 def _exporting(pid: int) -> TracerProvider | None:
-    # Keyed by process: a forked child has none of its parent's threads.
+    # The cache key is the process, because a forked child does not have its parent's threads.
     del pid
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
@@ -82,6 +82,6 @@ def _exporting(pid: int) -> TracerProvider | None:
     except ImportError:
         return None
     provider = TracerProvider(resource=Resource.create({"service.name": "orchestrator"}))
-    # In its own thread: a collector that hangs holds no agent up.
+    # The processor exports in its own thread, so a slow collector does not delay agents.
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider

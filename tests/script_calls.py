@@ -35,6 +35,7 @@ from orchestrator.store import (
     rate_limits,
     registration,
     sessions,
+    workers,
 )
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation, call
@@ -115,6 +116,8 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         ),
         "append_audit": audit.append(b"", b'{"seq":1}', 1, [(b'{"seq":1}', b"0a")], 1),
         "append_session": sessions.append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
+        "essential": workers.announce("spawn@there", now=NOW),
+        "keep_session": sessions._keep(transcript, ['{"uuid": "3"}'], "", "1:aa", now=NOW),
         "drop_session": next(sessions.delete(sessions.SessionTranscript("p", "old", "sub"))),
         "add_key": api_keys.add_key(_key("new")),
         "revoke_key": api_keys.revoke_key("old"),

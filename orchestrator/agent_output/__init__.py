@@ -1,1 +1,1 @@
-"""How an agent's output is read: lines within bounds, and which of several results counts."""
+"""The reading of an agent's output: lines, signals, results and usage, in bounded memory."""

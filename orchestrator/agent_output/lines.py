@@ -1,12 +1,12 @@
-"""Cuts a stream of bytes into lines; of a line over the limit only its two ends are kept."""
+"""The split of a byte stream into lines; a line over the limit keeps only its two ends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: Of a line over the limit: what is shown of its beginning, and what is searched for events that
-#: stand behind whatever had no newline.
+#: The lengths of the two ends of a line over the limit. The log shows the head. The tail is
+#: searched for events, which may follow output without a newline.
 HEAD_BYTES = 4096
 TAIL_BYTES = 256 * 1024
 
@@ -16,19 +16,19 @@ class Line:
     """One line without its newline."""
 
     content: bytes
-    #: Its last bytes, where `content` is only the beginning.
+    #: The last bytes of a line over the limit, whose first bytes are in `content`.
     tail: bytes = b""
-    #: How many bytes it had.
+    #: The length of the whole line in bytes.
     size: int = 0
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of it was dropped."""
+        """Whether the line was over the limit."""
         return bool(self.tail)
 
 
 class LineSplitter:
-    """One source's bytes, as they come; holds at most the limit and one chunk."""
+    """Splits the bytes of one source into lines; buffers at most the limit and one chunk."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -37,7 +37,7 @@ class LineSplitter:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Line]:
-        """Take in some bytes, and give the lines they end."""
+        """Add bytes, and yield the lines that they complete."""
         begin = 0
         while (end := data.find(b"\n", begin)) >= 0:
             self._add(data[begin:end])
@@ -46,7 +46,7 @@ class LineSplitter:
         self._add(data[begin:])
 
     def finish(self) -> Iterator[Line]:
-        """Give what stands behind the last newline, if anything does."""
+        """Yield the bytes after the last newline as a line, if there are any."""
         if self._size:
             yield self._claim()
 
@@ -54,7 +54,7 @@ class LineSplitter:
         self._size += len(part)
         if self._tail:
             self._tail += part
-            # Not at each chunk: moving the rest costs time.
+            # The tail is cut only at twice its length, because each cut moves the bytes.
             if len(self._tail) > 2 * TAIL_BYTES:
                 del self._tail[:-TAIL_BYTES]
             return

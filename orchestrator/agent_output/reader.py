@@ -1,7 +1,7 @@
-"""Turns an agent's raw output into signals, log lines and a count of tokens; bounded in memory.
+"""The reader of an agent's raw output: signals, log lines and tokens, in bounded memory.
 
-Nothing an agent prints is an error. What is no event of its backend's protocol is logged as what it
-is, with the source `stdout`, and counted; numbers that cannot be are logged and not counted.
+No output of an agent is an error. Output that is no event of the backend's protocol is counted, and
+logged with the source `stdout`. Impossible numbers are logged and not counted.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from orchestrator.interfaces.signals import (
 from orchestrator.models import LogLine, Usage, implausible
 from orchestrator.models.tokens import MOST_COST_USD, number_in, shown
 
-#: A longer line is cut in the log (the log is for people; the worktree holds the work).
+#: The limit of characters of one log line; the log is for people, and longer lines are cut.
 LOG_TEXT_LIMIT = 16_384
-#: An event that a client printed on several lines is put together, if it is no longer than this.
+#: An event on several lines is joined up to so many lines, bytes and tries.
 JOINED_LINES, JOINED_BYTES, _JOINED_TRIES = 200, 256 * 1024, 16
-#: Of what was no event, as much is shown where an agent fails for it.
+#: An error message shows so many pieces of unknown output, with so many characters each.
 _SHOWN_FOREIGN, _SHOWN_CHARACTERS = 3, 200
-#: Refused fields that differ; further ones are only counted.
+#: The log shows so many different refused fields; further ones are only counted.
 _MOST_REFUSED = 100
-#: So many tokens are accounted for before more output is read, whatever stands in one chunk.
+#: After so many tokens `on_much_spent` is called, even within one chunk of output.
 MUCH_SPENT = 200_000
-#: Tools and tasks under way at once; more are not kept apart.
+#: The limit of tools and of background tasks that are tracked at the same time.
 _MOST_OPEN = 1000
 
 
 class OutputReader:
-    """What an agent has said so far."""
+    """The output of one agent's program so far, with its result, session and tokens."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class OutputReader:
         line_limit_bytes: int,
         mask: Callable[[str], str] = str,
     ) -> None:
-        #: The best of its results so far (`results.outranks`).
+        #: The result that counts so far (`results.outranks`).
         self.result: Result | None = None
         self.session_id: str | None = None
-        #: When the model's provider takes requests again, in seconds since 1970.
+        #: The end of the provider's limit, in seconds since 1970.
         self.limit_resets_at_s: float | None = None
-        #: What the agent itself tells of its tokens.
+        #: The tokens that the agent itself reports.
         self.meter = UsageMeter()
         self._spent = UsageMeter()
         self._backend = backend
@@ -84,71 +84,74 @@ class OutputReader:
         self._tools: set[str] = set()
         self._tasks: set[str] = set()
         self._tools_at_result = 0
-        #: Bytes of output taken in so far.
+        #: The bytes of output so far.
         self.output_bytes = 0
-        #: What the model said and the tools it called, so far: each of them costs tokens.
+        #: The number of messages and tool calls of the model, each of which costs tokens.
         self.words = 0
-        #: The tools it called.
+        #: The number of tool calls.
         self.tools_used = 0
-        #: How many results took the place of the one before.
+        #: The number of results that replaced the one before, the first included.
         self.results = 0
-        #: Called when it has told of `MUCH_SPENT` tokens since the last call; may raise.
+        #: Called after each `MUCH_SPENT` reported tokens; it may raise.
         self.on_much_spent: Callable[[], None] = lambda: None
         self._spent_at_call = 0
-        #: Pieces of output that were no part of the protocol: lines, parts of lines, fields.
+        #: The number of lines, parts of lines and fields that are not part of the protocol.
         self.unknown = 0
 
     def feed(self, chunk: Chunk) -> None:
-        """Take in some output."""
+        """Read a chunk of output."""
         self.output_bytes += len(chunk.data)
         for line in self._splitters[chunk.source].feed(chunk.data):
             self._claim(chunk.source, line)
 
     def finish(self) -> None:
-        """Take in what stands behind the last newline."""
+        """Read the output after the last newline, at the end of the program."""
         for source, splitter in self._splitters.items():
             for line in splitter.finish():
                 self._claim(source, line)
         self._give_up_split_event()
 
     def see(self, report: UsageReport) -> None:
-        """Take in what another has seen of its tokens."""
+        """Add a usage report of the egress proxy."""
         self._spent.add(report)
 
     @property
     def spent(self) -> Usage:
-        """Its tokens: of each message what the agent tells or what was seen, whichever is more."""
+        """The tokens of the agent: for each message the larger of both reports.
+
+        The agent reports its tokens, and the egress proxy reads them from the responses.
+        """
         return self._spent.total.model_copy(update={"cost_usd": self.meter.cost_usd})
 
     @property
     def messages(self) -> int:
-        """How many messages of its model it has told of."""
+        """The number of messages of the model that the agent has reported."""
         return self.meter.messages
 
     @property
     def has_open_work(self) -> bool:
-        """Whether, by its own word, a tool or a task of it is under way."""
+        """Whether the agent has reported a tool or background task that has not ended."""
         return bool(self._tools or self._tasks)
 
     @property
     def summary(self) -> str:
-        """What the agent says it did, fit to be stored; empty if it said nothing."""
+        """The agent's summary of its work, with secrets masked; empty without a result."""
         if self.result is None:
             return ""
         return self._fit(self.result.summary if self.result.summary.strip() else self._last_words)
 
     @property
     def last_foreign(self) -> str:
-        """The last pieces that were no events, for a message; empty where there were none."""
+        """The last pieces of unknown output, for an error message; empty if there are none."""
         pieces = "; ".join(repr(text) for text in self._foreign)
         return self._fit(pieces)
 
     def record(self, text: str, *, source: str = "orchestrator") -> None:
-        """Put a line of our own between the agent's."""
+        """Add a line to the agent's log."""
         self._unread.append(LogLine(at=self._clock(), source=source, text=self._fit(text)))
 
     def drain_lines(self) -> list[LogLine]:
-        """Hand out the log lines gathered since the last call."""
+        """Return and clear the log lines since the last call."""
         lines, self._unread = self._unread, []
         return lines
 
@@ -172,7 +175,7 @@ class OutputReader:
             self._read_events(content)
 
     def _read_cut(self, source: str, line: Line) -> None:
-        """Log that a line was too long; an event that stands at its end is read all the same."""
+        """Log that a line was too long; read the results and usage reports at its end."""
         begin = line.content.decode(errors="replace")
         text = f"[line of {line.size} bytes, the limit is {self._line_limit_bytes}] {begin}…"
         if source == "stderr":
@@ -216,7 +219,7 @@ class OutputReader:
         try:
             return self._backend.signals(line)
         except (AgentFailed, ValueError, TypeError, LookupError, RecursionError) as error:
-            # A backend of another package that does not expect this line: the line is lost, alone.
+            # A plug-in backend may fail to parse a line; then only this line is lost.
             return (Foreign(type(error).__name__, line.decode(errors="replace")),)
 
     # ── signals ─────────────────────────────────────────────────────────────────────────────
@@ -268,7 +271,7 @@ class OutputReader:
             self.on_much_spent()
 
     def _record_result(self, result: Result) -> None:
-        # Of a turn that is over no tool is under way, whatever it failed to tell.
+        # A result ends the turn, so no tool is running, even if its end was not reported.
         self._tools.clear()
         has_worked = self.tools_used > self._tools_at_result
         if outranks(result, self.result, has_worked=has_worked):
@@ -280,7 +283,7 @@ class OutputReader:
             if cost_usd is None:
                 self._record_refused(f"cost: {shown(result.cost_usd)}")
             else:
-                # Of a session so far; a result that did nothing may say 0.
+                # The cost is that of the session so far; a result without work may report 0.
                 self.meter.cost_usd = max(cost_usd, self.meter.cost_usd or 0.0)
         self.record(result.summary or "(without words)", source="result" if result.ok else "error")
 
@@ -305,7 +308,7 @@ def _open(under_way: set[str], name: str) -> None:
 
 
 class _SplitEvent:
-    """The lines of an event that was not closed on its first; tried a bounded number of times."""
+    """The lines of an event that continues after its first line; tries are limited."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -317,7 +320,7 @@ class _SplitEvent:
         self._size, self._tries = len(line), _JOINED_TRIES
 
     def add(self, line: bytes) -> bool:
-        """Take another line, if there is room; False: this is no event any more."""
+        """Add a line; return False if a limit is exceeded, so that the lines are no event."""
         self._size += len(line)
         if self._size > JOINED_BYTES or len(self.lines) >= JOINED_LINES or not self._tries:
             return False
@@ -325,7 +328,7 @@ class _SplitEvent:
         return True
 
     def may_end_with(self, line: bytes) -> bool:
-        """Return whether it is worth a try to read it up to this line."""
+        """Return whether the lines may be a complete event, and count the try."""
         if not line.rstrip().endswith(b"}"):
             return False
         self._tries -= 1

@@ -1,15 +1,15 @@
-"""Which of the results of one run is its end.
+"""The rules that select the result of a run which gave several results.
 
-A client may give several: after its answer a background task ends and it says a word more; a hook
-fails after the work; it fails once and then succeeds. The rules, in their order:
+A client may give several results: a background task ends after the answer, a hook fails after the
+work, or an error is followed by a success. The rules apply in this order:
 
-1. A success is never replaced by an error, and always replaces one: what the gates judge is the
-   change, and a success says that there is one.
-2. A later success replaces an earlier one only if the agent used a tool in between, for then there
-   is work that the earlier one does not speak of. Without that it is chatter. A success of no turns
-   at all replaces none.
-3. A success without words, or of no turns, is replaced by one with.
-4. A later error replaces an earlier one, unless it is of no turns.
+1. A success always replaces an error, and an error never replaces a success. The gates check the
+   change, and a success means that there is a change.
+2. A later success replaces an earlier one if the agent used a tool in between, because the earlier
+   summary does not describe that work. A success without turns replaces no other success.
+3. A success with a summary replaces one without a summary. A success with turns replaces one
+   without turns.
+4. A later error replaces an earlier one, unless the later one has no turns.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from orchestrator.interfaces.agent import Result
 
 
 def outranks(new: Result, old: Result | None, *, has_worked: bool) -> bool:
-    """Return whether a later result takes the place of the one that counted so far.
+    """Return whether a later result replaces the one that counted so far.
 
-    `has_worked`: the agent used a tool since the old one.
+    `has_worked` says whether the agent used a tool since the old result.
     """
     if old is None or new.ok != old.ok:
         return old is None or new.ok

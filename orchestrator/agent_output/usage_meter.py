@@ -1,4 +1,4 @@
-"""Counts an agent's tokens, once per message of its model; bounded in memory."""
+"""The count of an agent's tokens, once for each message of its model, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from threading import Lock
 from orchestrator.interfaces.agent import UsageReport
 from orchestrator.models import Usage
 
-#: Reports of one message follow each other closely; of so many messages the newest are remembered.
+#: The newest so many messages are remembered; reports of one message arrive close together.
 MOST_MESSAGES = 4096
 _ID_CHARACTERS = 128
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 class UsageMeter:
-    """Counts tokens once per message id: reports of one id repeat and grow, they do not add.
-
-    Any thread may report.
-    """
+    """Counts tokens once for each message id; the largest report of an id counts. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -27,11 +24,11 @@ class UsageMeter:
         self._sums = dict.fromkeys(_COUNTS, 0)
         self._messages = 0
         self.cost_usd: float | None = None
-        #: The most that one message has come to.
+        #: The largest number of tokens of one message.
         self.largest = 0
 
     def add(self, report: UsageReport) -> None:
-        """Take in a report; of each count the largest seen for its message is kept."""
+        """Add a report; for each kind of token the largest number of its message counts."""
         key = _key(report.message_id)
         with self._lock:
             seen = self._by_message.pop(key, None)
@@ -50,7 +47,7 @@ class UsageMeter:
 
     @property
     def messages(self) -> int:
-        """How many messages were told of."""
+        """The number of reported messages."""
         return self._messages
 
     @property

@@ -10,7 +10,7 @@ import sys
 import uvicorn
 
 from orchestrator.api.app import create_app
-from orchestrator.api.http.connections import Connection
+from orchestrator.api.http.connections import Connection, raise_descriptor_limit
 from orchestrator.errors import OrchestratorError, PortInUse, SettingsInvalid
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings
@@ -18,6 +18,7 @@ from orchestrator.wiring import with_secrets
 
 #: Longer than a follower's wait, so that open streams end by themselves.
 STOP_WITHIN_S = 5
+ACCEPTED_AT_ONCE = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,6 +50,8 @@ def serve(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=STOP_WITHIN_S,
+            # As many are accepted at once: fewer than there are descriptors to spare.
+            backlog=ACCEPTED_AT_ONCE,
         )
         server = uvicorn.Server(config)
         get_logger("api").info("listening", host=settings.host, port=settings.port)
@@ -63,6 +66,7 @@ def main() -> int:
     try:
         settings = with_secrets(load_settings())
         configure_logging(secrets=settings.secrets)
+        raise_descriptor_limit()
         serve(settings)
     except OrchestratorError as error:
         sys.stderr.write(f"orchestrator.api: {error}\n")

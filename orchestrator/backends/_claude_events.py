@@ -1,8 +1,8 @@
-"""The events of Claude Code's JSON stream that mean something to us, and what they mean.
+"""The events of Claude Code's JSON stream that the orchestrator reads, and their meaning.
 
-No line is an error: what is no event is handed out as foreign, and of an event each field is read
-by itself, so that a wrong one is lost alone. Claude Code adds fields, kinds of events and of blocks
-with most releases: those that we do not read are passed over.
+No line is an error. A part that is no event is returned as foreign. Each field of an event is read
+separately, so that one wrong field does not affect the others. Most releases of Claude Code add
+fields, and kinds of events and of blocks; unknown ones are ignored.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from orchestrator.interfaces.signals import (
 from orchestrator.models import ApiTokens
 from orchestrator.models.tokens import MOST_COST_USD
 
-#: The agent names its session; nothing else may reach our arguments and paths.
+#: The agent chooses the session id; no other form may become an argument or a path.
 SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DETAIL_LIMIT = 500
 #: Too many requests, overloaded.
 _LIMITED = frozenset({429, 529})
 _MOST_STATUS, _MOST_TRIES, _MOST_TURNS = 999, 10**6, 10**6
-#: The year 2100: what a provider calls its next window lies before it.
+#: The year 2100; the start of a provider's next window must lie before it.
 _LATEST_S = 4_102_444_800
 _MOST_OPEN = 1000
 _STILL_OPEN = frozenset({"", "pending", "running"})
@@ -44,7 +44,7 @@ _SUCCESS = "success"
 
 
 def read_event(line: bytes) -> Sequence[Signal]:
-    """Read one line, in which any number of events may stand; others than ours give nothing."""
+    """Read one line, which may contain any number of events; unknown events give no signal."""
     return tuple(signal for part in parts(line) for signal in _signals(part))
 
 
@@ -75,7 +75,7 @@ def _init(event: Fields) -> Iterator[Signal]:
 
 
 def _retry(event: Fields) -> Iterator[Signal]:
-    # With a key that is refused this goes on for minutes: nobody should wait in the dark.
+    # With a refused key the retries last for minutes; the status is reported at once.
     status = event.whole("error_status", most=_MOST_STATUS) or "no answer"
     cause = f"{status} ({event.text('error') or None})"
     attempt, most = (event.whole(name, most=_MOST_TRIES) for name in ("attempt", "max_retries"))
@@ -122,7 +122,7 @@ def _assistant(event: Fields) -> Iterator[Signal]:
         if not event.has("message"):
             event.refuse("message")
         return
-    # Without an id its tokens are still its own; that they may be told again is the lesser fault.
+    # Without an id the tokens still count; counting them twice is the smaller fault.
     message_id = message.id("id") or event.id("uuid")
     yield UsageReport(message_id, _tokens(message).usage)
     is_aside = event.has("parent_tool_use_id")
@@ -140,7 +140,7 @@ def _assistant(event: Fields) -> Iterator[Signal]:
 
 
 def _user(event: Fields) -> Iterator[Signal]:
-    # Of what the model is told only one thing concerns us: that a tool is done.
+    # Of the messages to the model only the results of tools are read.
     message = event.raw("message")
     content = message.get("content") if isinstance(message, dict) else None
     for block in content if isinstance(content, list) else ():
@@ -168,7 +168,7 @@ def _tokens(message: Fields) -> ApiTokens:
 
 def _end(event: Fields) -> Iterator[Signal]:
     subtype, is_error = event.text("subtype"), event.flag("is_error")
-    # Of two fields that say the same one may be missing, not both.
+    # Two fields say the same; one of them may be missing, but not both.
     ok = is_error is not True and (subtype == _SUCCESS or (not subtype and is_error is False))
     given = event.raw("structured_output")
     status = event.whole("api_error_status", most=_MOST_STATUS)
@@ -183,7 +183,7 @@ def _end(event: Fields) -> Iterator[Signal]:
 
 
 def _summary(event: Fields, subtype: str, *, ok: bool) -> str:
-    """Return the words of a result; the name of its subtype is none."""
+    """Return the text of a result; the name of its subtype is no text."""
     text = event.text("result")
     if text.strip() and text.strip() != subtype:
         return text

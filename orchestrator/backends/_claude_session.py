@@ -1,9 +1,9 @@
-"""Claude Code's session files: taken out of one agent's HOME and put into another's.
+"""Claude Code's session files: read from one agent's HOME and written into another's.
 
 They are `<home>/.claude/projects/<project>/<session>.jsonl` and, for each subagent, below the
-folder `<session>` a `<subpath>.jsonl` with a `<subpath>.meta.json`. Here a session is subpath →
-entries as JSON texts, "" for the main transcript; what is known of a subagent stands among its
-entries, in the form the Claude Agent SDK gives it.
+folder `<session>` a `<subpath>.jsonl` with a `<subpath>.meta.json`. Here a session maps each
+subpath to its entries as JSON texts; "" is the main transcript. The metadata of a subagent is one
+of its entries, in the form that the Claude Agent SDK gives it.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ LIMIT_BYTES = 64 * 2**20
 _PROJECTS = (".claude", "projects")
 _TRANSCRIPT, _METADATA = ".jsonl", ".meta.json"
 _METADATA_TYPE = "agent_metadata"
-#: Where Claude Code cuts a project's name and adds a hash; it finds a session in any project.
+#: Claude Code cuts a project's name at this length and adds a hash; it finds a session in any
+#: project.
 _PROJECT_CHARACTERS = 200
-#: An agent may make any number of folders, of any name and at any depth.
+#: The limits exist because an agent may make any number of folders, of any name and depth.
 _MOST_NAMES, _MOST_LEVELS = 1000, 4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-# Non-blocking, or a named pipe in its place would hold us for ever.
+# Non-blocking, because opening a named pipe would block for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 log = get_logger("claude")
 
 
 class _OverLimitError(Exception):
-    """The session is larger than what may travel."""
+    """The session is larger than LIMIT_BYTES."""
 
 
 def read_session(
     home: Path, session_id: str, *, limit_bytes: int = LIMIT_BYTES
 ) -> Mapping[str, Sequence[str]]:
-    """Return the session an ended agent left in its HOME; empty if there is none to go on with.
+    """Return the session that an ended agent left in its HOME; empty if there is none to resume.
 
-    The agent owns these folders: no link is followed, only regular files are read, and of those
-    only lines that are JSON objects. A session over the limit is left behind whole.
+    The agent owns these folders. Therefore no link is followed, only regular files are read, and
+    only lines that are JSON objects. A session over the limit is left out whole.
     """
     if not SESSION.fullmatch(session_id):
         return {}
@@ -64,9 +65,9 @@ def read_session(
 def write_session(
     home: Path, worktree: Path, session_id: str, session: Mapping[str, Sequence[str]]
 ) -> None:
-    """Put a session where `claude --resume`, started in `worktree`, finds it.
+    """Write a session where `claude --resume`, started in `worktree`, finds it.
 
-    `home` must be fresh, for here links are followed. What has no place in it is left out.
+    `home` must be new, because links are followed here. Entries with an invalid path are left out.
     """
     if not SESSION.fullmatch(session_id):
         return
@@ -83,7 +84,7 @@ def write_session(
 
 
 class _Reader:
-    """One hostile HOME, of which a limited number of bytes is read."""
+    """Reads one untrusted HOME, up to a limited number of bytes."""
 
     def __init__(self, home: Path, limit_bytes: int) -> None:
         self._home = home
@@ -139,7 +140,7 @@ class _Reader:
             os.close(descriptor)
 
     def _open(self, steps: tuple[str, ...], flags: int) -> int | None:
-        """Open what stands there, going down without following a link; None if nothing does."""
+        """Open a path below a folder without following a link; None if it does not exist."""
         *folders, last = (self._home.name, *steps)
         try:
             descriptor = os.open(self._home.parent, _FOLDER)
@@ -157,7 +158,7 @@ class _Reader:
 
 
 def _document(line: str | bytes) -> dict[str, Any] | None:
-    """Return the JSON object of a line; None if it holds none, as where a killed agent stopped."""
+    """Return the JSON object of a line; None if there is none, for instance if it is cut."""
     try:
         document = json.loads(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError):

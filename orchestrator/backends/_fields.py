@@ -1,4 +1,4 @@
-"""Reads the fields of one event one by one: a wrong one is lost, and named, and no other."""
+"""Reads the fields of one event separately; a wrong field does not affect others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from orchestrator.interfaces.signals import FieldRefused
 from orchestrator.models.tokens import number_in, shown, whole_in
 
-#: A longer id names nothing.
+#: A longer text is not accepted as an id.
 ID_CHARACTERS = 256
 
 
 def clean(text: str) -> str:
-    """Return a text that can be stored: JavaScript may cut a character in two and print half."""
+    """Return a text that can be stored: JavaScript may cut a character and print half of it."""
     return text.encode(errors="replace").decode()
 
 
 def as_json(value: object, *, most: int | None = None) -> str:
-    """Return a value as JSON text, at most so many characters of it; empty if it cannot be."""
+    """Return a value as JSON text of at most so many characters; empty if that is impossible."""
     try:
         return clean(json.dumps(value, ensure_ascii=False))[:most]
     except (ValueError, TypeError, RecursionError):
@@ -27,7 +27,7 @@ def as_json(value: object, *, most: int | None = None) -> str:
 
 
 class Fields:
-    """The fields of one object of an event; null stands for absent."""
+    """The fields of one object of an event; null counts as absent."""
 
     def __init__(self, given: dict[str, Any], path: str, refused: list[FieldRefused]) -> None:
         self._given = given
@@ -41,28 +41,28 @@ class Fields:
 
     @property
     def refused(self) -> tuple[FieldRefused, ...]:
-        """What was asked for, here and below, and stood there as something else."""
+        """The fields that were read, here and below, and had a wrong type."""
         return tuple(self._refused)
 
     def refuse(self, name: str) -> None:
-        """Note that a field is not what it should be."""
+        """Record that a field is wrong."""
         value = shown(self._given.get(name))
         self._refused.append(FieldRefused(clean(f"{self._path}.{name}: {value}")))
 
     def refuse_all(self, details: tuple[str, ...]) -> None:
-        """Note what was refused of a part that was read elsewhere."""
+        """Record the wrong fields of a part that was read elsewhere."""
         self._refused += [FieldRefused(clean(f"{self._path}.{detail}")) for detail in details]
 
     def raw(self, name: str) -> Any:
-        """Return a field as it stands."""
+        """Return a field unchanged."""
         return self._given.get(name)
 
     def has(self, name: str) -> bool:
-        """Return whether there is such a field, and it is not null."""
+        """Return whether the field exists and is not null."""
         return self._given.get(name) is not None
 
     def text(self, name: str) -> str:
-        """Return a text; empty where there is none."""
+        """Return a text; empty if there is none."""
         value = self._given.get(name)
         if isinstance(value, str):
             return clean(value)
@@ -70,7 +70,7 @@ class Fields:
         return ""
 
     def id(self, name: str) -> str:
-        """Return an id; empty where there is none, or one that names nothing."""
+        """Return an id; empty if there is none, or an invalid one."""
         value = self.text(name)
         if len(value) > ID_CHARACTERS:
             self.refuse(name)
@@ -78,7 +78,7 @@ class Fields:
         return value
 
     def flag(self, name: str) -> bool | None:
-        """Return a boolean; None where there is none."""
+        """Return a boolean; None if there is none."""
         value = self._given.get(name)
         if isinstance(value, bool):
             return value
@@ -86,21 +86,21 @@ class Fields:
         return None
 
     def whole(self, name: str, *, most: int) -> int | None:
-        """Return a whole number from 0 to `most`; None where there is none."""
+        """Return a whole number from 0 to `most`; None if there is none."""
         value = whole_in(self._given.get(name), most=most)
         if value is None:
             self._refuse_if_present(name)
         return value
 
     def number(self, name: str, *, most: float) -> float | None:
-        """Return a number from 0 to `most`; None where there is none."""
+        """Return a number from 0 to `most`; None if there is none."""
         value = number_in(self._given.get(name), most=most)
         if value is None:
             self._refuse_if_present(name)
         return value
 
     def inner(self, name: str) -> Fields:
-        """Return the object of a field; one without fields where there is none."""
+        """Return the object of a field; one without fields if there is none."""
         value = self._given.get(name)
         if not isinstance(value, dict):
             self._refuse_if_present(name)
@@ -108,7 +108,7 @@ class Fields:
         return Fields(value, f"{self._path}.{name}", self._refused)
 
     def listed(self, name: str) -> Iterator[Any]:
-        """Give the entries of a list; none where there is none."""
+        """Return the entries of a list; none if there is no list."""
         value = self._given.get(name)
         if isinstance(value, list):
             yield from value
@@ -116,7 +116,7 @@ class Fields:
             self._refuse_if_present(name)
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """Give the objects of a list; an entry that is none is refused."""
+        """Yield the objects of a list; any other entry is recorded as wrong."""
         for position, entry in enumerate(self.listed(name)):
             if isinstance(entry, dict):
                 yield Fields(entry, f"{self._path}.{name}", self._refused)

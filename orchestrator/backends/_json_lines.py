@@ -1,7 +1,7 @@
-"""Finds the JSON objects of a line of output, whatever else stands in it; no line is an error.
+"""Finds the JSON objects in a line of output, whatever else the line contains; no line is an error.
 
-An event may share its line with a warning that had no newline, with another event, or with the rest
-of one that was cut short. What is none is handed out as `Foreign`, in the order of the line.
+A line may contain an event together with a warning that had no newline, another event, or the rest
+of a truncated one. Any other text is returned as `Foreign`, in the order of the line.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any
 
 from orchestrator.interfaces.signals import Foreign
 
-#: Levels of nesting that are read; what lies deeper is taken for null.
+#: The levels of nesting that are read; deeper values become null.
 DEEPEST = 100
-#: Where an object may begin, in a line that begins with something else.
+#: The possible beginning of an object, in a line that begins with other text.
 _BEGINNING = re.compile(r'\{\s*["}]')
-#: So often a line is searched for a beginning, and so many times its length may be read for it.
+#: The number of searches for a beginning in one line, and how many times its length may be read.
 _TRIES, _READINGS = 64, 16
-#: From here back the beginning of another event is looked for, where one was cut by it.
+#: The number of characters before a truncation that are searched for the beginning of another
+#: event.
 _LOOK_BACK = 8
 _BLANK = " \t\r\n\v\f\0\ufeff"
 _BLANKS = re.compile(f"[{_BLANK}]*")
-#: What follows an object inside another one: then it was none of its own.
+#: The characters that follow an object inside another one; such an object is no event.
 _GOES_ON = frozenset(',]}:"')
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
-#: Longer numbers are read as floats: no count of ours has more digits.
+#: Longer numbers are read as floats, because no count has more digits.
 _DIGITS = 19
 _KINDS = {str: "a JSON string", list: "a JSON array", bool: "a JSON boolean"}
 
@@ -35,12 +36,12 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= _DIGITS else float(digits)
 
 
-# Control characters in strings are taken as they are: some programs do not escape them.
+# Control characters in strings are accepted, because some programs do not escape them.
 _DECODER = json.JSONDecoder(strict=False, parse_int=_whole)
 
 
 def parts(line: bytes) -> list[dict[str, Any] | Foreign]:
-    """Return what stands in a line: objects whose `type` is a text, and what is foreign."""
+    """Return the parts of a line: objects whose `type` is a text, and foreign text."""
     text = line.decode(errors="replace")
     begin, end = _after_blanks(text, 0), len(text.rstrip(_BLANK))
     if begin >= end:
@@ -57,7 +58,7 @@ def parts(line: bytes) -> list[dict[str, Any] | Foreign]:
 
 
 class _Search:
-    """One look through a line; bounded, since the line may be made to be slow."""
+    """One search through a line; bounded, since an agent may print a line that is slow to read."""
 
     def __init__(self, text: str, begin: int) -> None:
         self._text = text
@@ -91,7 +92,7 @@ class _Search:
         return Foreign(kind, text, is_open=is_open, is_damaged=self._is_damaged)
 
     def _next(self, at: int) -> tuple[int, tuple[dict[str, Any], int]] | None:
-        """Return where the next object begins that can be read, it, and where it ends."""
+        """Return the start of the next readable object, the object, and its end."""
         while self._tries > 0 and self._characters_left > 0:
             found = _BEGINNING.search(self._text, at)
             if found is None:
@@ -121,7 +122,7 @@ def _object_at(text: str, begin: int) -> tuple[dict[str, Any], int]:
 
 
 def _flattened(text: str, begin: int) -> tuple[str, int]:
-    """Return an object without what lies too deep in it, and where it ends."""
+    """Return an object without the values that are nested too deep, and the position of its end."""
     kept: list[str] = []
     depth, copied = 0, begin
     for token in _TOKENS.finditer(text, begin):

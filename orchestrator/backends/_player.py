@@ -1,7 +1,7 @@
-"""Plays the steps of one scripted agent; run as a file with the standard library alone.
+"""Executes the steps of one scripted agent; runs as a file with the standard library alone.
 
-It starts in a fraction of the time that reading YAML and pydantic would take, so that hundreds can
-be started for a load test. `scripted.py` has checked the steps and says what each does.
+It starts in a fraction of the time that the import of YAML and pydantic takes, so that a load test
+can start hundreds. `scripted.py` has checked the steps; `_script.py` describes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _POLL_S = 0.02
 
 
 class Player:
-    """One agent's play; each step is the method of its name."""
+    """The run of one agent; each step is the method of its name."""
 
     def __init__(self, session: str, fill: dict[str, str]) -> None:
         self._session = session
@@ -28,16 +28,16 @@ class Player:
         self.summary = ""
 
     def emit(self, kind: str, **values: object) -> None:
-        """Write one line of the protocol."""
+        """Write one line of the protocol to standard output."""
         self._write(json.dumps({"type": kind, **values}).encode() + b"\n")
 
     def say(self, text: str) -> None:
-        """Say something."""
+        """Print a message."""
         self.summary = self._filled(text)
         self.emit("message", text=self.summary)
 
     def write(self, file: dict[str, str], mode: str = "w") -> None:
-        """Write a file, and the folders it stands in."""
+        """Write a file and the folders that contain it."""
         path = Path(self._filled(file["path"]))
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open(mode, encoding="utf-8") as target:
@@ -61,27 +61,27 @@ class Player:
         self.emit("tool", name="delete", detail=path)
 
     def run(self, command: str) -> None:
-        """Run a command, its output on our standard error."""
+        """Run a command, whose output goes to this process's standard error."""
         self.emit("tool", name="run", detail=command)
         shell = ["sh", "-c", command]
         output = [(os.POSIX_SPAWN_DUP2, 2, 1)]
         pid = os.posix_spawnp("sh", shell, os.environ, file_actions=output)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code:
-            # As a shell tells of a command that was ended by a signal.
+            # A shell reports a command that a signal ended by the same exit code.
             sys.exit(128 - code if code < 0 else code)
 
     def tool(self, use: dict[str, str]) -> None:
-        """Claim to have used a tool."""
+        """Report the use of a tool."""
         self.emit("tool", **use)
 
     def tokens(self, spent: dict[str, Any]) -> None:
-        """Claim to have spent tokens."""
+        """Report spent tokens."""
         self._messages += 1
         self.emit("tokens", **{"id": f"{self._session}-{self._messages}", **spent})
 
     def sleep(self, seconds: float) -> None:
-        """Sleep."""
+        """Sleep for a number of seconds."""
         time.sleep(seconds)
 
     def wait_for(self, path: str) -> None:
@@ -91,7 +91,7 @@ class Player:
             time.sleep(_POLL_S)
 
     def print(self, what: dict[str, Any]) -> None:
-        """Print bytes, however many, as they are."""
+        """Print any number of bytes unchanged."""
         unit: bytes = what["text"].encode("latin-1")
         left: int = what["repeat"]
         many = max(1, _CHUNK // max(1, len(unit)))
@@ -101,7 +101,7 @@ class Player:
             left -= now
 
     def daemon(self, seconds: float) -> None:
-        """Leave a process that only a look at the process table can find."""
+        """Start a daemon that only a search of the process table can find."""
         child = os.fork()
         if child:
             os.waitpid(child, 0)
@@ -117,11 +117,11 @@ class Player:
         sys.exit(code)
 
     def signal(self, number: int) -> None:
-        """Send a signal to ourselves."""
+        """Send a signal to this process."""
         os.kill(os.getpid(), number)
 
     def hang(self, _: object) -> None:
-        """Never come back."""
+        """Sleep for ever."""
         while True:
             time.sleep(3600)
 
@@ -136,7 +136,7 @@ class Player:
 
 
 def main() -> None:
-    """Play what stands on standard input."""
+    """Execute the steps from standard input."""
     play = json.load(sys.stdin)
     if fault := play.get("fault"):
         sys.stderr.write(f"the script cannot be played: {fault}\n")

@@ -1,4 +1,4 @@
-"""The prompt of an agent that reads prose: one template file per agentType."""
+"""The prompt of an agent that reads text: one template file for each agentType."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FOLDER = Path(__file__).with_name("prompts")
 
 
 def render(job: AgentJob) -> str:
-    """Fill in the template of the job's type; what is filled in is data and never a template.
+    """Fill in the template of the job's type; the values are data and never templates.
 
-    A job that asks for an answer brings its whole prompt.
+    A job that asks for an answer contains its whole prompt.
     """
     if job.answer_schema:
         return "\n\n".join(job.work_items)

@@ -42,14 +42,14 @@ class _File(Closed):
 
 
 class Tool(Closed):
-    """A tool that was used."""
+    """The tool that a step reports."""
 
     name: str
     detail: str = ""
 
 
 class Tokens(Closed):
-    """Tokens that were spent."""
+    """The tokens that a step reports."""
 
     input: int = Field(default=0, ge=0)
     output: int = Field(default=0, ge=0)
@@ -92,7 +92,7 @@ class _Step(Closed):
 
 
 class Script(Closed):
-    """What one agent plays."""
+    """The steps of one agent."""
 
     steps: tuple[_Step, ...] | None = None
     rounds: Annotated[tuple[tuple[_Step, ...], ...], Field(min_length=1)] | None = None
@@ -105,13 +105,13 @@ class Script(Closed):
         return self
 
     def played_in(self, number: int) -> tuple[_Step, ...]:
-        """Return the steps of a round, from 1."""
+        """Return the steps of a round; the first round is 1."""
         rounds = self.rounds or (self.steps or (),)
         return rounds[min(number, len(rounds)) - 1]
 
 
 class _Loader(yaml.SafeLoader):
-    """Without aliases: a few lines of them would unfold to more than a worker's memory."""
+    """Loads YAML without aliases, because a few lines of them could fill a worker's memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -121,7 +121,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class ScriptInvalid(Exception):
-    """A script that cannot be read; its text says why, in one line."""
+    """A script that cannot be read; its text gives the reason in one line."""
 
 
 def parse(text: str) -> Script:
@@ -131,7 +131,7 @@ def parse(text: str) -> Script:
         ScriptInvalid: with every fault.
     """
     try:
-        # A subclass of SafeLoader: it builds nothing but plain values.
+        # A subclass of SafeLoader; it builds only plain values.
         return Script.model_validate(yaml.load(text, _Loader))  # noqa: S506 - see above
     except ValidationError as error:
         faults = "; ".join(f"{path}: {message}" for path, message in faults_of(error))

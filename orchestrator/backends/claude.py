@@ -1,4 +1,4 @@
-"""The real Claude Code, headless: prompt on its standard input, JSON lines on its output."""
+"""The backend for headless Claude Code: prompt on its standard input, JSON lines on its output."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from orchestrator.settings import Settings
 
 _ARGUMENTS = (
     *("-p", "--verbose", "--output-format", "stream-json"),
-    # An assistant event carries the usage its message began with; only the partial event that
-    # closes a message tells how many tokens were put out.
+    # An assistant event contains the usage at the beginning of its message; only the partial event
+    # at the end of a message contains the number of output tokens.
     "--include-partial-messages",
 )
 _ENV = {
-    # Allows what --dangerously-skip-permissions asks for to root.
+    # Claude Code accepts --dangerously-skip-permissions from root only with this variable.
     "IS_SANDBOX": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
@@ -86,7 +86,8 @@ class ClaudeBackend:
             BackendUnavailable: there is no binary or no key.
         """
         argv = [str(self._binary()), *_ARGUMENTS]
-        # Who only answers needs no tool that runs code, nor the settings of the tree it reads.
+        # A job that only asks for an answer needs no tool that runs code, nor the settings of the
+        # tree that it reads.
         argv += (
             ["--restricted", "--json-schema", job.answer_schema]
             if job.answer_schema
@@ -105,20 +106,20 @@ class ClaudeBackend:
         return Launch(tuple(argv), env, _prompt.render(job).encode())
 
     def export_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
-        """Return the session an ended agent left in its hostile HOME."""
+        """Return the session that an ended agent left in its untrusted HOME."""
         return _claude_session.read_session(home, session_id)
 
     def import_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
-        """Put a session where this job's launch resumes it."""
+        """Write a session where this job's launch resumes it."""
         if job.session_id:
             _claude_session.write_session(job.home, job.worktree, job.session_id, session)
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Read the events of a line; those we have no use for give nothing."""
+        """Read the events of a line; unused events give no signal."""
         return read_event(line)
 
     def check(self) -> str:
-        """Return which binary would be started.
+        """Return the path of the binary that would be started.
 
         Raises:
             BackendUnavailable: there is no binary or no key.
@@ -145,13 +146,13 @@ class ClaudeBackend:
 
 
 def _bundled() -> Path | None:
-    """Return the binary in the wheel of the `claude` extra, which is not imported for it."""
+    """Return the binary in the wheel of the `claude` extra, without importing the wheel."""
     spec = importlib.util.find_spec("claude_agent_sdk")
     folders = spec.submodule_search_locations if spec else None
     return Path(folders[0], "_bundled", "claude") if folders else None
 
 
 def _has_session(home: Path, session_id: str) -> bool:
-    # On another host the session is not there, and Claude Code would end with an error.
+    # On another host the session does not exist, and Claude Code would end with an error.
     found = (home / ".claude" / "projects").glob(f"*/{session_id}.jsonl")
     return SESSION.fullmatch(session_id) is not None and any(found)

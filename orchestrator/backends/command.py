@@ -1,4 +1,4 @@
-"""Any program as an agent: its arguments are a template, each line it prints is a message."""
+"""The backend for any program: its arguments are a template, its output lines are messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACEHOLDER = re.compile(r"\{(prompt|worktree|agent_id)\}")
 
 
 class Options(BaseModel):
-    """ORCHESTRATOR_BACKENDS__COMMAND__*: both are JSON."""
+    """The options ORCHESTRATOR_BACKENDS__COMMAND__*, both in JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ def build(settings: Settings) -> CommandBackend:
 
 
 class CommandBackend:
-    """Starts the program that ARGV names; exit 0 is success, for it has no way to say more."""
+    """Starts the program that ARGV names; exit code 0 is success."""
 
     reports_result = False
     reports_usage = False
@@ -61,7 +61,7 @@ class CommandBackend:
         self._path = path
 
     def launch(self, job: AgentJob) -> Launch:
-        """Return how to start the program; the prompt is its standard input as well.
+        """Return how to start the program, with the prompt on its standard input.
 
         Raises:
             BackendUnavailable: ARGV is not set, or its program does not exist.
@@ -72,11 +72,11 @@ class CommandBackend:
         return Launch(self._argv(values), env, prompt.encode())
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Take any line as a message."""
+        """Return any line as a message."""
         return (AgentMessage(line.decode(errors="replace")),)
 
     def check(self) -> str:
-        """Return what would be started.
+        """Return the program that would be started.
 
         Raises:
             BackendUnavailable: ARGV is not set, or its program does not exist.
@@ -84,7 +84,7 @@ class CommandBackend:
         return self._argv({})[0]
 
     def _argv(self, values: Mapping[str, str]) -> tuple[str, ...]:
-        # One pass: a placeholder that stands in the prompt is text.
+        # One pass, so that a placeholder inside the prompt is not replaced.
         program, *arguments = (
             _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), argument)
             for argument in self._options.argv or ("",)

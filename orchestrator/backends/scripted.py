@@ -1,9 +1,9 @@
-"""A deterministic agent that plays a YAML script: the default without a key, and the tests' double.
+"""A deterministic agent that executes a YAML script: the default without a key, and for tests.
 
 The script is the file that the option SCRIPT names; else the first work item, if it begins with
-`steps:` or `rounds:`; else `scripts/default.yaml`. `_script.py` says what a script may hold. The
-session id carries the count of rounds. A script that cannot be read is told on standard error, with
-exit code 2.
+`steps:` or `rounds:`; else `scripts/default.yaml`. `_script.py` describes the contents of a script.
+The session id contains the number of rounds. An unreadable script is reported on standard error,
+with exit code 2.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def build(settings: Settings) -> ScriptedBackend:
 
 
 class ScriptedBackend:
-    """Reads the script, and starts a player for its steps."""
+    """Reads the script, and starts a program that executes its steps."""
 
     reports_result = True
     reports_usage = False
@@ -76,7 +76,7 @@ class ScriptedBackend:
         self._options = options
 
     def launch(self, job: AgentJob) -> Launch:
-        """Return how to start the player; a faulty script is for the player to tell."""
+        """Return how to start that program; it reports a faulty script itself."""
         resumed = _SESSION.fullmatch(job.session_id or "")
         number = (int(resumed[1]) if resumed else 1) + (job.feedback is not None)
         fill = {
@@ -94,11 +94,11 @@ class ScriptedBackend:
         return Launch(argv, stdin=json.dumps(play).encode(), readable=(_PLAYER,))
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Read what the player wrote in a line; whatever else it holds is handed out as foreign."""
+        """Read the events of a line; any other text is returned as foreign."""
         return tuple(signal for part in parts(line) for signal in _signals(part))
 
     def check(self) -> str:
-        """Return which script is played."""
+        """Return the name of the script."""
         return str(self._options.script or "the first work item, or the script that is shipped")
 
     def _script(self, job: AgentJob) -> str:

@@ -61,6 +61,17 @@ _COMMANDS = {
 }
 
 
+#: Commands that ask no Valkey, or start it, or run for as long as it does.
+_WITHOUT_TIMEOUT = frozenset(
+    (
+        *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "completion"),
+        "gates run",
+        # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
+        *("kill", "kill-all", "wait"),
+    )
+)
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that `orch --help` stays fast."""
 
@@ -76,6 +87,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"{__name__}.commands.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        _add_timeout(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -97,6 +109,32 @@ class LazyGroup(click.Group):
             return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
+
+
+def _add_timeout(command: click.Command, path: str) -> None:
+    """Give a command, and those below it, the option that limits how long it waits for Valkey."""
+    from orchestrator.cli.deadline import LIMIT_S, TIMEOUT  # noqa: PLC0415 - for --help of all
+    from orchestrator.cli.output.render import DurationType  # noqa: PLC0415 - as above
+
+    def remember(ctx: click.Context, _option: click.Parameter, value: float | None) -> None:
+        if value is not None:
+            ctx.meta[TIMEOUT] = value
+
+    if path in _WITHOUT_TIMEOUT:
+        return
+    group = command if isinstance(command, click.Group) else None
+    asks = group is None or group.invoke_without_command
+    if asks and not any("--timeout" in option.opts for option in command.params):
+        option = click.Option(
+            ["--timeout"],
+            type=DurationType(),
+            expose_value=False,
+            callback=remember,
+            help=f"How long to wait for Valkey. Default: {LIMIT_S:g}s.",
+        )
+        command.params.append(option)
+    for name, below in group.commands.items() if group else ():
+        _add_timeout(below, f"{path} {name}")
 
 
 def _report_error(error: OrchestratorError, agent_id: str) -> None:
@@ -123,17 +161,28 @@ def main(ctx: click.Context) -> None:
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
+def open_store(
+    settings: Settings,
+    *,
+    is_following: bool = False,
+    hint: str = "",
+    limit_s: float | None = None,
+) -> Iterator[Store]:
     """Open the Valkey the settings name, else that of the system that runs from the home.
+
+    It has the time of this command to answer; where one follows, for each answer. A person who
+    waits is told so, with a hint.
 
     Raises:
         SystemNotRunning: no Valkey is named, and no system runs from this home.
     """
+    from orchestrator.cli.deadline import waiting_for_valkey  # noqa: PLC0415 - as above
     from orchestrator.store.client import Store  # noqa: PLC0415 - as above
 
     store = Store(_valkey_url(settings))
     try:
-        yield store
+        with waiting_for_valkey(is_following=is_following, hint=hint, limit_s=limit_s):
+            yield store
     finally:
         store.close()
 

@@ -1,1 +1,1 @@
-"""What people and clients ask for: submit, kill, halt, pause, limits, API keys."""
+"""The commands of people and clients: submit, kill, halt, pause, limits, API keys."""

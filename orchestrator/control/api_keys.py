@@ -1,7 +1,7 @@
-"""Keys: who may ask what; made, looked up, revoked and limited, in Valkey for every API process.
+"""API keys: their creation, check, revocation and rate limits; Valkey stores them.
 
-A token is 256 random bits, so its plain SHA-256 is enough at rest: there is no dictionary to try,
-which is all that a slow hash would slow down, and each request would pay for it.
+Valkey stores the SHA-256 of a token. A slow hash would only slow down a dictionary attack, and
+no dictionary contains 256 random bits, so it would only cost time in each request.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from orchestrator.store import rate_limits
 from orchestrator.store.api_keys import StoredKey
 from orchestrator.store.operations import Flow
 
-#: What the audit calls the key of the settings.
+#: The name of the settings' key in the audit.
 SETTINGS_KEY = "ORCHESTRATOR_API_KEY"
-#: A key's last use is noted once in this time.
+#: A key's last use is recorded at most once in this time.
 NOTED_EVERY = timedelta(minutes=1)
-#: Reads of one key: generous, and enough to stop a client that has lost its mind.
+#: The limit of one key's reads: far above normal use, low enough to stop a faulty client.
 READS_A_MINUTE = 6000
 _PREFIX = "orch_"
 
 
 @dataclass(frozen=True)
 class ApiKeys:
-    """The keys of this system: that of the settings, and those in Valkey."""
+    """The keys of this system: the key of the settings, and the keys in Valkey."""
 
     audit: Audit
     clock: Callable[[], datetime]
     settings_key: bytes | None = None
     spawns_a_minute: int = 0
-    #: Whether a key is asked for before there is one.
+    #: Whether requests need a key even if none was ever created.
     always_asks: bool = False
-    #: When this process last noted a key's use, by digest: a name may be given again.
+    #: When this process last recorded a key's use, by digest, since a name can be used again.
     noted: dict[str, datetime] = field(default_factory=dict)
 
     def add(
         self, name: str, scopes: Sequence[KeyScope], *, by: str, expires_at: datetime | None = None
     ) -> Flow[str]:
-        """Make a key; returns its token, which nobody can read again.
+        """Create a key and append to the audit; return the token, which is not stored.
 
         Raises:
-            KeyExists: there is one of this name.
+            KeyExists: a key with this name exists.
         """
         token = _PREFIX + secrets.token_urlsafe(32)
         key = StoredKey(
@@ -68,10 +68,12 @@ class ApiKeys:
         return token
 
     def revoke(self, name: str, *, by: str, why: str) -> Flow[None]:
-        """Let a key do nothing any more, from now on; after the last one nobody is let in.
+        """Revoke a key at once and append to the audit.
+
+        After the last key is revoked, every request is refused until a key is created.
 
         Raises:
-            KeyUnknown: there is none of this name.
+            KeyUnknown: no key has this name.
         """
         if not (yield stored.revoke_key(name)):
             msg = f"There is no key {name}."
@@ -80,10 +82,12 @@ class ApiKeys:
         yield from self.audit.append([note])
 
     def identify(self, token: bytes, *, client: str) -> Flow[Caller]:
-        """Return who holds this token; where there never was a key, everyone may do everything.
+        """Return the caller with this token; record the use of the key.
+
+        If no key was ever created and `always_asks` is false, every caller has all scopes.
 
         Raises:
-            KeyRefused: a key is asked for, and this is none, or has expired.
+            KeyRefused: the token is no valid key, or the key has expired.
         """
         if self.settings_key is not None and hmac.compare_digest(token, self.settings_key):
             return Caller(name=SETTINGS_KEY, scopes=frozenset(KeyScope), has_key=True)
@@ -99,17 +103,17 @@ class ApiKeys:
                 return Caller(name=key.name, scopes=frozenset(key.scopes), has_key=True)
         if known or self.settings_key is not None:
             raise KeyRefused
-        # None any more is not the same as none: the last one was revoked.
+        # If the last key was revoked, requests still need a key.
         if self.always_asks or (yield stored.was_given()):
             msg = "There is no key at all, and this server asks for one."
             raise KeyRefused(msg)
         return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
 
     def admit(self, caller: Caller, scope: KeyScope, *, is_spawn: bool) -> Flow[None]:
-        """Count a request against the limits of its key; what stops agents has none.
+        """Count a request against the rate limit of its key; requests to kill have no limit.
 
         Raises:
-            RateLimited: it has asked too often.
+            RateLimited: the key has no request left; `retry_after_s` is the time to wait.
         """
         if not caller.has_key or scope is KeyScope.KILL:
             return
@@ -131,7 +135,7 @@ class ApiKeys:
 
 
 def read_keys() -> Flow[tuple[ApiKey, ...]]:
-    """Read every key in Valkey, without their digests, by name."""
+    """Read all keys in Valkey, without their digests, sorted by name."""
     known: tuple[StoredKey, ...] = yield stored.stored_keys()
     used: dict[str, datetime] = yield stored.last_uses()
     return tuple(

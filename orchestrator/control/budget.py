@@ -1,6 +1,6 @@
-"""The budget of the fleet: the limits in force, read and changed at run time.
+"""The budget of the fleet: changes of its limits at run time.
 
-What is spent follows the agents' own `usage`, in the scripts that write it (`lua/_budget.lua`).
+The scripts that write an agent's `usage` also count the spent tokens (`lua/_budget.lua`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from orchestrator.store.operations import (
     Flow,
 )
 
-#: What may be changed at run time, and how it is written.
+#: The limits that can be changed at run time.
 LimitName = Literal["daily", "agent", "concurrency", "time"]
 _PARSERS: dict[LimitName, TypeAdapter[Any]] = {
     "daily": TypeAdapter(Tokens),
@@ -36,15 +36,15 @@ _PARSERS: dict[LimitName, TypeAdapter[Any]] = {
     "concurrency": TypeAdapter(Slots),
     "time": TypeAdapter(WorkTime),
 }
-#: What takes a limit back to what the settings say.
+#: The value that resets a limit to the one of the settings.
 DEFAULT = "default"
 
 
 def parse_limit(name: LimitName, value: str) -> float | None:
-    """Parse a limit as a person writes it; None for `default`.
+    """Parse the text of a limit: tokens, slots or seconds; None for `default`.
 
     Raises:
-        LimitInvalid: it is no usable value.
+        LimitInvalid: the value is not valid for this limit.
     """
     if value == DEFAULT:
         return None
@@ -59,7 +59,7 @@ def parse_limit(name: LimitName, value: str) -> float | None:
 
 @dataclass(frozen=True)
 class BudgetService:
-    """Changes the budget; its flows run on either executor."""
+    """Changes the budget; its flows run on the sync and the async executor."""
 
     settings: Settings
     clock: Callable[[], datetime]
@@ -67,11 +67,11 @@ class BudgetService:
     audit: Callable[[Sequence[AuditAction]], Flow[object]]
 
     def set(self, name: LimitName, value: str, *, by: str, why: str) -> Flow[BudgetLimits]:
-        """Change a limit for the whole fleet, restarts included; returns what is in force then.
+        """Change a limit for the whole fleet, lasting over restarts; return the limits in force.
 
         Raises:
-            LimitInvalid: it is no usable value; nothing has changed.
-            AuditBroken: it is not in the audit; nothing has changed.
+            LimitInvalid: the value is not valid; nothing has changed.
+            AuditBroken: the audit cannot be written; nothing has changed.
         """
         parsed = parse_limit(name, value)
         before = yield from limits(self.settings)
@@ -83,7 +83,7 @@ class BudgetService:
             before=before.model_dump_json(by_alias=True, exclude={"changed"}),
             result=f"{name} {value}",
         )
-        # Unlike a kill, what spends more does not come to pass unless it stands in the audit.
+        # A limit is changed only after the audit is written; a kill does not wait for it.
         yield from self.audit([note])
         yield set_limits({name: parsed}, now=self.clock())
         return (yield from limits(self.settings))

@@ -1,4 +1,4 @@
-"""Kills agents, one or many, and waits for the proof; halts new work and resumes it."""
+"""The kill switch: kills agents and waits for the confirmations; sets and lifts the halt."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from orchestrator.store.agent_outlines import read_partial_records
 from orchestrator.store.kills import Killed, KillOrder
 from orchestrator.store.operations import Flow
 
-#: What a kill waits for the confirmations, unless told otherwise.
+#: A kill waits for the confirmations for so many seconds by default.
 TIMEOUT_S = 10.0
 _BLOCK_MS = 500
-#: Agents may be spawned while others are being killed: all of the request's time are met.
+#: Agents may be spawned during a kill-all; further rounds kill them too.
 _ROUNDS = 3
-#: Valkey writes its file each second.
+#: Valkey writes its append-only file each second.
 _DISK_TIMEOUT_MS = 3000
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class KillSwitch:
-    """The three ways to stop: kill, halt, resume. Its flows run on either executor."""
+    """Kill, halt and resume; the flows run on the sync and the async executor."""
 
     audit: Audit
     clock: Callable[[], datetime]
@@ -54,13 +54,16 @@ class KillSwitch:
     def kill(
         self, agent_id: str, order: KillOrder, *, timeout_s: float = TIMEOUT_S
     ) -> Flow[Receipt]:
-        """Kill one agent and wait until it is confirmed dead; again for one that was killed.
+        """Kill one agent and wait for the kill confirmation; return the receipt.
+
+        For an agent that was killed before, only wait. Touches: the agent's record, indexes,
+        lease, slot, reservation and receipt, the kill stream, the audit.
 
         Raises:
             NotFound: there is no such agent.
-            AgentEnded: it has completed or failed.
-            RecordMalformed: nothing of its record can be read.
-            KillUnconfirmed: nobody has confirmed its death in time; its state is final.
+            AgentEnded: the agent has completed or failed.
+            RecordMalformed: the record of the agent cannot be read.
+            KillUnconfirmed: no confirmation within `timeout_s` seconds; the state is final.
         """
         (agent,) = yield read_partial_records(agent_id)
         if agent is None:
@@ -82,7 +85,10 @@ class KillSwitch:
     def kill_all(
         self, scope: KillScope, order: KillOrder, *, timeout_s: float = TIMEOUT_S
     ) -> Flow[KillReport]:
-        """Kill every active agent of a scope; only what is confirmed in time counts as killed."""
+        """Kill every active agent of a scope and wait for the confirmations.
+
+        An agent counts as killed only if its kill is confirmed within `timeout_s` seconds.
+        """
         last = yield kills.last_ack()
         killed: set[str] = set()
         spared: set[str] = set()
@@ -112,9 +118,9 @@ class KillSwitch:
         )
 
     def halt(self, by: str, why: str) -> Flow[bool]:
-        """Admit and start nothing new until `resume`, restarts included; the running finish.
+        """Stop the admission and the start of agents until `resume`, even over restarts.
 
-        Returns whether Valkey has it on its disk.
+        Running agents continue. Return whether Valkey has written the halt to its disk.
         """
         halt = Halt(by=by, why=why, at=self.clock())
         yield halts.set_halt(halt)
@@ -122,14 +128,14 @@ class KillSwitch:
         try:
             is_on_disk: bool = yield kills.await_disk(timeout_ms=_DISK_TIMEOUT_MS)
         except StoreRefused:
-            # Valkey's answer where it keeps no append-only file at all.
+            # Valkey refuses the command if it has no append-only file.
             return False
         return is_on_disk
 
     def resume(self, by: str, why: str) -> Flow[int]:
-        """Lift the latch; returns how many agents had been waiting for it.
+        """Lift the halt; return the number of agents that waited for it.
 
-        Their messages were dropped while it stood, so each gets a new one.
+        The halt drops messages, so each waiting agent gets a new message.
         """
         yield halts.lift_halt()
         yield from self.audit.report([AuditAction(action="resume", who=by, why=why)])
@@ -178,7 +184,7 @@ class KillSwitch:
         return found
 
     def _await(self, agent_ids: set[str], last: str, timeout_s: float) -> Flow[None]:
-        """Wait until the last of these is confirmed, or the time is over."""
+        """Wait until all these kills are confirmed, at most `timeout_s` seconds."""
         deadline = self.clock() + timedelta(seconds=timeout_s)
         waiting = agent_ids & set((yield kills.unconfirmed()))
         while waiting and (left_s := (deadline - self.clock()).total_seconds()) > 0:
@@ -193,7 +199,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _is_spared(met: Killed) -> bool:
-    """Whether it stood among the active, and is nothing that the script could end."""
+    """Return whether the index lists an agent as active but the script could not kill it."""
     return met.answer == "malformed" or (
         met.answer == "ended" and met.agent is not None and met.agent.status not in FINAL
     )

@@ -1,4 +1,4 @@
-"""Pauses and resumes queues, on the audit: active work finishes, messages stay where they are."""
+"""The pauses of queues: workers of a paused queue finish active work and receive no messages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from orchestrator.store.operations import Flow
 
 @dataclass(frozen=True)
 class QueuePauses:
-    """The switch of each queue; every worker looks at it once a second."""
+    """Sets and lifts the pause of each queue; every worker reads it once a second."""
 
     audit: Audit
     clock: Callable[[], datetime]
 
     def pause(self, queue: str, by: str, why: str) -> Flow[None]:
-        """Let no worker take from a queue until `resume`, restarts included.
+        """Pause a queue until `resume`, even over restarts, and append to the audit.
 
         Raises:
             NotFound: there is no such queue.
@@ -30,7 +30,7 @@ class QueuePauses:
         yield from self.audit.report([note])
 
     def resume(self, queue: str, by: str, why: str) -> Flow[bool]:
-        """Let workers take from a queue again; returns whether it was paused.
+        """Resume a queue and append to the audit; return whether it was paused.
 
         Raises:
             NotFound: there is no such queue.

@@ -1,4 +1,4 @@
-"""The one front door: a request becomes a registered agent and its message, in one step."""
+"""The submit service: turns a spawn request into a registered agent and its queue message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from orchestrator.store.registration import (
 
 @dataclass(frozen=True)
 class SubmitService:
-    """Takes requests in, whichever way they came: HTTP, CLI, or a raw message of the broker."""
+    """Accepts spawn requests from HTTP, the CLI, and raw messages of the broker."""
 
     default_agent: str
     agents: frozenset[str]
@@ -50,12 +50,12 @@ class SubmitService:
     ) -> Operation[Submitted]:
         """Check a request and return the operation that registers and enqueues it.
 
-        `agent_id` is given where the caller has already named the agent (a raw message is named
-        by its Celery id), `priority` where the request itself carries none. `by` stands in the
-        audit.
+        The operation is one script. A caller that has already named the agent gives `agent_id`:
+        the Celery id of a raw message. `priority` (1 to 10, 10 most urgent) applies if the request
+        has none. The audit contains `by`. An idempotency key is remembered for this caller only.
 
         Raises:
-            RequestInvalid: with every fault and its path.
+            RequestInvalid: the request has faults; the error lists each with its path.
         """
         request = SpawnRequest.parse(document)
         if agent_id and not AGENT_ID.fullmatch(agent_id):
@@ -92,15 +92,17 @@ class SubmitService:
     def retry(
         self, agent_id: str, *, is_afresh: bool, kept_for_s: float, by: str, why: str
     ) -> Flow[Submitted]:
-        """Spawn the request of an ended agent again, going on from its newest change if kept.
+        """Spawn the request of an ended agent again, as a new agent.
 
-        `by` and `why` stand in the audit.
+        The new agent continues from the newest saved change, unless `is_afresh` or no change is
+        saved. The copy of the change is stored for `kept_for_s` seconds. The audit contains `by`
+        and `why`.
 
         Raises:
             NotFound: there is no such agent.
-            TransitionRefused: it has not ended, or has completed.
-            Halted: no new work is admitted.
-            BudgetExhausted: today's tokens do not hold what it reserves.
+            TransitionRefused: the agent has not ended, or has completed.
+            Halted: the halt stops the admission.
+            BudgetExhausted: the tokens left today are fewer than the reservation.
         """
         agent: AgentState = yield agents.read(agent_id)
         request: SpawnRequest = yield agents.read_request(agent_id)
@@ -115,7 +117,7 @@ class SubmitService:
             except ChangeMissing:
                 start = {}
             else:
-                # As if its attempt 0 had been rejected: the first round goes on from there.
+                # The change counts as that of attempt 0, from which the first attempt continues.
                 yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
                 start = {"base_commit": agent.base_commit, "continues_attempt": 0}
         submitted: Submitted = yield submission(
@@ -132,5 +134,5 @@ class SubmitService:
         return submitted
 
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
-        """Tell a client that knows only Celery that its request was refused: result and event."""
+        """Return the operation that reports a refused raw message: Celery result and event."""
         return refusal(agent_id, error, now=self.clock())

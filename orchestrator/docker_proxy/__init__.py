@@ -1,1 +1,1 @@
-"""A filter before the Docker engine's socket: it lets through what the docker sandbox asks."""
+"""The Docker socket proxy: it passes only requests of the docker sandbox to the Docker Engine."""

@@ -1,4 +1,4 @@
-"""Runs the filter: `python -m orchestrator.docker_proxy SOCKET`."""
+"""Runs the Docker socket proxy: `python -m orchestrator.docker_proxy SOCKET`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which calls of the engine's API the docker sandbox makes, and how each is passed on."""
+"""The calls of the Docker Engine API that the docker sandbox makes, and their checked form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"
 _CONTAINER = re.compile(rf"/containers/(?P<name>{_NAME})(?P<action>(?:/[a-z]+)?)")
 CREATE = "POST /containers/create"
 
-#: Each with the one query it may have.
+#: Each path with the one query that it may have.
 _OF_THE_ENGINE: Mapping[str, Mapping[str, str]] = {"GET /_ping": {}, "GET /version": {}}
 _OF_A_CONTAINER: Mapping[str, Mapping[str, str]] = {
     "GET /json": {},
@@ -31,15 +31,15 @@ _OF_A_CONTAINER: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """A call that may be made, if its container is one of ours."""
+    """An allowed call, if its container belongs to this system."""
 
     method: str
     version: str
     path: str
     query: Mapping[str, str]
-    #: The container it is about, by whatever name; empty if about none.
+    #: The id or name of its container; empty if it concerns none.
     container: str = ""
-    #: What is done to that container.
+    #: The action on that container.
     action: str = ""
 
     @property
@@ -48,7 +48,7 @@ class Call:
         return f"{self.method} {self.path}" == CREATE
 
     def target(self, container_id: str) -> str:
-        """Return what the engine is asked, for the container that was looked at and no other."""
+        """Return the target of the call for the id of the inspected container."""
         path = f"/containers/{container_id}{self.action}" if self.container else self.path
         query = f"?{urlencode(self.query)}" if self.query else ""
         return self.version + path + query

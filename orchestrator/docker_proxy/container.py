@@ -1,4 +1,4 @@
-"""Which containers may be created: those the docker sandbox makes, written down once more."""
+"""The containers that may be created: those of the docker sandbox, serialized again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.settings import Settings
 
 _AGENT, _ATTEMPT = "orchestrator.agent", "orchestrator.attempt"
 _HOST, SYSTEM = "orchestrator.host", "orchestrator.system"
-#: Folders of the home, below which a sandbox may be lent something.
+#: Folders of the home; a sandbox may get a folder below them.
 _WRITABLE = ("candidates",)
 _READABLE = ("bin", "candidates", "containers", "egress", "mirrors")
 _CPU_PERIOD_US = 100_000
@@ -26,7 +26,8 @@ _TMP = r"^rw,noexec,nosuid,nodev,size=[1-9][0-9]{0,3}m,mode=1777$"
 
 
 class _Asked(BaseModel):
-    # The engine reads names whatever their case, and some twice: what is sent on is written anew.
+    # The engine ignores the case of names and accepts some twice, so the request is serialized
+    # again.
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_pascal)
 
 
@@ -36,7 +37,7 @@ class _LogConfig(_Asked):
 
 
 class _Mount(_Asked):
-    """Without options, so that nothing that is mounted later goes through, either way."""
+    """A mount without options, so that no later mount propagates in either direction."""
 
     type: Literal["bind"]
     source: str
@@ -67,7 +68,7 @@ class _HostConfig(_Asked):
 
 
 class Container(_Asked):
-    """What `POST /containers/create` may ask; a field that is not here may not be set."""
+    """The allowed body of `POST /containers/create`; any other field is refused."""
 
     user: Annotated[str, Field(pattern=_USER)]
     image: str
@@ -91,17 +92,17 @@ class Rules:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        #: The value of the label `SYSTEM` of this system's containers.
+        #: The value of the label `SYSTEM` on this system's containers.
         self.system = system_label(settings.home)
         home, workspaces = settings.home, settings.workspaces_dir
         self._writable = (workspaces, *(home / name for name in _WRITABLE))
         self._readable = (workspaces, *(home / name for name in _READABLE))
 
     def checked(self, name: str, body: bytes) -> bytes:
-        """Return what the engine is asked in place of this.
+        """Return the body for the engine in place of this one.
 
         Raises:
-            Refused: it is no container as the docker sandbox makes them.
+            Refused: the docker sandbox makes no such container.
         """
         try:
             asked = Container.model_validate_json(body)
@@ -120,10 +121,10 @@ class Rules:
         return asked.model_dump_json(by_alias=True).encode()
 
     def check_source(self, source: str, *, writable: bool) -> None:
-        """Look at what would be mounted, as it is now.
+        """Check the source of a mount in its current state.
 
         Raises:
-            Refused: it is not below a folder that may be lent so, or a link leads to it.
+            Refused: it is not below an allowed folder, or its path contains a link.
         """
         try:
             found = Path(source).resolve(strict=True)
@@ -134,7 +135,7 @@ class Rules:
             msg = f"mount {source}: the path is not the one it leads to"
             raise Refused(msg)
         roots = self._writable if writable else self._readable
-        # Below it: who had a whole one, had every agent's.
+        # Only below a root: a mount of a whole root would expose the folders of every agent.
         if not _is_below(found, roots):
             how = "writable" if writable else "readable"
             msg = f"mount {source}: not below a folder that may be {how}"
@@ -157,7 +158,7 @@ class Rules:
             "PidsLimit": (host.pids_limit, settings.sandbox_pids),
         }
         for what, (asked, most) in limits.items():
-            # Zero and less are no limit.
+            # Zero and negative values mean no limit.
             if not 0 < asked <= most:
                 msg = f"{what} {asked} is not from 1 to {most}"
                 raise Refused(msg)

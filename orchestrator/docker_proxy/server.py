@@ -1,4 +1,4 @@
-"""The filter at work: it reads a request, judges it, and carries what may pass to the engine."""
+"""The server of the Docker socket proxy: it reads, checks and forwards requests to the engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.egress.connection import Headers, ProxyConnection, Refused
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
 
-#: The arguments of a program, with the environment, may be about as much.
+#: The arguments of a program with its environment may have about this size.
 BODY_LIMIT_BYTES = 4 * 2**20
 _CHUNK_BYTES = 64 * 1024
 _ENGINE_TIMEOUT_S = 15.0
@@ -42,7 +42,7 @@ class _Config(BaseModel):
 
 
 class _Inspected(BaseModel):
-    """Of what the engine tells of a container, all that is looked at."""
+    """The fields of the engine's description of a container that the proxy checks."""
 
     container_id: str = Field(alias="Id", pattern=r"^[0-9a-f]{64}$")
     config: _Config = Field(alias="Config")
@@ -50,7 +50,7 @@ class _Inspected(BaseModel):
 
 
 class Filter:
-    """Serves the clients of one system, before the engine that listens at `engine`."""
+    """Serves the clients of one system and forwards to the engine that listens at `engine`."""
 
     def __init__(self, settings: Settings, engine: Path) -> None:
         self._image = settings.sandbox_image
@@ -69,14 +69,14 @@ class Filter:
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = ProxyConnection(reader, writer, as_error=_as_error)
         try:
-            # One request a connection: what comes behind it is never read as one.
+            # One request for each connection: bytes after it are never read as a request.
             if request := await client.request():
                 await self._pass(client, request)
         except Refused as refusal:
             self._record(refusal)
             await client.refuse(refusal)
         except (OSError, h11.ProtocolError) as error:
-            # A client, or the engine, that leaves ends this connection and nothing else.
+            # A client or an engine that disconnects ends only its own connection.
             log.debug("connection ended", reason=f"{type(error).__name__}: {error}")
         finally:
             client.abort()
@@ -94,7 +94,7 @@ class Filter:
         await self._carry(client, call, container_id, body)
 
     async def _inspect(self, call: Call) -> str:
-        """Return the id of the container a call is about, having seen that it is ours."""
+        """Return the id of the container of a call, if it belongs to this system."""
         transport = httpx.AsyncHTTPTransport(uds=str(self._engine))
         try:
             async with httpx.AsyncClient(transport=transport, timeout=_ENGINE_TIMEOUT_S) as engine:
@@ -103,7 +103,8 @@ class Filter:
         except httpx.HTTPError as error:
             raise _unanswered(error) from error
         if answer.status_code == HTTPStatus.NOT_FOUND:
-            # Nothing is done to what is not there; the sandbox must hear that it is gone.
+            # No action is possible, and the sandbox needs the response that the container does not
+            # exist.
             msg = f"no such container: {call.container}"
             raise Refused(msg, status=HTTPStatus.NOT_FOUND)
         try:
@@ -114,7 +115,7 @@ class Filter:
             msg = f"container {call.container} is not of this system"
             raise Refused(msg)
         if call.action == "/start":
-            # Only now is it mounted, and its source may be another than at its creation.
+            # The engine mounts at the start, and the source may have changed since the creation.
             for mount in found.host_config.mounts:
                 self._rules.check_source(mount.source, writable=not mount.read_only)
         return found.container_id
@@ -122,9 +123,9 @@ class Filter:
     async def _carry(
         self, client: ProxyConnection, call: Call, container_id: str, body: bytes
     ) -> None:
-        """Ask the engine, and copy its answer until either side is over.
+        """Send the request to the engine, and copy the response until either side ends.
 
-        Nothing more of the client's reaches the engine, even where it upgrades the connection.
+        No further byte of the client reaches the engine, also if the connection is upgraded.
         """
         is_stream = call.action == "/attach"
         headers: Headers = [(b"host", b"engine"), (b"connection", b"close")]

@@ -1,1 +1,1 @@
-"""The one way out of a sandbox without a network: an HTTP proxy on a unix socket, per attempt."""
+"""The egress proxy: an HTTP proxy on a unix socket, one for each attempt."""

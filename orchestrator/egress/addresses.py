@@ -1,4 +1,4 @@
-"""Which addresses of the network are public, and so may be reached for an agent."""
+"""The public addresses, which are the only ones that agents may reach."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 Address = IPv4Address | IPv6Address
 
-#: Azure answers its machines' agents there, with what only they should see.
+#: Azure's metadata address, which no agent may reach.
 _METADATA = frozenset({IPv4Address("168.63.129.16")})
-#: RFC 6052: the last four bytes are an IPv4 address that a gateway will reach.
+#: RFC 6052: the last four bytes are an IPv4 address, to which a gateway connects.
 _NAT64 = IPv6Network("64:ff9b::/96")
-#: Local NAT64 (RFC 8215), 6to4 and Teredo lead to addresses of any kind; once there were
-#: site-local ones.
+#: Local NAT64 (RFC 8215), 6to4 and Teredo lead to addresses of any kind; the last network was once
+#: for site-local addresses.
 _OTHERS = tuple(map(IPv6Network, ("64:ff9b:1::/48", "2002::/16", "2001::/32", "fec0::/10")))
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the internet's, in whatever form it is written.
+    """Return whether an address is public, in whatever form it is written.
 
-    Not so are this machine, private networks, link-local ones with the clouds' metadata services,
-    multicast, and what is reserved.
+    Not public are this machine, private networks, link-local addresses with the metadata services
+    of clouds, multicast, and reserved addresses.
     """
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped

@@ -1,4 +1,4 @@
-"""One client's connection: requests read within limits, and answers written to it."""
+"""The connection of one client: it reads requests within limits and writes responses."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from http import HTTPStatus
 
 import h11
 
-#: For the whole head of a request, from the end of the one before it.
+#: The time limit for the whole head of a request, from the end of the request before.
 HEAD_TIMEOUT_S = 60.0
-#: For the next piece of a body, and for the client to take what was sent.
+#: The time limit for the next piece of a body, and for the client to receive sent bytes.
 IDLE_TIMEOUT_S = 120.0
-#: The prompt of a model with a long context and images; the provider's own limit is the same.
+#: The limit fits the prompt of a model with a long context and images; the provider has the same
+#: limit.
 BODY_LIMIT_BYTES = 32 * 2**20
 _HEAD_LIMIT_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
-#: What a refused client may still be sending is read so long and so far, that it hears the answer.
+#: The time and the bytes that are read from a refused client, so that it receives the response.
 _LINGER_S, _LINGER_BYTES = 2.0, 2**20
-#: What belongs to one connection and not to the request (RFC 9110, 7.6.1).
+#: The headers of one connection, which are not part of the request (RFC 9110, 7.6.1).
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer"
     b" transfer-encoding upgrade".split()
@@ -29,7 +30,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """A request that is not answered from outside, and the status that tells why."""
+    """A request that is not forwarded, and its status."""
 
     def __init__(self, reason: str, *, status: int = HTTPStatus.FORBIDDEN) -> None:
         super().__init__(reason)
@@ -58,11 +59,11 @@ class ProxyConnection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
 
     async def request(self) -> h11.Request | None:
-        """Read the next request; None if the client left or may send no more.
+        """Read the next request; None if the client disconnected or may send no more.
 
         Raises:
-            Refused: what comes is no HTTP.
-            TimeoutError: its head does not come to an end.
+            Refused: the bytes are not HTTP.
+            TimeoutError: the head is not complete in time.
         """
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
@@ -73,11 +74,11 @@ class ProxyConnection:
         return event if isinstance(event, h11.Request) else None
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Read the body of the current request as it comes.
+        """Read the body of the current request as it arrives.
 
         Raises:
             Refused: it is over the limit.
-            TimeoutError: the client stopped sending it.
+            TimeoutError: the client stopped sending.
         """
         size = 0
         while True:
@@ -91,19 +92,19 @@ class ProxyConnection:
             yield bytes(event.data)
 
     async def begin(self, status: int, headers: Headers) -> None:
-        """Send the head of an answer."""
+        """Send the head of a response."""
         await self._send(h11.Response(status_code=status, headers=headers))
 
     async def put(self, data: bytes) -> None:
-        """Send some of its body; returns when the client takes it."""
+        """Send a part of its body; returns when the client has received it."""
         await self._send(h11.Data(data=data))
 
     async def end(self) -> None:
-        """End the answer."""
+        """End the response."""
         await self._send(h11.EndOfMessage())
 
     async def close(self) -> None:
-        """Close once all that was sent is taken, or is not taken in time."""
+        """Close after the client has received all sent bytes, or after a timeout."""
         self.writer.close()
         try:
             async with asyncio.timeout(IDLE_TIMEOUT_S):
@@ -112,7 +113,7 @@ class ProxyConnection:
             self.abort()
 
     async def refuse(self, refusal: Refused) -> None:
-        """Answer that this does not go out, and end the connection."""
+        """Send a refusal, and end the connection."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         content = json.dumps(self._as_error(refusal.reason)).encode()
@@ -131,11 +132,11 @@ class ProxyConnection:
                 left -= len(data)
 
     def abort(self) -> None:
-        """Drop the connection with all that is under way."""
+        """Close the connection at once and drop all unsent bytes."""
         self.writer.transport.abort()
 
     def trailing(self) -> bytes:
-        """Return what the client sent behind its CONNECT already."""
+        """Return the bytes that the client already sent after its CONNECT."""
         return self._http.trailing_data[0]
 
     async def _event(self) -> object:
@@ -164,7 +165,7 @@ def over_limit() -> Refused:
 
 
 def end_to_end(headers: Headers, *, without: frozenset[bytes]) -> Headers:
-    """Return the headers that travel on: not those of the connection, nor those named."""
+    """Return the headers to forward: without those of the connection and those that it names."""
     dropped = _HOP_BY_HOP | without
     for name, value in headers:
         if name == b"connection":

@@ -1,4 +1,4 @@
-"""Opens proxies: one event loop in a thread of this process serves all of them."""
+"""Opens egress proxies: one event loop in a thread of this process serves all of them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _Result = TypeVar("_Result")
 
 
 class EgressProxies:
-    """The proxies of one worker process, where its settings ask for any.
+    """The egress proxies of one worker process, if its settings require any.
 
-    `new_id` makes the keys that agents are given; `resolve` and `is_public` are the network's.
+    `new_id` makes the keys for agents; `resolve` and `is_public` decide about network addresses.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class EgressProxies:
         self._new_id = new_id
         self._resolve = resolve
         self._is_public = is_public
-        # Of this host by name: containers that share a home do not see each other's processes.
+        # The folder has the host's name: containers that share a home do not see each other's
+        # processes.
         self._folder = settings.home / "egress" / socket.gethostname()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,10 +65,10 @@ class EgressProxies:
         with_model: bool = False,
         on_usage: Callable[[str, Usage], None] = lambda _id, _usage: None,
     ) -> Iterator[Proxy | None]:
-        """Open a proxy for programs that run as the user whose folder `owner` is.
+        """Open a proxy for programs that run as the user who owns the folder `owner`.
 
-        None where the settings leave programs the network of the host. The custody this is called
-        in can cut it. `on_usage` is called in another thread, and must not block.
+        Yields None if the settings give programs the network of the host. The current cancel scope
+        can cut the proxy. `on_usage` is called in another thread, and must not block.
 
         Raises:
             EgressUnavailable: its socket cannot be made.
@@ -107,7 +108,7 @@ class EgressProxies:
         return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
 
     def _start(self) -> ssl.SSLContext:
-        """Start the loop's thread at the first proxy: none is there when a pool forks."""
+        """Start the loop's thread at the first proxy: no thread exists when a pool forks."""
         with self._lock:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
@@ -123,7 +124,7 @@ class EgressProxies:
 
 @contextmanager
 def _folder_in(parent: Path) -> Iterator[Path]:
-    """Make a folder for one socket: a sandbox is given the folder, and must see no other's."""
+    """Make a folder for one socket: a sandbox gets the folder, and must see no other socket."""
     mark = process_label(os.getpid()).replace(":", "-")
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -137,12 +138,12 @@ def _folder_in(parent: Path) -> Iterator[Path]:
 
 
 def _listening(path: Path, owner: Path) -> socket.socket:
-    """Listen on a socket that the owner's user, and no other, may connect to."""
+    """Listen on a socket to which only the owner's user may connect."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
         try:
-            # An address of AF_UNIX holds 107 bytes: the path itself may be longer.
+            # An address of AF_UNIX has at most 107 bytes, and the path may be longer.
             listener.bind(f"/proc/self/fd/{folder}/{path.name}")
         finally:
             os.close(folder)
@@ -162,7 +163,7 @@ def _unavailable(path: Path, error: OSError) -> EgressUnavailable:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what worker processes left that were killed."""
+    """Remove the folders of worker processes that were killed."""
     for left in folder.glob("*-*-*"):
         pid, start, _ = left.name.split("-", 2)
         if process_label(int(pid)) != f"{pid}:{start}":

@@ -1,4 +1,4 @@
-"""One attempt's proxy: its socket, what goes out and what is refused, and the cut that ends it."""
+"""The egress proxy of one attempt: its socket, forwarded and refused requests, and its cut."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from orchestrator.interfaces.agent import ModelAccess
 from orchestrator.log import get_logger
 from orchestrator.models import EgressCounts
 
-#: At a time, as each takes two descriptors of the worker's; package managers open about 15.
+#: The limit exists because each connection takes two descriptors of the worker; package managers
+#: open about 15.
 MOST_CONNECTIONS = 32
-#: After which a worker that had no descriptor left looks again.
+#: The time after which a worker without a free descriptor tries again.
 _PAUSE_S = 1.0
-#: Different refusals that are told; all of them are counted.
+#: The number of different refusals that are reported; all of them are counted.
 _MOST_TOLD = 100
 _SHOWN_CHARACTERS = 200
 
@@ -30,7 +31,7 @@ log = get_logger("egress")
 
 
 class Proxy:
-    """Serves one attempt; made, served and closed in the loop's thread, used in any."""
+    """Serves one attempt; created, served and closed in the loop's thread, used in any thread."""
 
     def __init__(
         self,
@@ -44,9 +45,9 @@ class Proxy:
     ) -> None:
         #: The unix socket it listens on.
         self.socket = path
-        #: What the answers of the model say that was spent.
+        #: The usage that the responses of the model report.
         self.meter = meter
-        #: How the agent reaches the model; None if it may not.
+        #: The connection to the model; None if the agent may not use one.
         self.model = model
         self._listener = listener
         self._tunnels = tunnels
@@ -62,29 +63,29 @@ class Proxy:
 
     @property
     def counts(self) -> EgressCounts:
-        """How many requests went out, and how many were refused."""
+        """The number of forwarded requests, and of refused ones."""
         return EgressCounts(allowed=self._allowed, refused=self._refused)
 
     @property
     def is_busy(self) -> bool:
-        """Whether clients, or answers they left behind, are under way; tunnels aside."""
+        """Whether clients or unfinished responses are active; tunnels do not count."""
         return len(self._clients) > self._open_tunnels
 
     def drain_refusals(self) -> list[str]:
-        """Hand out a line for each new kind of refusal since the last call."""
+        """Return a line for each new kind of refusal since the last call."""
         lines = []
         while self._untold:
             lines.append(self._untold.pop(0))
         return lines
 
     def cut(self) -> None:
-        """Abort every connection, and take no new one; from any thread, waits for nothing."""
+        """Abort every connection, and accept no new one; from any thread, without waiting."""
         self._is_cut = True
-        with suppress(RuntimeError):  # the loop is over, and everything with it
+        with suppress(RuntimeError):  # the loop has ended, and everything with it
             self._loop.call_soon_threadsafe(self._abort)
 
     async def close(self) -> None:
-        """Cut, and return when nothing of it is left."""
+        """Cut, and return when all connections have ended."""
         self._is_cut = True
         self._abort()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -94,7 +95,7 @@ class Proxy:
     def _abort(self) -> None:
         if self._listener.fileno() != -1:
             self._loop.remove_reader(self._listener)
-            # Who waits to be accepted hears the end too.
+            # Clients that wait for an accept see the end too.
             self._listener.close()
         for task in self._clients:
             task.cancel()
@@ -104,7 +105,7 @@ class Proxy:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        # Not asyncio's server: closed while a client comes, it leaves that one hanging.
+        # asyncio's server is not used: if it closes while a client connects, that client hangs.
         try:
             connected, _ = self._listener.accept()
         except BlockingIOError:
@@ -118,13 +119,13 @@ class Proxy:
         self._clients.add(task)
         task.add_done_callback(self._record_end)
         if len(self._clients) >= MOST_CONNECTIONS:
-            # Who comes now waits for one of those to end.
+            # New clients wait until one of the connections ends.
             self._loop.remove_reader(self._listener)
 
     def _record_end(self, task: asyncio.Task[None]) -> None:
         self._clients.discard(task)
         self._listen()
-        # A client that leaves, stalls or breaks off ends its own connection and nothing else.
+        # A client that disconnects or stalls ends only its own connection.
         if not task.cancelled() and (error := task.exception()):
             is_ordinary = isinstance(error, OSError | h11.ProtocolError)
             level = log.debug if is_ordinary else log.error
@@ -141,7 +142,7 @@ class Proxy:
                 self._record(refusal)
                 await client.refuse(refusal)
             except asyncio.CancelledError:
-                # What stands in its buffer is not sent any more.
+                # The bytes in its buffer are not sent any more.
                 client.abort()
                 raise
             finally:
@@ -167,7 +168,7 @@ class Proxy:
         await self._model_api.forward(client, admitted)
 
     def _record(self, refusal: Refused) -> None:
-        # What was let out and not answered (502) is no refusal of ours, but told all the same.
+        # A forwarded request without a response (502) is no refusal, but it is reported too.
         if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self._refused += 1
         line = f"egress: {refusal.reason}"[:_SHOWN_CHARACTERS]

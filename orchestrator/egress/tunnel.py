@@ -1,4 +1,4 @@
-"""CONNECT: a way to hosts the operator has named, at addresses that are public."""
+"""CONNECT tunnels to hosts that the operator has allowed, at public addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.egress.addresses import Address, is_public
 from orchestrator.egress.connection import ProxyConnection, Refused
 from orchestrator.log import get_logger
 
-#: A tunnel on which nothing moves for so long is closed.
+#: A tunnel without traffic is closed after this time.
 IDLE_S = 600.0
 _CONNECT_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 64 * 1024
@@ -22,12 +22,12 @@ _CHUNK_BYTES = 64 * 1024
 log = get_logger("egress")
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-#: Gives the addresses of a name; raises OSError.
+#: Returns the addresses of a name; raises OSError.
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 
 
 async def resolve_here(name: str) -> Sequence[Address]:
-    """Ask this host's resolver."""
+    """Resolve a name with this host's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return [ip_address(entry[4][0]) for entry in found]
 
@@ -56,8 +56,8 @@ class Tunnels:
         except (OSError, UnicodeError) as error:
             msg = f"{target} cannot be resolved"
             raise Refused(msg, status=HTTPStatus.BAD_GATEWAY) from error
-        # One that is not public spoils the name. Connected to is what was looked at: whoever owns
-        # the name cannot answer with something else the next time it is asked.
+        # One address that is not public makes the name invalid. The connection uses the checked
+        # addresses, because the owner of the name could return others at the next resolution.
         if not all(map(self.is_public, addresses)):
             msg = f"{target} has an address that is not public"
             raise Refused(msg)
@@ -69,7 +69,7 @@ class Tunnels:
         raise Refused(msg, status=HTTPStatus.BAD_GATEWAY)
 
     async def carry(self, client: ProxyConnection, outside: Stream) -> None:
-        """Tell the client that it is connected, and copy both ways till both are over or stuck."""
+        """Report the connection to the client; copy both ways until both are over or stalled."""
         reader, writer = outside
         loop = asyncio.get_running_loop()
         try:
@@ -93,7 +93,7 @@ class Tunnels:
 async def _copy(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moved: Callable[[], None]
 ) -> None:
-    # A half that is over leaves the other one open; one that breaks ends both.
+    # If one direction ends, the other stays open; if one breaks, both end.
     while data := await reader.read(_CHUNK_BYTES):
         writer.write(data)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""The second witness of what an agent spends: tokens counted in the answers that pass by."""
+"""The usage observer: it counts the tokens in the responses of the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = get_logger("egress")
 
 
 class UsageObserver:
-    """What all answers of one attempt hold; heard in the proxy's thread, read in any."""
+    """The usage in all responses of one attempt; written in the proxy's thread, read in any."""
 
     def __init__(self, on_usage: Callable[[str, Usage], None]) -> None:
         self._meter = UsageMeter()
@@ -35,13 +35,13 @@ class UsageObserver:
             return self._meter.total
 
     def differs(self, reported: Usage) -> bool:
-        """Whether what the agent tells is off by more than one message, which may be under way."""
+        """Return whether the agent's report differs by more than one unfinished message."""
         with self._lock:
             off = abs(self._meter.total.total_tokens - reported.total_tokens)
             return off > self._meter.largest
 
     def observe(self, message_id: str, tokens: ApiTokens) -> None:
-        """Take in a report; reports with the same id repeat and grow, they do not add."""
+        """Add a report; reports with the same id replace each other and do not add up."""
         usage = tokens.usage
         cause = implausible(usage)
         if tokens.refused or cause:
@@ -53,7 +53,7 @@ class UsageObserver:
         self._on_usage(message_id, usage)
 
     def observe_message(self, message: object) -> str:
-        """Take in an answer, or the one that an event opens; returns its id, empty without one."""
+        """Add a response, or the message of an event; returns its id, empty if it has none."""
         if not isinstance(message, dict):
             return ""
         message_id = message.get("id")
@@ -65,7 +65,7 @@ class UsageObserver:
 
 
 class StreamReader:
-    """Reads one answer that comes as server-sent events."""
+    """Reads one response that arrives as server-sent events."""
 
     def __init__(self, observer: UsageObserver) -> None:
         self._observer = observer
@@ -73,7 +73,7 @@ class StreamReader:
         self._message_id = ""
 
     def feed(self, data: bytes) -> None:
-        """Take in some bytes of it."""
+        """Read some bytes of it."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._claim(bytes(self._partial) + line)
@@ -82,7 +82,7 @@ class StreamReader:
             self._partial += rest
 
     def finish(self) -> None:
-        """Take in what stands behind the last newline."""
+        """Read the text after the last newline."""
         self._claim(bytes(self._partial))
 
     def _claim(self, line: bytes) -> None:
@@ -93,26 +93,26 @@ class StreamReader:
             log.warning("event not understood", size=len(line))
             return
         if event.get("message") is not None:
-            # Whatever else it holds: what follows is not the message before this one.
+            # Any other event ends the message before, so that later usage is not added to it.
             self._message_id = self._observer.observe_message(event["message"])
         elif event.get("usage") is not None and self._message_id:
             self._observer.observe(self._message_id, ApiTokens.read(event["usage"]))
 
 
 class DocumentReader:
-    """Reads one answer that comes whole."""
+    """Reads one response that arrives as a whole document."""
 
     def __init__(self, observer: UsageObserver) -> None:
         self._observer = observer
         self._content = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take in some bytes of it."""
+        """Read some bytes of it."""
         if len(self._content) < ANSWER_LIMIT_BYTES:
             self._content += data
 
     def finish(self) -> None:
-        """Read it; what is no message (a count of tokens, an error) has no usage."""
+        """Parse it; a response that is no message (a count of tokens, an error) has no usage."""
         document = _object(self._content)
         if document is None:
             log.warning("answer not understood", size=len(self._content))
@@ -121,7 +121,7 @@ class DocumentReader:
 
 
 def _object(text: bytes | bytearray) -> dict[str, Any] | None:
-    """Parse a JSON object; empty for another value, None for what is no JSON."""
+    """Parse a JSON object; empty for another value, None for invalid JSON."""
     try:
         document = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
@@ -130,5 +130,5 @@ def _object(text: bytes | bytearray) -> dict[str, Any] | None:
 
 
 def _whole(digits: str) -> int | float:
-    # Longer ones are no count; Python refuses to read those of thousands of digits.
+    # A longer number is no count; Python refuses to read thousands of digits.
     return int(digits) if len(digits) <= _DIGITS else float(digits)

@@ -1,1 +1,1 @@
-"""The code hosts that pull and merge requests are opened on; one file each."""
+"""The forges on which pull and merge requests are opened; one file each."""

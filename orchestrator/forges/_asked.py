@@ -1,4 +1,4 @@
-"""What a forge is asked: where the repository lives on it, and words it will take."""
+"""A request to a forge: the address of the repository, and texts that every forge accepts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from urllib.parse import quote
 from orchestrator.errors import ForgeRefused
 from orchestrator.interfaces.forge import ChangeRequest
 
-#: The least of the limits: GitLab's and Gitea's titles have 255 characters, GitHub's bodies 65,536.
+#: The lowest limit: GitLab's and Gitea's titles have 255 characters, GitHub's bodies 65,536.
 TITLE_CHARACTERS = 250
 BODY_CHARACTERS = 60_000
 
-# A login in an https:// address would be a token (names.py refuses it); ssh's is a user.
+# A login in an https:// address would be a token (names.py refuses it); in ssh it is a user.
 _URL = re.compile(
     r"(?:(?P<scheme>https?)://|ssh://(?:[\w.-]+@)?)"
     r"(?P<host>[\w.-]+|\[[\da-fA-F:]+\])(?P<port>:\d+)?/(?P<path>[^\s?#]+)",
@@ -25,7 +25,7 @@ _OWNER_AND_NAME = 2
 
 @dataclass(frozen=True)
 class Address:
-    """A repository's web server, and its path there; the path is quoted for URLs."""
+    """A repository's web server, and its path on that server; the path is quoted for URLs."""
 
     host: str
     origin: str
@@ -33,10 +33,10 @@ class Address:
 
     @property
     def owner_and_name(self) -> str:
-        """The path of a host without nested groups.
+        """The owner and the name, on a forge without nested groups.
 
         Raises:
-            ForgeRefused: it is longer or shorter.
+            ForgeRefused: the path has more or fewer parts.
         """
         if len(self.path) != _OWNER_AND_NAME:
             msg = f"{'/'.join(self.path)} on {self.host} is not the owner and name of a repository."
@@ -45,10 +45,10 @@ class Address:
 
 
 def parse_address(repository: str) -> Address:
-    """Take the address of a repository apart: https://, ssh:// or user@host:path.
+    """Parse the address of a repository: https://, ssh:// or user@host:path.
 
     Raises:
-        ForgeRefused: it is none of these, or its path is no plain path.
+        ForgeRefused: it has none of these forms, or its path is not plain.
     """
     match = _URL.fullmatch(repository)
     found = match or _SCP_LIKE.fullmatch(repository)
@@ -62,15 +62,15 @@ def parse_address(repository: str) -> Address:
         raise ForgeRefused(msg)
     origin = f"https://{host}"
     if match and match["scheme"]:
-        # The port of ssh is not that of the web server.
+        # The port of ssh is not the port of the web server.
         origin = f"{match['scheme']}://{host}{match['port'] or ''}"
     return Address(host, origin, tuple(quote(part, safe="") for part in path))
 
 
 def fitted(asked: ChangeRequest) -> ChangeRequest:
-    """Return it with a title of one line and a body of text, both cut to what every forge takes."""
+    """Return the request with a title of one line and a body, both cut to the limits."""
     title = " ".join("".join(c if c.isprintable() else " " for c in asked.title).split())
-    # A lone surrogate or a NUL ends as an error of the forge's database, and GitLab drops `\r`.
+    # A lone surrogate or a NUL causes an error in the forge's database, and GitLab removes `\r`.
     body = asked.body.encode(errors="replace").decode().replace("\0", "").replace("\r", "")
     return replace(
         asked, title=title[:TITLE_CHARACTERS] or asked.branch, body=body[:BODY_CHARACTERS]

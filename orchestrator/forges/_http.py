@@ -1,4 +1,4 @@
-"""The one door to a forge's API: it tells the token to one address, and limits the answers."""
+"""Calls the API of a forge: it sends the token to one address only, and limits the responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestrator.settings import Settings
 
 T = TypeVar("T")
 
-#: A link fit for the state and for pages: no other scheme, nothing to be escaped.
+#: A link that the state and the pages may contain: no other scheme, no character to escape.
 Link = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2000)]
 
 TRIES = 3
@@ -30,7 +30,7 @@ _PIECE_BYTES = 2**16
 _ANSWER_LIMIT_BYTES = 2**23
 _SHOWN_CHARACTERS = 300
 _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 403, 429, 500
-# Plain HTTP reaches this machine only: elsewhere it would show the token.
+# Plain HTTP is allowed to this machine only; elsewhere it would expose the token.
 _SAFE = re.compile(
     r"(https://([a-z0-9._-]+|\[[0-9a-f:]+\])|http://(127\.0\.0\.1|localhost|\[::1\]))(:\d+)?(/[!-~]*)?"
 )
@@ -38,7 +38,7 @@ _SAFE = re.compile(
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one try may take (s), and by which clock."""
+    """The time limit of one try (s), and the clock."""
 
     try_timeout_s: float = 30.0
     sleep: Callable[[float], None] = time.sleep
@@ -49,7 +49,7 @@ REAL_TIME = Timing()
 
 
 class Http:
-    """Calls to forges, over connections that are kept."""
+    """Calls to forges over persistent connections."""
 
     def __init__(self, settings: Settings, timing: Timing) -> None:
         self._url = settings.forge_url
@@ -60,17 +60,17 @@ class Http:
         self._session = requests.Session()
 
     def base(self, derived: str) -> str:
-        """Return the address of the API: the one that is set, else the derived one."""
+        """Return the address of the API: the configured one, else the derived one."""
         return (self._url or derived).rstrip("/")
 
     def get(self, url: str, token: str, answer: type[T], query: Mapping[str, str | int]) -> T:
-        """Ask, and parse the answer as this type; raises as `Forge.open_request` does."""
+        """Get a resource, and parse it as this type; raises the errors of `Forge.open_request`."""
         return self._call(partial(self._session.get, url, params=query), url, token, answer)
 
     def post(self, url: str, token: str, answer: type[T], body: Mapping[str, str]) -> T:
-        """Create, and parse the answer as this type; raises as `Forge.open_request` does.
+        """Create a resource, and parse the response; raises the errors of `Forge.open_request`.
 
-        A try whose answer is lost may have created it, so that the next one is refused.
+        A try whose response is lost may have created it, so that the next try is refused.
         """
         return self._call(partial(self._session.post, url, json=body), url, token, answer)
 
@@ -101,10 +101,10 @@ class Http:
         deadline = self._timing.clock() + self._timing.try_timeout_s
         try:
             with send(
-                # Not a header: those give way to what a .netrc holds for the host.
+                # Not a header, because the entry of a .netrc for the host would replace it.
                 auth=_Bearer(token),
                 headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-                # What is not encrypted passes no proxy of the environment.
+                # Unencrypted requests use no proxy of the environment.
                 proxies={"http": ""},
                 timeout=self._timing.try_timeout_s,
                 allow_redirects=False,
@@ -114,13 +114,13 @@ class Http:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             msg = f"The forge at {_host(url)} does not answer ({type(error).__name__})."
             raise ForgeUnavailable(msg) from error
-        # A proxy's error page may say back what it was told.
+        # The error page of a proxy may repeat the request.
         said = said.replace(token.encode(), b"[token]")
         if response.status_code in (requests.codes.ok, requests.codes.created):
             return said
         msg = f"The forge at {_host(url)} answers {response.status_code}: {_shown(said)}"
         retry_after = response.headers.get("Retry-After")
-        # GitHub's limits on bursts are a 403 that says when to come back.
+        # GitHub reports its limits on bursts as a 403 with the time of the next try.
         asked_to_wait = response.status_code == _FORBIDDEN and retry_after is not None
         if (
             asked_to_wait
@@ -134,8 +134,8 @@ class Http:
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
         body = bytearray()
-        # One piece is what has arrived, so that a body that drips is noticed; read whole, the
-        # connection is kept.
+        # Each piece is the bytes that have arrived, so that the limit also applies to a slow body;
+        # the connection is reusable after the whole body was read.
         while piece := response.raw.read1(_PIECE_BYTES):
             body += piece
             if len(body) > _ANSWER_LIMIT_BYTES:
@@ -148,9 +148,9 @@ class Http:
 
 
 def create_or_find(create: Callable[[], str], find: Callable[[], str | None]) -> str:
-    """Return the URL of the new request or, when that is refused, of the one that is open.
+    """Return the URL of the new request or, if that is refused, of the open one.
 
-    Forges refuse a second request for the same branches, so the first question is the cheap one.
+    Forges refuse a second request for the same branches, so the creation is tried first.
     """
     try:
         return create()

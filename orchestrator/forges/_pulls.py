@@ -1,4 +1,4 @@
-"""What GitHub's API and those modelled on it say of a pull request."""
+"""The pull requests of GitHub's API and of the APIs that follow it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class _Side(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     ref: str
-    #: A fork that was deleted is null.
+    #: The forge returns null for a deleted fork.
     repo: _Repository | None
 
 
 class Pull(BaseModel):
-    """A pull request; fields we do not know are the forge's own business."""
+    """A pull request; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class Pull(BaseModel):
 
 
 def creation(asked: ChangeRequest) -> dict[str, str]:
-    """Return the body that asks for a new pull request."""
+    """Return the body that creates a pull request."""
     return {
         "title": asked.title,
         "body": asked.body,
@@ -45,7 +45,7 @@ def creation(asked: ChangeRequest) -> dict[str, str]:
 
 
 def find(pulls: Iterable[Pull], asked: ChangeRequest) -> str | None:
-    """Return the URL of the one for these branches; one from a fork has only their names."""
+    """Return the URL of the request for these branches; requests from forks do not count."""
     return next(
         (
             pull.html_url

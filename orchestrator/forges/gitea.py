@@ -1,4 +1,4 @@
-"""Pull requests on Gitea, and on Forgejo, which keeps its API."""
+"""Pull requests on Gitea, and on Forgejo, which has the same API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Gitea:
             return self._http.post(url, token, Pull, creation(asked)).html_url
 
         def open_pulls() -> Iterator[Pull]:
-            # Its list knows no filter by branch, and its look-up by branches answers closed ones.
+            # The list has no filter by branch, and the look-up by branches returns closed requests.
             for page in range(1, MOST_PAGES + 1):
                 query: dict[str, str | int] = {"state": "open", "limit": PAGE_LENGTH, "page": page}
                 pulls = self._http.get(url, token, list[Pull], query)

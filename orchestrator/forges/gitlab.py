@@ -11,7 +11,8 @@ from orchestrator.forges._http import REAL_TIME, Http, Link, Timing, create_or_f
 from orchestrator.interfaces.forge import ChangeRequest
 from orchestrator.settings import Settings
 
-# `/merge` or `/approve` at the start of a line would be done, in the name of the token's owner.
+# GitLab would execute `/merge` or `/approve` at the start of a line with the rights of the token's
+# owner.
 _QUICK_ACTION = re.compile(r"^([ \t]*)/", re.MULTILINE)
 
 
@@ -46,7 +47,7 @@ class GitLab:
         def find_open() -> str | None:
             query = {"state": "opened", **branches}
             found = self._http.get(url, token, list[_MergeRequest], query)
-            # One from a fork has only the branch's name.
+            # A request from a fork has only the branch's name.
             own = (one for one in found if one.source_project_id == one.target_project_id)
             return next((one.web_url for one in own), None)
 

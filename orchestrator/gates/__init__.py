@@ -1,1 +1,1 @@
-"""Quality gates: what must hold of a change before it may leave."""
+"""Quality gates: the checks that a change must pass before its delivery."""

@@ -1,4 +1,4 @@
-"""What commands run: files of the tree and tools, and what make and npm run for them. Pure."""
+"""The files and tools that commands run, also through make and npm. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _INTERPRETER = re.compile(
     r"python[\d.]*|(ba|da|z)?sh|shell|node|tsx|ts-node|ruby|perl|deno|bun|source|\."
 )
-#: What may stand before the program that a step runs.
+#: The words that may precede the program of a step.
 _WRAPPERS = frozenset({
     "env", "exec", "time", "command", "npx", "cross-env", "uv", "poetry", "pipenv", "pdm", "run",
     "if", "then", "else", "do", "!", "{",
 })  # fmt: skip
-#: Options of an interpreter that take a value; some run it.
+#: Options of an interpreter that take a value; for some of them the interpreter runs the value.
 _VALUED = frozenset({"-r", "--require", "--import", "--loader", "-W", "-X", "-o"})
-#: The folder that a step stands in, in the words of make and of the shell.
+#: The folder of a step, in the syntax of make and of the shell.
 _HERE = re.compile(r"^\$[({]?\w+[)}]?/")
-#: In the order in which GNU make looks.
+#: The order in which GNU make searches.
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _INCLUDE = re.compile(r"^[ ]*[-s]?include[ \t]+(.{0,1000})", re.MULTILINE)
 _VARIABLE = re.compile(
@@ -33,13 +33,13 @@ _VARIABLE = re.compile(
     re.MULTILINE,
 )
 _REFERENCE = re.compile(r"\$[({](\w+)[)}]")
-#: Of one line, and of one tree; they bound the work.
+#: Limits for one line and for one tree, which bound the work.
 _MOST_TARGETS = 20
 _MOST_INCLUDED = 50
 #: The scripts of package.json that an installation runs.
 _AT_INSTALL = frozenset({"preinstall", "install", "postinstall", "prepare"})
 _TOOL = re.compile(r"[a-zA-Z][\w-]*")
-#: Tools that a plan often runs through another (make, npm, tox), and what they import.
+#: Tools that a plan often runs through another one (make, npm, tox), and modules that they import.
 TOOLS = frozenset({
     "unittest", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "tox", "nox", "jest",
     "vitest", "mocha", "eslint", "tsc", "nyc", "c8", "_pytest", "pluggy", "iniconfig", "xdist",
@@ -48,11 +48,12 @@ TOOLS = frozenset({
 
 
 class Steps:
-    """What commands run: files of the tree, tools that may be shadowed."""
+    """The files of the tree that commands run, and the tools that files may shadow."""
 
     def __init__(self, commands: Iterable[str]) -> None:
         steps = [_words(step) for command in commands for step in _STEPS.split(command)]
-        # What a tool is pointed at is judged by it; what is run judges.
+        # A file that is an argument of a tool is checked by it; a file that is run is part of the
+        # check.
         self.files = frozenset(_path(word) for step in steps for word in _run_by(step))
         self.words = {PurePosixPath(word).name for step in steps for word in step}
         self.tools = TOOLS | {word for word in self.words if _TOOL.fullmatch(word)}
@@ -61,9 +62,9 @@ class Steps:
 
 
 def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
-    """Return the files that make and npm run for commands, and what make includes.
+    """Return the files that make and npm run for commands, and the files that make includes.
 
-    `read` finds their rules and scripts; what the files run in turn is not looked at.
+    `read` returns their rules and scripts. The files that those files run are not read.
     """
     asked = Steps(commands)
     if not (asked.uses_make or asked.uses_scripts):
@@ -74,14 +75,14 @@ def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
     rules, included = make_rules(read) if uses_make else ({}, frozenset())
     words = asked.words | (_AT_INSTALL if asked.uses_scripts else set())
     if asked.uses_make and not asked.words & rules.keys():
-        # Without a target make takes one of its own choice.
+        # Without a target make chooses one itself.
         words |= rules.keys()
     bodies = {name: [*rules.get(name, ()), *lines] for name, lines in scripts.items()}
     return Steps(_reached({**rules, **bodies}, words)).files | included
 
 
 def _reached(bodies: Mapping[str, list[str]], words: Iterable[str]) -> Iterator[str]:
-    """Yield each line that the words bring about: a name in a line brings about its own."""
+    """Yield each line that the words cause to run: a name in a line adds the lines of that name."""
     todo, seen = list(words), set[str]()
     while todo:
         name = todo.pop()
@@ -100,19 +101,19 @@ def _scripts(read: ReadFile) -> dict[str, list[str]]:
             if isinstance(text, str)
         }
     except (ValueError, AttributeError, RecursionError):
-        # npm itself will say so.
+        # npm itself reports the fault.
         return {}
 
 
 def recipe_of(target: str, rules: Mapping[str, list[str]]) -> list[str]:
-    """Return the lines of a shell that make runs for a target, and for those it needs or calls."""
+    """Return the shell lines that make runs for a target and for those it needs or calls."""
     return [line for line in _reached(rules, [target]) if line.strip() and line[0] != ":"]
 
 
 def make_rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
-    """Return what make's targets bring about, variables replaced once, and what is included.
+    """Return the rules of make's targets, with variables replaced once, and the included files.
 
-    Of each target: what it needs, in lines that begin with a colon, and the lines of its recipe.
+    For each target: its prerequisites, in lines that begin with a colon, and its recipe's lines.
     """
     main = next(filter(None, map(read, MAKEFILES)), b"")
     included = {_path(word) for line in _INCLUDE.findall(_text(main)) for word in line.split()}
@@ -136,7 +137,7 @@ def make_rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
 
 
 def _text(content: bytes) -> str:
-    # A line that goes on is one line; no path holds a null character.
+    # A continued line becomes one line; no path contains a null character.
     return content.decode(errors="replace").replace("\\\n", " ").replace("\0", "")
 
 
@@ -152,7 +153,7 @@ def _words(step: str) -> list[str]:
 
 
 def _run_by(words: Iterable[str]) -> Iterator[str]:
-    """Yield the files that one step runs: its program, or what an interpreter is given."""
+    """Yield the files that one step runs: its program, or the file argument of an interpreter."""
     bare = (word.lstrip("(") for word in words if not _ASSIGNMENT.match(word))
     program = next((word for word in bare if word not in _WRAPPERS), "")
     called = program.rpartition("/")[2].strip("$(){}").lower()

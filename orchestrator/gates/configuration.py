@@ -1,4 +1,4 @@
-"""What a repository says itself about its gates, as commands of a plan."""
+"""The gates that a repository configures itself, as commands of a plan."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Configured:
 
 
 def configured(config: RepoConfig, gate: str) -> tuple[Configured, ...]:
-    """Return what a repository says of a gate; empty where it says nothing."""
+    """Return the configured entries of a gate; empty if the repository does not name it."""
     source = config.location("gates").partition(" ")[0]
     return tuple(_entries(config.gates.of(gate), source))
 
 
 def is_settled(entries: Iterable[Configured]) -> bool:
-    """Tell whether a gate's entries say what it runs, so that nothing is looked for."""
+    """Return whether a gate's entries define its commands, so that no detector is asked."""
     return any(entry.command or entry.not_applicable for entry in entries)
 
 

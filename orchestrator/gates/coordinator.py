@@ -1,4 +1,4 @@
-"""Asks the Coordinator for its word on a change; whatever is not a clear yes is a no."""
+"""Asks the Coordinator for its decision about a change; only a clear approval approves."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from orchestrator.retry import delay_before, parse_retry_after
 
 PATH = "/api/quality/check"
 TRIES = 3
-#: One try may take this long in all, however slowly the answer drips.
+#: The time limit of one try, however slowly the response arrives.
 TRY_TIMEOUT_S = 30.0
 _ANSWER_LIMIT_BYTES = 2**16
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
 class CheckRequest(Record):
-    """What the Coordinator is told (CONTRACT.md)."""
+    """The request to the Coordinator (CONTRACT.md)."""
 
     task_id: str
     agent_id: str
@@ -33,7 +33,7 @@ class CheckRequest(Record):
 
 
 class CheckAnswer(BaseModel):
-    """What it answers; fields we do not know are its own business."""
+    """The response of the Coordinator; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +43,7 @@ class CheckAnswer(BaseModel):
 
 
 class Coordinator:
-    """One Coordinator, over a connection that is kept."""
+    """One Coordinator, with a persistent connection."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Coordinator:
         self._session = requests.Session()
 
     def check(self, request: CheckRequest) -> CheckAnswer:
-        """Ask, at most three times; an answer is an answer, approved or not.
+        """Ask at most three times; an approval and a rejection are both final.
 
         Raises:
-            CoordinatorUnavailable: no connection, 429 or 5xx each time.
-            CoordinatorRefused: it answered what is no answer.
+            CoordinatorUnavailable: no connection, or status 429 or 5xx, at each try.
+            CoordinatorRefused: the response is invalid.
         """
         tries = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -105,7 +105,8 @@ class Coordinator:
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         body = bytearray()
-        # Byte by byte, so that a body that drips is noticed; read whole, the connection is kept.
+        # Read byte by byte, so that the limit also applies to a slow body; the connection is
+        # reusable after the whole body was read.
         for piece in response.iter_content(1):
             body += piece
             if len(body) > _ANSWER_LIMIT_BYTES:

@@ -1,4 +1,4 @@
-"""The tests that a change loses, as their names tell. Pure."""
+"""The tests that a change removes, found by their names. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 
 _NAME_CHARACTERS = 200
-#: The files that may hold tests, by name or folder.
+#: The paths of files that may contain tests, by name or folder.
 TEST_PATH = re.compile(
     r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
     r"|\.(test|spec)\.[cm]?[jt]sx?$"
 )
-#: The files that test runners find wherever they stand.
+#: The files that test runners find in any folder.
 _NAMED_TEST_PATH = re.compile(
     r"(^|/)(test_[^/]*|[^/]*_test)\.py$|_test\.go$|\.(test|spec)\.[cm]?[jt]sx?$|\.rs$"
 )
-#: How test frameworks name one test; the group is the name, or the title of it.
+#: The declaration of a test in test frameworks; the group is its name or its title.
 _TEST = re.compile(
     r"""^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)|^func[ \t]+(Test\w+)"""
     r"""|\b(?:it|test)(?:\.\w+)?\(\s*["'`]([^"'`]+)""",
@@ -32,10 +32,10 @@ _RUST_TEST = re.compile(
 
 
 def find_lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
-    """Yield each test that is gone; one that was renamed shows as lost, to be looked at.
+    """Yield each test that is gone; a renamed test is reported as gone, for review.
 
-    One that was moved is still there if it is run there: from a file that was found by its name
-    to another such, from one that was found by its folder to such a folder too.
+    A moved test still counts if it still runs: the new file must be found in the same way as the
+    old one, by its name or by its folder.
     """
     named: set[str] = set()
     placed: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""What a detector of one ecosystem is given of a base commit, and what it answers."""
+"""The input of a detector for one ecosystem, from a base commit, and its result."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class BaseFiles:
     paths: Collection[str]
 
     def text(self, path: str) -> str:
-        """Return the text of a file; empty where there is none."""
+        """Return the text of a file; empty if it does not exist."""
         content = self.read(path) if path in self.paths else None
         return (content or b"").decode(errors="replace")
 
     def below(self, folder: str) -> BaseFiles:
-        """Return the files of a folder below this one."""
+        """Return the files below a folder of this one."""
         if not folder:
             return self
         top = f"{folder}/"
@@ -33,25 +33,25 @@ class BaseFiles:
 
 @dataclass(frozen=True)
 class Detected:
-    """What a detector knows of one package."""
+    """The result of a detector for one package."""
 
-    #: Gate → how to run it.
+    #: The command of each gate.
     commands: Mapping[str, GateCommand] = field(default_factory=dict)
-    #: What was found and is not judged; its paths are relative to the package's folder.
+    #: The parts that no gate checks; their paths are relative to the package's folder.
     not_judged: tuple[NotJudged, ...] = ()
-    #: Folders below whose packages are a part of this one, and judged with it.
+    #: Folders below whose packages are part of this one, and are checked with it.
     members: frozenset[str] = frozenset()
-    #: False: the package has nothing that the command of its tests would run.
+    #: False if the package has nothing that the command of its tests would run.
     has_tests: bool = True
 
 
 class Detector(Protocol):
-    """Knows one ecosystem; one file, exporting `build(settings) -> Detector`."""
+    """Detects one ecosystem; one file, exporting `build(settings) -> Detector`."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
-        """Return the folders that hold a package of its kind; the root is the empty string."""
+        """Return the folders that contain a package of its kind; the root is the empty string."""
         ...
 
     def detect(self, files: BaseFiles) -> Detected:
-        """Return what one package's files say of its gates; empty if it is not its kind."""
+        """Return the gates of one package; empty if it is not of the detector's kind."""
         ...

@@ -1,4 +1,4 @@
-"""Why a plan cannot approve any change, known before anything runs. Pure."""
+"""The reasons why a plan cannot approve any change, found before anything runs. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Literal
 from orchestrator.gates.plan import Plan
 from orchestrator.interfaces.gate import PlannedGate
 
-#: Signs of a shell beyond a plain list of words: what they bring about is not known here.
+#: Shell syntax beyond a list of words; the effect of such a command is not known here.
 _NOT_PLAIN = re.compile(r"[$`<>(){}*?~#]|\|\||[|;&]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-#: What stands before a program and runs it.
+#: The programs that run the program after them.
 _BEFORE = frozenset({"env", "exec", "time", "command", "nice"})
 _BUILTINS = frozenset({
     ".", ":", "[", "alias", "cd", "echo", "eval", "exit", "export", "false", "if", "for", "pwd",
@@ -26,7 +26,7 @@ _BUILTINS = frozenset({
 
 @dataclass(frozen=True)
 class PlanFault:
-    """Why one gate cannot pass, whatever the change, and what is to mend for it."""
+    """Why one gate cannot pass for any change, and what to fix."""
 
     gate: str
     detail: str
@@ -38,10 +38,10 @@ def plan_faults(
     which: Callable[[str], str | None] = shutil.which,
     has_module: Callable[[str], bool] = lambda _: True,
 ) -> tuple[PlanFault, ...]:
-    """Return why gates of a plan cannot pass on this host; empty where nothing is known.
+    """Return why gates of a plan cannot pass on this host; empty if no reason is known.
 
     `which` finds a program as the gates would, `has_module` a module of `python3`. Only the first
-    program of a command is looked for: what it installs is not known before it runs.
+    program of a command is checked, because its installations are not known before it runs.
     """
     faults = (fault for gate in plan.gates for fault in _faults(gate, which, has_module))
     return tuple(dict.fromkeys(faults))
@@ -67,7 +67,7 @@ def _faults(
 
 
 def _first_words(command: str) -> list[str]:
-    """Return the first program of a command and its arguments; empty where that is not plain."""
+    """Return the first program of a command and its arguments; empty if it is not plain."""
     for step in command.split("&&"):
         try:
             words = shlex.split(step)

@@ -1,4 +1,4 @@
-"""The words in which a rejected change goes back to the agent that made it."""
+"""The feedback to an agent whose change its gates rejected."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from orchestrator.models import Finding, GateReport, GateResult
 
-#: No feedback is longer; the rest is for headings and the opening.
+#: The maximum length of a feedback, with its headings and its introduction.
 LIMIT_CHARACTERS = 16_000
 _QUOTED_CHARACTERS = 8_000
-#: What is quoted of one gate: its first lines, where checks put their numbers.
+#: The limits of the quote for one gate: its first lines, where checks print their numbers.
 _MOST_LINES, _LINE_CHARACTERS = 40, 400
 _MOST_GATES = 12
 _MARK = "|"
@@ -18,10 +18,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def feedback(report: GateReport, round_number: int, rounds_left: int) -> str:
-    """Return the prompt of the next round: what each failed gate said, and the findings.
+    """Return the prompt of the next rework round: the output of each failed gate, and the findings.
 
-    What is quoted was printed by the code under judgement: each of its lines is marked as such,
-    without control characters, and the whole is cut to LIMIT_CHARACTERS.
+    The code of the change printed the quoted lines. Therefore each one is marked as a quote and has
+    no control characters, and the whole is cut to LIMIT_CHARACTERS.
     """
     failed = [gate for gate in report.gates if not gate.status.is_pass]
     shown = failed[:_MOST_GATES]
@@ -58,7 +58,7 @@ def _line_of(finding: Finding) -> str:
 
 
 def _quoted(lines: Iterable[str], room: int) -> str:
-    """Return the first lines, each marked; nothing in a line can end it."""
+    """Return the first lines, each marked as a quote; no content of a line can end the quote."""
     printable = (_printable(line)[:_LINE_CHARACTERS] for line in lines)
     quoted = [f"{_MARK} {line}" for line in printable if line]
     text = "\n".join(quoted[:_MOST_LINES])

@@ -1,4 +1,4 @@
-"""The packages of a base commit, in all languages, and how each gate judges every one of them."""
+"""The packages of a base commit, in all languages, and the commands of each gate for them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from orchestrator.gates.detection import BaseFiles, Detected, Detector
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
 
-#: Packages further down are named, unless a workspace around them lists them.
+#: Deeper packages are only named, unless a workspace around them lists them.
 MOST_LEVELS = 2
-#: Folders of one repository that are looked into; the others are named.
+#: The number of folders of one repository that are read; the others are only named.
 MOST_PACKAGES = 150
-#: Folders that hold other people's code, or packages that are data of tests.
+#: Folders with code of third parties, or with packages that are test data.
 _OTHERS = re.compile(
     r"(?:^|/)(?:node_modules|bower_components|vendor|third[_-]party|site-packages|testdata"
     r"|test[_-]?data|(?:__)?fixtures?(?:__)?|templates?|cookiecutter[^/]*|\.[^/]+|\{\{[^/]*)(?:/|$)"
 )
-#: What runs the tools of others: it is left out where it only does what they do.
+#: Detectors whose commands run the tools of others; a command that only does the same is left out.
 _WRAPPERS = ("Make",)
-#: Of a line of a recipe: options that leave out no test and no file.
+#: Options in a line of a recipe that exclude no test and no file.
 _HARMLESS = re.compile(
     r"-[vqsx]+|--(?:verbose|quiet|silent|no-header)|-r\w*|-n(?:=?\d+|=?auto)?|--cov\S*|--tb=\S+"
     r"|--durations=\S+|--color=\S+|-race|--all|--workspace|--show-\S+"
@@ -35,7 +35,7 @@ _SILENT_LINE = re.compile(r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#")
 
 @dataclass(frozen=True)
 class Package:
-    """One package of one ecosystem, by the folder that holds it."""
+    """One package of one ecosystem, with the folder that contains it."""
 
     kind: str
     folder: str
@@ -44,13 +44,13 @@ class Package:
 
 @dataclass(frozen=True)
 class Survey:
-    """What stands in a base commit: packages that can be judged, and what cannot."""
+    """The packages of a base commit that gates can check, and the parts that they cannot."""
 
     packages: tuple[Package, ...]
     not_judged: tuple[NotJudged, ...]
 
     def of(self, gate: str) -> tuple[tuple[str, GateCommand], ...]:
-        """Return the folder and the command of each package that a gate judges."""
+        """Return the folder and the command of each package that a gate checks."""
         return tuple(
             (package.folder, command)
             for package in self.packages
@@ -58,7 +58,7 @@ class Survey:
         )
 
     def left_out(self, gate: str) -> Iterator[NotJudged]:
-        """Yield the packages that a gate does not judge, although it judges others."""
+        """Yield the packages that a gate does not check, although it checks others."""
         judged = {(p.kind, p.folder) for p in self.packages if gate in p.detected.commands}
         named = {(entry.path, entry.gate) for entry in self.not_judged}
         for package in self.packages:
@@ -121,7 +121,7 @@ def _only_tests(detected: Detected) -> Detected:
 
 
 def _without_repeats(packages: Sequence[Package]) -> Iterator[Package]:
-    """Yield the packages without the wrappers' commands that only do what others do there."""
+    """Yield the packages without wrappers' commands that only repeat others of the folder."""
     for package in packages:
         if package.kind not in _WRAPPERS:
             yield package
@@ -146,7 +146,7 @@ def _is_repeated(gate: str, command: GateCommand, others: Sequence[GateCommand])
 
 
 def _plain(line: str) -> tuple[str, ...]:
-    """Return the words of a command without those that leave out nothing."""
+    """Return the words of a command without the options that exclude nothing."""
     text = _MODULE_START.sub("", _LINE_START.sub("", line.strip()))
     try:
         words = shlex.split(text.replace("npm test", "npm run test"))
@@ -156,13 +156,13 @@ def _plain(line: str) -> tuple[str, ...]:
         return (line,)
     words = [word for word in words if not _HARMLESS.fullmatch(word)]
     if words[:1] and words[0] in _SUBSETS:
-        # A list of paths names a part of what the same tool is given without.
+        # A list of paths selects a part of what the same tool checks without it.
         return tuple(word for word in words if word.startswith("-") or word in _SUBSETS)
     return tuple(words)
 
 
 def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:
-    """Leave out the tests of packages that have none, where others have some."""
+    """Leave out the tests of packages that have none, if other packages have some."""
     tested = [p for p in packages if p.detected.has_tests and "tests" in p.detected.commands]
     if not tested:
         return list(packages), []
@@ -187,7 +187,7 @@ def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[
 
 
 def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Iterator[NotJudged]:
-    """Yield each entry once; what its folder's own Makefile may run does not block."""
+    """Yield each entry once; an entry that the Makefile of its folder may run does not block."""
     wrapped = {p.folder for p in packages if p.kind in (*_WRAPPERS, "Autotools")
                and "tests" in p.detected.commands}  # fmt: skip
     seen: Mapping[NotJudged, None] = dict.fromkeys(entries)
@@ -200,7 +200,7 @@ def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Ite
 
 
 def _above(folder: str) -> Iterator[str]:
-    """Yield a folder and those around it."""
+    """Yield a folder and its parent folders."""
     yield folder
     while folder:
         folder = folder.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""What each gate runs, read from the base commit only: the agent cannot choose its own judge."""
+"""The commands of each gate, read from the base commit only: an agent cannot change them."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from orchestrator.interfaces.gate import GateCommand, PlannedGate
 from orchestrator.models import GateProfile, NotJudged, Stage
 from orchestrator.repo_config import ReadFile, RepoConfig, read_repo_config
 
-#: What a hint shows for a gate that needs more than a command.
+#: The example in a hint for a gate that needs more than a command.
 _EXAMPLES = {"coverage": '{command = "<command>", report = "<the file it writes>"}'}
-#: Files that are programs themselves: who edits one edits what a gate runs.
+#: Files that are programs; a change of one changes what a gate runs.
 _PROGRAMS = frozenset({"noxfile.py", "Makefile.am"})
-#: A report is for people.
+#: The limit keeps a report readable.
 _MOST_NAMED = 50
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be run to judge one change."""
+    """The gates and commands that check one change."""
 
     profile: GateProfile
     gates: tuple[PlannedGate, ...]
     #: The files that the gates' commands run, directly or through make and npm.
     files: frozenset[str] = frozenset()
-    #: What stands in the base commit and is judged by no gate.
+    #: The parts of the base commit that no gate checks.
     not_judged: tuple[NotJudged, ...] = ()
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """The commands of its gates."""
+        """The commands of the plan's gates."""
         return tuple(gate.command for gate in self.gates if gate.command)
 
     @property
     def digest(self) -> str:
-        """The plan's identity: a verdict holds for one tree under one plan."""
+        """The id of the plan; a verdict is valid for one tree under one plan."""
         facts = [self.profile, [astuple(replace(g, hint="", source="")) for g in self.gates]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -57,7 +57,7 @@ class Plan:
 def chosen_profile(
     config: RepoConfig, asked: GateProfile | None, default: GateProfile
 ) -> GateProfile:
-    """Return the profile that a request names, else the repository, else its agent's type."""
+    """Return the profile of the request, else of the repository, else of the agent's type."""
     return asked or config.profile or default
 
 
@@ -72,9 +72,9 @@ def make_plan(
 ) -> Plan:
     """Plan the gates of a profile for one base commit, whose files are `paths`.
 
-    `gates` are those of profile custom; without any, those that the repository configures. What
-    the repository configures wins over what the detectors find, gate by gate. Each package found
-    is judged by its own command; a gate nobody knows how to run is in the plan without a command.
+    `gates` are those of the profile custom; without any, the gates that the repository configures.
+    For each gate the configuration of the repository takes precedence over the detectors. Each
+    package found has its own command. A gate without a known command is in the plan without one.
 
     Raises:
         RepoConfigInvalid: the repository's configuration is malformed; file and key are named.
@@ -114,7 +114,7 @@ def _custom(asked: Collection[str]) -> tuple[str, ...]:
 def _gates(
     name: str, config: RepoConfig, found: Survey, *, timeout_s: float
 ) -> Iterator[PlannedGate]:
-    """Yield the commands of one gate: those configured, else those of every package."""
+    """Yield the commands of one gate: the configured ones, else those of every package."""
     entries = configured(config, name)
     kind = profiles().gates[name]
     gate = PlannedGate(name, kind.stage, None, timeout_s, minimum=kind.minimum)
@@ -138,7 +138,7 @@ def _configured(gate: PlannedGate, entry: Configured, found: Survey) -> PlannedG
         return replace(gate, not_applicable=entry.not_applicable)
     last = entry.command.command.split()[-1]
     beside = [command for folder, command in found.of(gate.name) if folder == entry.folder]
-    # `npm test` runs what `npm run --silent test` would.
+    # `npm test` runs the same script as `npm run --silent test`.
     scripts = [command.script for command in beside if command.command.split()[-1] == last]
     imports = tuple(name for command in beside for name in command.imports)
     command = replace(entry.command, script=(scripts or [""])[0], imports=imports)
@@ -179,7 +179,7 @@ def _hint(name: str, where: str, blocking: Sequence[NotJudged]) -> str:
 
 
 def _files_run(files: BaseFiles, gates: Iterable[PlannedGate]) -> Iterator[str]:
-    """Yield the files that commands run, from the root of the repository."""
+    """Yield the files that commands run, relative to the root of the repository."""
     by_folder: dict[str, list[str]] = {}
     for gate in gates:
         if gate.command:
@@ -194,7 +194,7 @@ def _files_run(files: BaseFiles, gates: Iterable[PlannedGate]) -> Iterator[str]:
 
 
 def _not_judged(names: Sequence[str], config: RepoConfig, found: Survey) -> Iterator[NotJudged]:
-    """Yield what none of these gates judges; of a configured gate only its owner knows that."""
+    """Yield the parts that none of these gates checks; configured gates are skipped."""
     open_gates = [name for name in names if not is_settled(configured(config, name))]
     entries = [
         entry for entry in found.not_judged if entry.gate is None or entry.gate in open_gates

@@ -22,10 +22,10 @@ from orchestrator.models import (
 )
 from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.settings import Settings
+from orchestrator.workspace.host_program import run_program
 from orchestrator.workspace.mirror import Base, Mirrors
-from orchestrator.workspace.subprocess import run_program
 
-#: Plans that are kept, each for one base commit and profile.
+#: The number of cached plans, each for one base commit and profile.
 _MOST_KEPT = 64
 _PROBE_S = 20.0
 _STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
@@ -33,7 +33,7 @@ _STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
 
 @dataclass(frozen=True)
 class Planning:
-    """Makes plans, and finds those that cannot approve any change."""
+    """Makes plans, and finds plans that cannot approve any change."""
 
     mirrors: Mirrors
     detectors: Sequence[Detector]
@@ -41,7 +41,7 @@ class Planning:
     _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
 
     def profile(self, request: SpawnRequest, base: Base) -> GateProfile:
-        """Return the profile of a request, or where it names none the repository's own.
+        """Return the profile of a request, or the repository's own profile if it names none.
 
         Raises:
             RepoConfigInvalid: the configuration of the base commit is malformed.
@@ -54,7 +54,7 @@ class Planning:
     def with_profile(
         self, agent: AgentState, request: SpawnRequest, base: Base, holder: AgentLeases
     ) -> AgentState:
-        """Return the agent with the profile that judges it, written into its state.
+        """Return the agent with its profile, which is written to its state.
 
         Raises:
             RepoConfigInvalid: the configuration of the base commit is malformed.
@@ -87,7 +87,7 @@ class Planning:
         return self._plans[key]
 
     def faults(self, request: SpawnRequest, base: Base) -> tuple[PlanFault, ...]:
-        """Return why no change of an agent could be approved; empty where that is not looked at.
+        """Return why no change of an agent could be approved; empty if the check is off.
 
         Raises:
             RepoConfigInvalid: the configuration of the base commit is malformed.
@@ -99,14 +99,14 @@ class Planning:
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]
     ) -> GateReport:
-        """Return the report that a refused agent leaves: each gate that cannot pass, and why."""
+        """Return the report of a refused agent: each gate that cannot pass, and the reason."""
         plan = self.plan(request, base)
         return GateReport(
             agent_id=agent.agent_id,
             attempt=agent.attempt,
             stage=next(gate.stage for gate in plan.gates if gate.name == faults[0].gate),
             profile=plan.profile,
-            # Nothing was made yet: what could not be judged is the base itself.
+            # No change exists yet, so the report names the base itself.
             tree=base.commit,
             plan_digest=plan.digest,
             approved=False,
@@ -119,9 +119,9 @@ class Planning:
 
 
 def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
-    """Return why a plan cannot approve anything on this host.
+    """Return why a plan cannot approve any change on this host.
 
-    Where gates run in an image, only what the repository lacks is known.
+    If gates run in an image, only faults of the repository are known.
     """
     if settings.sandbox_enabled:
         return plan_faults(plan, which=lambda program: program)
@@ -135,7 +135,7 @@ def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
         try:
             ended = run_program(argv, env=environment, timeout_s=_PROBE_S)
         except (OSError, TimeoutError):
-            # Nothing is known: the gate itself will say so.
+            # Nothing is known here; the gate itself reports the fault.
             return True
         return ended.exit_code != 1
 
@@ -143,5 +143,5 @@ def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
 
 
 def worded(faults: Sequence[PlanFault]) -> str:
-    """Return faults in one line: what is to mend, the repository or this host, and why."""
+    """Return faults in one line: what to fix, in the repository or on this host, and why."""
     return " ".join(f"{fault.gate} (mend the {fault.mend}): {fault.detail}." for fault in faults)

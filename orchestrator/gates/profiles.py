@@ -1,4 +1,4 @@
-"""The gates there are and which profile asks for which: `profiles.toml`, parsed."""
+"""The gates and the profiles that select them: `profiles.toml`, parsed."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.models import GateProfile, Stage
 
-#: No gate of any profile: the name under which a rejection for secrets stands in a report.
+#: No gate of any profile: the name in a report of a rejection for secret findings.
 SECRETS = "secrets"
-#: Nor these: what was left half done, and a change that git refuses.
+#: No gate either: the name in a report for unfinished git operations and a change that git refuses.
 WORKTREE = "worktree"
 CHANGE = "change"
 
 
 class GateKind(BaseModel):
-    """What holds of a gate in every repository."""
+    """The properties of a gate in every repository."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: Stage
     minimum: float | None = None
-    #: Whether it runs a command at all.
+    #: Whether the gate runs a command.
     command: bool = True
 
 
 class Profiles(BaseModel):
-    """`profiles.toml`: every gate there is, in the order they are shown, and who asks for which."""
+    """`profiles.toml`: every gate, in the order of display, and the gates of each profile."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,6 +39,6 @@ class Profiles(BaseModel):
 
 @functools.cache
 def profiles() -> Profiles:
-    """Return the profiles this system ships."""
+    """Return the profiles of this distribution."""
     text = Path(__file__).with_name("profiles.toml").read_text(encoding="utf-8")
     return Profiles.model_validate(tomllib.loads(text))

@@ -1,4 +1,4 @@
-"""One gate of several commands: each is run on a checkout of its own, and all must pass."""
+"""One gate with several commands: each runs on a checkout of its own, and all must pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.models import GateResult, GateStatus
 
 Judged = tuple[PlannedGate, GateResult]
 
-#: The worst decides; those that no other round of the agent could mend are the worst.
+#: The worst result decides; the worst ones are those that no rework round could fix.
 _FROM_WORST = (
     GateStatus.MISSING,
     GateStatus.ERRORED,
@@ -31,10 +31,10 @@ def run_all(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Judged, ...]:
-    """Run each command of one gate; `run` is given a name for its checkout.
+    """Run each command of one gate; `run` gets a name for its checkout.
 
-    All are run, whatever the others found, within the time of the gate. Where one cannot be run
-    at all the gate is missing, and none is.
+    All commands run, whatever the results of the others are, within the time of the gate. If one
+    cannot run at all, the gate is missing and none runs.
     """
     lacking = [gate for gate in commands if gate.command is None and gate.hint]
     started, judged = clock(), list[Judged]()
@@ -78,12 +78,12 @@ def merged(judged: Sequence[Judged]) -> GateResult:
 
 
 def shown(gate: PlannedGate, command: str | None) -> str | None:
-    """Return a command as one would type it at the root of the repository."""
+    """Return a command as a user would type it at the root of the repository."""
     return f"cd {gate.folder} && {command}" if gate.folder and command else command
 
 
 def folder_fault(checkout: Path, gate: PlannedGate) -> GateResult | None:
-    """Return why a command cannot run in its folder: the change removed it, or made it a link."""
+    """Return why a command cannot run in its folder: the change removed or replaced it."""
     folder = checkout
     for part in Path(gate.folder).parts:
         folder /= part

@@ -1,4 +1,4 @@
-"""What a change does to its own judges: tests, thresholds, configuration, tools. Pure."""
+"""The edits of a change that weaken its own checks: tests, thresholds, configuration. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 
-#: One file may hold a hundred thousand; a report is for people, and kept.
+#: One file may contain a hundred thousand; the limit keeps a report readable and small.
 MOST_OF_A_KIND = 50
 _DETAIL_CHARACTERS = 200
 
@@ -31,8 +31,8 @@ _CONFIG_PATH = re.compile(
     r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
     r"|\.cargo/config(\.toml)?)$"
 )
-# The agent writes what these read: a run of blanks that may begin anywhere has a bound, or stays
-# on its line, or the search takes time that is the square of its length.
+# The agent writes the text that these expressions read. A run of blanks that may begin anywhere has
+# a bound or stays on its line; otherwise the search takes time quadratic in its length.
 _THRESHOLD = re.compile(
     r"\b(fail[_-]under|cov-fail-under|minimum|branches|functions|lines|statements|check-coverage)"
     r"""["']?(?:\s{0,20}[:=]\s{0,20}|\s{1,20})(\d+(?:\.\d+)?)"""
@@ -84,7 +84,7 @@ _LINE_RULES = (
             r"\b(collect_ignore|collect_ignore_glob|pytest_collection\w*|pytest_ignore_collect"
             r"|pytest_(py)?collect\w*|pytest_configure|pytest_sessionfinish|pytest_runtest\w*"
             r"|pytest_cmdline\w*|pytest_plugins)\b|os\._exit"
-            # What it imports runs as well, and may stand in a file of any name.
+            # The modules that it imports run as well, and may be files of any name.
             r"|^(?!\s*(import\s+pytest|from\s+__future__\s+import\s+\w+)\s*$)"
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
@@ -100,12 +100,11 @@ _LINE_RULES = (
 def find_tampering(
     changes: Iterable[FileChange], commands: Sequence[str], files: Container[str] = ()
 ) -> tuple[Finding, ...]:
-    """Return what a change does to the judges of it.
+    """Return the edits of a change that weaken its checks.
 
-    `commands` are those of its plan, `files` the paths that those run in turn.
-
-    Only what is new counts: what stood in the base commit is nobody's finding. Of each kind the
-    first MOST_OF_A_KIND are told, and one more that says how many others there are.
+    `commands` are those of its plan, `files` the paths that those run in turn. Only new edits
+    count: text of the base commit is no finding. The first MOST_OF_A_KIND of each kind are
+    reported, and one more finding with the number of the others.
     """
     changes = tuple(changes)
     plan = Steps(commands)
@@ -114,7 +113,7 @@ def find_tampering(
 
 
 def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield the first of each kind, and for the rest of it one that counts them."""
+    """Yield the first findings of each kind, and one with the number of the others."""
     counts: Counter[str] = Counter()
     rest: dict[str, Finding] = {}
     for finding in findings:
@@ -153,7 +152,7 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
 
 
 def _linked(change: FileChange) -> Iterator[Finding]:
-    # The content of a link is where it points to, and has no end of line.
+    # The content of a link is its target, without an end of line.
     is_link = bool(change.after) and b"\n" not in (change.after or b"")
     if PurePosixPath(change.path).name == "conftest.py" and (
         is_link or change.before == change.after
@@ -170,7 +169,7 @@ def _shadowed(change: FileChange, plan: Steps) -> Iterator[Finding]:
     is_compiled = path.suffix in {".so", ".pyd"}
     stem = path.name.partition(".")[0] if is_compiled else path.stem
     name = path.parent.name if path.name == "__init__.py" else stem
-    # On Python's path stand the top of the tree and its first folders (src, tests).
+    # Python's path contains the top of the tree and its first folders (src, tests).
     is_near = len(path.parts) <= _NEAR_PARTS + (path.name == "__init__.py")
     is_bin = path.parent.name == ".bin"
     is_tool = name in plan.tools and (is_bin or (is_near and change.before is None))

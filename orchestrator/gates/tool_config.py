@@ -1,4 +1,4 @@
-"""The parts of pyproject.toml, setup.cfg and package.json that configure judges. Pure."""
+"""The parts of pyproject.toml, setup.cfg and package.json that configure checks. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from orchestrator.gates.command_files import TOOLS
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 
-#: Tables of pyproject.toml, sections of setup.cfg, keys of package.json that configure judges.
+#: Tables of pyproject.toml, sections of setup.cfg and keys of package.json that configure checks.
 _JUDGES = frozenset({
     "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
     "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
 })  # fmt: skip
-#: As configparser takes it: blanks may stand before it, anything after it.
+#: The syntax of configparser: blanks may precede the heading, any text may follow it.
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
-#: The part of package.json, made here, of judges that come from an address of their own.
+#: A part that this module computes: the tools in package.json that come from an address of their
+#: own.
 _FROM_ELSEWHERE = "addresses of judges"
 _KIND_OF_PART = {
     "orchestrator": "gate-config-edited",
@@ -33,7 +34,7 @@ _DEPENDENCIES = (
 
 
 def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]:
-    """Yield each part of a file that configures a judge and differs."""
+    """Yield each part of a file that configures a check and differs."""
     readers: dict[str, Callable[[str], dict[str, Any]]] = {
         "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
         "package.json": _package_parts,
@@ -61,7 +62,7 @@ def _package_parts(text: str) -> dict[str, Any]:
     parts = json.loads(text)
     judges = TOOLS | {"typescript"}
     wanted = (parts.get(group) or {} for group in _DEPENDENCIES)
-    # A version, a range or a tag has neither: what has is a path, an address, another package.
+    # A version, a range or a tag contains neither sign; a path, an address or another package does.
     elsewhere = [
         (name, str(version))
         for versions in wanted
@@ -72,7 +73,7 @@ def _package_parts(text: str) -> dict[str, Any]:
 
 
 def _ini_sections(text: str) -> dict[str, list[str]]:
-    """Return what stands under each tool's name: all of its sections, with their headings."""
+    """Return the text for each tool's name: all of its sections, with their headings."""
     sections: dict[str, list[str]] = {}
     starts = list(_INI_HEADING.finditer(text))
     ends = [heading.start() for heading in starts[1:]]

@@ -1,4 +1,4 @@
-"""Everything one attempt runs in this process, so that another thread can end it at once."""
+"""The cancel scope: lets any thread end all programs of one attempt at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextvars import ContextVar
 
 
 class CancelScope:
-    """The programs of one attempt; after `end` whatever still joins is ended as it starts."""
+    """The programs of one attempt; a program that starts after `end` is ended at once."""
 
     def __init__(self, marks: Mapping[str, str] | None = None) -> None:
-        #: What stands in the environment of every program of it, so that others can find those.
+        #: The process labels: environment variables by which the host cleaner finds programs.
         self.marks = dict(marks or {})
         self._lock = threading.RLock()
         self._enders: dict[int, Callable[[], None]] = {}
@@ -23,26 +23,26 @@ class CancelScope:
 
     @property
     def ended_pids(self) -> tuple[int, ...]:
-        """The processes that were killed, in the order of their pids."""
+        """The pids of the processes that were killed, sorted."""
         return tuple(sorted(self._ended_pids))
 
     @property
     def ended_at_s(self) -> float | None:
-        """When the last process of the last tree died, by `time.monotonic`."""
+        """The end of the last process of the last tree, by `time.monotonic`."""
         return self._ended_at_s
 
     @property
     def has_proof(self) -> bool:
-        """Whether every tree was seen to its end by its own supervisor."""
+        """Whether the supervisor of every tree has confirmed its end."""
         return self._has_proof
 
     @property
     def is_ended(self) -> bool:
-        """Whether all of it was told to end."""
+        """Whether `end` was called."""
         return self._is_ended
 
     def record(self, pids: tuple[int, ...], *, ended_at_s: float | None, is_proven: bool) -> None:
-        """Take note of what died of a tree, and when."""
+        """Record the ended processes of one tree, and the time (`time.monotonic`) of its end."""
         with self._lock:
             self._ended_pids.update(pids)
             if ended_at_s is not None:
@@ -50,7 +50,7 @@ class CancelScope:
             self._has_proof &= is_proven
 
     def end(self) -> None:
-        """End all of it now; from any thread, and again without effect. Waits for none of it."""
+        """Start the end of all programs without waiting; thread-safe and safe to repeat."""
         with self._lock:
             self._is_ended = True
             for ender in self._enders.values():
@@ -73,13 +73,13 @@ _CURRENT: ContextVar[CancelScope | None] = ContextVar("custody", default=None)
 
 
 def current() -> CancelScope | None:
-    """Return the custody that this thread of work is in."""
+    """Return the cancel scope of the present context, or None."""
     return _CURRENT.get()
 
 
 @contextmanager
 def working_in(cancel_scope: CancelScope | None) -> Iterator[None]:
-    """Put what this thread starts meanwhile in a custody, or with None in nobody's."""
+    """Put the programs that this thread starts in a cancel scope; with None in no scope."""
     token = _CURRENT.set(cancel_scope)
     try:
         yield
@@ -89,10 +89,10 @@ def working_in(cancel_scope: CancelScope | None) -> Iterator[None]:
 
 @contextmanager
 def ended_by(ender: Callable[[], None]) -> Iterator[None]:
-    """Let the custody this thread works in, if any, end a program by calling `ender`."""
+    """Register `ender` in the present cancel scope, if any, which calls it to end a program."""
     cancel_scope = current()
     if cancel_scope is None:
         yield
         return
-    with cancel_scope._admit(ender):  # noqa: SLF001 - the one door to it, in this file
+    with cancel_scope._admit(ender):  # noqa: SLF001 - the only call, in the same file
         yield

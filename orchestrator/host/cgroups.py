@@ -1,4 +1,4 @@
-"""Control groups (v2) below this process's own, one for each program: the kernel ends all of it."""
+"""Control groups (v2) below this process's own, one for each program; the kernel ends a group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROBE_TIMEOUT_S = 10.0
 
 
 def folder(system: str) -> Path:
-    """Return where the cgroups of this system's programs are made, whether or not they can be.
+    """Return the parent folder of the cgroups of this system's programs; it may not exist.
 
     Raises:
         BackendUnavailable: this host mounts no cgroup v2.
@@ -32,10 +32,10 @@ def folder(system: str) -> Path:
 
 @cache
 def delegated(system: str) -> Path:
-    """Return `folder`, having seen a program end in a cgroup made there.
+    """Return `folder` after a test: a program is started in a new cgroup there, and ended.
 
     Raises:
-        BackendUnavailable: none can be made, or not be ended, and why.
+        BackendUnavailable: the cgroup cannot be made, or its program does not end.
     """
     where = folder(system)
     probe = where / f"probe.{id(where)}"
@@ -61,9 +61,10 @@ def delegated(system: str) -> Path:
 
 
 def end_orphans(system: str, lives: Callable[[str], bool]) -> frozenset[str]:
-    """End what is left in cgroups whose shim is gone, and remove those; returns their agents.
+    """End the processes in cgroups whose shim is gone, and remove those cgroups.
 
-    `lives` tells whether a process, as `pid:start`, is alive.
+    Return the agents whose cgroups still had processes. `lives` returns whether the process
+    `pid:start` is alive.
     """
     ended = set()
     with suppress(OSError, BackendUnavailable):
@@ -75,7 +76,7 @@ def end_orphans(system: str, lives: Callable[[str], bool]) -> frozenset[str]:
                     if "populated 1" in _read(str(left / "cgroup.events")):
                         ended.add(agent_id)
                     (left / "cgroup.kill").write_text("1", encoding="ascii")
-                    # Its own first; what still dies is removed at the next look.
+                    # Inner groups first; a group with ending processes is removed at the next call.
                     for inner in sorted(left.rglob("*/"), reverse=True):
                         inner.rmdir()
                     left.rmdir()

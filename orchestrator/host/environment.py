@@ -1,4 +1,4 @@
-"""What programs that we start see of this host's environment."""
+"""The environment of started programs: variables of this host, and those of the egress proxy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from orchestrator.interfaces.sandbox import EGRESS_PORT
 from orchestrator.settings import Settings
 
-#: Of this host's own environment.
+#: The variables of this host's environment that programs get.
 _HOST_NAMES = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 def host_environment(settings: Settings, *, with_own_tools: bool = False) -> dict[str, str]:
-    """Return what any program we start may see of this host's environment.
+    """Return the variables of this host's environment that a started program gets.
 
-    The programs of our own virtual environment are not on its path: tests would import the
-    packages that are installed there in place of those they judge, and hooks would install there.
-    `with_own_tools` leaves them there, for a person who works in that environment.
+    PATH does not contain the orchestrator's own virtual environment. Otherwise tests would import
+    packages from it instead of those of the checkout, and hooks would install into it. With
+    `with_own_tools`, for a person who works in that environment, PATH is unchanged.
     """
     host = settings.host_env
     seen = {name: host[name] for name in _HOST_NAMES if name in host}
@@ -30,7 +30,7 @@ def host_environment(settings: Settings, *, with_own_tools: bool = False) -> dic
 
 
 def egress_environment(socket: Path | None) -> dict[str, str]:
-    """Return what tells a program of its proxy, by the names that tools of all kinds read."""
+    """Return the proxy variables for a program with the egress proxy `socket`; empty without."""
     if socket is None:
         return {}
     address = f"http://127.0.0.1:{EGRESS_PORT}"

@@ -1,4 +1,4 @@
-"""This host's processes of agents: found by marks in their environment, ended, seen to be gone."""
+"""The processes of agents on this host: finds them by labels in their environment, ends them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Protocol, runtime_checkable
 
 from orchestrator.host import cgroups
 
-#: Both stand in the environment of every process of an agent.
+#: The process labels: variables in the environment of every process of an agent.
 AGENT_LABEL = b"ORCH_AGENT_ID="
 SYSTEM_LABEL = b"ORCH_SYSTEM="
-#: In that of programs of ours which a worker runs for an agent without a shim: git.
+#: The label of the orchestrator's own programs that a worker runs without a shim, such as git.
 OWNER_LABEL = b"ORCH_OWNER="
 _SHIM = os.fsencode(Path(__file__).parent.parent / "sandboxes" / "_shim.py")
 _OWNER_ARGUMENT = 3
 _PAUSE_S = 0.01
-#: A look takes time, in which processes are born and end: only who is met again is a stray.
+#: Processes start and end during a scan, so an orphan process must appear in a second scan.
 _SECOND_LOOK_S = 0.1
-#: A look that still meets new processes after so many passes has an end all the same.
+#: A scan ends after so many passes, even if each pass finds new processes.
 _PASSES = 10
 
 
@@ -39,19 +39,19 @@ class LabelledProcess:
     parent: int
     agent_id: str
     is_shim: bool
-    #: Of a shim: whether the process that started it is still its parent.
+    #: For a shim: whether the process that started it is still its parent.
     has_owner: bool = False
-    #: Of a program of ours: the worker's process that must stand above it, as `pid:start`.
+    #: For a program without a shim: the worker process that must be its ancestor, `pid:start`.
     owner: str = ""
 
 
 def system_label(home: Path) -> str:
-    """Return what tells this system's processes from those of another on the same host."""
+    """Return the label of this system's processes, by which two systems on one host differ."""
     return hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
 
 
 def process_label(pid: int) -> str:
-    """Return `pid:start`, which no other process of this boot ever has; empty if it is gone."""
+    """Return `pid:start`, which is unique since the boot; empty if the process has ended."""
     with suppress(OSError):
         return f"{pid}:{_stat(pid)[19]}"
     return ""
@@ -59,28 +59,28 @@ def process_label(pid: int) -> str:
 
 @runtime_checkable
 class RunsElsewhere(Protocol):
-    """A sandbox whose programs are no descendants of their worker: only it can find what is left.
+    """A sandbox whose programs are not descendants of their worker, such as containers.
 
-    Each method raises SandboxUnavailable where it cannot look.
+    Each method raises SandboxUnavailable if the programs cannot be listed.
     """
 
     def end_orphans(self) -> frozenset[str]:
-        """End and remove what no live worker holds; returns the agents of what still ran."""
+        """End and remove the programs without a live worker; return the agents that still ran."""
         ...
 
     def orphans(self) -> Mapping[str, tuple[int, ...]]:
-        """Return pids, on this host, of what runs and no live worker holds, by agent."""
+        """Return the pids on this host of the programs without a live worker, by agent."""
         ...
 
     def end_all(self) -> frozenset[str]:
-        """End and remove everything of this system, held or not; returns the agents."""
+        """End and remove all programs of this system; return their agents."""
         ...
 
 
 class Host:
-    """What runs on this machine for the agents of one system, whoever started it.
+    """The processes of all agents of one system on this host.
 
-    With `elsewhere` its methods raise SandboxUnavailable where that cannot look.
+    With `elsewhere` the methods raise SandboxUnavailable if that sandbox cannot be read.
     """
 
     def __init__(self, home: Path, elsewhere: RunsElsewhere | None = None) -> None:
@@ -88,19 +88,19 @@ class Host:
         self._elsewhere = elsewhere
 
     def end_orphans(self, *, within_s: float) -> frozenset[str]:
-        """End every process no live worker answers for; returns their agents."""
+        """End every orphan process within `within_s` seconds; return the agents."""
         ended: set[str] = set()
         deadline = time.monotonic() + within_s
-        # Until a look finds none: what forks in time gets away from some of them.
+        # Repeated until a scan finds none, because a process may fork during a scan.
         while (found := self._orphans()) and (left_s := deadline - time.monotonic()) > 0:
             ended |= {process.agent_id for process in found}
             end(found, within_s=left_s)
-        # After that, whose shims are gone by now: who emptied its environment is in its cgroup yet.
+        # Then the cgroups without a shim: a process without labels is still in its cgroup.
         ended |= cgroups.end_orphans(self._system, self.lives)
         return frozenset(ended | self._elsewhere.end_orphans() if self._elsewhere else ended)
 
     def end_all(self, *, within_s: float) -> tuple[frozenset[str], tuple[int, ...]]:
-        """End the processes of every agent; returns the agents, and the pids still there."""
+        """End the processes of every agent; return the agents, and the pids still alive."""
         agents: set[str] = set()
         deadline = time.monotonic() + within_s
         met = {process.mark for process in labelled_processes(self._system)}
@@ -112,7 +112,7 @@ class Host:
         return frozenset(agents), tuple(sorted(process.pid for process in found))
 
     def orphans(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the processes no live worker answers for, by agent."""
+        """Return the pids of the orphan processes, by agent."""
         found = defaultdict(list)
         for process in self._orphans():
             found[process.agent_id].append(process.pid)
@@ -121,11 +121,11 @@ class Host:
         return {agent_id: tuple(sorted(pids)) for agent_id, pids in found.items()}
 
     def _orphans(self) -> tuple[LabelledProcess, ...]:
-        """Return whom two looks find without a worker.
+        """Return the processes that two scans find without a worker.
 
-        One is not enough: what is born or ends meanwhile may seem to be a stray. It has to be met
-        again, unless neither look finds a worker for anything of its agent. Then nothing of it can
-        be at work, and what is another process each time, because it forks, is a stray too.
+        A process that starts or ends during one scan may seem to be an orphan. So it must appear
+        in both scans. The exception is an agent for which neither scan finds a process with a
+        worker: then every process is an orphan, also one that forks and has a new pid each time.
         """
         first = labelled_processes(self._system)
         suspects = orphans(first)
@@ -148,18 +148,18 @@ class Host:
 
 
 def labelled_processes(system: str) -> tuple[LabelledProcess, ...]:
-    """Return every live process of this system's agents; zombies are dead."""
+    """Return every live process of this system's agents, without zombies."""
     wanted = SYSTEM_LABEL + system.encode()
     found: list[LabelledProcess] = []
     known: set[str] = set()
     for _ in range(_PASSES):
-        # To read hundreds takes a while; who was born in it, of one that is gone by now, as well.
+        # Reading hundreds takes time; a further pass finds the processes that started meanwhile.
         born = {name for name in os.listdir("/proc") if name.isdecimal()} - known  # noqa: PTH208 - as in `_read`
         if not born:
             break
         known |= born
         for name in born:
-            # It may end while it is looked at, or be another user's.
+            # The process may end during the read, or belong to another user.
             with suppress(OSError):
                 found += _labelled(int(name), wanted)
     return tuple(found)
@@ -181,11 +181,11 @@ def _labelled(pid: int, wanted: bytes) -> Iterator[LabelledProcess]:
 
 
 def orphans(processes: Collection[LabelledProcess]) -> tuple[LabelledProcess, ...]:
-    """Return those no live worker answers for.
+    """Return the orphan processes among the given ones.
 
-    A shim is one when its parent is not the worker that started it any more; a program of ours when
-    that worker does not stand above it; anything else when no shim with a worker does. What looks
-    like a shim below a shim is the program it is about to become.
+    A shim is an orphan if its parent is not the worker that started it. A program with an owner
+    is an orphan if that worker is not its ancestor. Any other process is an orphan if no shim with
+    a worker is its ancestor. A shim below a shim counts as a program, which it is about to execute.
     """
     by_pid = {process.pid: process for process in processes}
 
@@ -212,22 +212,25 @@ def orphans(processes: Collection[LabelledProcess]) -> tuple[LabelledProcess, ..
 def _shims_if(
     met: Collection[str], processes: Iterable[LabelledProcess]
 ) -> tuple[LabelledProcess, ...]:
-    # A shim stays the process it is: what only looks like one need not be asked to end.
+    # A real shim is in both scans; any other process is killed without asking it to end.
     return tuple(
         process if process.mark in met else replace(process, is_shim=False) for process in processes
     )
 
 
 def end(processes: Iterable[LabelledProcess], *, within_s: float) -> tuple[int, ...]:
-    """End these processes, and the trees below shims; returns the pids that are still there."""
+    """End these processes and the trees below shims; return the pids that are still alive.
+
+    A shim gets half of `within_s` seconds to end its tree, then it gets SIGKILL.
+    """
     alive = {process.pid: process.mark for process in processes}
     shims = {process.pid for process in processes if process.is_shim}
     for pid in shims:
-        # It ends what is below it, which nobody else can be sure to find.
+        # The shim ends its tree, because no other process is sure to find all of it.
         _signal(pid, signal.SIGCONT)
         _signal(pid, signal.SIGUSR1)
     for pid in alive.keys() - shims:
-        # All of them first: no one forks when it sees another die.
+        # All are stopped first, so that none forks when another one ends.
         _signal(pid, signal.SIGSTOP)
     deadline = time.monotonic() + within_s
     while alive:

@@ -1,1 +1,1 @@
-"""The Protocols a plug-in fulfils, and the values that cross them."""
+"""The Protocols of plug-ins, and the values that their methods exchange."""

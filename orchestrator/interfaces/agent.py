@@ -1,4 +1,4 @@
-"""The Protocols a plug-in fulfils, and the values that cross them: backend, sandbox, gate check."""
+"""The Protocol of an agent backend, and the values that its methods exchange."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Protocol, runtime_checkable
 from orchestrator.interfaces.signals import StreamFact
 from orchestrator.models import AgentType, Usage
 
-# ── what an agent says ──────────────────────────────────────────────────────────────────────
+# ── signals of an agent's output ────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class AgentMessage:
-    """The agent said something."""
+    """A message of the agent."""
 
     text: str
-    #: Its program said it, not its model: that costs no tokens.
+    #: The message is from the program, not from the model, and costs no tokens.
     is_notice: bool = field(default=False, compare=False)
-    is_aside: bool = field(default=False, compare=False)  # a subagent said it, to the agent
+    is_aside: bool = field(default=False, compare=False)  # from a subagent to the agent
 
 
 @dataclass(frozen=True)
 class ToolUse:
-    """The agent used a tool."""
+    """A call of a tool by the agent."""
 
     name: str
     detail: str = ""
-    id: str = field(default="", compare=False)  # by which its `ToolDone` names it
+    id: str = field(default="", compare=False)  # the id in the `ToolDone` of this call
 
 
 @dataclass(frozen=True)
 class UsageReport:
-    """Tokens of one model message; reports with the same id repeat, they do not add."""
+    """The tokens of one model message; reports with the same id repeat and are not added."""
 
     message_id: str
     usage: Usage
@@ -42,23 +42,23 @@ class UsageReport:
 
 @dataclass(frozen=True)
 class SessionStarted:
-    """The agent named its session, by which a later round resumes it."""
+    """The id of the agent's session, by which a later attempt resumes the session."""
 
     session_id: str
 
 
 @dataclass(frozen=True)
 class Result:
-    """The agent says it is done; `summary` becomes the commit message, unless it is empty."""
+    """The agent's result; a `summary` that is not empty becomes the commit message."""
 
     ok: bool
     summary: str = ""
     cost_usd: float | None = None
-    #: The model's provider took no more requests (429, 529): no fault of the agent's.
+    #: The provider refused requests (429, 529), so the failure is not the agent's fault.
     is_limited: bool = False
-    #: The structured answer, where the job asked for one by `answer_schema`; JSON text.
+    #: The structured answer as JSON text, if the job has an `answer_schema`.
     answer: str | None = None
-    turns: int | None = field(default=None, compare=False)  # of its model; None: it does not tell
+    turns: int | None = field(default=None, compare=False)  # of the model; None if not reported
 
 
 Signal = AgentMessage | ToolUse | UsageReport | SessionStarted | Result | StreamFact
@@ -66,7 +66,7 @@ Signal = AgentMessage | ToolUse | UsageReport | SessionStarted | Result | Stream
 
 @dataclass(frozen=True)
 class ModelAccess:
-    """How an agent without a network reaches its model: `key` is worth nothing anywhere else."""
+    """The address and key of the model for one agent; only the egress proxy accepts the key."""
 
     base_url: str
     key: str
@@ -74,7 +74,7 @@ class ModelAccess:
 
 @dataclass(frozen=True)
 class AgentJob:
-    """What a backend must know to start one agent."""
+    """The input of a backend for the start of one agent."""
 
     agent_id: str
     agent_type: AgentType
@@ -84,73 +84,64 @@ class AgentJob:
     home: Path
     session_id: str | None = None
     feedback: str | None = None
-    #: A JSON schema the agent's answer must fit, as JSON text; not every backend can.
+    #: The JSON schema of the agent's answer, as JSON text; not every backend supports it.
     answer_schema: str | None = None
-    #: What the program is told in place of the real address and key; None: those of the settings.
+    #: Replaces the real address and key of the model; None for those of the settings.
     model: ModelAccess | None = None
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How an agent's program is started; the environment is added to a scrubbed one."""
+    """The command of an agent's program; `env` is added to the environment of the attempt."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
-    #: Files of this host that the program reads, beside itself.
+    #: Further files of this host that the program reads.
     readable: tuple[Path, ...] = ()
 
 
 @runtime_checkable
 class KeepsSessions(Protocol):
-    """A backend whose sessions are files of the agent's HOME, and so must travel to be resumed."""
+    """A backend whose sessions are files in the agent's HOME, stored between attempts."""
 
     def export_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
-        """Return an ended agent's transcripts (name → JSON lines); `home` is hostile."""
+        """Return the transcripts of an ended agent (name → JSON lines); `home` is untrusted."""
         ...
 
     def import_session(self, job: AgentJob, session: Mapping[str, Sequence[str]]) -> None:
-        """Put transcripts where `launch(job)` resumes them; `job.home` is fresh."""
+        """Write the transcripts to the new `job.home`, from which `launch(job)` resumes them."""
         ...
 
 
 class AgentBackend(Protocol):
-    """One kind of agent; one file, exporting `build(settings) -> AgentBackend`.
+    """One kind of agent program; its module exports `build(settings) -> AgentBackend`.
 
-    Beside it `secrets(settings) -> Sequence[str]`: what must be masked of its options. Where a
-    backend exports none, every one of its options is masked.
+    The module may export `secrets(settings) -> Sequence[str]`, the options that logs must mask.
+    Without that function all options of the backend are masked.
     """
 
-    #: Whether exit 0 without a `Result` is a failure.
+    #: Whether exit code 0 without a `Result` is a failure.
     reports_result: bool
-    #: Whether each of its messages comes with its tokens: words without them are a fault then.
+    #: Whether each message is reported with its tokens; then missing reports are an error.
     reports_usage: bool
 
     def launch(self, job: AgentJob) -> Launch:
-        """Return how to start the agent.
+        """Return the command that starts the agent.
 
         Raises:
-            BackendUnavailable: the program, or a key it needs, is missing.
+            BackendUnavailable: the program or its key is missing.
         """
         ...
 
     def signals(self, line: bytes) -> Sequence[Signal]:
-        """Parse one line of the agent's standard output; pure, and whatever it holds no error."""
+        """Parse one line of the agent's standard output; pure, and never raises."""
         ...
 
     def check(self) -> str:
-        """Return one line on what would be started, for `orch doctor`.
+        """Return one line that describes the program, for `orch doctor`.
 
         Raises:
-            BackendUnavailable: it cannot be started, and why.
+            BackendUnavailable: the program cannot be started.
         """
         ...
-
-
-# ── where it runs ───────────────────────────────────────────────────────────────────────────
-
-
-# ── what judges it ──────────────────────────────────────────────────────────────────────────
-
-
-# ── where it is proposed ────────────────────────────────────────────────────────────────────

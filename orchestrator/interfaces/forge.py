@@ -1,4 +1,4 @@
-"""The Protocol of a code host, and the values that cross it."""
+"""The Protocol of a forge, and the values that its methods exchange."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """A pushed branch proposed for another one; the words are the agent's, so they are data."""
+    """A request to merge a pushed branch; the agent wrote title and body, so they are data."""
 
     repository: str
     branch: str
@@ -18,13 +18,13 @@ class ChangeRequest:
 
 
 class Forge(Protocol):
-    """One kind of code host; one file, exporting `build(settings) -> Forge`."""
+    """One kind of forge; its module exports `build(settings) -> Forge`."""
 
     def open_request(self, asked: ChangeRequest, *, token: str) -> str:
-        """Open a pull or merge request, or find the one already open, and return its URL.
+        """Open a pull or merge request, or find the open one; return its URL.
 
         Raises:
-            ForgeUnavailable: no connection, 429 or 5xx each time.
-            ForgeRefused: it will not have the request, the token or the address.
+            ForgeUnavailable: every try ended without a connection, or with 429 or 5xx.
+            ForgeRefused: the forge refused the request, the token or the address.
         """
         ...

@@ -1,4 +1,4 @@
-"""The Protocols of gate checks and detectors, and the values that cross them."""
+"""The Protocol of a gate check, and the values of gates and detectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.models import AgentType, GateResult, Stage
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file that differs from the base commit, before and after; None where it is absent."""
+    """The contents of a changed file before and after the change; None if the file is absent."""
 
     path: str
     before: bytes | None
@@ -25,9 +25,9 @@ class FileChange:
 
 @dataclass(frozen=True)
 class PlannedGate:
-    """One command of one gate of a plan; without a command the gate is missing, as `hint` says.
+    """One command of one gate of a plan; without a command the gate is missing, `hint` says why.
 
-    A plan has several of the same name where a gate has several commands: all must pass.
+    A gate with several commands has several entries of the same name, and all must pass.
     """
 
     name: str
@@ -35,50 +35,50 @@ class PlannedGate:
     command: str | None
     timeout_s: float
     hint: str = ""
-    report: str | None = None  # of coverage; the command leaves it, relative to its folder
+    report: str | None = None  # of coverage: the file that the command writes, in its folder
     minimum: float | None = None  # of coverage, in percent
-    #: Whether its command may reach the allowed hosts, where it has no network otherwise.
+    #: Whether the command may reach the allowed hosts through an egress proxy.
     network: bool = False
-    script: str = ""  # the base's text of the script or recipe that the command runs, where known
-    folder: str = ""  # of the checkout, which the command runs in; empty for the root
+    script: str = ""  # the base's text of the script or recipe that the command runs, if known
+    folder: str = ""  # the folder of the checkout in which the command runs; empty for the root
     source: str = ""  # the file of the base commit for which the command was chosen
-    not_applicable: str = ""  # why it does not apply, where the repository's configuration says so
+    not_applicable: str = ""  # the reason of the configuration why the gate does not apply
     imports: tuple[str, ...] = ()  # the package's own modules, which Python finds in the checkout
 
 
 @dataclass(frozen=True)
 class GateInput:
-    """What a gate judges: one clean checkout of the candidate tree, this gate's own."""
+    """The input of a gate check: its own clean checkout of the candidate tree."""
 
     agent_id: str
     agent_type: AgentType
     checkout: Path
     work_items: tuple[str, ...]
-    #: The candidate's difference from the base commit, as a patch, all of it; read when called.
+    #: Reads the whole difference from the base commit, as a patch.
     diff: Callable[[], str]
     #: Runs a program in the sandbox, in the checkout: argv, extra environment, stdin, limit (s).
     run: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
-    #: For a gate that `asks_model`, as in `AgentJob`.
+    #: The access to the model for a gate that `asks_model`, as in `AgentJob`.
     model: ModelAccess | None = None
 
 
 class Gate(Protocol):
-    """One kind of check; one file, exporting `build(settings) -> Gate`."""
+    """One kind of gate check; its module exports `build(settings) -> Gate`."""
 
-    #: Whether it runs an agent, which needs its model.
+    #: Whether the check runs an agent, which needs access to its model.
     asks_model: bool
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
-        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        """Check the gate input; an error is a result that does not pass."""
         ...
 
 
 @dataclass(frozen=True)
 class GateCommand:
-    """A gate's shell command, its report in the folder, and the text of a script that it runs."""
+    """A gate's shell command, its report file, and the text of the script that it runs."""
 
     command: str
     report: str | None = None
     script: str = ""
-    source: str = ""  # the file of the folder for which it was chosen
+    source: str = ""  # the file of the folder for which the command was chosen
     imports: tuple[str, ...] = ()  # as in PlannedGate

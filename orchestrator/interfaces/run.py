@@ -1,4 +1,4 @@
-"""One command run to its end in a sandbox: what gates and capture use."""
+"""The run of one command to its end in a sandbox, for gates, hooks and the capture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchestrator.interfaces.sandbox import Chunk, ProcessSpec, Sandbox
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended and what it said; `truncated` if more than was kept."""
+    """The exit code and output of a command; `truncated` if output over the limit was dropped."""
 
-    #: Negative: the signal that ended it.
+    #: A negative number is the signal that ended the command.
     exit_code: int
     stdout: bytes
     stderr: bytes
@@ -22,7 +22,7 @@ class Completed:
     duration_ms: int
 
 
-#: How long a wait for output may last, so that `check` is heard.
+#: The longest wait for output, so that `check` is called often.
 TICK_S = 0.2
 
 
@@ -35,10 +35,11 @@ def run_to_end(
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Completed:
-    """Run a command until its whole tree has ended, which at the deadline is killed.
+    """Run a command until its whole process tree has ended; kill the tree after `timeout_s`.
 
-    The first `output_limit_bytes` of stdout and of stderr are kept; what follows is read and
-    dropped. `check` is called every tick; what it raises ends the tree and leaves here.
+    The first `output_limit_bytes` of stdout and of stderr are returned, further output is dropped.
+    `check` is called every `TICK_S` seconds. If it raises, the tree is killed and the error is
+    raised here.
 
     Raises:
         BackendUnavailable: the program does not exist or may not be run.

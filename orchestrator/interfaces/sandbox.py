@@ -1,4 +1,4 @@
-"""The Protocol of a sandbox, and the values that cross it."""
+"""The Protocol of a sandbox, and the values that its methods exchange."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-#: Where a program without a network finds its egress proxy, on its own loopback.
+#: The loopback port of the egress proxy inside a sandbox without a network.
 EGRESS_PORT = 8118
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One program to run beside nothing of ours: `env` is all it sees of the environment."""
+    """The specification of one program for a sandbox; `env` is its whole environment."""
 
     agent_id: str
     argv: tuple[str, ...]
@@ -22,29 +22,29 @@ class ProcessSpec:
     cwd: Path
     stdin: bytes = b""
     attempt: int = 0
-    #: The folder it may write in, which holds `cwd`; without it `cwd` alone.
+    #: The folder that the program may write to, which contains `cwd`; None for `cwd` alone.
     root: Path | None = None
-    #: What it may read beside the system, at its own path: the objects its repository borrows.
+    #: Further paths that the program may read, such as the objects of a mirror.
     readable: tuple[Path, ...] = ()
-    #: False: no network but `egress`. Some sandboxes never give one.
+    #: Whether the program has the network of the host; some sandboxes never give one.
     has_network: bool = True
-    #: The unix socket of an egress proxy, reached inside at 127.0.0.1:EGRESS_PORT.
+    #: The unix socket of an egress proxy; programs reach it at 127.0.0.1:EGRESS_PORT.
     egress: Path | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bytes of output; `source` is `stdout` or `stderr`."""
+    """A piece of output; `source` is `stdout` or `stderr`."""
 
     source: str
     data: bytes
 
 
 class SandboxProcess(Protocol):
-    """A running program and everything it started."""
+    """A running program and its process tree."""
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        """Wait for output or the end, at most `timeout_s`; empty when there was neither."""
+        """Wait for output or the end, at most `timeout_s`; return the output, if any."""
 
     @property
     def exit_code(self) -> int | None:
@@ -52,40 +52,40 @@ class SandboxProcess(Protocol):
 
     @property
     def limit_hit(self) -> str | None:
-        """Once it has ended: which limit of its sandbox ended it, with its value, or None."""
+        """The limit of the sandbox that ended the program, with its value, or None."""
 
     def cpu_s(self) -> float:
-        """Return the processor time that its live processes have spent."""
+        """Return the processor time in seconds of the live processes of the tree."""
 
     def terminate(self) -> None:
         """Ask the program to end (SIGTERM)."""
 
     def kill(self) -> None:
-        """End the whole tree at once; returns when nothing of it is left."""
+        """Kill the whole tree; return when no process of it is left."""
 
 
 class Sandbox(Protocol):
-    """Where programs of agents and gates run; one file, exporting `build(settings) -> Sandbox`."""
+    """One kind of sandbox for programs; its module exports `build(settings) -> Sandbox`."""
 
     @property
     def level(self) -> str:
-        """What confines the programs, in one word, as the agent's state shows it."""
+        """The level of confinement in one word, as in the agent's state."""
         ...
 
     def check(self) -> str:
-        """Return one line on what confines programs here, for `orch doctor`.
+        """Return one line that describes the confinement on this host, for `orch doctor`.
 
         Raises:
-            BackendUnavailable: nothing can be started in it, and why.
+            BackendUnavailable: no program can be started in this sandbox.
         """
         ...
 
     def start(self, spec: ProcessSpec) -> AbstractContextManager[SandboxProcess]:
-        """Start a program; leaving the context kills what is left of its tree.
+        """Start a program; the exit of the context kills the rest of its process tree.
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run.
-            SandboxUnavailable: what it would run in cannot be had for now.
+            SandboxUnavailable: the sandbox cannot be made at present.
             WorkspaceLost: `cwd` does not exist.
         """
         ...

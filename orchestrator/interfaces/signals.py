@@ -1,4 +1,4 @@
-"""What a backend reads in an agent's output beside its words: limits, open work, and the unread."""
+"""The further signals of an agent's output: provider limits, open work, unknown output."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LimitReached:
-    """The model's provider takes no requests before this instant, in seconds since 1970."""
+    """The provider refuses requests until this instant, in seconds since 1970."""
 
     resets_at_s: float
 
 
 @dataclass(frozen=True)
 class ToolDone:
-    """A tool gave its result; `id` is that of its `ToolUse`."""
+    """The end of a tool call; `id` is that of its `ToolUse`."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class TaskChanged:
-    """Something that runs beside the agent's turns was started, or has ended."""
+    """The start or the end of a background task of the agent."""
 
     id: str
     is_open: bool
@@ -29,27 +29,27 @@ class TaskChanged:
 
 @dataclass(frozen=True)
 class OpenTasks:
-    """All that runs beside the agent's turns by now."""
+    """The ids of all background tasks of the agent that run at present."""
 
     ids: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """A line, or a part of one, that is no event of the backend's protocol."""
+    """A line or a part of a line that is not an event of the backend's protocol."""
 
-    #: What it is, in a few words; empty for plain text.
+    #: A short description; empty for plain text.
     kind: str
     text: str
-    #: It begins as an event and is not closed: the next lines may be the rest of it.
+    #: Whether the text is the begin of an event that the next lines may complete.
     is_open: bool = False
-    #: It holds a damaged event, not only something that never was one.
+    #: Whether the text contains a damaged event.
     is_damaged: bool = False
 
 
 @dataclass(frozen=True)
 class FieldRefused:
-    """A field of an event that cannot be what it says; the rest of the event counts."""
+    """A field of an event with an impossible value; the other fields of the event count."""
 
     detail: str
 

@@ -32,9 +32,10 @@ from orchestrator.leases.attempt_result import (
     Reschedule,
     RetryDecision,
 )
+from orchestrator.leases.deadlines import DeadlineThread
 from orchestrator.leases.kill_confirmation import KillConfirmation
 from orchestrator.leases.lease import Lease
-from orchestrator.leases.recovery import RecoveryPolicy
+from orchestrator.leases.recovery import RecoveryPolicy, known_error
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.models.state_machine import FINAL
@@ -42,6 +43,7 @@ from orchestrator.models.warning import AgentWarning
 from orchestrator.store import agent_transitions, agents, changes, provider_limits
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation
+from orchestrator.store.patience import waiting_with
 from orchestrator.store.transition import Moved, now_ms
 
 log = get_logger("lifecycle")
@@ -63,6 +65,10 @@ class AgentLeases:
     policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
+    #: Ends what is held in time, whatever else waits for Valkey.
+    deadlines: DeadlineThread = field(default_factory=DeadlineThread)
+    #: When claims were sent, by the clock of the deadlines, until the agent is held.
+    _claimed_at_s: dict[str, float] = field(default_factory=dict)
     #: What it says of those it held.
     confirmation: KillConfirmation = field(init=False)
 
@@ -110,12 +116,16 @@ class AgentLeases:
         Nothing leaves here. When this is left after a kill, nothing the worker started for the
         agent runs any more, and the kill's receipt says so.
         """
-        marks = {
-            "ORCH_AGENT_ID": agent.agent_id,
-            "ORCH_SYSTEM": self.system,
-            "ORCH_OWNER": self.process,
-        }
-        lease = Lease(self.store, agent, lease_s=self.lease_s, clock=self.clock, marks=marks)
+        marks = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
+        lease = Lease(
+            self.store,
+            agent,
+            self.deadlines,
+            lease_s=self.lease_s,
+            clock=self.clock,
+            marks=marks | {"ORCH_OWNER": self.process},
+            claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
+        )
         self.held[agent.agent_id] = lease
         try:
             with self._ending(agent, lease), lease:
@@ -269,8 +279,8 @@ class AgentLeases:
                 return
             has_change = self.store.run(changes.has_change(agent_id, agent.attempt))
             step = agent_transitions.recover(
-                # Fenced by this attempt's number, whatever was read.
-                now_is.model_copy(update={"attempt": agent.attempt}),
+                # Fenced by this attempt and its holder, whatever was read.
+                now_is.model_copy(update=agent.fence),
                 continues=agent.attempt if has_change else agent.continues_attempt,
                 counts=result.counts,
                 delay_s=result.delay_s,
@@ -282,13 +292,8 @@ class AgentLeases:
         except (TransitionRefused, NotFound) as refusal:
             log.info("not rescheduled", agentId=agent_id, reason=str(refusal))
         else:
-            log.warning(
-                "rescheduled",
-                agentId=agent_id,
-                code=error.code,
-                delayS=round(result.delay_s, 1),
-                error=str(error),
-            )
+            facts = {"code": error.code, "delayS": round(result.delay_s, 1), "error": str(error)}
+            log.warning("rescheduled", agentId=agent_id, **facts)
 
     @contextmanager
     def _ending(self, agent: AgentState, lease: Lease) -> Iterator[None]:
@@ -304,7 +309,9 @@ class AgentLeases:
                 result = self._decide(agent, lease, error)
                 if isinstance(result, Abandon):
                     raise result.error from error
-                self.apply(agent, result)
+                # Nothing renews the lease any more, but it is not over yet.
+                with waiting_with(lease):
+                    self.apply(agent, result)
         except (StoreUnreachable, StoreRefused, LeaseLost) as error:
             self.confirmation.abandon(lease, error)
 
@@ -317,11 +324,7 @@ class AgentLeases:
             lease.check_time(error)
         except LeaseLost as lost:
             return Abandon(lost)
-        if not isinstance(error, OrchestratorError):
-            # The process edge: logged, and the agent fails.
-            log.error("unexpected", agentId=agent.agent_id, exc_info=error)
-            error = OrchestratorError(f"{type(error).__name__}: {error}.")
-        return self.policy.decide(error, agent, self.clock())
+        return self.policy.decide(known_error(error, agent), agent, self.clock())
 
     def _release(self, agent: AgentState) -> None:
         # The next worker's token is the same: whatever happens here from now on is not the agent's.
@@ -333,6 +336,8 @@ class AgentLeases:
     ) -> AgentState | None:
         try:
             agent = self.store.run(agents.read(agent_id))
+            # Valkey counts from when it was sent, however late the answer comes.
+            claimed_at_s = self.deadlines.elapsed()
             moved = self.store.run(step(agent))
         except (TransitionRefused, NotFound, Halted, NoSlotFree) as refusal:
             # Messages may come twice or late: the state says whether there is work.
@@ -341,4 +346,5 @@ class AgentLeases:
         if moved.overrun:
             self.fail(moved.state, BudgetExceeded(moved.overrun))
             return None
+        self._claimed_at_s[agent_id] = claimed_at_s
         return moved.state

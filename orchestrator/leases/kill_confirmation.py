@@ -58,6 +58,9 @@ class KillConfirmation:
 
     def confirm_if_killed(self, lease: Lease) -> None:
         """Confirm the agent's kill if it was killed; where Valkey is away, by a `review`."""
+        if self._abandoned.get(lease.agent.agent_id) is lease:
+            # Asked once more, a Valkey that hangs would hold up the worker's slot.
+            return
         try:
             if self.was_killed(lease.agent):
                 self.confirm(lease)

@@ -28,6 +28,7 @@ from orchestrator.leases.attempt_result import (
     Reschedule,
     RetryDecision,
 )
+from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.retry import calculate_backoff_delay
 
@@ -37,6 +38,16 @@ _UNWRITABLE = (StoreUnreachable, StoreRefused, LeaseLost)
 _NOT_OURS = (AgentKilled, AttemptStale, TransitionRefused)
 #: The code that raises these has retried already.
 _RETRIED = (CoordinatorUnavailable, PushFailed)
+
+log = get_logger("lifecycle")
+
+
+def known_error(error: Exception, agent: AgentState) -> OrchestratorError:
+    """Return an error as one of ours; at this process edge any other is logged, and fails it."""
+    if isinstance(error, OrchestratorError):
+        return error
+    log.error("unexpected", agentId=agent.agent_id, exc_info=error)
+    return OrchestratorError(f"{type(error).__name__}: {error}.")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compares what should agree: records, indexes, queues, leases, budget, workspaces, processes."""
+"""The consistency check: compares records, indexes, queues, leases, budget, folders, processes."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from orchestrator.store import (
 from orchestrator.store.client import Store
 from orchestrator.workspace.disk import remove_tree
 
-#: How long a stray may take to die.
+#: The time within which an orphan process must end.
 _END_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Two things that should agree and do not; `repair` makes them, if it can be done at once."""
+    """One inconsistency of the agent or path `subject`; `repair` fixes it, None if nothing can."""
 
     kind: str
     subject: str
@@ -47,9 +47,9 @@ class Drift:
 
 @dataclass(frozen=True)
 class ConsistencyCheck:
-    """Looks at Valkey and at this host; nothing is changed but by a drift's own `repair`.
+    """Checks Valkey and this host; it changes nothing, only a drift's own `repair` does.
 
-    What moves while it looks may show as drift once: what is real shows again.
+    A change during the check may appear as a drift once. A real drift appears again.
     """
 
     store: Store
@@ -58,11 +58,15 @@ class ConsistencyCheck:
     workspaces: Path
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
-    #: Removes an agent's workspace once what it holds is kept.
+    #: Saves the work in an agent's workspace, then removes the workspace.
     remove_workspace: Callable[[str], object]
 
     def check(self) -> tuple[Drift, ...]:
-        """Return every drift there is."""
+        """Return every drift.
+
+        Touches: the records, indexes, leases, queues, slots, reservations and receipts of all
+        agents; on this host the workspaces, the candidates and the processes.
+        """
         states = dict(self._states())
         unread = self._unread(states)
         known = {agent_id: agent for agent_id, agent in states.items() if agent_id not in unread}
@@ -81,7 +85,7 @@ class ConsistencyCheck:
                 )
                 for agent_id in sorted(unread)
             ),
-            # What it is cannot be told, so nothing that stands there for it is taken away.
+            # The status of an unreadable record is unknown, so its other data is not repaired.
             *(drift for drift in of_records if drift.subject not in unread),
             *self._kills(states),
             *self._processes(),
@@ -104,7 +108,7 @@ class ConsistencyCheck:
                 yield Drift(
                     "record-missing",
                     agent_id,
-                    "it is listed, and has no record",
+                    "an index lists it, and it has no record",
                     partial(self.store.run, agent_index.remove(agent_id)),
                 )
         for status in Status:
@@ -116,7 +120,7 @@ class ConsistencyCheck:
                     yield Drift(
                         "index-wrong",
                         agent_id,
-                        f"it stands among those {status}, and is {is_now}",
+                        f"the index of {status} agents lists it, and it is {is_now}",
                         partial(self.store.run, agent_index.remove_from(status, agent_id)),
                     )
             for agent_id, agent in states.items():
@@ -124,7 +128,7 @@ class ConsistencyCheck:
                     yield Drift(
                         "index-missing",
                         agent_id,
-                        f"it is {status}, and does not stand among those",
+                        f"it is {status}, and the index of these agents does not list it",
                         partial(
                             self.store.run,
                             agent_index.add_to(status, agent_id, now=self.clock()),
@@ -150,7 +154,7 @@ class ConsistencyCheck:
                     "lease-missing",
                     agent_id,
                     f"it is {agent.phase} at {agent.worker}, and has no lease",
-                    # An expired one: the sweep lets another attempt go on.
+                    # With an expired lease the sweep starts another attempt.
                     partial(self.store.run, leases.add_expired(agent_id)),
                 )
 
@@ -164,7 +168,7 @@ class ConsistencyCheck:
                 yield Drift(
                     "delayed-nobody",
                     agent_id,
-                    "it waits for its time, and for nothing else",
+                    "it is delayed, and does not wait",
                     partial(self.store.run, delays.forget(agent_id)),
                 )
         for agent_id, agent in states.items():
@@ -211,14 +215,14 @@ class ConsistencyCheck:
                 yield Drift(
                     "place-of-nobody",
                     agent_id,
-                    f"it has a place, and is {agent.phase if agent else 'gone'}",
+                    f"it has a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.free(agent_id)),
                 )
             elif is_at_work and agent_id not in placed:
                 yield Drift(
                     "place-missing",
                     agent_id,
-                    "it is at work, and has no place",
+                    "it is at work, and has no slot",
                     partial(self.store.run, slots.assign(agent_id, now=self.clock())),
                 )
         for agent_id in self.store.run(slots.waiting()):
@@ -227,7 +231,7 @@ class ConsistencyCheck:
                 yield Drift(
                     "waiting-nobody",
                     agent_id,
-                    f"it waits for a place, and is {agent.phase if agent else 'gone'}",
+                    f"it waits for a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.stop_waiting(agent_id)),
                 )
 
@@ -237,13 +241,13 @@ class ConsistencyCheck:
                 yield Drift(
                     "kill-of-nobody",
                     agent_id,
-                    "its kill waits for a proof, and has no receipt",
+                    "its kill waits for a confirmation, and has no receipt",
                     partial(self.store.run, kills.drop_unconfirmed(agent_id)),
                 )
                 continue
             agent = states.get(agent_id)
             worker = agent.worker if agent else "a worker"
-            yield Drift("kill-unconfirmed", agent_id, f"nobody at {worker} has seen it dead")
+            yield Drift("kill-unconfirmed", agent_id, f"its kill is not confirmed ({worker})")
 
     def _folders(
         self, states: dict[str, AgentState | None], unread: frozenset[str]

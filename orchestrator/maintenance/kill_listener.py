@@ -1,4 +1,4 @@
-"""Listens for kills and ends the agents that this process holds."""
+"""The kill listener: ends the killed agents that this process holds."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ log = get_logger("kill_listener")
 
 @dataclass(frozen=True)
 class KillListener:
-    """Reads the kill stream on a connection of its own, from where it last was."""
+    """Reads the kill stream on its own connection, from the last kill that it has read."""
 
     holder: AgentLeases
 
     def start(self) -> None:
-        """Listen from now on, in a thread that lives as long as the process."""
+        """Start a daemon thread that reads the kill stream."""
         threading.Thread(target=self._listen, daemon=True, name="kills").start()
 
     def _listen(self) -> None:
@@ -34,7 +34,7 @@ class KillListener:
         while True:
             try:
                 if not last:
-                    # What was killed before is known by its first heartbeat.
+                    # An agent's first heartbeat detects a kill before this instant.
                     last = self.holder.store.run(kills.last_kill())
                 heard = self.holder.store.run(kills.await_kills(last, block_ms=BLOCK_MS))
                 last = heard.last
@@ -43,7 +43,7 @@ class KillListener:
                 self.holder.confirmation.review()
                 continue
             except OrchestratorError as error:
-                log.warning("kills not heard", reason=str(error))
-            except Exception:  # the process edge: logged, and it listens on
-                log.exception("kills not heard")
+                log.warning("kills not read", reason=str(error))
+            except Exception:  # the process edge: the error is logged, the listener continues
+                log.exception("kills not read")
             time.sleep(PAUSE_S)

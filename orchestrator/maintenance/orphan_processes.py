@@ -1,4 +1,4 @@
-"""Keeps a host clean of agents: hears kills, ends strays, removes what is left, confirms kills."""
+"""The host cleaner: ends orphan processes, confirms their kills, saves work, removes folders."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from orchestrator.store import agents, kills
 from orchestrator.store.client import Store
 from orchestrator.workspace.orphans import Leftovers
 
-#: The host is swept this often, and at start.
+#: The interval of the sweeps of a host; the first is at start.
 SWEEP_EVERY_S = 5.0
-#: How long a stray may take to die.
+#: The time within which an orphan process must end.
 END_WITHIN_S = 5.0
 _PAUSE_S = 0.5
 
-log = get_logger("janitor")
+log = get_logger("host_cleaner")
 
 
 @dataclass(frozen=True)
 class HostCleaner:
-    """Looks at this host's processes and folders; any number of workers may, side by side."""
+    """Cleans this host's processes and folders; several workers may do so at the same time."""
 
     store: Store
     host: Host
@@ -37,7 +37,7 @@ class HostCleaner:
     work_saver: WorkSaver
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Sweep now and every few seconds, in threads that live as long as the process."""
+        """Start two daemon threads that sweep now and every `SWEEP_EVERY_S` seconds."""
 
         def keep_doing(step: Callable[[], None]) -> None:
             while True:
@@ -45,24 +45,28 @@ class HostCleaner:
                     step()
                 except (OrchestratorError, OSError) as error:
                     log.warning("host not swept", reason=str(error))
-                except Exception:  # the process edge: nobody else would start it again
+                except Exception:  # the process edge: nothing else would restart the thread
                     log.exception("host not swept")
                 sleep(SWEEP_EVERY_S)
 
-        # Two: saving work may take minutes, and the proof of a kill waits for none of it.
+        # Saving work may take minutes, so kill confirmations have their own thread.
         for step in (self._end_orphans, self._keep_work):
             threading.Thread(target=keep_doing, args=(step,), daemon=True, name="janitor").start()
 
     def sweep(self) -> None:
-        """End what no worker answers for, confirm kills whose worker is gone, keep what is left.
+        """End orphan processes, confirm kills of workers that are gone, save and remove the rest.
 
-        An agent is cleaned up after by one host, and may have been lost on another.
+        The cleanup of an agent runs on one host, but its lost attempts may be on other hosts.
+
+        Raises:
+            StoreUnreachable: Valkey does not answer.
+            SandboxUnavailable: the orphans of the sandbox cannot be listed.
         """
         self._end_orphans()
         self._keep_work()
 
     def _keep_work(self) -> None:
-        """Store what lost attempts left here, and remove what is left of ended agents."""
+        """Save the work of lost attempts on this host, and remove folders of ended agents."""
         self._remove_leftovers()
         self.work_saver.review()
 
@@ -72,7 +76,7 @@ class HostCleaner:
             return
         states = self.store.follow(agents.find_each(here))
         for agent_id, agent in zip(here, states, strict=True):
-            # Whose record is gone may be another Valkey's: that is for `orch fsck` to show.
+            # An agent without a record may belong to another Valkey: only `orch fsck` shows it.
             if agent is None:
                 continue
             if agent.phase is not Phase.CLEANED and not self._is_lost(agent_id):
@@ -85,12 +89,12 @@ class HostCleaner:
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
 
     def _is_lost(self, agent_id: str) -> bool:
-        """Whether an attempt left work here that nobody holds any more."""
+        """Return whether an attempt left work here that no worker holds."""
         return self.work_saver.is_left(agent_id) and agent_id not in self.host.orphans()
 
     def _end_orphans(self) -> None:
         if ended := self.host.end_orphans(within_s=END_WITHIN_S):
-            log.warning("strays ended", agents=sorted(ended))
+            log.warning("orphan processes ended", agents=sorted(ended))
         waiting = self.store.run(kills.unconfirmed())
         if not waiting:
             return
@@ -101,7 +105,7 @@ class HostCleaner:
                 self._confirm(receipt, left.get(receipt.agent_id, ()))
 
     def _is_ours(self, receipt: Receipt) -> bool:
-        """Whether its worker was a process of this host, and is no more or has let go of it."""
+        """Return whether the holder was a worker process of this host that is not alive."""
         worker = receipt.worker or ""
         is_here = worker.partition("@")[2] == self.name
         return is_here and not self.host.lives(receipt.worker_process or "")

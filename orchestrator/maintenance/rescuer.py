@@ -1,4 +1,4 @@
-"""The sweep: finds agents that no worker holds any more, and lets others go on with them."""
+"""The sweep: recovers agents with an expired lease, releases delayed ones, resends messages."""
 
 from __future__ import annotations
 
@@ -28,35 +28,40 @@ from orchestrator.store.locks import sweeping
 from orchestrator.store.operations import Operation
 from orchestrator.store.transition import now_ms
 
-#: A message is missed for this long before it counts as lost: who took it has claimed by then.
+#: A message that no queue has counts as lost after this; a live worker has claimed by then.
 LOST_AFTER_S = 10.0
-#: An ended agent is cleaned up well within this.
+#: The cleanup of an ended agent normally ends within this.
 CLEANED_WITHIN_S = 60.0
 _RECENT = timedelta(hours=1)
 
-log = get_logger("monitor")
+log = get_logger("rescuer")
 
 
 @dataclass(frozen=True)
 class Rescuer:
-    """The sweep's work; running it twice at once is harmless, each move is guarded."""
+    """Runs the sweep; two sweeps at the same time are harmless, since every step is guarded."""
 
     holder: AgentLeases
     retention_s: float
 
     def sweep(self) -> tuple[str, ...]:
-        """Look at everything once, if no other sweep does; returns the agents that were lost."""
+        """Run one sweep unless another one runs; return the ids of the recovered agents.
+
+        While the halt is set, no delayed agent is released and no message is sent again. Touches:
+        leases, delayed agents, queues, lost messages, slots, and the data of expired agents.
+        """
         with sweeping(self.holder.store, self.holder.new_id()) as is_mine:
             if not is_mine:
                 return ()
+            # First: it frees memory, without which what comes after may be refused.
+            expire(self.holder.store, before=self.holder.clock() - self._retention)
             lost = self._recover_lost()
             if self.holder.store.run(halt.find_halt()) is None:
-                # What was dropped while the latch stood is sent again when it is lifted.
+                # A halt drops messages; the resume sends them again.
                 self._release_due()
                 self._resend_lost()
-                # A new day, a place that came back: nobody's move tells of it.
+                # A new day or a freed slot causes no transition, so the sweep applies it.
                 self.holder.store.run(apply_limits(self.holder.clock()))
-            expire(self.holder.store, before=self.holder.clock() - self._retention)
             return lost
 
     @property
@@ -93,7 +98,7 @@ class Rescuer:
             store.run(delays.release(agent_transitions.message_of(agent), tag=self.holder.new_id()))
 
     def _resend_lost(self) -> None:
-        """Send again what was taken from a queue by a worker that died before it claimed."""
+        """Send the messages again that a worker received but did not claim before it ended."""
         store, now = self.holder.store, self.holder.clock()
         missed = {_lost_message_id(agent): agent for agent in self._missing()}
         known = store.run(lost_messages.suspected())
@@ -131,7 +136,7 @@ class Rescuer:
         ]
 
     def _ended_lately(self, status: Status) -> Operation[list[str]]:
-        """List those that ended so lately; of all that is kept of others it asks nothing."""
+        """List the agents that ended within the last hour; older ones are not read."""
         now = self.holder.clock()
         until = now - timedelta(seconds=CLEANED_WITHIN_S)
         return agent_index.entered_between(status, now - _RECENT, until)
@@ -139,7 +144,7 @@ class Rescuer:
 
 @contextmanager
 def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
-    """Log what is wrong with a record of this agent, so that the others get their turn."""
+    """Log the error of a malformed record, so that the sweep continues with other agents."""
     try:
         yield
     except (RecordMalformed, ArgumentRefused) as error:
@@ -147,10 +152,10 @@ def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
 
 
 def _is_waiting(agent: AgentState) -> bool:
-    # An ended agent waits for its cleanup.
+    # This includes ended agents, which wait for their cleanup.
     return agent.phase in AWAITING_MESSAGE
 
 
 def _lost_message_id(agent: AgentState) -> str:
-    """Return what a message is missed for: the next phase or attempt is another matter."""
+    """Return the id of a lost message; the next phase or attempt has another one."""
     return f"{agent.agent_id} {agent.phase} {agent.attempt}"

@@ -1,4 +1,4 @@
-"""Removes every trace of agents whose retention has ended."""
+"""Retention: removes the data of agents whose retention has ended."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from orchestrator.store import agent_index
 from orchestrator.store.client import Store
 from orchestrator.store.retention import remove_agent
 
-#: Of each final status and sweep.
+#: The limit of removed agents for each final status and sweep.
 _BATCH = 50
 
 log = get_logger("retention")
 
 
 def expire(store: Store, *, before: datetime) -> int:
-    """Remove agents that ended before this instant, with all that is kept of them."""
+    """Remove all data of agents that ended before this instant; return their number.
+
+    One call removes at most `_BATCH` agents of each final status.
+    """
     count = 0
     for status in sorted(FINAL):
         ended = store.run(agent_index.entered_before(status, before, limit=_BATCH))

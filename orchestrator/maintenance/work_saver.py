@@ -1,4 +1,4 @@
-"""Keeps what attempts leave in their workspaces: stored, or set aside on this host and reported."""
+"""Saves the work of ended attempts in Valkey, or on this host if Valkey cannot store it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from orchestrator.workspace.origin import Origin
 from orchestrator.workspace.unsaved import Unsaved, UnsavedWork
 from orchestrator.workspace.worktree import Workspace
 
-#: A salvage that failed is tried again after this: room, limits and programs may be there by then.
+#: A failed salvage is tried again after this; disk space or programs may be available by then.
 TRY_AGAIN_S = 600.0
 _REASON_CHARACTERS = 1000
 _REMOVE_WAIT_S = 60.0
@@ -37,29 +37,30 @@ log = get_logger("work_saver")
 
 @dataclass(frozen=True)
 class WorkSaver:
-    """The one way by which work is kept that does not leave through the gates.
+    """Saves work that is not delivered: of failed, killed and lost attempts.
 
-    Whatever it cannot store stays on the disk of this host until it can be, until retention ends,
-    or until somebody removes the folder that the agent's state names.
+    Work that cannot be stored stays on the disk of this host. It stays until it can be stored,
+    until the retention ends, or until a person removes the folder that the agent's state names.
     """
 
     store: Store
     clock: Callable[[], datetime]
-    #: This host, as workers name it.
+    #: The name of this host, the part after `@` in a worker's name.
     host: str
     workspaces: Workspaces
     unsaved: Unsaved
-    #: Makes the bundle of what stands in a workspace; it needs nothing of the agent's `.git`.
+    #: Makes the bundle of a workspace; it does not need the agent's `.git`.
     salvage: Callable[[AgentState, Workspace, Base], bytes]
     retention_s: float
 
     def keep(
         self, agent: AgentState, workspace: Workspace, base: Base, bundle: bytes | None = None
     ) -> bool:
-        """Keep what an attempt leaves that ends; the caller holds the workspace.
+        """Save the work of an attempt that ends; the caller holds the workspace.
 
-        With the bundle of its captured change that is stored, else what stands in the workspace.
-        Nothing is raised, for another error ended the attempt. False: the workspace must stay.
+        With `bundle`, the captured change, this bundle is stored; otherwise the workspace is
+        salvaged. Nothing is raised, so that the error of the attempt is not replaced. False means
+        that the workspace must not be removed. Touches: the change and the receipt of the agent.
         """
         origin = Origin(
             agent_id=agent.agent_id,
@@ -69,16 +70,16 @@ class WorkSaver:
         )
         try:
             self._keep(agent, workspace, origin, bundle)
-        except Exception:  # whatever it is, what ended the attempt is what counts
+        except Exception:  # any error: the error of the attempt must not be replaced
             log.exception("work not saved", agentId=agent.agent_id, path=str(workspace.root))
             return False
         return True
 
     def save_left(self, agent_id: str) -> None:
-        """Keep what a lost attempt of an agent left on this host; the caller holds the workspace.
+        """Save the work of a lost attempt on this host; the caller holds the workspace.
 
         Raises:
-            GitFailed: it is neither stored nor set aside.
+            GitFailed: the work can neither be stored nor be moved to another folder.
         """
         if (left := self.workspaces.left(agent_id)) is None:
             return
@@ -93,7 +94,7 @@ class WorkSaver:
         try:
             agent = self.store.run(agents.find(agent_id))
         except OrchestratorError as error:
-            # Valkey is away, or the record is none of this version: what stands here is kept.
+            # Valkey is unreachable, or another version wrote the record: the work stays here.
             self._set_aside(origin, _reason(error), None)
             return
         if agent is None:
@@ -103,21 +104,24 @@ class WorkSaver:
         self._keep(agent, workspace, origin, None)
 
     def is_left(self, agent_id: str) -> bool:
-        """Whether an agent's workspace stands here, with work to be kept, and nobody holds it."""
+        """Return whether this host has a workspace with unsaved work that no process holds."""
         return self.workspaces.left(agent_id) is not None and not self.workspaces.is_held(agent_id)
 
     def remove(self, agent_id: str, *, wait_s: float = _REMOVE_WAIT_S) -> int:
-        """Remove an agent's workspace once what it holds is kept; returns the bytes freed.
+        """Save the work in an agent's workspace and remove the workspace; return the bytes freed.
 
         Raises:
-            GitFailed: it could not be removed or kept, or a worker still works in it.
+            GitFailed: the work could not be saved, the workspace could not be removed, or a worker
+                held it for longer than `wait_s` seconds.
         """
         return self.workspaces.remove(
             agent_id, wait_s=wait_s, first=lambda: self.save_left(agent_id)
         )
 
     def review(self, agent_id: str = "") -> None:
-        """Look after what was set aside here, of one agent or of all: store it, report it, drop it.
+        """Store, report or remove the unsaved work on this host, of one agent or of all.
+
+        Work is removed after it is stored, after the retention, or if its kill discards it.
 
         Raises:
             StoreUnreachable: Valkey does not answer.
@@ -139,7 +143,7 @@ class WorkSaver:
             self._put(origin, bundle)
         except ChangeEmpty:
             log.info("nothing to save", agentId=origin.agent_id, attempt=origin.attempt)
-        except Exception as error:  # whatever it is, the work is not to be lost for it
+        except Exception as error:  # any error: the work must not be lost
             log.exception("not saved", agentId=origin.agent_id, attempt=origin.attempt)
             self._set_aside(origin, _reason(error), bundle)
 
@@ -168,7 +172,7 @@ class WorkSaver:
             return False
         return receipt is not None and receipt.discard
 
-    # ── what was set aside ──────────────────────────────────────────────────────────────────
+    # ── unsaved work on this host ───────────────────────────────────────────────────────────
 
     def _review(self, work: UnsavedWork) -> None:
         agent_id = work.origin.agent_id
@@ -190,7 +194,7 @@ class WorkSaver:
             self.unsaved.remove(work)
 
     def _store(self, agent: AgentState, work: UnsavedWork) -> bool:
-        """Whether nothing of it is left to store."""
+        """Store the work; return whether nothing of it is left to store."""
         bundle, now_s = work.bundle(), self._now_s
         if bundle is None and now_s < work.record.tried_at_s + TRY_AGAIN_S:
             return False
@@ -201,7 +205,7 @@ class WorkSaver:
             return True
         except (StoreUnreachable, StoreRefused):
             raise
-        except Exception as error:  # another piece of work must get its turn
+        except Exception as error:  # any error: the review must continue with other work
             log.exception("not saved", agentId=agent.agent_id, attempt=work.origin.attempt)
             work.write(
                 work.record.model_copy(update={"reason": _reason(error), "tried_at_s": now_s})
@@ -222,13 +226,13 @@ class WorkSaver:
             work.write(work.record.model_copy(update={"is_reported": True}))
 
     def _write(self, agent: AgentState, work: UnsavedWork, unsaved: NotSaved | None) -> bool:
-        """Whether the agent's state says so now."""
+        """Write or clear the report of unsaved work; return whether the state is up to date."""
         if unsaved is None and (
             agent.not_saved is None or agent.not_saved.attempt != work.origin.attempt
         ):
             return True
         if agent.phase in WAITING:
-            # It is said as soon as it is claimed.
+            # A waiting agent's state is not written; the next claim makes it possible.
             return False
         try:
             self.store.run(report_unsaved(agent, unsaved, now=self.clock()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -133,6 +134,12 @@ class AgentState(Record):
     error_code: str | None = None
     #: Work that an attempt left and that could not be stored; gone once it is.
     not_saved: NotSaved | None = None
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """What fences a write of this attempt: its number, and who holds it."""
+        names = ("attempt", "worker", "worker_process")
+        return {name: getattr(self, name) for name in names}
 
 
 class PartialRecord(Record):

@@ -1,1 +1,1 @@
-"""What people look at: lists, queues, timelines, changes, metrics, attention."""
+"""The queries of people and clients: lists, queues, timelines, changes, metrics, attention."""

@@ -14,7 +14,7 @@ MAX_LIMIT = 500
 
 @dataclass(frozen=True)
 class AgentPage:
-    """Some agents, and the cursor of the next page (None on the last)."""
+    """One page of agents, and the cursor of the next page (None on the last page)."""
 
     agents: tuple[AgentState, ...]
     next_cursor: str | None
@@ -28,7 +28,10 @@ def page(
     limit: int = 50,
     cursor: str = "",
 ) -> Flow[AgentPage]:
-    """Read one page of agents, newest first; the cursor is the last agentId of the page before.
+    """Read one page of at most `limit` agents, newest first.
+
+    The cursor is the last agentId of the previous page. Touches: the index of agents by spawn
+    time, of the task if one is given, and the records of the agents.
 
     Raises:
         RequestInvalid: the cursor names no agent of this list.
@@ -50,7 +53,7 @@ def _page(
         ids = yield agent_index.ids_after(after, limit + 1, task_id=task_id)
         if not ids:
             return AgentPage(tuple(found), None)
-        # A record whose retention has ended may still stand in an index: it is passed over.
+        # An index may still list an agent whose retention has ended; it is skipped.
         for agent in (yield from agents.read_each(ids)):
             if is_wanted(agent):
                 if len(found) == limit:

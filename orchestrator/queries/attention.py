@@ -1,4 +1,4 @@
-"""What an agent waits for, why it failed, and whether it needs somebody: the one set of rules."""
+"""The rules of attention: what an agent waits for, why it failed, and if an operator must act."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from orchestrator.models import AgentState, BudgetLimits, Halt, NotSaved, Pause,
 from orchestrator.models.attention import Attention, Rank, WaitingFor
 from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL, PHASES
 
-#: More losses than these are not bad luck.
+#: An agent with so many recoveries needs attention.
 MANY_RECOVERIES = 3
-#: Names of retained commits in one line.
+#: At most so many retained commits are named in one line.
 _MOST_REFS = 5
 #: The share of its tokens or its time from which an agent is at risk.
 NEAR_LIMIT = 0.8
-#: An agent that is killed is usually seen dead within a second or two, and at most after this.
+#: A kill is confirmed within this; usually it takes one or two seconds.
 CONFIRMED_WITHIN = timedelta(seconds=10)
 #: Error code → the command that shows the cause or takes the next step.
 _COMMANDS = {
@@ -42,7 +42,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """What an agent's own record does not say."""
+    """The facts for the rules that are not in the agent's own record."""
 
     halt: Halt | None = None
     #: Paused queues, by name.
@@ -51,22 +51,25 @@ class AttentionContext:
     limited_until: datetime | None = None
     limits: BudgetLimits | None = None
     is_unconfirmed: bool = False
-    #: What it changed is on no remote, and is retained.
+    #: Whether it has a retained change.
     has_change: bool = False
-    #: The agent that serves its task now; empty where nobody knows.
+    #: The agent that serves its task now; empty if unknown.
     newest: str = ""
-    #: When its message is sent, if that is later.
+    #: The instant at which a delayed agent's message is sent.
     due_at: datetime | None = None
-    #: Its number among those that wait for a slot; None where it does not.
+    #: Its number among the agents that wait for a slot; None if it does not wait for one.
     rank_for_slot: int | None = None
-    #: The number of its message in its queue; None where it is not near the front.
+    #: The number of its message in its queue, from 1; None if it is not near the front.
     place_in_queue: int | None = None
-    #: Whether any worker serves the queue it waits in; None where nobody has looked.
+    #: Whether any worker serves the queue of the agent; None if not checked.
     has_worker: bool | None = None
 
 
 def explain(agent: AgentState, around: AttentionContext, now: datetime) -> Attention:
-    """Say why an agent waits, failed, or is otherwise as it is; only some of them have a rank."""
+    """Return the reason for the agent's present state and the command that helps.
+
+    The result has a rank only if the agent needs attention.
+    """
     if around.is_unconfirmed:
         return _of_unconfirmed(agent, now)
     if agent.status is Status.FAILED:
@@ -104,7 +107,7 @@ def _of_unconfirmed(agent: AgentState, now: datetime) -> Attention:
 
 def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
     code, name = agent.error_code or "failed", agent.agent_id
-    # The first sentence: what to do, which comes after it, is the command here.
+    # Only the first sentence is the cause; the next ones name an action, as `command` does here.
     cause = (agent.error or "no reason given").partition(". ")[0].rstrip(".")
     why = f"{code}: {cause}"
     if code == "gates_rejected":
@@ -116,7 +119,7 @@ def _of_failed(agent: AgentState, around: AttentionContext) -> Attention:
     if agent.not_saved:
         why += f"; {_unsaved(agent.not_saved)}"
     if around.newest not in {"", name}:
-        # A later agent has taken the task on: this one's end is past.
+        # A later agent serves the task, so this failure needs no attention.
         why += f"; agent {around.newest} serves its task now"
         return Attention(code=code, why=why, command=f"orch status {around.newest}")
     look = "orch diff {id}" if around.has_change else "orch logs {id}"

@@ -1,4 +1,4 @@
-"""The budget as operators see it: how the day stands, and which agent has spent what."""
+"""The summary of the budget: the tokens of today, and the spend of each agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _APPROACHING_PERCENT = 80
 
 
 def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
-    """Read how today stands, and who has spent what of it, the most first."""
+    """Read the summary of today (UTC), with the agents by their tokens today, largest first.
+
+    Touches: the limits, the day's counters, the reservations, the slots, and the records of the
+    agents that spent tokens today.
+    """
     in_force = yield from budget.limits(settings)
     day = yield budget.spent_today(now)
     reserved = yield budget.reservations()
@@ -55,7 +59,7 @@ def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
 
 
 def status_of(used: int, limit: int) -> BudgetStatus:
-    """Return how what is spent of a day stands to its limit."""
+    """Return the budget status for `used` of `limit` tokens."""
     if used * 100 < limit * _APPROACHING_PERCENT:
         return BudgetStatus.WITHIN_BUDGET
     if used < limit:

@@ -1,4 +1,4 @@
-"""What an agent changed, taken into a repository of this host to be shown and handed out."""
+"""The changes of agents, for display and export: as patches and as bundles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import pushed_to
 
-#: How people shorten the names of refs.
+#: The prefixes that people may omit from the name of a ref.
 _SHORT = ("refs/heads/", "refs/tags/", "refs/")
 
 
@@ -27,12 +27,12 @@ _SHORT = ("refs/heads/", "refs/tags/", "refs/")
 def received(
     settings: Settings, store: Store, agent_id: str
 ) -> Iterator[tuple[Candidates, Candidate, Base]]:
-    """Take the newest change of an agent into a repository of this host; on leaving, remove it.
+    """Fetch the newest change of an agent into a repository of this host; on exit remove it.
 
     Raises:
         NotFound: there is no such agent.
-        ChangeMissing: it changed nothing, or pushed it.
-        ChangeRefused: git does not accept it; `read_bundle` gives it none the less.
+        ChangeMissing: the agent changed nothing, or its change was pushed.
+        ChangeRefused: git refuses the bundle; `read_bundle` still returns it.
     """
     attempt, bundle, base = _retained(settings, store, agent_id)
     candidates = Candidates(settings, Git(settings))
@@ -43,13 +43,14 @@ def received(
 
 
 def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -> str:
-    """Return what an agent changed as a patch for readers: of its pushed commit, else as kept.
+    """Return the change of an agent as a patch: the pushed commit, otherwise the retained change.
 
-    With `ref`, what that commit beside the change differs from the base in.
+    With `ref`, return the difference of that retained commit from the base commit.
 
     Raises:
         NotFound: there is no such agent.
-        ChangeMissing: it changed nothing, or has no such ref.
+        ChangeMissing: the agent changed nothing, or has no such ref.
+        ChangeRefused: git refuses the bundle.
     """
     agent = store.run(agents.read(agent_id))
     git = Git(settings)
@@ -65,11 +66,11 @@ def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -
 
 
 def read_bundle(store: Store, agent_id: str) -> bytes:
-    """Return the newest bundle of an agent as it is kept, whatever git says to it.
+    """Return the newest stored bundle of an agent; git does not check it.
 
     Raises:
         NotFound: there is no such agent.
-        ChangeMissing: it changed nothing, or pushed it.
+        ChangeMissing: the agent changed nothing, or its change was pushed.
     """
     agent = store.run(agents.read(agent_id))
     _, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
@@ -79,11 +80,11 @@ def read_bundle(store: Store, agent_id: str) -> bytes:
 def export_ref(
     settings: Settings, store: Store, agent_id: str, ref: str, *, as_patch: bool
 ) -> bytes:
-    """Return one commit beside the change of an agent: a bundle since the base, or a patch.
+    """Return one retained commit of an agent: as a bundle since the base commit, or as a patch.
 
     Raises:
         NotFound: there is no such agent.
-        ChangeMissing: nothing is kept by this name.
+        ChangeMissing: the agent has no retained commit with this name.
     """
     git = Git(settings)
     with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
@@ -93,7 +94,7 @@ def export_ref(
 
 
 def retained_refs(store: Store, agent_id: str) -> tuple[Beside, ...]:
-    """Return what is kept of an agent beside its change; nothing where no bundle is.
+    """Return the retained commits of an agent beside its change; empty without a bundle.
 
     Raises:
         NotFound: there is no such agent.
@@ -131,10 +132,10 @@ def _find(beside: tuple[Beside, ...], ref: str) -> Beside:
     if len(matching := [one for one in beside if one.commit.startswith(ref)]) == 1:
         return matching[0]
     known = ", ".join(one.name for one in beside) or "none"
-    msg = f"Nothing is kept by the name {ref}; there is {known}."
+    msg = f"No retained commit has the name {ref}; there is {known}."
     raise ChangeMissing(msg, action="Name one of these: `orch diff ID` lists them.")
 
 
 def _scratch_name(agent_id: str) -> str:
-    """Return where no gate check of the same attempt, nor another reader, is at work."""
+    """Return a folder name that no gate check and no other reader uses."""
     return f"{agent_id}-{uuid.uuid4().hex[:8]}"

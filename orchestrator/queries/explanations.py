@@ -1,4 +1,4 @@
-"""Reads what is around agents, and has the rules of `attention` explain each of them."""
+"""The explanations of agents: reads their context and applies the rules of `attention`."""
 
 from __future__ import annotations
 
@@ -34,14 +34,20 @@ _LIMIT = 500
 def explain_agents(
     agents: Sequence[AgentState], settings: Settings, now: datetime
 ) -> Flow[dict[str, Attention]]:
-    """Tell what each of these agents needs somebody for, by agentId; the others are left out."""
+    """Return the attention of these agents by agentId; agents that need none are omitted.
+
+    Touches: the limits, the halt, the pauses, the unconfirmed kills, the provider limits, and the
+    tasks and changes of the agents.
+    """
     contexts = yield from _contexts(agents, settings)
     found = {agent.agent_id: explain(agent, contexts[agent.agent_id], now) for agent in agents}
     return {name: one for name, one in found.items() if one.rank is not None}
 
 
 def explain_one(agent_id: str, settings: Settings, now: datetime) -> Flow[Attention]:
-    """Say why one agent waits, failed or is otherwise as it is, with its number in line.
+    """Return the reason for one agent's present state, with its number in line.
+
+    Touches: as `explain_agents`, and the workers, the delayed agents and the agent's queue.
 
     Raises:
         NotFound: there is no such agent.
@@ -62,7 +68,10 @@ def urgent(
     agent_type: AgentType | None = None,
     task_id: str | None = None,
 ) -> Flow[tuple[tuple[AgentState, Attention], ...]]:
-    """Read every agent that needs somebody, however old: the first to look at first."""
+    """Read the agents that need attention, the most urgent first, then the newest.
+
+    At most the newest `_LIMIT` agents of each status are checked.
+    """
     candidates = yield from _candidates()
     wanted = [
         agent
@@ -142,7 +151,7 @@ def _with_line(
 
 
 def _rank_in_queue(agent: AgentState, queue: str) -> Flow[int | None]:
-    """Count the messages before this agent's; None where it is not among the first."""
+    """Return the number of the agent's message in its queue; None beyond the first `_LIMIT`."""
     before = 0
     for priority in range(MOST_URGENT, agent.priority, -1):
         before += yield queues.length(queue_key(queue, priority))
@@ -157,7 +166,7 @@ def _rank_in_queue(agent: AgentState, queue: str) -> Flow[int | None]:
 
 
 def _candidates() -> Flow[tuple[AgentState, ...]]:
-    """Read every agent that may need somebody, however old; newest first."""
+    """Read the agents that may need attention, newest first."""
     ids = set((yield kills.unconfirmed()))
     for status in (*sorted(ACTIVE), Status.FAILED, Status.COMPLETED):
         ids |= set((yield agent_index.newest(status, limit=_LIMIT)))

@@ -1,4 +1,4 @@
-"""A look at the whole fleet and closely at some agents, for those who watch it live."""
+"""The summary of the fleet and of some agents, for live displays."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from orchestrator.store import agent_index, agent_logs, agents, kills, provider_
 from orchestrator.store import halt as halts
 from orchestrator.store.operations import Flow
 
-#: What stands in a row of a list.
+#: The limit of characters of the last output in a row.
 _TEXT_LIMIT = 300
 
 
 def survey(
     agent_ids: Sequence[str], backends: Iterable[str], settings: Settings, now: datetime
 ) -> Flow[Fleet]:
-    """Read how the fleet stands, and the agents of these ids that there are.
+    """Read the summary of the fleet and of these agents; unknown ids are omitted.
 
-    Touches: the status indexes, the latch, the unconfirmed kills, the parked backends; of each
-    agent its record, its log's last line, and what tells whether it needs somebody.
+    Touches: the status indexes, the halt, the unconfirmed kills, the provider limits; for each
+    agent its record, the last line of its log, and the context of its attention.
     """
     counts: dict[Status, int] = {}
     for status in Status:

@@ -1,10 +1,10 @@
-"""Counters and histograms of what has happened, kept in Valkey, each event counted exactly once.
+"""The metrics: counters and histograms in Valkey that count each event exactly once.
 
-They are folded out of the event stream and the stream of confirmed kills when somebody asks: one
-script adds what a stretch comes to and moves the place up to which it is counted. So any number of
-API processes and workers count nothing twice, agents that retention removes stay counted, and the
-scripts that move agents pay nothing for it. Events that leave the stream (100,000 are kept) before
-anybody has asked are not counted.
+A request for metrics aggregates the new events of the event stream and of the stream of confirmed
+kills. One script adds the increments and moves the position up to which events are counted. So
+several processes never count an event twice, and an agent stays counted after its retention.
+The scripts of state transitions need no counters. The stream holds 100,000 events; events that it
+drops before a request are not counted.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ from orchestrator.store.operations import Flow
 SPAWN_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 KILL_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SPAWN, KILL = "spawn_to_running", "kill"
-#: What parts the labels in the name of a counter.
+#: The separator of the labels in the name of a counter.
 SEPARATOR = "|"
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _COUNTED = {"agent.recovering": "recoveries", "agent.stalled": "stalls"}
 _BATCH = 500
 
-#: Name → by how much it grows: a number of events, seconds or dollars.
+#: Counter → its increment: a number of events, tokens, seconds or US dollars.
 Increments = defaultdict[str, float]
 
 
 def counters() -> Flow[dict[str, float]]:
-    """Count what has happened since the last time, and return every counter by its name."""
+    """Count the events since the last call, and return all counters by name.
+
+    Touches: the counters, both streams, and the records, reports and receipts of ended agents.
+    """
     yield from _aggregate("events", _events_after, _of_events)
     yield from _aggregate("kills", _kills_after, _of_acks)
     counted: dict[str, float] = yield stored.read_counters()
@@ -58,7 +61,7 @@ def _aggregate(
         if not stretch:
             return
         increments = yield from count([document for _, document in stretch])
-        # Refused, another has counted this stretch: the next look goes on behind it.
+        # If the script refuses, another process has counted these events; the loop continues.
         yield stored.aggregate(stream, increments, after=known, upto=stretch[-1][0])
 
 
@@ -107,7 +110,7 @@ def _count_ends(ended: Sequence[str], increments: Increments) -> Flow[None]:
             for gate in report.gates:
                 increments[_name("gates", gate.name, gate.status)] += 1
     receipts = yield kills.find_receipts(ended)
-    # Where nothing of it ran; the others are counted when their death is confirmed.
+    # Kills without a process are confirmed by the state; others count when they are confirmed.
     _observe_kills(increments, (r for r in receipts if r and r.confirmed_by == "state"))
 
 

@@ -1,4 +1,4 @@
-"""The queues as operators see them: what stands in each, which are paused, what was worked off."""
+"""The summary of the queues: their messages, pauses, and counts of finished work."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from orchestrator.store.operations import Flow
 
 
 def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
-    """Read every queue.
+    """Read the summary of every queue.
 
-    Touches: the queues' lists, leases, delayed agents and the records of both, the pauses.
+    Touches: the lists of the queues, the leases, the delayed agents, their records, the pauses.
     """
     pauses = yield stored.paused()
     done = yield stored.worked_off()
@@ -54,7 +54,7 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
 
 
 def _waiting_since(queue: str, agent_ids: Iterable[str]) -> Flow[datetime | None]:
-    # A message carries no instant (Celery's does not), but its agent knows since when it waits.
+    # A message of Celery has no timestamp, so the record of its agent is read.
     found = yield from agents.read_each(sorted(agent_ids))
     instants = [
         agent.completed_at if queue == CLEANUP_QUEUE else agent.waiting_since or agent.spawned_at

@@ -1,4 +1,4 @@
-"""What happened to one agent and what was done to it, out of the event stream and the audit."""
+"""The timeline of one agent, from the event stream and the audit."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from orchestrator.store.events import StoredEvent
 from orchestrator.store.operations import Flow
 from orchestrator.store.transition import now_ms
 
-#: An ended agent is cleaned up within this, whatever its pool has to do.
+#: The cleanup of an ended agent ends within this, even if its pool is busy.
 _CLEANED_WITHIN = timedelta(hours=1)
-#: Clocks of hosts differ: an event is looked for from this long before its agent's spawn.
+#: The clocks of hosts differ, so events are read from this long before the agent's spawn.
 _SKEW = timedelta(minutes=1)
 _BATCH = 2000
 
 
 @dataclass(frozen=True)
 class AgentTimeline:
-    """Events that are still kept, and the entries of the audit; oldest first."""
+    """The events of an agent that the stream still has, and its audit entries; oldest first."""
 
     events: tuple[StoredEvent, ...]
     audit: tuple[AuditEntry, ...]
 
 
 def read_timeline(agent: AgentState) -> Flow[AgentTimeline]:
-    """Read what concerns one agent; it reads all that happened in the agent's time."""
+    """Read the timeline of one agent.
+
+    Touches: the audit and the event stream, of which all events of the agent's time are read.
+    """
     since = agent.spawned_at - _SKEW
     upto = _position(agent.completed_at + _CLEANED_WITHIN) if agent.completed_at else "+"
     found: list[StoredEvent] = []

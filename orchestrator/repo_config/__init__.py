@@ -1,4 +1,4 @@
-"""The configuration of a repository: all that it may say, read from its base commit only."""
+"""The configuration of a repository, which is read from its base commit only."""
 
 from __future__ import annotations
 

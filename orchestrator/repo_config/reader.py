@@ -1,4 +1,4 @@
-"""Reads a repository's configuration from its base commit, and words its faults."""
+"""Reads a repository's configuration from its base commit, and describes its faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, l
 #: Reads a file of the base commit; None where there is none.
 ReadFile = Callable[[str], bytes | None]
 
-#: What is valid and described by the schema, but not done by this version.
+#: These tables are valid and the schema describes them, but this version does not apply them.
 NOT_HONOURED = ("environment", "agents")
 
 _ERRORS: Mapping[str, type[RepoConfigInvalid]] = {"gates": PlanInvalid, "hooks": HooksInvalid}
@@ -82,7 +82,7 @@ def _invalid(error: ValidationError, files: Mapping[str, str]) -> RepoConfigInva
     if not keys and fault["type"] == "model_type":
         return kind(f"{path}: {'.'.join((*dict(SOURCES)[path], table))} must be a table.")
     if len(keys) > 1 and loc[2] == 0:
-        # One entry and a list of one are the same.
+        # One entry and a list of one entry mean the same.
         del keys[1]
     key = f" {keys[0]}" if keys else ""
     rest = f"{'.'.join(keys[1:])}: " if keys[1:] else ""
@@ -90,7 +90,7 @@ def _invalid(error: ValidationError, files: Mapping[str, str]) -> RepoConfigInva
     return kind(f"{location_of(path, table)}{key}: {rest}{message}.")
 
 
-#: Pydantic's kinds of faults whose own words name types of Python.
+#: Pydantic's messages for these kinds of faults name types of Python.
 _WORDS = {
     "model_type": "must be a command, a table, or a list of them",
     "dict_type": "must be a table",
@@ -125,7 +125,7 @@ def _guess(given: str, known: tuple[str, ...]) -> str:
 
 
 def _known(loc: tuple[int | str, ...]) -> Iterator[str]:
-    """Yield the keys of the table that the last part of a path stands in."""
+    """Yield the keys of the table that contains the last part of a path."""
     at: type[BaseModel] = RepoConfig
     for part in loc[:-1]:
         if isinstance(part, int) or part not in at.model_fields:

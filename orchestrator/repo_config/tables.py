@@ -1,4 +1,4 @@
-"""The tables of a repository's configuration, as frozen models; the JSON schema is made of them."""
+"""The tables of a repository's configuration as frozen models, which define the JSON schema."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from orchestrator.repo_config.values import (
     Variable,
 )
 
-#: Where a repository may speak to the orchestrator; for each table the first file that has it wins.
+#: The files that may contain the configuration; for each table the first file that has it is used.
 SOURCES = (("pyproject.toml", ("tool", "orchestrator")), ("orchestrator.toml", ()))
 CONFIG_FILES = tuple(path for path, _ in SOURCES)
 
@@ -42,18 +42,18 @@ class _Table(BaseModel):
 
 
 class GateOptions(_Table):
-    """One command of a gate, or what holds of the commands that are found for it."""
+    """One command of a gate, or the options of the commands that the detectors find for it."""
 
     command: Command | None = None
-    """The shell command; without one, those that are found in the repository run."""
+    """The shell command; without it, the gate runs the commands that the detectors find."""
     folder: RepoPath | None = None
-    """The folder that the command runs in; default: the root."""
+    """The folder in which the command runs; default: the root."""
     timeout: Seconds | None = None
-    """The time that the command may take, such as "5m"."""
+    """The time limit of the command, such as "5m"."""
     network: bool = False
-    """Whether the command may reach the hosts that the operator allows."""
+    """Whether the command may connect to the hosts that the operator allows."""
     not_applicable: Reason | None = None
-    """Why the repository has nothing that this gate could judge."""
+    """The reason why the gate does not apply to this repository."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -70,9 +70,9 @@ class CoverageOptions(GateOptions):
     """One command of the gate coverage, and the report that it writes."""
 
     report: RepoPath | None = None
-    """The report that the command writes, relative to its folder."""
+    """The path of the report that the command writes, relative to its folder."""
     minimum: Annotated[float, Field(ge=0, le=100)] | None = None
-    """The least coverage in percent; default: 85."""
+    """The minimum coverage in percent; default: 85."""
 
     @model_validator(mode="after")
     def _has_report(self) -> Self:
@@ -114,7 +114,7 @@ CoverageGate = Annotated[
 
 
 class GatesConfig(_Table):
-    """What each gate runs: a command, a table, or a list of them that must all pass."""
+    """The commands of each gate: a command, a table, or a list of them that must all pass."""
 
     typecheck: Gate | None = None
     """The gate typecheck."""
@@ -130,61 +130,61 @@ class GatesConfig(_Table):
     """The gate integration."""
 
     def of(self, gate: str) -> tuple[GateOptions, ...]:
-        """Return the entries of a gate; empty where nothing is said of it."""
+        """Return the entries of a gate; empty if the configuration does not name it."""
         return getattr(self, gate, None) or ()
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The gates that something is said of."""
+        """The gates that the configuration names."""
         return tuple(name for name in type(self).model_fields if self.of(name))
 
 
 class Service(_Table):
-    """A program beside the sandbox, such as a database."""
+    """A program that runs beside the sandbox, such as a database."""
 
     image: Image
-    """The image that it runs."""
+    """The container image of the service."""
     variables: dict[Variable, str] = {}
-    """Its environment variables."""
+    """The environment variables of the service."""
 
 
 class EnvironmentConfig(_Table):
-    """What a repository needs before its gates can run."""
+    """The requirements that a repository has before its gates can run."""
 
     setup: Commands | None = None
-    """The commands that install its dependencies."""
+    """The commands that install the dependencies of the repository."""
     files: tuple[RepoPath, ...] | None = None
     """The files that the environment depends on; default: the lock files found."""
     image: Image | None = None
-    """The container image that agents and gates run in."""
+    """The container image in which agents and gates run."""
     variables: dict[Variable, str] = {}
-    """Environment variables of hooks, gates and agents."""
+    """The environment variables of hooks, gates and agents."""
     network: tuple[Host, ...] = ()
-    """The hosts that the setup may reach."""
+    """The hosts that the setup may connect to."""
     services: dict[Name, Service] = {}
-    """Programs that run beside the sandbox, by name."""
+    """The services that run beside the sandbox, by name."""
 
 
 class HooksConfig(_Table):
     """Commands that run in an agent's workspace."""
 
     after_create: Command | None = None
-    """Runs once the workspace is checked out: it installs what the build needs."""
+    """Runs after the checkout of the workspace; it installs what the build needs."""
     before_run: Command | None = None
-    """Runs right before the agent starts."""
+    """Runs immediately before the agent starts."""
     after_run: Command | None = None
-    """Runs right after the agent has ended, before its change is captured."""
+    """Runs immediately after the agent has ended, before the capture of its change."""
 
 
 class AgentsConfig(_Table):
-    """What agents honour of the repository's own files for agents."""
+    """The repository's own files for agents that agents use."""
 
     honour: tuple[Literal["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json"], ...] | None = None
     """The files that an agent's program may read as its configuration."""
 
 
 class CaptureConfig(_Table):
-    """What belongs to a change, beyond what .gitignore says."""
+    """The paths that belong to a change, in addition to the rules of .gitignore."""
 
     ignore: tuple[Pattern, ...] = ()
     """Untracked paths that are never part of a change; patterns as in .gitignore."""
@@ -196,39 +196,39 @@ class RepoConfig(_Table):
     """Configuration of a repository for Mosaic Orchestrator, read from the base commit only."""
 
     profile: GateProfile | None = None
-    """The gate profile of agents whose spawn request names none; custom: the gates of [gates]."""
+    """The gate profile if a spawn request names none; custom: the gates of [gates]."""
     gates: GatesConfig = GatesConfig()
-    """What the gates run."""
+    """The commands of the gates."""
     environment: EnvironmentConfig = EnvironmentConfig()
-    """What the repository needs before its gates can run. Not supported yet: it is refused."""
+    """The requirements of the gates. This version does not support the table and refuses it."""
     hooks: HooksConfig = HooksConfig()
     """Commands that run in an agent's workspace."""
     agents: AgentsConfig = AgentsConfig()
-    """What agents honour of the repository's files for agents. Not supported yet: refused."""
+    """The repository's files for agents. This version does not support the table and refuses it."""
     capture: CaptureConfig = CaptureConfig()
-    """What belongs to a change."""
+    """The paths that belong to a change."""
 
     _files: dict[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(())
 
     def model_post_init(self, context: Any) -> None:
-        """Keep where each table was found, which the reader gives as the context."""
+        """Store the file of each table, which the reader passes as the context."""
         if context is not None:
             self._files, self._warnings = context
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is valid, but has no effect."""
+        """The valid tables and keys that have no effect."""
         return self._warnings
 
     def location(self, table: str) -> str:
-        """Return the file and the table that hold a table, or would hold it."""
+        """Return the file and the table that contain a table, or would contain it."""
         other = next(iter(self._files.values()), CONFIG_FILES[-1])
         return location_of(self._files.get(table, other), table)
 
 
 def location_of(path: str, table: str) -> str:
-    """Return how a table, or a key outside any table, is named to people."""
+    """Return the name of a table, or of a key outside any table, for messages."""
     above = dict(SOURCES)[path]
     if table in RepoConfig.model_fields and table != "profile":
         return f"{path} [{'.'.join((*above, table))}]"

@@ -1,4 +1,4 @@
-"""The kinds of values that a repository's configuration is made of."""
+"""The types of the values in a repository's configuration."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Command = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1),
     AfterValidator(_printable),
 ]
-#: One command, or several.
+#: One command, or several commands.
 Commands = Annotated[
     tuple[Command, ...],
     Field(min_length=1),

@@ -1,1 +1,1 @@
-"""Where programs of agents and gates run: one file each, exporting `build(settings) -> Sandbox`."""
+"""The sandboxes for programs of agents and gates: one file each, `build(settings) -> Sandbox`."""

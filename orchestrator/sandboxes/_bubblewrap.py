@@ -1,4 +1,4 @@
-"""Confines a program by bubblewrap: processes of its own, one folder to write in, no homes."""
+"""Confines a program by bubblewrap: its own processes, one writable folder, no homes."""
 
 from __future__ import annotations
 
@@ -25,40 +25,41 @@ _NAMESPACES = (
 )
 _VIEW = (
     *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"),
-    # bubblewrap 0.8 leaves these open to a root without capabilities, who owns the files in them.
+    # bubblewrap 0.8 leaves these open to a root user without capabilities, who owns their files.
     *(
         part
         for name in ("fs", "sys", "sysrq-trigger")
         for part in ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
     ),
 )
-#: Empty inside, and gone with the program; in the first two it may write.
+#: Empty inside, and removed with the program; the first two are writable.
 _SCRATCH = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - hidden, not used
 _HIDDEN = (Path("/root"), Path("/home"), Path("/run"))
-#: Where, and how deep, root's programs would read what no other user may: 10,000 files are looked
-#: at in about 70 ms, once, and each one found makes every start about 0.2 ms longer.
+#: Where, and how deep, files are hidden that root's programs could read and other users could not.
+#: A search of 10,000 files takes about 70 ms, once; each hidden file makes every start about 0.2 ms
+#: longer.
 _CLOSED_IN = {"/": 1, "/etc": 4, "/opt": 4, "/srv": 4, "/usr/local/etc": 4, "/var": 4}
-#: What a folder of programs may need beside it: libraries, and what makes a venv one.
+#: The entries that a folder of programs may need beside it: libraries, and the parts of a venv.
 _BESIDE = ("lib", "lib64", "libexec", "pyvenv.cfg")
 _PROBE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Bubblewrap:
-    """What every program of this host sees; built by `find`, which tries it."""
+    """The view of this host that every program gets; `find` builds and tests it."""
 
     binary: str
-    #: Absent inside.
+    #: The paths that do not exist inside.
     hidden: frozenset[Path]
-    #: There none the less, read-only.
+    #: The read-only paths that exist inside all the same.
     readable: frozenset[Path]
 
     @classmethod
     def find(cls, settings: Settings) -> Bubblewrap:
-        """Return how to confine programs on this host, having confined one.
+        """Return how to confine programs on this host, after a test with one program.
 
         Raises:
-            BackendUnavailable: it cannot be done here, and why.
+            BackendUnavailable: this host cannot do it; the error gives the reason.
         """
         binary = shutil.which("bwrap")
         if binary is None:
@@ -70,13 +71,13 @@ class Bubblewrap:
         readable = {
             *_programs(settings.host_env.get("PATH", "")),
             *_program_folders(Path(sys.executable).parent),
-            # What plays scripted agents, and the first program inside.
+            # The program that executes scripted agents, and the first program inside.
             Path(__file__).parents[1],
-            # Often a link into /run; names are resolved by it.
+            # Often a link into /run; the name resolution reads it.
             Path("/etc/resolv.conf").resolve(),
             *settings.process_readable,
         }
-        # A secret may come by a pipe or a device, which nobody can read again.
+        # A secret may come from a pipe or a device, which cannot be read again.
         secrets = (path for path in settings.secret_files if _is_plain(_mode(path)))
         hidden = {*_HIDDEN, *homes, *ours, *secrets, *_closed()}
         return cls(binary, frozenset(hidden), frozenset(readable))
@@ -87,7 +88,7 @@ class Bubblewrap:
         shown = [*self.readable, *spec.readable, *_programs(spec.env.get("PATH", ""))]
         if spec.argv[0].startswith("/"):
             for path in (Path(spec.argv[0]), Path(spec.argv[0]).resolve()):
-                # Where the folder is a whole home, it stays hidden, and the file alone is shown.
+                # If the folder is a whole home, it stays hidden, and only the file is shown.
                 shown += [path.parent, path]
         network: tuple[str, ...] = ()
         program = spec.argv
@@ -115,14 +116,14 @@ class Bubblewrap:
         }
         for path in shown:
             real = path.resolve()
-            # What was asked for by a link in a hidden folder is shown where it was asked for, too.
+            # A path that is a link in a hidden folder is also shown at the name of the link.
             for target in {real, path} if _mode(real) else ():
                 if not (covered.isdisjoint(target.parents) or real.is_relative_to(root.resolve())):
                     mounts[target] = ("--ro-bind", str(real), str(target))
         for target in (root, root.resolve()):
             if target == root.resolve() or not covered.isdisjoint(target.parents):
                 mounts[target] = ("--bind", str(root.resolve()), str(target))
-        # The deepest path decides, wherever it is nested.
+        # The deepest path takes precedence, at any nesting.
         closing: list[str] = []
         for path in sorted(mounts, key=lambda path: len(path.parts)):
             outer = next((outer for outer in path.parents if outer in mounts), Path("/"))
@@ -158,14 +159,14 @@ def _probe(binary: str) -> None:
 
 @cache
 def _programs(path: str) -> frozenset[Path]:
-    """Return what the programs of a PATH consist of."""
+    """Return the paths of which the programs of a PATH consist."""
     folders = (Path(entry) for entry in path.split(":") if entry.startswith("/"))
     return frozenset(found for folder in folders for found in _program_folders(folder))
 
 
 @cache
 def _program_folders(folder: Path) -> frozenset[Path]:
-    """Return a folder of programs, its libraries, and those of other folders it links to."""
+    """Return a folder of programs, its libraries, and the folders of programs that it links to."""
     found: set[Path] = set()
     waiting = {folder}
     while waiting:
@@ -180,7 +181,8 @@ def _program_folders(folder: Path) -> frozenset[Path]:
         for link in folder.iterdir():
             if link.is_symlink():
                 target = Path(os.path.normpath(folder / link.readlink()))
-                # Installed there with all it needs; from elsewhere the file alone.
+                # A program in a `bin` folder needs that installation; from elsewhere only the file
+                # is needed.
                 if target.parent.name == "bin":
                     waiting.add(target.parent)
                 else:
@@ -190,7 +192,7 @@ def _program_folders(folder: Path) -> frozenset[Path]:
 
 @cache
 def _closed() -> frozenset[Path]:
-    """Return what root may read and others may not, so that root's programs see as others do."""
+    """Return the paths that root may read and other users may not, so that root sees as they do."""
     if os.geteuid() != 0:
         return frozenset()
     return frozenset(
@@ -209,7 +211,7 @@ def _closed_below(folder: str, depth: int) -> Iterator[Path]:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    # What is looked at is in use: it may go meanwhile.
+    # The files are in use and may disappear during the search.
     try:
         return list(os.scandir(folder))
     except OSError:
@@ -221,7 +223,7 @@ def _is_plain(mode: int) -> bool:
 
 
 def _mode(path: Path | str) -> int:
-    """Return the mode of a file; 0 where there is none that this user may know of."""
+    """Return the mode of a file; 0 if it does not exist or this user may not read its mode."""
     try:
         return os.stat(path).st_mode  # noqa: PTH116 - of names as well as paths
     except OSError:

@@ -1,4 +1,4 @@
-"""A program in its container, as the worker that started it sees it."""
+"""A program in its container, as seen by the worker that started it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from orchestrator.sandboxes._docker_folder import Shared
 
 _CHUNK_BYTES = 64 * 1024
 _OUTPUT, _STATUS = "output", "status"
-#: The engine frames output: a byte that tells the stream, three of nothing, a length, the bytes.
+#: The engine frames the output: one byte for the stream, three zero bytes, a length, the bytes.
 _HEADER_BYTES = 8
 _SOURCES = {1: "stdout", 2: "stderr"}
-#: A shell's way to say that its program was killed.
+#: The exit codes of a killed program, the second as a shell reports it.
 _KILLED_CODES = (-signal.SIGKILL, 128 + signal.SIGKILL)
 _START_WITHIN_S = 60.0
-#: Its own supervisor takes milliseconds; after this the engine is asked.
+#: Its own supervisor takes milliseconds; after this time the engine is asked.
 _END_WITHIN_S = 2.0
-#: How long the engine may take to kill and say so.
+#: The time limit for the engine to kill a container and to report it.
 _KILL_WITHIN_S = 20.0
 
 
 class ContainerProcess:
-    """A running program and everything it started; used by one thread but for its ending."""
+    """A running program and its descendants; used by one thread, except for its end."""
 
     def __init__(
         self, engine: Engine, container_id: str, shared: Shared, stream: SocketIO, memory: str
@@ -51,19 +51,19 @@ class ContainerProcess:
         self._is_killed = False
         self._exit_code: int | None = None
         self._cpu_s = self._start_by_s = 0.0
-        #: Which limit ended the program, with its value; None where none did.
+        #: The limit that ended the program, with its value; None if none did.
         self.limit_hit: str | None = None
-        #: Whether its supervisor, or the engine, has seen that nothing of it is left.
+        #: Whether its supervisor, or the engine, has reported that all its processes have ended.
         self.has_ended_itself = False
-        #: When the last of it died, by `time.monotonic`; None if nobody saw.
+        #: The end of its last process, by `time.monotonic`; None if unknown.
         self.ended_at_s: float | None = None
 
     def await_start(self, program: str) -> None:
-        """Let the container's first process go on to the program, and wait until that runs.
+        """Let the container's first process start the program, and wait until it runs.
 
         Raises:
             BackendUnavailable: it does not exist or may not be run.
-            SandboxLost: the engine went away.
+            SandboxLost: the connection to the engine ended.
         """
         self._start_by_s = time.monotonic() + _START_WITHIN_S
         self._await_word(b"open\n")
@@ -71,7 +71,7 @@ class ContainerProcess:
         self._shared.close_to_others()
         self._shared.control.write(b"go\n")
         if self._is_killed:
-            # Said before, it was part of that line.
+            # Before this point the byte would have been part of that line.
             self._order(b"k")
         self._heard = b""
         self._await_word(b"\n")
@@ -93,13 +93,13 @@ class ContainerProcess:
             self._pump(_END_WITHIN_S)
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        """Wait for output or the end, at most `timeout_s`; empty when there was neither.
+        """Wait for output or the end, at most `timeout_s`; empty if there was neither.
 
-        Only reading learns of a natural end, and `exit_code` stays None until all output has been
+        A natural end is noticed only by reading. `exit_code` stays None until all output has been
         returned.
 
         Raises:
-            SandboxLost: the engine, or the container under the program, is gone.
+            SandboxLost: the engine, or the container of the program, is gone.
         """
         if not self._pending and not self._is_over:
             self._pump(timeout_s)
@@ -114,13 +114,13 @@ class ContainerProcess:
         return self._exit_code
 
     def cpu_s(self) -> float:
-        """Return the processor time that its processes have spent."""
+        """Return the processor time of its processes in seconds."""
         with suppress(SandboxUnavailable, BackendUnavailable):
             self._cpu_s = self._engine.cpu_s(self._id)
         return self._cpu_s
 
     def heartbeat(self) -> None:
-        """Tell the supervisor inside that this process is well; from any thread."""
+        """Send a heartbeat to the supervisor inside; from any thread."""
         self._order(b".")
 
     def terminate(self) -> None:
@@ -128,26 +128,26 @@ class ContainerProcess:
         self._order(b"t")
 
     def order_kill(self) -> None:
-        """Let the whole tree be ended now, without waiting for it; from any thread.
+        """Order the end of the whole tree, without waiting for it; from any thread.
 
-        The order goes by a pipe to the supervisor inside: it is heard without an engine, too.
+        The order is sent by a pipe to the supervisor inside, so it also works without an engine.
         """
         self._is_killed = True
         self._order(b"k")
 
     def kill(self) -> None:
-        """End the whole tree at once; returns when nothing of it is left.
+        """End the whole tree at once; returns when all its processes have ended.
 
-        What it had written can still be read.
+        Output that it had written can still be read.
 
         Raises:
-            SandboxLost: the engine is gone, so nobody can tell.
+            SandboxLost: the engine is gone, so the end cannot be confirmed.
         """
         if self._exit_code is not None:
             return
         self.order_kill()
         has_ended = self._pump_until(time.monotonic() + _END_WITHIN_S)
-        # Its supervisor's word is proof: an engine that hangs is not waited for.
+        # The supervisor's report is proof, so an engine that hangs is not awaited.
         if not has_ended and not self._is_reported:
             with suppress(SandboxUnavailable):
                 self._engine.kill(self._id)
@@ -157,19 +157,19 @@ class ContainerProcess:
         self._record_end()
 
     def close(self) -> None:
-        """Close the worker's ends."""
+        """Close the worker's ends of the pipes."""
         self._selector.close()
         self._stream._response.close()  # type: ignore[attr-defined]  # noqa: SLF001 - the library keeps it there
         self._stream.close()
 
     @property
     def _is_over(self) -> bool:
-        # Of a container that never opened its pipe, the end of its output is the end.
+        # If a container never opened its pipe, the end of its output is its end.
         return self._is_output_over and (self._is_status_over or not self._is_open)
 
     @property
     def _is_reported(self) -> bool:
-        """Whether the supervisor inside has said that nothing is left."""
+        """Whether the supervisor inside has reported that all processes have ended."""
         return b"\nended " in self._heard
 
     def _pump_until(self, deadline_s: float) -> bool:
@@ -178,7 +178,7 @@ class ContainerProcess:
         return self._is_over
 
     def _pump(self, timeout_s: float) -> None:
-        """Take what has come.
+        """Read the available output.
 
         Raises:
             SandboxLost: the output ended, and the container did not.
@@ -230,15 +230,16 @@ class ContainerProcess:
             self._selector.unregister(self._shared.status)
 
     def _order(self, order: bytes) -> None:
-        # ValueError: it is over, and the pipe closed. A full pipe is not read: the engine kills.
+        # ValueError: the program has ended, and the pipe is closed. If the pipe is full, the
+        # supervisor does not read it, and the engine kills.
         with suppress(ValueError):
             self._shared.control.write(order)
 
     def _record_end(self) -> None:
-        """Learn how it ended.
+        """Record how the program ended.
 
         Raises:
-            SandboxLost: something else than the program or this worker ended it.
+            SandboxLost: neither the program nor this worker ended it.
         """
         words = self._heard.split()
         exit_code = -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""The Docker engine: what we ask of it, and its refusals as our errors."""
+"""The calls to the Docker Engine, and the translation of its refusals to this package's errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from requests.exceptions import RequestException
 
 from orchestrator.errors import BackendUnavailable, SandboxUnavailable
 
-#: An engine that says nothing for so long is taken to be away; to start a container takes longest.
+#: An engine without a response for so long counts as unreachable; the start of a container takes
+#: longest.
 _TIMEOUT_S, _START_TIMEOUT_S = 15, 120
 _NS_IN_S = 1e9
 _US_IN_S = 1e6
-#: Where this host counts the time of a container: cgroup v1 and v2, without and with systemd.
+#: The files with the processor time of a container: cgroup v1 and v2, without and with systemd.
 _CPU_FILES = (
     "/sys/fs/cgroup/cpuacct/docker/{}/cpuacct.usage",
     "/sys/fs/cgroup/cpuacct/system.slice/docker-{}.scope/cpuacct.usage",
@@ -31,16 +32,17 @@ _CPU_FILES = (
 
 @dataclass(frozen=True)
 class ContainerEnd:
-    """How a container ended, as the engine saw it."""
+    """The end of a container, as the engine reports it."""
 
     exit_code: int
-    #: A process of it was killed because it ran out of memory; not always the first.
+    #: Whether a process of it was killed because it ran out of memory; not always the first
+    #: process.
     ran_out_of_memory: bool
 
 
 @dataclass(frozen=True)
 class Container:
-    """One that the engine has."""
+    """A container of the engine."""
 
     name: str
     agent_id: str
@@ -48,21 +50,21 @@ class Container:
 
 
 class Engine:
-    """One engine, by its socket."""
+    """One Docker Engine, by its socket."""
 
     def __init__(self, path: Path) -> None:
         self._socket = path
-        #: Of its API; found out by the first question.
+        #: The version of its API; the first request determines it.
         self._version = "auto"
 
     def version(self, image: str) -> str:
-        """Return the engine's version, having seen that it has the image."""
+        """Return the engine's version, after the check that it has the image."""
         with self._asked() as client:
             client.inspect_image(image)  # type: ignore[no-untyped-call]
             return str(client.version()["Version"])
 
     def ping(self) -> bool:
-        """Whether it answers."""
+        """Return whether the engine responds."""
         try:
             with self._asked() as client:
                 client.ping()
@@ -74,8 +76,8 @@ class Engine:
         """Create a container; returns its id.
 
         Raises:
-            BackendUnavailable: there is no such image, or the engine will not have it.
-            SandboxUnavailable: it does not answer, or has a fault.
+            BackendUnavailable: there is no such image, or the engine refuses the container.
+            SandboxUnavailable: the engine does not respond, or has a fault.
         """
         with self._asked() as client:
             host_config = client.create_host_config(**host)
@@ -84,13 +86,13 @@ class Engine:
             return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start it; raises as `create` does."""
+        """Start a container; raises the errors of `create`."""
         with self._asked() as client:
             client.timeout = _START_TIMEOUT_S
             client.start(name)
 
     def attach(self, name: str) -> socket.SocketIO:
-        """Return what carries the output of a container that is about to start."""
+        """Return the connection for the output of a container that will start next."""
         with self._asked() as client:
             stream: socket.SocketIO = client.attach_socket(
                 name, params={"stdout": 1, "stderr": 1, "stream": 1}
@@ -98,15 +100,15 @@ class Engine:
             return stream
 
     def kill(self, name: str) -> None:
-        """Kill every process of it; one that is not running stays as it is."""
+        """Kill every process of a container; one that does not run is left unchanged."""
         with self._asked(HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND) as client:
             client.kill(name)
 
     def await_end(self, name: str) -> ContainerEnd:
-        """Wait until the engine knows of its end.
+        """Wait until the engine reports its end.
 
         Raises:
-            SandboxUnavailable: it does not answer, or knows of no such container.
+            SandboxUnavailable: the engine does not respond, or has no such container.
         """
         with self._asked() as client:
             try:
@@ -117,7 +119,7 @@ class Engine:
             return ContainerEnd(state["ExitCode"], bool(state["OOMKilled"]))
 
     def remove(self, name: str) -> None:
-        """Kill it, if it still runs, and remove it; one that is gone is gone."""
+        """Kill and remove a container; one that does not exist is no error."""
         with self._asked(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) as client:
             client.remove_container(name, v=True, force=True)
 
@@ -134,20 +136,20 @@ class Engine:
             )
 
     def first_pid(self, name: str) -> int:
-        """Return the pid on this host of its first process; 0 if it does not run."""
+        """Return the pid of its first process on this host; 0 if it does not run."""
         with self._asked(HTTPStatus.NOT_FOUND) as client:
             return int(client.inspect_container(name)["State"]["Pid"])
         return 0
 
     def cpu_s(self, container_id: str) -> float:
-        """Return the processor time that its processes have spent."""
+        """Return the processor time of its processes in seconds."""
         for path in _CPU_FILES:
             with suppress(OSError):
                 words = Path(path.format(container_id)).read_text(encoding="ascii").split()
                 if words[0] == "usage_usec":
                     return int(words[1]) / _US_IN_S
                 return int(words[0]) / _NS_IN_S
-        # A worker in a container does not see them. The engine takes up to a second.
+        # A worker in a container does not see these files. The engine takes up to a second.
         with self._asked() as client:
             stats = client.stats(container_id, stream=False, one_shot=True)
             return float(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / _NS_IN_S
@@ -174,10 +176,10 @@ class Engine:
             raise SandboxUnavailable(msg) from error
 
     def _connect(self) -> docker.APIClient:
-        # Found here, because the library leaves a socket open that cannot connect.
+        # The socket is tested first, because the library leaves a failed socket open.
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(self._socket))
-        # One a question: any thread may ask, and none is left open.
+        # One client for each request: any thread may ask, and no connection stays open.
         client = docker.APIClient(f"unix://{self._socket}", self._version, timeout=_TIMEOUT_S)
         self._version = client.api_version
         return client

@@ -1,4 +1,4 @@
-"""What a container and its worker share: pipes, and the lock that tells that somebody holds it."""
+"""The folder that a container and its worker share: pipes, and the lock of the live worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-#: Where the container sees its part of the folder.
+#: The path of the shared folder in the container.
 INSIDE = "/run/orchestrator"
 _PIPES = ("control", "status")
 _FILES = ("stdin", "environment")
@@ -23,20 +23,21 @@ class Shared:
     """The folder of one container, which has its name."""
 
     name: str
-    #: The part that the container sees. The lock stands outside: a program could take it, too.
+    #: The part that the container sees. The lock is outside it, because a program could lock it
+    #: too.
     inside: Path
-    #: Non-blocking; the worker's end of it is the only one that writes.
+    #: Non-blocking; only the worker's end of it writes.
     control: IO[bytes]
     status: IO[bytes]
 
     def close_to_others(self) -> None:
-        """Take the names away once the container has opened them: nobody else ever can."""
+        """Remove the names that the container has opened: no other process can open them."""
         for name in (*_PIPES, *_FILES):
             (self.inside / name).unlink()
 
 
 class Folders:
-    """The folders of this system's containers; locks outlive no process, so nor does a hold."""
+    """The folders of this system's containers; a lock ends with its process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,9 +46,9 @@ class Folders:
     def shared(
         self, label: str, *, owner: tuple[int, int], stdin: bytes, environment: bytes
     ) -> Iterator[Shared]:
-        """Make a folder, held until this is left; `owner` (uid, gid) may open what is inside."""
+        """Make a folder and hold it in the context; `owner` (uid, gid) may open its inner part."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Hidden until it is locked, so that nobody takes it for one that is left.
+        # The name is hidden until the folder is locked, so that no sweep removes it as an orphan.
         made = Path(tempfile.mkdtemp(prefix=f".{label}.", dir=self._folder))
         folder = made.with_name(made.name.removeprefix("."))
         with ExitStack() as stack:
@@ -64,7 +65,7 @@ class Folders:
                 path.chmod(0o600)
                 if os.geteuid() == 0:
                     os.chown(path, *owner)
-            # To read as well, so that it can be opened before the container does.
+            # Opened for reading too, so that the open succeeds before the container opens it.
             control = os.open(inside / "control", os.O_RDWR | os.O_NONBLOCK)
             status = os.open(inside / "status", os.O_RDONLY | os.O_NONBLOCK)
             yield Shared(
@@ -75,7 +76,7 @@ class Folders:
             )
 
     def names(self) -> frozenset[str]:
-        """Return those there are, held or not."""
+        """Return the names of all folders, held or not."""
         with suppress(FileNotFoundError):
             return frozenset(
                 entry.name for entry in self._folder.iterdir() if not entry.name.startswith(".")
@@ -93,7 +94,7 @@ class Folders:
         return False
 
     def remove(self, name: str) -> None:
-        """Remove what a process that is gone left."""
+        """Remove the folder of a process that has ended."""
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Who a container runs as: the owner of its workspace, to whom root lends what is its own."""
+"""The user of a container: the owner of its workspace, or a user to whom root lends its folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Owner(NamedTuple):
     gid: int
 
 
-#: Nobody's: no account of a usual host has this number.
+#: A user whose number no account of a usual host has.
 BORROWER = Owner(10_001, 10_001)
 _ROOT_UID = 0
 
@@ -34,7 +34,7 @@ class _Loan:
 
 
 class Loans:
-    """What is lent now; several programs may work in one folder at a time."""
+    """The folders that are lent now; several programs may use one folder at a time."""
 
     def __init__(self) -> None:
         self._loans: dict[Path, _Loan] = {}
@@ -42,13 +42,13 @@ class Loans:
 
     @contextmanager
     def lent(self, folder: Path) -> Iterator[Owner]:
-        """Lend a folder of root's to `BORROWER` meanwhile; another's stays its owner's.
+        """Lend a folder of root to `BORROWER` in the context; no other folder is changed.
 
-        When the last borrower has left, everything below is its owner's again. Nothing is followed
-        out of the folder, and the kernel takes the setuid bits off what changes hands.
+        After the last borrower, everything below belongs to its owner again. No link out of the
+        folder is followed, and the kernel clears the setuid bits at a change of owner.
 
         Raises:
-            WorkspaceLost: the folder is not there.
+            WorkspaceLost: the folder does not exist.
         """
         with self._lock:
             loan = self._loans.get(folder)
@@ -82,6 +82,6 @@ def _owner(folder: Path) -> Owner:
 
 
 def _chown(folder: Path, to: Owner) -> None:
-    # -P: no link is followed. What another process removes meanwhile is no fault.
+    # -P: no link is followed. A file that another process removes meanwhile is no fault.
     argv = ("chown", "-RP", f"{to.uid}:{to.gid}", "--", str(folder))
     subprocess.run(argv, check=False, capture_output=True, timeout=_CHOWN_WITHIN_S)

@@ -1,4 +1,4 @@
-"""The beat that tells the supervisors of running programs that their worker is well."""
+"""The heartbeat from a worker to the supervisors of its running programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BEATS_IN_DEADLINE = 5
 
 
 class Heartbeat:
-    """One thread for all; a worker that is stopped or stuck beats no more."""
+    """One thread for all programs; a worker that is stopped or stalled sends no heartbeat."""
 
     def __init__(self, deadline_s: float) -> None:
         self.deadline_s = deadline_s
@@ -21,7 +21,7 @@ class Heartbeat:
 
     @contextmanager
     def calling(self, heartbeat: Callable[[], None]) -> Iterator[None]:
-        """Call `beat`, which must not block, several times per deadline meanwhile."""
+        """Call `beat`, which must not block, several times per deadline in the context."""
         with self._lock:
             self._beats[id(heartbeat)] = heartbeat
             if self._thread is None:

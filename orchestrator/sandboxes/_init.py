@@ -1,9 +1,10 @@
-"""The first process of a program's own PID namespace: starts it, reaps, says how it ended.
+"""The first process of a program's own PID namespace: starts it, reaps, reports its end.
 
-Below `_shim.py`, bubblewrap runs it on its own: `python -I -S _init.py PROGRAM [ARGUMENT…]`, with
-the write end of a pipe as descriptor 3. That takes `started`, or `refused <errno>`; then
-`exited <code>`, negative for a signal. SIGTERM is passed on to the program's process group. When
-this process ends, the kernel ends all others of the namespace before anybody hears of it.
+Below `_shim.py`, bubblewrap runs this file on its own: `python -I -S _init.py PROGRAM [ARGUMENT…]`,
+with the write end of a pipe as descriptor 3. This process writes `started`, or `refused <errno>`,
+to the pipe; then `exited <code>`, negative for a signal. It forwards SIGTERM to the program's
+process group. When it ends, the kernel ends all other processes of the namespace before the parent
+is notified.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import sys
 
 _REPORT = 3
-#: In a user namespace of its own the kernel counts what runs in it; root it never limits.
+#: In a user namespace of its own the kernel counts the processes in it; it never limits root.
 _PROCESSES_AT_MOST = 4096
 
 
@@ -31,10 +32,10 @@ def main() -> None:
         program = os.posix_spawnp(
             sys.argv[1],
             sys.argv[1:],
-            # bubblewrap adds PWD to what it was given.
+            # bubblewrap adds PWD to the environment.
             dict(item.split(b"=", 1) for item in block if item and not item.startswith(b"PWD=")),
             setpgroup=0,
-            # Python ignores these two.
+            # Python ignores these two signals.
             setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
         )
     except OSError as error:

@@ -1,11 +1,11 @@
-"""The way out of a sandbox without a network: a port of its loopback, copied to a unix socket.
+"""Forwards a loopback port to a unix socket, for a sandbox without a network.
 
 Sandboxes run this file on its own, in front of a program:
-`python3 -I -S _forward.py SOCKET PORT PROGRAM [ARGUMENT…]` (Python 3.9 or later).
-A child of it listens on 127.0.0.1:PORT, copies each connection both ways to SOCKET, and is ended by
-the kernel when its parent ends. The parent becomes the PROGRAM, so that pid, signals, environment
-and exit code are the program's own. As from a shell, the exit code is 127 where there is no such
-program and 126 where it may not be run; it is 125 where PORT cannot be listened on.
+`python3 -I -S _port_forward.py SOCKET PORT PROGRAM [ARGUMENT…]` (Python 3.9 or later).
+A child of it listens on 127.0.0.1:PORT and copies each connection in both directions to SOCKET. The
+kernel ends the child when its parent ends. The parent becomes the PROGRAM, so that pid, signals,
+environment and exit code are the program's own. As in a shell, the exit code is 127 if the program
+does not exist and 126 if it may not be run; it is 125 if the child cannot listen on PORT.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 65_536
-#: What is read ahead of a receiver that is slower.
+#: The bytes that are buffered for a slower receiver.
 _PENDING = 4 * _CHUNK
 _NOT_FOUND, _NOT_RUNNABLE, _NO_PORT = 127, 126, 125
 
 
 class End:
-    """One end of a connection: what waits to be sent there, and which of its halves are over."""
+    """One end of a connection: the bytes to send to it, and which of its directions have ended."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -35,7 +35,7 @@ class End:
         self.peer = self
 
     def receive(self) -> None:
-        """Take what has come for the other end; an error is an end of it too."""
+        """Read the available bytes for the other end; an error counts as an end."""
         try:
             data = self.connection.recv(_CHUNK)
         except BlockingIOError:
@@ -47,7 +47,7 @@ class End:
         self.peer.send()
 
     def send(self) -> None:
-        """Send what waits; nobody to take it, and the other end may stop too."""
+        """Send the buffered bytes; if the receiver is gone, the other end may stop too."""
         try:
             if self.pending and not self.is_write_over:
                 del self.pending[: self.connection.send(self.pending)]
@@ -61,14 +61,14 @@ class End:
             self.is_write_over = self.peer.is_read_over = True
 
     def interest(self) -> int:
-        """Return the events that would bring this end forward."""
+        """Return the events for which this end waits."""
         reads = not self.is_read_over and len(self.peer.pending) < _PENDING
         writes = bool(self.pending) and not self.is_write_over
         return select.EPOLLIN * reads | select.EPOLLOUT * writes
 
 
 class Forwarder:
-    """Copies connections to a unix socket, any number of them."""
+    """Copies any number of connections to a unix socket."""
 
     def __init__(self, listener: socket.socket, path: str) -> None:
         self._listener = listener
@@ -87,10 +87,10 @@ class Forwarder:
                     self._move(self._ends[fd], events)
 
     def _accept(self) -> None:
-        # Nobody is there any more, or too many connections are: who asked sees its own end.
+        # The socket is gone or has too many connections; the client sees its connection end.
         try:
             inside = self._listener.accept()[0]
-            # Else what comes in two parts waits 40 ms for the acknowledgement of the first.
+            # Otherwise a message in two parts waits 40 ms for the acknowledgement of the first.
             inside.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             return
@@ -111,7 +111,7 @@ class Forwarder:
         if events & ~select.EPOLLOUT and not end.is_read_over:
             end.receive()
         elif events & (select.EPOLLERR | select.EPOLLHUP) and end.is_read_over:
-            # It takes nothing more, and would be told about without end.
+            # It receives no more bytes, and its event would repeat without end.
             end.pending.clear()
             end.is_write_over = end.peer.is_read_over = True
         ends = (end, end.peer)
@@ -124,7 +124,7 @@ class Forwarder:
             self._watch(each)
 
     def _watch(self, end: End) -> None:
-        # Even with no event asked for, a connection that is over both ways would report that.
+        # A connection that has ended in both directions reports an event even if none is requested.
         fd = end.connection.fileno()
         if end.is_read_over and end.is_write_over:
             try:
@@ -146,12 +146,12 @@ def _connected(path: str) -> socket.socket:
 
 
 def _serve(listener: socket.socket, path: str, parent: int) -> None:
-    """Become nothing but the forwarder: no signal, output or folder of the program's is held."""
+    """Run the forwarder in its own session, without the program's descriptors and folder."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         return
     os.setsid()
-    # An address of AF_UNIX holds 107 bytes; from its folder any socket is near enough.
+    # An address of AF_UNIX has at most 107 bytes; relative to its folder any socket name fits.
     os.chdir(os.path.dirname(path))  # noqa: PTH120 - importing pathlib takes longer
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -162,12 +162,12 @@ def _serve(listener: socket.socket, path: str, parent: int) -> None:
 
 
 def _become(argv: list[str]) -> int:
-    """Become the program; return the exit code that says why not."""
+    """Become the program; return the exit code for the failure."""
     # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
     with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - importing pathlib takes longer
         block = file.read().split(b"\0")
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        # Python ignores them, and what is ignored stays so in a program.
+        # Python ignores these signals, and a program inherits ignored signals.
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(argv[0], argv, dict(entry.split(b"=", 1) for entry in block if b"=" in entry))  # noqa: S606 - no shell is meant

@@ -1,4 +1,4 @@
-"""What a worker holds of a program: its output, its orders to the shim, and what the shim says."""
+"""The worker's side of a program: its output, the orders to its shim, and the shim's reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS = "status"
 
 
 class ProcessTree:
-    """A running program and everything it started; used by one thread but for its ending."""
+    """A running program and its descendants; used by one thread, except for its end."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ProcessTree:
         selector.register(status, selectors.EVENT_READ, _STATUS)
 
     def await_start(self, program: str) -> None:
-        """Wait for the shim's word that the program runs.
+        """Wait until the shim reports that the program runs.
 
         Raises:
             BackendUnavailable: it does not exist or may not be run.
@@ -59,10 +59,10 @@ class ProcessTree:
             raise BackendUnavailable(msg)
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        """Wait for output or the end, at most `timeout_s`; empty when there was neither.
+        """Wait for output or the end, at most `timeout_s`; empty if there was neither.
 
-        At most one chunk of 64 KiB from each source. Only reading learns of a natural end, and
-        `exit_code` stays None until all output has been returned.
+        It reads at most one chunk of 64 KiB from each source. A natural end is noticed only by
+        reading. `exit_code` stays None until all output has been returned.
         """
         chunks: list[Chunk] = []
         for key, _ in self._selector.select(0 if self._is_gone else timeout_s):
@@ -81,28 +81,28 @@ class ProcessTree:
 
     @property
     def killed_pids(self) -> tuple[int, ...]:
-        """What had to be killed of it."""
+        """The pids that had to be killed."""
         _, found, words = self._heard.partition(b"killed ")
         return tuple(map(int, words.partition(b"\n")[0].split())) if found else ()
 
     @property
     def ended_at_s(self) -> float | None:
-        """When the last of it died, by `time.monotonic`; None if its shim did not live to see."""
+        """The end of its last process, by `time.monotonic`; None if its shim ended before it."""
         words = self._heard.split()
         return float(words[-1]) if b"ended" in words else None
 
     @property
     def has_ended_itself(self) -> bool:
-        """Whether its shim lived to see that nothing of it is left."""
+        """Whether its shim has reported that all processes have ended."""
         return b"ended " in self._heard or self._heard.startswith(b"refused ")
 
     @property
     def limit_hit(self) -> None:
-        """What limits there are here fail the program's own calls."""
+        """Always None: the limits at these levels fail the program's own calls."""
         return
 
     def cpu_s(self) -> float:
-        """Return the processor time that its live processes have spent, and those they saw end."""
+        """Return the processor time in seconds of its live processes and those they reaped."""
         spent_s = 0.0
         with suppress(psutil.Error):
             for process in psutil.Process(self._shim.pid).children(recursive=True):
@@ -113,11 +113,11 @@ class ProcessTree:
         return spent_s
 
     def heartbeat(self) -> None:
-        """Tell the shim that this process is well; from any thread."""
+        """Send a heartbeat to the shim; from any thread."""
         self._order(b".")
 
     def order_kill(self) -> None:
-        """Let the whole tree be ended now, without waiting for it; from any thread."""
+        """Order the end of the whole tree, without waiting for it; from any thread."""
         # A program of the same user may have stopped its shim.
         self._shim.send_signal(signal.SIGCONT)
         self._order(b"k")
@@ -127,12 +127,13 @@ class ProcessTree:
         self._order(b"t")
 
     def kill(self) -> None:
-        """End the whole tree at once; returns when nothing of it is left.
+        """End the whole tree at once; returns when all its processes have ended.
 
-        What it had written can still be read.
+        Output that it had written can still be read.
         """
         if self._exit_code is not None:
-            # What is over is not killed again: its pids may be another's by now.
+            # A tree that has ended is not killed again, because its pids may belong to other
+            # processes.
             return
         self.order_kill()
         while not self._is_gone:
@@ -140,9 +141,10 @@ class ProcessTree:
         self._record_end()
 
     def _order(self, order: bytes) -> None:
-        # ValueError: it is over, and the pipe closed.
+        # ValueError: the program has ended, and the pipe is closed.
         with suppress(BrokenPipeError, ValueError):
-            # None: the pipe is full of beats, so the shim does not read. Its end says the same.
+            # None: the pipe is full of heartbeats, so the shim does not read. The closed pipe is
+            # the same order.
             if self._control.write(order) is None and order == b"k":
                 self._control.close()
 
@@ -159,8 +161,8 @@ class ProcessTree:
         if b"ended" in words:
             exit_code = int(words[-2])
         elif b"started" in words:
-            # Its program killed the shim. What is left of the group can be reached; daemons that
-            # left it carry ORCH_AGENT_ID in their environment, if they kept that.
+            # The program killed its shim. The rest of its process group can be killed. Daemons that
+            # left the group have ORCH_AGENT_ID in their environment, unless they removed it.
             with suppress(ProcessLookupError):
                 os.killpg(int(words[1]), signal.SIGKILL)
         self._exit_code = exit_code

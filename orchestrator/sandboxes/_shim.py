@@ -1,23 +1,27 @@
 """The process between a worker and a program: it outlives neither and leaves no descendant.
 
-`process.py` runs this file on its own:
-`python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT CGROUP INSIDE ENV PROGRAM [ARGUMENT…]`.
-CONTROL is the read end of a pipe whose only write end is the worker's: `t` asks the program to end
-(SIGTERM to its group), `.` says that the worker is well, `k` ends all. So does the end of the pipe
-(the worker is gone, however it went), DEADLINE seconds without a word (it is stopped or stuck), and
-the signal SIGUSR1 (sent by who cleans this host up, and knows by OWNER who should be its parent).
-STATUS takes lines for the worker: `started <pid>`, or `refused <errno>`; `killed <pid>…` for what
-had to be killed (the first 1,000), and when not one descendant is left, `ended <exit code> <when>`,
-negative for a signal, and by the clock that all processes of a host share (CLOCK_MONOTONIC).
+`process.py` runs this file on its own: `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT
+CGROUP INSIDE ENV PROGRAM [ARGUMENT…]`.
 
-Ending all is sure because this process is a subreaper: whatever loses its parent, daemons with a
-session of their own included, becomes a child of this one. So once `waitpid` knows no child, there
-is no descendant either. CGROUP, unless it is empty, is what the path of a cgroup for the program
-begins with, two below this process's own; by it the kernel ends all at once. LIMIT is the largest
-file that may be written, in bytes (0: any). With INSIDE `1` the program is bubblewrap, and what it
-runs is `_init.py`, which tells on descriptor 3 how the program proper fares. The program's
-environment is this process's own, and what stands in the descriptor ENV, unless that is empty:
-`NAME=value` entries divided by NUL, as in /proc.
+CONTROL is the read end of a pipe whose only write end is the worker's. The byte `t` sends SIGTERM
+to the program's group, `.` is the heartbeat, `k` ends the whole tree. These also end the tree: the
+end of the pipe (the worker has ended), DEADLINE seconds without a byte (the worker is stopped or
+stalled), and the signal SIGUSR1. The host cleaner sends SIGUSR1; from OWNER it knows the expected
+parent of this process.
+
+STATUS receives lines for the worker: `started <pid>`, or `refused <errno>`; `killed <pid>…` for the
+killed processes (the first 1,000). When no descendant is left, it receives `ended <exit code>
+<when>`. The code is negative for a signal; the instant is by the clock that all processes of a host
+share (CLOCK_MONOTONIC).
+
+The end of the whole tree is reliable because this process is a subreaper: every process that loses
+its parent becomes a child of this one, also a daemon with its own session. Therefore no descendant
+exists when `waitpid` reports no child. CGROUP, if not empty, is the beginning of the path of a
+cgroup for the program, two levels below this process's own; with it the kernel ends all processes
+at once. LIMIT is the largest file that may be written, in bytes (0: any). With INSIDE `1` the
+program is bubblewrap, which runs `_init.py`; that reports the program proper on descriptor 3. The
+program's environment is this process's own, and the content of the descriptor ENV, if not empty:
+`NAME=value` entries separated by NUL, as in /proc.
 """
 
 from __future__ import annotations
@@ -39,12 +43,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_PAUSE_S = 0.05
 _SHOWN_PIDS = 1000
 _FILES_AT_MOST = 65_536
-#: Where `_init.py` writes.
+#: The descriptor to which `_init.py` writes.
 _REPORT = 3
 
 
 class Tree:
-    """The program and everything it started."""
+    """The program and its descendants."""
 
     def __init__(
         self, argv: list[str], cgroup: str, environment: bytes, *, is_inside: bool
@@ -61,7 +65,7 @@ class Tree:
             self._leave_cgroup()
             self._remove_cgroup()
             raise
-        # What was born meanwhile stays in it.
+        # A process that was born meanwhile stays in the cgroup.
         self._leave_cgroup()
 
     def _confined(self, argv: list[str]) -> int:
@@ -70,10 +74,10 @@ class Tree:
             program = self._start(argv, file_actions=((os.POSIX_SPAWN_DUP2, write, _REPORT),))
         finally:
             os.close(write)
-        # One word, of eight bytes: the next may be there already.
+        # One word of eight bytes, because the next may already be in the pipe.
         if (heard := os.read(self._report, 8)) == b"started\n":
             return program
-        # No word at all: bubblewrap has failed, and said why on standard error.
+        # No word: bubblewrap has failed and reported the reason on standard error.
         cause = int(os.read(self._report, 100)) if heard else 0
         os.waitpid(program, 0)
         raise OSError(cause, "refused")
@@ -87,7 +91,7 @@ class Tree:
             dict(entry.split(b"=", 1) for entry in block if entry),
             setpgroup=0,
             setsigmask=(),
-            # What Python, this shim or the worker ignores must not be ignored in the program.
+            # The program must not inherit the signals that Python, this shim or the worker ignores.
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             **more,
         )
@@ -102,13 +106,13 @@ class Tree:
             _write(f"{self._cgroup}/../../cgroup.procs", b"0")
 
     def _remove_cgroup(self) -> None:
-        # Not empty if the program made cgroups of its own in it: the janitor's to remove.
+        # Not empty if the program made cgroups in it; the host cleaner removes them.
         if self._cgroup:
             with contextlib.suppress(OSError):
                 os.rmdir(self._cgroup)  # noqa: PTH106 - as in `_read`
 
     def reap(self) -> bool:
-        """Collect what has ended; return whether anything of the tree is left."""
+        """Reap ended processes; return whether any process of the tree is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -120,11 +124,11 @@ class Tree:
                 self.exit_code = self._reported(os.waitstatus_to_exitcode(status))
 
     def _reported(self, exit_code: int) -> int:
-        """Return the code of the program proper, where that is not what was waited for."""
+        """Return the exit code of the program proper, if another process was waited for."""
         if self._report < 0:
             return exit_code
         words = os.read(self._report, 100).split()
-        # Silent if it was killed itself; bubblewrap tells signals as a shell does.
+        # No report means that it was killed; bubblewrap reports signals as a shell does.
         return int(words[1]) if words else -signal.SIGKILL
 
     def ask_to_end(self) -> None:
@@ -133,14 +137,14 @@ class Tree:
             if self._report < 0:
                 os.killpg(self.program, signal.SIGTERM)
             else:
-                # To the first process inside, which passes it on: bubblewrap would just end.
+                # To the first process inside, which forwards it; bubblewrap itself would only end.
                 os.kill(_children(self.program)[0], signal.SIGTERM)
 
     def end(self) -> None:
-        """Kill until nothing is left; what forks away from one round is met by the next."""
+        """Kill until no process is left; the next pass ends processes that fork meanwhile."""
         pause_s = 0.0005
         if self._cgroup:
-            # First noted, as below; who slips away meanwhile dies as well.
+            # Recorded first, as below; processes that escape the record are killed as well.
             self.killed = dict.fromkeys(_descendants(os.getpid()))
             with contextlib.suppress(OSError):
                 _write(f"{self._cgroup}/cgroup.kill", b"1")
@@ -172,7 +176,7 @@ def _held(descriptor: str) -> bytes:
 
 
 def _named_after_me(cgroup: str) -> str:
-    # Whoever finds it can tell whether this process lives.
+    # With it, the host cleaner can check whether this process lives.
     born = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
     return cgroup and f"{cgroup}.{os.getpid()}:{born}"
 
@@ -189,11 +193,11 @@ def _become_subreaper() -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    # All, not only children, who would follow by themselves: a long chain ends in one round.
+    # All descendants, not only children: a long chain then ends in one pass.
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        # Threads have children too; a process that ends meanwhile leaves its children to us.
+        # Threads have children too; the children of an ended process become children of this one.
         with contextlib.suppress(OSError):
             children = _children(waiting.pop())
             waiting += children
@@ -209,7 +213,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
-    """Return when the program has ended, or the worker wants it dead, or is dead itself."""
+    """Return when the program has ended, the worker orders its end, or the worker has ended."""
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -224,7 +228,8 @@ def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
     while tree.reap() and tree.exit_code is None:
         left_s = heard_at + deadline_s - time.monotonic()
         ready = poller.poll(max(left_s, 0) * 1000)
-        # Nothing said in time: but if this process was itself stopped, the word is in the pipe.
+        # The deadline has passed; but if this process was itself stopped, the heartbeat is in the
+        # pipe.
         if not ready and left_s <= 0:
             return
         for fd, _ in ready:
@@ -241,7 +246,7 @@ def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
 
 
 def main() -> None:
-    """Run the program, and leave only when its whole tree is gone."""
+    """Run the program, and end only when its whole tree has ended."""
     control, status, deadline_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     os.set_inheritable(control, False)
     os.set_inheritable(status, False)
@@ -253,7 +258,8 @@ def main() -> None:
         _limit(resource.RLIMIT_FSIZE, file_limit)
     try:
         _become_subreaper()
-        # Without this file (CONFIG_PROC_CHILDREN) descendants could not be found: refuse to start.
+        # Without this file (CONFIG_PROC_CHILDREN) no descendants can be found, so the start is
+        # refused.
         _read(f"/proc/self/task/{os.getpid()}/children")
         cgroup, environment = _named_after_me(sys.argv[6]), _held(sys.argv[8])
         tree = Tree(sys.argv[9:], cgroup, environment, is_inside=sys.argv[7] == "1")
@@ -274,5 +280,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    # Python's own tidying up takes longer than a kill.
+    # Python's own cleanup takes longer than a kill.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Programs in containers without a network, that can write nothing but their workspace."""
+"""Runs programs in containers without a network, in which only the workspace is writable."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from orchestrator.settings import Settings
 
 _SHIM = Path(__file__).with_name("_shim.py")
 _FORWARD = Path(__file__).with_name("_port_forward.py")
-#: What this package brings.
+#: The files of this package.
 _OURS = Path(__file__).parents[1]
 _PYTHON = ("python3", "-I", "-S")
-#: A program below these is the image's own; one elsewhere is lent by this host.
+#: A program below these paths belongs to the image; one elsewhere comes from this host.
 _OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
 _TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=512m,mode=1777"
 _CPU_PERIOD_US = 100_000
 _PAUSE_S = 0.25
 
-# What runs first, by itself: it opens what it shares with the worker, tells, waits until the names
-# of it are gone, and becomes the shim, with the image's own PATH where one is asked for. All else
-# the program's environment holds comes by a file: arguments are anybody's to read.
+# The first program: it opens the shared files, reports that, waits until their names are removed,
+# and becomes the shim, with the image's own PATH if requested. All other variables of the program
+# are in a file, because every user can read arguments.
 _FIRST = f"""
 cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status 5<{INSIDE}/environment <{INSIDE}/stdin || exit
 echo open >&4
@@ -54,16 +54,16 @@ log = get_logger("docker")
 
 
 def build(settings: Settings) -> DockerSandbox:
-    """Build the sandbox; the engine is asked for nothing yet."""
+    """Build the sandbox; no request is sent to the engine."""
     return DockerSandbox(settings)
 
 
 class DockerSandbox:
-    """Starts each program in a container of its own."""
+    """Starts each program in its own container."""
 
     def __init__(self, settings: Settings, *, engine_back_within_s: float = 30.0) -> None:
         self._settings = settings
-        #: How long a start waits for an engine that is being restarted.
+        #: The time for which a start waits for an engine that restarts.
         self._engine_back_within_s = engine_back_within_s
         self._engine = Engine(settings.docker_socket)
         self._system = system_label(settings.home)
@@ -73,7 +73,7 @@ class DockerSandbox:
 
     @property
     def level(self) -> str:
-        """What confines the programs."""
+        """The level that confines the programs."""
         return "docker"
 
     def check(self) -> str:
@@ -88,15 +88,15 @@ class DockerSandbox:
 
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[ContainerProcess]:
-        """Start a program; leaving the context removes its container, whatever is left of it.
+        """Start a program; leaving the context removes its container.
 
-        The program sees `spec.env`, ORCH_AGENT_ID and nothing else of the environment, but PATH is
-        the image's. It runs as the workspace's owner, or as nobody in particular where that is
-        root. The custody this is called in can end the tree.
+        The program's environment is `spec.env` and ORCH_AGENT_ID, but PATH is the image's. It runs
+        as the workspace's owner, or as an unused user if that owner is root. The current cancel
+        scope can end the tree.
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run, or there is no image.
-            SandboxUnavailable: no engine answers.
+            SandboxUnavailable: no engine responds.
             WorkspaceLost: `cwd` does not exist.
         """
         if not spec.cwd.is_dir():
@@ -143,16 +143,17 @@ class DockerSandbox:
             "command": [
                 *(str(spec.cwd), "1" if spec.env.get("PATH") else ""),
                 *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_label(os.getpid())),
-                # The largest file; no cgroup but the container's; nothing more that confines.
+                # The largest file; no cgroup but the container's; no further confinement.
                 *(str(self._settings.disk_quota_bytes), "", "0", "5"),
                 *(forward if spec.egress else ()),
-                # Our own Python runs nothing but single files, which any Python can.
+                # This host's Python runs only single files here, which any Python can run.
                 *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),
                 *spec.argv[1:],
             ],
             "user": f"{owner.uid}:{owner.gid}",
             "working_dir": "/",
-            # The supervisor ignores what else an engine that stops would send and wait for.
+            # The supervisor ignores the other signals that a stopping engine would send and wait
+            # for.
             "stop_signal": "SIGKILL",
             "labels": {
                 "orchestrator.agent": spec.agent_id,
@@ -186,24 +187,25 @@ class DockerSandbox:
             "network_mode": "none",
             "ipc_mode": "private",
             "mem_limit": int(settings.sandbox_memory_bytes),
-            # As much as memory alone: no swap.
+            # Equal to the memory: no swap.
             "memswap_limit": int(settings.sandbox_memory_bytes),
             "cpu_period": _CPU_PERIOD_US,
             "cpu_quota": int(settings.sandbox_cpus * _CPU_PERIOD_US),
             "pids_limit": settings.sandbox_pids,
-            # The engine would keep all output on its own disk.
+            # Otherwise the engine would store all output on its own disk.
             "log_config": LogConfig(type=LogConfig.types.NONE),
         }
 
     def _create(self, name: str, host: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-        """Create a container, if need be when the engine is back; a kill ends the waiting."""
+        """Create a container, if necessary after the return of the engine; a kill ends the wait."""
         is_killed, is_again = threading.Event(), False
         deadline = time.monotonic() + self._engine_back_within_s
         with ended_by(is_killed.set):
             while True:
                 try:
                     if is_again:
-                        # It may have been made before the engine went: the name is nobody else's.
+                        # It may have been created before the engine went down; no other container
+                        # has this name.
                         self._engine.remove(name)
                     return self._engine.create(name, host, config)
                 except SandboxUnavailable:
@@ -228,7 +230,7 @@ class DockerSandbox:
         try:
             self._engine.remove(name)
         except (SandboxUnavailable, BackendUnavailable) as error:
-            # Nobody holds it any more, so the next sweep of this host removes it.
+            # No process holds it any more, so the next sweep of this host removes it.
             log.warning("not removed", container=name, reason=str(error))
 
     # ── what nobody holds ───────────────────────────────────────────────────────────────────
@@ -237,7 +239,7 @@ class DockerSandbox:
         """Remove every container that no live worker holds; return the agents of those that ran.
 
         Raises:
-            SandboxUnavailable: no engine answers.
+            SandboxUnavailable: no engine responds.
         """
         left = self._left()
         for container in left:
@@ -249,10 +251,10 @@ class DockerSandbox:
         return frozenset(container.agent_id for container in left if container.is_running)
 
     def orphans(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the first processes of the running containers that no live worker holds, by agent.
+        """Return the first processes of running containers that no live worker holds, by agent.
 
         Raises:
-            SandboxUnavailable: no engine answers.
+            SandboxUnavailable: no engine responds.
         """
         pids: dict[str, tuple[int, ...]] = {}
         for container in self._left():
@@ -264,7 +266,7 @@ class DockerSandbox:
         """Remove every container of this system, held or not; return their agents.
 
         Raises:
-            SandboxUnavailable: no engine answers.
+            SandboxUnavailable: no engine responds.
         """
         found = self._listed()
         for container in found:
@@ -279,9 +281,9 @@ class DockerSandbox:
 
 
 def _lent(path: Path, shared: Shared) -> str:
-    """Return where the engine finds it; our own programs are copied to what is shared with it.
+    """Return the path for the engine; this package's files are copied to the shared folder.
 
-    Where the worker is in a container itself, the host has the home, and not the package.
+    If the worker runs in a container itself, the host has the home, but not the package.
     """
     if not path.is_relative_to(_OURS):
         return str(path)

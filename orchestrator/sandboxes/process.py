@@ -1,7 +1,8 @@
-"""Programs as processes of this host, each under a shim that ends its whole tree.
+"""Runs programs as processes of this host, each under a shim that ends its whole tree.
 
-At every level nothing of a program is left when it ends, when `kill` is called, and when the worker
-dies. `bubblewrap` confines it as well; at `cgroup` and `shim` it may do what this user may.
+At every level no process of a program is left when it ends, when `kill` is called, and when the
+worker ends. `bubblewrap` confines it as well; at `cgroup` and `shim` it has the permissions of this
+user.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ _MEANING = {
 
 
 def build(settings: Settings) -> ProcessSandbox:
-    """Build the sandbox, as strong as this host allows, or as the settings ask.
+    """Build the sandbox at the strongest level of this host, or at the configured level.
 
     Raises:
-        SettingsInvalid: the level they ask for cannot be had here, and why.
+        SettingsInvalid: this host does not support the level; the error gives the reason.
     """
     system = system_label(settings.home)
     wanted = settings.process_level
@@ -71,8 +72,8 @@ def build(settings: Settings) -> ProcessSandbox:
 class ProcessSandbox:
     """Starts programs on this host.
 
-    A thread tells every shim that this process is well; a shim that hears nothing for `deadline_s`
-    ends its tree, so that a worker that is stopped or stuck keeps nothing alive.
+    A thread sends heartbeats to every shim. A shim without a heartbeat for `deadline_s` ends its
+    tree, so that no program outlives a worker that is stopped or stalled.
     """
 
     def __init__(
@@ -90,31 +91,31 @@ class ProcessSandbox:
         self._confine = confine
         self._cgroup = cgroup
         self._file_limit_bytes = file_limit_bytes
-        #: What keeps this host from the next level.
+        #: The reason why this host does not support the next level.
         self.lack = lack
 
     @property
     def level(self) -> str:
-        """What confines the programs: `bubblewrap`, `cgroup` or `shim`."""
+        """The level of confinement: `bubblewrap`, `cgroup` or `shim`."""
         if self._confine is not None:
             return "bubblewrap"
         return "shim" if self._cgroup is None else "cgroup"
 
     def check(self) -> str:
-        """Return what confines programs here."""
+        """Return the level of confinement."""
         return _MEANING[self.level]
 
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[ProcessTree]:
         """Start a program; leaving the context kills what is left of its tree.
 
-        The program sees `spec.env`, ORCH_AGENT_ID and ORCH_SYSTEM (by which what slips away is
-        found), nothing else of the environment, and leads a process group of its own in a session
-        of its own. The custody this is called in can end the tree.
+        The program's environment is `spec.env`, ORCH_AGENT_ID and ORCH_SYSTEM, by which orphan
+        processes are found. It leads its own process group in its own session. The current cancel
+        scope can end the tree.
 
         Raises:
-            BackendUnavailable: the program does not exist, may not be run, or is to have no
-                network, which only bubblewrap can do.
+            BackendUnavailable: the program does not exist, may not be run, or requires a sandbox
+                without a network, which only bubblewrap supports.
             WorkspaceLost: `cwd` does not exist.
         """
         if not spec.has_network and self._confine is None:
@@ -149,8 +150,8 @@ def _record(tree: ProcessTree) -> None:
 def _start_shim(
     spec: ProcessSpec, env: Mapping[str, str], arguments: list[str], stack: ExitStack
 ) -> ProcessTree:
-    # Python's descriptors are close-on-exec, and Popen hands only `pass_fds` on, so no program
-    # started at the same time by another thread holds this one's control pipe open.
+    # Python's descriptors are close-on-exec, and Popen passes only `pass_fds`, so no program that
+    # another thread starts at the same time holds this control pipe open.
     selector = stack.enter_context(selectors.DefaultSelector())
     control_read, control = _pipe(stack)
     status, status_write = _pipe(stack)
@@ -172,10 +173,11 @@ def _start_shim(
             lost = error.filename == spec.cwd
             msg = f"{spec.cwd if lost else spec.argv[0]}: {error.strerror}."
             raise (WorkspaceLost if lost else BackendUnavailable)(msg) from error
-    # Full of beats that a stopped shim does not read, it must not block who writes.
+    # A pipe full of heartbeats that a stopped shim does not read must not block the writer.
     os.set_blocking(control.fileno(), False)
     stack.enter_context(shim)
-    # Closed before the shim is waited for: whatever fails from here on, it hears the end.
+    # Closed before the wait for the shim: after any failure from here on, it sees the end of the
+    # pipe.
     stack.callback(control.close)
     return ProcessTree(shim, control, status, selector)
 
@@ -190,7 +192,7 @@ def _pipe(stack: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
 
 @contextmanager
 def _input(data: bytes) -> Iterator[IO[bytes]]:
-    """Hold the input in memory as a file: a program that never reads it blocks nobody."""
+    """Store the input in memory as a file, so that no unread input blocks a writer."""
     with open(os.memfd_create("stdin"), "w+b") as file:  # noqa: PTH123 - a descriptor
         file.write(data)
         file.seek(0)

@@ -1,4 +1,4 @@
-"""What may not leave: secrets found in what agents made, before any of it is sent on."""
+"""The scan for secrets in changes, before any part of them is sent to a remote."""
 
 from __future__ import annotations
 

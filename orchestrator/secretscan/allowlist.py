@@ -1,4 +1,4 @@
-"""The allow-list: which findings the operator has looked at and lets pass; never the agent's."""
+"""The allow list: the findings that the operator accepts; agents cannot edit it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ACTION = (
 
 
 class Allowed(BaseModel):
-    """One entry: what it lets pass, where, and why; what it does not name may be anything."""
+    """One entry: what it allows, where, and why; a field that it does not set matches anything."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class Allowed(BaseModel):
         return self
 
     def allows(self, finding: SecretFinding, repository: str) -> bool:
-        """Whether this entry lets the finding pass."""
+        """Whether this entry allows the finding."""
         return (
             self.fingerprint in (None, finding.fingerprint)
             and self.rule in (None, finding.rule)
@@ -42,7 +42,7 @@ class Allowed(BaseModel):
 
 
 class AllowList(BaseModel):
-    """`[[allow]]` entries of one TOML file."""
+    """The `[[allow]]` entries of one TOML file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,5 +71,5 @@ class AllowList(BaseModel):
             raise SettingsInvalid(msg, action=_ACTION) from error
 
     def allows(self, finding: SecretFinding, repository: str) -> bool:
-        """Whether any entry lets the finding pass."""
+        """Whether any entry allows the finding."""
         return any(entry.allows(finding, repository) for entry in self.allow)

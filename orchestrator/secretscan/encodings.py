@@ -1,4 +1,4 @@
-"""Parts of a text that are other text in an encoding: hex, escapes, percent signs, base64."""
+"""Encoded parts of a text: hex, escapes, percent signs, base64."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestrator.secretscan.views import Edit
 
 #: A shorter value is no secret.
 _FEWEST_BYTES = 6
-#: What stands between bytes that are no text must be longer: it may be chance.
+#: Text between bytes that are no text must be longer, because it may be chance.
 _FEWEST_OF_PART = 16
 _FEWEST_SIGNS_OF_PART = 32
 _PRINTABLE = re.compile(rb"[\t\n\r -~]+")
 _PART = re.compile(rb"[\t\n\r -~]{%d,}" % _FEWEST_OF_PART)
 
-# Single characters, wherever they stand: \x67 \u0067 \u{67} \147 %67 &#x67; &#103;
+# Single characters, anywhere: \x67 \u0067 \u{67} \147 %67 &#x67; &#103;
 _ESCAPE = re.compile(
     rb"[\\%&](?:\\?(?:x|u00|U000000)([2-7][0-9a-fA-F])(?![0-9a-fA-F]{6})|\\?u\{0{0,4}([2-7][0-9a-fA-F])\}"
     rb"|(?<=%)([2-7][0-9a-fA-F])|#x0{0,4}([2-7][0-9a-fA-F]);|\\?([01][0-7]{2})|#0{0,4}(\d{2,3});)"
@@ -35,7 +35,7 @@ _CHARACTERS = re.compile(
 )
 _HEX_BYTE = re.compile(rb"0x([0-9a-fA-F]{2})")
 _NUMBER = re.compile(rb"\d+")
-# Runs of hex and base64, which may go on in the next line.
+# Runs of hex and base64, which may continue in the next line.
 _NEXT_LINE = rb"\r?\n[ \t>#*/|]{0,40}+"
 _RUN = re.compile(
     rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}+(?:"
@@ -46,7 +46,7 @@ _HEX = re.compile(rb"(?:0?[xX])?((?:[0-9a-fA-F]{2}){8,})")
 _DIGEST = re.compile(rb"sha(?:1|256|384|512)-")
 _LINE_ENDS = re.compile(_NEXT_LINE)
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
-# A call around a literal, which gives back what the literal encodes.
+# A call around a literal that decodes the literal.
 _CALL_BEFORE = re.compile(
     rb"(?:(?:new\s)?[\w.:]{1,60}\s?\(\s?){1,3}[rRbBuU]?([\"'`])$"
     rb"|\$\(\s?(?:echo|printf)\s(?:-\w\s)?([\"']?)$"
@@ -61,7 +61,7 @@ _CALL_BYTES = 120
 
 
 def encoded(text: bytes) -> list[Edit]:
-    """Return the parts that are text in an encoding, read as that text, in order."""
+    """Return the encoded parts with their decoded text, in order."""
     edits = [*_escapes(text), *_runs(text)]
     for pattern, decode in _LISTS:
         for part in pattern.finditer(text):
@@ -75,7 +75,7 @@ def _escapes(text: bytes) -> Iterator[Edit]:
         *hexadecimal, octal, decimal = escape.groups()
         digits = next((one for one in hexadecimal if one), None)
         number = int(digits, 16) if digits else int(octal, 8) if octal else int(decimal)
-        # Spaces part words, and no secret goes on after one.
+        # Spaces separate words, and no secret continues after one.
         if 0x20 < number < 0x7F:  # noqa: PLR2004 - the signs of ASCII
             yield Edit(*escape.span(), bytes((number,)))
 
@@ -88,7 +88,7 @@ def _runs(text: bytes) -> Iterator[Edit]:
         if (digits := _HEX.fullmatch(part)) is not None:
             plain = _readable(bytes.fromhex(digits[1].decode()))
         elif part.islower() or part.isupper() or not part.strip(b"-_/+"):
-            # Words, paths and rulers, which are most of them: base64 has capitals.
+            # Most matches are words, paths and rulers; base64 contains capitals.
             continue
         else:
             plain = _base64(part)
@@ -97,20 +97,20 @@ def _runs(text: bytes) -> Iterator[Edit]:
 
 
 def _base64(part: bytes) -> bytes:
-    # Lock files are full of these: where the digest begins is known.
+    # Lock files contain many of these; the start of the digest is known.
     digest = _DIGEST.match(part)
     signs = part[digest.end() if digest else 0 :].rstrip(b"=").translate(_FROM_URL)
     whole = _readable(_unpacked(signs))
     if whole or len(signs) < _FEWEST_SIGNS_OF_PART:
         return whole
-    # A word may stand before it without a sign between, and bytes that are no text around it.
+    # A word may precede it without a separator, and bytes that are no text may surround it.
     found = [one for offset in range(4) for one in _PART.findall(_unpacked(signs[offset:]))]
     return b"\n%s\n" % b"\n".join(found) if found else b""
 
 
 def _unpacked(signs: bytes) -> bytes:
     odd = len(signs) % 4
-    # One sign more than whole bytes is none.
+    # One sign more than whole bytes is invalid.
     return a2b_base64(signs + b"=" * (4 - odd) if odd > 1 else signs[: len(signs) - odd])
 
 
@@ -122,7 +122,7 @@ def _readable(data: bytes) -> bytes:
 
 
 def _literal(text: bytes, start: int, end: int, plain: bytes) -> Edit:
-    """Widen the part to the call that decodes it, so that what is assigned is its value."""
+    """Widen the part to the call that decodes it, so that the assigned value is its value."""
     line = max(text.rfind(b"\n", 0, start) + 1, start - _CALL_BYTES)
     before = _CALL_BEFORE.search(text[line:start])
     after = _CALL_AFTER.match(text, end, end + _CALL_BYTES)
@@ -132,7 +132,7 @@ def _literal(text: bytes, start: int, end: int, plain: bytes) -> Edit:
 
 
 def _list(text: bytes, start: int, end: int, plain: bytes) -> Edit:
-    """Widen a list of bytes to the calls around it: a literal is what is left."""
+    """Widen a list of bytes to the calls around it, so that a literal remains."""
     line = max(text.rfind(b"\n", 0, start) + 1, start - _CALL_BYTES)
     before = _CALLS_BEFORE.search(text[line:start])
     after = _CALLS_AFTER.match(text, end)

@@ -1,4 +1,4 @@
-"""What secrets a text holds: kingfisher's rules and ours over it, however it is written."""
+"""Finds the secrets in a text by the rules of kingfisher and of this package, in any encoding."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from orchestrator.secretscan.public_blocks import PublicBlocks
 from orchestrator.secretscan.public_values import is_public
 from orchestrator.secretscan.views import View
 
-#: One text takes milliseconds; one that takes this long was made to.
+#: One text takes milliseconds; a text that takes this long was made to be slow.
 SCAN_TIMEOUT_S = 20.0
 _RULES = Path(__file__).with_name("rules.toml")
 _OURS = "custom."
-# Ours find the same and know placeholders.
+# The rules of this package find the same and recognize placeholders.
 _REPLACED = frozenset(
     f"betterleaks.{name}"
     for name in ("generic-credential-uri", "curl-auth-user", "curl-auth-header")
 )
-#: So often what another reading shows is read again: base64 in a literal that is split.
+#: The number of nested readings, for instance base64 in a literal that is split.
 _DEPTH = 2
-#: What of the line before a value is looked at.
+#: The bytes of the line before a value that are read.
 _BEFORE_BYTES = 200
 
 
 @dataclass(frozen=True)
 class Match:
-    """A secret in a text: its rule, its place in bytes, its own bytes (never shown)."""
+    """A secret in a text: its rule, its position in bytes, its own bytes (never shown)."""
 
     rule: str
     start: int
@@ -45,9 +45,10 @@ class Match:
 
 
 def readings(content: bytes) -> tuple[bytes, ...]:
-    """Return the texts a blob may be read as: itself, and without NULs if it has any.
+    """Return the texts as which a blob may be read: itself, and without NULs if it has any.
 
-    Without them UTF-16 and UTF-32 are as plain as text with NULs put into it, whatever the mark.
+    Without NULs, UTF-16 and UTF-32 are as readable as text with inserted NULs, with or without a
+    byte order mark.
     """
     return (content, content.replace(b"\0", b"")) if b"\0" in content else (content,)
 
@@ -65,7 +66,7 @@ def find(text: bytes) -> list[Match]:
         for level, match in _everywhere(text, deadline)
         if not (blocks.hold(match.start, match.end) and _only_looks_like_one(match))
     ]
-    # A known form tells most, then the reading that is nearest to what a program makes of it.
+    # A known form is the strongest evidence, then the reading that is nearest to the program's own.
     found.sort(key=_rank)
     return _apart([match for _, match in found])
 
@@ -76,7 +77,7 @@ def _rank(one: tuple[int, Match]) -> tuple[bool, int, int, int, str]:
 
 
 def _apart(found: list[Match]) -> list[Match]:
-    """Return matches in order; of those that overlap the first one, at the place of all of them."""
+    """Return matches in order; of overlapping ones the first, at the position of all of them."""
     starts: list[int] = []
     kept: list[Match] = []
     for match in found:
@@ -96,7 +97,7 @@ def _apart(found: list[Match]) -> list[Match]:
 
 
 def _everywhere(text: bytes, deadline: float, level: int = 0) -> Iterator[tuple[int, Match]]:
-    """Yield what stands in the text, then what stands in its other readings, by its place here."""
+    """Yield the matches in the text, then those in its other readings, by their position here."""
     for match in _find(text, deadline):
         yield level, match
     for edits in (joints(text), encoded(text)) if level < _DEPTH else ():
@@ -112,7 +113,7 @@ def _find(text: bytes, deadline: float) -> Iterator[Match]:
     remaining_s = deadline - time.monotonic()
     if remaining_s <= 0:
         raise TimeoutError
-    # After a byte order mark kingfisher sees only what is of that encoding: none may come first.
+    # After a byte order mark kingfisher reads only text of that encoding, so none may come first.
     for finding in scanner.scan(b"\n" + text, timeout=remaining_s):
         if not finding.visible or finding.rule_id in _REPLACED:
             continue
@@ -134,8 +135,8 @@ def _only_looks_like_one(match: Match) -> bool:
 
 @functools.cache
 def _loaded() -> tuple[kingfisher_sdk.Scanner, dict[str, str]]:
-    """Load the rules, once in a process; what compiling them took is kept in the user's cache."""
+    """Load the rules once for each process; the user's cache stores the compiled rules."""
     rules = tomllib.loads(_RULES.read_text(encoding="utf-8"))["rules"]
     kinds = {f"{_OURS}{rule['id']}": rule["value"] for rule in rules}
-    # What is encoded is decoded here, so that a secret is the same one in every encoding.
+    # This package decodes encoded text itself, so that a secret is the same in every encoding.
     return kingfisher_sdk.Scanner(kingfisher_sdk.Rules([_RULES]), base64=False), kinds

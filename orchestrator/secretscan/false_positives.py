@@ -1,4 +1,4 @@
-"""Whether what a rule of ours found is a secret: placeholders, words, paths and code are none."""
+"""Decides whether a match is a secret: placeholders, words, paths and code are none."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from urllib.parse import unquote_to_bytes
 
 from orchestrator.secretscan.public_values import is_public_data
 
-# What stands for a value that is filled in elsewhere.
+# Placeholders for values that are filled in elsewhere.
 _FILLED_IN = re.compile(
     rb"\$?\$\{[^}]*\}|\$\([^)]*\)|\{\{.*?\}\}|%\([^)]*\)s|\{[\w.!:()\[\],-]*\}|<[^<>]*>|\$\w+|%\w+%|@\w+@"
 )
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-#: Words that values in examples are made of.
+#: Words of which values in examples consist.
 _PLACEHOLDERS = frozenset(
     b"a access account add admin an and any api app auth bar baz bearer change changed changeme"
     b" client code config credential credentials db default demo dev dummy enter env example fake"
@@ -28,7 +28,7 @@ _PLACEHOLDERS = frozenset(
 )
 _EXAMPLE = re.compile(rb"EXAMPLE|0123456789|(?i:abcdefgh)")
 _EXAMPLE_DIGITS = 4
-# What a name says of its value, at its end, and values of hashes.
+# The ends of names whose values are no secrets, and values of hashes.
 _OF_ANOTHER_THING = re.compile(
     rb"(?i)(?:public(?:_?key)?|publishable(?:_?key)?|fingerprint|integrity|checksum|hash(?:es)?|digest"
     rb"|commit|rev(?:ision)?|etag|resolved|nonce|test-?id|name|field|label|file|path|dir|url|uri"
@@ -37,7 +37,7 @@ _OF_ANOTHER_THING = re.compile(
     rb"[\"'`\]]{0,2}\s*(?:=>|:=|[:=(,>])?\s*[\"'`]?$"
     rb"|(?:sha\d{1,3}|md5|h1|blake2\w?)[-:=]$|base64,$|[@#]$|\bid=$|0x$"
 )
-# Words with "pass" in them that have nothing to do with passwords, as the name of a value.
+# Words with "pass" that do not name passwords.
 _NO_PASSWORD = re.compile(
     rb"(?i)(?:(?:com|by|encom|tres|sur|mini)pass|pass(?:port|enger|ive|age|through))"
     rb"(?!\w*(?:pass|pwd|secret|cred))[\w.-]{0,24}[\"'`\]]{0,2}\s*(?:=>|:=|[:=(,>])?\s*[\"'`]?$"
@@ -45,11 +45,11 @@ _NO_PASSWORD = re.compile(
 # One of a list of names: `"injectPassword", "inject2FaToken"`.
 _LISTED = re.compile(rb"[\"'`]\s?,\s?[\"'`]$")
 _CAMEL = re.compile(rb"[A-Za-z]+\d?[A-Za-z]*")
-#: A name stands so close before its value.
+#: The maximum distance of a name before its value.
 _NAME_BYTES = 64
-# Lines of base64 that stand in a block: certificates, public keys, messages.
+# Lines of base64 in a block: certificates, public keys, messages.
 _BLOCK_LINE_BYTES = (60, 64, 70, 72, 76)
-# Names with a number in them are no passwords for it.
+# Names with a number, which makes them no passwords.
 _TECHNICAL = re.compile(
     rb"(?i)x509|x?ed?(?:25519|448)|x25519|(?:utf|base|sha|md|iso|latin|cp|aes|rsa|pkcs|oauth|http|win)"
     rb"[-_]?\d+|ipv[46]|\bv\d+|s3|ec2|k8s|i18n|l10n"
@@ -69,7 +69,7 @@ _SEPARATORS = re.compile(rb"[-_.:]")
 _NAME_BEFORE_TOKEN = re.compile(rb"(?:(?:[A-Za-z]{1,12}\d{0,2}[A-Za-z]?\d{0,2}|\d{1,5})[_.-])*")
 
 # -ln P(second letter | first), rounded, over the words in the modules of Python's standard library:
-# a row for each first letter. Random letters come to 4.9 on average, names in code to 2.6.
+# a row for each first letter. Random letters have an average of 4.9, names in code 2.6.
 _PAIRS = b"""
 73337547374232838232445547 25342666337256347335278735 28462672393356267352367858
 35631567267365268435356749 35324446586332535223645358 27553267198365257343377849
@@ -91,7 +91,7 @@ def entropy(value: bytes) -> float:
 
 
 def is_secret(value: bytes, kind: str, before: bytes) -> bool:
-    """Judge a value by the kind its rule gives it; `before` is its line up to it."""
+    """Return whether a value is a secret of its rule's kind; `before` is its line up to it."""
     if _is_placeholder(value):
         return False
     if kind == "certain":
@@ -137,7 +137,7 @@ def _is_listed_name(value: bytes, before: bytes) -> bool:
 
 
 def _is_authorization(value: bytes) -> bool:
-    """Judge `Basic` credentials by the password in them, anything else by its randomness."""
+    """Check `Basic` credentials by their password, anything else by its randomness."""
     try:
         user, colon, password = a2b_base64(value, strict_mode=True).partition(b":")
     except Error:
@@ -193,7 +193,7 @@ def _is_token(value: bytes) -> bool:
 
 
 def _is_packed_words(value: bytes) -> bool:
-    """Return whether this is base64 of words: what else is in it is found in what it decodes to."""
+    """Return whether this is base64 of words; secrets in it are found in its decoded text."""
     try:
         plain = a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
     except Error:
@@ -204,7 +204,7 @@ def _is_packed_words(value: bytes) -> bool:
 
 
 def _pairs(value: bytes) -> float:
-    """Return how unlike words the letters of a value follow each other."""
+    """Return how improbable the letter pairs of a value are in words."""
     pairs = [
         _PAIRS[first - 97][second - 97] - 48
         for first, second in zip(value.lower(), value.lower()[1:], strict=False)

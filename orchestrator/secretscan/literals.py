@@ -1,4 +1,4 @@
-"""Where string literals go on in the next one: what programs put together when they run."""
+"""String literals that continue in the next literal, which a program joins when it runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from orchestrator.secretscan.views import Edit
 
-# Between two literals: operators, nothing, line ends, comments; `t += "…"`; `.append("…")`.
+# The text between two literals: operators, nothing, line ends, comments; `t += "…"`;
+# `.append("…")`.
 _JOINT = re.compile(
     rb"""
     ["'`](?:
@@ -22,9 +23,9 @@ _JOINT = re.compile(
     """,
     re.VERBOSE,
 )
-# A literal put into a template: `${"…"}`, `{'…'}`.
+# A literal in a template: `${"…"}`, `{'…'}`.
 _IN_TEMPLATE = re.compile(rb"""\{\s{0,4}(["'`])([^"'`{}\n]{1,200})\1\s{0,4}\}""")
-# What puts a list together: the literal between its parts, if one is named.
+# The call that joins a list, with the literal between its parts, if it names one.
 _LIST_AFTER = re.compile(
     rb"\((?:(?<=[jJ]oin\()|(?<=(?i:concat)\()|(?<=(?i:concat_ws)\()|(?<=implode\()|(?<=paste0\()"
     rb"|(?<=strcat\())"
@@ -34,13 +35,13 @@ _OPENING = re.compile(rb"""\s{0,100}+(?:\[\]string\{|[\[({])?\s{0,100}+(?=["'`])
 _LIST_WORDS = (b"oin(", b"oncat", b"ONCAT", b"implode(", b"paste0(", b"strcat(")
 _LIST_BEFORE = re.compile(rb"""[\]})]\s{0,40}\.join\(\s{0,4}(["'`])([^"'`\n]{0,8})\1\s{0,4}\)""")
 _COMMA = re.compile(rb"""["'`]\s{0,100}+,\s{0,100}+[rRbBuUfFL]{0,2}["'`]""")
-#: A list is looked at so far from the call that joins it.
+#: The bytes of a list that are read before or after the call that joins it.
 _LIST_BYTES = 4096
 _NAME_BYTES = 40
 
 
 def joints(text: bytes) -> list[Edit]:
-    """Return what stands between literals that are one, as edits in order."""
+    """Return the text between literals that are one, as edits in order."""
     edits = [Edit(*joint.span()) for joint in _JOINT.finditer(text)]
     if b"{" in text:
         for one in _IN_TEMPLATE.finditer(text):
@@ -58,7 +59,7 @@ def joints(text: bytes) -> list[Edit]:
 
 
 def in_order(edits: list[Edit]) -> list[Edit]:
-    """Return edits by their place, without those that overlap an earlier one."""
+    """Return edits by their position, without those that overlap an earlier one."""
     kept: list[Edit] = []
     for edit in sorted(edits):
         if not kept or edit.start >= kept[-1].end:
@@ -76,7 +77,7 @@ def _commas(text: bytes) -> Iterator[Edit]:
         last = _closed(text, start)
         opening = _OPENING.match(text, start, last)
         if opening is not None:
-            # The name of the call stands between what it gives and what that is assigned to.
+            # The name of the call stands between its result and the assigned name.
             yield Edit(named.start(), opening.end())
         yield from _commas_between(text, start, last, named[2] or b"")
     last = 0
@@ -92,7 +93,7 @@ def _commas(text: bytes) -> Iterator[Edit]:
 
 def _closed(text: bytes, start: int) -> int:
     ends = (text.find(sign, start, start + _LIST_BYTES) for sign in (b")", b"]", b"}"))
-    # Go's `[]string{` opens and closes one at once.
+    # Go's `[]string{` opens and closes a bracket at once.
     return min((end for end in ends if end > start + 1), default=start + _LIST_BYTES)
 
 

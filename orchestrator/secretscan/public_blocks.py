@@ -1,7 +1,7 @@
 """Blocks of a text that are public by their structure: signatures, certificates, public keys.
 
-What looks random in one is no secret. A block counts only if its body is base64 of what its label
-says, so that words of another kind cannot be put between its lines.
+Random text in such a block is no secret. A block counts only if its body is base64 of the data that
+its label names, so that no other text fits between its lines.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _LABELS = (
     rb"|(?:RSA |EC )?PUBLIC KEY"
     rb"|(?:DH|EC) PARAMETERS|AGE ENCRYPTED FILE"
 )
-#: A larger one is read as any other text.
+#: A larger block is scanned as any other text.
 _MOST_BYTES = 100_000
 _BEGIN = re.compile(rb"-----BEGIN (" + _LABELS + rb")-----")
-# How blocks stand in source code: escaped line ends, quotes, concatenation, comment signs, indents.
+# The form of blocks in source code: escaped line ends, quotes, concatenation, comment signs,
+# indents.
 _AROUND_LINES = re.compile(
     rb"(?:\\[rn]|(?<=[\"'`\s])\+(?=\s)|(?<=[\"'`])\+(?=[\"'`])|[\s\"'`>|#*,\\])+"
 )
@@ -45,14 +46,14 @@ class PublicBlocks:
         for begin in _BEGIN.finditer(text):
             label = begin[1]
             end = text.find(b"-----END " + label, begin.end(), begin.end() + _MOST_BYTES)
-            # The headers of an armour are words that its writer chose: they are no part of it.
+            # The writer of an armour chooses its headers, so they are not part of the block.
             start = _after_headers(text, begin.end(), end)
             if end >= 0 and _is_whole(label, text[start:end]):
                 self._starts.append(start)
                 self._ends.append(end)
 
     def hold(self, start: int, end: int) -> bool:
-        """Return whether what stands from `start` to `end` is inside one of them."""
+        """Return whether the text from `start` to `end` is inside a block."""
         index = bisect_right(self._starts, start) - 1
         return index >= 0 and end <= self._ends[index]
 
@@ -65,7 +66,7 @@ def _after_headers(text: bytes, start: int, end: int) -> int:
 
 
 def _is_whole(label: bytes, body: bytes) -> bool:
-    # As it stands, or as a patch adds it.
+    # The body is tested unchanged, and in the form of a patch's added lines.
     return _is_of(label, body) or _is_of(label, _ADDED.sub(b"", body))
 
 

@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, for code hosts and editors: places and fingerprints, no snippets."""
+"""Findings as SARIF 2.1.0, for forges and editors: positions and fingerprints, no snippets."""
 
 from __future__ import annotations
 

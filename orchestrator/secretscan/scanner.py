@@ -1,4 +1,4 @@
-"""What may not leave: secrets found in texts, as findings that do not hold them."""
+"""Finds secrets in texts, and returns findings that do not contain them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from orchestrator.models import SecretFinding
 from orchestrator.secretscan.allowlist import AllowList
 from orchestrator.secretscan.engine import Match, find, readings
 
-#: The rule of what could not be scanned.
+#: The rule of a text that could not be scanned.
 UNSCANNABLE = "unscannable"
-#: More findings of one text say nothing new.
+#: More findings of one text are not reported.
 FINDINGS_PER_TEXT = 100
 FINDINGS_AT_MOST = 1000
-#: A text with more that could be one is for people to look at.
+#: A text with more possible matches needs a review by a person.
 _MATCHES_PER_TEXT = 10_000
 _FINGERPRINT_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
 class ScannedText:
-    """Something that is to leave, and what stood there before; None where it cannot be read.
+    """A text to scan, and the text that it replaces; None if it cannot be read.
 
-    `reason` says why it cannot, with what tells this one from another (an object id). A secret in
-    `before` is never a finding; one in `earlier` only if an earlier text of the same scan had it
-    as a finding: whoever wrote both may have shown it in a harmless form first.
+    `reason` says why it cannot be read, with an id that identifies the object. A secret in `before`
+    is never a finding. A secret in `earlier` is a finding only if an earlier text of the same scan
+    had it as one, because the author of both texts may have written a harmless form first.
     """
 
     commit: str | None
@@ -40,7 +40,7 @@ class ScannedText:
 
 
 class Scanner:
-    """Finds secrets; only who holds the key can tell which one a finding is about."""
+    """Finds secrets; only the holder of the key can identify the secret of a finding."""
 
     def __init__(self, key: bytes, allow: AllowList) -> None:
         self._key = key
@@ -49,15 +49,15 @@ class Scanner:
     def scan(
         self, texts: Iterable[ScannedText], *, repository: str = ""
     ) -> tuple[SecretFinding, ...]:
-        """Return what these texts add that may not leave this machine; none where all may.
+        """Return the secrets that these texts add; empty if there is none.
 
-        A secret that stood there before is not found. Paths make no difference, nor do comments.
+        A secret of the replaced text is not reported. Paths and comments make no difference.
         """
         reported: set[bytes] = set()
         found = (
             finding
             for text in texts
-            # What is allowed leaves room for what is not.
+            # Allowed findings do not count towards the limit.
             for finding in islice(self._scan(text, repository, reported), FINDINGS_PER_TEXT)
         )
         return tuple(islice(found, FINDINGS_AT_MOST))
@@ -72,7 +72,7 @@ class Scanner:
                 if match.secret in reported and earlier.holds(match, shown):
                     continue
                 finding = self._finding(match.rule, text.commit, file, line, match.secret)
-                # What the operator let pass in one form is not let pass in another.
+                # If the operator allows a secret in one form, the other forms are not allowed.
                 if not self._allow.allows(finding, repository):
                     reported.add(match.secret)
                     yield finding
@@ -108,7 +108,7 @@ def masked(text: str) -> str:
 
 
 def _shown(path: str) -> str:
-    # A path may hold a secret too.
+    # A path may contain a secret too.
     try:
         return masked(path)
     except TimeoutError:
@@ -116,17 +116,17 @@ def _shown(path: str) -> str:
 
 
 class _Held:
-    """What stood in a text, in whatever form."""
+    """The secrets of a replaced text, in any form."""
 
     def __init__(self, content: bytes) -> None:
         self._readings = readings(content)
         self._secrets: set[bytes] | None = None
 
     def holds(self, match: Match, shown: bytes) -> bool:
-        """Return whether the secret stood here: plain, as it is shown now, or in another form.
+        """Return whether the text had the secret: plain, in its current form, or in another form.
 
         Raises:
-            TimeoutError: it was not known in time.
+            TimeoutError: the search did not finish in time.
         """
         if any(match.secret in content or shown in content for content in self._readings):
             return True
@@ -139,7 +139,7 @@ def _secrets(text: ScannedText) -> Iterator[tuple[Match, int, bytes]]:
     """Yield each new secret of a text once, with its line and the bytes that show it.
 
     Raises:
-        TimeoutError: it cannot be read, or not in time.
+        TimeoutError: the text cannot be read, or not in time.
     """
     if text.content is None:
         raise TimeoutError

@@ -1,4 +1,4 @@
-"""Other readings of a text: lines with parts of them replaced, and where each byte came from."""
+"""Other readings of a text: lines with replaced parts, and the origin of each byte."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
-#: What of the line around a replaced part is read.
+#: The bytes of the line around a replaced part that are read.
 _AROUND_BYTES = 4096
 
 
 class Edit(NamedTuple):
-    """A part of a text that is read as something else; it never becomes longer."""
+    """A part of a text that is read as other text; it never becomes longer."""
 
     start: int
     end: int
@@ -20,13 +20,13 @@ class Edit(NamedTuple):
 
 
 class View:
-    """The lines of a text that have edits, with the edits made.
+    """The lines of a text that have edits, with the edits applied.
 
-    A view is never longer than its text by more than one byte a line: lines stand in it once.
+    A view is longer than its text by at most one byte a line, because it contains each line once.
     """
 
     def __init__(self, text: bytes, edits: Iterable[Edit]) -> None:
-        #: Where each piece begins in the view, and its first and last byte in the text.
+        #: The position of each piece in the view, and its first and last byte in the text.
         self._starts, self._origins, self._ends = array("Q"), array("Q"), array("Q")
         self._pieces: list[bytes] = []
         self._size = 0
@@ -34,7 +34,7 @@ class View:
         self.text = b"".join(self._pieces)
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
-        """Return the part of the text that bytes `start` to `end` of the view came from."""
+        """Return the part of the text from which bytes `start` to `end` of the view come."""
         return self._position(start)[0], self._position(end - 1)[1]
 
     def _position(self, position: int) -> tuple[int, int]:
@@ -53,7 +53,7 @@ class View:
                 low = max(tail, edit.start - _AROUND_BYTES, 0)
                 resume = max(low, text.rfind(b"\n", low, edit.start) + 1)
                 if tail >= 0 and text[tail - 1 : tail] != b"\n":
-                    # Two lines that were cut short are not one.
+                    # Two truncated lines are not one line.
                     self._add(b"\n", tail, tail)
             self._copy(text, resume, edit.start)
             self._add(edit.replacement, edit.start, edit.end)

@@ -1,4 +1,4 @@
-"""Removes what an ended agent left: each step tried whatever the others did, all repeatable."""
+"""The cleanup stage: removes the workspace, candidates and working keys of an ended agent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = get_logger("cleanup")
 
 @dataclass(frozen=True)
 class StepReport:
-    """How one step went; `error` is empty where it did."""
+    """The result of one step; `removed` counts bytes or keys, `error` is empty after success."""
 
     step: str
     removed: int = 0
@@ -28,7 +28,7 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Cleanup:
-    """The cleanup pool's work."""
+    """Runs the cleanup of one agent; every step is safe to repeat."""
 
     holder: AgentLeases
     work_saver: WorkSaver
@@ -36,7 +36,11 @@ class Cleanup:
     retention_s: float
 
     def run(self, agent_id: str) -> tuple[StepReport, ...]:
-        """Clean up after an ended agent, and say so in an `agent.cleanup` event."""
+        """Remove the data of an ended agent and publish an `agent.cleanup` event.
+
+        Every step runs even if an earlier step failed. Touches: the agent's record, sessions,
+        changes and receipt. An unknown agent gives no reports.
+        """
         try:
             agent = self.holder.store.run(agents.read(agent_id))
         except NotFound as error:
@@ -57,7 +61,7 @@ class Cleanup:
         receipt = store.run(kills.find_receipt(agent_id))
         is_discarded = receipt is not None and receipt.discard
         if (agent.branch is None or agent.retained) and not is_discarded:
-            # Not all of it is on a remote: it is retained until retention ends.
+            # Some of the change is on no remote, so it is retained until the retention ends.
             store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
             return dropped
         return dropped + store.run(changes.drop_changes(agent_id, attempts))
@@ -66,7 +70,7 @@ class Cleanup:
         try:
             self.holder.store.run(agent_transitions.cleaned(agent, now=self.holder.clock()))
         except TransitionRefused:
-            return 0  # said before: a repeated cleanup says it once
+            return 0  # an earlier cleanup has published the event
         return 1
 
 

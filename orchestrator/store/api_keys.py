@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.models import ApiKey
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, call, command, nothing, parse_record
+from orchestrator.store.operations import Operation, call, command, essential, nothing, parse_record
 
 
 class StoredKey(ApiKey):
@@ -49,7 +49,7 @@ def was_given() -> Operation[bool]:
 
 def record_use(name: str, *, now: datetime) -> Operation[None]:
     """Record the last use of a key."""
-    return command("HSET", keys.KEYS_USED, name, now.isoformat(), decode=nothing)
+    return essential("HSET", keys.KEYS_USED, name, now.isoformat(), decode=nothing)
 
 
 def last_uses() -> Operation[dict[str, datetime]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from orchestrator.errors import (
@@ -20,6 +21,7 @@ from orchestrator.errors import (
     StoreUnreachable,
 )
 from orchestrator.store.operations import Flow, Operation
+from orchestrator.store.patience import current_patience
 
 T = TypeVar("T")
 
@@ -40,6 +42,8 @@ _REFUSED: dict[str, type[OrchestratorError]] = {
     "BADARG": ArgumentRefused,
     "BADRECORD": RecordMalformed,
 }
+#: Socket timeouts of tries whose time is limited; each has connections of its own.
+_LIMITS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, SOCKET_TIMEOUT_S)
 
 
 @contextmanager
@@ -76,9 +80,12 @@ class Store:
         # A command may be sent again after a lost reply: every script refuses a second move.
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
         self._client: Any = redis.Redis.from_url(url, retry=retry, **_OPTIONS)
+        self._url = url
+        self._limited: dict[float, Any] = {}
+        self._lock = threading.Lock()
 
     def run(self, operation: Operation[T]) -> T:
-        """Run one operation.
+        """Run one operation; one that gets no answer is tried again as the thread's patience says.
 
         Raises:
             StoreUnreachable: Valkey did not answer.
@@ -86,12 +93,49 @@ class Store:
             ArgumentRefused: a script was given a value that cannot be stored; it wrote nothing.
             RecordMalformed: a key holds what this version does not write.
         """
+        patience = current_patience()
+        if patience is None:
+            return self._run_on(self._client, operation)
+        while True:
+            left_s = patience.left_s(operation.blocks_s)
+            client = self._client if left_s is None else self._client_within(left_s)
+            try:
+                answer = self._run_on(client, operation)
+            except StoreUnreachable as error:
+                patience.pause(error)
+                continue
+            except OrchestratorError:
+                patience.record_answer()
+                raise
+            patience.record_answer()
+            return answer
+
+    def run_within(self, operation: Operation[T], within_s: float) -> T:
+        """Run one operation without a second try: no read or write of it waits longer than this.
+
+        Raises as `run` does.
+        """
+        return self._run_on(self._client_within(within_s), operation)
+
+    def _run_on(self, client: Any, operation: Operation[T]) -> T:
         with _translated_errors(operation, self._address):
             try:
-                reply = self._client.execute_command(*operation.command())
+                reply = client.execute_command(*operation.command())
             except redis.exceptions.NoScriptError:
-                reply = self._client.execute_command(*operation.command(by_text=True))
+                reply = client.execute_command(*operation.command(by_text=True))
         return operation.decode(reply)
+
+    def _client_within(self, within_s: float) -> Any:
+        """Return a client whose sockets wait no longer than this, or than the least limit."""
+        limit_s = max((one for one in _LIMITS_S if one <= within_s), default=_LIMITS_S[0])
+        with self._lock:
+            if (client := self._limited.get(limit_s)) is None:
+                # Once more where Valkey closed an idle connection; a timeout is the end.
+                retry = Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,))
+                options = {**_OPTIONS, "socket_timeout": limit_s, "socket_connect_timeout": limit_s}
+                client = redis.Redis.from_url(self._url, retry=retry, **options)
+                self._limited[limit_s] = client
+        return client
 
     def follow(self, flow: Flow[T]) -> T:
         """Run the operations of a flow, one after the other."""
@@ -110,7 +154,9 @@ class Store:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        with self._lock:
+            for client in (self._client, *self._limited.values()):
+                client.close()
 
 
 class AsyncStore:

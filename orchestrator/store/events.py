@@ -46,6 +46,7 @@ def await_stored(*, after: str, block_ms: int, count: int = 500) -> Operation[li
     return command(
         *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", keys.EVENTS_STREAM, after),
         decode=lambda reply: _stored(reply[0][1]) if reply else [],
+        blocks_s=block_ms / 1000,
     )
 
 
@@ -94,7 +95,7 @@ def wait_for_agent(agent_id: str, *, log_id: str, event_id: str, block_ms: int) 
 def _wait_for(after: dict[str, str], block_ms: int) -> Operation[bool]:
     return command(
         "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", *after.keys(), *after.values(),
-        decode=bool,
+        decode=bool, blocks_s=block_ms / 1000,
     )  # fmt: skip
 
 

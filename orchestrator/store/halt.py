@@ -9,6 +9,7 @@ from orchestrator.store import keys
 from orchestrator.store.operations import (
     Operation,
     command,
+    essential,
     nothing,
     read_record,
 )
@@ -16,7 +17,7 @@ from orchestrator.store.operations import (
 
 def set_halt(halt: Halt) -> Operation[None]:
     """Set the latch; the last to set it is the one who is named."""
-    return command("SET", keys.HALT, halt.model_dump_json(by_alias=True), decode=nothing)
+    return essential("SET", keys.HALT, halt.model_dump_json(by_alias=True), decode=nothing)
 
 
 def find_halt() -> Operation[Halt | None]:

@@ -289,7 +289,8 @@ def _await(stream: str, after: str, block_ms: int) -> Operation[KillEntries]:
         return KillEntries(last, tuple(named))
 
     # At least 1: to Valkey 0 is for ever.
-    return command("XREAD", "BLOCK", max(block_ms, 1), "STREAMS", stream, after, decode=decode)
+    blocked = ("XREAD", "BLOCK", max(block_ms, 1), "STREAMS", stream, after)
+    return command(*blocked, decode=decode, blocks_s=block_ms / 1000)
 
 
 def active_ids() -> Operation[tuple[str, ...]]:
@@ -305,7 +306,11 @@ def active_ids() -> Operation[tuple[str, ...]]:
 
 def await_disk(*, timeout_ms: int) -> Operation[bool]:
     """Wait until what was written is in Valkey's append-only file; False where it keeps none."""
-    return command("WAITAOF", 1, 0, timeout_ms, decode=lambda reply: reply[0] == 1)
+    return command(
+        *("WAITAOF", 1, 0, timeout_ms),
+        decode=lambda reply: reply[0] == 1,
+        blocks_s=timeout_ms / 1000,
+    )
 
 
 def enqueue(message: StageMessage, *, tag: str) -> Operation[None]:

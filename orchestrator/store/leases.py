@@ -7,7 +7,7 @@ from datetime import datetime
 from orchestrator.models import AgentState
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, nothing, text
-from orchestrator.store.transition import now_ms
+from orchestrator.store.transition import holder_of, now_ms
 
 
 def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[str]:
@@ -23,7 +23,7 @@ def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[
             "leases": keys.LEASES,
             "budget": keys.budget(now),
         },
-        (agent.agent_id, agent.attempt, deadline),
+        (agent.agent_id, agent.attempt, deadline, holder_of(agent)),
         text,
     )
 

@@ -31,6 +31,8 @@ class Operation(Generic[T]):
     arguments: tuple[Argument, ...]
     decode: Callable[[Any], T]
     script: LuaScript | None = None
+    #: The server itself may hold the answer back for this long.
+    blocks_s: float = 0.0
 
     def command(self, *, by_text: bool = False) -> tuple[Argument, ...]:
         """Return what to send; a script goes by digest unless Valkey does not know it yet."""
@@ -41,9 +43,18 @@ class Operation(Generic[T]):
         return ("EVALSHA", self.script.sha, *self.arguments)
 
 
-def command(*arguments: Argument, decode: Callable[[Any], T]) -> Operation[T]:
+def command(
+    *arguments: Argument, decode: Callable[[Any], T], blocks_s: float = 0.0
+) -> Operation[T]:
     """Make an operation of a plain command."""
-    return Operation(arguments, decode)
+    return Operation(arguments, decode, blocks_s=blocks_s)
+
+
+def essential(
+    name: str, key: str, *arguments: Argument, decode: Callable[[Any], T]
+) -> Operation[T]:
+    """Make an operation of a command of one key that has to work out of memory too."""
+    return call("essential", {"key": key}, (name, *arguments), decode)
 
 
 def call(

@@ -67,7 +67,8 @@ def submission(
     """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
 
     `start` holds facts of the agent that another one left for it. Repeating a submission with the
-    same agentId, or the same key and body, changes nothing and answers with the first agent.
+    same agentId, or the same key and body, changes nothing and answers with the first agent. An
+    idempotency key belongs to the caller that the note names.
 
     Raises:
         IdempotencyConflict: the key was used with another body.
@@ -123,7 +124,11 @@ def submission(
             "halt": keys.HALT,
             "budget": keys.budget(now),
             "audit_waiting": keys.AUDIT_WAITING,
-            **({"idempotency": keys.idempotency(idempotency_key)} if idempotency_key else {}),
+            **(
+                {"idempotency": keys.idempotency(note.who, idempotency_key)}
+                if idempotency_key
+                else {}
+            ),
         },
         (
             json.dumps(state.wire()),
@@ -169,6 +174,10 @@ def refusal(agent_id: str, error: OrchestratorError, *, now: datetime) -> Operat
         ),
         nothing,
     )
+
+
+def _idempotency(who: str, key: str) -> dict[str, str]:
+    return {"idempotency": keys.idempotency(who, key)} if key else {}
 
 
 def _submitted(reply: list[Any], now: datetime) -> Submitted:

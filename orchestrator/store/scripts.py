@@ -25,6 +25,15 @@ from typing import Any
 
 #: What stands before every script.
 _SHARED_PARTS = ("_prelude", "_budget")
+#: Scripts that Valkey runs at its `maxmemory` too: they stop agents, free memory, or keep running
+#: agents alive; none of them lets new work in.
+_OUT_OF_MEMORY = frozenset(
+    {
+        *("add_to_receipt", "append_audit", "drop_session", "essential", "heartbeat", "kill"),
+        *("recount", "refuse", "release", "revoke_key", "transition", "unlock"),
+    }
+)
+_ALLOW_OUT_OF_MEMORY = "#!lua flags=allow-oom\n"
 _DECLARED = re.compile(r"^--   K\.([\w.,{}\[\]*?]+)(?:\s|$)", re.MULTILINE)
 _GROUP = re.compile(r"(.+)\.\{(.+)\}")
 
@@ -120,6 +129,8 @@ def script(name: str) -> LuaScript:
     layout = layout_of(source)
     prelude, *shared = (source_of(part) for part in _SHARED_PARTS)
     text = "".join((f"local SCRIPT = '{name}'\n", prelude, layout.lua(), *shared, source))
+    if name in _OUT_OF_MEMORY:
+        text = _ALLOW_OUT_OF_MEMORY + text
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return LuaScript(name, text, sha, layout)
 

@@ -78,6 +78,14 @@ def urgency(agent: AgentState) -> int:
     return celery_priority(agent.priority) * _URGENCY_STEP + now_ms(agent.spawned_at)
 
 
+def holder_of(agent: AgentState) -> str:
+    """Return who holds an agent beside its attempt's number, as the scripts compare it.
+
+    After a failover that lost a second two workers may hold the same number.
+    """
+    return f"{agent.worker or ''} {agent.worker_process or ''}"
+
+
 def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Operation[Moved]:
     """Move an agent in one atomic step; `tag` names the message's delivery.
 
@@ -88,7 +96,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
 
     Raises:
         NotFound: there is no such agent.
-        AttemptStale: another attempt owns it.
+        AttemptStale: another attempt, or another worker, owns it.
         TransitionRefused: its status or phase does not allow the move.
         Halted: the move heeds the latch, and it stands.
         NoSlotFree: the move claims a slot, and none is left; it waits for one.
@@ -102,6 +110,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "from": step.sources,
         "phases": step.phases or None,
         "attempt": step.attempt,
+        "holder": None if step.attempt is None else holder_of(agent),
         "bump": step.new_attempt,
         "heedsHalt": step.heeds_halt,
         "to": step.to,
@@ -182,7 +191,7 @@ def _moved(agent_id: str, reply: list[bytes]) -> Moved:
     key = keys.agent(agent_id)
     state = parse_record(AgentState, key, reply[1])
     if answer == "stale":
-        msg = f"Agent {agent_id} is owned by attempt {state.attempt}."
+        msg = f"Agent {agent_id} is owned by attempt {state.attempt} of {state.worker}."
         raise AttemptStale(msg)
     if answer == "full":
         msg = f"Agent {agent_id} waits for a place."

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from orchestrator.messages import QUEUES
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, command, nothing
+from orchestrator.store.operations import Operation, command, essential, nothing
 from orchestrator.store.transition import now_ms
 
 #: A worker says every 5 s that it is there, and counts as gone after three silent ones.
@@ -17,7 +17,7 @@ PRESENT_FOR_S = 15.0
 
 def announce(worker: str, *, now: datetime) -> Operation[None]:
     """Say that a worker (`<queue>@<host>`) is there."""
-    return command(
+    return essential(
         "ZADD", keys.WORKERS, now_ms(now) + round(PRESENT_FOR_S * 1000), worker, decode=nothing
     )
 

@@ -1,6 +1,6 @@
-"""The composition root: settings become services, and nothing is built anywhere else.
+"""The composition root: builds all services from the settings.
 
-Here stands what any command needs, which must load at once: the rest is in `host` and `worker`.
+This module has the services that load fast, for any command. `host` and `worker` have the others.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.a
 
 
 def clock() -> datetime:
-    """Tell the time."""
+    """Return the present instant in UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """Make a new id."""
+    """Return a new random UUID as text."""
     return str(uuid.uuid4())
 
 
 def with_secrets(settings: Settings) -> Settings:
-    """Add to the settings what the backends state to be secret in their options.
+    """Return settings with the secrets of the backends' options, which logs then mask.
 
-    A backend's module does so by `secrets(settings)`; of one that does not, every option counts.
+    The module of a backend declares them by `secrets(settings)`. Without that function, every
+    option of the backend counts as a secret.
     """
     declared: list[str] = []
     for name in settings.backends:
@@ -49,7 +50,7 @@ def with_secrets(settings: Settings) -> Settings:
 
 
 def submit_service(settings: Settings) -> SubmitService:
-    """Build what submits requests."""
+    """Build the submit service."""
     from orchestrator.control.submit import SubmitService  # noqa: PLC0415 - loads the gates' names
 
     return SubmitService(
@@ -61,28 +62,28 @@ def submit_service(settings: Settings) -> SubmitService:
 
 
 def audit(settings: Settings) -> Audit:
-    """Build what keeps the audit."""
+    """Build the audit."""
     return Audit(signing_key(settings, "audit"), clock, new_id)
 
 
 def kill_switch(settings: Settings) -> KillSwitch:
-    """Build what kills, halts and resumes."""
+    """Build the kill switch."""
     return KillSwitch(audit(settings), clock, new_id)
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """Build what knows who may ask."""
+    """Build the check of API keys."""
     key = settings.api_key.get_secret_value().encode() if settings.api_key else None
-    # Another name than loopback's is a proxy's, behind which everyone is local.
+    # An allowed host means a proxy, behind which every client has a loopback address.
     asks = bool(settings.allowed_hosts)
     return ApiKeys(audit(settings), clock, key, settings.spawn_rate, always_asks=asks)
 
 
 def queue_pauses(settings: Settings) -> QueuePauses:
-    """Build what pauses and resumes queues."""
+    """Build the service that pauses and resumes queues."""
     return QueuePauses(audit(settings), clock)
 
 
 def budget(settings: Settings) -> BudgetService:
-    """Build what reads and changes the budget."""
+    """Build the service that changes the budget."""
     return BudgetService(settings, clock, audit(settings).append)

@@ -1,4 +1,4 @@
-"""Builds what knows the programs and folders of agents on this host."""
+"""Builds the services that use the processes and folders of agents on this host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
 
 
 def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
-    """Build what keeps the host of this worker clean."""
+    """Build the host cleaner of this worker; `worker` is `<pool>@<host>`."""
     store = Store(settings.valkey_url)
     saver = work_saver(settings, store, worker=worker)
     leftovers = Leftovers(
@@ -39,11 +39,11 @@ def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
 
 
 def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
-    """Build what keeps the work that does not leave through the gates."""
+    """Build the service that saves work which is not delivered."""
 
     @cache
     def capture() -> ChangeCapture:
-        # At first use: a sandbox is probed for, and most hosts have nothing to save.
+        # Built at first use, because it probes the sandbox and most hosts have no work to save.
         return ChangeCapture(
             agent_leases(settings, store, worker=worker), sandbox(settings), settings
         )
@@ -61,7 +61,7 @@ def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
 
 
 def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
-    """Build what compares Valkey and this host."""
+    """Build the consistency check of Valkey and this host."""
     home, here = settings.home, f"fsck@{socket.gethostname()}"
     remove = work_saver(settings, store, worker=here).remove
     return ConsistencyCheck(
@@ -70,19 +70,19 @@ def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
 
 
 def sandbox(settings: Settings) -> Sandbox:
-    """Build where programs of agents and gates run."""
+    """Build the sandbox for the programs of agents and gates."""
     return SANDBOXES.build("docker" if settings.sandbox_enabled else "process", settings)
 
 
 def host(settings: Settings) -> Host:
-    """Build what finds and ends the programs of agents on this host."""
-    # Not the process sandbox, which would be probed for nothing: its programs are marked.
+    """Build the service that finds and ends the processes of agents on this host."""
+    # The process sandbox is not built, because process labels suffice to find its programs.
     programs = sandbox(settings) if settings.sandbox_enabled else None
     return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
 def agent_leases(settings: Settings, store: Store, *, worker: str) -> AgentLeases:
-    """Build what holds the agents of one worker process."""
+    """Build the leases of one worker process."""
     return AgentLeases(
         store,
         clock,

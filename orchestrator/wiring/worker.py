@@ -1,4 +1,4 @@
-"""Builds the services of a worker process, and what runs gates."""
+"""Builds the services of a worker process, and the gate runner."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FORGES: Family[Forge] = Family("orchestrator.forges")
 
 @dataclass(frozen=True)
 class Services:
-    """What a worker process needs for every task."""
+    """The services of a worker process."""
 
     settings: Settings
     store: Store
@@ -61,7 +61,7 @@ class Services:
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
-    """Return the check that judges a gate: the one named like it, else that of any command."""
+    """Return the check with the name of the gate, otherwise the check for any command."""
     name = gate.replace("-", "_")
     return CHECKS.build(name if name in CHECKS.names() else "command", settings)
 
@@ -72,12 +72,12 @@ def detectors(settings: Settings) -> tuple[Detector, ...]:
 
 
 def mirrors(settings: Settings) -> Mirrors:
-    """Build what fetches and reads repositories."""
+    """Build the mirrors of repositories."""
     return Mirrors(settings, Git(settings))
 
 
 def gate_runner(settings: Settings, *, with_own_tools: bool = False) -> GateRunner:
-    """Build what runs gates."""
+    """Build the gate runner; see `GateRunner.with_own_tools`."""
     checks = partial(_check_of, settings=settings)
     egress = EgressProxies(settings, new_id)
     return GateRunner(checks, sandbox(settings), egress, settings, with_own_tools)

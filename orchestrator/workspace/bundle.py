@@ -1,4 +1,4 @@
-"""What an agent left, taken out of its bundle into a repository of ours and checked by fsck."""
+"""Receives the change of an agent from its bundle into a bare repository; fsck checks it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
 from orchestrator.workspace.inside.naming import CHANGE, read_ref
 from orchestrator.workspace.object_sizes import added, extents
 
-#: A few kilobytes of bundle may unpack to any size. What a change adds is read whole by who judges
-#: it, several times at once, and checked out for each gate: these bound the memory and the disk.
+#: A bundle of a few kilobytes may unpack to any size. The gates read the added objects whole,
+#: several times at once, and each gate checks them out. These limits bound the memory and the disk.
 UNPACKED_LIMIT_BYTES = 2**28
 UNPACKED_LIMIT_FILES = 200_000
-#: Folders are held in memory to be counted, in which an entry takes five times its bytes; that many
-#: files need no more, in many commits either.
+#: The count of folders holds them in memory, where an entry takes five times its bytes. This limit
+#: is enough for that many files, also in many commits.
 FOLDERS_LIMIT_BYTES = 2**25
 
 # gitformat-bundle, version 2: prerequisites, the refs, an empty line, then the pack.
@@ -33,15 +33,16 @@ _HEADER = re.compile(
     rb"# v2 git bundle\n(?:-[0-9a-f]{40}[^\n]*\n)*((?:[0-9a-f]{40} refs/orchestrator/[^\n]+\n)+)\n"
 )
 _MOST_REFS = 1000
-#: What our own capture may name a branch or tag; anything stranger keeps the name it travels by.
+#: The names of branches and tags that `restore_refs` restores. Any other ref keeps the name that it
+#: has in the bundle.
 _BRANCH = re.compile(r"refs/(?:heads|tags)/[A-Za-z0-9][A-Za-z0-9_/-]{0,180}")
-#: Inside the repository that receives: it is gone when its objects have been looked through.
+#: The name of a repository inside the receiving one; it is removed after the check of its objects.
 _WHOLE = "whole.git"
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A commit that travels beside a change: what the agent called it, and of what kind it is."""
+    """A commit that the bundle contains beside the change: its name and its kind."""
 
     ref: str
     kind: str
@@ -51,17 +52,17 @@ class Beside:
 
 @dataclass(frozen=True)
 class Heads:
-    """What a bundle says that it holds; nothing of it is checked yet."""
+    """The header of a bundle; nothing of it is checked yet."""
 
     change: str
     beside: tuple[Beside, ...]
-    #: Where its pack begins.
+    #: The byte offset of the pack.
     pack_at: int
 
 
 @dataclass(frozen=True)
 class Received:
-    """The tip of a change and its tree; the objects are in the repository it was received in."""
+    """The tip of a change and its tree; the receiving repository contains the objects."""
 
     commit: str
     tree: str
@@ -71,7 +72,7 @@ def read_heads(bundle: bytes) -> Heads:
     """Read the header of a bundle.
 
     Raises:
-        ChangeRefused: it is no bundle of a change.
+        ChangeRefused: it is not a bundle of a change.
     """
     header = _HEADER.match(bundle)
     lines = header[1].decode(errors="replace").splitlines() if header else []
@@ -89,16 +90,16 @@ def read_heads(bundle: bytes) -> Heads:
 def receive(
     git: Git, git_dir: Path, base_commit: str, bundle: bytes, *, may_be_empty: bool = False
 ) -> Received:
-    """Take the change of a bundle into a repository that has the base; no ref is written.
+    """Import the change of a bundle into a repository that has the base; no ref is written.
 
-    What travels beside the change stays out: its objects may be such as fsck refuses.
+    The commits beside the change are not imported, because fsck may refuse their objects.
 
     Raises:
-        ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
-        ChangeEmpty: its tree is the base's, unless it may be.
-        ChangeTooLarge: it adds more than one of the limits above.
-        DiskFull: there is no room for it.
-        GitFailed: the base is not there.
+        ChangeRefused: it is not a bundle of a change, fsck reports a fault, or it adds submodules.
+        ChangeEmpty: its tree equals the tree of the base, unless the caller allows that.
+        ChangeTooLarge: it exceeds one of the limits above.
+        DiskFull: the disk is full.
+        GitFailed: the repository does not contain the base.
     """
     _, base_tree = _peeled(git, git_dir, base_commit)
     heads = read_heads(bundle)
@@ -107,12 +108,12 @@ def receive(
         pack = bundle[heads.pack_at :]
         if heads.beside:
             pack = _pack_of_change(git, git_dir, base_commit, commit, pack)
-        # Not `git fetch`: from a bundle it heeds fsckObjects only since git 2.46.
+        # `git fetch` obeys fsckObjects for a bundle only since git 2.46.
         git.run(*("index-pack", "--stdin", "--fix-thin", "--strict"), git_dir=git_dir, stdin=pack)
         peeled, tree = _peeled(git, git_dir, commit)
         new = added(git, git_dir, base_commit, commit)
         if new.size > UNPACKED_LIMIT_BYTES or new.folders > FOLDERS_LIMIT_BYTES:
-            # Before any of it is read.
+            # The limits are checked before any object is read.
             what = f"{new.size:,} bytes, {new.folders:,} of them folders"
             raise _too_large(what)
         before, after = extents(git, git_dir, (base_tree, tree))
@@ -136,11 +137,11 @@ def receive(
 
 
 def receive_whole(git: Git, git_dir: Path, bundle: bytes) -> Heads:
-    """Take every object of a bundle in, those that fsck refuses too, to be shown and handed on.
+    """Import every object of a bundle, also those that fsck refuses, for display and download.
 
     Raises:
-        ChangeRefused: it is no bundle, or its pack is damaged.
-        DiskFull: there is no room for it.
+        ChangeRefused: it is not a bundle, or its pack is damaged.
+        DiskFull: the disk is full.
     """
     heads = read_heads(bundle)
     try:
@@ -154,10 +155,10 @@ def receive_whole(git: Git, git_dir: Path, bundle: bytes) -> Heads:
 
 
 def restore_refs(git_dir: Path, heads: Heads, own_ref: str) -> None:
-    """Name what stood beside a change in a fresh repository that holds it, as the agent had it.
+    """Restore the refs beside a change in a new repository that contains it.
 
-    Branches are branches again, stashes stand in the stash; the rest keeps the name it travelled
-    by. `own_ref` is the agent's branch, which points to the change.
+    Branches become branches and stashes become stashes; other commits keep their name in the
+    bundle. `own_ref` is the agent's branch, which points to the change.
     """
     refs = {own_ref: ""}
     stashes = []
@@ -171,23 +172,24 @@ def restore_refs(git_dir: Path, heads: Heads, own_ref: str) -> None:
     del refs[own_ref]
     if stashes:
         refs["refs/stash"] = stashes[0]
-        # The newest last, each with the one before it; an instant of 0 would count as damage.
+        # The newest entry is the last, and each entry names the one before it. git reports an
+        # instant of 0 as damage.
         who = f"{IDENTITY_NAME} <{IDENTITY_EMAIL}> 1 +0000\tkept"
         before = [*stashes[1:], ABSENT]
         lines = [f"{old} {new} {who}\n" for new, old in zip(stashes, before, strict=True)][::-1]
         (git_dir / "logs" / "refs").mkdir(parents=True, exist_ok=True)
         (git_dir / "logs" / "refs" / "stash").write_text("".join(lines), encoding="ascii")
-    # Not one file each: names of two refs may exclude each other there.
+    # The refs are packed, because as files the names of two refs may exclude each other.
     packed = "".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))
     head = "# pack-refs with: sorted \n"
     (git_dir / "packed-refs").write_text(head + packed, encoding="utf-8")
 
 
 def bundle_of(git: Git, git_dir: Path, base_commit: str, ref: str, commit: str) -> bytes:
-    """Return a bundle of one commit, of a repository that holds it.
+    """Return a bundle of one commit from a repository that contains it.
 
     Raises:
-        GitFailed: it cannot be made, as where the base has all of it.
+        GitFailed: git cannot make it, for example because the base contains all of it.
     """
     git.run("update-ref", ref, commit, git_dir=git_dir)
     return git.run("bundle", "create", "--quiet", "-", ref, f"^{base_commit}", git_dir=git_dir)
@@ -195,14 +197,15 @@ def bundle_of(git: Git, git_dir: Path, base_commit: str, ref: str, commit: str) 
 
 def _refuse_new_pins(git: Git, git_dir: Path, base_commit: str, commit: str) -> None:
     for file in changed_files(git, git_dir, base_commit, commit):
-        # A pin that moved is a change like any other; a new one would make its address ours.
+        # A change of a submodule's commit is allowed. A new submodule would add an address that the
+        # operator did not choose.
         if file.mode == GITLINK != file.old_mode:
             msg = f"The agent's change adds a nested repository or submodule at {file.path}."
             raise ChangeRefused(msg)
 
 
 def _pack_of_change(git: Git, git_dir: Path, base_commit: str, commit: str, whole: bytes) -> bytes:
-    """Return the part of a pack that leads to the change."""
+    """Return the part of a pack that contains the change."""
     apart = git_dir / _WHOLE
     try:
         git.run("init", "--quiet", "--bare", "--template=", git_dir=apart)
@@ -226,7 +229,7 @@ def _too_large(what: str) -> ChangeTooLarge:
 
 
 def _peeled(git: Git, git_dir: Path, commit: str) -> tuple[str, str]:
-    """Return the commit this leads to, which is another id if it is a tag, and its tree."""
+    """Return the commit to which an id leads, which differs from the id of a tag, and its tree."""
     revisions = (f"{commit}^{{commit}}", f"{commit}^{{tree}}")
     found = git.run("rev-parse", *revisions, git_dir=git_dir)
     peeled, tree = found.decode().split()

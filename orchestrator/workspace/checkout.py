@@ -1,4 +1,4 @@
-"""A person's own checkout, judged where it stands."""
+"""The checkout of a user, whose gates run in place."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.host_program import Ended, run_program
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs, pending, staged
-from orchestrator.workspace.subprocess import Ended, run_program
 
 
 @dataclass(frozen=True)
 class LocalCheckout:
-    """The working tree at `root`, uncommitted work included, against the commit `base`."""
+    """The working tree at `root` with its uncommitted work, compared with the commit `base`."""
 
     root: Path
     base: str
@@ -25,11 +25,14 @@ class LocalCheckout:
 
     @classmethod
     def find(cls, folder: Path, base: str, settings: Settings) -> LocalCheckout:
-        """Find the checkout around a folder, and where its work left the branch or commit `base`.
+        """Find the checkout that contains a folder, and its merge base with `base`.
+
+        `base` is a branch or a commit.
 
         Raises:
             RepositoryUnavailable: the folder is in no git checkout.
-            BranchUnknown: the base is not there, or shares no history with what is checked out.
+            BranchUnknown: the base does not exist, or shares no history with the checked-out
+                commit.
         """
         root = _located(folder, settings, "--show-toplevel")
         merge_base = _git(root, settings, "merge-base", "--", base, "HEAD")
@@ -39,7 +42,7 @@ class LocalCheckout:
         return cls(root, merge_base.stdout.decode().strip(), settings)
 
     def read(self, path: str) -> bytes | None:
-        """Return a file of the base commit; None where there is none."""
+        """Return a file of the base commit; None if it does not exist."""
         shown = self._git("show", f"{self.base}:{path}")
         return shown.stdout if shown.exit_code == 0 else None
 
@@ -49,7 +52,7 @@ class LocalCheckout:
         return frozenset(listed.decode(errors="ignore").split("\0")) - {""}
 
     def contents(self) -> tuple[FileChange, ...]:
-        """Return every file that differs from the base, untracked ones included."""
+        """Return every file that differs from the base, untracked files included."""
         tracked = self._git("diff", "--name-only", "-z", "--no-renames", self.base)
         untracked = self._git("ls-files", "-z", "--others", "--exclude-standard")
         names = sorted({*tracked.stdout.split(b"\0"), *untracked.stdout.split(b"\0")} - {b""})
@@ -62,11 +65,11 @@ class LocalCheckout:
         )
 
     def tree(self) -> str:
-        """Return the tree of HEAD, which uncommitted work adds to."""
+        """Return the tree of HEAD, without uncommitted work."""
         return self._git("rev-parse", "HEAD^{tree}").stdout.decode().strip()
 
     def forget(self, path: str) -> None:
-        """Remove a file that an earlier run left here; one that git tracks stays."""
+        """Remove a file that an earlier run wrote; a file that git tracks is not removed."""
         if self._git("ls-files", "--error-unmatch", "--", path).exit_code != 0:
             (self.root / path).unlink(missing_ok=True)
 
@@ -80,9 +83,9 @@ class LocalCheckout:
 
 
 def working_files(folder: Path, settings: Settings) -> tuple[Path, frozenset[str]]:
-    """Return the root of the checkout around a folder, and the paths of its files as they stand.
+    """Return the root of the checkout that contains a folder, and the current paths of its files.
 
-    Those that git ignores are left out.
+    Ignored files are left out.
 
     Raises:
         RepositoryUnavailable: the folder is in no git checkout.
@@ -95,19 +98,19 @@ def working_files(folder: Path, settings: Settings) -> tuple[Path, frozenset[str
 
 @dataclass(frozen=True)
 class LocalCommits:
-    """What stands in a person's own repository: commits and the index, read by plumbing alone.
+    """The commits and the index of a user's repository, read by plumbing commands only.
 
-    None of its filters, hooks or textconv runs, and its working tree is not looked at.
+    No filter, hook or textconv of the repository runs. The working tree is not read.
     """
 
     git_dir: Path
-    #: Where `origin` is; empty if it is nowhere.
+    #: The address of the remote `origin`; empty if there is none.
     origin: str
     _git: Git
 
     @classmethod
     def find(cls, folder: Path, settings: Settings) -> LocalCommits:
-        """Find the repository around a folder.
+        """Find the repository that contains a folder.
 
         Raises:
             RepositoryUnavailable: the folder is in no git checkout.
@@ -117,10 +120,10 @@ class LocalCommits:
         return cls(git_dir, origin.stdout.decode(errors="replace").strip(), Git(settings))
 
     def commit(self, revision: str) -> str:
-        """Return the id of the commit a person names; an empty name is HEAD.
+        """Return the id of the commit that a user names; an empty name is HEAD.
 
         Raises:
-            BranchUnknown: there is none.
+            BranchUnknown: no such commit exists.
         """
         asked = ("--verify", "--quiet", "--end-of-options", f"{revision or 'HEAD'}^{{commit}}")
         found = self._git.attempt("rev-parse", *asked, git_dir=self.git_dir)
@@ -130,15 +133,15 @@ class LocalCommits:
         return found.stdout.decode().strip()
 
     def staged(self) -> Iterator[NewBlobs]:
-        """Yield what the index brings in."""
+        """Yield the contents that the index adds."""
         return staged(self._git, self.git_dir)
 
     def pending(self) -> Iterator[NewBlobs]:
-        """Yield what commits of HEAD that no branch of a remote has, and the index, bring in."""
+        """Yield the contents of the index, and of the commits of HEAD that no remote branch has."""
         return pending(self._git, self.git_dir)
 
     def between(self, base: str, tip: str) -> Iterator[NewBlobs]:
-        """Yield what the commits of base..tip bring in."""
+        """Yield the contents that the commits of base..tip add."""
         return new_blobs(self._git, self.git_dir, base, tip)
 
 
@@ -151,6 +154,6 @@ def _located(folder: Path, settings: Settings, what: str) -> Path:
 
 
 def _git(folder: Path, settings: Settings, *arguments: str) -> Ended:
-    # The person's own repository and configuration: as if they had called git themselves.
+    # git uses the user's own repository and configuration here, as if the user had run it.
     argv = ("git", "-C", str(folder), *arguments)
     return run_program(argv, env=settings.host_env, timeout_s=settings.git_timeout_s)

@@ -1,4 +1,4 @@
-"""The workspaces of this host: made, held, moved, removed; and the spare of a newest commit."""
+"""The workspaces of this host: create, hold, move, remove; and the spare of the newest commit."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from orchestrator.workspace.worktree import (
     materialise,
 )
 
-#: What a refused change is laid down as, in `tmp`.
+#: The file in `tmp` that contains a refused change.
 EARLIER = "earlier.bundle"
-#: A worker that was told to let go saves the work first.
+#: A worker that has to release a workspace first saves the work.
 _REMOVE_WAIT_S = 60.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -41,10 +41,10 @@ log = get_logger("workspace")
 
 
 def check_agent_id(agent_id: str) -> str:
-    """Return an id that is safe as a file name and in a ref.
+    """Return an agent id that is safe as a file name and in a ref.
 
     Raises:
-        RequestInvalid: it is not.
+        RequestInvalid: it is not safe.
     """
     if not AGENT_ID.fullmatch(agent_id):
         raise RequestInvalid((("agentId", "must consist of letters, digits, - and _"),))
@@ -52,7 +52,7 @@ def check_agent_id(agent_id: str) -> str:
 
 
 def agent_ref(agent_id: str) -> str:
-    """Return the full name of the one branch that is this agent's."""
+    """Return the full ref name of the agent's own branch."""
     return f"refs/heads/agent/{check_agent_id(agent_id)}"
 
 
@@ -63,7 +63,7 @@ class Workspaces:
         self._folder = settings.workspaces_dir
         self._low_water_bytes = settings.disk_low_water_bytes
         self._stored = frozenset(settings.stored_filters)
-        #: By base commit: the files that each external filter keeps.
+        #: The files that each external filter converts, by base commit.
         self._filters: dict[str, dict[str, list[str]]] = {}
         self._git = git
         self._wait_s = settings.git_timeout_s
@@ -80,18 +80,18 @@ class Workspaces:
     ) -> Workspace:
         """Make the agent's workspace at exactly `base.commit`, on its own branch.
 
-        With the bundle of a change since that commit, it starts at what was left there instead, or
-        if that is to be taken apart with its tree, uncommitted on the base. What stood beside the
-        change is there by its names. A bundle that may be refused, and is, lies in the workspace's
-        `tmp` as EARLIER, for the agent to look into: our git does not.
-        Takes the spare of the base if there is one: without a change no git runs then, only a
-        rename and two small files. What a lost attempt left is removed first.
+        With the bundle of a change since that commit, the workspace starts at that change. If the
+        change is to be split, its tree is uncommitted on the base. The commits beside the change
+        get their names back. A bundle that is refused and may be refused is stored in the
+        workspace's `tmp` as EARLIER, for the agent to read; the orchestrator's git does not read
+        it. Without a change the spare of the base is used if it exists: then no git runs, only a
+        rename and two small writes. The remains of a lost attempt are removed first.
 
         Raises:
-            ChangeRefused: the change is none that `bundle.receive` takes.
-            ChangeTooLarge: it is over the limits there.
-            FilterUnsupported: an external filter keeps files of the commit.
-            DiskFull: there is no room for it.
+            ChangeRefused: `bundle.receive` refuses the change.
+            ChangeTooLarge: it is over the limits of `bundle.receive`.
+            FilterUnsupported: an external filter converts files of the commit.
+            DiskFull: the disk is full.
             GitFailed: git could not check the commit out.
         """
         ref = agent_ref(agent_id)
@@ -132,24 +132,24 @@ class Workspaces:
         return workspace
 
     def left(self, agent_id: str) -> tuple[Workspace, Origin] | None:
-        """Return what an attempt left here without an end; None if nothing is to be saved of it."""
+        """Return the origin of an attempt that left unsaved work here; None if there is none."""
         root, origin = self._folder / agent_id, read_origin(self._origin(agent_id))
         if origin is None or not root.is_dir():
             return None
         return Workspace(root), origin
 
     def mark_saved(self, agent_id: str) -> None:
-        """Note that the agent's workspace holds nothing that is still to be saved."""
-        # Not by a write, for which a full disk has no room.
+        """Record that the agent's workspace contains no unsaved work."""
+        # A removal also works on a full disk; a write would not.
         self._origin(agent_id).unlink(missing_ok=True)
 
     def move(self, agent_id: str, root: Path, origin: Path) -> None:
-        """Move the agent's workspace and its origin to another place of the same disk.
+        """Move the agent's workspace and its origin to another folder of the same disk.
 
         Raises:
-            OSError: it could not be moved.
+            OSError: the move failed.
         """
-        # First: without it nobody knows what the workspace is.
+        # The origin is moved first, because it identifies the workspace.
         self._origin(agent_id).rename(origin)
         try:
             (self._folder / agent_id).rename(root)
@@ -158,10 +158,11 @@ class Workspaces:
             raise
 
     def prepare_spare(self, base: Base) -> None:
-        """Have one untouched workspace of this commit ready for the next `create`.
+        """Prepare one untouched workspace of this commit for the next `create`.
 
-        One spare per mirror: one of an older commit, or half-made by a killed worker, is removed.
-        It only saves time, so a failure is logged and never raised; none where the disk is low.
+        Each mirror has one spare. A spare of an older commit, or one that a killed worker did not
+        finish, is removed. The spare only saves time, so a failure is logged and never raised. No
+        spare is made if the disk is low.
         """
         if self.lacks_space():
             return
@@ -174,7 +175,7 @@ class Workspaces:
                 making = Workspace(spare.parent / "making")
                 remove_tree(making.root)
                 for stale in spare.parent.iterdir():
-                    # Out of the takers' sight first: none may take a half-removed one.
+                    # It is renamed first, so that no worker uses a half-removed spare.
                     _claim(stale, making.root)
                     remove_tree(making.root)
                 try:
@@ -190,10 +191,10 @@ class Workspaces:
 
     @contextmanager
     def held(self, agent_id: str) -> Iterator[None]:
-        """Keep the agent's workspace from `remove` meanwhile: its work may have to be saved yet.
+        """Hold the agent's workspace, so that `remove` waits until its work is saved.
 
         Raises:
-            WorkspaceInUse: the worker of an earlier attempt is stopped and has not let go of it.
+            WorkspaceInUse: the stopped worker of an earlier attempt still holds the workspace.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
@@ -205,7 +206,7 @@ class Workspaces:
             yield
 
     def is_held(self, agent_id: str) -> bool:
-        """Whether a worker of this host has the agent's workspace."""
+        """Whether a worker of this host holds the agent's workspace."""
         try:
             with locked(self._lock(agent_id)):
                 return False
@@ -221,10 +222,10 @@ class Workspaces:
     ) -> int:
         """Remove the agent's workspace and return the bytes freed; repeatable.
 
-        `first` is called while it is held; if that raises, the workspace stays.
+        `first` is called while the workspace is held; if it raises, the workspace is not removed.
 
         Raises:
-            GitFailed: something of it could not be removed, or a worker still works in it.
+            GitFailed: some files could not be removed, or a worker still works in it.
         """
         check_agent_id(agent_id)
         root, lock = self._folder / agent_id, self._lock(agent_id)
@@ -242,19 +243,19 @@ class Workspaces:
             return freed
 
     def free_bytes(self) -> int:
-        """Return what is left on the disk of the workspaces."""
+        """Return the free bytes of the disk of the workspaces."""
         return free_bytes(self._folder)
 
     def lacks_space(self) -> str:
-        """Return why no agent should start here now; empty if one may."""
+        """Return why no agent should start here now; empty if one may start."""
         free, mark = self.free_bytes(), self._low_water_bytes
         if free >= mark:
             return ""
         return f"disk: {free} bytes free under {self._folder}, low-water mark {mark}"
 
     def _lay_out(self, workspace: Workspace, base: Base, change: bytes, own_ref: str) -> str:
-        """Check a change out, with what stands beside it, and return its commit."""
-        # Nothing of the agent has run here yet: our git may still work in it.
+        """Check a change out with the commits beside it, and return its commit."""
+        # No program of the agent has run here yet, so the orchestrator's git may still run in it.
         git_dir = workspace.worktree / ".git"
         received = receive(self._git, git_dir, base.commit, change, may_be_empty=True)
         check_out(self._git, workspace.worktree, received.commit)
@@ -266,7 +267,7 @@ class Workspaces:
         return received.commit
 
     def _check_filters(self, base: Base) -> None:
-        """Refuse what an agent could only spoil; each commit is looked at once."""
+        """Refuse a commit with externally filtered files; each commit is checked once."""
         if base.commit not in self._filters:
             found: dict[str, list[str]] = {}
             for path, one in filtered_files(self._git, base.mirror, base.commit).items():
@@ -289,7 +290,8 @@ class Workspaces:
         return freed
 
     def _spare(self, base: Base) -> Path:
-        # With the boot in its name: after a power cut a checked-out file may be empty.
+        # The name contains the boot id, because after a power failure a checked-out file may be
+        # empty.
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         return self._folder / ".spare" / base.mirror.stem / f"{base.commit}.{boot_id}"
 
@@ -304,7 +306,7 @@ class Workspaces:
 
 
 def _claim(source: Path, target: Path) -> bool:
-    """Rename atomically; False if the source is not there (any more)."""
+    """Rename atomically; returns False if the source does not exist."""
     try:
         os.rename(source, target)  # noqa: PTH104 - raises FileNotFoundError for the source only
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Whether two commits merge, asked of git in a bare repository of ours; no file is checked out."""
+"""Whether two commits merge, decided by git in a bare repository of the orchestrator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.models import Conflict
 from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import Git, cause
-from orchestrator.workspace.subprocess import Ended
+from orchestrator.workspace.host_program import Ended
 
 _CLEAN, _CONFLICTED = 0, 1
 _TREE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\0")
@@ -23,26 +23,26 @@ _CONTENTS_OF = re.compile(r"CONFLICT \((add/add|submodule)\)")
 
 @dataclass(frozen=True)
 class MergePreview:
-    """What a merge would come to: a tree, or None and the conflicts."""
+    """The result of a merge: a tree, or None and the conflicts."""
 
     tree: str | None
     conflicts: tuple[Conflict, ...] = ()
 
 
 def find_conflicts(git: Git, git_dir: Path, ours: str, theirs: str) -> MergePreview:
-    """Merge two commits in memory and return the tree, or what conflicts.
+    """Merge two commits in memory and return the tree, or the conflicts.
 
-    `git_dir` must be bare and of our own making: then neither attributes of the trees nor merge
-    drivers have a say, which elsewhere hide conflicts and run programs. Only objects are written.
+    `git_dir` must be a bare repository of the orchestrator. Otherwise attributes of the trees and
+    merge drivers could hide conflicts and run programs. Only objects are written.
 
     Raises:
-        DiskFull: there is no room for the objects.
+        DiskFull: the disk is full.
         GitFailed: one of them is no commit here, they share no history, or git failed otherwise.
     """
     commits = tuple(_resolve(git, git_dir, revision, "commit") for revision in (ours, theirs))
     asked = ("merge-tree", "--write-tree", "--name-only", "-z", *commits)
     ended = git.attempt(*asked, git_dir=git_dir)
-    # Exit code 1 alone says nothing: git 2.39 ends so for what it cannot merge at all.
+    # Exit code 1 alone is ambiguous: git 2.39 also uses it if it cannot merge at all.
     tree = _TREE.match(ended.stdout)
     if tree is None or ended.exit_code not in (_CLEAN, _CONFLICTED):
         raise _explain(ended)
@@ -57,10 +57,10 @@ def find_conflicts(git: Git, git_dir: Path, ours: str, theirs: str) -> MergePrev
 
 
 def rebased(git: Git, git_dir: Path, base: str, tip_tree: str, onto: str) -> MergePreview:
-    """Put the change from commit `base` to `tip_tree` on top of the commit `onto`.
+    """Apply the change from commit `base` to `tip_tree` on the commit `onto`.
 
-    The merge base is `base` whatever the history between them: what a rewritten target dropped
-    does not come back. Raises as `find_conflicts` does.
+    The merge base is `base`, whatever the history between them is. Therefore commits that a
+    rewritten target removed do not return. Raises the errors of `find_conflicts`.
     """
     parent = _resolve(git, git_dir, base, "commit")
     sides = (_resolve(git, git_dir, revision, "tree") for revision in (onto, tip_tree))
@@ -77,8 +77,8 @@ def _resolve(git: Git, git_dir: Path, revision: str, kind: str) -> str:
 
 
 def _parse(stdout: bytes, commits: tuple[str, ...]) -> Iterator[Conflict]:
-    # git-merge-tree(1), -z: tree, conflicting paths, an empty field, then records of
-    # `<number of paths> <paths> <type> <message>`; after the last NUL comes at most prose.
+    # git-merge-tree(1), -z: tree, conflicting paths, an empty field, then records of `<number of
+    # paths> <paths> <type> <message>`; only text follows the last NUL.
     fields = [field.decode(errors="backslashreplace") for field in stdout.split(b"\0")]
     position = fields.index("", 0, -1)
     conflicting = frozenset(fields[1:position])
@@ -88,14 +88,14 @@ def _parse(stdout: bytes, commits: tuple[str, ...]) -> Iterator[Conflict]:
         paths = fields[position + 1 : end]
         if kind := _CONFLICT_TYPE.fullmatch(fields[end]):
             contents_of = _CONTENTS_OF.match(fields[end + 1])
-            # A message names more than what conflicts: old names, for instance.
+            # A message names more than the conflicting paths, for instance old names.
             for path in [path for path in paths if path in conflicting] or paths[:1]:
                 yield Conflict(path=_real(path, commits), kind=(contents_of or kind)[1])
         position = end + 2
 
 
 def _real(path: str, commits: tuple[str, ...]) -> str:
-    """Return the path in the commits of what a merge would put beside it, as `path~<commit>`."""
+    """Return the path in the commits for a path that a merge would write as `path~<commit>`."""
     for commit in commits:
         path = path.removesuffix(f"~{commit}")
     return path

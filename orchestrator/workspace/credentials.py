@@ -1,4 +1,4 @@
-"""What opens a remote over HTTP: a token asked for at each use, and told to its own host only."""
+"""The tokens for remotes over HTTP: requested at each use, and sent to their own host only."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import CredentialsUnavailable
 from orchestrator.settings import Settings
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 
-#: A command that asks a person never ends.
+#: The time limit of the command, which may wait for input.
 COMMAND_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
 class Access:
-    """How git is let in: configuration for its environment, never for its arguments or a file."""
+    """The git configuration for access, passed by environment, never by arguments or a file."""
 
     config: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def mask(self, text: str) -> str:
-        """Return text without the credentials: a remote may say back what it was told."""
+        """Return text without the credentials, because a remote may repeat them."""
         for secret in self.secrets:
             text = text.replace(secret, "[token]")
         return text
 
 
 class Credentials:
-    """The tokens of this host, from GIT_TOKEN or what GIT_TOKEN_COMMAND prints."""
+    """The tokens of this host, from GIT_TOKEN or from the output of GIT_TOKEN_COMMAND."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def access(self, repository: str) -> Access:
-        """Return the way into a repository; an empty one where no token is meant for its host.
+        """Return the access to a repository; an empty one if no token belongs to its host.
 
         Raises:
             CredentialsUnavailable: the command failed, or printed nothing.
@@ -52,14 +52,15 @@ class Credentials:
         encoded = base64.b64encode(login.encode()).decode()
         origin = f"{address.scheme}://{address.netloc}/"
         config = {
-            # For this origin alone: an unscoped header follows insteadOf and redirects.
+            # The header is limited to this origin, because an unscoped header follows insteadOf and
+            # redirects.
             f"http.{origin}.extraHeader": f"Authorization: Basic {encoded}",
             "http.followRedirects": "false",
         }
         return Access(config, (encoded, token))
 
     def forge_token(self, repository: str) -> str:
-        """Return the token for the web side of a repository's host, however git reaches it.
+        """Return the token for the forge API of a repository's host, whatever protocol git uses.
 
         Raises:
             CredentialsUnavailable: the command failed, or printed nothing.
@@ -72,7 +73,7 @@ class Credentials:
         return self.token(host)
 
     def token(self, host: str) -> str:
-        """Return the token for a host (`name[:port]`), asked for anew; empty if it gets none.
+        """Return a new token for a host (`name[:port]`); empty if the host has none.
 
         Raises:
             CredentialsUnavailable: the command failed, or printed nothing.
@@ -95,7 +96,7 @@ class Credentials:
             raise CredentialsUnavailable(msg) from error
         token = ended.stdout.decode(errors="replace").strip()
         if ended.exit_code != 0 or not token or not token.isprintable() or " " in token:
-            # What it printed is a secret, or was meant to be one: it is not shown.
+            # The output is not shown, because it may be a secret.
             msg = f"GIT_TOKEN_COMMAND printed no token for {host} (exit code {ended.exit_code})."
             raise CredentialsUnavailable(msg)
         return token

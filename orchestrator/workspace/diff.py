@@ -1,4 +1,4 @@
-"""How commits differ, read by plumbing: no filter, textconv or attribute has a say."""
+"""The differences between commits, read by plumbing: no filter, textconv or attribute applies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from orchestrator.interfaces.gate import FileChange
 from orchestrator.workspace.git import Git
 
 GITLINK = "160000"
-#: A longer patch is cut: who must read all of it reads the branch.
+#: A longer patch is cut; the branch contains all of it.
 PATCH_CHARACTERS = 200_000
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-#: A larger blob is never read into memory; in `changed_contents` it is empty.
+#: A larger blob is never read into memory; `changed_contents` gives it as empty.
 BLOB_LIMIT_BYTES = 10 * 2**20
 ABSENT = "0" * 40
 
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """A file that differs; `mode` is the new one in octal, 000000 where it was removed.
+    """A file that differs; `mode` is the new mode in octal, 000000 if the file was removed.
 
-    Bytes of the path that are not UTF-8 are shown as escapes: it is for people, not for opening.
+    Bytes of the path that are not UTF-8 are escaped: the path is for display, not for opening.
     """
 
     path: str
@@ -41,7 +41,8 @@ def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[Changed
 def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[FileChange, ...]:
     """Return every file that differs, with its content on both sides.
 
-    A side over BLOB_LIMIT_BYTES, or that is no blob here, is empty: to a judge it lost its lines.
+    A side over BLOB_LIMIT_BYTES, or one that is no blob of this repository, is empty. A check
+    treats its lines as removed.
     """
     files = changed_files(git, git_dir, base, tip)
     blobs = {blob for file in files for blob in (file.old_blob, file.new_blob)} - {ABSENT}
@@ -55,7 +56,7 @@ def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[File
 
 
 def text_patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
-    """Return the difference as a patch for readers, all of it."""
+    """Return the difference as a patch for readers, uncut."""
     plain = ("-r", "-p", *_PLAIN)
     return git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
 
@@ -69,20 +70,20 @@ def patch(git: Git, git_dir: Path, base: str, tip: str) -> str:
 
 
 def whole_patch(git: Git, git_dir: Path, base: str, tip: str) -> bytes:
-    """Return the difference as a patch that `git apply` takes."""
+    """Return the difference as a patch that `git apply` accepts."""
     plain = ("-r", "-p", "--binary", "--full-index", *_PLAIN)
     return git.run("diff-tree", *plain, base, tip, git_dir=git_dir)
 
 
 def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:
-    """Return the difference in numbers: a line for each file, and the sum."""
+    """Return a summary of the difference: a line for each file, and the sum."""
     plain = ("-r", "--stat=120", *_PLAIN)
     text = git.run("diff-tree", *plain, base, tip, git_dir=git_dir).decode(errors="replace")
     return text[:PATCH_CHARACTERS]
 
 
 def shown_path(path: bytes) -> str:
-    """Return a path for people; bytes that are not UTF-8 are shown as escapes."""
+    """Return a path for display; bytes that are not UTF-8 are escaped."""
     return path.decode(errors="backslashreplace")
 
 
@@ -96,17 +97,17 @@ def parse_raw(raw: bytes) -> Iterator[ChangedFile]:
 
 
 def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, int]:
-    """Return the size in bytes of each object that is here, without reading any."""
+    """Return the size in bytes of each existing object, without reading any."""
     asked = "".join(f"{name}\n" for name in objects).encode()
     shape = "--batch-check=%(objectname) %(objectsize)"
     lines = git.run("cat-file", shape, git_dir=git_dir, stdin=asked).decode().splitlines()
-    # `<name> missing` where it is not here.
+    # git prints `<name> missing` for an object that does not exist.
     parts = (line.split(" ") for line in lines)
     return {name: int(size) for name, size in parts if size.isdecimal()}
 
 
 def read_objects(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, bytes]:
-    """Return the content of each object, all of which must be here."""
+    """Return the content of each object; all of them must exist."""
     names = list(objects)
     asked = "".join(f"{name}\n" for name in names).encode()
     answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)

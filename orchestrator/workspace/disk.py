@@ -1,4 +1,4 @@
-"""What this room asks of the disk: exclusive locks, full disks named, trees removed for sure."""
+"""The disk operations of this package: exclusive locks, full-disk errors and reliable removal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.host.cancel_scope import current, working_in
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 
-#: What programs in the C locale print for ENOSPC and EDQUOT; another host's words do not count.
-#: A checkout whose write fails names the file but no reason.
+#: The messages of programs in the C locale for ENOSPC and EDQUOT; messages of another host do not
+#: count. A checkout whose write fails names the file but no reason.
 _FULL = re.compile(
     r"^(?!remote:).*(No space left on device|Disk quota exceeded)"
     r"|^error: unable to write file (?!.*: [A-Z])",
@@ -28,13 +28,13 @@ _LOCK_PAUSE_S = 0.005
 
 
 def reports_full_disk(stderr: str) -> bool:
-    """Return whether a program of this host says that its disk is full."""
+    """Return whether a program of this host reports that the disk is full."""
     return _FULL.search(stderr) is not None
 
 
 @contextmanager
 def naming_full_disk(where: Path) -> Iterator[None]:
-    """Turn the disk-full errors of the system into the typed one.
+    """Convert the disk-full errors of the system to DiskFull.
 
     Raises:
         DiskFull: something could not be written under `where`.
@@ -50,20 +50,21 @@ def naming_full_disk(where: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[int]:
-    """Hold the exclusive lock of this file, waiting for it at most so long; yields its descriptor.
+    """Hold the exclusive lock of this file; waits at most the given time and yields the descriptor.
 
-    A child that keeps the descriptor keeps the lock if this process is killed; a process that is
-    stopped keeps it too, so nobody waits for ever, nor longer than the attempt that wants it lives.
-    Who holds it may remove the file: the next one makes another.
+    A child that inherits the descriptor holds the lock after this process is killed. A stopped
+    process holds it too, so the wait is limited to the life of the waiting attempt. The holder may
+    remove the file; the next one creates it again.
 
     Raises:
-        BlockingIOError: another holds it.
+        BlockingIOError: another process holds it.
     """
     descriptor = _lock(path, time.monotonic() + wait_s)
     try:
         yield descriptor
     finally:
-        # Not only closed: a stray child may still have the descriptor open.
+        # The lock is released explicitly, because an orphan process may still have the descriptor
+        # open.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
@@ -74,7 +75,7 @@ def _lock(path: Path, deadline: float) -> int:
         is_locked = False
         try:
             _await_lock(descriptor, deadline)
-            # Not the lock any more if whoever had it before removed the file.
+            # The file is no longer the lock if the previous holder removed it.
             is_locked = os.fstat(descriptor).st_nlink > 0
         finally:
             if not is_locked:
@@ -97,27 +98,27 @@ def _await_lock(descriptor: int, deadline: float) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """Return what is left on the disk where a path is, or is going to be."""
+    """Return the free bytes of the disk that contains a path, or will contain it."""
     return shutil.disk_usage(next(at for at in (path, *path.parents) if at.exists())).free
 
 
 def used_bytes(path: Path, *, within_s: float) -> int:
-    """Return what a hostile tree takes up on its disk, as far as it can be entered.
+    """Return the disk usage of an untrusted tree, as far as it can be read.
 
     Raises:
-        TimeoutError: it has too many files to count in this time.
+        TimeoutError: the count of its files did not finish in this time.
     """
     return _kib(_run("du", "-skx", str(path), timeout_s=within_s)) * 1024
 
 
 def remove_tree(path: Path) -> int:
-    """Remove a tree whatever its owner did to it and return the bytes freed; 0 if it is not there.
+    """Remove a tree with any permissions; returns the bytes freed, 0 if it does not exist.
 
-    Directories nobody may read are opened first, symbolic links are removed and never followed,
-    and no depth is too deep: coreutils walk by descriptor where Python recurses.
+    Unreadable folders are opened first. Symbolic links are removed and never followed. Any depth
+    works: coreutils walk by descriptor, while Python recurses.
 
     Raises:
-        GitFailed: something of it is still there.
+        GitFailed: some of it still exists.
     """
     if not os.path.lexists(path):
         return 0
@@ -132,15 +133,15 @@ def remove_tree(path: Path) -> int:
 
 
 def _kib(said: str) -> int:
-    # Where another removes it too, `du` may find nothing any more.
+    # `du` may find nothing if another process removes the tree too.
     used = said.partition("\t")[0]
     return int(used) if used.isdecimal() else 0
 
 
 def _run(*argv: str, timeout_s: float = _REMOVAL_TIMEOUT_S) -> str:
-    """Return what the program printed; what it could not do shows in what is left."""
+    """Return the output of the program; a failure shows in the files that remain."""
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-    # In nobody's custody: what a killed attempt leaves must go too.
+    # It runs in no cancel scope, because it must also remove the files of a killed attempt.
     with working_in(None):
         ended = run_program(argv, env=environment, timeout_s=timeout_s)
     return ended.stdout.decode(errors="replace") or ended.stderr

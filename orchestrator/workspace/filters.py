@@ -1,4 +1,4 @@
-"""Files that an external filter keeps: found by the attributes of a commit, and never filtered."""
+"""Files with an external filter, found by the attributes of a commit; the filter never runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINKS = ("120000", GITLINK)
 
 @dataclass(frozen=True)
 class Filtered:
-    """A file that a filter keeps: the filter's name and the blob that stands for it."""
+    """A file with an external filter: the filter's name and the blob in the commit."""
 
     filter: str
     blob: str
@@ -31,7 +31,7 @@ class Filtered:
 
 @dataclass(frozen=True)
 class FilterFault:
-    """A changed file that cannot leave, since its filter did not run."""
+    """A changed file that cannot be delivered, because its filter did not run."""
 
     path: str
     filter: str
@@ -39,10 +39,10 @@ class FilterFault:
 
 
 def filtered_files(git: Git, git_dir: Path, commit: str) -> Mapping[str, Filtered]:
-    """Return the files of a commit that its own attributes give to an external filter.
+    """Return the files of a commit that its own attributes assign to an external filter.
 
     Raises:
-        GitFailed: the commit is not there.
+        GitFailed: the commit does not exist.
     """
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir)
     blobs: dict[bytes, str] = {}
@@ -56,7 +56,7 @@ def filtered_files(git: Git, git_dir: Path, commit: str) -> Mapping[str, Filtere
     if not any(b"filter=" in text for text in read_objects(git, git_dir, rules).values()):
         return {}
     with tempfile.TemporaryDirectory() as scratch:
-        # Of a bare repository git 2.39 reads attributes from an index alone.
+        # In a bare repository git 2.39 reads attributes from an index only.
         env = {"GIT_INDEX_FILE": f"{scratch}/index"}
         git.run("read-tree", commit, git_dir=git_dir, env=env)
         output = git.run(
@@ -78,11 +78,11 @@ def filter_faults(
 ) -> tuple[FilterFault, ...]:
     """Return the files from `base` to `tip` whose filter should have run, and did not.
 
-    Of LFS no object is ever sent, so only a pointer that the base has is sure to have one. What a
-    filter named in `stored` keeps otherwise may leave as it is.
+    The orchestrator sends no LFS objects, so only a pointer that the base has is sure to have one.
+    Files of the filters named in `stored` may be delivered unchanged.
     """
     before, after = (filtered_files(git, git_dir, commit) for commit in (base, tip))
-    # By the base's rules too: the change may have taken the attribute away.
+    # The base's rules apply too, because the change may have removed the attribute.
     known = {one.blob for one in before.values()}
     found = []
     for path, one in sorted(after.items()):

@@ -1,4 +1,4 @@
-"""The one door to the git binary: scrubbed, promptless, with a deadline, its errors typed."""
+"""Runs the git binary: clean environment, no prompts, a deadline, typed errors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from orchestrator.errors import DiskFull, GitFailed, GitTimedOut, RepositoryUnav
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import reports_full_disk
-from orchestrator.workspace.subprocess import Ended, run_program
+from orchestrator.workspace.host_program import Ended, run_program
 
-#: Who commits: in agents' clones, and the one commit that leaves. The trailers say which agent.
+#: The author and committer in agents' clones and of the one commit. The trailers name the agent.
 IDENTITY_NAME = "Mosaic Agent"
 IDENTITY_EMAIL = "agent@orchestrator.invalid"
 IDENTITY = {
@@ -30,7 +30,8 @@ _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_ATTR_NOSYSTEM": "1",
-    # Beats any protocol.*.allow, remote.*.vcs and insteadOf; `-c protocol.allow` does not.
+    # This variable overrides protocol.*.allow, remote.*.vcs and insteadOf; `-c protocol.allow` does
+    # not.
     "GIT_ALLOW_PROTOCOL": "https:ssh:file",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "false",
@@ -44,7 +45,7 @@ _CONFIG = {
     "core.fsmonitor": "false",
     "core.attributesFile": os.devnull,
     "credential.helper": "",
-    # Live clones borrow the mirror's objects: nothing may ever collect them.
+    # Live clones borrow the mirror's objects, so they must never be collected.
     "gc.auto": "0",
     "maintenance.auto": "false",
     "submodule.recurse": "false",
@@ -52,19 +53,19 @@ _CONFIG = {
     "transfer.fsckObjects": "true",
     # A larger file is streamed: unpacking one of 300 MB took 14 MiB of memory instead of 304.
     "core.bigFileThreshold": "16m",
-    # Harmless marks of old tools, found in the history of many well-known repositories.
+    # Harmless faults of old tools, which the history of many well-known repositories contains.
     "fetch.fsck.badTimezone": "ignore",
     "fetch.fsck.missingSpaceBeforeDate": "ignore",
     "fetch.fsck.zeroPaddedFilemode": "ignore",
 }
-#: Plain HTTP reaches this machine only (names.py); elsewhere it would show the token.
+#: Plain HTTP is allowed to this machine only (names.py); elsewhere it would expose the token.
 _PROTOCOLS_OF_HTTP = {"GIT_ALLOW_PROTOCOL": "http"}
 _USERINFO = re.compile(r"://[^/\s]*@")
 _SHOWN_CHARACTERS = 1000
 
 
 def config_environment(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that give git this configuration; they beat a repository's own."""
+    """Return the variables that set this git configuration; they override the repository's own."""
     environment = {"GIT_CONFIG_COUNT": str(len(config))}
     for index, (key, value) in enumerate(config.items()):
         environment[f"GIT_CONFIG_KEY_{index}"] = key
@@ -73,14 +74,14 @@ def config_environment(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def showable(text: str) -> str:
-    """Return text of git or a remote fit for one line of ours: no credentials, no controls."""
+    """Return text of git or a remote for one line of output, without credentials and controls."""
     without_userinfo = _USERINFO.sub("://", text)
     printable = "".join(sign if sign.isprintable() else " " for sign in without_userinfo)
     return " ".join(printable.split())[:_SHOWN_CHARACTERS]
 
 
 def cause(text: str) -> str:
-    """Return the last of git's words, fit for one line: `fatal:` comes after the warnings."""
+    """Return the last message of git on one line: `fatal:` follows the warnings."""
     lines = [line for line in map(showable, text.splitlines()) if line]
     last: list[str] = []
     room = _SHOWN_CHARACTERS
@@ -97,7 +98,7 @@ def _resolved(paths: Iterable[Path]) -> frozenset[Path]:
 
 
 class Git:
-    """Runs git in repositories of ours, each named explicitly: nothing is ever discovered."""
+    """Runs git in the orchestrator's repositories; each is named, so git searches none."""
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.git_timeout_s
@@ -112,7 +113,7 @@ class Git:
         self._forbidden_in = _resolved(settings.agents_dirs)
 
     def environment(self, git_dir: Path) -> dict[str, str]:
-        """Return all that a git in this repository sees of the environment."""
+        """Return the whole environment of git in this repository."""
         return {**self._environment, "GIT_DIR": str(git_dir)}
 
     def attempt(
@@ -124,12 +125,12 @@ class Git:
         keep_fds: Sequence[int] = (),
         remote: str = "",
     ) -> Ended:
-        """Run git and return how it ended, failure included; `remote` is whom it may talk to.
+        """Run git and return how it ended, also on failure; it may contact `remote` only.
 
         Raises:
-            GitTimedOut: it did not finish in time; it and its helpers are gone.
-            RepositoryUnavailable: the remote lies where no repository is used.
-            CredentialsUnavailable: the remote needs a token, and none can be had.
+            GitTimedOut: it did not finish in time; git and its helpers have ended.
+            RepositoryUnavailable: the address of the remote is not allowed.
+            CredentialsUnavailable: the remote needs a token, and none is available.
             GitFailed: git cannot be started.
         """
         self._check_repository(remote)
@@ -156,9 +157,10 @@ class Git:
         return replace(ended, stderr=access.mask(ended.stderr))
 
     def _check_repository(self, remote: str) -> None:
-        """Refuse a repository of this host that an agent may have made: its hooks would run here.
+        """Refuse a repository of this host that an agent may have made: its hooks would run.
 
-        Our configuration does not reach the git that a push starts on the other side.
+        The orchestrator's configuration does not apply to the git that a push starts on the remote
+        side.
         """
         path = remote.removeprefix("file://")
         if not path.startswith("/"):
@@ -178,13 +180,13 @@ class Git:
         keep_fds: Sequence[int] = (),
         remote: str = "",
     ) -> bytes:
-        """Run git and return what it printed.
+        """Run git and return its output.
 
         Raises:
             GitTimedOut: it did not finish in time.
-            DiskFull: it could not write.
-            CredentialsUnavailable: the remote needs a token, and none can be had.
-            GitFailed: anything else, in git's words.
+            DiskFull: git could not write.
+            CredentialsUnavailable: the remote needs a token, and none is available.
+            GitFailed: any other failure, with the message of git.
         """
         ended = self.attempt(
             *arguments, git_dir=git_dir, env=env, stdin=stdin, keep_fds=keep_fds, remote=remote
@@ -193,11 +195,11 @@ class Git:
 
 
 def checked(ended: Ended, command: str) -> bytes:
-    """Return what a git command printed, if it ended well.
+    """Return the output of a git command that succeeded.
 
     Raises:
-        DiskFull: it could not write.
-        GitFailed: anything else, in git's words.
+        DiskFull: git could not write.
+        GitFailed: any other failure, with the message of git.
     """
     if ended.exit_code == 0:
         return ended.stdout

@@ -1,4 +1,4 @@
-"""Conflict markers that a change brings in: files that a merge left in two versions."""
+"""Conflict markers that a change adds: files with the two versions of a failed merge."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Marked:
 
 
 def conflict_markers(files: Iterable[FileChange]) -> Iterator[Marked]:
-    """Yield the changed files that hold more conflicts than they did.
+    """Yield the changed files that contain more conflicts than before.
 
-    A conflict is the three markers in their order, each at the beginning of its line with nothing
-    but a label behind it; so a heading that `=======` underlines is none.
+    A conflict is the three markers in order, each at the start of its line with at most a label
+    after it. Therefore a heading that `=======` underlines is no conflict.
     """
     for file in files:
         if file.after is None or _OURS not in file.after:

@@ -1,4 +1,4 @@
-"""One bare mirror per repository and host: fetched under a lock, never pruned, read by commit."""
+"""One bare mirror for each repository and host: fetched under a lock, never pruned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.disk import locked, naming_full_disk
 from orchestrator.workspace.git import Git, checked, showable
 
-#: A larger file is nobody's configuration.
+#: No configuration file is larger.
 FILE_LIMIT_BYTES = 2**20
 _REGULAR_FILES = (0o100644, 0o100755)
 _SHALLOW = "shallow roots are not allowed to be updated"
@@ -31,7 +31,7 @@ _STALE_LOCK = re.compile(r"Unable to create '[^']*\.lock': File exists")
 
 @dataclass(frozen=True)
 class Base:
-    """Where an agent starts: a commit in a mirror of this host."""
+    """The start of an agent: a commit in a mirror of this host."""
 
     mirror: Path
     commit: str
@@ -43,23 +43,24 @@ class Mirrors:
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.home / "mirrors"
         self._git = git
-        # For another attempt's fetch: so long it may take by itself.
+        # The wait for another attempt's fetch, which may take the whole timeout.
         self._wait_s = settings.git_timeout_s
 
     def refresh(self, repository: str, branch: str) -> Base:
         """Fetch this branch into the repository's mirror and return its tip.
 
-        Only this branch travels, and nothing is ever removed: live clones borrow the objects.
+        Only this branch is fetched. Nothing is ever removed, because live clones borrow the
+        objects.
 
         Raises:
             RepositoryUnavailable: it does not exist, or this host may not read it.
-            RepositoryEmpty: it has no branch at all.
-            BranchUnknown: it has others.
-            GitTimedOut: the remote hangs.
-            DiskFull: there is no room for it.
+            RepositoryEmpty: it has no branch.
+            BranchUnknown: it has other branches only.
+            GitTimedOut: the remote did not respond in time.
+            DiskFull: the disk is full.
         """
         mirror = self._mirror(repository)
-        # By digest, so that a branch `a` gone from the remote is not in the way of a new `a/b`.
+        # The ref has a digest as its name, so that a removed branch `a` does not block a new `a/b`.
         ref = f"refs/branches/{hashlib.sha256(branch.encode()).hexdigest()}"
         with naming_full_disk(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -82,10 +83,12 @@ class Mirrors:
             yield descriptor
 
     def at(self, repository: str, branch: str, commit: str) -> Base:
-        """Return a commit this host's mirror holds, fetching only if it does not.
+        """Return a commit of this host's mirror; fetches only if the mirror does not have it.
 
-        The branch may have moved on, or be gone, since the commit was its tip. Raises as `refresh`
-        does, and:
+        The branch may have moved or may not exist since the commit was its tip. Raises the errors
+        of `refresh`, and:
+
+        Raises:
             GitFailed: the branch no longer leads to the commit.
         """
         base = Base(self._mirror(repository), commit)
@@ -98,12 +101,12 @@ class Mirrors:
         raise GitFailed(msg, action="Spawn again from the branch as it is now.")
 
     def read(self, base: Base, path: str) -> bytes | None:
-        """Return a file of this commit; None where there is no regular file of this path.
+        """Return a file of this commit; None if there is no regular file at this path.
 
         Raises:
-            GitFailed: the commit is not in the mirror, or the file is over FILE_LIMIT_BYTES.
+            GitFailed: the mirror does not contain the commit, or the file is over FILE_LIMIT_BYTES.
         """
-        # Importing GitPython runs git: only who reads a commit pays for it.
+        # The import of GitPython runs git, so only the read of a commit imports it.
         from git import Blob, Repo  # noqa: PLC0415 - as above
 
         with Repo(base.mirror) as repository:
@@ -126,10 +129,10 @@ class Mirrors:
             return content
 
     def read_some(self, base: Base, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """Return those files of this commit that are there, in a few milliseconds for all.
+        """Return the named files that exist in this commit, in a few milliseconds for all.
 
         Raises:
-            GitFailed: the commit is not in the mirror, or a file is over FILE_LIMIT_BYTES.
+            GitFailed: the mirror does not contain the commit, or a file is over FILE_LIMIT_BYTES.
         """
         listed = self._git.run(
             "ls-tree", "-z", "--long", base.commit, "--", *paths, git_dir=base.mirror
@@ -148,7 +151,7 @@ class Mirrors:
         return found
 
     def paths(self, base: Base) -> frozenset[str]:
-        """Return every path of this commit; those that are not UTF-8 are left out."""
+        """Return every path of this commit; paths that are not UTF-8 are left out."""
         listed = self._git.run(
             "ls-tree", "-r", "-z", "--name-only", base.commit, git_dir=base.mirror
         )
@@ -174,11 +177,11 @@ class Mirrors:
                 repository,
                 f"+refs/heads/{branch}:{ref}",
                 git_dir=mirror,
-                # A worker that is killed leaves its fetch running: the lock stays with it.
+                # The fetch of a killed worker continues, and it holds the lock.
                 keep_fds=(lock,),
                 remote=repository,
             )
-            # With exit code 0, and the branch as it was before or not there at all.
+            # git exits with code 0, and the branch is unchanged or missing.
             if _SHALLOW in ended.stderr:
                 msg = f"{showable(repository)} is a shallow clone: its history has no beginning."
                 action = (
@@ -193,7 +196,8 @@ class Mirrors:
             except GitFailed as error:
                 if not _STALE_LOCK.search(error.detail):
                     raise
-                # We hold the mirror's lock, so whoever made these files is dead.
+                # This process holds the mirror's lock, so the processes that made these files have
+                # ended.
                 for stale in mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
                 fetch()
@@ -204,7 +208,7 @@ class Mirrors:
             raise error from None
 
     def _explain(self, mirror: Path, repository: str, branch: str) -> None:
-        """Raise what the remote itself shows to be wrong; return if it shows nothing."""
+        """Raise the error that the response of the remote shows; return if it shows none."""
         shown = showable(repository)
         try:
             listing = self._git.run(

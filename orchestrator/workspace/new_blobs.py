@@ -1,4 +1,4 @@
-"""What commits bring in that was not there before: blobs, paths and the commits' own words."""
+"""The blobs, paths and messages that commits add."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from orchestrator.workspace.diff import (
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.object_sizes import extents
 
-#: Where what is no file's content stands: the commit object (names and message), its new paths.
+#: The path for text that is no file content: the commit object (names and message), its new paths.
 COMMIT = "<commit>"
 PATHS = "<paths>"
-#: So much is read from git at a time, or one file with what it may have been.
+#: The bytes that are read from git at a time, or one file with its possible earlier versions.
 _PORTION_BYTES = 32 * 2**20
-#: A file is held against so many published ones, and so many that its commit removed.
+#: A file is compared with at most so many published files, and so many that its commit removed.
 _MOVED_FROM = 5
-#: A tree with so many files more than the base is not listed: a few bytes can make one of any size.
+#: A tree with so many more files than the base is not listed, because a few bytes can make a tree
+#: of any size.
 _MOST_NEW_FILES = 200_000
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _RAW = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
@@ -34,17 +35,17 @@ _RAW = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
 
 @dataclass(frozen=True)
 class NewBlobs:
-    """New bytes of a commit (None: of the index), and what they replace; None if unreadable.
+    """The new bytes of a commit (None: of the index) and what they replace; None if unreadable.
 
-    `before` is published text alone: whoever wrote the range had no say in it. `earlier` is what
-    an earlier commit of the same range left there: it proves nothing about the new bytes.
+    `before` is published text only, which the author of the range could not choose. `earlier` is
+    the content of an earlier commit of the same range; it proves nothing about the new bytes.
     """
 
     commit: str | None
     path: str
     before: bytes = field(repr=False)
     content: bytes | None = field(repr=False)
-    #: Why they cannot be read, with the id of the object.
+    #: The reason why they cannot be read, with the id of the object.
     reason: str = ""
     earlier: bytes = field(default=b"", repr=False)
 
@@ -54,24 +55,24 @@ class _Wanted:
     commit: str | None
     path: str
     blob: str
-    #: Published blobs that may have held the same bytes: they are not this range's then.
+    #: Published blobs that may contain the same bytes; then the range did not add them.
     known: tuple[str, ...] = ()
-    #: Blobs of the same range that the bytes may have been reported in.
+    #: Blobs of the same range for which the bytes may have been reported.
     earlier: tuple[str, ...] = ()
 
     @property
     def blobs(self) -> tuple[str, ...]:
-        """All that is to be read for it."""
+        """All blobs that the comparison reads."""
         return (self.blob, *self.known, *self.earlier)
 
 
 def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs]:
-    """Yield what each commit of base..tip brings in, against each of its parents.
+    """Yield the contents that each commit of base..tip adds, compared with each of its parents.
 
-    What stands in the tree of the base is not brought in; nor is what a file was moved from.
+    The contents of the base's tree are not added, nor are the contents of a moved file.
 
     Raises:
-        GitFailed: a commit is not there.
+        GitFailed: a commit does not exist.
     """
     names = _commits(git, git_dir, tip, f"^{base}")
     over = _over(git, git_dir, base, names)
@@ -86,9 +87,9 @@ def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs
 
 
 def pending(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
-    """Yield what commits of HEAD that no branch of a remote has bring in, then the index.
+    """Yield what the unpublished commits of HEAD add, then what the index adds.
 
-    They are read as one range: what an unpublished commit holds is not published to the index.
+    They are one range: content of an unpublished commit is not published for the index.
     """
     reader = _Reader(git, git_dir, {})
     if git.attempt("rev-parse", "--verify", "--quiet", "HEAD", git_dir=git_dir).exit_code == 0:
@@ -97,7 +98,7 @@ def pending(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
 
 
 def staged(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
-    """Yield what the index brings in against HEAD, which is taken as published."""
+    """Yield what the index adds to HEAD, which counts as published."""
     yield from _Reader(git, git_dir, {}).files(None, _staged_files(git, git_dir))
 
 
@@ -109,14 +110,14 @@ def _staged_files(git: Git, git_dir: Path) -> list[ChangedFile]:
 
 
 def _commits(git: Git, git_dir: Path, *revisions: str) -> list[str]:
-    # Parents first whatever the dates say, which the writer of a commit chooses.
+    # Parents come first whatever the dates are, because the author of a commit chooses the dates.
     order = ("--topo-order", "--reverse")
     found = git.run("rev-list", *order, *revisions, "--", git_dir=git_dir)
     return found.decode().split()
 
 
 def _over(git: Git, git_dir: Path, base: str, names: list[str]) -> dict[str, int]:
-    """Return the commits whose trees are over the limit, with how many files each has."""
+    """Return the commits whose trees are over the limit, with the number of files of each."""
     revisions = [f"{name}^{{tree}}" for name in (base, *names)]
     trees = git.run("rev-parse", *revisions, git_dir=git_dir).decode().split()
     distinct = tuple(dict.fromkeys(trees))
@@ -133,7 +134,7 @@ def _over(git: Git, git_dir: Path, base: str, names: list[str]) -> dict[str, int
 
 
 class _Reader:
-    """Reads one range in one repository, each new blob at a path once."""
+    """Reads one range in one repository; each new blob is read once for each path."""
 
     def __init__(self, git: Git, git_dir: Path, held: dict[str, str]) -> None:
         self._git = git
@@ -142,13 +143,13 @@ class _Reader:
         self._held = held
         self._held_blobs = frozenset(held.values())
         self._held_paths = "".join(f"{path}\n" for path in held)
-        #: The new blobs of the commits read so far, each with the published ones it came from.
+        #: The new blobs of the commits read so far, each with the published blobs it may come from.
         self._made: dict[str, tuple[str, ...]] = {}
         self._made_paths: set[str] = set()
         self._seen: set[tuple[str, str]] = set()
 
     def commits(self, names: list[str]) -> Iterator[NewBlobs]:
-        """Yield what these commits bring in, oldest first."""
+        """Yield what these commits add, oldest first."""
         yield from self._read(_Wanted(name, COMMIT, name) for name in names)
         for name in names:
             raw = self._git.run(
@@ -191,7 +192,7 @@ class _Reader:
         return is_first
 
     def _wanted(self, commit: str | None, file: ChangedFile, gone: dict[str, str]) -> _Wanted:
-        """Tell what the file may have been apart: published, or made by this range itself."""
+        """Separate the possible sources of a file: published, or made by this range itself."""
         known = [self._held[file.path]] if file.path in self._held else []
         earlier = []
         for blob in self._predecessors(file, gone):

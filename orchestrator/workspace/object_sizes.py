@@ -1,4 +1,4 @@
-"""What a change comes to once it is unpacked, counted from its objects and never listed."""
+"""The unpacked size of a change, computed from its objects without a listing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GITLINK = b"160000 "
 
 @dataclass(frozen=True)
 class Extent:
-    """How many files a tree has, and the bytes they have together."""
+    """The number of files of a tree, and the sum of their bytes."""
 
     files: int
     size: int
@@ -21,14 +21,14 @@ class Extent:
 
 @dataclass(frozen=True)
 class Added:
-    """The bytes of new objects, and those of the folders among them."""
+    """The bytes of new objects, and the bytes of the folders among them."""
 
     size: int
     folders: int
 
 
 def added(git: Git, git_dir: Path, base: str, tip: str) -> Added:
-    """Measure every object from `base` to `tip`, those of passing commits included."""
+    """Measure every object from `base` to `tip`, also those of intermediate commits."""
     listed = git.run("rev-list", "--objects", "--no-object-names", tip, f"^{base}", git_dir=git_dir)
     sizes = [(kind, size) for _, kind, size in _described(git, git_dir, listed)]
     folders = sum(size for kind, size in sizes if kind == "tree")
@@ -36,10 +36,10 @@ def added(git: Git, git_dir: Path, base: str, tip: str) -> Added:
 
 
 def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ...]:
-    """Return the extent of each tree; a folder that stands in many places counts in each.
+    """Return the extent of each tree; a folder that occurs several times counts each time.
 
-    So the work is that of the distinct objects: a tree of a few kilobytes may have more files
-    than any listing could end.
+    The work depends on the number of distinct objects only: a tree of a few kilobytes may have more
+    files than any listing could finish.
     """
     listed = git.run("rev-list", "--objects", "--no-object-names", *trees, git_dir=git_dir)
     known: dict[str, Extent] = {}
@@ -50,7 +50,7 @@ def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ..
         else:
             known[oid] = Extent(1, size)
     entries = dict(_read_trees(git, git_dir, folders))
-    # A stack of our own: how deep a tree goes is its author's choice.
+    # An explicit stack, because the author of a tree chooses its depth.
     waiting = list(trees)
     while waiting:
         tree = waiting[-1]
@@ -75,7 +75,7 @@ def _described(git: Git, git_dir: Path, oids: bytes) -> Iterator[tuple[str, str,
 
 
 def _read_trees(git: Git, git_dir: Path, oids: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Return what each tree holds, gitlinks left out."""
+    """Return the entries of each tree, without gitlinks."""
     asked = "".join(f"{oid}\n" for oid in oids).encode()
     answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
     position = 0

@@ -1,4 +1,4 @@
-"""What a workspace was made for, in a file beside it that is there while work is to be saved."""
+"""The attempt and base of a workspace, in a file beside it that exists while work is unsaved."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Origin(BaseModel):
 
     @property
     def base(self) -> Base:
-        """Where the attempt started."""
+        """The commit from which the attempt started."""
         return Base(self.mirror, self.base_commit)
 
 
 def write_document(path: Path, document: BaseModel) -> None:
-    """Replace a file by this document in one step, so that a crash leaves one or the other."""
+    """Replace a file by this document atomically, so that a crash leaves the old or the new one."""
     making = path.with_name(f"{path.name}.new")
     with making.open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(document.model_dump(mode="json")))
@@ -38,7 +38,7 @@ def write_document(path: Path, document: BaseModel) -> None:
 
 
 def read_origin(path: Path) -> Origin | None:
-    """Read a workspace's origin; None where there is none that can be read."""
+    """Read a workspace's origin; None if there is no readable one."""
     try:
         return Origin.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -1,4 +1,4 @@
-"""What agents left on this host, whichever host cleaned up after them."""
+"""Files of ended agents on this host, also of agents that another host cleaned up."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from orchestrator.workspace.change import Candidates
 
 @dataclass(frozen=True)
 class Leftovers:
-    """The workspaces and candidates that stand on this host."""
+    """The workspaces and candidates on this host."""
 
-    #: Removes an agent's workspace without waiting, once what it holds is kept.
+    #: Removes an agent's workspace without waiting, after its content was saved.
     remove_workspace: Callable[[str], int]
     candidates: Candidates
-    #: Where both stand; a name there begins with its agent's id.
+    #: The folders of both; a name in them begins with the agent's id.
     folders: tuple[Path, ...]
 
     def agents(self) -> tuple[str, ...]:
-        """Return the agents of whom anything stands here."""
+        """Return the agents that have files here."""
         entries = (
             entry for folder in self.folders if folder.is_dir() for entry in folder.iterdir()
         )
-        # What begins with a dot is nobody's: spares.
+        # A name that begins with a dot belongs to no agent: it is a spare.
         return tuple(sorted({entry.name.partition(".")[0] for entry in entries} - {""}))
 
     def remove(self, agent_id: str) -> int:
-        """Remove all of an agent, waiting for nobody; returns the bytes freed.
+        """Remove all files of an agent without waiting for a lock; returns the bytes freed.
 
         Raises:
-            GitFailed: something of it could not be removed, or a worker still works in it.
+            GitFailed: some files could not be removed, or a worker still works in it.
         """
         return self.remove_workspace(agent_id) + self.candidates.remove(agent_id)

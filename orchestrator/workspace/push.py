@@ -1,4 +1,4 @@
-"""The push: one commit to the agent's own branch, created and never overwritten, then verified."""
+"""The push: one commit to the agent's own branch, never overwriting another, then verified."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from orchestrator.errors import (
 )
 from orchestrator.workspace.clone import agent_ref
 from orchestrator.workspace.git import Git, showable
-from orchestrator.workspace.subprocess import Ended
+from orchestrator.workspace.host_program import Ended
 
-# The porcelain line of a ref the remote (or our lease) turned down.
+# The porcelain line of a ref that the remote (or the lease of the push) refused.
 _TURNED_DOWN = re.compile(r"^!\t[^\t]*\t\[(?:remote )?rejected\].*$", re.MULTILINE)
-# What servers say to one who may not push; everything else may be the network.
+# The messages of servers for a missing permission; any other failure may be the network.
 _NOT_ALLOWED = re.compile(
     r"denied|not granted|not allowed|not permitted|read-only|Authentication failed"
     r"|terminal prompts disabled|dubious ownership|error: (401|403)",
@@ -29,7 +29,7 @@ _NOT_ALLOWED = re.compile(
 
 @dataclass(frozen=True)
 class Pushed:
-    """What the remote now holds."""
+    """The branch and commit that the remote now has."""
 
     branch: str
     commit: str
@@ -46,13 +46,13 @@ class Remote:
     ) -> Pushed:
         """Create `agent/<agentId>` at `commit` and read it back; repeatable with the same commit.
 
-        Only the commit `replaces` gives way: one that an older attempt of this agent may have
-        pushed after it had lost the agent.
+        Only the commit `replaces` is overwritten: an older attempt of this agent may have pushed it
+        after it had lost the agent.
 
         Raises:
-            PushRefused: the remote will not have it, or the branch holds another commit.
-            PushFailed: the remote was not reached, or lost what it accepted.
-            CredentialsUnavailable: the remote needs a token, and none can be had.
+            PushRefused: the remote refuses it, or the branch has another commit.
+            PushFailed: the remote was unreachable, or lost the accepted commit.
+            CredentialsUnavailable: the remote needs a token, and none is available.
         """
         ref = agent_ref(agent_id)
         branch = ref.removeprefix("refs/heads/")
@@ -72,7 +72,7 @@ class Remote:
         raise _explain(ended)
 
     def find(self, git_dir: Path, repository: str, agent_id: str) -> str:
-        """Return the commit the remote shows for the agent's branch; empty if there is none.
+        """Return the commit of the agent's branch on the remote; empty if there is none.
 
         Raises:
             GitFailed: the remote cannot be read.
@@ -95,7 +95,7 @@ class Remote:
         )
 
     def _read_back(self, git_dir: Path, repository: str, ref: str, ended: Ended) -> str:
-        """Return the commit the remote shows for this ref; empty if it shows none."""
+        """Return the commit of this ref on the remote; empty if there is none."""
         try:
             return self._listed(git_dir, repository, ref)
         except (GitTimedOut, CredentialsUnavailable):
@@ -115,7 +115,7 @@ class Remote:
 
 
 def pushed_to(push_url: str | None, repository: str) -> str:
-    """Return where branches go: the repository itself, or the remote the settings name."""
+    """Return the push remote: the repository itself, or the remote of the settings."""
     if push_url is None:
         return repository
     name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]

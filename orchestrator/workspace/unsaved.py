@@ -1,4 +1,4 @@
-"""Workspaces whose work could not be stored: set aside on this host's disk until it is."""
+"""Workspaces whose work could not be stored: moved aside on this host's disk until it is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.workspace.disk import locked, remove_tree
 from orchestrator.workspace.origin import Origin, read_origin, write_document
 from orchestrator.workspace.worktree import Workspace
 
-#: Hidden, so that nothing that removes agents' folders takes it for one.
+#: The name is hidden, so that the removal of agents' folders skips it.
 _FOLDER = ".unsaved"
 _ORIGIN, _RECORD, _BUNDLE, _WORKSPACE = "origin.json", "record.json", "change.bundle", "workspace"
 
@@ -24,23 +24,23 @@ log = get_logger("workspace")
 
 
 class SaveRecord(BaseModel):
-    """What is known of a workspace that was set aside."""
+    """The record of a workspace that was set aside."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: str
-    #: When it was set aside, and when storing it was tried last, in seconds since 1970.
+    #: The instants of the move and of the last attempt to store it, in seconds since 1970.
     since_s: float
     tried_at_s: float
-    #: Its change is stored; only the agent's state does not say so yet.
+    #: The change is stored, but the agent's state does not say so yet.
     is_stored: bool = False
-    #: Whether the agent's state names it.
+    #: Whether the agent's state names the workspace.
     is_reported: bool = False
 
 
 @dataclass(frozen=True)
 class UnsavedWork:
-    """One workspace that was set aside, and the bundle of its change where there is one."""
+    """One workspace that was set aside, and the bundle of its change if one exists."""
 
     folder: Path
     origin: Origin
@@ -48,17 +48,17 @@ class UnsavedWork:
 
     @property
     def workspace(self) -> Workspace:
-        """The agent's folders as it left them."""
+        """The agent's folders in the state in which the agent left them."""
         return Workspace(self.folder / _WORKSPACE)
 
     def bundle(self) -> bytes | None:
-        """Read the bundle that could not be stored; None where none could be made."""
+        """Read the bundle that could not be stored; None if no bundle could be made."""
         with suppress(FileNotFoundError):
             return (self.folder / _BUNDLE).read_bytes()
         return None
 
     def write(self, note: SaveRecord) -> None:
-        """Replace the note; a full disk leaves the one that stands."""
+        """Replace the record; on a full disk the existing record remains."""
         try:
             write_document(self.folder / _RECORD, note)
         except OSError as error:
@@ -75,13 +75,13 @@ class Unsaved:
     def set_aside(
         self, origin: Origin, reason: str, bundle: bytes | None, *, now_s: float
     ) -> UnsavedWork:
-        """Move an agent's workspace out of the way of all that removes workspaces.
+        """Move an agent's workspace to a folder that no cleanup removes.
 
-        The caller holds the workspace. A full disk is no hindrance: the move needs no room, and a
-        note or bundle that cannot be written is left out.
+        The caller holds the workspace. It works on a full disk: the move needs no space, and a
+        record or bundle that cannot be written is left out.
 
         Raises:
-            OSError: it could not be moved.
+            OSError: the move failed.
         """
         folder = self._folder / f"{origin.agent_id}.{origin.attempt}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class Unsaved:
         return work
 
     def all(self, agent_id: str = "") -> Iterator[UnsavedWork]:
-        """Return what was set aside, of one agent or of all; the oldest attempt first."""
+        """Return the workspaces set aside, of one agent or of all; the oldest attempt first."""
         if not self._folder.is_dir():
             return
         for folder in sorted(self._folder.glob(f"{agent_id or '*'}.*"), key=_by_attempt):
@@ -108,7 +108,7 @@ class Unsaved:
 
     @contextmanager
     def held(self, work: UnsavedWork) -> Iterator[bool]:
-        """Hold one of them; False if another process does, or it is gone."""
+        """Hold one of them; yields False if another process holds it, or it does not exist."""
         try:
             with locked(work.folder.with_name(f"{work.folder.name}.lock")):
                 yield work.folder.is_dir()
@@ -119,7 +119,7 @@ class Unsaved:
         """Remove one of them, which the caller holds; returns the bytes freed.
 
         Raises:
-            GitFailed: something of it could not be removed.
+            GitFailed: some files could not be removed.
         """
         freed = remove_tree(work.folder)
         work.folder.with_name(f"{work.folder.name}.lock").unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def _read_record(folder: Path) -> SaveRecord:
     try:
         return SaveRecord.model_validate_json((folder / _RECORD).read_bytes())
     except (OSError, ValidationError):
-        # The disk was full when it was to be written; the move itself needs no room.
+        # The disk was full when the record was to be written.
         since_s = folder.stat().st_mtime
         reason = "Its note could not be written."
         return SaveRecord(reason=reason, since_s=since_s, tried_at_s=since_s)

@@ -1,4 +1,4 @@
-"""A workspace's folders, and a worktree of ours that borrows the objects of a bare repository."""
+"""A workspace's folders, and a worktree that borrows the objects of a bare repository."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
     It borrows the objects of the bare repository `source`, which must outlive it.
 
     Raises:
-        DiskFull: there is no room for it.
+        DiskFull: the disk is full.
         GitFailed: git could not check it out.
     """
     git_dir = worktree / ".git"
@@ -35,28 +35,28 @@ def borrow_objects(git_dir: Path, source: Path) -> None:
 
 
 def check_out(git: Git, worktree: Path, commit: str) -> None:
-    """Check a commit out into a worktree of ours."""
+    """Check a commit out into a worktree that no agent has used."""
     tree = {"GIT_WORK_TREE": str(worktree)}
     git.run("read-tree", "--reset", "-u", commit, git_dir=worktree / ".git", env=tree)
 
 
 def keep_index(workspace: Workspace) -> None:
-    """Keep the stat data of a checkout of ours: what a capture finds untouched it need not read.
+    """Save the stat data of a checkout, so that a capture need not read untouched files.
 
-    With its time, since a file as new as the index counts as touched.
+    The copy has the time of the index, since a file as new as the index counts as touched.
     """
     shutil.copy2(workspace.worktree / ".git" / "index", workspace.index)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders of one agent; after its start everything below `root` is hostile."""
+    """The folders of one agent; after its start everything below `root` is untrusted."""
 
     root: Path
 
     @property
     def worktree(self) -> Path:
-        """Where the agent works."""
+        """The folder in which the agent works."""
         return self.root / "tree"
 
     @property
@@ -66,10 +66,10 @@ class Workspace:
 
     @property
     def index(self) -> Path:
-        """What our last checkout put into the worktree, with its stat data."""
+        """The index of the orchestrator's last checkout, with its stat data."""
         return self.root / "index"
 
     @property
     def tmp(self) -> Path:
-        """The agent's TMPDIR, and where its change is left."""
+        """The agent's TMPDIR, to which the capture writes the change."""
         return self.root / "tmp"

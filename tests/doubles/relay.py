@@ -1,4 +1,4 @@
-"""A relay in front of a server: what comes between the two can be cut, or lose a reply."""
+"""A relay in front of a server: what comes between the two can be cut, dropped, or lose a reply."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Relay:
         self._server = ("127.0.0.1", port)
         self._sockets: set[socket.socket] = set()
         self._is_cut = False
+        self._passes = threading.Event()
+        self._passes.set()
         self._loses_replies = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
@@ -25,6 +27,7 @@ class Relay:
 
     def __exit__(self, *_exc: object) -> None:
         self.cut()
+        self.deliver()
         # What waits for a client is woken by one.
         socket.create_connection(("127.0.0.1", self.port)).close()
 
@@ -37,6 +40,14 @@ class Relay:
     def mend(self) -> None:
         """Let clients in again."""
         self._is_cut = False
+
+    def drop(self) -> None:
+        """Let nothing through from now on, without a word to either side."""
+        self._passes.clear()
+
+    def deliver(self) -> None:
+        """Let through what comes, and what was held up: it was sent again."""
+        self._passes.set()
 
     def lose_replies(self, count: int) -> None:
         """Let the next requests through; their replies are lost with their connections."""
@@ -59,6 +70,7 @@ class Relay:
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
+                self._passes.wait()
                 server.sendall(data)
         _close(client)
         _close(server)
@@ -66,6 +78,7 @@ class Relay:
     def _answer(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(65536):
+                self._passes.wait()
                 if self._loses_replies:
                     self._loses_replies -= 1
                     break

@@ -27,7 +27,7 @@ from orchestrator.store.client import Store
 from orchestrator.store.kills import KillOrder
 from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock, new_id
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 from tests.doubles.relay import Relay
 from tests.faults.conftest import request_body
 from tests.processes import eventually

@@ -63,6 +63,11 @@ class Fault:
             raise self.error
 
 
+def is_capture(argv: tuple[str, ...]) -> bool:
+    """Tell the capture from the agent's program and its hooks: its job names a bundle."""
+    return '"bundle"' in argv[-1]
+
+
 class FaultySandbox:
     """The real sandbox; what is started in it may fail first."""
 
@@ -73,7 +78,7 @@ class FaultySandbox:
     @contextmanager
     def start(self, spec: Any) -> Iterator[Any]:
         """Start a program."""
-        step = "capture" if "capture" in spec.argv else next(self._names, "")
+        step = "capture" if is_capture(spec.argv) else next(self._names, "")
         self._fault.strike(step)
         with self._sandbox.start(spec) as process:
             yield FaultyProcess(process, self._fault, spec.cwd) if step == "launch" else process

@@ -77,6 +77,25 @@ def test_a_key_may_do_what_its_scopes_say_and_nothing_else(api, store, api_keys)
     assert api.get("/health").status_code == 200
 
 
+def test_an_idempotency_key_belongs_to_one_caller(api, store, api_keys):
+    """Another caller's same key neither answers with the first's agent nor blocks."""
+    tokens = [store.follow(api_keys.add(name, (SPAWN,), by="ann")) for name in ("ann", "annk")]
+
+    def spawn(token, key, **changes):
+        asked = {**headers(token), "Idempotency-Key": key}
+        return api.post("/agents/spawn", json={**BODY, **changes}, headers=asked)
+
+    first, again, other = (spawn(token, "kk") for token in (tokens[0], tokens[0], tokens[1]))
+    assert first.json() == again.json()
+    assert (other.status_code, other.json() == first.json()) == (201, False)
+    # Another body is a conflict for who used the key, and for nobody else.
+    late = [spawn(token, "late", priority=at + 1).status_code for at, token in enumerate(tokens)]
+    assert late == [201, 201]
+    assert problem_of(spawn(tokens[1], "late"), 409)
+    # A name and a key are not one text: `ann` with `kk` is not `annk` with `k`.
+    assert keys.idempotency("ann", "kk") != keys.idempotency("annk", "k")
+
+
 def test_a_revoked_and_an_expired_key_are_refused_at_once(api, store, api_keys):
     token = store.follow(api_keys.add("old", (READ,), by="ann"))
     store.follow(api_keys.add("other", (READ,), by="ann"))

@@ -220,7 +220,7 @@ def test_a_spawn_is_noted_with_its_registration_and_once(store, client, audit):
         second = store.run(door.submit(BODY, agent_id="a-2", idempotency_key="k", by="bob"))
         assert (first.agent_id, second.agent_id) == ("a-1", "a-2")
     with pytest.raises(IdempotencyConflict):
-        store.run(door.submit({**BODY, "priority": 9}, idempotency_key="k"))
+        store.run(door.submit({**BODY, "priority": 9}, idempotency_key="k", by="bob"))
     # What is told later comes behind it in the chain.
     store.follow(audit.append([note("a-1")]))
     assert reported(store) == [

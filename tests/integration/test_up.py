@@ -397,11 +397,6 @@ def test_down_ends_the_orphans_of_a_killed_supervisord_and_nobody_else(machine, 
             os.kill(detached["pids"]["supervisor"], signal.SIGKILL)
             await_true(lambda: len(machine.processes()) == 2)
             (machine.home / "run" / "supervisord.pid").write_text(str(bystander.pid))
-            code, _, err = machine.orch("up", "--detach")
-            assert code == 1
-            assert "keeper, valkey" in err
-            assert "End them with `orch down`" in err
-
             code, out, err = machine.orch("down")
             assert (code, out) == (0, "Stopped: keeper, valkey.\n")
             assert "had been killed" in err
@@ -411,6 +406,17 @@ def test_down_ends_the_orphans_of_a_killed_supervisord_and_nobody_else(machine, 
         finally:
             bystander.kill()
     assert not list((machine.home / "run").glob("super*.[ps]*"))
+
+
+def test_up_ends_the_orphans_of_a_killed_supervisord_and_starts(machine, detached):
+    os.kill(detached["pids"]["supervisor"], signal.SIGKILL)
+    await_true(lambda: len(machine.processes()) == 2)
+    orphans = set(machine.processes())
+    code, _, err = machine.orch("up", "--detach")
+    assert (code, "ending what a killed system left running: keeper, valkey" in err) == (0, True)
+    assert len(machine.processes()) == 3
+    assert not orphans & set(machine.processes())
+    assert machine.orch("down")[0] == 0
 
 
 def test_a_system_that_was_killed_whole_can_be_started_again(machine, detached):

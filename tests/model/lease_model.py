@@ -33,6 +33,7 @@ class Rules:
     refused_ends_nothing: bool = True
     let_go_ends_nothing: bool = True
     deadline_ends_the_agent: bool = True
+    deadline_has_its_own_thread: bool = True
     recovery_compares_the_lease: bool = True
     failing_compares_the_lease: bool = True
     push_compares_the_state: bool = True
@@ -58,6 +59,8 @@ class Worker(NamedTuple):
     #: Its agent's processes run.
     lives: bool = True
     replaces: int = 0
+    #: Its threads wait in a call, and the one among them that keeps its deadline.
+    blocked: bool = False
 
 
 class State(NamedTuple):
@@ -113,7 +116,10 @@ def actions(state: State, rules: Rules) -> Iterator[Step]:
     if state.lease and not is_renewed:
         # The shim's own clock needs no worker.
         over = state.lease == EXPIRING and rules.deadline_ends_the_agent
-        workers = [w._replace(lives=w.lives and not (w.owns and over)) for w in state.workers]
+        workers = [
+            w._replace(lives=w.lives and not (w.owns and over and not w.blocked))
+            for w in state.workers
+        ]
         yield "time passes", _with(state, workers, lease=state.lease - 1)
 
 
@@ -177,11 +183,14 @@ def _clock_of(state: State, worker: Worker, others: list[Worker], rules: Rules) 
         if worker.beats and worker.owns:
             stalled = worker._replace(beats=False)
             yield f"{FAULT}{worker.at} worker stalls", _fault(_with(state, [*others, stalled]))
+            # With a thread for the deadline that is no other state than the one before.
+            hung = stalled._replace(blocked=not rules.deadline_has_its_own_thread)
+            yield f"{FAULT}{worker.at} worker's call hangs", _fault(_with(state, [*others, hung]))
         elif not worker.owns and _accepts(state, worker, rules):
             # On its way when the agent was let go of.
             yield f"{FAULT}late heartbeat", _fault(_heartbeat(gone, worker, rules))
     if not worker.beats and _accepts(state, worker, rules):
-        renewed = _with(state, [*others, worker._replace(beats=True)])
+        renewed = _with(state, [*others, worker._replace(beats=True, blocked=False)])
         yield f"{worker.at} worker resumes", _heartbeat(renewed, worker, rules)
     if not worker.lives or not _accepts(state, worker, rules):
         yield f"{worker.at} worker gives up", gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -133,7 +134,9 @@ def test_who_ends_late_does_not_forget_the_next_attempt_of_its_own_process(fleet
     with worker.holding(worker.claim(fleet.agent_id)) as lease:
         worker.recover(lease.agent, LeaseLost())
         following = worker.holding(worker.claim(fleet.agent_id))
-        newer = following.__enter__()
+        # As another thread of the process holds it: each has its own context.
+        another = copy_context()
+        newer = another.run(following.__enter__)
     assert worker.held == {fleet.agent_id: newer}
-    following.__exit__(None, None, None)
+    another.run(following.__exit__, None, None, None)
     assert worker.held == {}

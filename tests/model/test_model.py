@@ -31,6 +31,7 @@ MISTAKES = {
     "refused_ends_nothing": ("a_stale_attempt_writes_nothing", 1),
     "let_go_ends_nothing": ("a_stale_attempt_writes_nothing", 1),
     "deadline_ends_the_agent": ("at_most_one_live_attempt", 1),
+    "deadline_has_its_own_thread": ("at_most_one_live_attempt", 1),
     "recovery_compares_the_lease": ("an_attempt_in_time_is_left_alone", 1),
     "failing_compares_the_lease": ("an_attempt_in_time_is_left_alone", 2),
     "writes_look_at_the_status": ("a_final_state_never_changes", 0),

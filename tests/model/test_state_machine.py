@@ -24,6 +24,7 @@ from hypothesis.strategies import DataObject, data, sampled_from
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import GitTimedOut, LeaseLost, OrchestratorError, WorkerStopping
+from orchestrator.leases.deadlines import DeadlineThread
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import _USABLE, Lease
 from orchestrator.maintenance.rescuer import LOST_AFTER_S, Rescuer
@@ -93,8 +94,12 @@ class Fleet(RuleBasedStateMachine):
         return self.at
 
     def new_holder(self) -> AgentLeases:
+        deadlines = DeadlineThread(lambda: self.at.timestamp())  # noqa: PLW0108 - it moves
         return AgentLeases(
-            self.store, self.clock, self.new_id, "w@here", lease_s=LEASE_S, process="1:1"
+            *(self.store, self.clock, self.new_id, "w@here"),
+            lease_s=LEASE_S,
+            process="1:1",
+            deadlines=deadlines,
         )
 
     def view(self) -> View:
@@ -172,7 +177,7 @@ class Fleet(RuleBasedStateMachine):
         self.owners[agent_id] = None
         if forgets:
             return None
-        lease = Lease(self.store, agent, lease_s=LEASE_S, clock=self.clock)
+        lease = Lease(self.store, agent, holder.deadlines, lease_s=LEASE_S, clock=self.clock)
         holder.held[agent_id] = lease
         hands = Hands(holder, agent, lease, self.at, "gating" if attempt else "preparing")
         self.hands.append(hands)

@@ -1,22 +1,52 @@
-"""A connection to the API that asks nothing, or reads nothing, and what ends it.
+"""The connections to the API: how many there are, and what ends one that asks or reads nothing.
 
 Uvicorn limits how long a connection stays open after an answer, but neither before the first
-request nor once a byte of the next one has come; and without limits descriptors run out, and with
-them the way to kill.
+request nor once a byte of the next one has come, nor how many there are; and without limits
+descriptors run out, and with them the way to kill.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from orchestrator.api.http.problems import problem
 
 #: A whole head comes within this from the beginning, or from the first byte after an answer.
 HEAD_WITHIN_S = 20.0
 #: What was sent is taken within this; who follows events can come again.
 READ_WITHIN_S = 60.0
+#: More are of no use to one process; each takes some 20 KiB.
+MOST_CONNECTIONS = 4096
+#: So many more are answered where all others are in use, if they kill or ask for health.
+RESERVE = 16
+#: Files, Valkey and git take descriptors too.
+_SHARE_OF_DESCRIPTORS = 0.5
+#: Enough for MOST_CONNECTIONS; a limit as high as some systems allow costs other programs time.
+_DESCRIPTORS = 16_384
+_STOPPING = frozenset({"kill", "kill-all", "halt"})
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files as far as it may be raised, up to what is of use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most_connections() -> int:
+    """Return how many connections this process holds at once, without the reserve."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, int(soft * _SHARE_OF_DESCRIPTORS) - RESERVE))
 
 
 class _Deadline:
@@ -39,12 +69,19 @@ class _Deadline:
 
 
 class Connection(H11Protocol):
-    """Speaks HTTP/1.1 as uvicorn does, and cuts off who keeps it waiting."""
+    """Speaks HTTP/1.1 as uvicorn does, and cuts off who keeps it waiting.
+
+    Beyond the limit a new connection takes the place of the one that has asked nothing for
+    longest. Where every other one is being served it is in the reserve, which only kills and
+    health checks may use.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a head."""
+        """Find a place, and begin to wait for a head."""
         super().connection_made(transport)
         _send_at_once(transport)
+        self._idle_since_s = asyncio.get_running_loop().time()
+        self._find_place(transport)
         self._asking = _Deadline(transport.close)
         # Not closed, for that waits for the client; and whatever it has not taken is waited for.
         self._reading = _Deadline(transport.abort)
@@ -73,10 +110,47 @@ class Connection(H11Protocol):
         self._reading.lift()
 
     def _await_head(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle():
             self._asking.set(HEAD_WITHIN_S)
         else:
             self._asking.lift()
+            self._idle_since_s = asyncio.get_running_loop().time()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _find_place(self, transport: asyncio.Transport) -> None:
+        open_ = [one for one in self.connections if not one.transport.is_closing()]
+        if len(open_) <= most_connections():
+            return
+        idle = [
+            one
+            for one in open_
+            if isinstance(one, Connection) and one is not self and one._is_idle()  # noqa: SLF001
+        ]
+        if idle:
+            min(idle, key=lambda one: one._idle_since_s).transport.close()  # noqa: SLF001
+        elif len(open_) <= most_connections() + RESERVE:
+            self.app = _only_stopping(self.app)
+        else:
+            transport.abort()
+
+
+def _only_stopping(app: ASGIApp) -> ASGIApp:
+    """Answer only what stops agents, and health checks."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        parts = str(scope["path"]).strip("/").split("/")
+        if scope["type"] == "http" and not (parts[0] == "health" or parts[-1] in _STOPPING):
+            detail = "Every connection is in use: only kills and health checks are answered."
+            refusal = problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+            refusal.headers["Connection"] = "close"
+            refusal.headers["Retry-After"] = "1"
+            await refusal(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _send_at_once(transport: asyncio.Transport) -> None:

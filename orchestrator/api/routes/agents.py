@@ -37,7 +37,8 @@ from orchestrator.wiring import clock
 PATCH = "text/x-diff"
 _IDEMPOTENCY = {
     "Idempotency-Key": Header(
-        "The same key and body answer with the same agent; another body with 409.", r"^[!-~]+$"
+        "From one caller the same key and body answer with the same agent; another body with 409.",
+        r"^[!-~]+$",
     )
 }
 

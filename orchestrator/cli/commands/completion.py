@@ -15,6 +15,8 @@ from orchestrator.errors import OrchestratorError
 COMPLETE = "_ORCH_COMPLETE"
 #: A shell shows no more on one screen.
 _MOST = 200
+#: Who presses TAB waits no longer, and is told nothing.
+_WITHIN_S = 0.9
 
 
 class AgentId(click.ParamType[str]):
@@ -43,7 +45,7 @@ class AgentId(click.ParamType[str]):
         from orchestrator.settings import load_settings  # noqa: PLC0415
 
         try:
-            with open_store(load_settings()) as store:
+            with open_store(load_settings(), limit_s=_WITHIN_S) as store:
                 agents = store.follow(agent_list.page(limit=_MOST)).agents
         except OrchestratorError:
             return []

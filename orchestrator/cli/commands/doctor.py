@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
 from orchestrator.cli.output.render import plain
@@ -87,7 +88,8 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
     """Run every check, whatever the others found."""
-    return tuple(_examine_one(check) for check in listed)
+    with waiting_for_valkey():
+        return tuple(_examine_one(check) for check in listed)
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:

@@ -79,7 +79,7 @@ def events(
     def is_wanted(event: LifecycleEvent) -> bool:
         return agent_id in (None, event.agent_id) and kind in (None, event.type)
 
-    with open_store(settings) as store:
+    with open_store(settings, is_following=is_following) as store:
         if not is_following:
             found = (one for one in _read(store, after or _START) if is_wanted(one.event))
             if as_json:
@@ -88,7 +88,9 @@ def events(
             for one in found:
                 say(_line(one))
             return
-        last = after or store.run(event_stream.last_event_id())
+        # Asked in any case: a Valkey that has never answered is not waited for.
+        newest = store.run(event_stream.last_event_id())
+        last = after or newest
 
         def again() -> str:
             return f"orch events -f --since {last}"

@@ -25,6 +25,9 @@ from orchestrator.settings import Settings
 from orchestrator.store import kills
 from orchestrator.store.kills import KillOrder
 
+#: What still works when Valkey does not answer.
+_WITHOUT_VALKEY = "without Valkey, `orch kill-all --local` ends what runs on this host"
+
 why_option = click.option("--why", "--reason", "why", default="", help="The reason, for the audit.")
 discard_option = click.option("--discard", is_flag=True, help="Do not retain the change.")
 timeout_option = click.option(
@@ -59,7 +62,7 @@ def kill(
 ) -> None:
     """Kill an agent, and wait until all its processes have ended."""
     order = KillOrder(who(), why, discard)
-    with open_store(settings) as store:
+    with open_store(settings, is_following=True) as store:
         switch = wiring.kill_switch(settings)
         with _goes_on(f"orch receipt {agent_id}"):
             store.follow(switch.kill(agent_id, order, timeout_s=timeout_s))
@@ -118,7 +121,7 @@ def kill_all(
     order = KillOrder(who(), why, discard)
     switch = wiring.kill_switch(settings)
     try:
-        with open_store(settings) as store:
+        with open_store(settings, is_following=True, hint=_WITHOUT_VALKEY) as store:
             wanted = KillScope(**scope)
             if not is_sure:
                 _ask(f"Kill {len(store.follow(switch.targets(wanted)))} agents ({wanted.shown})?")
@@ -127,7 +130,7 @@ def kill_all(
             with _goes_on("orch ls --attention"):
                 report = store.follow(switch.kill_all(wanted, order, timeout_s=timeout_s))
     except (StoreUnreachable, SystemNotRunning):
-        notify("without Valkey, `orch kill-all --local` ends what runs on this host")
+        notify(_WITHOUT_VALKEY)
         raise
     if as_json:
         # Every field: an empty list of errors is what a program looks for.

@@ -32,7 +32,7 @@ def logs(settings: Settings, agent_id: str, *, is_following: bool, as_json: bool
 
     On a terminal, long lines are truncated. Pipe the output to see them whole.
     """
-    with open_store(settings) as store:
+    with open_store(settings, is_following=is_following) as store:
         if is_following:
             with detaching(lambda: f"orch logs -f {agent_id}"):
                 _follow(store, agent_id, as_json=as_json)

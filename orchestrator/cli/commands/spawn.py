@@ -68,7 +68,7 @@ def spawn(
     operation = wiring.submit_service(settings).submit(
         document, idempotency_key=idempotency_key, by=who()
     )
-    with open_store(settings) as store:
+    with open_store(settings, is_following=is_waiting) as store:
         agent_id = store.run(operation).agent_id
         if is_waiting:
             with detaching(lambda: f"orch wait {agent_id}"):

@@ -54,7 +54,8 @@ def wait(
     If several agents are given, the first of them that did not complete sets the exit code. The
     JSON is the outcome, or for several agents {"outcomes": [...]} of those that have ended.
     """
-    with open_store(settings) as store, detaching(lambda: f"orch wait {' '.join(agent_ids)}"):
+    following = open_store(settings, is_following=True)
+    with following as store, detaching(lambda: f"orch wait {' '.join(agent_ids)}"):
         if len(agent_ids) == 1:
             finish(wait_for_one(store, agent_ids[0], timeout_s=timeout_s), as_json=as_json)
             return

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
+from orchestrator.cli.output.text import notify
 from orchestrator.errors import (
     RecordMalformed,
     SettingsInvalid,
@@ -94,9 +95,14 @@ def publish(home: Path, system: System) -> None:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, at once or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink()
+        raise
 
 
 # ── claiming ────────────────────────────────────────────────────────────────────────────────
@@ -106,17 +112,18 @@ def write_private(path: Path, text: str) -> None:
 def claim(home: Path, run_id: str) -> Iterator[int]:
     """Make the home and take its lock, which a supervisord that inherits it goes on holding.
 
+    Programs of a system whose supervisord is gone are ended first: nothing restarts them.
+
     Raises:
-        SystemAlreadyRunning: another system runs from this home, or its programs do.
-        SettingsInvalid: the home cannot be made.
+        SystemAlreadyRunning: another system runs from this home.
+        SettingsInvalid: the home cannot be made or written to.
     """
     try:
         for folder in (home, run_dir(home), log_dir(home)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (run_dir(home) / "lock").open("a+")
     except OSError as error:
-        msg = f"ORCHESTRATOR_HOME: {home} cannot be used ({error.strerror})."
-        raise SettingsInvalid(msg) from error
+        raise _unusable(home, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,13 +134,20 @@ def claim(home: Path, run_id: str) -> Iterator[int]:
             raise SystemAlreadyRunning(msg) from error
         if orphans := _members(home):
             names = ", ".join(sorted({orphan.name for orphan in orphans}))
-            msg = f"Programs of a system that was killed still run from {home}: {names}."
-            raise SystemAlreadyRunning(msg, action="End them with `orch down`.")
+            notify(f"ending what a killed system left running: {names}")
+            _end_orphans(orphans)
         _remove_files(home)
-        lock.truncate(0)
-        lock.write(run_id)
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(run_id)
+            lock.flush()
+        except OSError as error:
+            raise _unusable(home, error) from error
         yield lock.fileno()
+
+
+def _unusable(home: Path, error: OSError) -> SettingsInvalid:
+    return SettingsInvalid(f"ORCHESTRATOR_HOME: {home} cannot be used ({error.strerror}).")
 
 
 # ── ending ──────────────────────────────────────────────────────────────────────────────────
@@ -153,13 +167,17 @@ def stop(home: Path) -> Stopped:
     if supervisors:
         # SIGTERM is its shutdown: stage by stage, and SIGKILL for what stays.
         _end(supervisors, members)
-    for group in sorted({member.group for member in members}, reverse=True):
-        orphans = [member for member in members if member.group == group]
-        _end(orphans, orphans)
+    _end_orphans(members)
     # A program may have been started again just before its supervisord ended.
     _kill(_members(home))
     _remove_files(home)
     return Stopped(tuple(sorted({member.name for member in members})), not supervisors)
+
+
+def _end_orphans(members: Sequence[_Member]) -> None:
+    for group in sorted({member.group for member in members}, reverse=True):
+        orphans = [member for member in members if member.group == group]
+        _end(orphans, orphans)
 
 
 def _end(reported: Sequence[_Member], awaited: Sequence[_Member]) -> None:

@@ -44,6 +44,7 @@ from orchestrator.errors import SettingsInvalid, StartFailed
 START_WITHIN_S = 120.0
 _RPC_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
+_MANAGER = "orchestrator.cli.local.process_manager"
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -119,8 +120,8 @@ def _launch(
     env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
     with (log_dir(home) / "supervisord-start.log").open("wb") as output:
         return subprocess.Popen(
-            # -P: a folder `supervisor` in the working directory must not be taken for the library.
-            [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", config],
+            # -P: a folder `orchestrator` of the working directory must not be taken for this one.
+            [sys.executable, "-P", "-m", _MANAGER, "-c", config],
             env=env | {RUN_MARK: run_id},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -230,7 +231,7 @@ def _config(home: Path, programs: Sequence[Program]) -> str:
             "autostart": "false",
             "autorestart": "true",
             "startsecs": "1",
-            # Waits one second longer each time: a program gets some minutes to find its footing.
+            # Never reached: the process manager keeps the count below `MAX_DELAY_S` + 5.
             "startretries": "20",
             "stopwaitsecs": program.stop_wait_s,
             "killasgroup": "true",

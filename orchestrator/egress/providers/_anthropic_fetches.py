@@ -1,4 +1,4 @@
-"""What a request would have the model's provider fetch, or run, on an agent's behalf."""
+"""Finds requests that make the model's provider fetch or run something for an agent."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 
 from orchestrator.egress.connection import Refused
 
-#: Tools that are run by who asks; all others are run by the provider, which has a network.
+#: Tools that the client runs; the provider runs all others, and it has network access.
 _OWN_TOOLS = re.compile(r"custom|(?:bash|text_editor|computer|memory)_[0-9]+")
-#: A million tokens of code have fewer. So many parts take up to 150 MB while they are looked at.
+#: A million tokens of code have fewer parts. So many parts take up to 150 MB during the check.
 _MOST_PARTS = 2_000_000
-#: The arguments of a tool's call, in which only the tool reads.
+#: The arguments of a tool call, which only the tool reads.
 _ARGUMENTS = "input"
 
 
 def refuse_fetches(body: bytes) -> None:
-    """Look through the body of a request to the Messages API.
+    """Check the body of a request to the Messages API.
 
     Raises:
-        Refused: it asks the provider to reach out, or can be read in more than one way.
+        Refused: it makes the provider connect elsewhere, or it is ambiguous.
     """
     if reason := next(_found(_parsed(body)), None):
         msg = f"the model's provider may not {reason} (ORCHESTRATOR_EGRESS_MODEL_FETCHES)"
@@ -43,7 +43,7 @@ def _parsed(body: bytes) -> dict[str, object]:
 
 
 def _with_names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Of two, the provider might take the one that was not looked at.
+    # Of two equal keys, the provider might use the one that was not checked.
     found = dict(pairs)
     if len(found) < len(pairs):
         msg = "a name stands twice"

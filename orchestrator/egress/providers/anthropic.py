@@ -1,4 +1,4 @@
-"""The way to the model's provider: the real key is put in here, and answers are metered."""
+"""The connection to the model's provider: it inserts the real key and meters responses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from orchestrator.egress.usage_observer import DocumentReader, StreamReader, Usa
 from orchestrator.log import get_logger
 
 DEFAULT_URL = "https://api.anthropic.com"
-#: What is answered while the caller waits, so that a cut connection ends the spending: no batches,
-#: whose tokens would be spent later and be seen by nobody, and no files.
+#: Only calls whose response the client waits for are allowed, so that a cut connection ends the
+#: usage. Batches are refused, because their tokens would be spent later and unmetered; files are
+#: refused too.
 _ALLOWED = re.compile(
     rb"POST /v1/messages(?:/count_tokens)?(?:\?[^#]*)?"
     rb"|(?:GET|HEAD) /v1/models(?:/[A-Za-z0-9][A-Za-z0-9._@:-]*)?(?:\?[^#]*)?"
@@ -38,7 +39,7 @@ _ALLOWED = re.compile(
 _KEY, _BEARER = b"x-api-key", b"authorization"
 _REPLACED = frozenset({_KEY, _BEARER, b"host", b"accept-encoding", b"expect"})
 _FRAMING = (b"content-length", b"transfer-encoding")
-#: An answer that is not streamed may be that long in coming.
+#: A response without streaming may take that long.
 _TIMEOUT = httpx.Timeout(600.0, connect=30.0, pool=None)
 
 log = get_logger("egress")
@@ -46,16 +47,16 @@ log = get_logger("egress")
 
 @dataclass(frozen=True)
 class Provider:
-    """Where the model is, and the key that is never shown to an agent."""
+    """The address of the model, and the key that no agent sees."""
 
     url: str
     key: SecretStr
-    #: Whether it may fetch and run for agents what they cannot themselves.
+    #: Whether the provider may fetch and run for agents what they cannot themselves.
     may_fetch: bool = False
 
 
 class ModelApi:
-    """Forwards the requests of one attempt, which knows `placeholder` and no other key."""
+    """Forwards the requests of one attempt, whose only key is `placeholder`."""
 
     def __init__(
         self, provider: Provider, placeholder: str, observer: UsageObserver, tls: ssl.SSLContext
@@ -65,24 +66,24 @@ class ModelApi:
         self._observer = observer
         self._reading = asyncio.Lock()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
-        # What stands in this process's environment about proxies is not meant for agents.
+        # The proxy settings in this process's environment do not apply to agents.
         self._client = httpx.AsyncClient(
             verify=tls, timeout=_TIMEOUT, limits=limits, trust_env=False, headers={}
         )
 
     async def admit(self, client: ProxyConnection, request: h11.Request) -> httpx.Request:
-        """Read a request to its end, and return what is sent on: the same with the real key.
+        """Read a request to its end, and return it with the real key.
 
         Raises:
-            Refused: the path is not the model's, the key shown is not the placeholder, the body is
-                over the limit (413), or asks for what this attempt may not have fetched.
+            Refused: the path is not part of the API, the key is not the placeholder, the body is
+                over the limit (413), or it asks for a fetch that this attempt may not use.
         """
         headers = self._headers_for(request)
-        # In memory one after the other: an agent may open many connections, and leave.
+        # One body at a time is in memory, because an agent may open many connections.
         async with self._reading:
             parts = deque([part async for part in client.body()])
             if request.method == b"POST" and not self._provider.may_fetch:
-                # Beside the loop: it serves other attempts too, and cuts them.
+                # The check runs outside the loop, which also serves and cuts other attempts.
                 await asyncio.to_thread(refuse_fetches, b"".join(parts))
         has_body = any(name in _FRAMING for name, _ in request.headers)
         return self._client.build_request(
@@ -93,10 +94,10 @@ class ModelApi:
         )
 
     async def forward(self, client: ProxyConnection, admitted: httpx.Request) -> None:
-        """Send a request on, and its answer back as it comes.
+        """Forward a request, and stream its response back.
 
         Raises:
-            Refused: the provider does not answer (502).
+            Refused: the provider does not respond (502).
         """
         try:
             answer = await self._client.send(admitted, stream=True)
@@ -108,7 +109,7 @@ class ModelApi:
             raise Refused(msg, status=HTTPStatus.BAD_GATEWAY) from error
 
     async def close(self) -> None:
-        """Close what connections are kept."""
+        """Close the open connections to the provider."""
         await self._client.aclose()
 
     async def _return(self, client: ProxyConnection, answer: httpx.Response) -> None:
@@ -118,7 +119,7 @@ class ModelApi:
             if kind.startswith("text/event-stream")
             else DocumentReader(self._observer)
         )
-        # What comes encoded in spite of all is handed on decoded, so it has another length.
+        # A response that is encoded despite the request is decoded, so its length changes.
         is_encoded = "content-encoding" in answer.headers
         dropped = {b"content-encoding", b"content-length"} if is_encoded else frozenset()
         raw = [(name.lower(), value) for name, value in answer.headers.raw]
@@ -126,7 +127,8 @@ class ModelApi:
             client.begin(answer.status_code, end_to_end(raw, without=frozenset(dropped)))
         )
         try:
-            # Who hangs up has spent it none the less: its closing words say how much.
+            # Disconnecting early does not save tokens: the proxy reads the response to the end,
+            # because usage arrives last.
             async for data in answer.aiter_bytes():
                 reader.feed(data)
                 is_heard = is_heard and await _is_in_use(client.put(data))
@@ -150,7 +152,7 @@ class ModelApi:
         if int(size) > BODY_LIMIT_BYTES:
             raise over_limit()
         key = self._provider.key.get_secret_value().encode()
-        # Asked for as it is: the meter reads along.
+        # The request asks for no encoding, because the meter reads the response.
         return [
             *end_to_end(headers, without=_REPLACED),
             *((name, key if name == _KEY else b"Bearer " + key) for name, _ in shown_keys),
@@ -163,13 +165,13 @@ class ModelApi:
 
 
 async def _spent(parts: deque[bytes]) -> AsyncIterator[bytes]:
-    """Hand out what is sent, and keep none of it while the answer comes."""
+    """Return the sent part, and hold none of it while the response arrives."""
     while parts:
         yield parts.popleft()
 
 
 async def _is_in_use(sending: Awaitable[None]) -> bool:
-    """Return whether the client took what is sent; it may be gone, or take too long."""
+    """Return whether the client received the sent bytes; it may be gone or too slow."""
     try:
         await sending
     except OSError:

@@ -1,4 +1,4 @@
-"""How many tests ran, from the summaries that test tools print."""
+"""The number of tests that ran, from the summaries that test tools print."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _SUMMARY = re.compile(
     r"|test result: .*"  # cargo
 )
 _UNITTEST_RAN = re.compile(r"Ran (\d+) tests? in .*")
-#: A class or module that skips itself is among the skipped, not among those it says it ran.
+#: A class or module that skips itself counts as skipped, but not as run.
 _UNITTEST_PROGRESS = re.compile(r"^([.sux]+)\n-{70}\nRan (\d+) tests? in .*\n\nOK \(", re.MULTILINE)
 _UNITTEST_SKIPPED_ALL = re.compile(r"^setUp(?:Class|Module) \(.*\) \.\.\. skipped ", re.MULTILINE)
 _UNITTEST_ENDED = re.compile(r"(?:OK|FAILED|NO TESTS RAN) \((.*)\)")
 _NODE = re.compile(r"(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo)\s+(\d+)")
 _MOCHA = re.compile(r"\s*(\d+) (passing|failing|pending)\b.*")
 _BUN = re.compile(r" *(\d+) (pass|fail|skip|todo)")
-#: What a test printed last may stand before it; one that is indented is a part of another.
+#: The last output of a test may precede it on the line; an indented line is part of another test.
 _GO_TEST = re.compile(r"(?:.*\S)?--- (PASS|SKIP): \S+ \([\d.]+s\)")
 _GO_VERBOSE = "=== RUN "
 _GO = re.compile(r"(ok|FAIL)\s+\S+\s+(?:[\d.]+s|\(cached\)|\[.*\]).*")
 
-#: A tool's word → what it means. An expected failure has shown nothing, so it did not run.
+#: The meaning of a tool's word. An expected failure proves nothing, so it does not count as run.
 _MEANING = {
     "passed": "passed",
     "xpassed": "passed",
@@ -65,7 +65,7 @@ class Counts:
 
     @property
     def ran(self) -> int:
-        """How many tests said something about the change."""
+        """The number of tests that checked the change."""
         return self.passed + self.failed
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Counts:
 
 
 def count_tests(lines: Iterable[str]) -> Counts | None:
-    """Return what all summaries in the output add up to; None if there is none."""
+    """Return the sum of all summaries in the output; None if there is none."""
     lines = tuple(lines)
     sums = {"passed": _uncounted(lines), "failed": 0, "skipped": 0}
     found = False
@@ -90,7 +90,7 @@ def count_tests(lines: Iterable[str]) -> Counts | None:
 
 
 def _uncounted(lines: Iterable[str]) -> int:
-    """Return how many of unittest's skipped ones are not among those it says it ran."""
+    """Return how many of unittest's skipped tests are not among the tests that it counts as run."""
     text = "\n".join(lines)
     progress = _UNITTEST_PROGRESS.findall(text)
     known = sum(max(len(signs) - int(ran), 0) for signs, ran in progress)
@@ -107,11 +107,11 @@ def _counted(line: str) -> list[tuple[str, int]] | None:
 
 def _unittest(match: re.Match[str]) -> list[tuple[str, int]]:
     words = [(word, int(number)) for word, number in _UNITTEST_WORDS.findall(match[1])]
-    # They are among those it says it ran.
+    # They are among the tests that it counts as run.
     return words + [("passed", -number) for _, number in words]
 
 
-#: The first that fits a line reads it.
+#: The first expression that matches a line reads it.
 _SUMMARIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[tuple[str, int]]]], ...] = (
     (_UNITTEST_ENDED, _unittest),
     (_UNITTEST_RAN, lambda match: [("passed", int(match[1]))]),

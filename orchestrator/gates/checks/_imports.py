@@ -1,4 +1,4 @@
-"""Whether Python's tests import the modules under judgement, and not another copy of them."""
+"""Checks that Python's tests import the modules of the checkout, and no other copy of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 
-#: The commands that run the `python3` in which the probe looks.
+#: The commands that run the `python3` that the probe uses.
 _PYTHON3 = re.compile(r"^(?:\w+=\S+ )*python3 -m (?:pytest|unittest|coverage)\b")
 _PROBE = """\
 import importlib.util, json, os, sys
@@ -38,9 +38,9 @@ def import_paths(checkout: Path) -> Mapping[str, str]:
 def imported_from_elsewhere(
     gate: PlannedGate, subject: GateInput, environment: Mapping[str, str]
 ) -> str:
-    """Return which modules the tests would import from outside the checkout; empty if none.
+    """Return the modules that the tests would import from outside the checkout; empty if none.
 
-    Raises as `subject.run` does.
+    Raises the errors of `subject.run`.
     """
     if not gate.imports or not _PYTHON3.match(gate.command or ""):
         return ""
@@ -50,7 +50,7 @@ def imported_from_elsewhere(
         found = json.loads(ended.stdout.splitlines()[-1])
         places = ", ".join(f"{name} from {place}" for name, place in sorted(found.items()))
     except (ValueError, IndexError, AttributeError, TypeError):
-        # Without a python3 the command itself will say so.
+        # Without python3 the command itself reports the fault.
         return ""
     return (
         f"the tests would import {places}, and not the files of this change: remove that copy from"

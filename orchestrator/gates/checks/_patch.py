@@ -1,4 +1,4 @@
-"""What a reviewer is shown of a change: a list of every file, and of the patch what has room."""
+"""The view of a change for a reviewer: a list of every file, and the patch within a budget."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: What a reviewer reads of a patch; up to as much again may be cut.
+#: The characters of a patch that a reviewer reads; up to as many again may be cut.
 BUDGET_CHARACTERS = 200_000
 _FILE = re.compile(r"^(?=diff --git )", re.MULTILINE)
 
 
 class PatchTooLarge(ValueError):
-    """More would be cut than shown."""
+    """More of the patch would be cut than shown."""
 
 
 @dataclass(frozen=True)
 class ShownPatch:
-    """The parts of a patch that have room, under a list of all files."""
+    """The parts of a patch within the budget, and a list of all files."""
 
-    #: A line for each file of the change: lines added and removed, its path, what is cut.
+    #: A line for each file of the change: lines added and removed, its path, and the cut part.
     files: str
     text: str
     #: The files that are not shown whole.
@@ -48,7 +48,7 @@ def shown(patch: str, budget: int = BUDGET_CHARACTERS) -> ShownPatch:
 
 
 def _share(sizes: Iterable[int], budget: int) -> int:
-    """Return the most characters each file may have, so that all of them have room."""
+    """Return the maximum number of characters for each file, so that all of them fit."""
     ordered = sorted(sizes)
     for number, size in enumerate(ordered):
         share = budget // (len(ordered) - number)

@@ -13,7 +13,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 class ReportUnreadable(ValueError):
-    """The report is in no format this system knows, or measures nothing."""
+    """The report has an unsupported format, or measures nothing."""
 
 
 class _Totals(BaseModel):
@@ -45,10 +45,10 @@ class _Cobertura(BaseModel):
 
 
 def percent_of(content: bytes) -> float:
-    """Return the coverage a report gives, in percent; its format is told from its content.
+    """Return the coverage of a report in percent; its content determines its format.
 
     Raises:
-        ReportUnreadable: with the reason, in a few words that quote nothing of the report.
+        ReportUnreadable: with a short reason that quotes nothing of the report.
     """
     content = content.removeprefix(b"\xef\xbb\xbf").lstrip()
     try:
@@ -79,7 +79,7 @@ def _json(content: bytes) -> float:
     except ValidationError:
         lines = _Istanbul.model_validate_json(content).total.lines
         return _share(lines.covered, lines.total)
-    # Its own figure counts branches too, where they were measured.
+    # The tool's own figure also counts branches, if they were measured.
     return totals.percent_covered if totals.num_statements else _share(0, 0)
 
 
@@ -121,7 +121,7 @@ def _lcov(lines: list[str]) -> float:
 
 
 def _go(lines: list[str]) -> float:
-    # With -coverpkg a block stands in the profile of every package that was tested.
+    # With -coverpkg the profile of every tested package contains the block.
     blocks: dict[str, tuple[int, bool]] = {}
     for line in filter(None, lines):
         block, _, numbers = line.partition(" ")

@@ -1,4 +1,4 @@
-"""Runs a gate's command and judges how it ended; every check that runs one stands on this."""
+"""Runs a gate's command and decides by its end; every check with a command uses it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateResult, GateStatus
 
-#: How a shell says, by its exit code, that a program may not be run or is not there.
+#: A shell's exit codes for a program that may not be run or does not exist.
 _NOT_RUNNABLE = (126, 127)
-#: A shell ends with this plus the signal that ended its command.
+#: A shell ends with this number plus the signal that ended its command.
 _SIGNALLED = 128
-#: How an interpreter, make and cargo say it, first or last, under exit codes of their own.
+#: The messages of interpreters, make and cargo for a missing program, under their own exit codes.
 _NOT_INSTALLED = re.compile(
     r"\S*python[\d.]*: No module named \S+"
     r"|make(?:\[\d+\])?: \*\*\* .*\bError 12[67]"
@@ -28,9 +28,9 @@ _NOT_INSTALLED = re.compile(
 
 
 def run_command(gate: PlannedGate, subject: GateInput) -> tuple[GateResult, tuple[str, ...]]:
-    """Run the gate's command in the subject's checkout; return its result and what it said.
+    """Run the gate's command in the subject's checkout; return its result and its output.
 
-    Passed is only exit 0 with all of the output seen.
+    It passes only with exit code 0 and complete output.
     """
     if gate.command is None:
         return GateResult(name=gate.name, status=GateStatus.MISSING, detail=gate.hint), ()
@@ -72,7 +72,7 @@ def _judged(ended: Completed, lines: Sequence[str], gate: PlannedGate) -> tuple[
     if ended.exit_code:
         return GateStatus.FAILED, quote(f"exit code {ended.exit_code}", lines)
     if ended.truncated:
-        # What was not seen may say that nothing was tested.
+        # The lost output may say that no test ran.
         return GateStatus.ERRORED, quote("printed more than is kept: make it say less", lines)
     return GateStatus.PASSED, next((line for line in reversed(lines) if line), "")
 

@@ -1,11 +1,11 @@
-"""What a tool said, as plain text, and the few lines of it that say what is wrong."""
+"""The output of a tool as plain text, and the few lines of it that name the fault."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
-#: What a gate result quotes at most.
+#: The maximum length of a quote in a gate result.
 QUOTED_CHARACTERS = 2000
 _LINE_CHARACTERS = 400
 _TAIL_LINES = 20
@@ -30,7 +30,7 @@ _NAMES = re.compile(
     """,
     re.VERBOSE,
 )
-#: Lines that say why.
+#: Lines that give the reason.
 _REASONS = re.compile(
     r"""
       E\s{2,}\S                                    # pytest
@@ -45,7 +45,7 @@ _REASONS = re.compile(
 
 
 def plain_lines(*outputs: bytes) -> tuple[str, ...]:
-    """Return the lines of some outputs, without escapes and signs that do not print."""
+    """Return the lines of some outputs, without escapes and unprintable characters."""
     return tuple(_plain(line) for output in outputs for line in _lines(output))
 
 
@@ -64,7 +64,7 @@ def _plain(line: str) -> str:
 
 
 def quote(headline: str, lines: Sequence[str]) -> str:
-    """Return a headline, then what failed and why, or the end of the output where nothing tells."""
+    """Return a headline, then what failed and why, or the end of the output if no line says it."""
     names = [line for line in lines if _NAMES.match(line)]
     reasons = [line for line in lines if _REASONS.match(line)]
     spoken = [line for line in lines if line]
@@ -72,6 +72,6 @@ def quote(headline: str, lines: Sequence[str]) -> str:
 
 
 def capped(lines: Iterable[str]) -> str:
-    """Join lines up to what a gate result may quote."""
+    """Join lines up to the maximum length of a quote."""
     text = "\n".join(line for line in lines if line)
     return text if len(text) <= QUOTED_CHARACTERS else f"{text[: QUOTED_CHARACTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""The gate `ai-review`: another agent reads the change and answers in a form we can check."""
+"""The gate `ai-review`: another agent reads the change and answers in a form that is verified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestrator.models import AgentType, GateResult, GateStatus, Usage, implau
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 
-#: What a reviewer must be sure of to approve (CONTRACT.md).
+#: The minimum confidence of an approval (CONTRACT.md).
 LEAST_CONFIDENCE = 0.9
 _MOST_FINDINGS = 50
 _PROMPT = """\
@@ -55,7 +55,7 @@ before you approve.
 
 
 class ReviewFinding(BaseModel):
-    """What a reviewer found wrong."""
+    """A fault that a reviewer found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class Review(BaseModel):
 
 
 class AiReview:
-    """Asks a reviewer of its own, in a session of its own; no sure yes is a no."""
+    """Asks a reviewer in a new session; only a confident approval passes."""
 
     asks_model = True
 
@@ -83,7 +83,7 @@ class AiReview:
         self._reviewer = reviewer
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
-        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        """Check the subject; a failure of the reviewer is a result, never a pass."""
         try:
             patch = shown(subject.diff())
             launch = self._reviewer.launch(_job(subject, patch))
@@ -105,7 +105,7 @@ class AiReview:
         )
 
     def _spent(self, ended: Completed) -> Usage | None:
-        """Count what the reviewer reported; its dollars are not the agent's session's."""
+        """Add the reviewer's tokens; its dollars are not those of the agent's session."""
         meter = UsageMeter()
         for signal in self._signals(ended):
             if isinstance(signal, UsageReport) and not implausible(signal.usage):
@@ -116,7 +116,7 @@ class AiReview:
         if ended.timed_out:
             return GateStatus.TIMED_OUT, "the reviewer did not finish in its time"
         if any(isinstance(one, Foreign) and one.is_damaged for one in self._signals(ended)):
-            # What stands behind the damage may be a part of what it read.
+            # Text after the damage may be a quote of what the reviewer read.
             return GateStatus.ERRORED, "the reviewer's output is damaged"
         answer = self._answer(ended)
         if ended.exit_code != 0 or answer is None:
@@ -147,7 +147,7 @@ def _job(subject: GateInput, patch: ShownPatch) -> AgentJob:
     prompt = _PROMPT.format(
         work_items=_fenced(items), files=_fenced(patch.files), patch=_fenced(patch.text)
     )
-    # No session: a reviewer is never the one who wrote the change.
+    # No session is passed, so that the reviewer is never the author of the change.
     return AgentJob(
         agent_id=subject.agent_id,
         agent_type=AgentType.REVIEWER,
@@ -161,7 +161,7 @@ def _job(subject: GateInput, patch: ShownPatch) -> AgentJob:
 
 
 def _fenced(text: str) -> str:
-    """Quote material in a block that nothing inside can close."""
+    """Quote material in a block that no content can close."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

@@ -1,4 +1,4 @@
-"""A gate that passes when its command does: typecheck, lint, build, integration."""
+"""The check of a gate that passes if its command does: typecheck, lint, build, integration."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from orchestrator.models import GateResult
 
 
 class Command:
-    """Judges by how the command ends."""
+    """Decides by the end of the command."""
 
     asks_model = False
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
-        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        """Check the subject; any failure is a result, never a pass."""
         result, _ = run_command(gate, subject)
         return result
 

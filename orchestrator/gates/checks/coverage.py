@@ -1,4 +1,4 @@
-"""The gate `coverage`: its command passes, and the report it wrote reaches the minimum."""
+"""The gate `coverage`: its command passes, and its report reaches the minimum."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from orchestrator.models import GateResult, GateStatus
 
 #: A report of half a million lines of code is smaller.
 REPORT_LIMIT_BYTES = 64 * 2**20
-#: What tools measured and make reports of: coverage.py; nyc; c8 and vitest.
+#: The raw data from which tools make reports: coverage.py; nyc; c8 and vitest.
 _RAW_DATA = re.compile(
     r"/\.coverage(?:\.[^/]*)?$|/\.nyc_output(?:/|$)|/coverage/\.?tmp(?:/[^/]*\.json)?$"
 )
 
 
 class Coverage:
-    """Judges by the tool's report, never by its text."""
+    """Decides by the tool's report, never by its output."""
 
     asks_model = False
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
-        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        """Check the subject; any failure is a result, never a pass."""
         if gate.command is None:
             return run_command(gate, subject)[0]
         if gate.report is None or gate.minimum is None:
             return _errored(gate, "the plan names no report to read, or no minimum")
         try:
-            # Opened before the command runs: what it puts in the checkout's place is not read.
+            # Opened before the command runs, so that a replacement of the checkout by the command
+            # is not read.
             root = os.open(subject.checkout, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             return _errored(gate, f"the checkout cannot be read: {error.strerror}")
@@ -66,16 +67,16 @@ def _judged(
 
 
 def _stale(root: int, report: str) -> str | None:
-    """Remove what other runs measured; return why the report would not be this run's own."""
+    """Remove the data of other runs; return why the report would not belong to this run."""
     if (found := _read(root, report)) is not None:
         cause = "is in the tree already" if isinstance(found, bytes) else found
         return f"{report} {cause}: the report must be this run's own"
     try:
-        # Tools would add it to what this run measures.
+        # Tools would add it to the data of this run.
         for folder, folders, names, descriptor in os.fwalk(".", dir_fd=root):
             for name in folders + names:
                 if _RAW_DATA.search(f"{folder}/{name}"):
-                    # A link to a folder goes, a folder stays.
+                    # A link to a folder is removed, a folder is not.
                     with suppress(IsADirectoryError):
                         os.unlink(name, dir_fd=descriptor)
     except OSError as error:
@@ -84,7 +85,7 @@ def _stale(root: int, report: str) -> str | None:
 
 
 def _read(root: int, report: str) -> bytes | str | None:
-    """Return the report's content, why it is not read, or None where there is no such file.
+    """Return the report's content, the reason why it is not read, or None if no such file exists.
 
     No symbolic link is followed, at any part of the path.
     """
@@ -96,7 +97,7 @@ def _read(root: int, report: str) -> bytes | str | None:
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                 folder = os.open(part, flags, dir_fd=folder)
                 stack.callback(os.close, folder)
-            # Not blocking: a named pipe would wait for its writer.
+            # Non-blocking, because opening a named pipe would wait for its writer.
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             stack.callback(os.close, file)
             if not stat.S_ISREG(os.fstat(file).st_mode):

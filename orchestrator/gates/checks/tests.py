@@ -1,4 +1,4 @@
-"""The gate `tests`: its command passes, and tests were run."""
+"""The gate `tests`: its command passes, and at least one test ran."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from orchestrator.gates.checks._said import capped
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult, GateStatus
 
-#: Tools that say how many tests they ran: where one does not, something took its place.
+#: Tools that print the number of tests; without that number, another program ran instead.
 _COUNTING = re.compile(
     r"\b(?:pytest|unittest|jest|vitest|mocha|(?:go|cargo|bun|node\s+--)\s*test)\b"
 )
-#: Tools that run what a file of the tree says; swapped for nothing, it is silent.
+#: Tools that run the commands of a file of the tree; an emptied command prints nothing.
 _RUNNING = re.compile(r"\b(?:make|npm|npx|yarn|pnpm|bun|tox|nox)\b")
-#: Pytest's exit code for no tests collected, however quiet it was told to be.
+#: Pytest's exit code for no collected tests, at any verbosity.
 _PYTEST_NOTHING = 5
 _SILENT = "did not say how many tests it ran: have it print its runner's summary"
 
 
 class Tests:
-    """Judges by how the command ends and by how many tests it says it ran."""
+    """Decides by the end of the command and by the number of tests in its output."""
 
     asks_model = False
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
-        """Judge the subject; whatever goes wrong is a result, never a pass."""
+        """Check the subject; any failure is a result, never a pass."""
         result, lines = run_command(gate, subject)
         if result.status not in {GateStatus.PASSED, GateStatus.FAILED}:
             return result

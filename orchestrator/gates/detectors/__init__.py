@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-#: These run what a file of the tree under judgement says; they are asked after all others.
+#: They run the commands of a file of the checked tree; they come after all others.
 _INDIRECT = ("node", "make")
 
 _REPORT = re.compile(
@@ -14,7 +14,7 @@ _REPORT = re.compile(
     r"(?:coverage\.json|coverage\.xml|cobertura-coverage\.xml|cobertura\.xml|lcov\.info"
     r"|coverage\.lcov|coverage-summary\.json|cover(?:age)?\.out))(?![\w./-])"
 )
-#: Of a workspace's pattern.
+#: The maximum depth of a workspace's pattern.
 _MOST_LEVELS = 8
 _TEST_FOLDER = re.compile(r"(^|/)(tests?|specs?|__tests__|testing)(/|$)")
 
@@ -31,12 +31,12 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def folders_with(names: Collection[str], paths: Iterable[str]) -> set[str]:
-    """Return the folders that hold a file of one of these names."""
+    """Return the folders that contain a file with one of these names."""
     return {folder for path in paths for folder, _, name in [path.rpartition("/")] if name in names}
 
 
 def is_member(folder: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a workspace's patterns name a folder; the last that fits decides."""
+    """Return whether a workspace's patterns name a folder; the last match decides."""
     is_named = False
     for pattern in patterns:
         parts = pattern.removeprefix("!").removeprefix("./").strip("/").split("/")
@@ -54,17 +54,17 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def is_in_test_folder(path: str) -> bool:
-    """Tell whether a path lies below a folder that is named for tests."""
+    """Return whether a path lies below a folder with a name for tests."""
     return _TEST_FOLDER.search(path.rpartition("/")[0]) is not None
 
 
 def script_of(name: str, scripts: Mapping[str, str]) -> str:
-    """Return what a script runs: its text, and that of each script it names, however deep."""
+    """Return the text of a script, and of each script that it names, at any depth."""
     return "\n".join(reached(name, scripts).values())
 
 
 def reached(name: str, scripts: Mapping[str, str]) -> dict[str, str]:
-    """Return the scripts that a script runs, by name: itself, and each that it names."""
+    """Return the names of the scripts that a script runs: itself, and each that it names."""
     texts: dict[str, str] = {}
     names = [name]
     while names:
@@ -76,6 +76,6 @@ def reached(name: str, scripts: Mapping[str, str]) -> dict[str, str]:
 
 
 def mentioned_report(text: str) -> str | None:
-    """Return the first coverage report a script names, in a format that can be read."""
+    """Return the first coverage report that a script names, in a supported format."""
     match = _REPORT.search(text)
     return match[1] if match else None

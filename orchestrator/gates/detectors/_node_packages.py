@@ -1,4 +1,4 @@
-"""What a package.json says, and the package manager that runs it."""
+"""The contents of a package.json, and the package manager that runs its scripts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from orchestrator.gates.detectors import folders_with, is_member
 
 MANIFEST = "package.json"
 _PNPM_WORKSPACE = "pnpm-workspace.yaml"
-#: What `npm init` writes where there are no tests.
+#: The text that `npm init` writes if there are no tests.
 _STUB = "no test specified"
-#: Of one package that are looked at; they bound the work.
+#: The number of scripts of one package that are read; it bounds the work.
 _MOST_SCRIPTS = 500
 
 
@@ -30,7 +30,7 @@ class Manager:
     install: str
     run: str
     execute: str
-    #: What stands before arguments that are the script's.
+    #: The text before arguments of the script.
     separator: str = " "
 
     def run_in(self, members: Mapping[str, Package], script: str) -> str:
@@ -68,7 +68,7 @@ class _Workspaces(BaseModel):
 
 
 class Package(BaseModel):
-    """A package.json: of it only what is read here; npm's own tools judge the rest."""
+    """A package.json, of which only the needed keys are read; npm's own tools validate the rest."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,24 +87,24 @@ class Package(BaseModel):
 
     @property
     def needs(self) -> dict[str, str]:
-        """All that it depends on."""
+        """All dependencies of the package."""
         return {**self.dependencies, **self.dev_dependencies}
 
 
 def read_package(files: BaseFiles, folder: str = "") -> Package | None:
-    """Return the package.json of a folder; None where there is none, or it is malformed."""
+    """Return the package.json of a folder; None if it does not exist or is malformed."""
     path = f"{folder}/{MANIFEST}" if folder else MANIFEST
     if path not in files.paths:
         return None
     try:
         return Package.model_validate_json(files.text(path))
     except ValidationError:
-        # Its own tools will say so; here it only means that nothing is known.
+        # Its own tools report the fault; here it only means that nothing is known.
         return None
 
 
 def manager_of(files: BaseFiles, package: Package) -> tuple[Manager, str | None]:
-    """Return the manager that a package names or has the lock file of, and that file."""
+    """Return the package manager that a package names or whose lock file it has, and that file."""
     lock = next((path for path in _LOCKS if path in files.paths), None)
     name, _, version = (package.package_manager or "").partition("@")
     manager = _MANAGERS.get(name) or (_LOCKS[lock] if lock else _NPM)

@@ -15,13 +15,13 @@ import yaml
 
 from orchestrator.gates.detection import BaseFiles
 
-#: Lists of requirements at the top of a project, or in the folder named for them.
+#: Lists of requirements at the top of a project, or in the folder for them.
 _REQUIREMENTS = re.compile(
     r"(?:[\w.-]*requirements[\w.-]*|constraints-dev)\.(?:txt|in)"
     r"|(?:requirements|reqs|tests?)/[\w.-]+\.(?:txt|in)"
 )
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
-#: Files whose being there says that a tool is used.
+#: Files whose existence shows that a tool is used.
 _OWN_FILES = {
     "pytest.ini": "pytest", ".pytest.ini": "pytest", "pytest.toml": "pytest", "mypy.ini": "mypy",
     ".mypy.ini": "mypy", "pyrightconfig.json": "pyright", "ruff.toml": "ruff",
@@ -31,7 +31,7 @@ _SECTIONS = {
     "tool:pytest": "pytest", "pytest": "pytest", "mypy": "mypy", "flake8": "flake8",
     "coverage:run": "coverage", "coverage:report": "coverage",
 }  # fmt: skip
-#: What may stand before the program that a line runs.
+#: The words that may precede the program of a line.
 _BEFORE = re.compile(
     r"^(?:-|!|\s)*(?:(?:uv|poetry|pdm|hatch|pipenv) run\s+(?:--?[\w-]+\s+)*)?"
     r"(?:\S*python[\d.]*\}?|\{\w+\})(?:\s+-[WX]\s*\S+|\s+-[bBsEIuO]+)*\s+-m\s+"
@@ -42,14 +42,14 @@ _COVERED = re.compile(r"^coverage\s+run\s+(?:-\S+\s+)*?-m\s+")
 
 @dataclass
 class Tools:
-    """What a project declares: each tool with the file that does, its sessions, its settings."""
+    """The declarations of a project: each tool with its file, its sessions, its settings."""
 
-    #: Tool → the first file that declares it.
+    #: The first file that declares each tool.
     declared: dict[str, str] = field(default_factory=dict)
-    #: `tox run -e lint` or `nox -s lint` → the tools that it runs.
+    #: The tools that `tox run -e lint` or `nox -s lint` runs.
     sessions: dict[str, set[str]] = field(default_factory=dict)
     pyproject: Mapping[str, Any] = field(default_factory=dict)
-    #: File → section → its options, of files in the ini format.
+    #: The options of files in the ini format, by file and section.
     ini: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
     def source(self, tool: str) -> str:
@@ -59,7 +59,7 @@ class Tools:
         )
 
     def add(self, tool: str, path: str) -> None:
-        """Note that a file declares a tool."""
+        """Record that a file declares a tool."""
         self.declared.setdefault(re.sub(r"[-_.]+", "-", tool).lower(), path)
 
     def table(self, *names: str) -> Mapping[str, Any]:
@@ -68,7 +68,7 @@ class Tools:
 
 
 def read_tools(files: BaseFiles) -> Tools:
-    """Read what a project's files declare; a file that cannot be parsed declares nothing."""
+    """Read the declarations of a project; a file that cannot be parsed declares nothing."""
     tools = Tools()
     _read_pyproject(files, tools)
     for path in ("setup.cfg", "tox.ini"):
@@ -90,7 +90,7 @@ def read_tools(files: BaseFiles) -> Tools:
 
 
 def programs_of(line: str) -> Iterator[str]:
-    """Yield the tools that one line of a shell runs: its program, or the module python runs."""
+    """Yield the tools that one line of a shell runs: its program, or the module for python."""
     for step in re.split(r"&&|\|\||[;|]", line):
         text = _BEFORE.sub("", step.strip())
         if (covered := _COVERED.match(text)) is not None:
@@ -213,7 +213,7 @@ def _read_hooks(files: BaseFiles, tools: Tools) -> None:
 
 
 def _mappings(document: Any) -> Iterator[Mapping[Any, Any]]:
-    """Yield every mapping of a document once, however often aliases repeat it."""
+    """Yield every mapping of a document once, also if aliases repeat it."""
     seen, todo = set[int](), [document]
     while todo:
         part = todo.pop()

@@ -1,4 +1,4 @@
-"""Autotools: the checks that Makefile.am names, built as a release would be."""
+"""Autotools: the checks that Makefile.am names, run as for a release."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Autotools:
     """Detects by Makefile.am beside configure.ac."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
-        """Return the folders that hold what configure is made of."""
+        """Return the folders that contain the sources of configure."""
         return folders_with(set(_CONFIGURE), paths)
 
     def detect(self, files: BaseFiles) -> Detected:

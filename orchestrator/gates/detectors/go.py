@@ -1,4 +1,4 @@
-"""Go: the toolchain's own checks, and golangci-lint where it is configured."""
+"""Go: the toolchain's own checks, and golangci-lint if it is configured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINTER = tuple(f".golangci.{ending}" for ending in ("yml", "yaml", "toml", "jso
 
 
 class Go:
-    """Detects by go.mod: each module is judged in its own folder, in a workspace too."""
+    """Detects by go.mod: each module is checked in its own folder, in a workspace too."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
         """Return the folders of modules."""
@@ -29,7 +29,7 @@ class Go:
             "lint": GateCommand("golangci-lint run", source=linter)
             if linter
             else GateCommand("go vet ./...", source=_MODULE),
-            # Without -v a package that skipped all of its tests is ok.
+            # Without -v the output reports a package as ok that skipped all of its tests.
             "tests": GateCommand("go test -v ./...", source=_MODULE),
             "coverage": GateCommand(
                 "go test -coverprofile=coverage.out ./...", report="coverage.out", source=_MODULE

@@ -1,4 +1,4 @@
-"""Make: targets named like gates."""
+"""Make: the targets with the names of gates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TARGETS = {
     "build": ("build",),
     "integration": ("integration", "test-integration"),
 }
-#: GNU's name for the tests, which elsewhere is that of linters.
+#: GNU's name for the tests; elsewhere it is the name for linters.
 _GNU_TESTS = "check"
 _OF_C = re.compile(r"\.(?:c|cc|cpp|cxx)$")
 _IN_FOLDER = re.compile(r"(?:-C|\bcd)\s+[\"']?(?:\./)?([\w][\w./-]*?)/?[\"']?(?=\s|;|&|$)")
@@ -27,7 +27,7 @@ class Make:
     """Detects by Makefile."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
-        """Return the folders that hold a Makefile."""
+        """Return the folders that contain a Makefile."""
         return folders_with(set(MAKEFILES), paths)
 
     def detect(self, files: BaseFiles) -> Detected:
@@ -47,7 +47,7 @@ class Make:
             gate: GateCommand(f"make {targets[gate]}", script="\n".join(lines), source=source)
             for gate, lines in recipes.items()
         }
-        # Where no report is named there is nothing to read the coverage from.
+        # Without the name of a report the coverage cannot be read.
         lines = "\n".join(recipe_of("coverage", rules))
         if "coverage" in rules and (report := mentioned_report(lines)):
             found["coverage"] = GateCommand("make coverage", report=report, source=source)

@@ -19,7 +19,7 @@ from orchestrator.gates.detectors._node_packages import (
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
 
-#: Of each gate the first script that is there.
+#: The script names of each gate; the first that exists is used.
 _SCRIPTS = {
     "typecheck": (
         "typecheck", "type-check", "check-types", "check:types", "types:check", "check:tsc", "tsc",
@@ -30,28 +30,28 @@ _SCRIPTS = {
     "build": ("build",),
     "integration": ("integration", "test:integration", "test:e2e", "e2e"),
 }  # fmt: skip
-#: And each of these that the first one does not run.
+#: Further scripts of each gate, unless the first one runs them.
 _MORE = {
     "typecheck": ("type-tests", "test:types", "test-types", "test:typescript"),
     "tests": ("test:unit", "test:node", "test:lib"),
 }
-#: Scripts named like gates that people run by hand, or that no gate is.
+#: Scripts with names of gates that developers run by hand, or that belong to no gate.
 _BY_HAND = re.compile(r"watch|fix|update|debug|:ui$|:dev$|cov|bench|snap|record|open|headed|perf")
 _LIKE_A_GATE = re.compile(r"(?:test|tests|check|lint|typecheck)[:_-].+|check")
 _COVERAGE_SCRIPTS = ("coverage", "test:coverage", "test")
 _SUMMARY = "coverage/coverage-summary.json"
-#: These write a report afterwards, from what the script's run left.
+#: They write a report afterwards, from the data of the script's run.
 _REPORTERS = ("c8", "nyc")
-#: These write it in the run.
+#: They write the report during the run.
 _RUNNERS = {
     "jest": "--coverage --coverageReporters=json-summary",
     "vitest": "--coverage.enabled=true --coverage.reporter=json-summary",
 }
-#: Of one script that are looked at; they bound the work.
+#: The number of words of one script that are read; it bounds the work.
 _MOST_WORDS = 200
 _MOST_CHARACTERS = 10_000
 _TEST_FILE = re.compile(r"[.](?:test|spec)\.[cm]?[jt]sx?$|(^|/)__tests__/.*\.[cm]?[jt]sx?$")
-#: Scripts that run one of the same name in each member of a workspace.
+#: Scripts that run a script of the same name in each member of a workspace.
 _ALL_MEMBERS = re.compile(
     r"\bnpm\b[^&|;\n]*\s(?:--workspaces|-ws)(?=\s|$)|\bpnpm\b[^&|;\n]*\s(?:-r|--recursive)(?=\s|$)"
     r"|\bworkspaces\s+(?:foreach|run)\b|\blerna\s+run\b|\bnx\s+run-many\b|\bwsrun\b"
@@ -60,7 +60,7 @@ _ALL_MEMBERS = re.compile(
 
 
 class Node:
-    """Detects by package.json: a workspace is judged with its members."""
+    """Detects by package.json: a workspace is checked with its members."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
         """Return the folders of packages."""
@@ -109,7 +109,7 @@ class Node:
 
 
 def _chosen(gate: str, scripts: Mapping[str, str]) -> list[str]:
-    """Return the scripts of a gate: the first of its names, and what that does not run itself."""
+    """Return the scripts of a gate: the first of its names, and the others that it does not run."""
     chosen = [name for name in _SCRIPTS[gate] if name in scripts][:1]
     for name in _MORE.get(gate, ()):
         if name in scripts and not any(name in _reached(other, scripts) for other in chosen):
@@ -118,7 +118,7 @@ def _chosen(gate: str, scripts: Mapping[str, str]) -> list[str]:
 
 
 def _reached(name: str, scripts: Mapping[str, str]) -> set[str]:
-    """Return the names of the scripts that one runs, itself included, by patterns too."""
+    """Return the names of the scripts that one runs, itself and those of patterns included."""
     seen, todo = set[str](), [name]
     while todo:
         at = todo.pop()
@@ -147,7 +147,7 @@ def _member_steps(gate: str, members: Mapping[str, Package], manager: Manager) -
 
 def _compiler(files: BaseFiles, package: Package, manager: Manager) -> str | None:
     config = files.text("tsconfig.json")
-    # One that only refers to others checks nothing by itself.
+    # A configuration that only refers to others checks nothing by itself.
     if "typescript" not in package.needs or not config or '"references"' in config:
         return None
     return f"{manager.execute} tsc --noEmit"
@@ -156,7 +156,7 @@ def _compiler(files: BaseFiles, package: Package, manager: Manager) -> str | Non
 def _untested(
     files: BaseFiles, package: Package, members: Mapping[str, Package]
 ) -> Iterator[NotJudged]:
-    """Yield the packages that have test files, and no script that runs them."""
+    """Yield the packages that have test files, but no script that runs them."""
     has_root = bool(_chosen("tests", package.runnable))
     nested = sorted((f for f in folders_with({MANIFEST}, files.paths) if f), reverse=True)
     owners = set[str]()
@@ -168,12 +168,12 @@ def _untested(
         if not _chosen("tests", scripts):
             path = f"{folder}/{MANIFEST}" if folder else MANIFEST
             reason = "the package has test files, and no script test that runs them"
-            # The script of the root may run them all.
+            # The script of the root may run all of them.
             yield NotJudged(path=path, gate="tests", reason=reason, blocks=not has_root)
 
 
 def _unused(folder: str, scripts: Mapping[str, str]) -> Iterator[NotJudged]:
-    """Yield the scripts that are named like gates and that no gate runs."""
+    """Yield the scripts with names of gates that no gate runs."""
     used = set[str]()
     for gate in _SCRIPTS:
         for name in (*_chosen(gate, scripts), *_COVERAGE_SCRIPTS):

@@ -19,13 +19,13 @@ _PROJECT = frozenset({
     "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "pytest.ini", "Pipfile",
     "requirements.txt",
 })  # fmt: skip
-#: What makes a folder of tests a package of its own.
+#: The files that make a folder of tests a package of its own.
 _PACKAGE = frozenset({"pyproject.toml", "setup.py"})
 _TEST_PACKAGES = ("tests/__init__.py", "test/__init__.py")
 _TEST_PATH = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
 _COVERAGE_JSON = "coverage.json"
-#: Test files that are looked into, to tell their framework.
+#: The number of test files that are read to find their framework.
 _MOST_READ = 30
 _LINT_SESSIONS = ("lint", "linters", "style", "flake8", "ruff", "pre-commit", "check")
 _TYPE_SESSIONS = ("typecheck", "type", "types", "typing", "mypy", "pyright", "type-check")
@@ -36,7 +36,7 @@ class Python:
     """Detects by the files that configure or require tools, and by test files."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
-        """Return the folders of projects, and of tests that no project holds."""
+        """Return the folders of projects, and of tests outside any project."""
         projects = {
             folder
             for folder in folders_with(_PROJECT, paths)
@@ -52,8 +52,8 @@ class Python:
     def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a Python project.
 
-        Linters are called by their own names: `python3 -m` would import a file of the judged tree
-        that is called like one. Tests are not, because they need the tree on their path.
+        Linters run by their own names, because `python3 -m` would import a file of the checked tree
+        with the same name. Tests run by `python3 -m`, because they need the tree on their path.
         """
         tools = read_tools(files)
         tests = _test_files(files, self.folders(files.paths))
@@ -96,7 +96,7 @@ def _is_test(path: str) -> bool:
 
 
 def _home(path: str, paths: Collection[str]) -> str:
-    """Return the folder from which the tests of a file without a project are run."""
+    """Return the folder in which the tests of a file without a project run."""
     parts = PurePosixPath(path).parts[:-1]
     tests = next((at for at, part in enumerate(parts) if part in _TEST_FOLDERS), len(parts))
     parts = parts[:tests]
@@ -113,7 +113,7 @@ def _test_files(files: BaseFiles, projects: Iterable[str]) -> tuple[str, ...]:
 
 
 def _own_modules(paths: Collection[str]) -> tuple[str, ...]:
-    """Return the names by which the packages and modules of a project are imported."""
+    """Return the import names of the packages and modules of a project."""
     names = set[str]()
     for path in paths:
         at = path.removeprefix("src/")
@@ -124,7 +124,7 @@ def _own_modules(paths: Collection[str]) -> tuple[str, ...]:
 
 
 def _runners(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    # Not quieter than its configuration makes it: the counts are read from its last line.
+    # Not quieter than its configuration: the counts are read from its last line.
     if source := tools.source("pytest"):
         return ("pytest",), source
     package = next((path for path in _TEST_PACKAGES if path in files.paths), "")
@@ -142,7 +142,7 @@ def _runners(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> tuple[tu
 
 
 def _is_for_pytest(text: str) -> bool:
-    """Tell whether a test file has what unittest does not run: functions, or pytest itself."""
+    """Return whether a test file needs pytest: it has test functions or imports pytest."""
     try:
         module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -162,7 +162,7 @@ def _is_for_pytest(text: str) -> bool:
 
 
 def _start(path: str, paths: Collection[str]) -> str:
-    """Return the folder from which unittest finds a file: the first above that is no package."""
+    """Return the folder from which unittest finds a file: the first parent that is no package."""
     folder = path.rpartition("/")[0]
     while folder and f"{folder}/__init__.py" in paths:
         folder = folder.rpartition("/")[0]
@@ -192,7 +192,7 @@ def _typecheck(tools: Tools) -> GateCommand | None:
         return pyright
     if "mypy" not in tools.declared:
         return None
-    # Files named on the command line would replace the configured ones.
+    # Files on the command line would replace the configured ones.
     path, section = tables[0] if tables else (tools.declared["mypy"], {})
     is_configured = isinstance(section, dict) and section.keys() & {"files", "packages", "modules"}
     return GateCommand("mypy" if is_configured else "mypy .", source=path)
@@ -216,7 +216,7 @@ def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:
 
 def _coverage(tools: Tools, runners: tuple[str, ...]) -> GateCommand | None:
     if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
-        # Under `coverage run` its own measuring and this one's would overwrite each other.
+        # Under `coverage run` its measurement and pytest-cov's would overwrite each other.
         command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
         return GateCommand(command, report=_COVERAGE_JSON, source=source)
     source = tools.declared.get("coverage", "")
@@ -228,7 +228,7 @@ def _coverage(tools: Tools, runners: tuple[str, ...]) -> GateCommand | None:
         *(tools.ini.get(path, {}).get("coverage:run", {}) for path in ("setup.cfg", "tox.ini")),
     ]
     is_parallel = any(str(table.get("parallel", "")).lower() == "true" for table in settings)
-    # What combining finds must be this run's own.
+    # The data that `combine` finds must be from this run.
     erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
     first, *rest = runners
     run = " && ".join(
@@ -250,12 +250,12 @@ def _pytest_options(tools: Tools) -> Iterator[dict[str, object]]:
 
 
 def _collects_others(options: Mapping[str, object]) -> bool:
-    """Tell whether pytest is told to find tests in files of other names."""
+    """Return whether pytest is configured to find tests in files of other names."""
     return "python_files" in options or "--doctest" in str(options.get("addopts", ""))
 
 
 def _outside(tools: Tools, tests: tuple[str, ...]) -> Iterator[NotJudged]:
-    """Yield the folders of test files that pytest is told not to look into."""
+    """Yield the folders of test files that pytest is configured to skip."""
     value = next((v for o in _pytest_options(tools) if (v := o.get("testpaths"))), None)
     listed = value.split() if isinstance(value, str) else value
     if not isinstance(listed, list) or not listed:

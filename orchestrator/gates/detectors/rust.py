@@ -1,4 +1,4 @@
-"""Rust: what Cargo brings; it has no coverage of its own, so that gate must be configured."""
+"""Rust: the checks of Cargo; it measures no coverage, so that gate must be configured."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from orchestrator.models import NotJudged
 
 _MANIFEST = "Cargo.toml"
 _TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b|^\s*//[/!]\s*```", re.MULTILINE)
-#: Of one package; they bound the work.
+#: Limits for one package, which bound the work.
 _MOST_READ = 60
 
 
 class Rust:
-    """Detects by Cargo.toml: a workspace is judged with its members, other packages alone."""
+    """Detects by Cargo.toml: a workspace is checked with its members, other packages alone."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
         """Return the folders of packages and of workspaces."""
@@ -35,8 +35,8 @@ class Rust:
             reason = "a package of fuzz targets, which run for ever"
             return Detected(not_judged=(NotJudged(path=_MANIFEST, reason=reason),))
         members = frozenset(_members(files, manifest)) if "workspace" in manifest else frozenset()
-        # Without --workspace a root package hides its members; without -D warnings clippy
-        # passes whatever it finds.
+        # Without --workspace a root package excludes its members; without -D warnings clippy passes
+        # with any warning.
         commands = {
             "typecheck": "cargo check --workspace --all-targets",
             "lint": "cargo clippy --workspace --all-targets -- -D warnings",
@@ -54,7 +54,7 @@ def _manifest(files: BaseFiles, folder: str) -> Mapping[str, Any]:
     try:
         return tomllib.loads(files.text(f"{folder}/{_MANIFEST}" if folder else _MANIFEST))
     except (tomllib.TOMLDecodeError, RecursionError):
-        # Cargo itself will say so.
+        # Cargo itself reports the fault.
         return {}
 
 
@@ -64,7 +64,7 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the folders of a workspace's members: those it lists, and what they depend on."""
+    """Yield the folders of a workspace's members: the listed ones, and their dependencies."""
     workspace = _table(manifest, "workspace")
     listed, excluded = (
         [str(entry) for entry in value] if isinstance(value := workspace.get(key), list) else []
@@ -102,7 +102,7 @@ def _has_tests(files: BaseFiles, members: Collection[str]) -> bool:
         if folder and folder not in members
     )
     own = [path for path in files.paths if path.endswith(".rs") and not path.startswith(others)]
-    # Where there are too many to read, its tests are run.
+    # If there are too many files to read, the tests run.
     return (
         not own
         or len(own) > _MOST_READ

@@ -1,4 +1,4 @@
-"""Ecosystems whose checks nobody here can run: they are named, and their tests are missed."""
+"""Ecosystems whose checks this version cannot run: they are named, their tests are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_in_test_folder
 from orchestrator.models import NotJudged
 
-#: The file that makes a folder a package, what it is, and the files that its tests may be.
+#: The file that makes a folder a package, the ecosystem, and the possible files of its tests.
 _KINDS = (
     ("pom.xml", "Maven", r"\.(?:java|kt|scala)$"),
     ("build.gradle", "Gradle", r"\.(?:java|kt|groovy|scala)$"),
@@ -36,7 +36,7 @@ _NAMED_TEST = re.compile(r"(?:Tests?|_test|_spec|Spec|[.]test)\.\w+$")
 
 
 class Unsupported:
-    """Detects by the files that other ecosystems' build tools read."""
+    """Detects by the files of other ecosystems' build tools."""
 
     def folders(self, paths: Collection[str]) -> Iterable[str]:
         """Return the folders of packages of such an ecosystem."""
@@ -44,7 +44,7 @@ class Unsupported:
         return folders_with({name for name, _, _ in _KINDS}, paths) | others
 
     def detect(self, files: BaseFiles) -> Detected:
-        """Name what is there; the folders below belong to it."""
+        """Name the unsupported package; the folders below belong to it."""
         found = tuple(_found(files))
         if not found:
             return Detected()

@@ -1,4 +1,4 @@
-"""What the gate-check stage knows of one attempt while it checks and delivers it."""
+"""The gate context: the data of one attempt that the gate-check stage passes between its steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.workspace.mirror import Base
 
 @dataclass(frozen=True)
 class GateContext:
-    """One attempt's change and what it is checked against.
+    """One attempt's change, the base of its checks, its request and its lease.
 
     A rebase onto a new tip of the target branch makes a new context.
     """

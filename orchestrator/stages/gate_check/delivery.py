@@ -1,4 +1,4 @@
-"""Delivers an approved change: the one commit, the fenced push, the request to merge it."""
+"""Delivery: the commit of an approved change, its fenced push, and its merge request."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from orchestrator.workspace.change import Candidate, Candidates, commit_message
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Pushed, Remote, pushed_to
 
-#: Network errors are tried again with backoff; a refusal never.
+#: A push is tried so often after network errors; a refused push is not tried again.
 PUSH_TRIES = 4
-#: More conflicts in the state say no more.
+#: The state lists at most so many conflicts.
 MOST_CONFLICTS = 100
 _TITLE_CHARACTERS = 200
 
-log = get_logger("deliver")
+log = get_logger("delivery")
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What is pushed after a look at the target branch: as it was judged, or on its new tip."""
+    """The candidate to push: unchanged, or rebased onto the new tip of the target branch."""
 
     base: Base
     candidate: Candidate
@@ -49,7 +49,7 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class Delivery:
-    """The last steps of an agent, taken by the worker that holds its lease."""
+    """Commits and pushes approved changes; the caller holds the lease of the agent."""
 
     holder: AgentLeases
     mirrors: Mirrors
@@ -61,13 +61,14 @@ class Delivery:
     forge: Forge | None = None
 
     def reconcile(self, agent: AgentState, base: Base, candidate: Candidate) -> Reconciled | Fail:
-        """Check the change against its target branch as it is now, and do what the policy says.
+        """Check the change against the present target branch, and apply the conflict policy.
 
-        A returned candidate that is another than the given one has not been judged. It fails
-        where the change conflicts and the policy does not push conflicts.
+        If the returned candidate differs from the given one, no gate has run on it. The result
+        is `Fail` if the change conflicts and the policy does not push conflicts.
 
         Raises:
-            BranchUnknown: the target branch is gone; more as `Mirrors.refresh`.
+            BranchUnknown: the target branch does not exist; also the other errors of
+                `Mirrors.refresh`.
         """
         target = self.mirrors.refresh(agent.repository, agent.base_branch)
         if target.commit == base.commit:
@@ -87,12 +88,14 @@ class Delivery:
     def deliver(
         self, agent: AgentState, lease: Lease, reconciled: Reconciled, verdict: Verdict
     ) -> Complete:
-        """Commit exactly the judged tree and push it to the agent's branch.
+        """Commit exactly the tree of the verdict and push it to the agent's branch.
+
+        Touches: the agent's record, before the push. With `delivery = keep` nothing is pushed.
 
         Raises:
-            GatesRejected: the verdict is not an approval of this tree.
-            PushRefused: the remote will not have it.
-            PushFailed: the remote was not reached.
+            GatesRejected: the verdict does not approve this tree.
+            PushRefused: the remote refused the push.
+            PushFailed: the remote was not reached in `PUSH_TRIES` tries.
         """
         candidate, base = reconciled.candidate, reconciled.base
         if not verdict.approved or verdict.tree != candidate.tree:
@@ -104,7 +107,7 @@ class Delivery:
             task_id=agent.task_id,
             profile=agent.gate_profile,
         )
-        # Not the time it is: a repeated delivery must make the same commit.
+        # The time of the commit is fixed, so that a repeated delivery makes the same commit.
         instant = agent.started_at or agent.spawned_at
         commit = self.candidates.commit(candidate, base, message=message, instant=instant)
         facts: dict[str, object] = {
@@ -114,8 +117,8 @@ class Delivery:
         }
         if self.settings.delivery == "keep":
             return Complete(facts)
-        # The attempt's last compare-and-set before the remote changes: a stale one ends here.
-        # What an older attempt may have pushed since is known by its name, and gives way.
+        # This is the last compare-and-set before the push: it refuses a stale attempt.
+        # `replaces` names the commit of an earlier attempt, which this push may overwrite.
         replaces = agent.pushing or ""
         starting = {"phase": Phase.DELIVERING, "pushing": commit, "verdict": verdict.wire()}
         agent = self.holder.update(agent, starting)
@@ -125,7 +128,7 @@ class Delivery:
 
     @contextmanager
     def reporting_kill(self, agent: AgentState, candidate: Candidate) -> Iterator[None]:
-        """Where the work inside ends by a kill, write into the receipt what the remote holds."""
+        """Write the commit on the remote to the receipt, if a kill ends the enclosed work."""
         try:
             yield
         except OrchestratorError:
@@ -133,7 +136,7 @@ class Delivery:
             raise
 
     def _asked_for(self, agent: AgentState) -> str:
-        """Return the first line of its work items: the title where the agent said nothing."""
+        """Return the first line of the work items: the title of a change without a summary."""
         request = self.holder.store.run(agents.read_request(agent.agent_id))
         lines = (line for item in request.context.work_items for line in item.splitlines())
         first = next((line for line in lines if line.strip()), "")
@@ -166,7 +169,10 @@ class Delivery:
         return pushed_to(self.settings.push_url, agent.repository)
 
     def _request(self, agent: AgentState, pushed: Pushed, message: str) -> dict[str, object]:
-        """Open the pull or merge request; that the branch is pushed stays true without one."""
+        """Open the pull or merge request; return its URL or the error as fields of the state.
+
+        An error does not fail the agent, because its branch is pushed.
+        """
         if self.forge is None:
             return {}
         title, _, body = message.partition("\n")
@@ -186,7 +192,7 @@ class Delivery:
             return {"requestError": str(error)}
 
     def _report_remote(self, agent: AgentState, candidate: Candidate) -> None:
-        """After a kill, check whether the push was faster, and say so in the receipt."""
+        """Write to the receipt of a killed agent whether its push reached the remote."""
         if not self.holder.confirmation.was_killed(agent):
             return
         state = self.holder.store.run(agents.find(agent.agent_id))

@@ -1,4 +1,4 @@
-"""Judges one tree by the gates of a plan, side by side, each on a checkout of its own."""
+"""Runs the gates of a plan in parallel on one tree, each in its own clean checkout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orchestrator.models import (
 )
 from orchestrator.settings import Settings
 
-#: Output of one gate's command that is kept, and the most it may print and still pass.
+#: The limit of one gate command's output; a command that prints more does not pass.
 OUTPUT_LIMIT_BYTES = 8 * 2**20
 
 log = get_logger("gates")
@@ -37,7 +37,7 @@ log = get_logger("gates")
 
 @dataclass(frozen=True)
 class GateRun:
-    """What is judged, whoever made it."""
+    """The tree to check, and access to its files; an agent or a person may have made it."""
 
     agent_id: str
     attempt: int
@@ -50,21 +50,21 @@ class GateRun:
     diff: Callable[[], str]
     #: A clean checkout of the tree for the gate of this name.
     checkout: Callable[[str], AbstractContextManager[Path]]
-    #: What the checkouts borrow objects from.
+    #: The object folders that the checkouts share.
     readable: tuple[Path, ...] = ()
-    #: Raises what must end the judging: a kill, a lost lease.
+    #: Raises an error that must end the run: a kill, a lost lease.
     check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class GateRunner:
-    """Runs gates; which check judges a gate is told by its name."""
+    """Runs gates; `checks` returns the check for the name of a gate."""
 
     checks: Callable[[str], Gate]
     sandbox: Sandbox
     egress: EgressProxies
     settings: Settings
-    #: Whether commands find what is installed beside the orchestrator: for a person's own run.
+    #: Whether commands find the tools of the orchestrator's environment: for `orch gates`.
     with_own_tools: bool = False
 
     def run(
@@ -74,10 +74,10 @@ class GateRunner:
         *,
         on_result: Callable[[GateResult], None] = lambda _: None,
     ) -> Iterator[GateReport]:
-        """Report on each stage of the plan in its order, and on none after one that rejected.
+        """Run the stages of the plan in order, yield one report each, stop after a rejection.
 
-        What the change does to its own judges is found before anything runs; profile strict
-        rejects it for that alone.
+        Changes that weaken the checks of the repository are found before a gate runs. The profile
+        `strict` rejects them even if all gates pass.
         """
         findings = find_tampering(case.contents(), plan.commands, plan.files)
         for stage in Stage:
@@ -118,7 +118,7 @@ class GateRunner:
             on_result(result)
             return result
 
-        # Each thread in the custody of this one: a kill ends every gate.
+        # Each thread runs in the cancel scope of this one, so that a kill ends every gate.
         contexts = [copy_context() for _ in by_name]
         with ThreadPoolExecutor(max_workers=len(by_name)) as pool:
             return tuple(
@@ -144,7 +144,7 @@ class GateRunner:
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
     ) -> AbstractContextManager[Proxy | None]:
-        """Open what a gate may reach: a reviewer its model, who asks for the network its hosts."""
+        """Open an egress proxy if the gate needs the network or its check asks a model."""
         if not (gate.network or check.asks_model):
             return nullcontext()
         hosts = self.settings.egress_hosts if gate.network else ()

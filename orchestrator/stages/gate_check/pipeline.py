@@ -1,4 +1,4 @@
-"""Judges one attempt's change: plan from the base commit, gates on clean checkouts, verdict."""
+"""The gate-check stage: secret scan, gates, Coordinator check, and delivery of one change."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ from orchestrator.store import agents, changes
 from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Mirrors
 
-#: How often a change follows its target branch before that counts as too busy.
+#: A change is rebased onto a moved target branch at most so often.
 MOST_REBASES = 3
-#: The base commit's configuration is at fault, or the worker's host: no other round mends that.
+#: Results caused by the base commit's configuration or by the host; no rework can fix them.
 _NOT_THE_AGENTS = frozenset({GateStatus.MISSING, GateStatus.ERRORED})
 
 log = get_logger("gates")
@@ -48,7 +48,7 @@ log = get_logger("gates")
 
 @dataclass(frozen=True)
 class GateCheckStage:
-    """The gates pool's work."""
+    """Checks and delivers changes for the gates pool."""
 
     holder: AgentLeases
     mirrors: Mirrors
@@ -62,7 +62,10 @@ class GateCheckStage:
     coordinator: Coordinator | None = None
 
     def run(self, agent_id: str, attempt: int) -> None:
-        """Run this attempt's gates if it waits for them; every end is written into its state."""
+        """Claim the attempt and check its change; write every result to the agent's state.
+
+        An attempt that does not wait for its gates is ignored.
+        """
         agent = self.holder.claim_for_gates(agent_id, attempt)
         if agent is None:
             return
@@ -71,7 +74,7 @@ class GateCheckStage:
             request = store.run(agents.read_request(agent_id))
             made_by = agent.change_attempt or attempt
             bundle = store.run(changes.get_change(agent_id, made_by))
-            # The branch may have moved on: a change is judged against where its agent started.
+            # Gates use the agent's own base commit, since the branch may have moved.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
             agent = self.planning.with_profile(agent, request, base, self.holder)
             with ExitStack() as stack:
@@ -86,19 +89,19 @@ class GateCheckStage:
                 self.holder.apply(agent, self._check(context))
 
     def _refused(self, agent: AgentState, error: GitFailed) -> RequestRework | Fail:
-        """Let the agent repair a change that git refuses; without a round left it has failed."""
+        """Request rework of a change that git refuses; without a rework round left fail."""
         report = refusal(agent, error)
         self.holder.store.run(changes.append_report(report))
         rejected = _rejected(agent, report, Verdict.of(report))
         return Fail(error, rejected.facts) if isinstance(rejected, Fail) else rejected
 
     def _check(self, context: GateContext) -> AttemptResult:
-        """Return what becomes of the change: another round, the end, or its delivery.
+        """Return the result of the attempt: rework, failure, or the delivered change.
 
         Raises:
-            TargetMoves: the target branch moved on each time that the gates had passed.
+            TargetMoves: the target branch moved after the gates, more often than `MOST_REBASES`.
         """
-        # First of all: gates send the change on, to a reviewer and to the Coordinator.
+        # The secret scan is first, because gates send the change to a reviewer and the Coordinator.
         if found := self.secrets.find(context.agent, context.base, context.candidate):
             leaked = self.secrets.report(context.agent, context.candidate, found)
             self.holder.store.run(changes.append_report(leaked))
@@ -118,13 +121,16 @@ class GateCheckStage:
                 return reconciled
             if reconciled.candidate == context.candidate:
                 return self.delivery.deliver(context.agent, context.lease, reconciled, verdict)
-            # On a new tip it is another tree: nobody has judged that yet.
+            # A rebase gives a new tree, on which no gate has run.
             context = replace(context, base=reconciled.base, candidate=reconciled.candidate)
         msg = f"{context.agent.base_branch} moved on {MOST_REBASES} times while its gates ran."
         raise TargetMoves(msg)
 
     def _run_gates(self, context: GateContext) -> tuple[Verdict, GateReport | None]:
-        """Return the verdict on this tree and the last report, which each stage leaves."""
+        """Run the gates of the plan on this tree; return the verdict and the last report.
+
+        Touches: the agent's gate reports. With YOLO_MODE no gate runs and there is no report.
+        """
         agent, candidate = context.agent, context.candidate
         plan = self.planning.plan(context.request, context.base)
         if self.settings.yolo_mode:
@@ -139,7 +145,7 @@ class GateCheckStage:
         return verdict_of(plan, candidate.tree, reports), reports[-1]
 
     def _count_tokens(self, agent: AgentState, report: GateReport) -> None:
-        """Count what a reviewing agent spent as the judged one's."""
+        """Add the tokens of a reviewing agent to the usage of the agent it reviews."""
         for usage in (result.usage for result in report.gates if result.usage):
             now_is = self.holder.store.run(agents.read(agent.agent_id))
             self.holder.update(agent, {"usage": now_is.usage.plus(usage).wire()})
@@ -156,15 +162,15 @@ class GateCheckStage:
             task_id=agent.task_id,
             result=f"tree {candidate.tree} not judged",
         )
-        # Unlike a kill, what skips the gates does not go on unless it stands in the audit.
+        # If the audit cannot be written, the change is not delivered.
         self.holder.store.follow(self.audit.append([note]))
 
     def _with_coordinator(self, context: GateContext, report: GateReport) -> GateReport:
-        """Add the Coordinator's word to an approval: it can reject, and never lifts a rejection.
+        """Ask the Coordinator about an approved report; it can reject the change, not approve it.
 
         Raises:
-            CoordinatorUnavailable: it stayed away for every retry the agent has.
-            CoordinatorRefused: it answered what is no answer.
+            CoordinatorUnavailable: the Coordinator was unreachable in every retry of the agent.
+            CoordinatorRefused: the response of the Coordinator is invalid.
         """
         if self.coordinator is None or not report.approved:
             return report
@@ -196,7 +202,7 @@ class GateCheckStage:
                 return coordinator.check(asked)
             except CoordinatorUnavailable as error:
                 log.warning("coordinator unreachable", agentId=agent.agent_id, error=str(error))
-            # A kill or a lost lease ends the wait within a second.
+            # The wait ends within a second after a kill or the loss of the lease.
             context.lease.wait(calculate_backoff_delay(retry))
         return coordinator.check(asked)
 
@@ -219,7 +225,7 @@ class GateCheckStage:
 def _rejected(
     agent: AgentState, report: GateReport | None, verdict: Verdict
 ) -> RequestRework | Fail:
-    """Return another round, or the end if there is none left or none could help."""
+    """Return a request for rework, or `Fail` if no round is left or rework cannot help."""
     facts = {"verdict": verdict.wire()}
     if report is None:
         return Fail(GatesRejected(), facts)

@@ -1,4 +1,4 @@
-"""Finds the secrets in what a change would let leave, and says so as a gate report."""
+"""The secret scan of a change: its findings and its gate report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_FINDINGS = 50
 
 @dataclass(frozen=True)
 class SecretFindings:
-    """Joins the reader of a change's history and the scanner."""
+    """Scans the commits of a candidate for secrets."""
 
     candidates: Candidates
     scanner: Scanner
@@ -31,7 +31,7 @@ class SecretFindings:
     def find(
         self, agent: AgentState, base: Base, candidate: Candidate
     ) -> tuple[SecretFinding, ...]:
-        """Return the secrets that any commit of the change brings in, in contents and words."""
+        """Return the secrets that the commits of the change add, in files and commit messages."""
         texts = (
             ScannedText(one.commit, one.path, one.content, one.before, one.reason, one.earlier)
             for one in self.candidates.introduced(candidate, base)
@@ -41,7 +41,7 @@ class SecretFindings:
     def report(
         self, agent: AgentState, candidate: Candidate, found: tuple[SecretFinding, ...]
     ) -> GateReport:
-        """Return the rejection that asks the agent to rewrite its commits."""
+        """Return the rejecting report; its detail asks the agent to rewrite its commits."""
         detail = (
             f"{len(found)} secrets stand in what would be pushed. The commits of this change are"
             " to be rewritten without them: they have been taken apart, and your work stands"
@@ -71,7 +71,7 @@ class SecretFindings:
 
 
 def without_secrets(report: GateReport) -> GateReport:
-    """Return a report whose words, which programs and reviewers wrote, hold no secret."""
+    """Return the report with secrets masked in its details, which programs wrote."""
     gates = tuple(
         gate.model_copy(update={"detail": masked(gate.detail)}) if gate.detail else gate
         for gate in report.gates

@@ -1,4 +1,4 @@
-"""Finds what must not leave whatever the gates say: merges half done, files left unfiltered."""
+"""The check for unfinished changes: conflict markers, merges in progress, unfiltered files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _DETAIL = (
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Joins what the capture saw of the repository and what stands in the change."""
+    """Checks the report of the capture and the files of the candidate."""
 
     candidates: Candidates
 
     def find(self, agent: AgentState, base: Base, candidate: Candidate) -> tuple[Finding, ...]:
-        """Return what is in the way; nothing of it depends on the profile."""
+        """Return the findings that prevent the delivery, whatever the gate profile."""
         marked = conflict_markers(self.candidates.contents(candidate, base))
         found = [
             Finding(kind="unfinished", path=".git", detail=said) for said in agent.unfinished or ()
@@ -52,12 +52,12 @@ class Unfinished:
     def report(
         self, agent: AgentState, candidate: Candidate, found: tuple[Finding, ...]
     ) -> GateReport:
-        """Return the rejection that asks the agent to finish."""
+        """Return the rejecting report; its detail asks the agent to finish its work."""
         return _report(agent, candidate.tree, WORKTREE, _DETAIL, found)
 
 
 def refusal(agent: AgentState, error: GitFailed) -> GateReport:
-    """Return the rejection of a change that git or its limits refuse."""
+    """Return the rejecting report of a change that git or a limit refuses."""
     detail = (
         f"{error.detail} {error.action} Your change could not be laid out, so the worktree is that"
         f" of the base commit: all of it is in the bundle $TMPDIR/{EARLIER} (`git fetch"

@@ -1,4 +1,4 @@
-"""Takes an agent's change out of its workspace: when it is done, and when it was stopped."""
+"""Captures the change of an agent as a bundle: at its end, at a checkpoint, or after a loss."""
 
 from __future__ import annotations
 
@@ -29,58 +29,59 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.worktree import Workspace
 
-#: What a capture may say of itself.
+#: The limit of a capture command's output.
 _SAID_BYTES = 2**18
-#: So many commits beside an unchanged tree are named in one line.
+#: The error message names at most so many retained commits.
 _SHOWN = 5
 _AT_CHECKPOINT = "What the agent had when it was checkpointed"
 _WHEN_STOPPED = "What the agent left when it was stopped"
-#: Saving waits: while hundreds are killed at once, their ends come first.
+#: The limit keeps processor time for kill confirmations while many agents are killed at once.
 _SAVED_AT_ONCE = 2
 
-log = get_logger("harvest")
+log = get_logger("capture")
 
 
 @dataclass(frozen=True)
 class ChangeCapture:
-    """Runs the capture in the agent's sandbox; the bundle it leaves is the change."""
+    """Runs the capture command in the agent's sandbox and reads the bundle that it writes."""
 
     holder: AgentLeases
     sandbox: Sandbox
     settings: Settings
     _saving: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_SAVED_AT_ONCE))
-    #: The configuration of each base commit that was captured against.
+    #: The capture options by base commit.
     _configs: dict[str, CaptureConfig] = field(default_factory=dict)
 
     def capture(self, programs: ProgramContext, lease: Lease) -> bytes:
-        """Return the bundle of what the agent changed, and say in its state what stands beside it.
+        """Return the bundle of the agent's change and write the report of the capture to its state.
 
         Raises:
-            ChangeEmpty: it changed nothing, anywhere.
-            ChangeElsewhere: its tree is as it was, and what it did elsewhere is kept.
-            WorkspaceLost: it broke its workspace.
-            ChangeTooLarge: the bundle is over the limit.
+            ChangeEmpty: the agent changed nothing.
+            ChangeElsewhere: the tree is unchanged, but the agent has commits on other refs.
+            WorkspaceLost: the agent damaged its workspace.
+            ChangeTooLarge: the bundle exceeds the limit.
+            GitTimedOut: the capture did not end in time.
         """
         bundle, report = self._bundle(programs, "What the agent left", lease)
         self.holder.update(programs.agent, report.facts())
         if not report.is_changed:
             shown = [f"{one.ref} ({one.commit[:12]} {one.subject})" for one in report.retained]
             more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-            listed = ", ".join(shown[:_SHOWN])
-            msg = f"The agent did not change its tree. Retained commits: {listed}{more}."
+            msg = f"The agent's tree is unchanged; retained: {', '.join(shown[:_SHOWN])}{more}."
             name = programs.agent.agent_id
             arguments = f"{name} --ref '{report.retained[0].ref}'"
-            action = f"Print it with `orch diff {arguments}`, or run `orch export {arguments}`."
+            action = f"Show it: `orch diff {arguments}`. Export it: `orch export {arguments}`."
             raise ChangeElsewhere(msg, action=action)
         return bundle
 
     def checkpoint(self, programs: ProgramContext, lease: Lease) -> None:
-        """Save what a running agent has changed so far, for an attempt after this one.
+        """Save the present change of a running agent, from which a later attempt can continue.
 
-        Nothing of the agent's git configuration is in force, and its own index is not touched.
+        The capture ignores the agent's git configuration and does not write to its index. A
+        capture that fails is logged and saves nothing. Touches: the change of this attempt.
 
         Raises:
-            AgentKilled: meanwhile; more as `Lease.check`.
+            AgentKilled: a kill arrived during the capture; also the other errors of `Lease.check`.
         """
         agent, kept_for_s = programs.agent, self.settings.retention_s
         try:
@@ -92,29 +93,30 @@ class ChangeCapture:
         self.holder.store.run(saved)
 
     def salvage(self, agent: AgentState, workspace: Workspace, base: Base) -> bytes:
-        """Return the bundle of all that an ended attempt left in its workspace.
+        """Return the bundle of the work of an ended attempt, from its workspace.
 
-        It needs nothing of the agent's `.git`. Raises as `capture` does, but for ChangeElsewhere.
+        The capture does not need the agent's `.git`. It raises the errors of `capture` except
+        ChangeElsewhere.
         """
         programs = ProgramContext(self.settings, agent, workspace, base)
-        # In no cancel scope: that of the attempt has ended.
+        # The cancel scope of the attempt has ended, so the capture runs in none.
         with self._saving, working_in(None):
             bundle, report = self._bundle(programs, _WHEN_STOPPED)
         self._record(agent, report)
         return bundle
 
     def _record(self, agent: AgentState, report: CaptureReport) -> None:
-        """Write what the capture found into the state, or into the receipt of a killed agent."""
+        """Write the report to the state, or to the receipt of a killed agent."""
         store, facts = self.holder.store, report.facts()
         try:
             receipt = store.run(kills.find_receipt(agent.agent_id))
             if receipt is None:
                 self.holder.update(agent, facts)
             elif retained := facts["retained"]:
-                # A killed agent's state is final.
+                # The state of a killed agent is final.
                 store.run(kills.add_to_receipt(agent.agent_id, {"retained": retained}))
         except OrchestratorError as error:
-            # The bundle names its refs, too: it must not be lost for this.
+            # The bundle also names its refs, so this error must not lose the bundle.
             log.info("capture not recorded", agentId=agent.agent_id, reason=str(error))
 
     def _bundle(
@@ -153,7 +155,10 @@ class ChangeCapture:
         return bundle, report
 
     def _config_of(self, programs: ProgramContext) -> CaptureConfig:
-        """Return what the base commit says of captures; a start has refused what is malformed."""
+        """Return the capture options of the base commit; defaults if they cannot be read.
+
+        A malformed configuration has already stopped the agent before its start.
+        """
         base = programs.base
         if base.commit not in self._configs:
             mirrors = Mirrors(self.settings, Git(self.settings))

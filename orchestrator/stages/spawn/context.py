@@ -1,4 +1,4 @@
-"""Where the programs of one attempt run, and all that they see of their surroundings."""
+"""The run context of one attempt: workspace, environment and confinement of its programs."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from orchestrator.workspace.worktree import Workspace
 
 @dataclass(frozen=True)
 class RunContext:
-    """What one attempt plays, and where."""
+    """One attempt's program, its job, and the workspace in which it runs."""
 
     programs: ProgramContext
     lease: Lease
     backend: AgentBackend
     job: AgentJob
     transcript: OutputReader
-    #: Keeps what it has changed so far.
+    #: Saves the present change and session of the agent.
     checkpoint: Callable[[], None]
-    #: The workspace is prepared already: an earlier start in it came to nothing.
+    #: Whether an earlier start in this workspace has already run the first hooks.
     is_prepared: bool = False
 
     @property
     def agent(self) -> AgentState:
-        """The agent as it was when this attempt began: earlier rounds' tokens, none of its own."""
+        """The agent at the start of this attempt; its usage has no tokens of this attempt."""
         return self.programs.agent
 
     def facts(self) -> dict[str, object]:
-        """Return what its state shall say of it by now."""
+        """Return the fields of the agent's state that follow from its output so far."""
         transcript = self.transcript
         facts: dict[str, object] = {"usage": self.agent.usage.plus(transcript.spent).wire()}
         if transcript.session_id:
@@ -51,7 +51,7 @@ class RunContext:
 
 @dataclass(frozen=True)
 class ProgramContext:
-    """One attempt's workspace, and how its programs are confined to it."""
+    """One attempt's workspace, and the confinement of its programs."""
 
     settings: Settings
     agent: AgentState
@@ -69,7 +69,11 @@ class ProgramContext:
         stdin: bytes = b"",
         readable: tuple[Path, ...] = (),
     ) -> ProcessSpec:
-        """Return how to start a program there; in the worktree if `cwd` does not say otherwise."""
+        """Return the specification of a program in this workspace; `cwd` defaults to the worktree.
+
+        `env` is added to the environment of the attempt. `readable` names further paths that the
+        program may read.
+        """
         workspace = self.workspace
         return ProcessSpec(
             agent_id=self.agent.agent_id,

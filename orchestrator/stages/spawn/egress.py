@@ -1,4 +1,4 @@
-"""An agent's way out while its program runs: opened, told of in its log, counted in its state."""
+"""The egress session of one attempt: its proxy, its log lines, and its counts in the state."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ class EgressSession:
     transcript: OutputReader
 
     def job_with_model(self, job: AgentJob) -> AgentJob:
-        """Return the job of an agent that reaches its model this way."""
+        """Return the job with the model address and key of this proxy."""
         return replace(job, model=self.proxy.model) if self.proxy else job
 
     def leading_from(self, programs: ProgramContext) -> ProgramContext:
-        """Return surroundings whose programs find the way out."""
+        """Return a context whose programs use this proxy."""
         return replace(programs, egress=self.proxy.socket) if self.proxy else programs
 
     @property
     def is_busy(self) -> bool:
-        """Whether answers of the model are under way, heard by the agent or not."""
+        """Whether the proxy is still reading a response of the model.
+
+        The proxy reads each response to its end, even if the agent has disconnected.
+        """
         return self.proxy is not None and self.proxy.is_busy
 
     def check(self) -> None:
-        """Put what was refused since the last look in the agent's log."""
+        """Write the requests that were refused since the last check to the agent's log."""
         for line in self.proxy.drain_refusals() if self.proxy else ():
             self.transcript.record(line, source=_SOURCE)
 
@@ -51,10 +54,10 @@ class EgressSession:
 def egress_session(
     egress: EgressProxies, holder: AgentLeases, programs: ProgramContext, transcript: OutputReader
 ) -> Iterator[EgressSession]:
-    """Open an agent's way out; in the end its state and log say what went there.
+    """Open an egress session; at its close write the counts to the agent's state and log.
 
     Raises:
-        EgressUnavailable: it cannot be opened.
+        EgressUnavailable: the proxy cannot be opened.
     """
     root, hosts = programs.workspace.root, programs.settings.egress_hosts
 
@@ -78,19 +81,19 @@ def _report(
     if counts.refused:
         line = f"{counts.allowed} requests went out, {counts.refused} were refused"
         transcript.record(line, source=_SOURCE)
-    job_with_model, seen = transcript.meter.total, proxy.meter.total
-    if proxy.meter.differs(job_with_model):
-        numbers = f"told {job_with_model.total_tokens}, seen {seen.total_tokens}"
+    reported, seen = transcript.meter.total, proxy.meter.total
+    if proxy.meter.differs(reported):
+        numbers = f"told {reported.total_tokens}, seen {seen.total_tokens}"
         transcript.record(f"tokens the agent told and its proxy saw: {numbers}", source=_SOURCE)
         log.warning(
             "tokens differ",
             agentId=agent.agent_id,
             attempt=agent.attempt,
-            job_with_model=job_with_model.total_tokens,
+            reported=reported.total_tokens,
             seen=seen.total_tokens,
         )
     try:
         holder.update(agent, {"egress": counts.wire()})
     except TransitionRefused as refusal:
-        # Ended by another meanwhile: the lease tells.
+        # Another process has ended the agent; the next check of the lease raises.
         log.info("counts dropped", agentId=agent.agent_id, reason=str(refusal))

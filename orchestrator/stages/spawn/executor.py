@@ -1,4 +1,4 @@
-"""Plays one agent's program to its end: prepared, started in its sandbox, watched, and judged."""
+"""Executes one agent's program to its end: hooks, start in the sandbox, monitors, result."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.stages.spawn.egress import EgressSession, egress_session
 from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
+from orchestrator.stages.spawn.monitors import Monitor
 from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
 from orchestrator.stages.spawn.monitors.disk import DiskMonitor
 from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
@@ -47,23 +48,23 @@ from orchestrator.store import agents, changes
 from orchestrator.store.agent_logs import append_log
 from orchestrator.workspace.mirror import Base, Mirrors
 
-#: Output goes to Valkey at least this often.
+#: The output of a running agent is written to Valkey at this interval.
 FLUSH_EVERY_S = 0.5
-#: A SIGTERM is followed by SIGKILL after this (CONTRACT.md).
+#: The time from SIGTERM to SIGKILL (CONTRACT.md).
 GRACE_S = 10.0
 
-#: Ends that tell of a limit or of a hook, whatever the session was.
+#: Errors of a limit or a hook; a fresh session would not avoid them.
 _NOT_THE_SESSIONS = (
     *(AgentTimedOut, AgentStalled, BudgetExceeded, UsageReportsMissing, ProviderLimited),
     *(HookFailed, HooksInvalid),
 )
 
-log = get_logger("play")
+log = get_logger("executor")
 
 
 @dataclass(frozen=True)
 class AgentExecutor:
-    """Runs agents' programs; nothing of one is left when it returns or raises."""
+    """Executes the programs of agents; no process is left when a method returns or raises."""
 
     holder: AgentLeases
     mirrors: Mirrors
@@ -71,15 +72,16 @@ class AgentExecutor:
     egress: EgressProxies
     settings: Settings
     planning: Planning
-    #: Makes the next spawn from a commit quicker.
+    #: Prepares a workspace in advance for the next spawn from the same commit.
     prepare_spare: Callable[[Base], None]
 
     def execute(self, context: RunContext) -> None:
-        """Run the agent's program, between its hooks, to its end.
+        """Run the hooks and the agent's program to the end.
 
         Raises:
-            SessionLost: it was to resume a session, and failed before its model said anything.
-            AgentFailed: how it failed; more as `Lease.check`, the watches and the hooks raise.
+            SessionLost: the program failed to resume a session before its model replied.
+            AgentFailed: the agent failed; also the errors of `Lease.check`, the monitors and the
+                hooks.
         """
         try:
             with egress_session(
@@ -117,32 +119,33 @@ class AgentExecutor:
         with self.sandbox.start(spec) as process:
             agent = context.agent.model_copy(update={"sandbox": self.sandbox.level})
             agent = self.holder.start(agent, base_commit=base.commit)
-            # Beside the agent's work: it saves the next spawn the checkout.
+            # A thread does this while the agent works, so the next spawn needs no checkout.
             Thread(target=self.prepare_spare, args=(base,), daemon=True).start()
+            settings, transcript = self.settings, context.transcript
             overlap = OverlapMonitor(self.holder, agent, context.job.worktree, begun_ns)
-            quota = DiskMonitor(programs.workspace.root, self.settings.disk_quota_bytes)
-            stall = StallMonitor(self.holder, self.settings, agent)
-            time_watch = TimeMonitor(self.holder, self.settings, agent)
-            checks = (
-                egress.check,
-                overlap.check,
-                quota.check,
-                CheckpointMonitor(context, every_s=self.settings.checkpoint_s).check,
-                lambda: stall.check(process, context.transcript),
-                time_watch.check,
+            working_time = TimeMonitor(self.holder, settings, agent)
+            monitors: tuple[Monitor, ...] = (
+                egress,
+                overlap,
+                DiskMonitor(programs.workspace.root, settings.disk_quota_bytes),
+                CheckpointMonitor(context, every_s=settings.checkpoint_s),
+                StallMonitor(self.holder, settings, agent, process, transcript),
+                working_time,
             )
             try:
-                self._watch(context, agent, process, checks, egress)
-                time_watch.record()
+                self._watch(context, agent, process, monitors, egress)
+                working_time.record()
             finally:
                 overlap.forget()
         preparation.run("after_run")
 
     def _check_plan(self, context: RunContext) -> None:
-        """Refuse, before a token is spent, an agent whose change no gate could approve.
+        """Check, before tokens are spent, that the gates of the plan can run.
+
+        With `ORCHESTRATOR_PLAN_CHECK=warn` a fault is only logged.
 
         Raises:
-            PlanUnrunnable: so it is, and the setting is not only to warn.
+            PlanUnrunnable: a gate of the plan cannot run, so no change could be approved.
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
         agent, base, store = context.agent, context.programs.base, self.holder.store
@@ -164,10 +167,13 @@ class AgentExecutor:
         context: RunContext,
         agent: AgentState,
         process: SandboxProcess,
-        checks: tuple[Callable[[], None], ...],
+        monitors: tuple[Monitor, ...],
         egress: EgressSession,
     ) -> None:
-        """Follow the agent to its end; what it said is in its log whatever that end is."""
+        """Read the output and run the monitors until the agent ends.
+
+        The log contains all output, however the agent ends.
+        """
         transcript = context.transcript
         tokens = TokenMonitor(
             self.holder,
@@ -180,7 +186,7 @@ class AgentExecutor:
         )
         grace = ResultGrace(transcript, self.settings.result_grace_s, lambda: egress.is_busy)
 
-        # Before more of its output is read: what one chunk tells may be the whole day's.
+        # One chunk may report more tokens than the day's limit, so they are charged at once.
         transcript.on_much_spent = tokens.check
         is_ended = False
         flush_at = 0.0
@@ -192,15 +198,15 @@ class AgentExecutor:
                 if time.monotonic() >= flush_at:
                     self._flush(context)
                     flush_at = time.monotonic() + FLUSH_EVERY_S
-                for check in checks:
-                    check()
+                for monitor in monitors:
+                    monitor.check()
                 if grace.is_over():
                     is_ended = True
                     transcript.record("its result is there, and it does not end by itself: ended")
                     _stop(process, transcript, context.lease.check)
             while chunks := process.read(0):
                 _feed(transcript, chunks)
-            _await_answers(egress, (tokens.check, context.lease.check, *checks))
+            _await_answers(egress, (tokens, context.lease, *monitors))
             transcript.finish()
             tokens.check()
         except (AgentTimedOut, AgentStalled, UsageReportsMissing) as error:
@@ -208,7 +214,7 @@ class AgentExecutor:
             transcript.on_much_spent = _nothing
             self._end_for(error, process, context)
         except BudgetExceeded:
-            # At once: what it says from here on costs, too.
+            # Without a grace period: further output would cost further tokens.
             process.kill()
             raise
         finally:
@@ -224,12 +230,16 @@ class AgentExecutor:
         process: SandboxProcess,
         context: RunContext,
     ) -> None:
-        """End a program for what its watch found; raises that, unless the work was done before."""
+        """End a program because of a monitor's error.
+
+        Raises:
+            AgentFailed: the given error, unless the agent had already given a good result.
+        """
         transcript = context.transcript
         if isinstance(error, AgentTimedOut) or _is_done(transcript):
             _stop(process, transcript, context.lease.check)
         else:
-            # At once: what an unmetered one says from here on costs, too.
+            # Without a grace period: further output would cost further tokens.
             process.kill()
         transcript.finish()
         if not _is_done(transcript):
@@ -245,24 +255,24 @@ class AgentExecutor:
         try:
             self.holder.update(agent, context.facts())
         except TransitionRefused as refusal:
-            # Ended by another meanwhile: the lease tells at its next check.
+            # Another process has ended the agent; the next check of the lease raises.
             log.info("facts dropped", agentId=agent.agent_id, reason=str(refusal))
 
 
-def _await_answers(egress: EgressSession, checks: tuple[Callable[[], None], ...]) -> None:
-    """Return when all is told of what an agent asked its model, and spent, without waiting."""
+def _await_answers(egress: EgressSession, monitors: tuple[Monitor, ...]) -> None:
+    """Wait until the proxy has read every response of the model; run the monitors meanwhile."""
     while egress.is_busy:
         time.sleep(TICK_S)
-        for check in checks:
-            check()
+        for monitor in monitors:
+            monitor.check()
 
 
 def _is_the_sessions(error: AgentFailed, context: RunContext) -> bool:
-    """Whether a fresh session may do what the resumed one could not even begin."""
+    """Return whether a fresh session may avoid the error of a resumed session."""
     if context.job.session_id is None or isinstance(error, _NOT_THE_SESSIONS):
         return False
     transcript = context.transcript
-    # A program may put its own words for an error where those of its model stand: they cost none.
+    # A program may print its own error as a message of its model; such a message has no tokens.
     costs_nothing = context.backend.reports_usage and not transcript.meter.total.total_tokens
     return not transcript.words or costs_nothing
 
@@ -283,13 +293,13 @@ def _is_done(transcript: OutputReader) -> bool:
 def _check_end(
     process: SandboxProcess, transcript: OutputReader, backend: AgentBackend, *, is_ended: bool
 ) -> None:
-    """Return if the agent has done its work, as its result says, or without one its exit code.
+    """Return if the agent succeeded, by its result or, without a result, by its exit code.
 
-    A good result is the end, however the program ended after it: the gates judge the change. With
-    `is_ended` it was us who ended the program, so that its exit code says nothing.
+    A good result counts more than the exit code after it, because the gates check the change.
+    With `is_ended` the orchestrator ended the program, and its exit code is ignored.
 
     Raises:
-        AgentFailed: it has not, and why.
+        AgentFailed: the agent failed; a subclass names the cause.
     """
     result, exit_code = transcript.result, 0 if is_ended else process.exit_code or 0
     limit_hit = None if is_ended else process.limit_hit
@@ -324,9 +334,9 @@ def _check_end(
 
 
 def _stop(process: SandboxProcess, transcript: OutputReader, check: Callable[[], None]) -> None:
-    """End a program, and take in what it still says; nothing of it is left afterwards.
+    """Stop a program with SIGTERM, and after `GRACE_S` with SIGKILL; read its last output.
 
-    Raises as `check` does.
+    Raises the errors of `check`.
     """
     process.terminate()
     deadline = time.monotonic() + GRACE_S

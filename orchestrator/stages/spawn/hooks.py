@@ -1,4 +1,4 @@
-"""Makes a fresh workspace buildable: included files, and the hooks of the base commit."""
+"""Prepares a new workspace: included files, and the hooks of the base commit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orchestrator.repo_config import CONFIG_FILES, ReadFile, read_repo_config
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.workspace.include import INCLUDE_FILE, include
 
-#: The files of the base commit that say how its workspaces are prepared.
+#: The files of the base commit that define the preparation of a workspace.
 PREPARED_BY = (*CONFIG_FILES, INCLUDE_FILE)
-#: A hook's output beyond this is dropped.
+#: Output of a hook beyond this limit is dropped.
 OUTPUT_LIMIT_BYTES = 2**20
 _SHOWN_LINES = 20
 
@@ -26,23 +26,23 @@ HookName = Literal["after_create", "before_run", "after_run"]
 
 @dataclass(frozen=True)
 class WorkspaceHooks:
-    """Prepares one agent's workspace, in its sandbox; what hooks say stands in its log."""
+    """Prepares one agent's workspace in its sandbox; the log contains the output of the hooks."""
 
     sandbox: Sandbox
     programs: ProgramContext
     lease: Lease
     read: ReadFile
-    #: Takes a line for the agent's log.
+    #: Writes a line to the agent's log.
     say: Callable[[str], None]
 
     def include(self) -> None:
-        """Copy what the base commit's `.worktreeinclude` names, from this host, if there is any.
+        """Copy the files that `.worktreeinclude` of the base commit names from this host.
 
         Raises:
-            IncludeTooLarge: it names too much.
+            IncludeTooLarge: the named files exceed the limit.
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
-        # Refused before the agent starts: at its end nothing would be left to refuse.
+        # The configuration is validated before the agent starts, so that no work is wasted.
         read_repo_config(self.read)
         patterns = self.read(INCLUDE_FILE)
         source = self._source()
@@ -53,10 +53,10 @@ class WorkspaceHooks:
         self.say(f"{count} files included from {source}")
 
     def run(self, name: HookName) -> None:
-        """Run one hook to its end.
+        """Run one hook to its end; without a command for it do nothing.
 
         Raises:
-            HookFailed: it failed or took too long.
+            HookFailed: the hook failed or exceeded `hook_timeout_s`.
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
         command: str | None = getattr(read_repo_config(self.read).hooks, name)
@@ -83,7 +83,7 @@ class WorkspaceHooks:
             raise HookFailed(msg)
 
     def _source(self) -> Path | None:
-        """Return the folder of this host that stands for the repository's own checkout."""
+        """Return the folder of this host from which files are included; None if there is none."""
         repository = self.programs.agent.repository
         include_dir = self.programs.settings.include_dir
         if include_dir is not None:

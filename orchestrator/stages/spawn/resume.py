@@ -1,4 +1,4 @@
-"""What one round of an agent hands to the next: its change, its session, its rejection."""
+"""The resume point of an attempt: change, session and feedback of the attempts before it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _SAID_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """What a round starts from; the first one starts from nothing."""
+    """The change, session and feedback from which an attempt continues; empty for the first."""
 
     change: bytes | None = None
-    #: Its commits may not leave, so the round starts from its tree, uncommitted on the base.
+    #: The commits contain secrets, so the attempt starts from the tree, uncommitted on the base.
     is_uncommitted: bool = False
     feedback: str | None = None
     session: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def resume_point(agent: AgentState) -> Flow[ResumePoint]:
-    """Read what the rounds before this attempt left; the newest of it counts.
+    """Read the newest saved change, session and gate report of the earlier attempts.
 
-    Work that was saved late, after the attempt's end was written, is newer than what the state
-    names.
+    A worker may save work after it has written the end of its attempt. Such a change is newer
+    than the one that the state names. Touches: changes, gate reports and sessions of the agent.
 
     Raises:
-        ChangeMissing: the change that the state names is gone.
+        ChangeMissing: the change that the state names does not exist.
     """
     named = agent.continues_attempt
     if named is None and not agent.started_at:
@@ -75,7 +75,7 @@ def resume_point(agent: AgentState) -> Flow[ResumePoint]:
 
 
 def fresh_feedback(agent: AgentState, said: str | None, base_commit: str) -> str:
-    """Return what a fresh session is told in place of one that cannot be resumed."""
+    """Return the feedback for a fresh session that replaces one which cannot be resumed."""
     parts = [_AFRESH.format(base=base_commit)]
     if agent.summary:
         lines = agent.summary[:_SAID_CHARACTERS].splitlines()

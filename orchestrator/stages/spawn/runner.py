@@ -1,4 +1,4 @@
-"""Runs one agent from its claim to its captured change, and hands it to the gates."""
+"""The spawn stage: runs one agent from its claim to its captured change."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
 
-#: Below this the disk counts as full when an agent fails.
+#: If an agent fails with less free space than this, the cause is a full disk.
 DISK_FULL_BYTES = 64 * 1024
-#: What a backend may stumble over in a session that an agent wrote.
+#: The errors of a backend that reads or writes a malformed session.
 _BAD_SESSION = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 log = get_logger("runner")
@@ -47,23 +47,23 @@ log = get_logger("runner")
 
 @dataclass
 class _Attempt:
-    """One attempt in its workspace, and how far its work has come."""
+    """One attempt in its workspace, and the progress of its work."""
 
     programs: ProgramContext
     lease: Lease
     backend: AgentBackend
     start: ResumePoint
     transcript: OutputReader | None = None
-    #: Its captured change, and whether that is stored.
+    #: The captured change, and whether it is stored.
     bundle: bytes | None = None
     is_stored: bool = False
-    #: Nothing in its workspace is still to be kept.
+    #: Whether all work in the workspace has been saved.
     is_saved: bool = False
 
 
 @dataclass(frozen=True)
 class SpawnStage:
-    """The spawn pool's work."""
+    """Runs agents for the spawn pool."""
 
     holder: AgentLeases
     mirrors: Mirrors
@@ -75,7 +75,10 @@ class SpawnStage:
     settings: Settings
 
     def run(self, agent_id: str) -> None:
-        """Run the agent if it waits for a worker; every end is written into its state."""
+        """Claim and run the agent; write every result, errors included, to its state.
+
+        An agent that does not wait for a worker is ignored.
+        """
         if not has_space(self.workspaces, self.holder, agent_id):
             return
         agent = self.holder.claim(agent_id)
@@ -111,7 +114,7 @@ class SpawnStage:
         return EnqueueForGates(context.facts())
 
     def _base(self, agent: AgentState) -> Base:
-        """Return where the agent starts; every round of it starts from the same commit."""
+        """Return the base of the agent; every rework round starts from the same commit."""
         if agent.base_commit:
             return self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit)
         return self.mirrors.refresh(agent.repository, agent.base_branch)
@@ -119,10 +122,10 @@ class SpawnStage:
     # ── its program ─────────────────────────────────────────────────────────────────────────
 
     def _execute(self, attempt: _Attempt, job: AgentJob) -> RunContext:
-        """Run the agent to its end; where its session cannot be resumed, in a fresh one, once.
+        """Run the agent to its end; if its session cannot be resumed, run a fresh one once.
 
         Raises:
-            AgentFailed: how it failed; more as `AgentExecutor.execute`.
+            AgentFailed: the agent failed; also the other errors of `AgentExecutor.execute`.
         """
         context = self._run_context(attempt, job)
         try:
@@ -139,10 +142,10 @@ class SpawnStage:
     ) -> RunContext:
         programs = attempt.programs
         if before is not None:
-            # A transcript counts from nothing, and what was spent before counts.
+            # A new reader counts from 0, so the tokens of the first run are added here.
             usage = before.agent.usage.plus(before.transcript.spent)
             now_is = self.holder.store.run(agents.read(job.agent_id))
-            facts = {"usage": usage, "attempt": before.agent.attempt}
+            facts = {"usage": usage, **before.agent.fence}
             programs = replace(programs, agent=now_is.model_copy(update=facts))
         transcript = attempt.transcript = OutputReader(
             attempt.backend,
@@ -169,22 +172,22 @@ class SpawnStage:
     # ── its session ─────────────────────────────────────────────────────────────────────────
 
     def _with_session(self, attempt: _Attempt, job: AgentJob) -> AgentJob:
-        """Put the session of earlier rounds in place, where the backend keeps it in files."""
+        """Import the session of earlier attempts, if the backend stores sessions in files."""
         session = attempt.start.session
         if not job.session_id or not isinstance(attempt.backend, KeepsSessions):
             return job
         if not session:
-            return self._forget_session(attempt, job, SessionLost("Its session was not kept."))
+            return self._forget_session(attempt, job, SessionLost("Its session was not saved."))
         try:
             with naming_full_disk(attempt.programs.workspace.root):
                 attempt.backend.import_session(job, session)
         except _BAD_SESSION as error:
-            lost = SessionLost(f"Its session cannot be put in place ({error!r}).")
+            lost = SessionLost(f"Its session cannot be imported ({error!r}).")
             return self._forget_session(attempt, job, lost)
         return job
 
     def _forget_session(self, attempt: _Attempt, job: AgentJob, lost: SessionLost) -> AgentJob:
-        """Go on without the session of earlier rounds; what was done so far is told in words."""
+        """Continue without the earlier session; the feedback describes the work so far."""
         agent = attempt.programs.agent
         self.holder.update(agent, {"sessionId": None})
         text = f"{lost.detail} A fresh session continues with the work, the findings and the items."
@@ -200,7 +203,7 @@ class SpawnStage:
         try:
             session = attempt.backend.export_session(attempt.programs.workspace.home, session_id)
         except _BAD_SESSION as error:
-            # The work counts more: the next round goes on with it in a fresh session.
+            # The change is saved all the same; the next attempt uses it in a fresh session.
             log.warning("session not saved", agentId=agent.agent_id, reason=repr(error))
             return
         now = self.holder.clock()
@@ -213,12 +216,12 @@ class SpawnStage:
     def _attempt(
         self, base: Base, agent: AgentState, lease: Lease, backend: AgentBackend
     ) -> Iterator[_Attempt]:
-        """Make the attempt's workspace; on leaving, keep what stands in it, then remove it."""
+        """Create the attempt's workspace; on exit save its work, then remove it."""
         agent_id = agent.agent_id
         attempt: _Attempt | None = None
         try:
             with self.workspaces.held(agent_id):
-                # A lost attempt may have left more on this host than was stored of it.
+                # A lost attempt may have left work on this host that is not stored yet.
                 self.work_saver.save_left(agent_id)
                 self.work_saver.review(agent_id)
                 start = self.holder.store.follow(resume_point(agent))
@@ -249,20 +252,23 @@ class SpawnStage:
         else:
             attempt.is_saved = True
         finally:
-            # Else this process is being ended: whoever finds the workspace keeps what is in it.
+            # Otherwise this process is being ended, and the host cleaner saves the work later.
             if attempt.is_saved:
                 self.workspaces.mark_saved(attempt.programs.agent.agent_id)
 
     def _keep(self, attempt: _Attempt, error: Exception) -> None:
-        """Keep what the attempt leaves, whatever ended it; nothing that fails here hides that."""
+        """Save the work of an attempt that ended with an error.
+
+        A failure here is logged, so that it does not replace the error of the attempt.
+        """
         programs, lease = attempt.programs, attempt.lease
         try:
             if lease.is_killed:
-                # First of all: the proof of a kill waits for nothing.
+                # The kill is confirmed first, because saving the work may take minutes.
                 self.holder.confirmation.confirm(lease)
             elif isinstance(error, OrchestratorError) and error.retryable:
                 self._keep_session(attempt)
-        except Exception:  # as the docstring says; the work is kept all the same
+        except Exception:  # as the docstring says; the work is saved all the same
             log.exception("end not reported", agentId=programs.agent.agent_id)
         attempt.is_saved = attempt.is_stored or self.work_saver.keep(
             programs.agent, programs.workspace, programs.base, attempt.bundle
@@ -282,5 +288,5 @@ class SpawnStage:
         try:
             self.work_saver.remove(agent_id)
         except (GitFailed, StoreUnreachable, StoreRefused) as error:
-            # Not the agent's end: its cleanup task tries again.
+            # This error does not fail the agent, because its cleanup task tries again.
             log.warning("not removed", agentId=agent_id, error=str(error))

@@ -165,3 +165,8 @@ local function clock_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
+
+-- Who holds an agent beside its attempt's number; as `holder_of` in transition.py.
+local function holder_of(agent)
+  return (agent.worker or '') .. ' ' .. (agent.workerProcess or '')
+end

@@ -12,7 +12,7 @@
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
 --   K.budget.*      as _budget.lua says                 charged, a slot claimed or freed
 --   K.queue?        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
 --           usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
 --           urgency? (it claims a slot: if none is left it waits, with this urgency, for the message)}
@@ -22,7 +22,7 @@
 --      | {"moved", agent JSON, agent JSON before,
 --         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend; else ""}
 local FIELDS = {
-  agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', bump = 'flag?',
+  agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', holder = 'text?', bump = 'flag?',
   heedsHalt = 'flag?', expiredAtMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
@@ -65,6 +65,8 @@ local agent, before = record_of(K.agent)
 if not agent then return { 'absent' } end
 if move.heedsHalt and redis.call('EXISTS', K.halt) == 1 then return { 'halted' } end
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
+-- The same number with another holder: each claimed it on one side of a failover.
+if move.holder and holder_of(agent) ~= move.holder then return { 'stale', before } end
 -- A lease that was renewed since it was found expired belongs to somebody; one that is gone was released.
 if move.expiredAtMs then
   local deadline = redis.call('ZSCORE', K.leases, move.agentId)

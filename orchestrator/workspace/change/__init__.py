@@ -1,4 +1,4 @@
-"""An agent's change: captured in its sandbox, received on any host, made one commit."""
+"""An agent's change: its capture in the sandbox, its import on any host, and its one commit."""
 
 from orchestrator.workspace.change.candidate import Candidate, Candidates
 from orchestrator.workspace.change.capture import (

@@ -1,4 +1,4 @@
-"""The receiving side: a change taken in and checked on any host, and made the one commit."""
+"""The candidates of a host: imported and checked changes, from which the one commit is made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchestrator.workspace.worktree import borrow_objects, materialise
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checked change in a bare repository of ours, which the agent never reaches."""
+    """A checked change in the orchestrator's own bare repository, which no agent can access."""
 
     git_dir: Path
     commit: str
@@ -32,7 +32,7 @@ class Candidate:
 
 
 class Candidates:
-    """The changes this host judges and delivers, under `candidates/` of its home."""
+    """The candidates that this host checks and delivers, under `candidates/` of its home."""
 
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.home / "candidates"
@@ -49,13 +49,14 @@ class Candidates:
         *,
         may_be_empty: bool = False,
     ) -> Iterator[Candidate]:
-        """Take a bundle in, beside a mirror that has its base; on leaving, drop it again.
+        """Import a bundle beside a mirror that has its base; remove the import at the end.
 
         Raises:
-            ChangeRefused: it is no bundle of a change, fsck finds fault, or it adds submodules.
-            ChangeEmpty: its tree is the base's, unless it may be.
-            DiskFull: there is no room for it.
-            GitFailed: the base is not in the mirror.
+            ChangeRefused: it is not a bundle of a change, fsck reports a fault, or it adds
+                submodules.
+            ChangeEmpty: its tree equals the tree of the base, unless the caller allows that.
+            DiskFull: the disk is full.
+            GitFailed: the mirror does not contain the base.
         """
         with self._repository(base, agent_id, attempt) as git_dir:
             with naming_full_disk(self._folder):
@@ -68,11 +69,11 @@ class Candidates:
     def received_whole(
         self, base: Base, bundle: bytes, agent_id: str, attempt: int
     ) -> Iterator[tuple[Path, Heads]]:
-        """Take in all that a bundle holds, to be shown and handed out; nothing of it is checked.
+        """Import all objects of a bundle unchecked, for display and download.
 
         Raises:
-            ChangeRefused: it is no bundle, or damaged.
-            DiskFull: there is no room for it.
+            ChangeRefused: it is not a bundle, or it is damaged.
+            DiskFull: the disk is full.
         """
         with self._repository(base, agent_id, attempt) as git_dir:
             with naming_full_disk(self._folder):
@@ -80,21 +81,22 @@ class Candidates:
             yield git_dir, heads
 
     def remove(self, agent_id: str) -> int:
-        """Remove what killed workers left of the agent's changes; returns the bytes freed.
+        """Remove the candidates of an agent that killed workers left; returns the bytes freed.
 
         Raises:
-            GitFailed: something of it could not be removed.
+            GitFailed: some files could not be removed.
         """
         return sum(map(remove_tree, self._folder.glob(f"{check_agent_id(agent_id)}.*")))
 
     @contextmanager
     def checked_out(self, candidate: Candidate, gate: str) -> Iterator[Path]:
-        """Check the candidate out for one gate, in a folder of its own; on leaving, remove it.
+        """Check the candidate out for one gate, in its own folder, which is removed at the end.
 
-        What runs there makes it hostile: no git of ours runs in it afterwards.
+        The gate's programs make the folder untrusted: the orchestrator runs no git in it
+        afterwards.
 
         Raises:
-            DiskFull: there is no room for it.
+            DiskFull: the disk is full.
             GitFailed: git could not check it out.
         """
         folder = candidate.git_dir.with_suffix(f".{gate}")
@@ -110,9 +112,9 @@ class Candidates:
             remove_tree(folder)
 
     def commit(self, candidate: Candidate, base: Base, *, message: str, instant: datetime) -> str:
-        """Make the one commit that leaves: the candidate's tree on the base; returns its id.
+        """Make the one commit of the delivery: the candidate's tree on the base; returns its id.
 
-        The same inputs give the same id, on any host. The agent's own commits stay here.
+        The same inputs give the same id on any host. The agent's own commits are not delivered.
         """
         date = f"@{int(instant.timestamp())} +0000"
         commit = self._git.run(
@@ -124,15 +126,15 @@ class Candidates:
         return commit.decode().strip()
 
     def merged(self, candidate: Candidate, base: Base, target: Base) -> MergePreview:
-        """Put the change on top of the target branch as it is now, in memory.
+        """Merge the change with the current target branch, in memory.
 
         Raises:
-            GitFailed: they cannot be compared.
+            GitFailed: git cannot compare them.
         """
         return rebased(self._git, candidate.git_dir, base.commit, candidate.tree, target.commit)
 
     def moved(self, candidate: Candidate, tree: str, target: Base) -> Candidate:
-        """Return the candidate that has this merged tree, on top of the target."""
+        """Return the candidate that has this merged tree and the target as its base."""
         commit = self._git.run(
             *("commit-tree", tree, "-p", target.commit, "-m", "rebased"),
             git_dir=candidate.git_dir,
@@ -140,15 +142,15 @@ class Candidates:
         return Candidate(candidate.git_dir, commit.decode().strip(), tree)
 
     def introduced(self, candidate: Candidate, base: Base) -> Iterator[NewBlobs]:
-        """Return every content, path and message that the change brings, commit by commit."""
+        """Return every content, path and message that the change adds, commit by commit."""
         return new_blobs(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def contents(self, candidate: Candidate, base: Base) -> tuple[FileChange, ...]:
-        """Return every changed file as it was in the base and as it is now."""
+        """Return every changed file with its content in the base and in the change."""
         return changed_contents(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def summary(self, candidate: Candidate, base: Base) -> str:
-        """Return the difference in numbers: a line for each file, and the sum."""
+        """Return a summary of the difference: a line for each file, and the sum."""
         return summary(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def patch(self, candidate: Candidate, base: Base) -> str:
@@ -156,7 +158,7 @@ class Candidates:
         return patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def text_patch(self, candidate: Candidate, base: Base) -> str:
-        """Return the candidate's difference from the base as a patch for readers, all of it."""
+        """Return the candidate's difference from the base as a patch for readers, uncut."""
         return text_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def whole_patch(self, candidate: Candidate, base: Base) -> bytes:
@@ -164,7 +166,7 @@ class Candidates:
         return whole_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
 
     def filter_faults(self, candidate: Candidate, base: Base) -> tuple[FilterFault, ...]:
-        """Return the files of the change that an external filter should have kept elsewhere."""
+        """Return the files of the change that an external filter should have converted."""
         commits = base.commit, candidate.commit
         return filter_faults(self._git, candidate.git_dir, *commits, stored=self._stored)
 

@@ -1,4 +1,4 @@
-"""The sending side: the command that bundles a change inside the sandbox, and its output."""
+"""The command that captures a change as a bundle in the sandbox, and the reading of it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.worktree import Workspace
 
 BUNDLE = "change.bundle"
-#: More commits beside a change say no more, and each costs a few milliseconds.
+#: More commits beside a change are of no use, and each costs a few milliseconds.
 MOST_REFS = 100
-#: Named of what was left out, for each reason; all are counted.
+#: The maximum number of left out paths that a report names for each reason; it counts all.
 MOST_PATHS = 50
 
 _INSIDE = Path(program.__file__).parent
-# Not by its name in a package: the interpreter of a sandbox has none of ours. The folder is the
-# last of the path, so that its subprocess.py does not hide the one of the standard library.
+# The program is not started by its module name, because the sandbox has no package `orchestrator`.
+# The folder is last in the path, so that none of our modules hides one of the standard library.
 _START = f"""
 import gc, sys
 gc.disable()
@@ -49,11 +49,11 @@ main()
 
 @dataclass(frozen=True)
 class CaptureCommand:
-    """What to run in the agent's sandbox; `env` is added to the agent's own."""
+    """The capture command for the agent's sandbox; `env` is added to the agent's environment."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    #: What it must be able to read there.
+    #: The paths that the command must be able to read in the sandbox.
     readable: tuple[Path, ...]
 
 
@@ -66,12 +66,12 @@ def capture_command(
     message: str = "What the agent left",
     most_paths: int = MOST_PATHS,
 ) -> CaptureCommand:
-    """Return the command that leaves the workspace's change where `read_bundle` finds it.
+    """Return the command that writes the workspace's change where `read_bundle` finds it.
 
-    The one capture of every moment: at the end, at a checkpoint, and after a kill. The agent's
-    configuration, index flags, sparse patterns, filters and attributes have no say in it, and the
-    change is taken whatever became of the agent's `.git`; the commits in that travel beside it as
-    far as they can be read.
+    The same capture is used at the end, at a checkpoint and after a kill. It ignores the agent's
+    configuration, index flags, sparse patterns, filters and attributes. It captures the change
+    whatever the state of the agent's `.git` is. The bundle also contains the readable commits of
+    that repository beside the change.
     """
     job = {
         "worktree": str(workspace.worktree),
@@ -94,7 +94,7 @@ def capture_command(
 
 
 def explain(exit_code: int, stderr: bytes) -> OrchestratorError:
-    """Return the error that a failed capture command stands for."""
+    """Return the error for a failed capture command."""
     text = stderr.decode(errors="replace")
     if reports_full_disk(text):
         return DiskFull(f"The workspace's disk is full: {cause(text)}")
@@ -106,13 +106,13 @@ def explain(exit_code: int, stderr: bytes) -> OrchestratorError:
 
 
 def read_bundle(workspace: Workspace, limit_bytes: int) -> bytes:
-    """Return the bundle the capture command left.
+    """Return the bundle that the capture command wrote.
 
-    Every step down is taken without following links: the agent owns these folders.
+    No step of the path follows a link, because the agent owns these folders.
 
     Raises:
         ChangeTooLarge: it has more than `limit_bytes`.
-        WorkspaceLost: there is no such regular file.
+        WorkspaceLost: no such regular file exists.
     """
     folder = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
@@ -122,7 +122,7 @@ def read_bundle(workspace: Workspace, limit_bytes: int) -> bytes:
         finally:
             os.close(root)
         try:
-            # Non-blocking, or a named pipe in its place would hold us for ever.
+            # Non-blocking, because opening a named pipe would block for ever.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             bundle = os.open(BUNDLE, flags, dir_fd=tmp)
         finally:

@@ -1,11 +1,11 @@
-"""What is never part of a change unless the base has it: caches, environments, agents' sessions."""
+"""The files that a change excludes unless the base has them: caches, environments, sessions."""
 
 from __future__ import annotations
 
 from orchestrator.repo_config import CaptureConfig
 
-#: As lines of a .gitignore. Beside these, a folder with a `pyvenv.cfg` (a virtual environment), and
-#: a file `core` or `core.<pid>` that is a memory image, are droppings by what they hold.
+#: Lines in the format of .gitignore. By their content, a folder with a `pyvenv.cfg` (a virtual
+#: environment) and a file `core` or `core.<pid>` that is a memory image are excluded too.
 DROPPINGS = (
     *("__pycache__/", "*.pyc", "*.pyo", "*.egg-info/", ".ipynb_checkpoints/"),
     *(".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/", ".nox/"),
@@ -21,6 +21,6 @@ DROPPINGS = (
 
 
 def dropping_patterns(config: CaptureConfig) -> tuple[str, ...]:
-    """Return the lines that tell droppings from work; of several that match, the last decides."""
+    """Return the exclude patterns; if several match, the last one applies."""
     lifted = (one.removeprefix("!") for one in config.include)
     return (*DROPPINGS, *config.ignore, *(f"!{one}" for one in lifted))

@@ -1,4 +1,4 @@
-"""The message of the one commit: the agent's words, defused, then trailers only we write."""
+"""The message of the one commit: the agent's summary, escaped, then the orchestrator's trailers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from orchestrator.models import GateProfile
 
 SUBJECT_CHARACTERS = 72
 BODY_CHARACTERS = 8000
-#: Lines that tools read as more than prose: trailers, git's patch and scissors marks, comments.
+#: Lines that tools interpret: trailers, the patch and scissors marks of git, comments.
 _MEANINGFUL = re.compile(r"---|#|[\w-]+\s*:|\(cherry picked from ", re.IGNORECASE)
 
 
 def commit_message(summary: str, *, agent_id: str, task_id: str, profile: GateProfile) -> str:
-    """Return subject (at most 72 characters), body and the trailers of an agent's commit.
+    """Return the subject (at most 72 characters), the body and the trailers of an agent's commit.
 
-    The summary is untrusted: control characters go, and a line that could pass for a trailer or
-    hide ours is indented. Our trailers are the last paragraph, which is the one that counts.
+    The summary is untrusted. Control characters are removed. A line that tools could read as a
+    trailer, or that could hide the trailers, is indented. The orchestrator's trailers are the last
+    paragraph, which is the one that git reads.
     """
     lines = [_printable(line) for line in summary.splitlines()]
     words = "\n".join(lines).strip("\n").split("\n")

@@ -1,4 +1,4 @@
-"""What a capture says of itself, parsed and bounded: it comes from where the agent rules."""
+"""The report of a capture, parsed and bounded, because it comes from the agent's sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = get_logger("capture")
 
 
 class CaptureReport(BaseModel):
-    """What stands beside the change, what is in no bundle, and what was begun and not ended."""
+    """The commits beside the change, the paths in no bundle, and the unfinished git operations."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -25,7 +25,7 @@ class CaptureReport(BaseModel):
     unfinished: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
-        """Return what an agent's state shall say of it; None removes what it said before."""
+        """Return the fields of the report for the agent's state; None removes an earlier value."""
         retained = [one.wire() for one in self.retained[:_MOST_RETAINED]]
         left_out = [one.wire() for one in self.left_out[:_MOST_REASONS]]
         unfinished = list(self.unfinished[:_MOST_PATHS])
@@ -37,7 +37,7 @@ class CaptureReport(BaseModel):
 
 
 def read_report(stdout: bytes) -> CaptureReport:
-    """Read the report of a capture; one that is damaged says nothing, and is logged."""
+    """Read the report of a capture; a damaged report is logged and gives an empty one."""
     try:
         report = CaptureReport.model_validate_json(stdout)
     except ValidationError as error:

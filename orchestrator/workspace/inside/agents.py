@@ -1,4 +1,4 @@
-"""The agent's own repository, as far as it can be read: where its HEAD is, what it has staged."""
+"""Reads the agent's own repository, as far as possible: its HEAD and its index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .refs import find_git_dir, read_head, unfinished
 
 
 class AgentsRepository:
-    """What the agent did to its repository, beside its commits; a damaged one says little."""
+    """The state of the agent's repository, beside its commits; a damaged one gives few facts."""
 
     def __init__(self, worktree: bytes, theirs: Repository, base: bytes, report: Report) -> None:
         self._theirs = theirs
@@ -18,9 +18,9 @@ class AgentsRepository:
         self._report = report
         self.git_dir = find_git_dir(worktree)
         self.head: bytes | None = None
-        #: Paths that it has put under version control, whatever ignores them.
+        #: Paths that the agent has added to its index, even if a pattern ignores them.
         self.wanted: set[bytes] = set()
-        #: Mode and blob of what is staged and is not the base's.
+        #: Mode and blob of the staged entries that differ from the base.
         self.staged: dict[bytes, tuple[bytes, bytes]] = {}
         self.unmerged: list[tuple[bytes, bytes]] = []
         self._sparse: set[bytes] | None = None
@@ -38,11 +38,11 @@ class AgentsRepository:
         report.unfinished += [f"{path} is unmerged" for path in paths]
 
     def is_sparse(self, path: bytes) -> bool:
-        """Whether a file is absent only because of a sparse checkout."""
+        """Return whether a file is absent only because of a sparse checkout."""
         if self._sparse is None:
             self._sparse = self._read_sparse()
         if self._is_index_damaged:
-            # Then nobody can tell what is sparse from what was removed.
+            # Then sparse files cannot be distinguished from removed ones.
             return os.path.exists(os.path.join(self.git_dir or b"", b"info/sparse-checkout"))
         return path in self._sparse
 
@@ -51,7 +51,7 @@ class AgentsRepository:
         try:
             listed = self._theirs.run(*added, self._base, self.head or b"")
         except GitError:
-            self.head = None  # its commit is named where it is tried again
+            self.head = None  # its commit is reported where it is tried again
         else:
             self.wanted.update(listed.split(b"\0")[:-1])
 
@@ -60,7 +60,7 @@ class AgentsRepository:
             return
         for name in os.listdir(self.git_dir):
             if name.startswith(b"sharedindex."):
-                # Half of a split index; git looks for it beside HEAD.
+                # Half of a split index; git searches it beside HEAD.
                 with open(os.path.join(self.git_dir, name), "rb") as source:
                     content = source.read()
                 with open(os.path.join(self._theirs.path, name), "wb") as target:

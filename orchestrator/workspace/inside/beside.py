@@ -1,4 +1,4 @@
-"""What stands beside the change in no commit: linked worktrees, nested repositories, an index."""
+"""The work beside the change in no commit: linked worktrees, nested repositories, an index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_SNAPSHOTS = 20
 
 
 class Beside:
-    """Makes commits of it, in our repository."""
+    """Makes commits of that work in the repository of the capture."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Beside:
         base: Mapping[bytes, Found],
         report: Report,
     ) -> None:
-        """`borrowing` returns a repository that reads the objects of another one, too."""
+        """`borrowing` returns a repository that also reads the objects of another one."""
         self._ours = ours
         self._borrowing = borrowing
         self._job = job
@@ -36,7 +36,7 @@ class Beside:
         self._snapshots = 0
 
     def linked(self, linked: Sequence[Linked], common: bytes) -> list[Named]:
-        """Return commits of what stands in linked worktrees beyond their own HEADs."""
+        """Return commits of the work in linked worktrees that their own HEADs do not contain."""
         found = []
         for one in linked:
             is_gone = not os.path.lexists(os.path.join(one.folder, b".git"))
@@ -53,7 +53,7 @@ class Beside:
         return found
 
     def nested(self, retaining: Retaining, folder: bytes, linked: Sequence[Linked]) -> None:
-        """Take what a repository in a folder of the worktree has that its own remotes have not."""
+        """Collect the commits of a nested repository that its own remotes do not have."""
         where = os.path.join(self._job.worktree, folder)
         git_dir = find_git_dir(where)
         if any(os.path.realpath(one.folder) == os.path.realpath(where) for one in linked):
@@ -72,14 +72,14 @@ class Beside:
             self._report.leave(f"{name}: {error}", what)
 
     def staged(self, agents: AgentsRepository, blobs: set[bytes]) -> list[Named]:
-        """Return a commit of what is in the agent's index and stands nowhere else."""
+        """Return a commit of the work that only the agent's index contains."""
         held = blobs | {blob for _, blob in self._base.values()}
         files = {
             path: (mode, blob)
             for path, (mode, blob) in agents.staged.items()
             if blob not in held and mode != GITLINK
         }
-        # Each side of a conflict, under a name that tells it apart.
+        # Each side of a conflict gets a name of its own.
         files |= {
             path + b".unmerged-" + blob[:8]: (b"100644", blob)
             for path, blob in agents.unmerged
@@ -92,7 +92,7 @@ class Beside:
         return [Named("tree", "index", self.commit(tree, self._job.base, "What was only staged"))]
 
     def commit(self, tree: bytes, parent: bytes | None, message: str) -> bytes:
-        """Make a commit in our repository."""
+        """Make a commit in the repository of the capture."""
         parents = ("-p", parent) if parent else ()
         return self._ours.run("commit-tree", tree, *parents, "-m", message).strip()
 
@@ -117,7 +117,7 @@ class Beside:
         )
 
     def _snapshot(self, folder: bytes, commit: bytes, base: Mapping[bytes, Found]) -> bytes | None:
-        """Return the tree of what stands in a folder; None where it is too much."""
+        """Return the tree of a folder's files; None if it exceeds the limits."""
         self._snapshots += 1
         name = os.path.relpath(folder, self._job.worktree)
         survey = Surveyor(self._ours, folder, base, (), self._report, name)

@@ -1,7 +1,7 @@
-"""What git's own conversions (line ends, `ident`, encodings) make of a file, by the base's rules.
+"""Applies git's own conversions (line ends, `ident`, encodings) to a file, by the base's rules.
 
-External filters never run. A conversion is heeded as far as it keeps a small change small: where
-the base holds a file that its own attributes would rewrite, its untouched lines stay as they are.
+External filters never run. A conversion applies as far as it keeps a small change small: if the
+base contains a file that its own attributes would rewrite, its untouched lines stay unchanged.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .git import GitError, Repository, blob_id
 _ATTRIBUTES = ("text", "eol", "crlf", "ident", "working-tree-encoding")
 _FILES = (b"100644", b"100755")
 _NOTHING = frozenset({b"unspecified", b"unset"})
-#: A longer stretch of changed lines is taken as it is.
+#: A longer stretch of changed lines is stored unchanged.
 _COMPARED_LINES = 5000
 
 
 class Conversion:
-    """Of one base tree; in a repository all captures are against the same one."""
+    """The conversions of one base tree; all captures in a repository have the same base."""
 
     def __init__(self, repository: Repository, base: Mapping[bytes, tuple[bytes, bytes]]) -> None:
         self._repository = repository
@@ -28,12 +28,13 @@ class Conversion:
         self._attributes: dict[bytes, set[str]] = {}
         self._checkouts: dict[bytes, bytes] = {}
         self._blobs = frozenset(blob for _, blob in base.values()) if self.is_possible else ()
-        #: Has the base's .gitattributes and nothing else: git converts by those it finds here.
+        #: Contains the base's .gitattributes only, because git reads the attributes from this
+        #: folder.
         self._rules = os.path.join(repository.path, b"rules")
         self._env = {b"GIT_WORK_TREE": self._rules}
 
     def prepare(self, paths: Sequence[bytes]) -> None:
-        """Look up what is to be known of these files, whose names have no line end."""
+        """Query the attributes of these files, whose names contain no line end."""
         self._lay_out_rules()
         output = self._run(
             *("check-attr", "--stdin", "-z", *_ATTRIBUTES),
@@ -49,8 +50,8 @@ class Conversion:
             for path in self._attributes
             if path in self._base and self._base[path][0] in _FILES
         ]
-        # The sizes that git prints here are those before the conversion: so a name that is none,
-        # and that no content can know, stands between any two.
+        # git prints the sizes before the conversion. Therefore a separator that is no name, and
+        # that no content can contain, is between any two.
         mark = os.urandom(20).hex().encode()
         lines = b"".join(b"%s %s\n%s x\n" % (blob, path, mark) for path, blob in asked)
         output = self._run("cat-file", "--batch", "--filters", stdin=lines)
@@ -58,15 +59,16 @@ class Conversion:
         self._checkouts = {path: part.partition(b"\n")[2] for (path, _), part in zip(asked, parts)}
 
     def stored(self, path: bytes, data: bytes, before: bytes | None) -> bytes | None:
-        """Return the blob that stands for this content; None for the content as it is.
+        """Return the blob to store for this content; None for the unconverted content.
 
-        `before` is the base's blob there. A content that cannot be converted is taken as it is.
+        `before` is the base's blob at the path. A content that cannot be converted is stored
+        unchanged.
         """
         attributes = self._attributes.get(path)
         if not attributes:
             return None
         if before is None:
-            # What was moved there keeps its blob, however it stands in the base.
+            # Moved content keeps its blob, in any form that the base has.
             is_moved = blob_id(data) in self._blobs
             return None if is_moved else self._cleaned_if_needed(path, data)
         checkout = self._checkouts[path]
@@ -105,14 +107,14 @@ class Conversion:
 
 
 def _may_convert(attributes: Collection[str], data: bytes) -> bool:
-    """Whether a conversion could alter this content on its way in."""
+    """Return whether a conversion could alter this content when it is stored."""
     if "working-tree-encoding" in attributes:
         return True
     return b"\r" in data or ("ident" in attributes and b"$Id" in data)
 
 
 def _spliced(original: bytes, checkout: bytes, data: bytes) -> bytes:
-    """Return the new content with every line that is as checked out taken from the original."""
+    """Return the new content, with the original's form of every line that is as checked out."""
     stored, before, after = (text.split(b"\n") for text in (original, checkout, data))
     if len(stored) != len(before):
         return data

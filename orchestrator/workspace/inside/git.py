@@ -1,4 +1,4 @@
-"""Bare repositories that the agent never had, and git in them under no configuration but ours."""
+"""Bare repositories of the capture, and git in them without any configuration of the agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONFIG = {
     "core.attributesFile": os.devnull,
     "core.excludesFile": os.devnull,
     "core.quotePath": "false",
-    # Names are checked by names.py, which says which one was left out.
+    # names.py checks the names, and reports which one was left out.
     "core.protectNTFS": "false",
     "core.protectHFS": "false",
     "core.bigFileThreshold": "16m",
@@ -22,18 +22,18 @@ _CONFIG = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "pack.threads": "1",
-    # As `workspace.git` has it: harmless marks of old tools.
+    # Harmless faults of old tools, as in `workspace.git`.
     "fsck.badTimezone": "ignore",
     "fsck.missingSpaceBeforeDate": "ignore",
     "fsck.zeroPaddedFilemode": "ignore",
 }
-#: Larger content is never held whole.
+#: Larger content is never in memory as a whole.
 STREAMED_BYTES = 16 * 2**20
 _CHUNK = 2**20
 
 
 def _program() -> str:
-    """Return where git is, looked up once and not for each start."""
+    """Return the path of git, which is searched once and not at each start."""
     folders = os.environ.get("PATH", os.defpath).split(":")
     found = (os.path.join(folder, "git") for folder in folders if folder)
     return next((path for path in found if os.access(path, os.X_OK)), "git")
@@ -43,11 +43,11 @@ _PROGRAM = _program()
 
 
 class GitError(Exception):
-    """Git could not do what was asked; its words."""
+    """A git command failed; the text is git's message."""
 
 
 class Changing(Exception):
-    """A file has no content that holds still."""
+    """The content of a file changes while it is read."""
 
 
 def _environment(git_dir: bytes) -> dict[bytes, bytes]:
@@ -71,17 +71,17 @@ def _environment(git_dir: bytes) -> dict[bytes, bytes]:
 
 
 class Repository:
-    """One bare repository of ours; it reads the objects of others and writes its own."""
+    """One bare repository of the capture; it reads the objects of others and writes its own."""
 
     def __init__(self, path: bytes, alternates: Sequence[bytes]) -> None:
         self.path = path
         self._environment = _environment(path)
-        # As `git init` would, in a fraction of its time.
+        # The same folders as `git init` makes, in a fraction of its time.
         for folder in (b"objects/info", b"refs", b"info"):
             os.makedirs(os.path.join(path, folder))
         self._write(b"HEAD", b"ref: refs/heads/none\n")
         self._write(b"config", b"[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-        # Ended by a newline each, so a path with one in it cannot be named.
+        # Each entry ends at a newline, so a path that contains one cannot be an entry.
         lines = [one + b"\n" for one in alternates if b"\n" not in one]
         self._write(b"objects/info/alternates", b"".join(lines))
 
@@ -90,11 +90,11 @@ class Repository:
             file.write(content)
 
     def write_excludes(self, patterns: Iterable[str]) -> None:
-        """Set what this repository's `info/exclude` says."""
+        """Write this repository's `info/exclude`."""
         self._write(b"info/exclude", "".join(f"{one}\n" for one in patterns).encode())
 
     def write_refs(self, refs: Mapping[bytes, bytes]) -> None:
-        """Set every ref at once."""
+        """Set all refs at once."""
         lines = [b"%s %s\n" % (refs[name], name) for name in sorted(refs)]
         self._write(
             b"packed-refs", b"# pack-refs with: peeled fully-peeled sorted \n" + b"".join(lines)
@@ -107,7 +107,7 @@ class Repository:
         stdin: int = subprocess.PIPE,
         cwd: bytes | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start git in this repository; its output and its words come by pipes."""
+        """Start git in this repository; its output and its messages arrive by pipes."""
         return subprocess.Popen(
             (_PROGRAM, *arguments),
             env={**self._environment, **(env or {})},
@@ -124,7 +124,7 @@ class Repository:
         env: Mapping[bytes, bytes] | None = None,
         cwd: bytes | None = None,
     ) -> tuple[int, bytes, bytes]:
-        """Run git; returns exit code, output and words."""
+        """Run git; returns exit code, output and messages."""
         process = self.start(*arguments, env=env, cwd=cwd)
         output, words = process.communicate(stdin)
         return process.returncode, output, words
@@ -155,10 +155,10 @@ class Repository:
         return name
 
     def write_stream(self, descriptor: int) -> bytes:
-        """Write what a file holds as a blob, in little memory; returns its id.
+        """Write the content of a file as a blob, in little memory; returns its id.
 
         Raises:
-            Changing: it became shorter meanwhile.
+            Changing: the file became shorter meanwhile.
         """
         size = os.fstat(descriptor).st_size
         temporary = os.path.join(self.path, b"objects", b"incoming")
@@ -186,15 +186,15 @@ class Repository:
 
 
 def blob_id(data: bytes) -> bytes:
-    """Return the id that git gives to this content."""
+    """Return git's id for this content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest().encode()
 
 
 def stream_id(descriptor: int) -> bytes:
-    """Return the id that git gives to what a file holds, read in little memory.
+    """Return git's id for the content of a file, read in little memory.
 
     Raises:
-        Changing: it became shorter meanwhile.
+        Changing: the file became shorter meanwhile.
     """
     size = os.fstat(descriptor).st_size
     digest, left = hashlib.sha1(b"blob %d\0" % size), size
@@ -208,7 +208,7 @@ def stream_id(descriptor: int) -> bytes:
 
 
 def remove(path: bytes) -> None:
-    """Remove a file, a link or a folder with all it holds; nothing is followed."""
+    """Remove a file, a link or a folder with its contents; no link is followed."""
     if not os.path.lexists(path):
         return
     if os.path.islink(path) or not os.path.isdir(path):

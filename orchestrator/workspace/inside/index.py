@@ -1,4 +1,4 @@
-"""The index of our last checkout, read as a file: git would compare whole seconds only."""
+"""Reads the index of the last checkout as a file, because git compares whole seconds only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _S = 10**9
 
 
 class CheckedOut:
-    """What stood at each path when we checked it out; without an index, nothing did."""
+    """The stat data of each path at the checkout; without an index there are none."""
 
     def __init__(self, path: bytes) -> None:
         self._entries: Mapping[bytes, tuple[Any, ...]] = {}
@@ -33,9 +33,9 @@ class CheckedOut:
             pass  # then every file is read
 
     def is_untouched(self, path: bytes, found: os.stat_result, before: tuple[bytes, bytes]) -> bool:
-        """Whether a file is the base's blob there, by its stat: no program can set a ctime.
+        """Return whether a file is the base's blob, by its stat: no program can set a ctime.
 
-        A file as new as the index may have changed within a tick of the clock: it is read.
+        A file as new as the index may have changed within a tick of the clock, so it is read.
         """
         entry = self._entries.get(path)
         mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
@@ -65,6 +65,6 @@ def _parse(data: bytes) -> dict[bytes, tuple[Any, ...]]:
         start = at + size + (2 if fields[11] & _EXTENDED else 0)
         end = find(b"\0", start)
         entries[data[start:end]] = fields
-        # NUL bytes make each entry a multiple of eight long, and there is always one.
+        # NUL bytes pad each entry to a multiple of eight bytes; there is always at least one.
         at += (end - at + 8) & ~7
     return entries

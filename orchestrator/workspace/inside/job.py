@@ -1,4 +1,4 @@
-"""What one capture is asked for, and what it says of itself."""
+"""The input of one capture, and its report."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import os
 
 
 class Job:
-    """The question, as JSON in the one argument; paths are bytes, as file systems have them."""
+    """The input, as JSON in the one argument; paths are bytes, as in file systems."""
 
     def __init__(self, text: str) -> None:
         asked = json.loads(text)
         self.worktree = os.fsencode(asked["worktree"])
         self.base = os.fsencode(asked["base"])
-        #: Where the answer goes, and beside it the scratch space of the capture.
+        #: The path of the bundle; the scratch space of the capture is beside it.
         self.bundle = os.fsencode(asked["bundle"])
         #: The objects of the mirror.
         self.objects = os.fsencode(asked["objects"])
-        #: The index of the last checkout of ours, which the agent had no reason to touch.
+        #: The index of the orchestrator's last checkout, which no agent has a reason to change.
         self.index = os.fsencode(asked["index"])
         #: Patterns, as in a .gitignore.
         self.droppings: list[str] = asked["droppings"]
         self.message: str = asked["message"]
         self.limit_bytes: int = asked["limitBytes"]
-        #: Objects that are taken over at once may come to so much, unpacked.
+        #: The unpacked size up to which objects are copied at once, in bytes.
         self.unpacked_bytes: int = asked["unpackedBytes"]
         self.most_refs: int = asked["mostRefs"]
         self.most_paths: int = asked["mostPaths"]
 
 
 class Report:
-    """The answer beside the bundle, as JSON on standard output."""
+    """The report beside the bundle, as JSON on standard output."""
 
     def __init__(self) -> None:
         self.is_changed = False
@@ -40,11 +40,11 @@ class Report:
         self.unfinished: list[str] = []
 
     def leave(self, path: bytes | str, reason: str) -> None:
-        """Name something that is in no part of the bundle."""
+        """Record a path that no part of the bundle contains."""
         self.left_out.setdefault(reason, []).append(shown(path))
 
     def text(self, most_paths: int) -> str:
-        """Return the answer, with so many paths for each reason at most."""
+        """Return the report as JSON, with at most so many paths for each reason."""
         return json.dumps(
             {
                 "isChanged": self.is_changed,
@@ -59,5 +59,5 @@ class Report:
 
 
 def shown(name: bytes | str) -> str:
-    """Return a name for people; bytes that are not UTF-8 are shown as escapes."""
+    """Return a name for display; bytes that are not UTF-8 are escaped."""
     return name if isinstance(name, str) else name.decode(errors="backslashreplace")

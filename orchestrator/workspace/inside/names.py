@@ -1,10 +1,10 @@
-"""Names that git refuses to check out, and files that are nobody's work by what they hold."""
+"""Names that git refuses to check out, and files that are core dumps."""
 
 from __future__ import annotations
 
 import re
 
-#: What HFS+ leaves out of a name (as `utf8.c` of git lists it).
+#: The characters that HFS+ ignores in a name (listed in git's `utf8.c`).
 _IGNORABLE = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _SHORT = re.compile(r"git~\d+")
 _SHORT_MODULES = re.compile(r"gitmod~[1-4]|gi7eba~\d+")
@@ -13,7 +13,7 @@ _ELF_CORE = 4
 
 
 def is_refused(name: bytes, *, is_link: bool = False, is_folder: bool = False) -> bool:
-    """Whether a checkout, or fsck, on any system takes this name for git's own."""
+    """Return whether a checkout or fsck, on any system, treats this name as git's own."""
     if is_folder and name in (b".gitattributes", b".gitmodules"):
         return True
     if (
@@ -32,10 +32,10 @@ def is_refused(name: bytes, *, is_link: bool = False, is_folder: bool = False) -
 
 
 def may_be_core_dump(name: bytes) -> bool:
-    """Whether the kernel names its dumps like this."""
+    """Return whether the kernel uses this form of name for core dumps."""
     return _CORE.fullmatch(name) is not None
 
 
 def is_core_dump(head: bytes) -> bool:
-    """Whether a file that begins so is the memory of a crashed program."""
+    """Return whether a file with this beginning is the memory of a crashed program."""
     return head[:4] == b"\x7fELF" and _ELF_CORE in (head[16:17] + head[17:18])

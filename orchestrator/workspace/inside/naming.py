@@ -1,4 +1,4 @@
-"""The names under which commits beside the change travel in its bundle, and what they stand for."""
+"""The names of the commits beside the change in its bundle, and their meaning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 CHANGE = "refs/orchestrator/change"
 _RETAINED = "refs/orchestrator/retained/"
 _KINDS = ("tree", "branch", "stash", "worktree", "checkpoint")
-#: Of a name, what git or a file system could take amiss is written as %XX.
+#: Every other byte is written as %XX, because git or a file system could refuse it.
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-/.")
 _DOT = re.compile(r"(?<![A-Za-z0-9_-])\.|\.(?![A-Za-z0-9_-])|\.(?=lock(/|$))")
 _SLASH = re.compile(r"^/|/$|/(?=/)")
@@ -16,14 +16,14 @@ _LONGEST = 200
 
 
 def ref_of(kind: str, name: str) -> str:
-    """Return the ref for what is known by this name."""
+    """Return the ref for a kind and a name."""
     data = name[:_LONGEST].encode(errors="backslashreplace")
     quoted = "".join(chr(sign) if sign in _PLAIN else f"%{sign:02X}" for sign in data)
     return f"{_RETAINED}{kind}/{_SLASH.sub('%2F', _DOT.sub('%2E', quoted))}"
 
 
 def read_ref(ref: str) -> tuple[str, str] | None:
-    """Return kind and name of a ref made by `ref_of`; None for any other."""
+    """Return the kind and the name of a ref of `ref_of`; None for any other ref."""
     kind, _, name = ref[len(_RETAINED) :].partition("/")
     if not ref.startswith(_RETAINED) or kind not in _KINDS or not name:
         return None

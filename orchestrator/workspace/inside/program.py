@@ -1,4 +1,4 @@
-"""One capture from the first look to the bundle: the change first, then what stands beside it."""
+"""Runs one capture from the first read to the bundle: the change first, then the work beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOST, EMPTY = 71, 72
 
 
 class Lost(Exception):
-    """There is no worktree, or no base."""
+    """No worktree or no base exists."""
 
 
 class Capture:
@@ -38,10 +38,10 @@ class Capture:
         self._borrowed: dict[bytes, Repository] = {}
 
     def run(self) -> bool:
-        """Leave the bundle; returns whether there is anything in it.
+        """Write the bundle; returns whether it contains anything.
 
         Raises:
-            Lost: there is no worktree, or nothing of a repository that could have changed.
+            Lost: no worktree exists, or no repository that could have changed.
             GitError: the tree could not be made.
         """
         job, report = self.job, self.report
@@ -81,7 +81,7 @@ class Capture:
         remove(self._scratch)
 
     def _borrowing(self, git_dir: bytes) -> Repository:
-        """Return a repository that reads the objects of another, those of the mirror, and ours."""
+        """Return a repository that reads objects of another, of the mirror and of the capture."""
         if git_dir not in self._borrowed:
             path = os.path.join(self._scratch, b"theirs.%d.git" % len(self._borrowed))
             objects = [self.job.objects, os.path.join(self._ours.path, b"objects")]
@@ -104,9 +104,9 @@ class Capture:
         return taking.changes(survey, checked_out, pins, agents.is_sparse)
 
     def _collect_past(self, retaining: Retaining, agents: AgentsRepository) -> None:
-        """Let the change stand on the agent's own commits, if they are sound and not too much.
+        """Make the agent's own commits the parents of the change, if sound and not too large.
 
-        Where they are not, they are tried again beside the change, and named if that fails too.
+        Otherwise they are tried again beside the change, and reported if that fails too.
         """
         base, head, store = self.job.base, agents.head, retaining.store
         if head is None or head == base:
@@ -128,7 +128,7 @@ class Capture:
         agents: AgentsRepository,
         survey: Surveyor,
     ) -> None:
-        """Take whatever else there is; nothing of it can harm the change."""
+        """Collect the other work of the agent; a failure does not affect the change."""
         git_dir = agents.git_dir
         linked = list(read_linked(git_dir)) if git_dir else []
         try:
@@ -159,7 +159,7 @@ class Capture:
         return named
 
     def _bundle(self, refs: Mapping[bytes, bytes], tip: bytes, alone: Callable[[], bytes]) -> None:
-        """Write the bundle, with less beside the change where it would be over the limit."""
+        """Write the bundle, with fewer commits beside the change if it would exceed the limit."""
         limit, change = self.job.limit_bytes, CHANGE.encode()
         self._write_bundle({change: tip, **refs})
         if refs and os.path.getsize(self.job.bundle) > limit:
@@ -181,7 +181,7 @@ class Capture:
 
 
 def main() -> None:
-    """Run the capture that the argument asks for; the report goes to standard output."""
+    """Run the capture of the argument; the report is written to standard output."""
     job = Job(sys.argv[1])
     capture = None
     try:

@@ -1,4 +1,4 @@
-"""What an agent's repository points to, read from its files: git itself refuses a damaged one."""
+"""Reads the refs of an agent's repository from its files, because git refuses a damaged one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .naming import CHANGE, read_ref
 _ID = re.compile(rb"[0-9a-f]{40}")
 _LINKS = 5
 _ZERO = b"0" * 40
-#: Files beside HEAD that hold commits in the midst of something, or from before it.
+#: Files beside HEAD with commits of an unfinished operation, or from before it.
 _PASSING = (
     b"MERGE_HEAD",
     b"CHERRY_PICK_HEAD",
@@ -26,7 +26,7 @@ _PASSING = (
     b"FETCH_HEAD",
     b"BISECT_EXPECTED_REV",
 )
-#: What shows that something was begun and not ended.
+#: Files that show an unfinished operation.
 _BEGUN = (
     (b"MERGE_HEAD", "a merge"),
     (b"CHERRY_PICK_HEAD", "a cherry-pick"),
@@ -41,7 +41,7 @@ _BEGUN = (
 
 
 class Named:
-    """A commit, what kind of thing holds it, and by which name."""
+    """A commit, the kind of object that holds it, and its name."""
 
     def __init__(self, kind: str, name: str, commit: bytes) -> None:
         self.kind = kind
@@ -50,7 +50,7 @@ class Named:
 
 
 class Linked:
-    """A linked worktree: its name, where git keeps it, and where it stands."""
+    """A linked worktree: its name, its git folder, and its worktree folder."""
 
     def __init__(self, name: str, git_dir: bytes, folder: bytes) -> None:
         self.name = name
@@ -59,7 +59,7 @@ class Linked:
 
 
 def find_git_dir(worktree: bytes) -> bytes | None:
-    """Return where the repository of a worktree is, through a `.git` that is a file or a link."""
+    """Return the git folder of a worktree, through a `.git` that is a file or a link."""
     path = os.path.join(worktree, b".git")
     if os.path.isdir(path):
         return path
@@ -75,7 +75,7 @@ def find_git_dir(worktree: bytes) -> bytes | None:
 
 
 def read_head(git_dir: bytes, common: bytes | None = None) -> bytes | None:
-    """Return the commit of HEAD, as far as there is one; a linked worktree's refs are `common`."""
+    """Return the commit of HEAD, if there is one; `common` contains a linked worktree's refs."""
     content = _content(os.path.join(git_dir, b"HEAD"))
     for _ in range(_LINKS):
         if not content.startswith(b"ref: "):
@@ -86,9 +86,9 @@ def read_head(git_dir: bytes, common: bytes | None = None) -> bytes | None:
 
 
 def read_refs(git_dir: bytes, report: Report) -> Iterator[Named]:
-    """Yield every ref of a repository: branches first, stashes with all that stand in their log.
+    """Yield every ref of a repository: branches first, stashes with all entries of their log.
 
-    What an earlier round retained goes by the name that it had there.
+    Commits that an earlier round retained have the name that they had there.
     """
     refs = dict(_refs(git_dir, report))
     for name in sorted(refs, key=lambda name: (not name.startswith(b"refs/heads/"), name)):
@@ -100,7 +100,7 @@ def read_refs(git_dir: bytes, report: Report) -> Iterator[Named]:
 
 
 def read_passing(git_dir: bytes) -> Iterator[Named]:
-    """Yield what the logs of refs and the files of operations have seen, newest first."""
+    """Yield the commits in the logs of refs and in the files of operations, newest first."""
     for name in _PASSING:
         for found in _ID.findall(_content(os.path.join(git_dir, name)))[:50]:
             yield Named("branch", shown(name), found)
@@ -116,7 +116,7 @@ def read_passing(git_dir: bytes) -> Iterator[Named]:
 
 
 def read_linked(git_dir: bytes) -> Iterator[Linked]:
-    """Yield the linked worktrees of a repository, those whose folder is gone as well."""
+    """Yield the linked worktrees of a repository, also those whose folder does not exist."""
     folder = os.path.join(git_dir, b"worktrees")
     try:
         names = sorted(os.listdir(folder))
@@ -129,7 +129,7 @@ def read_linked(git_dir: bytes) -> Iterator[Linked]:
 
 
 def own_objects(git_dir: bytes) -> tuple[list[bytes], list[bytes]]:
-    """Return the loose objects and the packs' indexes of a repository's own store."""
+    """Return the loose objects and the pack indexes of a repository's own store."""
     objects = os.path.join(git_dir, b"objects")
     loose, packs = [], []
     for path in _files(objects):
@@ -142,7 +142,7 @@ def own_objects(git_dir: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def unfinished(git_dir: bytes) -> list[str]:
-    """Return what was begun in a repository and not ended."""
+    """Return the names of the unfinished operations in a repository."""
     begun = [said for name, said in _BEGUN if os.path.lexists(os.path.join(git_dir, name))]
     return [f"{said} was begun and not finished" for said in dict.fromkeys(begun)]
 

@@ -1,4 +1,4 @@
-"""The commits of an agent that are no part of its change: chosen, bounded, taken over, named."""
+"""Chooses, limits, copies and names the commits of an agent that are not part of its change."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from .job import Job, Report
 from .naming import ref_of
 from .refs import Named, own_objects
 
-#: So many commits that no ref leads to are looked at.
+#: The number of commits without a ref that are read.
 _MOST_PASSING = 200
-#: So many objects of a repository are looked through for them.
+#: The number of objects of a repository that are searched for them.
 _MOST_LISTED = 20_000
 _SUBJECT = 200
 
 
 class Store:
-    """Reads the agent's objects, and takes sound ones over into the repository of the capture."""
+    """Reads the agent's objects, and copies sound ones into the repository of the capture."""
 
     def __init__(self, theirs: Repository, ours: Repository) -> None:
-        """`theirs` borrows from the agent, so anything in it may be damaged."""
+        """`theirs` borrows objects from the agent, so any of them may be damaged."""
         self.theirs = theirs
         self.ours = ours
 
     def commits(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Return the commit that each of these names leads to, as far as it can be read."""
+        """Return the commit to which each of these names leads, if it can be read."""
         if not names:
             return []
         asked = b"".join(name + b"^{commit}\n" for name in names)
@@ -35,7 +35,7 @@ class Store:
         except GitError:
             if len(names) == 1:
                 return [None]
-            # One damaged object ends git: the others are asked for in halves.
+            # One damaged object ends git, so the others are requested in halves.
             half = len(names) // 2
             return [*self.commits(names[:half]), *self.commits(names[half:])]
         return [line[7:] if line.startswith(b"commit ") else None for line in lines]
@@ -43,7 +43,7 @@ class Store:
     def beyond(
         self, names: Iterable[bytes], known: Iterable[bytes]
     ) -> list[tuple[bytes, list[bytes]]]:
-        """Return every commit that leads to `names` and to none known, with its parents.
+        """Return every commit reachable from `names` and not from known ones, with its parents.
 
         Raises:
             GitError: a history is damaged.
@@ -56,7 +56,7 @@ class Store:
     def content(
         self, names: Iterable[bytes], known: Iterable[bytes]
     ) -> dict[bytes, tuple[bytes, int]]:
-        """Return type and size of every object that these bring in.
+        """Return type and size of every object that these commits add.
 
         Raises:
             GitError: a history is damaged.
@@ -75,13 +75,13 @@ class Store:
         return found
 
     def collect(self, names: Iterable[bytes], known: Iterable[bytes], *, is_strict: bool) -> None:
-        """Copy what leads to these commits into our repository, each object checked by its name.
+        """Copy the objects of these commits into our repository, checked by their ids.
 
         Raises:
-            GitError: an object is damaged or not there, or where strict, fsck finds fault.
+            GitError: an object is damaged or missing, or if strict, fsck reports a fault.
         """
         packing = self.theirs.start("pack-objects", "--revs", "--thin", "--stdout", "--quiet")
-        # The pipes that `start` always makes.
+        # `start` always makes these pipes.
         question, pack, words = packing.stdin, packing.stdout, packing.stderr
         if question is None or pack is None or words is None:
             raise GitError
@@ -103,32 +103,32 @@ class _TooMuch(Exception):
 
 
 class Retaining:
-    """Chooses what travels beside the change."""
+    """Chooses the commits that the bundle contains beside the change."""
 
     def __init__(
         self, store: Store, job: Job, report: Report, known: list[bytes], blobs: set[bytes]
     ) -> None:
-        """`known` are the commits that the bundle has already, `blobs` those the base has not."""
+        """`known` are the commits in the bundle, `blobs` the blobs that the base has not."""
         self.store = store
         self.known = known
         self.blobs = blobs
-        #: What travels, by the ref in the bundle.
+        #: The chosen commits, by their ref in the bundle.
         self.refs: dict[bytes, bytes] = {}
         self._job = job
         self._report = report
 
     def beside(self, store: Store) -> Retaining:
-        """Return one that adds to the same bundle from another repository."""
+        """Return a chooser that adds commits of another repository to the same bundle."""
         other = Retaining(store, self._job, self._report, self.known, self.blobs)
         other.refs = self.refs
         return other
 
     def add(self, named: Sequence[Named]) -> None:
-        """Take what has any content that the base and the change have not."""
+        """Add commits with content that neither the base nor the change has."""
         self._claim(self._with_content(self._readable(named, is_telling=True)))
 
     def add_passing(self, named: Sequence[Named]) -> None:
-        """Take what no ref leads to any more, where it has content that nothing else has."""
+        """Add commits without a ref, if they have content that nothing else has."""
         self._claim(self._newest(self._readable(named, is_telling=False)))
 
     def _readable(self, named: Sequence[Named], *, is_telling: bool) -> list[Named]:
@@ -144,7 +144,7 @@ class Retaining:
         return found
 
     def _with_content(self, named: list[Named]) -> list[Named]:
-        """Return those that have any file or folder that the base and the change have not."""
+        """Return those with a file or folder that neither the base nor the change has."""
         kept = []
         for one in named:
             try:
@@ -157,7 +157,7 @@ class Retaining:
         return kept
 
     def _newest(self, named: list[Named]) -> list[Named]:
-        """Return those that no other leads to, with content that nothing else has."""
+        """Return those that are reachable from no other, with content that nothing else has."""
         if not named:
             return []
         names: dict[bytes, Named] = {}
@@ -180,7 +180,7 @@ class Retaining:
             except GitError as error:
                 self._leave_damaged(one, error)
                 continue
-            # Amended and picked commits leave their forerunners behind, with nothing new in them.
+            # Amended and cherry-picked commits leave their originals behind, which add no content.
             if not {name for name, (kind, _) in found.items() if kind == b"blob"} <= self.blobs:
                 kept.append(one)
         return kept
@@ -235,7 +235,7 @@ class Retaining:
 
 
 def own_commits(store: Store, git_dir: bytes, report: Report) -> list[Named]:
-    """Return the commits in a repository's own store, whatever leads to them."""
+    """Return the commits in a repository's own store, reachable or not."""
     names, packs = own_objects(git_dir)
     for pack in packs:
         try:

@@ -1,4 +1,4 @@
-"""What stands in a worktree: every file that may be taken, and by name whatever may not."""
+"""Lists the files of a worktree that a capture includes, and the names of those left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAD_BYTES = 18
 
 
 class Surveyor:
-    """Walks one worktree, level by level, so that git is asked for its patterns in few calls."""
+    """Walks one worktree level by level, so that few calls of git match its patterns."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Surveyor:
         report: Report,
         shown_as: bytes = b"",
     ) -> None:
-        """`tracked` is what the base has; what is `wanted` is taken though a .gitignore has it."""
+        """`tracked` paths are in the base; `wanted` ones are included despite a .gitignore."""
         self._repository = repository
         self._root = root
         self._tracked = tracked
@@ -36,18 +36,19 @@ class Surveyor:
         self._wanted_folders = _folders(wanted)
         self._report = report
         self._shown_as = shown_as
-        #: What may be taken.
+        #: The files that may be included.
         self.files: list[bytes] = []
-        #: Folders with a repository of their own.
+        #: Folders with their own repository.
         self.nested: list[bytes] = []
-        #: Folders that nobody can look into: what the base has there stays.
+        #: Folders that cannot be read; the base's files in them stay in the tree.
         self._unseen: list[bytes] = []
-        #: Folders of the base that look like droppings, and are none since the base has them.
+        #: Folders of the base that match an exclude pattern; the base has them, so they are
+        #: included.
         self._lifted: tuple[bytes, ...] = ()
         self._walk()
 
     def is_unseen(self, path: bytes) -> bool:
-        """Whether a path lies where nobody can look."""
+        """Return whether a path lies in a folder that cannot be read."""
         return any(path.startswith(folder) for folder in self._unseen)
 
     def _walk(self) -> None:
@@ -65,7 +66,7 @@ class Surveyor:
                     self.files.append(path)
 
     def _scan(self, folder: bytes) -> Iterator[tuple[bytes, bool, bool]]:
-        """Yield each entry of a folder, whether it is one, and whether it is surely a file."""
+        """Yield each path of a folder, whether it is a folder, and whether it is surely a file."""
         where = os.path.join(self._root, folder)
         try:
             entries = _entries(where)
@@ -86,7 +87,7 @@ class Surveyor:
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if path in self._tracked and not is_folder:
-                # The base has its name, so git takes it.
+                # The base contains its name, so git accepts it.
                 yield path, False, entry.is_file(follow_symlinks=False)
             elif is_refused(entry.name, is_link=entry.is_symlink(), is_folder=is_folder):
                 self._leave(path, "name that git refuses")
@@ -94,7 +95,7 @@ class Surveyor:
                 yield path, is_folder, False
 
     def _is_entered(self, folder: bytes) -> bool:
-        """Decide about a folder with a `.git` in it: one of the base's is a folder like others."""
+        """Return whether a folder with a `.git` is walked; a folder of the base always is."""
         if not _is_repository(os.path.join(self._root, folder, b".git")):
             return True
         self.nested.append(folder)
@@ -130,21 +131,21 @@ class Surveyor:
         except FileNotFoundError:
             return False
         except OSError:
-            pass  # named where it is read
+            pass  # reported where it is read
         return True
 
     def _ignored(self, paths: list[bytes]) -> dict[bytes, str]:
-        """Return the paths that a pattern excludes: one of ours, or one of a .gitignore."""
+        """Return the paths that a pattern excludes, of the orchestrator or of a .gitignore."""
         if not paths:
             return {}
         code, output, words = self._repository.attempt(
             *("check-ignore", "--no-index", "--stdin", "-v", "-z"),
-            # With a folder before it, no path is taken for a pathspec's magic.
+            # With a folder before it, no path is read as pathspec magic.
             stdin=b"".join(b"./%s\0" % path for path in paths),
             env={b"GIT_WORK_TREE": self._root},
         )
         if code not in (0, 1):
-            # Better too much than too little.
+            # If git fails, no path is excluded, because too many files are better than too few.
             said = words.decode(errors="replace").strip()
             self._report.leave(said, "ignore patterns that could not be read (nothing is lost)")
             return {}
@@ -161,7 +162,7 @@ class Surveyor:
 
 
 def _folders(paths: Iterable[bytes]) -> set[bytes]:
-    """Return every folder above these paths."""
+    """Return every parent folder of these paths."""
     found: set[bytes] = set()
     for path in paths:
         folder = path.rpartition(b"/")[0]
@@ -172,7 +173,7 @@ def _folders(paths: Iterable[bytes]) -> set[bytes]:
 
 
 def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
-    """List a folder, opened first if its owner closed it: `git` would leave out what is inside."""
+    """List a folder, opened first if its owner closed it: git would leave its contents out."""
     try:
         entries = list(os.scandir(folder))
         if not entries or os.access(folder, os.X_OK):
@@ -184,7 +185,7 @@ def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
 
 
 def _is_repository(git: bytes) -> bool:
-    """Whether a `.git` is one: a folder with a HEAD, or a file that says where."""
+    """Return whether a `.git` is a repository: a folder with a HEAD, or a file with its path."""
     try:
         if os.path.isdir(git):
             return any(os.path.lexists(os.path.join(git, name)) for name in (b"HEAD", b"objects"))

@@ -1,4 +1,4 @@
-"""Makes a tree of what stands in a worktree: files that are as checked out keep their blobs."""
+"""Makes a tree of the files in a worktree; files that are as checked out keep their blobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .survey import GITLINK, Surveyor
 
 _FILE, _PROGRAM, _LINK = b"100644", b"100755", b"120000"
 _ABSENT = b"0" * 40
-#: So many files are converted at a time.
+#: The number of files that are converted at a time.
 _PORTION = 200
 
 #: Mode and blob.
@@ -24,10 +24,10 @@ Found = tuple[bytes, bytes]
 
 
 def read_tree(repository: Repository, commit: bytes) -> dict[bytes, Found]:
-    """Return what a tree has at each path.
+    """Return the entry of a tree at each path.
 
     Raises:
-        GitError: there is none.
+        GitError: the tree does not exist.
     """
     listed = repository.run("ls-tree", "-r", "-z", "--full-tree", commit)
     tree = {}
@@ -39,7 +39,7 @@ def read_tree(repository: Repository, commit: bytes) -> dict[bytes, Found]:
 
 
 class Taking:
-    """One worktree's files against the tree that it began from."""
+    """Compares one worktree's files with the tree from which it started."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class Taking:
         pins: Mapping[bytes, bytes] | None = None,
         is_sparse: Callable[[bytes], bool] = lambda _: False,
     ) -> dict[bytes, Found | None]:
-        """Return each path that differs from the base: what is there, or None where nothing is.
+        """Return each path that differs from the base: its entry, or None if it was removed.
 
-        `pins` are the commits that submodules of the base stand at; a file that is absent and
-        sparse is none that was removed.
+        `pins` are the commits of the base's submodules. An absent sparse file does not count as
+        removed.
         """
         changes: dict[bytes, Found | None] = {}
         converted: dict[bytes, bytes] = {}
@@ -80,7 +80,7 @@ class Taking:
                     self._record(changes, path, (mode, blob))
                 else:
                     converted[path] = mode
-        # In portions: what the base's checkouts gave is held meanwhile.
+        # In portions, because the converted contents of the base are in memory meanwhile.
         paths = list(converted)
         for start in range(0, len(paths), _PORTION):
             portion = paths[start : start + _PORTION]
@@ -119,11 +119,11 @@ class Taking:
         try:
             status = os.lstat(b"%s/%s" % (self._root, path))
         except OSError:
-            return False  # looked at again, and named
+            return False  # read again, and reported
         return checked_out.is_untouched(path, status, self._base[path])
 
     def _found(self, path: bytes) -> Found:
-        """Return what a file is; without a blob where a conversion has to be asked."""
+        """Return the entry of a file; without a blob if git has to convert it."""
         where = os.path.join(self._root, path)
         before = self._base.get(path, (b"", b""))[1]
         status = os.lstat(where)
@@ -134,7 +134,7 @@ class Taking:
         descriptor = _opened(where)
         try:
             if os.fstat(descriptor).st_size > STREAMED_BYTES:
-                # Too large to be text that anybody converts.
+                # Too large for text that a conversion applies to.
                 blob = stream_id(descriptor)
                 if blob != before:
                     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -162,7 +162,7 @@ class Taking:
 
     @contextmanager
     def _naming(self, path: bytes) -> Iterator[None]:
-        """Name a file that cannot be read; of one that went while we looked there is nothing."""
+        """Report a file that cannot be read; a file that was removed meanwhile is not reported."""
         try:
             yield
         except FileNotFoundError:
@@ -178,12 +178,12 @@ class Taking:
 def write_tree(
     repository: Repository, base: bytes, changes: Mapping[bytes, Found | None], name: bytes
 ) -> bytes:
-    """Return the tree that has these changes; `name` is that of an index in our repository."""
+    """Return the tree with these changes; `name` is the name of an index in the repository."""
     index = os.path.join(repository.path, name)
     env = {b"GIT_INDEX_FILE": index}
     if not os.path.exists(index):
         repository.run("read-tree", base or "--empty", env=env)
-    # First what goes: a folder may stand in a file's place.
+    # Removals come first, because a folder may replace a file.
     gone = [b"0 %s\t%s\0" % (_ABSENT, path) for path, found in changes.items() if not found]
     new = [b"%s %s\t%s\0" % (*found, path) for path, found in changes.items() if found]
     update = ("update-index", "--replace", "-z", "--index-info")
@@ -192,7 +192,7 @@ def write_tree(
 
 
 def _opened(path: bytes) -> int:
-    # Non-blocking, or a pipe that takes the file's place meanwhile would hold us for ever.
+    # Non-blocking, because opening a pipe that replaced the file would block for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, flags)

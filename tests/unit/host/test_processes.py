@@ -75,7 +75,7 @@ RUNS_GIT = """
 import os, subprocess, sys
 from orchestrator.host.cancel_scope import CancelScope, working_in
 from orchestrator.host.processes import process_label
-from orchestrator.workspace.subprocess import run_program
+from orchestrator.workspace.host_program import run_program
 marks = {"ORCH_AGENT_ID": "a-1", "ORCH_SYSTEM": sys.argv[1]}
 marks["ORCH_OWNER"] = process_label(os.getpid())
 with working_in(CancelScope(marks)):

@@ -92,3 +92,36 @@ def test_a_remote_that_does_not_let_us_in(
     )
     with pytest.raises(PushRefused, match=r"Permission denied \(publickey\)"):
         make_host(PATH=path).remote.push(base.mirror, "ssh://example.invalid/x", commit, "a1")
+
+
+def test_only_the_commit_that_is_named_gives_way(
+    host: Host, upstream: Upstream, base: Base, commit: str
+) -> None:
+    """Another one stays, even a parent of what is pushed; and none is no name."""
+    git(upstream.path, "update-ref", "refs/heads/agent/a1", base.commit)
+    for replaces in (_commit(host, base, "stale"), commit, ""):
+        with pytest.raises(PushRefused, match="already holds another commit"):
+            host.remote.push(base.mirror, upstream.url, commit, "a1", replaces=replaces)
+    assert git(upstream.path, "rev-parse", "refs/heads/agent/a1") == base.commit
+    pushed = host.remote.push(base.mirror, upstream.url, commit, "a1", replaces=base.commit)
+    assert pushed.commit == commit == git(upstream.path, "rev-parse", "refs/heads/agent/a1")
+
+
+def test_a_ref_whose_name_ends_like_the_branch_is_another(
+    host: Host, upstream: Upstream, base: Base, commit: str
+) -> None:
+    """`git ls-remote` takes a name for the end of one."""
+    host.remote.push(base.mirror, upstream.url, commit, "other")
+    git(upstream.path, "update-ref", "refs/decoy/refs/heads/agent/a1", commit)
+    assert host.remote.find(base.mirror, upstream.url, "a1") == ""
+    _hook(upstream, "pre-receive", "exit 1")
+    with pytest.raises(PushRefused, match="declined"):
+        host.remote.push(base.mirror, upstream.url, commit, "a1")
+
+
+def test_a_push_that_went_through_and_cannot_be_read_back_is_tried_again(
+    host: Host, upstream: Upstream, base: Base, commit: str
+) -> None:
+    _hook(upstream, "post-receive", 'mv "$PWD" "$PWD.gone"')
+    with pytest.raises(PushFailed, match="went through but could not be read back"):
+        host.remote.push(base.mirror, upstream.url, commit, "a1")

@@ -1,4 +1,4 @@
-"""Decides when a running agent's work is checkpointed."""
+"""The schedule of the checkpoints of a running agent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 from orchestrator.stages.spawn.context import RunContext
 
-#: The end of a turn is a moment to keep the work, but not sooner than this after the last one.
+#: The end of a turn causes a checkpoint, if the last one is at least this old.
 TURN_PAUSE_S = 15.0
 
 
 class CheckpointMonitor:
-    """Tells when a running agent's work is to be kept: by the clock, and at the end of a turn."""
+    """Makes a checkpoint every `every_s` seconds and at the end of a turn."""
 
     def __init__(
         self, context: RunContext, *, every_s: float, turn_pause_s: float = TURN_PAUSE_S
@@ -23,9 +23,13 @@ class CheckpointMonitor:
         self._turns = 0
 
     def check(self) -> None:
-        """Keep the work if it is time to."""
+        """Make a checkpoint if one is due.
+
+        Raises:
+            AgentKilled: a kill arrived during the capture; also the other errors of `Lease.check`.
+        """
         since_s = time.monotonic() - self._kept_at
-        # The next message of the model begins where a turn, with what its tools did, is over.
+        # A new message of the model means that the turn before it, with its tools, is over.
         turns = self._part.transcript.messages
         if since_s < self._every_s and (turns == self._turns or since_s < self._turn_pause_s):
             return

@@ -1,4 +1,4 @@
-"""Keeps agents to their share of the disk: none starts where it is low, none takes too much."""
+"""The disk limits of agents: free space before a start, and the quota of a running agent."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from orchestrator.store import agent_transitions, agents
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import free_bytes, used_bytes
 
-#: Measuring may take a tenth of one core's time, and no longer than this at once.
+#: Measuring uses at most a tenth of one core, and one measurement at most `_MEASURE_WITHIN_S`.
 _REST_RATIO = 10
 _LEAST_REST_S = 10.0
 _MEASURE_WITHIN_S = 60.0
 
-#: Who waits for room looks again after this.
+#: An agent that waits for disk space is tried again after this.
 _PAUSE = timedelta(seconds=30)
 
-log = get_logger("quota")
+log = get_logger("disk")
 
 
 def has_space(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> bool:
-    """Whether an agent may start on this disk; one that may not is told to wait, and why."""
+    """Return whether an agent may start on this disk; otherwise delay it with the reason.
+
+    Touches: the agent's record and the delayed agents.
+    """
     lack = workspaces.lacks_space()
     if not lack:
         return True
     store, now = holder.store, holder.clock()
-    # Another host may have room: whose disk it is decides where somebody looks.
+    # The reason names the host, because another host may have enough space.
     lack = f"{lack} ({holder.worker.partition('@')[2] or holder.worker})"
     try:
         agent = store.run(agents.read(agent_id))
@@ -46,7 +49,7 @@ def has_space(workspaces: Workspaces, holder: AgentLeases, agent_id: str) -> boo
 
 @dataclass
 class DiskMonitor:
-    """One agent's; a thread of its own measures, so that the agent is followed meanwhile."""
+    """Checks one agent's disk quota; a thread measures, so that `check` does not block."""
 
     root: Path
     quota_bytes: int
@@ -56,12 +59,12 @@ class DiskMonitor:
     _measuring: threading.Thread | None = None
 
     def check(self) -> None:
-        """Judge what was measured last, and measure again if it is time.
+        """Compare the last measurement with the quota, and start a new one if it is due.
 
-        That is earlier where the whole disk has lost what the agent had left.
+        A measurement is due early if the disk has lost more space than the agent's quota leaves.
 
         Raises:
-            DiskQuotaExceeded: it is over its quota.
+            DiskQuotaExceeded: the agent uses more than its quota.
         """
         if self._used_bytes > self.quota_bytes:
             msg = f"The agent used {self._used_bytes} of {self.quota_bytes} bytes of disk."

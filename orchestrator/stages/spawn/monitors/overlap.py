@@ -1,21 +1,22 @@
-"""Warns, while they run, when two agents of one repository touch the same files."""
+"""The overlap monitor: reports the changed files of a running agent, to find overlaps."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from orchestrator.host.folders import files_below
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.store import overlap
 from orchestrator.store.overlap import FILES_LIMIT
 
-#: How often a workspace is looked through: 5,000 files take some 20 ms.
+#: The interval of the scans of a workspace; a scan of 5,000 files takes about 20 ms.
 EVERY_S = 5.0
-#: What tools make and no change holds; to ask git would take a run of it in the agent's sandbox.
+#: Folders that tools create. Asking git for ignored files would need a run in the sandbox.
 _MADE = frozenset(
     (
         *(".git", "__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache"),
@@ -26,18 +27,18 @@ _MADE = frozenset(
 
 @dataclass
 class OverlapMonitor:
-    """Follows one agent's worktree by the times of its files: no git runs, nothing is opened."""
+    """Finds changed files of one agent by their modification times, without git."""
 
     holder: AgentLeases
     agent: AgentState
     worktree: Path
-    #: Before its program began, by `time.time_ns`: what was changed since is its work.
+    #: The start of the program, by `time.time_ns`; files that changed later are the agent's.
     begun_ns: int
     _next_s: float = field(default_factory=lambda: time.monotonic() + EVERY_S)
     _told: set[str] = field(default_factory=set)
 
     def check(self) -> None:
-        """Look if it is time, and tell Valkey what is new."""
+        """Scan the worktree if a scan is due; write newly changed files to the overlap index."""
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + EVERY_S
@@ -47,22 +48,14 @@ class OverlapMonitor:
         self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
 
     def forget(self) -> None:
-        """Take the agent out of what others are compared with."""
+        """Remove the agent's files from the overlap index."""
         if self._told:
             self.holder.store.run(overlap.forget(self.agent))
 
     def _touched(self) -> Iterator[str]:
-        count = 0
-        for folder, folders, files in os.walk(self.worktree):
-            folders[:] = [name for name in folders if name not in _MADE]
-            for name in files:
-                path = Path(folder, name)
-                try:
-                    changed_ns = path.lstat().st_mtime_ns
-                except OSError:
-                    continue  # gone meanwhile
-                if changed_ns > self.begun_ns:
-                    yield str(path.relative_to(self.worktree)).encode(errors="replace").decode()
-                    count += 1
-                    if count == FILES_LIMIT:
-                        return
+        changed = (
+            path.encode(errors="replace").decode()
+            for path, found in files_below(self.worktree, without=_MADE)
+            if found.st_mtime_ns > self.begun_ns
+        )
+        yield from islice(changed, FILES_LIMIT)

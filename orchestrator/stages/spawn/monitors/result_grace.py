@@ -1,4 +1,4 @@
-"""Says when an agent that gave its result has had its time to end by itself."""
+"""The grace period in which an agent may end by itself after its result."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 from orchestrator.agent_output.reader import OutputReader
 
-#: Whatever starts the grace anew, it is over after so many of them.
+#: All restarts included, the grace ends after so many periods.
 MOST_GRACES = 15
 
 
 @dataclass
 class ResultGrace:
-    """One agent's: a client may write its session down, or hang for ever.
+    """Decides when an agent that has given its result must be ended.
 
-    The grace is a time of silence. Output of any kind starts it anew, since a client may wait for a
-    background task and speak again; so does work that it reports to be under way, and a request to
-    its model. All of it together is limited, and counts from the latest result that was not chatter
-    or the latest use of a tool: a turn that works is a turn of its own.
+    After its result a client may write its session, wait for a background task, or hang. The grace
+    is a period of `grace_s` seconds without output. Output, open work and a request to the model
+    restart it. `MOST_GRACES` periods limit the total, which counts from the latest result that
+    counted or the latest use of a tool, because a turn that uses tools is a new turn.
     """
 
     transcript: OutputReader
     grace_s: float
-    #: Whether a request to its model is under way.
+    #: Returns whether a request to the model is in progress.
     is_asking: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     _seen_bytes: int = -1
@@ -33,7 +33,7 @@ class ResultGrace:
     _done_since_s: float = 0.0
 
     def is_over(self) -> bool:
-        """Return whether it is; call often, since it sees only what has changed since before."""
+        """Return whether the grace has ended; call it often, because it compares two calls."""
         transcript = self.transcript
         if transcript.result is None:
             return False

@@ -1,4 +1,4 @@
-"""Ends an agent that reaches its time limit, and warns before."""
+"""The time monitor: warns before the time limit of an agent and ends the agent at the limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = get_logger("monitors")
 
 @dataclass
 class TimeMonitor:
-    """One agent's time, over all its attempts; the limit in force when it is reached counts."""
+    """Counts one agent's time over all its attempts; a limit changed at run time applies."""
 
     holder: AgentLeases
     settings: Settings
@@ -34,15 +34,15 @@ class TimeMonitor:
     _is_reported: bool = False
 
     def __post_init__(self) -> None:
-        """Go on from where the attempts before this one were."""
+        """Start from the time of the earlier attempts."""
         self._next_s = self.clock()
         self._started_s = self._next_s - self.agent.ran_s
 
     def check(self) -> None:
-        """Look if it is time.
+        """Compare the time with the limit if a check is due; write the time to the state.
 
         Raises:
-            AgentTimedOut: it has used up its time.
+            AgentTimedOut: the agent has reached its time limit.
         """
         now_s = self.clock()
         if now_s < self._next_s:
@@ -64,10 +64,10 @@ class TimeMonitor:
         self._next_s = min(self._started_s + due_s, now_s + CHECK_EVERY_S)
 
     def record(self) -> None:
-        """Write how long the agent has run, for the attempts after this one."""
+        """Write the seconds that the agent has run to its state, for later attempts."""
         ran_s = round(self.clock() - self._started_s, 3)
         try:
             self.holder.update(self.agent, {"ranS": ran_s})
         except TransitionRefused as refusal:
-            # Ended by another meanwhile: the lease tells at its next check.
-            log.info("time not noted", agentId=self.agent.agent_id, reason=str(refusal))
+            # Another process has ended the agent; the next check of the lease raises.
+            log.info("time not recorded", agentId=self.agent.agent_id, reason=str(refusal))

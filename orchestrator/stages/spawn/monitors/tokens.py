@@ -1,4 +1,4 @@
-"""Watches what one running agent spends: its tokens as they come, its meter, and its time."""
+"""The token monitor: charges the tokens of a running agent and detects missing reports."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
 
-#: Of an agent's time, before it is warned.
+#: The share of a limit at which an agent gets a warning.
 WARNED_AT = 0.8
-#: A limit of time that is changed is seen within this.
+#: A time limit that is changed at run time applies within this.
 CHECK_EVERY_S = 15.0
 
 log = get_logger("monitors")
@@ -29,37 +29,37 @@ log = get_logger("monitors")
 
 @dataclass
 class TokenMonitor:
-    """One agent's tokens: each report is in the day's account before its next words are read."""
+    """Charges one agent's tokens to the budget before more of its output is read."""
 
     holder: AgentLeases
     settings: Settings
     agent: AgentState
     lease: Lease
     transcript: OutputReader
-    #: What is written with the tokens.
+    #: Returns the fields of the state that are written with the tokens.
     facts: Callable[[], dict[str, object]]
     reports_usage: bool
     clock: Callable[[], float] = time.monotonic
     _settled: int = 0
-    #: What the agent had said at the last report, and when it first said more.
+    #: The count of words at the last report, and the time of the first word after it.
     _words: int = 0
     _silent_since_s: float | None = None
     _is_reported: bool = False
 
     def check(self) -> None:
-        """Settle what is new.
+        """Charge the tokens that were reported since the last check.
 
         Raises:
-            BudgetExceeded: the agent has nothing left to spend, and the mode is hard.
-            MeterSilent: it works without a report of tokens, and the mode is hard.
+            BudgetExceeded: a token limit is exceeded, and the budget mode is hard.
+            UsageReportsMissing: the agent works without reports of tokens, and the mode is hard.
         """
         tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
         if tokens != self._settled:
             try:
                 overrun = self.holder.charge(self.agent, self.facts())
             except TransitionRefused as refusal:
-                # Ended by another meanwhile: the lease tells at its next check.
-                log.info("not settled", agentId=self.agent.agent_id, reason=str(refusal))
+                # Another process has ended the agent; the next check of the lease raises.
+                log.info("tokens not charged", agentId=self.agent.agent_id, reason=str(refusal))
             self._settled, self._words = tokens, self.transcript.words
             self._silent_since_s = None
         if overrun:
@@ -68,7 +68,7 @@ class TokenMonitor:
             self._check_usage_reports()
 
     def _check_usage_reports(self) -> None:
-        # What it says costs tokens; what its tools compute meanwhile does not.
+        # Messages of the model cost tokens; the running time of tools does not.
         if self.transcript.words == self._words:
             return
         self._words, now_s = self.transcript.words, self.clock()

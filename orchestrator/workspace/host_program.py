@@ -1,4 +1,4 @@
-"""One program of the host run to its end: own session, deadline, group kill, no terminal."""
+"""Runs one program of the host to its end: own session, deadline, group kill, no terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from orchestrator.host.cancel_scope import current, ended_by
 
-#: A SIGTERM lets git remove its lock files and half-written packs; SIGKILL follows after this.
+#: SIGTERM lets git remove its lock files and half-written packs; SIGKILL follows after this time.
 GRACE_S = 2.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended and what it said; a negative `exit_code` is the signal."""
+    """The end of a program and its output; a negative `exit_code` is the signal."""
 
     exit_code: int
     stdout: bytes
@@ -35,13 +35,13 @@ def run_program(
     """Run a program in `/`; `keep_fds` stay open in it (a lock that must outlive this process).
 
     Raises:
-        TimeoutError: it did not end in time; its process group is gone.
+        TimeoutError: it did not end in time; its process group has been killed.
         OSError: it cannot be started.
     """
     cancel_scope = current()
     with subprocess.Popen(
         argv,
-        # Marked, so that one whose worker was killed is found by the host's janitor.
+        # The process labels let the host cleaner find the program after its worker was killed.
         env={**env, **cancel_scope.marks} if cancel_scope else env,
         cwd="/",
         stdin=subprocess.PIPE,
