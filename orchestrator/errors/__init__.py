@@ -1,6 +1,6 @@
 """The one tree of errors: each class has a stable code, whether a retry can help, and what to do.
 
-A class's docstring is its default message; `str(error)` is always one line a user can act on.
+A class's docstring is its default message; `str(error)` is one line that states what to do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors of who asks."""
+"""Errors of API keys."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class KeyRefused(OrchestratorError):
-    """There is no key, or it is none of this system's."""
+    """The request has no API key, or this system does not know the key."""
 
     code = "key_refused"
-    action = "Send a key as X-API-Key or as Authorization: Bearer; `orch keys add` makes one."
+    action = "Send a key as X-API-Key or as Authorization: Bearer; `orch keys add` creates one."
 
 
 class ScopeMissing(OrchestratorError):
-    """This key may not do this."""
+    """This API key lacks the scope for this request."""
 
     code = "scope_missing"
-    action = "Use a key that may: `orch keys ls` shows them."
+    action = "Use a key with this scope: `orch keys ls` lists the keys."
 
 
 class RateLimited(OrchestratorError):
-    """This key asks too often."""
+    """This API key sends too many requests."""
 
     code = "rate_limited"
     retryable = True
-    action = "Ask again when Retry-After says; the limit of spawns is ORCHESTRATOR_SPAWN_RATE."
+    action = "Wait as long as Retry-After states; ORCHESTRATOR_SPAWN_RATE limits spawns."
 
     def __init__(self, detail: str, *, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
@@ -33,14 +33,14 @@ class RateLimited(OrchestratorError):
 
 
 class KeyExists(OrchestratorError):
-    """There is a key of this name."""
+    """An API key with this name exists."""
 
     code = "key_exists"
-    action = "Choose another name, or revoke that one: names stand in the audit."
+    action = "Choose another name: the audit lists keys by name."
 
 
 class KeyUnknown(NotFound):
-    """There is no key of this name."""
+    """No API key has this name."""
 
     code = "key_unknown"
     action = "List them with `orch keys ls`."

@@ -1,4 +1,4 @@
-"""Errors of agents and of the programs they are."""
+"""Errors of agents and of their programs."""
 
 from __future__ import annotations
 
@@ -7,82 +7,82 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class BackendUnknown(OrchestratorError):
-    """There is no agent backend of this name."""
+    """No agent backend has this name."""
 
     code = "backend_unknown"
-    action = "Use one that `orch doctor` lists."
+    action = "Use a backend that `orch doctor` lists."
 
 
 class BackendUnavailable(OrchestratorError):
     """The agent's program cannot be started."""
 
     code = "backend_unavailable"
-    action = "Run `orch doctor`: it says what this backend lacks."
+    action = "Run `orch doctor`: it names what this backend lacks."
 
 
 class AgentFailed(OrchestratorError):
-    """The agent ended without doing its work."""
+    """The agent ended without completing its work."""
 
     code = "agent_failed"
-    action = "Read `orch logs`, mend the cause, and spawn again."
+    action = "Read `orch logs`, fix the cause, and spawn again."
 
 
 class AgentCrashed(AgentFailed):
-    """The agent was ended by a signal."""
+    """A signal ended the agent's program."""
 
     code = "agent_crashed"
 
 
 class AgentGarbled(AgentFailed):
-    """The agent ended without a result, and printed what is not its protocol."""
+    """The agent ended without a result, and its output is not in the backend's protocol."""
 
     code = "agent_garbled"
     action = "Check that the backend's program and version are right (`orch doctor`)."
 
 
 class AgentTimedOut(AgentFailed):
-    """The agent did not finish in its time."""
+    """The agent reached its time limit."""
 
     code = "agent_timed_out"
     action = "Give it smaller work items, or more time: `orch budget set time …`."
 
 
 class AgentStalled(AgentFailed):
-    """The agent said, spent and computed nothing for too long."""
+    """The agent had no output, no tokens and no processor time for too long."""
 
     code = "agent_stalled"
-    action = "Read `orch logs`: its last lines say what it waits for."
+    action = "Read `orch logs`: the last lines show what the agent waits for."
 
 
 class AgentRestarting(AgentStalled):
-    """The agent got nowhere, so another attempt goes on with it."""
+    """The agent stalled, so that another attempt continues it."""
 
     retryable = True
-    action = "Nothing to do, unless it happens again: then read `orch logs`."
+    action = "No action is needed. If it happens again, read `orch logs`."
 
 
 class ProviderLimited(AgentFailed):
-    """The model's provider takes no more requests for now."""
+    """The provider of the model accepts no requests at present."""
 
     code = "provider_limited"
     retryable = True
-    action = "Nothing to do: every agent of this backend waits until it takes them again."
+    action = "No action is needed: all agents of this backend wait, and then continue."
     #: When that is, in seconds since 1970; None where it does not say.
     resets_at_s: float | None = None
 
 
 class SessionLost(AgentFailed):
-    """The agent's session could not be resumed, so a fresh one goes on with its work."""
+    """The agent's session could not be resumed, so that a fresh one continues the work."""
 
     code = "session_lost"
-    action = "Nothing to do: work items, findings and what was changed go on with it."
+    action = "No action is needed: the fresh session gets work items, findings and change."
 
 
 class HookFailed(AgentFailed):
     """A hook of the base commit failed."""
 
     code = "hook_failed"
-    action = "Read `orch logs`; mend [hooks] of the base branch's orchestrator.toml."
+    action = "Read `orch logs`, and correct [hooks] of the repository on its base branch."
 
 
 class HooksInvalid(AgentFailed, RepoConfigInvalid):
@@ -96,14 +96,14 @@ class AgentKilled(OrchestratorError):
     """The agent was killed."""
 
     code = "agent_killed"
-    action = "Nothing to do: someone asked for it."
+    action = "Read `orch receipt`: it names who killed the agent, and why."
 
 
 class WaitTimedOut(OrchestratorError):
-    """The agent did not end while we waited."""
+    """The agent did not end within the timeout."""
 
     code = "wait_timed_out"
-    action = "It goes on: wait again, or read `orch logs`."
+    action = "The agent continues: wait again, or read `orch logs`."
 
 
 class LeaseLost(OrchestratorError):
@@ -118,26 +118,26 @@ class AgentEnded(OrchestratorError):
     """The agent has already ended, so it cannot be killed."""
 
     code = "agent_ended"
-    action = "Nothing runs any more; read its end with `orch status`."
+    action = "Read the outcome with `orch status`."
 
 
 class KillUnconfirmed(OrchestratorError):
-    """The agent is killed in the state, but nobody has confirmed that nothing of it runs."""
+    """The agent's state is killed, but no worker has confirmed the end of its processes."""
 
     code = "kill_unconfirmed"
-    action = "Look at `orch receipt` again; on its host, `orch kill-all --local` ends what is left."
+    action = "Run `orch receipt` again; on its host, `orch kill-all --local` ends all agents."
 
 
 class Halted(OrchestratorError):
-    """No new work is admitted: someone has halted the system."""
+    """The system is halted, so that no new work is admitted."""
 
     code = "halted"
-    action = "Ask who halted it; `orch resume --reason …` lifts it."
+    action = "Ask the person who halted it; `orch resume --reason …` lifts the halt."
 
 
 class WorkerStopping(OrchestratorError):
-    """This worker stops, and gives its agents back."""
+    """This worker stops, and requeues its agents."""
 
     code = "worker_stopping"
     retryable = True
-    action = "Nothing to do: another worker goes on with the agent."
+    action = "No action is needed: another worker continues the agent."

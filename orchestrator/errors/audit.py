@@ -6,17 +6,17 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class AuditBroken(OrchestratorError):
-    """The audit in Valkey is not what this system wrote; nothing is chained to it."""
+    """The audit in Valkey differs from what this system wrote, so that no entry is added."""
 
     code = "audit_broken"
     action = (
-        "Run `orch audit --verify`; RENAME orchestrator:audit and orchestrator:audit:head to keep"
-        " them as evidence, and a new chain begins."
+        "Run `orch audit --verify`; to start a new chain and keep the evidence, RENAME"
+        " orchestrator:audit and orchestrator:audit:head."
     )
 
 
 class AuditBusy(OrchestratorError):
-    """Others append to the audit faster than this one could."""
+    """Other processes append to the audit at the same time."""
 
     code = "audit_busy"
     retryable = True

@@ -7,7 +7,7 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class BudgetExhausted(OrchestratorError):
-    """Today's tokens do not hold what a new agent reserves."""
+    """The remaining tokens of today are fewer than a new agent reserves."""
 
     code = "budget_exhausted"
     action = "Wait for midnight UTC or for agents to end, or raise it: `orch budget set daily …`."
@@ -21,34 +21,34 @@ class BudgetExhausted(OrchestratorError):
         self.asked = asked
         self.resets_in_s = resets_in_s
         super().__init__(
-            f"Of today's {limit} tokens {used} are spent and {reserved} reserved:"
+            f"Of today's {limit} tokens, {used} are used and {reserved} are reserved:"
             f" an agent reserves {asked}."
         )
 
 
 class NoSlotFree(OrchestratorError):
-    """As many agents run as may at once."""
+    """All slots are in use."""
 
     code = "no_slot_free"
-    action = "Nothing to do: it starts when one ends, or raise it: `orch budget set concurrency …`."
+    action = "The agent starts when a slot is free; `orch budget set concurrency …` adds slots."
 
 
 class BudgetExceeded(AgentFailed):
-    """The agent has reached a limit of its tokens."""
+    """The agent has reached a token limit."""
 
     code = "budget_exceeded"
-    action = "What it changed is kept: raise the limit (`orch budget set …`), then `orch retry`."
+    action = "The change is retained: raise the limit (`orch budget set …`), then run `orch retry`."
 
 
 class UsageReportsMissing(AgentFailed):
-    """The agent works, and does not report what it spends."""
+    """The agent works, but its backend reports no tokens."""
 
     code = "usage_reports_missing"
     action = "Check that the backend's version reports its tokens (`orch doctor`)."
 
 
 class LimitInvalid(OrchestratorError):
-    """A limit of the budget is no usable value."""
+    """The value of a limit is invalid."""
 
     code = "limit_invalid"
     action = "Give a positive number, such as 5M tokens, 20 agents or 2h."

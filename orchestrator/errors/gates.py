@@ -6,45 +6,45 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class GatesRejected(OrchestratorError):
-    """The change did not pass its quality gates."""
+    """The quality gates rejected the change."""
 
     code = "gates_rejected"
-    action = "Read the gate report: each failed gate says what it found."
+    action = "Read `orch gates`: the report of each failed gate contains its findings."
 
 
 class CoordinatorUnavailable(OrchestratorError):
-    """The Coordinator does not answer, so nothing is approved."""
+    """The Coordinator does not answer, so that no change is approved."""
 
     code = "coordinator_unavailable"
     retryable = True
-    action = "Check COORDINATOR_URL and the Coordinator; the change is kept."
+    action = "Check COORDINATOR_URL and the Coordinator; the change is retained."
     #: What it asked to wait (s) before the next try.
     retry_after_s = 0.0
 
 
 class CoordinatorRefused(OrchestratorError):
-    """The Coordinator answered, but not with a quality check, so nothing is approved."""
+    """The Coordinator's answer is invalid, so that no change is approved."""
 
     code = "coordinator_refused"
-    action = "Check that COORDINATOR_URL names a Coordinator and that it accepts this one."
+    action = "Check that COORDINATOR_URL names a Coordinator, and that it accepts this system."
 
 
 class RepoConfigInvalid(OrchestratorError):
-    """The repository's configuration cannot be used."""
+    """The repository's configuration is invalid."""
 
     code = "repo_config_invalid"
     action = "Correct the file and key named above on the base branch."
 
 
 class PlanInvalid(RepoConfigInvalid):
-    """The repository's gate configuration cannot be read."""
+    """The repository's gate configuration is invalid."""
 
     code = "plan_invalid"
     action = "Correct the file and key named above on the base branch."
 
 
 class PlanUnrunnable(OrchestratorError):
-    """The gates of the base commit cannot approve any change, so the agent is not started."""
+    """The gates of the base commit cannot approve any change, so that the agent is not started."""
 
     code = "plan_unrunnable"
-    action = "Mend what is named above; `orch gates plan` shows the whole plan."
+    action = "Fix what the message names; `orch gates plan` shows the whole plan."

@@ -6,17 +6,17 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class GitFailed(OrchestratorError):
-    """Git could not do what was asked."""
+    """A git command failed."""
 
     code = "git_failed"
-    action = "Read git's words above; they name the cause."
+    action = "Read the message of git: it names the cause."
 
 
 class RepositoryUnavailable(GitFailed):
     """The repository cannot be read."""
 
     code = "repository_unavailable"
-    action = "Check the address and that this host may read it: `git ls-remote <repository>`."
+    action = "Check the URL, and that this host has read permission: `git ls-remote <repository>`."
 
 
 class RepositoryEmpty(GitFailed):
@@ -27,48 +27,48 @@ class RepositoryEmpty(GitFailed):
 
 
 class BranchUnknown(GitFailed):
-    """The repository has no such branch."""
+    """The repository has no branch with this name."""
 
     code = "branch_unknown"
     action = "Name a branch that `git ls-remote --heads <repository>` lists."
 
 
 class GitTimedOut(GitFailed):
-    """Git did not finish in time."""
+    """A git command reached its time limit."""
 
     code = "git_timed_out"
     retryable = True
-    action = "Check the network and the remote; raise ORCHESTRATOR_GIT_TIMEOUT if it is only slow."
+    action = "Check the network and the remote; if they are slow, raise ORCHESTRATOR_GIT_TIMEOUT."
 
 
 class ChangeConflicts(GitFailed):
-    """The change conflicts with its target branch as it is now."""
+    """The change conflicts with the current target branch."""
 
     code = "change_conflicts"
-    action = "Take the kept change with `orch export`, or spawn again from the branch as it is now."
+    action = "Export the retained change with `orch export`, or spawn again."
 
 
 class TargetMoves(GitFailed):
-    """The target branch moved on each time the gates had passed."""
+    """The target branch changed each time that the gates had approved the change."""
 
     code = "target_moves"
     retryable = True
-    action = "Spawn again when it is quieter, or set ORCHESTRATOR_CONFLICT_POLICY=push-branch."
+    action = "Spawn again later, or set ORCHESTRATOR_CONFLICT_POLICY=push-branch."
 
 
 class CredentialsUnavailable(GitFailed):
-    """There is no token for the remote."""
+    """No token for the remote is available."""
 
     code = "credentials_unavailable"
     retryable = True
-    action = "Run what GIT_TOKEN_COMMAND says by hand: it must print one token and exit 0."
+    action = "Run the command in GIT_TOKEN_COMMAND by hand: it must print one token and exit 0."
 
 
 class PushRefused(GitFailed):
     """The remote refused the push."""
 
     code = "push_refused"
-    action = "Read the remote's words above: grant the right to push agent/* branches."
+    action = "Read the message of the remote, and grant the permission to push agent/* branches."
 
 
 class PushFailed(GitFailed):
@@ -76,22 +76,22 @@ class PushFailed(GitFailed):
 
     code = "push_failed"
     retryable = True
-    action = "Check the network to the remote; the change is kept."
+    action = "Check the network to the remote; the change is retained."
 
 
 class WorkspaceLost(GitFailed):
-    """The agent's workspace is gone or no longer a repository."""
+    """The agent's workspace does not exist or is not a repository."""
 
     code = "workspace_lost"
     action = "The agent removed or broke its own worktree: read `orch logs`, then spawn again."
 
 
 class WorkspaceInUse(GitFailed):
-    """Another worker of this host has not let go of the agent's workspace."""
+    """Another worker of this host still uses the agent's workspace."""
 
     code = "workspace_in_use"
     retryable = True
-    action = "Continue or kill the worker process that is stopped; it is tried again by itself."
+    action = "Continue or kill the stopped worker process; the agent is retried automatically."
 
 
 class DiskFull(GitFailed):
@@ -105,49 +105,49 @@ class ChangeEmpty(GitFailed):
     """The agent changed nothing."""
 
     code = "change_empty"
-    action = "Read `orch logs`; make the work items say what must differ in the tree."
+    action = "Read `orch logs`; state in the work items what must differ in the tree."
 
 
 class ChangeElsewhere(GitFailed):
-    """The agent left its tree as it was, and work of it stands elsewhere in its repository."""
+    """The agent did not change its tree, but its repository contains commits outside it."""
 
     code = "change_elsewhere"
-    action = "Look with `orch diff ID --ref REF`, take it with `orch export ID --ref REF`."
+    action = "Print one with `orch diff ID --ref REF`; export it with `orch export ID --ref REF`."
 
 
 class FilterUnsupported(GitFailed):
-    """The repository keeps content outside of git, by a filter that is not run here."""
+    """The repository uses an external filter, such as Git LFS, which does not run here."""
 
     code = "filter_unsupported"
     action = (
-        "Name the filter in ORCHESTRATOR_STORED_FILTERS to let agents see what git stores (with Git"
-        " LFS: pointers), or spawn from a branch that does without it."
+        "Add the filter to ORCHESTRATOR_STORED_FILTERS, so that agents see what git stores (with"
+        " Git LFS: pointers), or spawn from a branch without the filter."
     )
 
 
 class ChangeTooLarge(GitFailed):
-    """The agent's change is over the limit."""
+    """The agent's change is larger than the limit."""
 
     code = "change_too_large"
-    action = "Ignore build output in .gitignore, or raise ORCHESTRATOR_CHANGE_LIMIT_MIB."
+    action = "Add build output to .gitignore, or raise ORCHESTRATOR_CHANGE_LIMIT_MIB."
 
 
 class ChangeRefused(GitFailed):
-    """The agent's change is not something git accepts."""
+    """Git refuses the agent's change."""
 
     code = "change_refused"
-    action = "Read `orch logs`: the change holds objects that fsck refuses, or submodules."
+    action = "Read `orch logs`: the change contains objects that fsck refuses, or new submodules."
 
 
 class ChangeMissing(GitFailed):
-    """The agent's change is no longer in Valkey."""
+    """Valkey does not contain the agent's change any more."""
 
     code = "change_missing"
     action = "Spawn again; check Valkey's memory policy (it must be noeviction)."
 
 
 class IncludeTooLarge(GitFailed):
-    """What `.worktreeinclude` names is over the limit."""
+    """The files that `.worktreeinclude` lists are larger than the limit."""
 
     code = "include_too_large"
-    action = "Name less in .worktreeinclude of the base branch; install the rest in a hook."
+    action = "List fewer files in .worktreeinclude of the base branch; install the rest in a hook."

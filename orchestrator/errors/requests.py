@@ -1,4 +1,4 @@
-"""Errors of what is asked for."""
+"""Errors of requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class RequestInvalid(OrchestratorError):
     """The request is not valid."""
 
     code = "request_invalid"
-    action = "Correct every fault listed and send it again."
+    action = "Correct each listed fault, and send the request again."
 
     def __init__(self, faults: tuple[tuple[str, str], ...]) -> None:
         self.faults = faults
@@ -17,7 +17,7 @@ class RequestInvalid(OrchestratorError):
 
 
 class IdempotencyConflict(OrchestratorError):
-    """This Idempotency-Key was used before with another body."""
+    """This Idempotency-Key was used for another body."""
 
     code = "idempotency_conflict"
     action = "Send the first body again, or use a new key."

@@ -1,4 +1,4 @@
-"""Errors of what programs run in."""
+"""Errors of sandboxes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from orchestrator.errors.tree import OrchestratorError
 
 
 class SandboxUnavailable(OrchestratorError):
-    """The Docker engine does not answer."""
+    """The Docker Engine does not answer."""
 
     code = "sandbox_unavailable"
     retryable = True
-    action = "Start Docker, let this user open its socket, or set DOCKER_SOCKET."
+    action = "Start Docker, give this user access to its socket, or set DOCKER_SOCKET."
 
 
 class SandboxLost(OrchestratorError):
-    """What a program ran in ended under it."""
+    """The sandbox of a program ended before the program."""
 
     code = "sandbox_lost"
     retryable = True
-    action = "Nothing to do if the Docker engine was restarted: another attempt goes on."
+    action = "If the Docker Engine was restarted, no action is needed: another attempt continues."
 
 
 class SandboxLimit(AgentFailed):
-    """The agent needed more than its sandbox gives."""
+    """The agent reached a limit of its sandbox."""
 
     code = "sandbox_limit"
-    action = "Give it smaller work items, or raise the limit named above."
+    action = "Give it smaller work items, or raise the limit that the message names."

@@ -1,4 +1,4 @@
-"""Errors of Valkey: absent, refused and unreachable are three different things."""
+"""Errors of Valkey: no record, a refused command, no answer."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ class StoreUnreachable(OrchestratorError):
 
     code = "valkey_unreachable"
     retryable = True
-    action = "Check that Valkey runs and that VALKEY_URL names it; `orch doctor` tells."
+    action = "Check that Valkey runs and that VALKEY_URL names it; `orch doctor` checks both."
 
 
 class StoreRefused(OrchestratorError):
-    """Valkey answers, but will not do it."""
+    """Valkey refused the command."""
 
     code = "valkey_refused"
     retryable = True
-    action = "Read its words above: it may be out of memory or disk, or a read-only replica."
+    action = "Read the message of Valkey: it lacks memory or disk space, or is a read-only replica."
 
 
 class ArgumentRefused(OrchestratorError):
-    """A value cannot be stored as it is: it is no number, not finite, out of bounds or no JSON."""
+    """A value cannot be stored: it is no number, not finite, out of bounds or no JSON."""
 
     code = "argument_refused"
     action = "Nothing was written. Correct the value that the message names."
 
 
 class RecordMalformed(OrchestratorError):
-    """A record in Valkey is not what this version writes."""
+    """This version cannot read a record in Valkey."""
 
     code = "record_malformed"
-    action = "Someone else wrote to this key: restore it or delete it."
+    action = "Another version or program wrote this key: restore it or delete it."
 
 
 class NotFound(OrchestratorError):
-    """There is no such record."""
+    """The record does not exist."""
 
     code = "not_found"
-    action = "List what there is with `orch ls`."
+    action = "List the agents with `orch ls`."
 
 
 class TransitionRefused(OrchestratorError):
@@ -50,7 +50,7 @@ class TransitionRefused(OrchestratorError):
 
 
 class AttemptStale(TransitionRefused):
-    """A newer attempt owns this agent; this one may write nothing."""
+    """A newer attempt owns this agent, so that this attempt cannot write."""
 
     code = "attempt_stale"
-    action = "Nothing to do: the newer attempt goes on."
+    action = "No action is needed: the newer attempt continues."

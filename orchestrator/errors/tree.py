@@ -1,4 +1,4 @@
-"""The root of the tree of errors: what each of them tells."""
+"""The root of the tree of errors: code, message and next step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class OrchestratorError(Exception):
-    """Something the orchestrator could not do."""
+    """An internal operation failed."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False

@@ -275,7 +275,7 @@ class Workspaces:
             self._filters[base.commit] = found
         for name, paths in self._filters[base.commit].items():
             if name not in self._stored:
-                msg = f"The filter {name} keeps {len(paths)} files, such as {showable(paths[0])}."
+                msg = f"The filter {name} stores {len(paths)} files, such as {showable(paths[0])}."
                 raise FilterUnsupported(msg)
 
     def _lock(self, agent_id: str) -> Path:

@@ -36,11 +36,12 @@ MOST_PATHS = 50
 
 _INSIDE = Path(program.__file__).parent
 # The program is not started by its module name, because the sandbox has no package `orchestrator`.
+# The folder is last in the path, so that none of our modules hides one of the standard library.
 _START = f"""
 import gc, sys
 gc.disable()
 sys.dont_write_bytecode = True
-sys.path.insert(0, {str(_INSIDE.parent)!r})
+sys.path.append({str(_INSIDE.parent)!r})
 from inside.program import main
 main()
 """

@@ -128,7 +128,7 @@ def filtered(host: Host, upstream: Upstream) -> Base:
 def test_a_base_whose_files_a_filter_keeps_is_refused_before_anything_starts(
     host: Host, filtered: Base
 ) -> None:
-    with pytest.raises(FilterUnsupported, match=r"lfs keeps 1 files, such as model\.bin"):
+    with pytest.raises(FilterUnsupported, match=r"lfs stores 1 files, such as model\.bin"):
         host.workspaces.create(filtered, "a1")
     assert not (host.settings.workspaces_dir / "a1").exists()
 
