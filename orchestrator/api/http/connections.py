@@ -81,7 +81,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         _send_at_once(transport)
         self._idle_since_s = asyncio.get_running_loop().time()
-        self._find_place(transport)
+        self._admit(transport)
         self._asking = _Deadline(transport.close)
         # Not closed, for that waits for the client; and whatever it has not taken is waited for.
         self._reading = _Deadline(transport.abort)
@@ -119,7 +119,7 @@ class Connection(H11Protocol):
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _find_place(self, transport: asyncio.Transport) -> None:
+    def _admit(self, transport: asyncio.Transport) -> None:
         open_ = [one for one in self.connections if not one.transport.is_closing()]
         if len(open_) <= most_connections():
             return
