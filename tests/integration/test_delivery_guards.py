@@ -25,6 +25,7 @@ from orchestrator.errors import (
 from orchestrator.host.cancel_scope import CancelScope, working_in
 from orchestrator.interfaces.forge import ChangeRequest
 from orchestrator.leases.attempt_result import Reschedule
+from orchestrator.leases.deadlines import DeadlineThread
 from orchestrator.leases.lease import Lease
 from orchestrator.models import AgentState, Status, Verdict
 from orchestrator.models.killing import KillScope
@@ -123,7 +124,7 @@ def judging(lab: Lab, remote: Path, **more: Any) -> Iterator[Judged]:
     assert agent is not None
     base = gate.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
     bundle = lab.store.run(changes.get_change(agent_id, agent.change_attempt or agent.attempt))
-    lease = Unhurried(lab.store, agent, lease_s=600, clock=gate.holder.clock)
+    lease = Unhurried(lab.store, agent, DeadlineThread(), lease_s=600, clock=gate.holder.clock)
     gate.holder.held[agent_id] = lease
     with gate.candidates.received(base, bundle, agent_id, agent.attempt) as candidate:
         verdict = Verdict(
@@ -180,7 +181,11 @@ def test_a_killed_agent_pushes_nothing(judged, remote, by):
 
 def test_who_may_have_lost_the_lease_pushes_nothing(judged, remote):
     lease = Unhurried(
-        judged.lab.store, judged.agent, lease_s=0.0, clock=judged.delivery.holder.clock
+        judged.lab.store,
+        judged.agent,
+        DeadlineThread(),
+        lease_s=0.0,
+        clock=judged.delivery.holder.clock,
     )
     with pytest.raises(LeaseLost):
         judged.deliver(lease=lease)

@@ -138,7 +138,7 @@ def lost(host, tmp_path):
     program = (
         "import sys\n"
         "from orchestrator.settings import load_settings\n"
-        "from orchestrator.wiring import build\n"
+        "from orchestrator.wiring.worker import build\n"
         "import os\n"
         "build(load_settings(dict(os.environ)), worker='spawn@here').runner.run(sys.argv[1])\n"
     )
