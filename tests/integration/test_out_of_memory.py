@@ -22,7 +22,8 @@ from orchestrator.store import agents, halt, leases, workers
 from orchestrator.store.client import Store
 from orchestrator.store.kills import KillOrder
 from orchestrator.store.locks import sweeping
-from orchestrator.wiring import Services, api_keys, build, clock, kill_switch, submit_service
+from orchestrator.wiring import api_keys, clock, kill_switch, submit_service
+from orchestrator.wiring.worker import Services, build
 from tests.conftest import free_port
 
 ORDER = KillOrder("ann", "it is full")

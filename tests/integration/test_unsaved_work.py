@@ -185,8 +185,8 @@ def test_cleanup_drops_it_where_it_was_discarded(host, lost):
 
 def test_the_next_attempt_on_the_host_goes_on_from_it(host, lost):
     later = clock() + timedelta(seconds=3600)
-    monitor = host.services.monitor
-    replace(monitor, holder=replace(monitor.holder, clock=lambda: later)).sweep()
+    rescuer = host.services.rescuer
+    replace(rescuer, holder=replace(rescuer.holder, clock=lambda: later)).sweep()
     seen = {}
 
     class Looks:
