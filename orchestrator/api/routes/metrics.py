@@ -1,4 +1,4 @@
-"""The metrics, for Prometheus: gauges of what is now, and counters of what has happened."""
+"""The metrics for Prometheus: gauges of the current state, and counters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _COUNTERS: Mapping[str, tuple[str, str, Sequence[str]]] = {
 
 
 class _Collected:
-    """What a scrape found, as prometheus-client wants it."""
+    """The metrics of one scrape, as a collector of prometheus-client."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
@@ -54,7 +54,7 @@ class _Collected:
 
 
 async def metrics(request: Request) -> Response:
-    """Answer with every metric of the system, whichever process is asked."""
+    """Return all metrics of the system; every API process returns the same."""
     store = store_of(request)
     registry = CollectorRegistry(auto_describe=False)
     counted = await store.follow(counters())
