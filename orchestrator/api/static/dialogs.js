@@ -123,7 +123,7 @@ export class Dialogs {
     if (document.querySelector("dialog.key")) return;
     const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
     const { dialog, yes } = ask({
-      title: "API key required",
+      title: "An API key, please",
       body: [h("p", {}, why), h("p", { class: "note" }, "The key is stored in this tab until the tab is closed.")],
       fields: [h("label", { class: "field" }, h("span", {}, "API key"), input)], label: "Use key",
       confirm: () => {
