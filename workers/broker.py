@@ -20,7 +20,7 @@ from orchestrator.store.unreadable import set_aside
 from orchestrator.wiring import clock
 from workers.app import services_in
 
-#: The allowed header names of a message.
+#: The longest reason (characters) in a log line or an error result.
 _NAME_CHARACTERS = 200
 #: The exceptions of a parser that expects another structure.
 _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -30,7 +30,7 @@ log = get_logger("worker")
 
 
 class Channel(redis.Channel):
-    """kombu's Channel, except that it discards a list entry that is not a message."""
+    """kombu's Channel, except that it sets aside a list entry that is not a message."""
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
         client = super()._create_client(asynchronous=asynchronous)  # type: ignore[misc]

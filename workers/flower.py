@@ -60,7 +60,7 @@ def install() -> None:
     """Replace Flower's pages by ours, before Flower builds its application."""
     ours = {BrokerView: PrioritiesView, Metrics: PrivateMetrics}
     for number, handler in enumerate(handlers):
-        # Flower rewrites its own routes so: a route is a pair, or a spec with a name.
+        # As Flower's own code replaces them: a route is a tuple, or a named URLSpec.
         if not isinstance(handler, URLSpec):
             handlers[number] = (handler[0], ours.get(handler[1], handler[1]), *handler[2:])
         elif page := ours.get(handler.handler_class):

@@ -1,4 +1,4 @@
-"""The one record of every setting: the groups of the other files, and what is the host's."""
+"""The record of all settings: the groups of the other modules, and the settings of a host."""
 
 from __future__ import annotations
 

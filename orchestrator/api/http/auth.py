@@ -55,14 +55,14 @@ class Guard:
             # DNS rebinding: the name of a foreign page that resolves to this machine.
             return problem(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "This server answers to localhost and ORCHESTRATOR_ALLOWED_HOSTS only.",
+                "The Host header must be localhost or one of ORCHESTRATOR_ALLOWED_HOSTS.",
             )
         origin = headers.get("origin")
         own = {host, *self._allowed}
         if origin is not None and origin.lower().partition("://")[2] not in own:
             # Any page may send a simple POST to localhost; its browser sends the page's origin. The
             # comparison includes the port, because another program may serve another port.
-            return problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not use this server.")
+            return problem(HTTPStatus.FORBIDDEN, "Requests of other origins are refused.")
         return None
 
     async def _unknown(self, scope: Scope) -> Response | None:

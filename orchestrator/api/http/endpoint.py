@@ -118,7 +118,7 @@ async def read_body(request: Request) -> bytes:
                     )
     except (TimeoutError, ClientDisconnect) as error:
         raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_WITHIN_S:g} s."
+            HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_WITHIN_S:g} s."
         ) from error
     return bytes(body)
 

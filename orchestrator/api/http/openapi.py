@@ -64,7 +64,7 @@ def _operation(endpoint: Endpoint, *, asks_for_keys: bool) -> dict[str, Any]:
         "security": [],
     }
     if endpoint.scope is not None:
-        operation["description"] = f"Asks for a key of scope `{endpoint.scope}`."
+        operation["description"] = f"Requires a key of scope `{endpoint.scope}`."
         if asks_for_keys:
             operation["security"] = [{name: []} for name in _SCHEMES]
     if endpoint.body is not None:

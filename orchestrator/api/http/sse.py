@@ -17,7 +17,7 @@ from orchestrator.errors import RateLimited
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = {
     "Last-Event-ID": Header(
-        "The id of the last event seen: what followed it comes first.",
+        "The id of the last received event; the stream continues after it.",
         r"^[0-9]{1,19}-[0-9]{1,19}$",
     )
 }

@@ -159,7 +159,7 @@ ENDPOINTS = [
         refusals=(404,),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/why", why, "Why an agent waits or failed, and what helps"),
+        *("GET", "/agents/{agentId}/why", why, "The reason of a wait or failure, and a command"),
         answers={200: (Attention,)},
         refusals=(404,),
     ),
@@ -169,7 +169,7 @@ ENDPOINTS = [
         refusals=(404,),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/diff", diff, "What an agent changed"),
+        *("GET", "/agents/{agentId}/diff", diff, "The change of an agent as a patch"),
         answers={200: (PATCH,)},
         refusals=(404, 502),
     ),

@@ -21,7 +21,7 @@ async def summary(request: Request) -> JSONResponse:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/budget", summary, "What is spent today, and the limits in force"),
+        *("GET", "/budget", summary, "The usage of today, and the limits in force"),
         answers={200: (BudgetSummary,)},
     )
 ]

@@ -54,7 +54,7 @@ ENDPOINTS = [
         scope=None,
     ),
     Endpoint(
-        *("GET", "/fleet", fleet, "How the fleet stands, and a close look at some agents"),
+        *("GET", "/fleet", fleet, "A summary of the fleet and of some agents"),
         answers={200: (Fleet,)},
         query=FleetQuery,
         refusals=(422,),

@@ -45,7 +45,7 @@ async def timeline(request: Request) -> Response:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/agents/events", events, "Follow lifecycle events, losing none"),
+        *("GET", "/agents/events", events, "Stream lifecycle events without a gap"),
         answers={200: (EVENT_STREAM,)},
         query=EventsQuery,
         headers=LAST_EVENT_ID,

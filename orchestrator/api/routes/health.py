@@ -54,12 +54,12 @@ async def _checks(store: AsyncStore) -> dict[str, str]:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/health", health, "Whether this process answers"),
+        *("GET", "/health", health, "The health of this process"),
         answers={200: (HealthBody,)},
         scope=None,
     ),
     Endpoint(
-        *("GET", "/health/ready", ready, "Whether the system can serve"),
+        *("GET", "/health/ready", ready, "The readiness of the system"),
         answers={200: (Readiness,), 503: (Readiness,)},
         scope=None,
     ),

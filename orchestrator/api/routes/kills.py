@@ -71,7 +71,7 @@ ENDPOINTS = [
         refusals=(404, 409, 422, 504),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/receipt", receipt, "What the kill of an agent did"),
+        *("GET", "/agents/{agentId}/receipt", receipt, "The receipt of a kill"),
         answers={200: (Receipt,)},
         refusals=(404,),
     ),

@@ -53,7 +53,7 @@ async def _follow(
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/agents/{agentId}/logs", logs, "An agent's output, in pages or as it comes"),
+        *("GET", "/agents/{agentId}/logs", logs, "An agent's output, in pages or as a stream"),
         answers={200: (LogPage, EVENT_STREAM)},
         query=LogQuery,
         headers=LAST_EVENT_ID,

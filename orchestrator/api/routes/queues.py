@@ -44,18 +44,18 @@ async def resume(request: Request) -> JSONResponse:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/queues", index, "What stands in each queue"),
+        *("GET", "/queues", index, "The state of every queue"),
         answers={200: (QueueList,)},
     ),
     Endpoint(
-        *("POST", "/queues/{name}/pause", pause, "Let active work finish, and start no more"),
+        *("POST", "/queues/{name}/pause", pause, "Pause a queue; active work finishes"),
         answers={200: (QueueSwitched,)},
         scope=KeyScope.KILL,
         body=Because,
         refusals=(404, 422),
     ),
     Endpoint(
-        *("POST", "/queues/{name}/resume", resume, "Take from a queue again"),
+        *("POST", "/queues/{name}/resume", resume, "Resume a queue"),
         answers={200: (QueueSwitched,)},
         scope=KeyScope.KILL,
         body=Because,

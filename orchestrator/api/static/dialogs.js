@@ -95,7 +95,7 @@ export class Dialogs {
     const follow = () => {
       const count = active();
       write(shown.yes, `Kill ${plural(count, "agent")}`);
-      write(sentence, `${plural(count, "agent")} ${count === 1 ? "runs or waits and stops" : "run or wait and stop"} at once. What each has changed is kept; queues go on taking new work.`);
+      write(sentence, `${plural(count, "agent")} ${count === 1 ? "runs or waits and stops" : "run or wait and stop"} at once. The change of each is retained; queues still accept new agents.`);
     };
     follow();
     const timer = setInterval(follow, 500);

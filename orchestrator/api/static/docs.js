@@ -31,7 +31,7 @@ function bodies(content, schemas) {
 function operation(method, path, given, schemas) {
   const head = element("summary", "", element("code", `${method.toUpperCase()} ${path}`),
     ` ${given.summary}`);
-  const parts = [element("p", given.description || "Asks for no key.")];
+  const parts = [element("p", given.description || "Requires no key.")];
   for (const parameter of given.parameters) {
     parts.push(element("p", "", element("code", parameter.name), ` (${parameter.in}) `,
       parameter.description || "", element("pre", JSON.stringify(parameter.schema))));

@@ -20,7 +20,7 @@ from orchestrator.signing import signing_key
 from orchestrator.workspace.checkout import LocalCommits
 from orchestrator.workspace.new_blobs import NewBlobs
 
-#: The key derivation of fingerprints; findings in agents' changes use the same one.
+#: The label of the key derivation of fingerprints; findings of agents use the same label.
 FINGERPRINTS = "secret-fingerprints"
 
 
