@@ -65,7 +65,7 @@ export class Dialogs {
     const discard = checkField("Discard its change");
     ask({
       title: "Kill this agent?",
-      body: [h("p", {}, h("strong", {}, line(agent.taskId, 200)), " stops at once. What it has changed is kept unless you say otherwise.")],
+      body: [h("p", {}, h("strong", {}, line(agent.taskId, 200)), " stops at once. Its change is retained unless you discard it.")],
       fields: [reason.field, discard.field], label: "Kill agent", danger: true,
       confirm: () => this.#server.post(`/agents/${encodeURIComponent(agent.agentId)}/kill`, {
         reason: reason.input.value, discard: discard.input.checked,
