@@ -1,4 +1,4 @@
-"""Celery's configuration, as data; every line has its reason (figures: docs/architecture.md)."""
+"""Celery's configuration as data, with the reason of each line (figures: docs/architecture.md)."""
 
 from kombu import Queue
 
@@ -8,39 +8,39 @@ from orchestrator.settings import load_settings
 _settings = load_settings()
 
 # ── broker and results ──────────────────────────────────────────────────────────────────────
-# One Valkey for both: an outcome is stored in the same script as the final state.
+# One Valkey for both: one script stores an outcome together with the final state.
 broker_url = _settings.valkey_url
 result_backend = _settings.valkey_url
 broker_transport_options = {
-    # Ten lists a queue, one per priority; kombu's default makes four buckets.
+    # Ten lists per queue, one per priority; kombu's default has four.
     "priority_steps": list(messages.PRIORITY_STEPS),
     "sep": messages.PRIORITY_SEPARATOR,
-    # Queues are served in the order of a worker's -Q, and within one by priority.
+    # A worker serves queues in the order of its -Q, and each queue by priority.
     "queue_order_strategy": "priority",
-    # A message is acknowledged as its task starts: one that is not by then was a dead worker's. An
-    # hour, kombu's default, is a long time for a raw request, which nobody else knows of.
+    # A message is acknowledged when its task starts; an unacknowledged one belongs to a dead
+    # worker. kombu's default of an hour is too long for a raw request: only the broker has it.
     "visibility_timeout": 60,
     "unacked_restore_throttle": 1,
     "socket_keepalive": True,
     "health_check_interval": 15,
 }
-# Reconnection backs off 2, 4, 6 … 30 s by default: a worker would lag an outage by half a minute.
+# Reconnection backs off 2, 4, 6 … 30 s by default: recovery would lag by up to half a minute.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_connection_timeout = 3
 
 # ── reliability: our lease recovers, never the broker ───────────────────────────────────────
-# Late ack ran tasks twice at once after a cut connection, and died on a broker restart.
+# Late acknowledgement ran tasks twice after a cut connection, and failed on a broker restart.
 task_acks_late = False
-# The one configuration that survived both with every task run exactly once.
+# The only configuration in which every task ran exactly once in both cases.
 worker_disable_prefetch = True
 worker_cancel_long_running_tasks_on_connection_loss = False
-# The final outcome is stored under the agentId by the finaliser, not by the stages.
+# The script of the final transition stores the outcome under the agentId; the stages do not.
 task_ignore_result = True
 task_store_errors_even_if_ignored = False
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────
-# Arguments are ids and a request: JSON only, nothing that could run.
+# Arguments are ids and a request: JSON only, so that no message can execute code.
 task_serializer = "json"
 result_serializer = "json"
 accept_content = ["json"]
@@ -55,7 +55,7 @@ task_routes = {
 # A message without a priority would count as the most urgent.
 task_default_priority = messages.celery_priority(messages.DEFAULT_PRIORITY)
 imports = ("workers.signals", "workers.tasks", "workers.broker")
-# An entry that is no message would end the worker, with every agent it runs.
+# A malformed entry would end the worker with every agent that it runs.
 worker_consumer = "workers.broker:TolerantConsumer"
 
 # ── what operators see ──────────────────────────────────────────────────────────────────────
@@ -63,7 +63,7 @@ worker_consumer = "workers.broker:TolerantConsumer"
 worker_send_task_events = True
 task_send_sent_event = True
 task_track_started = True
-# Our own structured logs stand as they are.
+# Celery must not redirect our structured logs.
 worker_hijack_root_logger = False
 enable_utc = True
 
@@ -72,7 +72,7 @@ beat_schedule = {
     "sweep": {
         "task": messages.SWEEP_TASK,
         "schedule": 5.0,
-        # A sweep that waited for a busy pool is of no use beside the next.
+        # A sweep that waits for a busy pool is superseded by the next one.
         "options": {"expires": 5.0, "priority": 0},
     },
 }

@@ -1,1 +1,1 @@
-"""Where Celery runs the work: tasks are adapters, each one call into the orchestrator."""
+"""The Celery package: each task is an adapter with one call into the orchestrator."""

@@ -1,7 +1,7 @@
 """Runs Celery's commands on our application, wherever it is started: `python -P -m workers …`.
 
-Celery looks for modules in the current folder first, and that may be a checkout with a `workers` or
-a `celeryconfig` of its own: everything of ours is imported before it can look.
+Celery imports modules from the current folder first, which may be a checkout with its own
+`workers` or `celeryconfig`. Therefore this module imports ours before Celery starts.
 """
 
 import sys
@@ -14,7 +14,7 @@ from workers.app import app
 
 workers.broker.install()
 
-# With our pages, however it is configured; whoever runs no Flower need not have it.
+# Flower with our pages; a host without Flower does not need to install it.
 if "flower" in sys.argv:
     import workers.flower
 

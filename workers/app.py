@@ -23,24 +23,24 @@ from orchestrator.store.budget import publish
 from orchestrator.tracing import exporting, stage
 from orchestrator.wiring.worker import Services, build
 
-#: What a worker sends the children of its pool; Celery has uses of its own for the others.
+#: The signal from a worker to its pool's children; Celery uses the other signals itself.
 REQUEUE_ON_SHUTDOWN = signal.SIGRTMIN
 
 log = get_logger("worker")
 
 
 class StageTask(Task[Any, Any]):
-    """A task whose log lines and trace are those of the agent its message is about."""
+    """A task whose log lines and trace carry the agent that its message names."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it."""
+        """Run the task."""
         agent_id = str(self.request.id).partition(".")[0]
         with about(agent_id), stage(exporting(), agent_id, str(self.name)):
             return super().__call__(*args, **kwargs)
 
 
 app = Celery("orchestrator", task_cls=StageTask)
-# Read when the application is first used: importing this does nothing.
+# Read when the application is first used: importing this module has no effect.
 app.config_from_object("celeryconfig")
 
 
@@ -50,15 +50,15 @@ def services_of(task: Task[Any, Any]) -> Services:
 
 
 def services_in(worker: str | None) -> Services:
-    """Return the services of this process, which is one of this worker's; built at first use."""
-    # A pool's threads begin together, and the cache does not lock while it is filled.
+    """Return the services of this process of a worker; the first call builds them."""
+    # Threads of a pool start together, and the cache takes no lock while it is filled.
     with _building:
         return _build(os.getpid(), worker or socket.gethostname())
 
 
 @task_postrun.connect
 def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> None:
-    """Count a message as worked off: failed where its task was, or its agent is by now."""
+    """Count a message as processed; as failed if its task failed or its agent has failed."""
     queue = (task.request.delivery_info or {}).get("routing_key")
     if queue not in QUEUES:
         return
@@ -75,13 +75,13 @@ def count(task: Task[Any, Any], task_id: str, state: str, **_options: Any) -> No
 
 @worker_process_init.connect
 def heed_the_end(**_options: Any) -> None:
-    """Let a forked child give back what it holds when its worker says so."""
+    """Make a forked child release its agents when its worker signals the end."""
     signal.signal(REQUEUE_ON_SHUTDOWN, lambda *_: _stop_holding())
 
 
 @worker_shutting_down.connect
 def requeue_on_shutdown(**_options: Any) -> None:
-    """Give back the agents this worker holds: another one goes on with them."""
+    """Requeue the agents that this worker holds, so that another worker continues them."""
     _stop_holding()
     for pid in (child.pid for child in active_children() if child.pid):
         os.kill(pid, REQUEUE_ON_SHUTDOWN)
@@ -93,7 +93,7 @@ def _stop_holding() -> None:
 
 
 _building = threading.Lock()
-#: Those of this process; a forked child forgets its parent's.
+#: The services of this process; a forked child drops its parent's.
 _built: list[Services] = []
 
 
@@ -102,7 +102,7 @@ def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
     services = build(load_settings(), worker=worker)
-    # Before its first claim: what counts is what the fleet was told.
+    # Before its first claim: the published limits apply.
     services.store.run(publish(services.settings))
     services.kill_listener.start()
     _built[:] = [services]

@@ -1,4 +1,4 @@
-"""Takes messages from Celery's queues; what cannot be read is set aside, told, and stops nobody."""
+"""Consumes Celery's queues; it stores, logs and answers a malformed message and continues."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from orchestrator.store.unreadable import set_aside
 from orchestrator.wiring import clock
 from workers.app import services_in
 
-#: Names that a headline may have.
+#: The longest reason (characters) in a log line or an error result.
 _NAME_CHARACTERS = 200
-#: What a reader raises that expects another form.
+#: The exceptions of a parser that expects another structure.
 _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _SCHEMES = ("redis", "rediss")
 
@@ -30,11 +30,11 @@ log = get_logger("worker")
 
 
 class Channel(redis.Channel):
-    """kombu's, but a list entry that is no message is never seen by the rest of it."""
+    """kombu's Channel, except that it sets aside a list entry that is not a message."""
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
         client = super()._create_client(asynchronous=asynchronous)  # type: ignore[misc]
-        # What both commands answer where there is nothing is None, and known to all that ask.
+        # Both commands return None for an empty queue, and every caller handles None.
         client.set_response_callback("BRPOP", self._popped_of_several)
         return client
 
@@ -51,10 +51,10 @@ class Channel(redis.Channel):
         return key, item
 
     def _check(self, item: bytes) -> None:
-        """Read an entry as kombu does.
+        """Parse an entry as kombu does.
 
         Raises:
-            ValueError: it is no JSON, or no message; more as kombu and Celery would meet it.
+            ValueError: it is not JSON or not a message; kombu and Celery may raise other errors.
         """
         message = self.Message(loads(bytes_to_str(item)), channel=self)
         tag, info = message.delivery_tag, message.delivery_info
@@ -66,16 +66,16 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """kombu's, with our channels."""
+    """kombu's Transport, with the Channel of this module."""
 
     Channel = Channel
 
 
 class TolerantConsumer(Consumer):
-    """Celery's, but a message that it cannot make a task of is set aside."""
+    """Celery's Consumer, except that it sets aside a message from which it cannot make a task."""
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
-        """Return what takes each message."""
+        """Return the callback for each message."""
         handle = super().create_task_handler(*arguments, **options)
 
         def read_entry(message: Any) -> None:
@@ -83,19 +83,19 @@ class TolerantConsumer(Consumer):
                 _check_arguments(message)
                 handle(message)
             except (*_UNEXPECTED, KombuError) as error:
-                # Before Celery sees it: to its transport a KeyError is a lost connection, and the
-                # message would come back for ever.
+                # Before Celery reads it: its transport treats a KeyError as a lost connection, and
+                # would deliver the message again and again.
                 self._set_aside(message, f"{type(error).__name__}: {error}")
 
         return read_entry
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """Tell a client that waits for its result that its message was none."""
+        """Answer the client of an invalid message with an error result."""
         super().on_invalid_task(body, message, exc)
         answer(self.hostname, message, str(exc))
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """As with an invalid one."""
+        """Treat a message that cannot be decoded as an invalid one."""
         super().on_decode_error(message, exc)
         answer(self.hostname, message, str(exc))
 
@@ -105,20 +105,20 @@ class TolerantConsumer(Consumer):
         put_aside(queue, json.dumps(document, default=str).encode(), reason)
         for request in tuple(state.reserved_requests):
             if request.message is message:
-                # It would count as one that runs, and keep its slot.
+                # Celery would count it as active, and it would occupy a slot.
                 state.task_ready(request)
         message.reject_log_error(log, self.connection_errors)  # type: ignore[attr-defined]
         answer(self.hostname, message, reason)
 
 
 def _check_arguments(message: Any) -> None:
-    """Look at what the pool would meet only when nobody is left to answer.
+    """Decode the arguments now: a pool process that failed on them could not answer.
 
     Raises:
-        ValueError: there are none; more as their decoding does.
+        ValueError: there are no arguments; decoding may raise other errors.
     """
     if not isinstance(message.headers, dict) or "task" not in message.headers:
-        return  # Celery's older protocol, or none
+        return  # Celery's older protocol, or no arguments
     match message.headers.get("timelimit"):
         case None | [int() | float() | None, int() | float() | None]:
             pass
@@ -134,7 +134,7 @@ def _check_arguments(message: Any) -> None:
 
 
 def put_aside(queue: str, item: bytes, reason: str) -> None:
-    """Keep what cannot be read where a person finds it, and say so."""
+    """Store an unreadable entry in Valkey for an operator, and log it."""
     log.error("message set aside", queue=queue, reason=reason[:_NAME_CHARACTERS], size=len(item))
     try:
         store = services_in(None).store
@@ -144,7 +144,7 @@ def put_aside(queue: str, item: bytes, reason: str) -> None:
 
 
 def answer(worker: str, message: Any, reason: str) -> None:
-    """Give a raw request that cannot be read its result, where it has an id to give it to."""
+    """Store an error result for an unreadable raw request, if it has an id."""
     headers = message.headers if isinstance(message.headers, dict) else {}
     task_id = headers.get("id")
     if headers.get("task") != SPAWN_TASK or not isinstance(task_id, str):
@@ -158,5 +158,5 @@ def answer(worker: str, message: Any, reason: str) -> None:
 
 
 def install() -> None:
-    """Have kombu use our transport for Valkey's addresses; before anything connects."""
+    """Register our transport with kombu for Valkey's addresses; call before any connection."""
     TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))

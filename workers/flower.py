@@ -1,6 +1,6 @@
-"""What we change of Flower: a row for each priority of a queue, and no page without the login.
+"""Changes Flower: one row per priority of a queue, and a login for every page.
 
-Flower's own broker page adds the ten lists of a queue up, and its /metrics asks nobody for a login.
+Flower's own broker page adds up the ten lists of a queue, and its /metrics requires no login.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class PrioritiesView(BrokerView):  # type: ignore[misc]  # Flower ships no types
     """The broker page: each queue, then each of its priorities, the most urgent first."""
 
     def get_broker(self) -> Any:
-        """Return Flower's broker, which is asked list by list."""
+        """Return a broker that reads each list separately."""
         broker = super().get_broker()
-        # Each name it is asked for is then one list.
+        # Each requested name is then one list.
         broker.priority_steps = (0,)
         return _ByPriority(broker)
 
 
 class PrivateMetrics(Metrics):  # type: ignore[misc]  # as above
-    """Flower's metrics, for who is logged in."""
+    """Flower's metrics, for users who are logged in."""
 
     @web.authenticated
     async def get(self) -> None:
-        """Answer as Flower does."""
+        """Respond as Flower does."""
         await super().get()
 
 
@@ -41,7 +41,7 @@ class _ByPriority:
         self._broker = broker
 
     async def queues(self, _names: list[str]) -> list[dict[str, Any]]:
-        # Not those it saw workers serve: a queue without a worker is the one to look at.
+        # Not the queues that Flower saw workers serve: a queue without a worker matters most.
         priorities = range(MOST_URGENT, LEAST_URGENT - 1, -1)
         lists = [queue_key(name, priority) for name in QUEUES for priority in priorities]
         lengths = {found["name"]: found["messages"] for found in await self._broker.queues(lists)}
@@ -57,10 +57,10 @@ class _ByPriority:
 
 
 def install() -> None:
-    """Put our pages in the place of Flower's, before it makes any."""
+    """Replace Flower's pages by ours, before Flower builds its application."""
     ours = {BrokerView: PrioritiesView, Metrics: PrivateMetrics}
     for number, handler in enumerate(handlers):
-        # As Flower itself rewrites them: a place in the list is a pair, or a spec with a name.
+        # As Flower's own code replaces them: a route is a tuple, or a named URLSpec.
         if not isinstance(handler, URLSpec):
             handlers[number] = (handler[0], ours.get(handler[1], handler[1]), *handler[2:])
         elif page := ours.get(handler.handler_class):

@@ -1,4 +1,4 @@
-"""Which queues a pool worker takes from: its own, but for those that are paused."""
+"""Selects the queues that a worker consumes: its own, except paused ones."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from orchestrator.messages import CLEANUP_QUEUE, QUEUES, SWEEP_QUEUE
 from orchestrator.store import queues
 from orchestrator.store.client import Store
 
-#: So soon after a pause no worker takes from the queue any more.
+#: The longest time (s) from a pause until no worker consumes the queue.
 RECONCILE_EVERY_S = 1.0
 
 log = get_logger("worker")
 
 
 def own_queues(consumer: Any) -> tuple[str, ...]:
-    """Return the queues a worker was started for; the sweep goes with the cleanup.
+    """Return the queues that a worker was started for; the cleanup worker also serves the sweep.
 
-    It has a queue of its own, or who pauses the cleanup would stop recovery too.
+    The sweep has a queue of its own, so that a pause of the cleanup does not stop recovery.
     """
     started_for = consumer.app.amqp.queues.consume_from
     own = tuple(queue for queue in QUEUES if queue in started_for)
@@ -27,16 +27,16 @@ def own_queues(consumer: Any) -> tuple[str, ...]:
 
 
 def reconcile(store: Store, consumer: Any, own: tuple[str, ...]) -> None:
-    """Take from exactly those of a worker's queues that are not paused.
+    """Consume exactly those of a worker's queues that are not paused.
 
-    Messages stay in Valkey: one already on its way to a cancelled consumer is put back by kombu.
+    Messages remain in Valkey: kombu requeues one that was in transit to a cancelled consumer.
     """
     if consumer.task_consumer is None:
         return  # between two connections
     try:
         paused = store.run(queues.paused_names())
     except StoreUnreachable:
-        return  # as it is: what cannot be asked cannot be fetched from either
+        return  # Valkey is unreachable for fetching too: change nothing
     for queue in own:
         is_consuming = consumer.task_consumer.consuming_from(queue)
         if queue in paused and is_consuming:

@@ -1,4 +1,4 @@
-"""Takes in requests that came by Celery alone: registered before the broker forgets them."""
+"""Registers requests that clients send through Celery alone, before the broker drops them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = get_logger("worker")
 def register(
     services: Services, agent_id: str, document: object, delivery_info: Mapping[str, Any] | None
 ) -> None:
-    """Put a raw request through the front door; raises as that does, and again changes nothing."""
+    """Register a raw request as the submit service does; a repeated call changes nothing."""
     priority = contract_priority(int((delivery_info or {}).get("priority") or 0))
     services.store.run(
         services.submit_service.submit(document, agent_id=agent_id, priority=priority, by="broker")
@@ -28,7 +28,7 @@ def register(
 
 @task_received.connect
 def register_first(request: Any, **_options: Any) -> None:
-    """Register a raw request while the broker still has it: after that a crash would lose it."""
+    """Register a raw request before its acknowledgement: after that a crash would lose it."""
     if request.name != SPAWN_TASK:
         return
     document = request.kwargs.get("request") or next(iter(request.args or ()), None)
@@ -37,5 +37,5 @@ def register_first(request: Any, **_options: Any) -> None:
     try:
         register(services_in(request.hostname), str(request.id), document, request.delivery_info)
     except OrchestratorError as error:
-        # The task meets the same, and tells the client.
+        # The task meets the same error and reports it to the client.
         log.info("not registered yet", agentId=str(request.id), reason=str(error))

@@ -1,4 +1,4 @@
-"""What a worker process does when it starts, while it idles, and when it ends."""
+"""Handlers of Celery's signals: start, idle time and end of a worker process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.wiring import clock, with_secrets
 from orchestrator.wiring.host import host_cleaner
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
-#: On threads nothing wakes the hub when a slot frees: a refill took 851 ms without this, 51 with.
+#: On threads nothing wakes the hub when a slot is free: a refill took 851 ms, with this 51 ms.
 WAKE_EVERY_S = 0.1
 
 log = get_logger("worker")
@@ -24,25 +24,25 @@ log = get_logger("worker")
 
 @setup_logging.connect
 def use_our_logs(**_options: Any) -> None:
-    """Keep Celery from configuring logging."""
+    """Prevent Celery from configuring logging."""
     configure_logging(secrets=with_secrets(load_settings()).secrets)
 
 
 @worker_init.connect
 def load_rules(**_options: Any) -> None:
-    """Load the secret scanner before the pool forks: its children share it, no agent waits."""
+    """Load the secret scanner before the pool forks: the children share it, and no agent waits."""
     masked("")
 
 
 @worker_ready.connect
 def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
-    """Wake the hub for freed slots, mind pauses, renew the name, and keep the host clean."""
+    """Wake the hub for free slots, apply pauses, renew the worker's name, and clean the host."""
     settings = load_settings()
     store = Store(settings.valkey_url)
     announce(store, sender.hostname)
     host_cleaner(settings, worker=sender.hostname).start()
     own = own_queues(sender)
-    # Before the first fetch: nothing of a paused queue is taken.
+    # Before the first fetch: no message of a paused queue is consumed.
     reconcile(store, sender, own)
     if sender.hub is not None:
         sender.hub.call_repeatedly(RECONCILE_EVERY_S, reconcile, store, sender, own)
@@ -52,7 +52,7 @@ def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
 
 @worker_shutting_down.connect
 def withdraw(sender: Any, **_options: Any) -> None:
-    """Take this worker's name back, so that readiness tells at once."""
+    """Remove this worker's name, so that readiness reports its end at once."""
     store = Store(load_settings().valkey_url)
     try:
         store.run(workers.withdraw(str(sender)))
@@ -63,7 +63,7 @@ def withdraw(sender: Any, **_options: Any) -> None:
 
 
 def announce(store: Store, worker: str) -> None:
-    """Renew a worker's name; a broker that is away is told by the next one that answers."""
+    """Renew a worker's name; if Valkey is unreachable, the next renewal repeats it."""
     try:
         store.run(workers.announce(worker, now=clock()))
     except StoreUnreachable as error:

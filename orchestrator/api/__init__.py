@@ -1,1 +1,1 @@
-"""The thin HTTP shim: requests in, records out; no rule of the domain stands here."""
+"""The HTTP API: parses requests and renders records; it contains no domain rules."""

@@ -1,4 +1,4 @@
-"""Runs the HTTP shim: `python -m orchestrator.api`."""
+"""Runs the HTTP API: `python -m orchestrator.api`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings
 from orchestrator.wiring import with_secrets
 
-#: Longer than a follower's wait, so that open streams end by themselves.
+#: Longer than the wait of an event stream, so that open streams end by themselves.
 STOP_WITHIN_S = 5
 ACCEPTED_AT_ONCE = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the port before anything else starts.
+    """Bind the port before any other part starts.
 
     Raises:
-        PortInUse: another program listens there.
-        SettingsInvalid: this address cannot be listened on.
+        PortInUse: another program listens on the port.
+        SettingsInvalid: the process cannot listen on this address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -59,8 +59,8 @@ def serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Serve; returns the exit code."""
-    # Uvicorn repeats the signal to itself once it has stopped: that is a clean end.
+    """Serve until a signal stops the process; return the exit code."""
+    # Uvicorn raises the signal again after it has stopped: that is a normal end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:

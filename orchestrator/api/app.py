@@ -1,4 +1,4 @@
-"""The ASGI application: routes, guard and error documents around one store."""
+"""The ASGI application: routes, guard and error documents with one store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from orchestrator.settings import Settings
 from orchestrator.store.budget import publish
 from orchestrator.store.client import AsyncStore, Store
 
-#: Every route there is, a fixed path before one with a name in its place.
+#: All routes; a fixed path comes before a path with a parameter at the same position.
 ENDPOINTS = (
     *health.ENDPOINTS,
     *kills.ENDPOINTS,
@@ -50,7 +50,7 @@ log = get_logger("api")
 
 
 def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: False) -> Starlette:
-    """Build the application; `is_stopping` tells followers that the server wants to end."""
+    """Build the application; `is_stopping` returns True when the server shuts down."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -84,7 +84,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
 
 
 async def _publish(store: AsyncStore, settings: Settings) -> None:
-    """Tell the fleet the limits; the workers do so too, so that this may fail."""
+    """Publish the limits of the settings; a failure is only logged: workers publish them too."""
     try:
         await store.run(publish(settings))
     except StoreUnreachable as error:

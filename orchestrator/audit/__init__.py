@@ -1,1 +1,1 @@
-"""The audit: who did what to which agent, in a chain that shows later changes."""
+"""The audit: who did what to which agent, in a chain that reveals later changes."""

@@ -1,4 +1,4 @@
-"""The chain of the audit: how entries are linked, sealed and read back."""
+"""The chain of the audit: links, seals and parses its entries."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def canonical(record: AuditEntry | AuditHead) -> bytes:
 
 
 def link_mac(key: bytes, before: bytes, document: bytes) -> bytes:
-    """Return the MAC (hex) of an entry that follows the MAC `before`."""
+    """Return the MAC (hex) of the entry `document` that follows the MAC `before`."""
     return hmac.digest(key, before + document, "sha256").hex().encode()
 
 
 def seal(key: bytes, seq: int, mac: str) -> str:
     """Return the seal (hex) of a head."""
-    # No entry's message begins so: those begin with hex digits or a brace.
+    # No MAC input of an entry has this prefix: those begin with hex digits or a brace.
     return hmac.digest(key, f"head:{seq}:{mac}".encode(), "sha256").hex()
 
 
 def sealed_head(key: bytes, seq: int, mac: bytes) -> bytes:
-    """Return the head of a chain that ends at this entry, with its seal."""
+    """Return the head (JSON) of a chain that ends at this entry, with its seal."""
     text = mac.decode()
     return canonical(AuditHead(seq=seq, mac=text, seal=seal(key, seq, text)))
 
 
 def open_head(key: bytes, document: bytes) -> AuditMark | None:
-    """Return what a head says; None if it is not sealed with this key."""
+    """Return the position that a head states; None if this key did not seal it."""
     try:
         head = AuditHead.model_validate_json(document)
     except ValidationError:
@@ -56,7 +56,7 @@ def parse_entry(link: Link) -> AuditEntry:
     """Parse a stored entry.
 
     Raises:
-        AuditBroken: it is no entry.
+        the stored document is not an entry.
     """
     try:
         return AuditEntry.model_validate_json(link.document)
@@ -67,7 +67,7 @@ def parse_entry(link: Link) -> AuditEntry:
 
 
 def sequence_of(link: Link) -> int | None:
-    """Return the number that a stored entry claims; None if it is no entry."""
+    """Return the number that a stored entry states; None if it is not an entry."""
     try:
         return parse_entry(link).seq
     except AuditBroken:

@@ -1,12 +1,12 @@
-"""The audit: who did what to which agent, in a chain that shows what was changed afterwards.
+"""The audit log: appends entries to a chain that reveals later changes, and reads them.
 
 Each entry's MAC is HMAC-SHA256(key, MAC of the entry before (hex, none for the first) + the
-entry's bytes); the head is sealed with HMAC-SHA256(key, "head:SEQ:MAC"). The key never goes into
-Valkey, so who holds Valkey alone can break the chain but not mend it.
+entry's bytes). The head is sealed with HMAC-SHA256(key, "head:SEQ:MAC"). The key is never stored
+in Valkey: an attacker with access to Valkey alone can break the chain but not forge it.
 
-What a check cannot show: the stream and the head both set back to what they were at an earlier
-time, the two of them removed altogether, and whatever a holder of the key wrote. For the first
-two, note the head that `verify` gives somewhere else, and hold a later check to it.
+A check cannot detect three things: a stream and a head that were both reset to an earlier time,
+the removal of both, and entries that a holder of the key wrote. To detect the first two, store
+the head that `verify` returns elsewhere, and pass it to a later check.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from orchestrator.store import audit as stored
 from orchestrator.store.audit import Answer
 from orchestrator.store.operations import Flow
 
-#: Entries in one call, so that the server is never held up for long.
+#: Entries of one call; the limit bounds the time that a script blocks Valkey.
 _BATCH = 500
-#: Each try that comes late means that another's entries went in.
+#: An attempt fails only if another process appended entries first.
 _TRIES = 1000
 
 log = get_logger("audit")
 
 
 class Audit:
-    """Writes the chain and checks it, with the key that makes it one."""
+    """Appends to the chain and checks it with one key."""
 
     def __init__(
         self, key: bytes, clock: Callable[[], datetime], new_id: Callable[[], str]
@@ -50,11 +50,11 @@ class Audit:
         self._new_id = new_id
 
     def append(self, notes: Sequence[AuditAction]) -> Flow[tuple[AuditEntry, ...]]:
-        """Append notes in their order; each 500 of them stand together, or not at all.
+        """Append actions in order; each batch of 500 is appended as a whole or not at all.
 
         Raises:
-            AuditBroken: there is no head of this key to chain them to; what was done stays done.
-            AuditBusy: others were always faster.
+            AuditBroken: no head of this key exists; the actions themselves are not undone.
+            AuditBusy: other processes appended first at every attempt.
         """
         entries: list[AuditEntry] = []
         for start in range(0, len(notes), _BATCH):
@@ -62,9 +62,9 @@ class Audit:
         return tuple(entries)
 
     def report(self, notes: Sequence[AuditAction]) -> Flow[None]:
-        """Append notes of what is done already; a chain that takes none is logged, with them.
+        """Append actions that are already done; log them if the chain refuses them.
 
-        It must not keep anybody from stopping an agent, nor hide that it was stopped.
+        A broken audit must not prevent a kill, and a kill must not go unrecorded.
         """
         try:
             yield from self.append(notes)
@@ -74,7 +74,7 @@ class Audit:
             )
 
     def append_waiting(self) -> Flow[None]:
-        """Chain the drafts that were written together with what they tell of.
+        """Append the drafts that scripts wrote to the waiting list together with their changes.
 
         Raises as `append` does.
         """
@@ -87,7 +87,7 @@ class Audit:
         known = yield stored.read_head()
         for _ in range(_TRIES):
             seq, mac = self._end(known)
-            # After the head: what another has taken in meanwhile shows in that.
+            # Read after the head: an append by another process then shows as a changed head.
             waiting = yield stored.read_waiting(_BATCH)
             drafts = [*(self._draft(document) for document in waiting), *own]
             entries = [
@@ -114,7 +114,7 @@ class Audit:
         try:
             return AuditDraft.model_validate_json(document)
         except ValidationError:
-            # Whoever wrote it: it must not keep others out, nor vanish.
+            # A malformed draft must not block other drafts and must not be dropped.
             text = document.decode(errors="replace")
             return AuditDraft(
                 action="unreadable", who="", why=text, id=self._new_id(), at=self._clock()
@@ -123,7 +123,7 @@ class Audit:
     def _end(self, head: bytes) -> tuple[int, bytes]:
         if not head:
             return 0, b""
-        # One that is not ours must not be signed over: it would pass for ours from then on.
+        # A foreign head must not be sealed: later checks would accept it as ours.
         mark = open_head(self._key, head)
         if mark is None:
             msg = (
@@ -134,14 +134,14 @@ class Audit:
         return mark.seq, mark.mac.encode()
 
     def verify(self, pinned: AuditMark | None = None) -> Flow[AuditVerdict]:
-        """Recompute the chain from the first entry to the head; appending may go on meanwhile.
+        """Recompute the chain from the first entry to the head; appends may continue meanwhile.
 
-        `pinned` is a head noted earlier, elsewhere: it must be part of the chain. Without one, a
-        stream and a head both set back to an earlier time, or both gone, look intact.
+        `pinned` is a head that was stored elsewhere: it must be part of the chain. Without it, a
+        stream and a head that were both reset to an earlier time, or both removed, look intact.
         """
         walk = ChainWalk(self._key, pinned)
         while True:
-            # In this order: the stream may be ahead of this head, never behind it.
+            # In this order: the stream may be ahead of this head, but never behind it.
             head = yield stored.read_head()
             links = yield stored.read_after(walk.at, _BATCH)
             if not links:
@@ -153,12 +153,12 @@ class Audit:
 def read_entries(
     *, limit: int, agent_id: str = "", since: datetime | None = None
 ) -> Flow[tuple[AuditEntry, ...]]:
-    """Read the last entries, of one agent if one is named, newest last; it checks no MAC.
+    """Read the last entries, of one agent if `agent_id` is given, newest last; checks no MAC.
 
-    `since` ends the look back: older entries are of no interest.
+    Entries before `since` are left out.
 
     Raises:
-        AuditBroken: one of them cannot be read.
+        AuditBroken: an entry cannot be parsed.
     """
     found: list[AuditEntry] = []
     before = ""

@@ -15,14 +15,14 @@ from orchestrator.store.audit import Link
 
 
 class ChainWalk:
-    """Goes along the chain, up to its end also behind the first fault: that tells its kind."""
+    """Checks entries in order; it continues after the first fault to determine its kind."""
 
     def __init__(self, key: bytes, pinned: AuditMark | None) -> None:
         self._key = key
         self._pinned = pinned
         self.at = ""
-        self._before = b""  # the MAC of the entry before, as it stands there
-        self._seq = 0  # the last entry that holds, and all before it
+        self._before = b""  # the MAC of the previous entry, as it is stored
+        self._seq = 0  # the number of the last valid entry
         self._has_our_mac = False
         self._fault: AuditVerdict | None = None
 
@@ -53,7 +53,7 @@ class ChainWalk:
             self._seq = expected
 
     def end(self, head: bytes) -> AuditVerdict:
-        """Give the verdict, with the head as it stood when the last entry had been read."""
+        """Return the verdict; `head` is the head as it was stored when the last entry was read."""
         mark = open_head(self._key, head)
         if self.at and head and mark is None and not self._has_our_mac:
             detail = (

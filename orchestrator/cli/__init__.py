@@ -1,4 +1,4 @@
-"""`orch`: its commands, loaded when they are called, and how each of them ends and finds Valkey."""
+"""`orch`: imports each command when it is called, reports errors, and finds Valkey."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.store.client import Store
 
-#: Where a command notes the agent it is about, for the last word on an error.
+#: The key of the context under which a command stores its agent's id, for error reports.
 AGENT_ID = "orchestrator.agent_id"
 _ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect|why)`")
 
-#: Command → its module in `commands/`, and what `orch --help` says of it.
+#: Command → its module in `commands/`, and its line in `orch --help`.
 _COMMANDS = {
     "up": ("up", "Start all parts on this machine."),
     "down": ("up", "Stop what `orch up` started."),
@@ -76,7 +76,7 @@ class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that `orch --help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name every command, in the order of the table."""
+        """Return the names of all commands, in the order of the table."""
         del ctx
         return list(_COMMANDS)
 
@@ -97,14 +97,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what it cannot do ends in lines a user can act on, and its exit code."""
+        """Run a command; report an error in lines that say what to do, and exit with its code."""
         try:
             return super().invoke(ctx)
         except OrchestratorError as error:
             _report_error(error, ctx.meta.get(AGENT_ID, ""))
             return ctx.exit(exit_of_error(error.code))
         except BrokenPipeError:
-            # Python's own last flush would complain of it again.
+            # Without this Python's own last flush would report the error again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
@@ -144,7 +144,7 @@ def _report_error(error: OrchestratorError, agent_id: str) -> None:
         return
     text = str(error)
     if agent_id:
-        # So that the next command can be copied as it stands.
+        # The id is filled in, so that the user can copy the next command.
         text = _ABOUT_AN_AGENT.sub(lambda command: f"{command[0][:-1]} {agent_id}`", text)
         text = text if agent_id in text else f"agent {agent_id}: {text}"
     notify(text)
@@ -168,13 +168,13 @@ def open_store(
     hint: str = "",
     limit_s: float | None = None,
 ) -> Iterator[Store]:
-    """Open the Valkey the settings name, else that of the system that runs from the home.
+    """Open the Valkey of the settings, else that of the system that runs from the home.
 
     It has the time of this command to answer; where one follows, for each answer. A person who
     waits is told so, with a hint.
 
     Raises:
-        SystemNotRunning: no Valkey is named, and no system runs from this home.
+        SystemNotRunning: the settings name no Valkey, and no system runs from this home.
     """
     from orchestrator.cli.deadline import waiting_for_valkey  # noqa: PLC0415 - as above
     from orchestrator.store.client import Store  # noqa: PLC0415 - as above

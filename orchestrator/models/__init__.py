@@ -1,4 +1,4 @@
-"""The records every room shares: frozen, closed pydantic models with camelCase wire names."""
+"""The records that all packages share: frozen, closed pydantic models, camelCase on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of access: what a key may do, a key as it is kept, who asks."""
+"""The records of access: the scopes of a key, a stored key, and the caller of a request."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import Field, StringConstraints
 
 from orchestrator.models.record import Instant, Record
 
-#: A key's name: it stands in the audit as who did something.
+#: A key's name; the audit records it as the actor.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class KeyScope(StrEnum):
-    """What a key may do; none of them implies another."""
+    """A permission of a key; no scope implies another."""
 
     READ = "read"
     SPAWN = "spawn"
@@ -29,14 +29,14 @@ class ApiKey(Record):
     created_at: Instant
     created_by: str
     expires_at: Instant | None = None
-    #: To the minute.
+    #: Accurate to the minute.
     last_used_at: Instant | None = None
 
 
 class Caller(Record):
-    """Who asks: a key's name, or where the request came from while no key is asked for."""
+    """The caller of a request: a key's name, or the client's address while no key is required."""
 
     name: str
     scopes: frozenset[KeyScope]
-    #: Whether requests count against the limits of a key.
+    #: Whether the rate limits of a key apply to the caller's requests.
     has_key: bool

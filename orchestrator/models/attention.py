@@ -1,4 +1,4 @@
-"""Why an agent waits, failed or was rejected, and whether it needs somebody."""
+"""Why an agent waits, failed or was rejected, and whether it needs attention."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from orchestrator.models.record import Record
 
 
 class Rank(IntEnum):
-    """How urgently an agent needs somebody: the least first."""
+    """How urgently an agent needs attention; the lowest value is the most urgent."""
 
-    #: Something of it may still run and spend.
+    #: A process of the agent may still run and spend tokens.
     UNCONFIRMED = 0
-    #: Its limit ends others too.
+    #: The limit that the agent reached also ends other agents.
     OVER_BUDGET = 1
     FAILED = 2
     STALLED = 3
-    #: It works, and will probably be ended or lost.
+    #: The agent works, but it will probably be ended or lost.
     AT_RISK = 4
-    #: It waits for what a person lifts.
+    #: The agent waits until a person acts.
     HELD_UP = 5
-    #: It is delivered, with something left to do.
+    #: The agent is delivered, and something is left to do.
     DELIVERED = 6
-    #: It waits for what passes by itself.
+    #: The agent waits for a condition that ends without a person.
     LIMITED = 7
 
 
 class WaitingFor(StrEnum):
-    """What an agent waits for."""
+    """The condition that an agent waits for."""
 
     RESUME = "resume"
     QUEUE = "queue"
@@ -39,13 +39,13 @@ class WaitingFor(StrEnum):
 
 
 class Attention(Record):
-    """What is to be said of an agent, and the one command that helps."""
+    """The reason of an agent's condition, and one command that helps."""
 
     code: str
     why: str
     command: str
-    #: None where nobody is needed.
+    #: None if the agent needs no attention.
     rank: Rank | None = None
     waiting_for: WaitingFor | None = None
-    #: Its number among those that wait for the same; the first is 1.
+    #: The agent's position among those that wait for the same condition; the first is 1.
     place_in_line: int | None = None

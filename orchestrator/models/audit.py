@@ -1,4 +1,4 @@
-"""The records of the audit: what was done by whom, the head of its chain, what a check found."""
+"""The records of the audit: actions, entries, the head of the chain, the result of a check."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestrator.models.record import Instant, Record
 
 
 def _capped(limit: int) -> BeforeValidator:
-    # Cut, not refused: who stops an agent must not be stopped by the length of the reason.
+    # Cut, not refused: a long reason must not prevent a kill.
     def cut(value: object) -> object:
         if not isinstance(value, str):
             return value
-        # A byte of the command line that is no UTF-8 arrives as a lone surrogate.
+        # A byte of the command line that is not UTF-8 arrives as a lone surrogate.
         return value.encode(errors="replace").decode()[:limit]
 
     return BeforeValidator(cut)
@@ -26,36 +26,36 @@ _Text = Annotated[str, _capped(1000)]
 
 
 class AuditAction(Record):
-    """What somebody did, as the room that did it tells the audit; all but `action` is data."""
+    """An action as its code reports it to the audit; every field but `action` is untrusted data."""
 
     action: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     who: _Name
     why: _Text
     agent_id: _Name | None = None
     task_id: _Name | None = None
-    #: What it reached, where that was no single agent.
+    #: The scope of the action, if it did not concern exactly one agent.
     scope: _Name | None = None
-    #: The state before.
+    #: The agent's state before the action.
     before: _Name | None = None
     result: _Text | None = None
 
 
 class AuditDraft(AuditAction):
-    """A note with its time, which has no place in the chain yet."""
+    """An action with its time, not yet part of the chain."""
 
-    #: Sets it apart from a twin of the same instant, so that none is taken for the other.
+    #: Distinguishes two equal actions at the same instant.
     id: str
     at: Instant
 
 
 class AuditEntry(AuditDraft):
-    """A note in its place in the chain."""
+    """An action with its position in the chain."""
 
     seq: Annotated[int, Field(ge=1)]
 
 
 class AuditMark(Record):
-    """A place in the chain: all entries up to it are what this one MAC says they are."""
+    """A position in the chain: `mac` covers all entries up to `seq`."""
 
     seq: Annotated[int, Field(ge=1)]
     mac: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -65,13 +65,13 @@ class AuditMark(Record):
 
 
 class AuditHead(AuditMark):
-    """The last place of the chain, sealed: none but a holder of the key can make one."""
+    """The last position of the chain, with a seal that only a holder of the key can make."""
 
     seal: str
 
 
 class AuditFault(StrEnum):
-    """What is wrong with the chain."""
+    """The kind of a fault in the chain."""
 
     EDITED = "edited"
     DROPPED = "dropped"
@@ -83,19 +83,19 @@ class AuditFault(StrEnum):
 
 
 class AuditVerdict(Record):
-    """What a check of the chain found."""
+    """The result of a check of the chain."""
 
     intact: bool
-    #: Entries that hold, counted from the first up to the fault.
+    #: The number of valid entries from the first up to the fault.
     entries: int
-    #: The end of an intact chain: note it elsewhere, and a later check can be held to it.
+    #: The end of an intact chain; a later check can be compared with a copy stored elsewhere.
     head: AuditMark | None = None
     fault: AuditFault | None = None
-    #: The first entry that is not what or where it was.
+    #: The number of the first entry that was edited, removed or moved.
     seq: int | None = None
     detail: str = ""
 
     @classmethod
     def faulty(cls, fault: AuditFault, detail: str, *, entries: int, seq: int | None) -> Self:
-        """Make the verdict on a chain that does not hold."""
+        """Return the verdict on a chain that is not intact."""
         return cls(intact=False, entries=entries, fault=fault, seq=seq, detail=detail)

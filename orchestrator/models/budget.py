@@ -1,4 +1,4 @@
-"""The records of the budget: its limits, how a day stands, and who spent what of it."""
+"""The records of the budget: its limits, the state of a day, and the usage of each agent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.models.state import Status
 
 
 class BudgetStatus(StrEnum):
-    """How what is spent of a day stands to its limit: below 80 %, below it, on it, above it."""
+    """The usage of a day compared with its limit: below 80 %, below it, equal to it, above it."""
 
     WITHIN_BUDGET = "within_budget"
     APPROACHING_LIMIT = "approaching_limit"
@@ -19,7 +19,7 @@ class BudgetStatus(StrEnum):
 
 
 class BudgetLimits(Record):
-    """The limits that are in force."""
+    """The limits in force."""
 
     mode: Literal["hard", "soft"]
     daily_tokens: int
@@ -27,29 +27,29 @@ class BudgetLimits(Record):
     reservation_tokens: int
     concurrency: int
     time_s: float
-    #: Those of them that somebody set at run time.
+    #: The names of the limits that were set at run time.
     changed: tuple[str, ...] = ()
 
 
 class AgentSpend(Record):
-    """What one agent has spent, today and in its whole life."""
+    """The usage of one agent: today and in total."""
 
     agent_id: str
     task_id: str | None = None
-    #: None where its record is gone: its retention has ended.
+    #: None if the record was removed at the end of its retention.
     status: Status | None = None
     tokens_today: int
     cost_usd_today: float | None = None
     tokens: int
-    #: Of the limit of one agent.
+    #: Percent of the limit of one agent.
     percent: float
-    #: Of all that was spent today.
+    #: Percent of the usage of all agents today.
     percent_of_day: float
     reserved: int = 0
 
 
 class Spend(Record):
-    """A sum over agents."""
+    """A sum over several agents."""
 
     agents: int = 0
     tokens: int = 0
@@ -57,7 +57,7 @@ class Spend(Record):
 
 
 class BudgetSummary(Record):
-    """How a day (UTC) stands."""
+    """The state of the budget of one day (UTC)."""
 
     day: str
     status: BudgetStatus
@@ -66,11 +66,11 @@ class BudgetSummary(Record):
     reserved: int
     percent: float
     cost_usd: float
-    #: Of those that completed; of those that failed, were killed or rejected; of all others.
+    #: The usage by outcome: completed; failed, killed or rejected; all others.
     delivered: Spend
     in_nothing: Spend
     unfinished: Spend
-    #: Who holds one of the fleet's places, and who waits for one.
+    #: The number of agents that hold a slot, and of those that wait for one.
     running: int
     waiting: int
     limits: BudgetLimits

@@ -1,4 +1,4 @@
-"""The record of a conflict between a change and the branch it is meant for."""
+"""The record of a conflict between a change and its base branch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from orchestrator.models.record import Record
 
 
 class Conflict(Record):
-    """A path the merge cannot settle, and why.
+    """A path that git cannot merge, and the reason.
 
-    `kind` is git's own word: contents, add/add, modify/delete, rename/rename, binary,
+    `kind` is the word that git prints: contents, add/add, modify/delete, rename/rename, binary,
     file/directory, submodule and others.
     """
 

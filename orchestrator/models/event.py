@@ -12,20 +12,20 @@ class LifecycleEvent(Record):
 
     type: str
     timestamp: Instant
-    #: Empty in what concerns none, such as a new limit that changes the budget's status.
+    #: Empty if the event concerns no agent, such as a change of the budget's status by a new limit.
     agent_id: str = ""
     task_id: str | None = None
     status: Status | None = None
     phase: Phase | None = None
     attempt: int | None = None
     yolo: bool | None = None
-    #: Of `agent.overlap`: the other agent, files both have touched, and how many more they are.
+    #: For `agent.overlap`: the other agent, files that both changed, and the number of others.
     other: str | None = None
     files: tuple[str, ...] = ()
     more_files: int | None = None
     error: str | None = None
     error_code: str | None = None
-    #: Of `budget.status`: how the day stands, its tokens spent and its limit.
+    #: For `budget.status`: the status of the day, its used tokens and its limit.
     budget: BudgetStatus | None = None
     used: int | None = None
     limit: int | None = None

@@ -1,4 +1,4 @@
-"""The records of a look at the whole fleet: what its own events do not tell."""
+"""The records of a summary of the fleet: facts that the event stream does not carry."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from orchestrator.models.state import AgentState, Status
 
 
 class AgentSummary(Record):
-    """One agent, and what its record does not hold."""
+    """One agent with facts that its record does not hold."""
 
     agent: AgentState
     last_output: LogLine | None = None
-    #: What it needs somebody for; None if it can be left alone.
+    #: The attention that the agent needs; None if it needs none.
     attention: Attention | None = None
 
 
 class Fleet(Record):
-    """How many agents there are in each state, what holds all of them up, and some of them."""
+    """The number of agents in each state, the reasons that delay all agents, and some agents."""
 
     counts: dict[Status, int]
     halt: Halt | None = None
-    #: Killed agents of which nobody has yet seen that nothing runs, oldest first.
+    #: Killed agents without a kill confirmation, oldest first.
     unconfirmed: tuple[str, ...] = ()
-    #: Backends whose provider takes no more requests → until when.
+    #: Backend of a rate-limited provider → the end of the limit.
     parked: dict[str, Instant] = Field(default_factory=dict)
     agents: tuple[AgentSummary, ...] = ()

@@ -20,18 +20,18 @@ class GateProfile(StrEnum):
 
 
 class Stage(StrEnum):
-    """When a gate runs: before the one commit is made, or after."""
+    """When a gate runs: before the orchestrator commits the change, or after."""
 
     PRE_COMMIT = "pre-commit"
     POST_COMMIT = "post-commit"
 
 
 class GateStatus(StrEnum):
-    """How one gate ended; there is no skipped."""
+    """The result of one gate; no value means "skipped"."""
 
     @property
     def is_pass(self) -> bool:
-        """Whether the gate lets the change through."""
+        """Whether this status allows the delivery of the change."""
         return self in (GateStatus.PASSED, GateStatus.NOT_APPLICABLE)
 
     PASSED = "passed"
@@ -39,12 +39,12 @@ class GateStatus(StrEnum):
     MISSING = "missing"
     ERRORED = "errored"
     TIMED_OUT = "timed_out"
-    #: The repository says, with a reason, that it has nothing for this gate to judge.
+    #: The repository declares, with a reason, that this gate has nothing to check.
     NOT_APPLICABLE = "not_applicable"
 
 
 class GateResult(Record):
-    """One gate's evidence."""
+    """The result of one gate, with its evidence."""
 
     name: str
     status: GateStatus
@@ -53,12 +53,12 @@ class GateResult(Record):
     exit_code: int | None = None
     detail: str = ""
     output_digest: str | None = None
-    #: Tokens of a gate that is an agent itself.
+    #: Tokens of a gate that runs an agent.
     usage: Usage | None = None
 
 
 class Finding(Record):
-    """Something a reviewer should know about the change."""
+    """A fact about the change that a reviewer should know."""
 
     kind: str
     path: str
@@ -67,13 +67,13 @@ class Finding(Record):
 
 
 class NotJudged(Record):
-    """Something that stands in the base commit and that no gate of a plan judges, and why."""
+    """A path of the base commit that no gate of the plan checks, and the reason."""
 
     #: A file or a folder; empty for the whole repository.
     path: str
     reason: str
     gate: str | None = None
-    #: Whether the gate is missing for this reason.
+    #: Whether this reason is why the gate is missing from the plan.
     blocks: bool = False
 
 
@@ -93,19 +93,19 @@ class GateReport(Record):
 
 
 class Verdict(Record):
-    """What the gates decided, in one glance; the reports hold the evidence."""
+    """The decision of all gates, without evidence; the gate reports hold the evidence."""
 
     approved: bool
     profile: GateProfile
     tree: str
     plan_digest: str
     gates: dict[str, GateStatus] = Field(default_factory=dict)
-    #: Nobody looked: YOLO_MODE was on.
+    #: YOLO_MODE was on: no gate ran.
     yolo: bool = False
 
     @classmethod
     def of(cls, report: GateReport) -> Verdict:
-        """Take the verdict of a report that decides alone."""
+        """Return the verdict of a report that decides alone."""
         return cls(
             approved=report.approved,
             profile=report.profile,

@@ -1,4 +1,4 @@
-"""Names and addresses from outside: what git, a shell or a path could misread is refused."""
+"""Validates names and addresses from outside: refuses what git, a shell or a path could misread."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-#: An agent's id names folders, keys and a branch; a raw broker message may carry anything.
+#: An agent's id is part of folders, keys and a branch; a raw broker message can carry any text.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-# check-ref-format accepts `refs/heads/--upload-pack=x` and `x;id`: this is narrower on purpose.
+# Narrower than check-ref-format, which accepts `refs/heads/--upload-pack=x` and `x;id`.
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}")
 _BRANCH_REFUSED = re.compile(r"\.\.|//|@\{|\.lock(/|$)|/\.|[./]$")
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
 _REMOTE = re.compile(
     r"https://[A-Za-z0-9_\[][^\s]*"
     r"|ssh://[A-Za-z0-9_\[][^\s]*"
-    # Unencrypted, so to this machine only.
+    # Only to this machine, because this transport is not encrypted.
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
 )
 _WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
@@ -32,7 +32,7 @@ def _check_branch(branch: str) -> str:
 
 def _check_repository(repository: str) -> str:
     if _WITH_LOGIN.match(repository):
-        # It would stand in argv, state and logs.
+        # A password would be visible in argv, state and logs.
         msg = "must carry no login: set GIT_TOKEN and GIT_TOKEN_HOSTS, or GIT_TOKEN_COMMAND"
         raise ValueError(msg)
     path = repository.removeprefix("file://")

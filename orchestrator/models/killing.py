@@ -1,4 +1,4 @@
-"""The records of killing: whom, the receipt of each, the latch that stops new work."""
+"""The records of killing: the scope of a kill, the receipt of each agent, and the halt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.models.state import Phase, Status
 
 
 class KillScope(Record):
-    """Which active agents are meant; without any filter all of them are."""
+    """A filter of active agents; without any field it matches all of them."""
 
     task_id: str | None = None
     repository: str | None = None
@@ -22,7 +22,7 @@ class KillScope(Record):
 
     @property
     def shown(self) -> str:
-        """The scope in a few words, for the audit."""
+        """The scope as short text, for the audit."""
         filters = self.model_dump(exclude_none=True, by_alias=True)
         return ", ".join(f"{name} {value}" for name, value in filters.items()) or "all"
 
@@ -31,7 +31,7 @@ class Receipt(Record):
     """What one kill did, stored under `orchestrator:receipt:{agentId}`."""
 
     agent_id: str
-    #: By which an order that is sent again knows its own.
+    #: The id of the order: a repeated call recognises its own receipt by it.
     order_id: str | None = None
     by: str
     why: str
@@ -41,30 +41,30 @@ class Receipt(Record):
     status_after: Status = Status.KILLED
     attempt: int
     worker: str | None = None
-    #: `pid:start` of the process of the worker that held the agent.
+    #: `pid:start` of the worker process that held the agent.
     worker_process: str | None = None
-    #: Nothing of the agent is saved.
+    #: Whether the change of the agent is discarded.
     discard: bool = False
-    #: Everything of the agent was seen dead, or nothing of it ran.
+    #: Whether all processes of the agent have ended, or none ran.
     confirmed: bool = False
-    #: Who saw it: `state` (no worker held it), `worker`, or `janitor` (its worker is gone).
+    #: The source: `state` (no worker held it), `worker`, or `janitor` (its worker is gone).
     confirmed_by: str | None = None
     pids: tuple[int, ...] = ()
     containers: tuple[str, ...] = ()
     survivors: tuple[int, ...] = ()
-    #: From the request to the last death, by Valkey's clock.
+    #: From the request to the end of the last process, by Valkey's clock.
     duration_ms: int | None = None
     saved_bytes: int | None = None
-    #: What of it stands beside the tree.
+    #: The retained commits that are not part of the captured tree.
     retained: tuple[Retained, ...] | None = None
-    #: What the remote held of the agent's branch after a kill during delivery.
+    #: The commit on the remote's branch of the agent after a kill during delivery.
     remote: str | None = None
-    #: Valkey's clock (ms) at the kill, which the duration is measured from.
+    #: Valkey's clock (ms) at the kill, from which the duration is measured.
     clock_ms: int
 
 
 class Halt(Record):
-    """The latch: while it stands no agent is admitted or started."""
+    """The halt: while it is stored, no agent is admitted or started."""
 
     by: str
     why: str
@@ -72,7 +72,7 @@ class Halt(Record):
 
 
 class KillReport(Record):
-    """The answer to a kill of many; a kill counts only when it is confirmed."""
+    """The result of a kill of several agents; a kill counts only when it is confirmed."""
 
     message: str
     total: int

@@ -1,4 +1,4 @@
-"""The records of the queues: how much stands in each, and who has paused it."""
+"""The records of the queues: the number of messages in each, and who paused it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchestrator.models.record import Instant, Record
 
 
 class Pause(Record):
-    """Why nothing is taken from a queue."""
+    """The pause of a queue: who, when, and the reason."""
 
     by: str
     why: str
@@ -14,19 +14,19 @@ class Pause(Record):
 
 
 class QueueState(Record):
-    """One queue at a glance."""
+    """The numbers of one queue."""
 
     name: str
-    #: Messages that wait, for a worker or for one of the fleet's places.
+    #: Messages that wait for a worker or for a slot.
     pending: int
     #: Agents that a worker of this queue holds.
     active: int
-    #: Messages that were worked off, and those after which their agent had failed.
+    #: Messages that were processed, and those of them whose agent failed.
     completed: int
     failed: int
-    #: Agents that wait for an instant before their message is sent.
+    #: Agents whose message is sent at a later time.
     delayed: int
     is_paused: bool
     pause: Pause | None = None
-    #: How long the longest waiting agent of this queue has waited, in seconds.
+    #: The waiting time of the longest waiting agent of this queue, in seconds.
     oldest_age_s: float | None = None

@@ -1,4 +1,4 @@
-"""What every record is: frozen, closed, camelCase on the wire; and how its faults are told."""
+"""The model that every record extends: frozen, closed, camelCase on the wire; and its faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 
 def iso_instant(instant: datetime) -> str:
-    """Render an instant as the contract does: ISO 8601 UTC, milliseconds, ending in `Z`."""
+    """Render an instant as ISO 8601 UTC with milliseconds and `Z`, as the contract requires."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -25,9 +25,9 @@ class Record(BaseModel):
     )
 
     def wire(self) -> dict[str, Any]:
-        """Return the JSON object of this record; absent and empty values are left out.
+        """Return the JSON object of this record without absent and empty values.
 
-        Empty ones too, because Lua's cjson cannot tell an empty list from an empty object.
+        Empty values are left out: Lua's cjson cannot distinguish an empty list from an object.
         """
         return _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
@@ -41,7 +41,7 @@ def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def faults_of(error: ValidationError) -> tuple[tuple[str, str], ...]:
-    """Return `(path, message)` for every fault; the faulty values themselves stay out."""
+    """Return `(path, message)` for every fault; faulty values are not included."""
     return tuple(
         (
             ".".join(str(part) for part in fault["loc"]) or "body",

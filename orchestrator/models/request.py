@@ -1,4 +1,4 @@
-"""The body of a spawn, whichever door it comes through."""
+"""The body of a spawn request, from HTTP, the command line or Celery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.models.record import Record, faults_of
 
 
 class AgentType(StrEnum):
-    """What an agent is asked to be."""
+    """The kind of work that an agent does."""
 
     WORKER = "worker"
     REVIEWER = "reviewer"
@@ -31,7 +31,7 @@ WorkItem = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1,
 
 
 class SpawnContext(Record):
-    """What the agent works on."""
+    """The repository and the work of an agent."""
 
     repository: Repository
     branch: Branch
@@ -40,7 +40,7 @@ class SpawnContext(Record):
 
 
 class SpawnRequest(Record):
-    """The body of a spawn, whichever door it came through."""
+    """The body of a spawn request, from HTTP, the command line or Celery."""
 
     task_id: Identifier
     agent_type: AgentType
@@ -60,7 +60,7 @@ class SpawnRequest(Record):
 
     @property
     def profile(self) -> GateProfile:
-        """The gate profile asked for, or the default of the agent's type."""
+        """The requested gate profile, or the default of the agent's type."""
         return self.gate_profile or DEFAULT_PROFILE[self.agent_type]
 
     @classmethod
@@ -68,7 +68,7 @@ class SpawnRequest(Record):
         """Parse an untrusted document.
 
         Raises:
-            RequestInvalid: with every fault and its path.
+            with every fault and its path.
         """
         try:
             return cls.model_validate(document)

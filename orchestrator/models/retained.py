@@ -1,4 +1,4 @@
-"""The records of what an agent left beside its change, and of what is no part of either."""
+"""The records of retained commits, and of paths and commits that no bundle contains."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ RetainedKind = Literal["tree", "branch", "stash", "worktree", "checkpoint"]
 
 
 class Retained(Record):
-    """A commit beyond the base that is kept and is no part of the captured tree's history.
+    """A retained commit beyond the base that is not in the history of the captured tree.
 
-    `ref` is what `orch export --ref` takes; kind `branch` holds tags, detached commits and
-    commits that no ref leads to any more, too.
+    `orch export --ref` takes `ref`. The kind `branch` also covers tags, detached commits and
+    commits that no ref reaches any more.
     """
 
     ref: str
@@ -23,7 +23,7 @@ class Retained(Record):
 
 
 class LeftOut(Record):
-    """Paths or commits that are in no bundle for one reason: how many, and the first of them."""
+    """Paths or commits left out of every bundle for one reason: their number, and the first."""
 
     reason: str
     count: int

@@ -1,4 +1,4 @@
-"""The record of a found secret, which never holds the secret."""
+"""The record of a secret finding; it never contains the secret."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from orchestrator.models.record import Record
 
 
 class SecretFinding(Record):
-    """Where a secret stands, and by which rule it was found.
+    """The location of a secret, and the rule that found it.
 
-    `fingerprint` is keyed, and the same wherever this secret stands. `commit` is absent where
-    there is none yet: staged work, texts.
+    `fingerprint` is keyed, and equal for each occurrence of this secret. `commit` is absent if
+    no commit contains the text yet, such as staged work.
     """
 
     rule: str

@@ -1,4 +1,4 @@
-"""The records of agents and tasks, as they stand in Valkey, and what their ends give."""
+"""The records of agents and tasks as Valkey stores them, and the outcome of an agent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where inside its state an agent is."""
+    """The step of an agent within its state."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -51,18 +51,18 @@ class TaskStatus(StrEnum):
 
 
 class EgressCounts(Record):
-    """Requests of an agent's programs that left its sandbox through the proxy, or did not."""
+    """Requests of an agent's programs that the egress proxy passed or refused."""
 
     allowed: int = 0
     refused: int = 0
 
 
 class NotSaved(Record):
-    """Why the work of an attempt is not stored, and where its workspace stands until it is."""
+    """Why the change of an attempt is not stored, and where its workspace is until then."""
 
     attempt: int
     reason: str
-    #: The host that has it, and the folder there.
+    #: The host, and the folder on it.
     host: str
     path: str
 
@@ -83,48 +83,48 @@ class AgentState(Record):
     max_retries: int
     attempt: int
     rounds: int = 0
-    #: Since when a running agent has said, spent and computed nothing.
+    #: Since when a running agent has had no output, tokens or processor time.
     stalled_since: Instant | None = None
-    #: Attempts that were lost to a worker, a host or a network, not to the agent.
+    #: Attempts that were lost with a worker, a host or a network; the agent did not fail.
     recoveries: int = 0
-    #: The attempt whose change the next one goes on from: it was rejected, or lost its worker.
+    #: The attempt whose change the next attempt continues from: it was rejected or lost its worker.
     continues_attempt: int | None = None
-    #: The attempt whose change the gates judge.
+    #: The attempt whose change the gates check.
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
-    #: Of the latest attempt: lines, parts of lines and fields of its output that could not be read.
+    #: For the latest attempt: lines, parts of lines and fields of the output that were unreadable.
     unknown_output: int | None = None
-    #: Of the latest attempt, where its only way out is the proxy.
+    #: For the latest attempt, if the egress proxy is its only network.
     egress: EgressCounts | None = None
     spawned_at: Instant
-    #: Since when it waits in a queue after its first, or waited there last.
+    #: Since when, or when last, the agent has waited in a queue after its first.
     waiting_since: Instant | None = None
     started_at: Instant | None = None
-    #: How long its program has run, in seconds, over all attempts.
+    #: The run time of its program in seconds, over all attempts.
     ran_s: float = 0.0
     completed_at: Instant | None = None
     worker: str | None = None
-    #: What confines its programs: the level of the process sandbox, or another sandbox.
+    #: The level of the process sandbox that confines its programs, or another sandbox.
     sandbox: str | None = None
-    #: What it waits for before it is claimed, beside its turn.
+    #: The condition it waits for before it is claimed, besides its turn.
     waiting_for: str | None = None
-    #: `pid:start` of the worker's process that claimed it last.
+    #: `pid:start` of the worker process that claimed it last.
     worker_process: str | None = None
     session_id: str | None = None
     summary: str | None = None
     base_commit: str | None = None
     branch: str | None = None
-    #: The commit on its way out: the remote may hold it although nobody lived to say so.
+    #: The commit of a delivery that began: the remote may hold it although no worker reported so.
     pushing: str | None = None
     commit: str | None = None
-    #: What a merge into the base branch, as it was at delivery, could not settle.
+    #: The conflicts of a merge into the base branch at the time of delivery.
     conflicts: tuple[Conflict, ...] = ()
-    #: Commits that are kept and stand outside the captured tree: branches, stashes, worktrees.
+    #: Retained commits outside the captured tree: branches, stashes, worktrees.
     retained: tuple[Retained, ...] | None = None
-    #: What the last capture left out, by reason.
+    #: The paths and commits that the last capture left out, by reason.
     left_out: tuple[LeftOut, ...] | None = None
-    #: What its last round had begun in its repository and not ended.
+    #: Git operations that its last rework round began and did not finish.
     unfinished: tuple[str, ...] | None = None
     #: The pull or merge request, or why there is none.
     request_url: str | None = None
@@ -132,7 +132,7 @@ class AgentState(Record):
     verdict: Verdict | None = None
     error: str | None = None
     error_code: str | None = None
-    #: Work that an attempt left and that could not be stored; gone once it is.
+    #: The work of an attempt that could not be stored; removed once it is stored.
     not_saved: NotSaved | None = None
 
     @property
@@ -143,7 +143,7 @@ class AgentState(Record):
 
 
 class PartialRecord(Record):
-    """What has to be known of an agent even where its record is one that no version here writes."""
+    """The fields of an agent that are needed even if this version cannot read its record."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -172,7 +172,7 @@ class TaskState(Record):
 
 
 class Outcome(Record):
-    """What `AsyncResult(agentId).get()` and `orch spawn --wait` give: the end of an agent."""
+    """The result of `AsyncResult(agentId).get()` and `orch spawn --wait`: the end of an agent."""
 
     agent_id: str
     task_id: str | None = None
@@ -187,5 +187,5 @@ class Outcome(Record):
 
     @classmethod
     def of(cls, state: AgentState) -> Outcome:
-        """Take the outcome out of an agent's state."""
+        """Return the outcome of an agent's state."""
         return cls(**{name: getattr(state, name) for name in cls.model_fields})

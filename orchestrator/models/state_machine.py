@@ -1,4 +1,4 @@
-"""The state machine of the contract, as data: what may follow what, and what each phase means."""
+"""The state machine of the contract as data: legal transitions, and the traits of each phase."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 ACTIVE = frozenset(TRANSITIONS) - FINAL
 
-#: What a task is while its latest agent is in a status.
+#: The status of a task while its latest agent has a status.
 TASK_STATUS: Mapping[Status, TaskStatus] = {
     Status.SPAWNING: TaskStatus.ASSIGNED,
     Status.RUNNING: TaskStatus.EXECUTING,
@@ -31,24 +31,24 @@ TASK_STATUS: Mapping[Status, TaskStatus] = {
 
 @dataclass(frozen=True)
 class PhaseTraits:
-    """What a phase means; whatever treats some phases alike asks for one of these traits."""
+    """The traits of a phase; code that treats several phases alike reads one of these traits."""
 
-    #: What people read.
+    #: The text that people read.
     label: str
-    #: The statuses an agent of this phase may have.
+    #: The statuses that an agent of this phase may have.
     statuses: frozenset[Status]
-    #: The phases from which it is entered in one attempt; another attempt begins anew.
+    #: The phases from which an attempt enters this one; another attempt starts at the beginning.
     follows: tuple[Phase, ...] = ()
-    #: The task whose message the agent waits for; empty where it waits for none.
+    #: The Celery task whose message the agent waits for; empty if it waits for none.
     awaits_task: str = ""
-    #: Whether the agent occupies one of the fleet's slots.
+    #: Whether the agent occupies a slot.
     has_slot: bool = False
-    #: Whether its change is made: it is the gates pool's, and a later attempt goes on there.
+    #: Whether the change is captured: the gates pool serves it, and a later attempt resumes there.
     is_gated: bool = False
 
     @property
     def queue(self) -> str:
-        """The queue its message stands in; empty where it waits for none."""
+        """The queue that contains its message; empty if it waits for none."""
         return QUEUE_OF_TASK.get(self.awaits_task, "")
 
     @property
@@ -63,13 +63,13 @@ class PhaseTraits:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the agent waits for its next stage, and nobody holds it."""
+        """Whether the agent waits for its next stage, without a holder."""
         return self.is_active and bool(self.awaits_task)
 
 
 _RUNNING = frozenset({Status.RUNNING})
 
-#: Every phase there is, in the order of an agent's life.
+#: All phases, in the order of an agent's life.
 PHASES: Mapping[Phase, PhaseTraits] = {
     Phase.QUEUED: PhaseTraits("Queued", frozenset({Status.SPAWNING}), awaits_task=SPAWN_TASK),
     Phase.PREPARING: PhaseTraits(
@@ -96,33 +96,33 @@ PHASES: Mapping[Phase, PhaseTraits] = {
     Phase.CLEANED: PhaseTraits("Cleaned up", FINAL, follows=(Phase.ENDED,)),
 }
 
-#: What people read of a status; of one that is active its phase says more.
+#: The text that people read of a status; for an active status the phase is more precise.
 STATUS_LABELS: Mapping[Status, str] = {status: status.capitalize() for status in Status}
 
-#: Nobody holds the agent, and it waits for its next stage.
+#: The agent has no holder and waits for its next stage.
 WAITING = frozenset(phase for phase, traits in PHASES.items() if traits.is_waiting)
 #: The agent occupies a slot.
 WITH_SLOT = frozenset(phase for phase, traits in PHASES.items() if traits.has_slot)
-#: The agent waits for a message: of its next stage, or of its cleanup.
+#: The agent waits for a message of its next stage or of its cleanup.
 AWAITING_MESSAGE = frozenset(phase for phase, traits in PHASES.items() if traits.awaits_task)
-#: The agent waits for a slot and a worker of the spawn pool: a halt and a provider's limit hold it.
+#: The agent waits for a slot and a spawn worker: a halt and a provider's limit delay it.
 AWAITING_SPAWN = frozenset(
     phase for phase, traits in PHASES.items() if traits.awaits_task == SPAWN_TASK
 )
 
 
 def sources(to: Status) -> tuple[Status, ...]:
-    """Return the statuses from which `to` may be entered."""
+    """Return the statuses from which an agent may enter `to`."""
     return tuple(status for status in Status if to in TRANSITIONS[status])
 
 
 def entered_from(phase: Phase, status: Status) -> tuple[Phase, ...]:
-    """Return the phases from which an agent of this status enters a phase."""
+    """Return the phases from which an agent of this status may enter a phase."""
     return tuple(before for before in PHASES[phase].follows if status in PHASES[before].statuses)
 
 
 def restart_phase(status: Status, phase: Phase) -> Phase:
-    """Return the phase in which another attempt goes on with an agent that is in this one."""
+    """Return the phase in which another attempt resumes an agent of this phase."""
     if status is Status.SPAWNING:
         return Phase.QUEUED
     return Phase.AWAITING_GATES if PHASES[phase].is_gated else Phase.AWAITING_REWORK

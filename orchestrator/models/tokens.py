@@ -1,4 +1,4 @@
-"""How the Messages API counts tokens, and which numbers of an agent are believed."""
+"""Token counts of the Messages API, and the limits of plausible numbers from an agent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.models.usage import Usage
 
-#: All tokens of one message. The largest context window is of 1 to 2 million, and a tool that the
-#: provider runs may read it more than once within a message.
+#: All tokens of one message. The largest context window has 1 to 2 million tokens, and a tool
+#: that the provider runs may read it more than once within a message.
 MOST_TOKENS_OF_A_MESSAGE = 4_000_000
 #: Dollars of one session; at list prices the tokens of an agent's budget cost less than 200.
 MOST_COST_USD = 10_000.0
@@ -23,21 +23,21 @@ _COUNTS = (
 
 
 def number_in(given: object, *, most: float) -> float | None:
-    """Return a number from 0 to `most`; None for NaN, infinity, a bool and anything else."""
-    # A bool is an int to Python; nobody counts in it.
+    """Return a number from 0 to `most`; None for NaN, infinity, a bool and any other value."""
+    # A bool is an int in Python, but it is not a count.
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None
     return given if isfinite(given) and 0 <= given <= most else None
 
 
 def whole_in(given: object, *, most: int) -> int | None:
-    """Return a whole number from 0 to `most`, also where it is written as 5.0; else None."""
+    """Return a whole number from 0 to `most`, also if it is written as 5.0; else None."""
     number = number_in(given, most=most)
     return int(number) if number is not None and number == int(number) else None
 
 
 def shown(given: object) -> str:
-    """Return a value as a warning shows it: in one line, and cut."""
+    """Return a value as a warning shows it: on one line, and cut."""
     text = repr(given) if isinstance(given, str | int | float | None) else type(given).__name__
     if len(text) > _SHOWN_CHARACTERS:
         text = f"{text[:_SHOWN_CHARACTERS]}…"
@@ -45,7 +45,7 @@ def shown(given: object) -> str:
 
 
 def implausible(usage: Usage) -> str:
-    """Return why these tokens cannot be those of one message; empty if they can."""
+    """Return why these tokens cannot belong to one message; empty if they can."""
     counts = (
         usage.input_tokens,
         usage.output_tokens,
@@ -61,7 +61,7 @@ def implausible(usage: Usage) -> str:
 
 
 class ApiTokens(BaseModel):
-    """The `usage` of one message; fields we do not read are ignored."""
+    """The `usage` of one message; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,14 +69,14 @@ class ApiTokens(BaseModel):
     output_tokens: int = Field(default=0, ge=0)
     cache_read_input_tokens: int = Field(default=0, ge=0)
     cache_creation_input_tokens: int = Field(default=0, ge=0)
-    #: What stood in place of a count and is none, each as `name: value`.
+    #: Invalid counts, each as `name: value`.
     refused: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, given: object) -> ApiTokens:
-        """Read the counts one by one; one that is no count is 0 and is named in `refused`.
+        """Read each count; an invalid count is 0 and is named in `refused`.
 
-        Null stands for absent. A count above what one message can have is none.
+        Null means absent. A count above the maximum of one message is invalid.
         """
         if not isinstance(given, dict):
             return cls() if given is None else cls(refused=(f"usage: {shown(given)}",))
@@ -93,7 +93,7 @@ class ApiTokens(BaseModel):
 
     @property
     def usage(self) -> Usage:
-        """The same in our own terms; the total is for who adds up."""
+        """The same counts as a `Usage`; the caller computes the total."""
         return Usage(
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,

@@ -1,4 +1,4 @@
-"""Tokens and dollars, as a backend reports them."""
+"""Tokens and costs, as a backend reports them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchestrator.models.record import Record
 
 
 class Usage(Record):
-    """Tokens spent, as the backend reported them."""
+    """Spent tokens, as the backend reported them."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -16,7 +16,7 @@ class Usage(Record):
     cost_usd: float | None = None
 
     def plus(self, other: Usage) -> Usage:
-        """Add what a later round spent; a resumed session's cost already holds the earlier."""
+        """Add the usage of a later round; a resumed session's cost includes the earlier rounds."""
         sums = {
             name: getattr(self, name) + getattr(other, name)
             for name in type(self).model_fields

@@ -1,4 +1,4 @@
-"""What may end an agent that still runs, told by the event `agent.warning`: no failure yet."""
+"""The warnings of a running agent, which the event `agent.warning` carries; none is a failure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from orchestrator.models.record import Record
 
 
 class WarningCode(StrEnum):
-    """What an agent is warned of."""
+    """The reason of a warning."""
 
-    #: Most of its time is used up.
+    #: Most of its time is used.
     TIME_RUNNING_OUT = "time_warning"
     #: It has reached its limit of tokens, and the mode is soft.
     BUDGET_EXCEEDED = "budget_exceeded"
-    #: It works, and reports no tokens; the mode is soft.
+    #: It is active but reports no tokens; the mode is soft.
     USAGE_REPORTS_MISSING = "usage_reports_missing"
     #: A report of its tokens was not counted.
     USAGE_REFUSED = "usage_refused"
-    #: Its session could not be resumed: a fresh one goes on with its work.
+    #: Its session could not be resumed: a new session continues the work.
     SESSION_LOST = "session_lost"
-    #: What an attempt left could not be stored, and stands in a folder of its host.
+    #: The change of an attempt could not be stored and is in a folder of its host.
     CHANGE_NOT_SAVED = "change_not_saved"
 
 

@@ -70,5 +70,5 @@ class AgentSettings(BaseSettings):
 
     @property
     def default_agent(self) -> str:
-        """The backend of a request that names none: claude where it has a key."""
+        """The backend of a request without a backend: claude if a key is set, else scripted."""
         return self.agent or ("claude" if self.model_key else "scripted")

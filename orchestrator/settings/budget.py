@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 from orchestrator.settings.values import Duration, Tokens, env
 
 Slots = Annotated[int, Field(ge=1, le=1000)]
-#: No agent of ours works for a month.
+#: No agent runs for a month; a longer duration is a mistake.
 WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 
 
@@ -40,7 +40,7 @@ class BudgetSettings(BaseSettings):
         description="The token limit of one agent over all its attempts.",
         default=2_000_000,
     )
-    #: The day's 10 M hold a thousand that wait.
+    #: With this value the day's 10 M tokens admit a thousand waiting agents.
     reservation_tokens: Tokens = env(
         "BUDGET_RESERVATION",
         description="The number of tokens that a spawn reserves, at most the agent's own limit.",

@@ -92,12 +92,12 @@ class GitSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_token_has_hosts(self) -> Self:
         if self.git_token and not self.git_token_hosts:
-            # Whoever may spawn names the repository: its host must not be theirs to choose.
+            # A client that may spawn names the repository: it must not choose the token's host.
             msg = "GIT_TOKEN_HOSTS: must name the hosts that GIT_TOKEN is meant for"
             raise ValueError(msg)
         return self
 
     @property
     def change_limit_bytes(self) -> int:
-        """The largest change that travels."""
+        """The largest change (bytes) that is captured."""
         return self.change_limit_mib * 2**20

@@ -12,15 +12,15 @@ from pydantic import ValidationError
 from orchestrator.errors import SettingsInvalid
 from orchestrator.settings.record import BACKEND_PREFIX, Settings
 
-#: What programs we start may see of our own environment; everything else is scrubbed.
+#: The variables that programs we start may inherit; all others are removed.
 _HOST_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "https_proxy", "no_proxy")
-#: An empty file of these is none: deploy/secrets.sh makes that of one in any case. That of any
-#: other secret is a slip, and must not be taken for one that nobody asked for.
+#: For these variables an empty file means "no secret": deploy/secrets.sh always creates the file.
+#: For any other secret an empty file is a mistake and is refused.
 _MAY_BE_EMPTY = frozenset({"CLAUDE_API_KEY", "ANTHROPIC_API_KEY"})
 
 
 def variables() -> frozenset[str]:
-    """Return the name of every variable a field reads."""
+    """Return the name of every variable that a field reads."""
     return frozenset(
         str(field.validation_alias)
         for field in Settings.model_fields.values()
@@ -34,11 +34,11 @@ def _secrets() -> frozenset[str]:
 
 
 def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
-    """Read the settings: the environment wins over `.env`, a value over its `*_FILE`.
+    """Read the settings: the environment precedes `.env`, and a value precedes its `*_FILE`.
 
     Raises:
-        SettingsInvalid: a value is wrong, an ORCHESTRATOR_* or BUDGET_* name unknown, a file
-            unreadable, a secret's empty.
+        SettingsInvalid: a value is wrong, an ORCHESTRATOR_* or BUDGET_* name is unknown, a file
+            is unreadable, or the file of a secret is empty.
     """
     dotenv = dotenv or Path(".env")
     given = {name: value or "" for name, value in dotenv_values(dotenv).items()}

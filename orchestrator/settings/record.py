@@ -1,4 +1,4 @@
-"""The one record of every setting: the groups of the other files, and what is the host's."""
+"""The record of all settings: the groups of the other modules, and the settings of a host."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from orchestrator.settings.values import env
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
-#: What the name of each backend's own options begins with.
+#: The prefix of the variables of backend options.
 BACKEND_PREFIX = "ORCHESTRATOR_BACKENDS__"
 
 
 _SECRET_NAME = re.compile(r"key|token|secret|password|credential")
-#: Shorter values stand in any text by chance.
+#: A shorter value occurs in any text by chance.
 _LEAST_MASKED = 6
 
 
 def _passwords(url: str) -> Iterator[str]:
-    """Give the passwords of an address, as they are and as they stand in it."""
+    """Yield the passwords of an address, decoded and as written."""
     try:
         address = urlsplit(url)
     except ValueError:
-        return  # an option that is no address
+        return  # an option that is not an address
     if address.password:
         yield from (address.password, unquote(address.password))
     yield from parse_qs(address.query).get("password", ())
 
 
 def _secrets_in(value: object) -> Iterator[str]:
-    """Give every SecretStr of a parsed option, however deep it stands."""
+    """Yield every SecretStr of a parsed option, at any depth."""
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, BaseModel):
@@ -83,7 +83,7 @@ class Settings(
     ReliabilitySettings,
     BaseSettings,
 ):
-    """What operators may set; every field names its variable."""
+    """The settings of operators; each field names its variable."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -107,10 +107,10 @@ class Settings(
         default=None,
     )
     backends: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
-    #: What the backends state to be secret in their options; the wiring collects it.
+    #: The secrets that the backends declare in their options; `wiring` collects them.
     declared_secrets: tuple[str, ...] = Field(default=(), repr=False)
     host_env: dict[str, str] = Field(default_factory=dict)
-    #: The `.env` and every `*_FILE` that this was read from, or would have been.
+    #: The `.env` and every `*_FILE` that the settings were read from or could have been.
     sources: frozenset[Path] = frozenset()
 
     @classmethod
@@ -122,23 +122,23 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take everything from `load_settings`, which has already merged the sources."""
+        """Read only what `load_settings` passes: it has already merged the sources."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
     @property
     def workspaces_dir(self) -> Path:
-        """Where agents' workspaces are made; may be another disk than the home."""
+        """The folder of the agents' workspaces; it may be on another disk than the home."""
         return self.workspaces or self.home / "workspaces"
 
     @property
     def agents_dirs(self) -> tuple[Path, ...]:
-        """Where programs of agents and gates write."""
+        """The folders in which programs of agents and gates write."""
         return (self.workspaces_dir, *(self.home / name for name in ("candidates", "containers")))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value, for what must never show them; one that holds another comes first."""
+        """All secret values, for redaction; a value that contains another one comes first."""
         held = (
             self.api_key,
             self.signing_key,
@@ -153,7 +153,7 @@ class Settings(
         return tuple(sorted(found, key=len, reverse=True))
 
     def _named_like_secrets(self) -> Iterator[str]:
-        """Give what backends' options are named for, whatever their backend states of them."""
+        """Yield the values of options whose name suggests a secret, declared or not."""
         for options in self.backends.values():
             for name, value in options.items():
                 yield from _passwords(value)
@@ -161,29 +161,29 @@ class Settings(
                     yield value
 
     def backend_secrets(self, name: str, model: type[BaseModel] | None = None) -> tuple[str, ...]:
-        """Return the values of SecretStr in one backend's own options.
+        """Return the values of SecretStr in the options of one backend.
 
-        Where there is no model of them, or they do not fit it, any of them may be a secret. Values
-        of fewer than 6 characters are left out: these stand in any text by chance.
+        Without a model of the options, or if they do not fit it, every option counts as secret.
+        Values of fewer than 6 characters are left out: they occur in any text by chance.
         """
         given = self.backends.get(name, {})
         found = tuple(given.values())
         if model is not None:
-            with suppress(ValidationError):  # the backend refuses them
+            with suppress(ValidationError):  # the backend reports the fault
                 found = tuple(_secrets_in(model.model_validate(given)))
         return tuple(value for value in found if len(value) >= _LEAST_MASKED)
 
     @property
     def secret_files(self) -> frozenset[Path]:
-        """What holds secrets outside of the home, for what must never read them."""
+        """The files outside the home that contain secrets; sandboxes must not read them."""
         held = (self.secret_allow_list, self.include_dir)
         return self.sources | {path.absolute() for path in held if path}
 
     def backend_options(self, name: str, model: type[OptionsT]) -> OptionsT:
-        """Parse one backend's own options, ORCHESTRATOR_BACKENDS__<NAME>__*.
+        """Parse the options of one backend, ORCHESTRATOR_BACKENDS__<NAME>__*.
 
         Raises:
-            SettingsInvalid: an option is unknown or wrong; its variable is named.
+            an option is unknown or wrong; the message names its variable.
         """
         try:
             return model.model_validate(self.backends.get(name, {}))

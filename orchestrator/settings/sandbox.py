@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, env, split_paths
 
-#: Below these neither a shell nor an engine starts anything.
+#: Below these limits neither a shell nor the Docker Engine starts a program.
 _LEAST_MEMORY_BYTES = 16 * 2**20
 _LEAST_PIDS = 8
 _HOST = re.compile(r"([a-z0-9_](?:[a-z0-9_.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
@@ -19,7 +19,7 @@ _HTTPS = "443"
 
 
 def _parse_hosts(text: object) -> object:
-    """Parse `example.org, example.com:8443` into `name:port` each."""
+    """Parse `example.org, example.com:8443` into a list of `name:port`."""
     if not isinstance(text, str):
         return text
     hosts = []
@@ -124,5 +124,5 @@ class SandboxSettings(BaseSettings):
 
     @property
     def has_egress_proxy(self) -> bool:
-        """Whether programs have no network but a proxy; those in Docker never have another."""
+        """Whether the egress proxy is the programs' only network; in Docker it always is."""
         return self.sandbox_enabled or self.sandbox_network == "proxy"

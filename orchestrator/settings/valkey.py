@@ -16,7 +16,7 @@ def _check_url(url: str | None) -> str | None:
     if url is not None and not re.match(r"(redis|rediss|valkey|valkeys|unix)://", url):
         msg = "must start with redis://, rediss://, valkey://, valkeys:// or unix://"
         raise ValueError(msg)
-    urlsplit(url)  # raises on an address that is none
+    urlsplit(url)  # raises for an invalid address
     return url
 
 
@@ -57,7 +57,7 @@ class ValkeySettings(BaseSettings):
 
     @property
     def valkey_url(self) -> str:
-        """The one address of Valkey, in the form redis-py and Celery both take."""
+        """The address of Valkey, in the form that redis-py and Celery accept."""
         if self.valkey_url_set is not None:
             return re.sub(r"^valkey(s?)://", r"redis\1://", self.valkey_url_set)
         scheme = "rediss" if self.valkey_tls and self.valkey_host else "redis"

@@ -1,4 +1,4 @@
-"""How single values of the environment are written, and the variable of a field."""
+"""Parses single values of the environment, and declares the variable of a field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.
 
 _TOKENS = re.compile(r"(\d+(?:\.\d+)?)\s*([kmb])?", re.IGNORECASE)
 _SIZE = {None: 1, "k": 10**3, "m": 10**6, "b": 10**9}
-#: More than any fleet spends in a day: a number above it is a slip.
+#: No fleet spends more in a day: a larger number is a mistake.
 MOST_TOKENS = 10**12
 
 
@@ -21,7 +21,7 @@ def parse_tokens(text: object) -> int:
     """Parse `200000`, `200k`, `5M` or `1.5B` into a number of tokens.
 
     Raises:
-        ValueError: it is none of these, not a whole number, not positive or absurd.
+        the text has none of these forms, or the number is not whole, not positive, or too large.
     """
     match = _TOKENS.fullmatch(str(text).strip())
     number = Decimal(match[1]) * _SIZE[match[2] and match[2].lower()] if match else Decimal(0)
@@ -35,7 +35,7 @@ def parse_duration(text: object) -> float:
     """Parse `90`, `90s`, `5m`, `1.5h` or `250ms` into seconds.
 
     Raises:
-        ValueError: it is none of these, or not positive.
+        the text has none of these forms, or the duration is not positive.
     """
     match = _DURATION.fullmatch(str(text).strip())
     if match is None or (seconds := float(match[1]) * _UNIT_S[match[2]]) <= 0:
@@ -45,12 +45,12 @@ def parse_duration(text: object) -> float:
 
 
 def split_names(names: object) -> object:
-    """Split a list of names written with commas or blanks."""
+    """Split a list of names that commas or blanks separate."""
     return names.lower().replace(",", " ").split() if isinstance(names, str) else names
 
 
 def split_paths(paths: object) -> object:
-    """Split a list of paths written with colons."""
+    """Split a list of paths that colons separate."""
     return [part for part in paths.split(":") if part] if isinstance(paths, str) else paths
 
 
@@ -61,5 +61,5 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 def env(name: str, *, description: str, **constraints: Any) -> Any:
-    """Return a field that is read from the variable of this name; its description is docs'."""
+    """Return a field that is read from the variable `name`; docs print its description."""
     return Field(validation_alias=name, description=description, **constraints)

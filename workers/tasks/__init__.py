@@ -1,4 +1,4 @@
-"""The tasks, one file each; importing this registers them all."""
+"""The tasks, one file each; importing this package registers all of them."""
 
 from workers.tasks import cleanup, gate_check, spawn, sweep
 

@@ -1,4 +1,4 @@
-"""`orchestrator.cleanup`: removes what an ended agent left."""
+"""`orchestrator.cleanup`: removes container, workspace and working keys of an ended agent."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from workers.app import app, services_of
 @app.task(bind=True, name=CLEANUP_TASK)
 def cleanup(task: Task[Any, Any], /, agent_id: str, attempt: int) -> None:
     """Clean up after this agent."""
-    del attempt  # an agent has ended only once
+    del attempt  # an agent ends only once
     services_of(task).cleanup.run(agent_id)

@@ -1,4 +1,4 @@
-"""`orchestrator.gate_check`: judges one attempt's change, and delivers it if it is approved."""
+"""`orchestrator.gate_check`: runs the gates on an attempt's change and delivers approved ones."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from workers.app import app, services_of
 
 @app.task(bind=True, name=GATE_CHECK_TASK)
 def gate_check(task: Task[Any, Any], /, agent_id: str, attempt: int) -> None:
-    """Look at the change of this attempt."""
+    """Check the change of this attempt."""
     services_of(task).gate_check.run(agent_id, attempt)

@@ -1,4 +1,4 @@
-"""`orchestrator.spawn`: registers a raw request, or runs the agent the message is named after."""
+"""`orchestrator.spawn`: registers a raw request, or runs the agent with the message's id."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from workers.raw_requests import register
 
 @app.task(bind=True, name=SPAWN_TASK)
 def spawn(task: Task[Any, Any], /, *arguments: Any, **named: Any) -> None:
-    """Look at the agent this task is named after.
+    """Run the agent with the id of this task.
 
-    A message with a request comes from a client that knows only Celery: it goes through the front
-    door like any other request, which enqueues the agent by its priority. Any other arguments are a
-    client's slip, who is answered: Celery itself would keep no result of it.
+    A message with a request comes from a client that uses Celery alone: the submit service
+    registers it like any other request and enqueues the agent by its priority. Other arguments
+    are an error of the client. This task stores a result for it: Celery itself would store none.
     """
     agent_id, services = str(task.request.id), services_of(task)
     if not arguments and not named:

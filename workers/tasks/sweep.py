@@ -1,4 +1,4 @@
-"""`orchestrator.sweep`: finds what no worker holds, and chains what waits for the audit."""
+"""`orchestrator.sweep`: recovers agents without a holder, and chains waiting audit drafts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.app import app, services_of
 
 @app.task(bind=True, name=SWEEP_TASK)
 def sweep(task: Task[Any, Any], /) -> None:
-    """Look at every lease that has ended; put in the audit what was done since the last look."""
+    """Check every expired lease, and append the audit drafts since the last sweep."""
     services = services_of(task)
     services.rescuer.sweep()
     services.store.follow(services.audit.append_waiting())

@@ -1,4 +1,4 @@
-"""Who may ask: a key, no page that a browser loaded from elsewhere; and what every answer says."""
+"""The guard: authenticates requests, refuses foreign origins, and sets security headers."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: Asked for without a key: is it alive, and the pages, which ask their reader for one.
+#: The first path parts that need no key: the health check and the pages.
 _OPEN = frozenset({"", "docs", "health", "static"})
 
 
 class Guard:
-    """Refuses requests before any route sees them."""
+    """Refuses requests before they reach a route."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._is_local = settings.host in LOOPBACK
-        #: As written, with a port or without.
+        #: As written, with or without a port.
         self._allowed = frozenset(settings.allowed_hosts)
         self._names = self._allowed | {_name(authority) for authority in self._allowed}
         if self._is_local:
             self._names |= LOOPBACK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a refused request; pass on any other."""
+        """Answer a refused request; forward any other request to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,21 +52,21 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if self._names and _name(host) not in self._names:
-            # DNS rebinding: a page's own name, made to point at this machine.
+            # DNS rebinding: the name of a foreign page that resolves to this machine.
             return problem(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                "This server answers to localhost and ORCHESTRATOR_ALLOWED_HOSTS only.",
+                "The Host header must be localhost or one of ORCHESTRATOR_ALLOWED_HOSTS.",
             )
         origin = headers.get("origin")
         own = {host, *self._allowed}
         if origin is not None and origin.lower().partition("://")[2] not in own:
-            # Any page may send a simple POST to localhost; its browser says where it is from. With
-            # the port, behind which another program may be.
-            return problem(HTTPStatus.FORBIDDEN, "Pages of other origins may not use this server.")
+            # Any page may send a simple POST to localhost; its browser sends the page's origin. The
+            # comparison includes the port, because another program may serve another port.
+            return problem(HTTPStatus.FORBIDDEN, "Requests of other origins are refused.")
         return None
 
     async def _unknown(self, scope: Scope) -> Response | None:
-        # The first part of the path; that of the dashboard's page is empty.
+        # The first part of the path; it is empty for the dashboard.
         if scope["path"].removeprefix("/").partition("/")[0] in _OPEN:
             return None
         request = Request(scope)

@@ -1,8 +1,8 @@
-"""The connections to the API: how many there are, and what ends one that asks or reads nothing.
+"""Bounds the connections to the API: their number, and the time of an idle or slow client.
 
-Uvicorn limits how long a connection stays open after an answer, but neither before the first
-request nor once a byte of the next one has come, nor how many there are; and without limits
-descriptors run out, and with them the way to kill.
+Uvicorn limits the idle time after a response, but neither before the first request nor after the
+first byte of the next one, nor the number of connections. Without these limits, idle connections
+use up the file descriptors, and then kill requests fail.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.api.http.problems import problem
 
-#: A whole head comes within this from the beginning, or from the first byte after an answer.
+#: The time limit of a complete head, from the connection or the first byte after a response.
 HEAD_WITHIN_S = 20.0
-#: What was sent is taken within this; who follows events can come again.
+#: The time limit for a client to read sent data; a client of events can reconnect.
 READ_WITHIN_S = 60.0
 #: More are of no use to one process; each takes some 20 KiB.
 MOST_CONNECTIONS = 4096
@@ -50,61 +50,61 @@ def most_connections() -> int:
 
 
 class _Deadline:
-    """When a connection ends, unless it is lifted before."""
+    """A timer that ends a connection unless it is cancelled."""
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, within_s: float) -> None:
-        """Begin to wait, or go on."""
+        """Start the timer if it does not run."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(within_s, self._end)
 
     def lift(self) -> None:
-        """Wait no longer."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class Connection(H11Protocol):
-    """Speaks HTTP/1.1 as uvicorn does, and cuts off who keeps it waiting.
+    """Uvicorn's HTTP/1.1 protocol, with a bounded number of connections and deadlines.
 
-    Beyond the limit a new connection takes the place of the one that has asked nothing for
-    longest. Where every other one is being served it is in the reserve, which only kills and
-    health checks may use.
+    Beyond the limit a new connection replaces the one that has been idle for longest. If every
+    other connection serves a request, the new one is in the reserve, which only kills and health
+    checks may use.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Find a place, and begin to wait for a head."""
+        """Admit the connection, and start the deadline of the first head."""
         super().connection_made(transport)
         _send_at_once(transport)
         self._idle_since_s = asyncio.get_running_loop().time()
         self._admit(transport)
         self._asking = _Deadline(transport.close)
-        # Not closed, for that waits for the client; and whatever it has not taken is waited for.
+        # `abort`, because `close` waits until the client has read everything that was sent.
         self._reading = _Deadline(transport.abort)
         transport.set_write_buffer_limits(0)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Wait no longer if the head is whole now, or begin to wait for the next."""
+        """Cancel the deadline if the head is complete; start it for the next head."""
         super().data_received(data)
         self._await_head()
 
     def pause_writing(self) -> None:
-        """Begin to wait for the client to read."""
+        """Start the deadline for the client to read."""
         super().pause_writing()
         self._reading.set(READ_WITHIN_S)
 
     def resume_writing(self) -> None:
-        """Wait no longer: it has read."""
+        """Cancel the deadline: the client has read."""
         super().resume_writing()
         self._reading.lift()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Cancel both deadlines."""
         super().connection_lost(exc)
         self._asking.lift()
         self._reading.lift()
@@ -156,8 +156,8 @@ def _only_stopping(app: ASGIApp) -> ASGIApp:
 def _send_at_once(transport: asyncio.Transport) -> None:
     """Turn Nagle's algorithm off: a body would wait for the acknowledgement of its head (40 ms).
 
-    asyncio does so itself only where the listener names its protocol, and Python's own
-    `socket.create_server`, systemd and uvicorn hand over listeners of protocol 0.
+    asyncio does so only if the listener names its protocol. The listeners of Python's
+    `socket.create_server`, systemd and uvicorn have protocol 0.
     """
     connected: socket.socket = transport.get_extra_info("socket")
     if connected.family in {socket.AF_INET, socket.AF_INET6}:

@@ -1,4 +1,4 @@
-"""What a route declares of itself: who may ask it, what it takes, and everything it may answer."""
+"""The declaration of a route: scope, parameters, body and all its responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from orchestrator.models import Caller, KeyScope, Record, faults_of
 from orchestrator.store.client import AsyncStore
 
 BODY_LIMIT_BYTES = 2**20
-#: A client that takes longer to send that much is not one.
+#: The time limit of a request body.
 BODY_WITHIN_S = 20.0
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Header:
-    """A header that a route heeds."""
+    """A request header that a route reads."""
 
     purpose: str
     pattern: str
@@ -40,23 +40,23 @@ class Header:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route; the application, the guard and the OpenAPI document are made of these."""
+    """One route; the application, the guard and the OpenAPI document are built from these."""
 
     method: Literal["GET", "POST"]
     path: str
     handler: Handler
     summary: str
-    #: Each status, and what it is answered with.
+    #: Status → the record or media type of its response.
     answers: Mapping[int, tuple[Answer, ...]]
-    #: The scope a key needs; None where no key is asked for.
+    #: The scope that a key needs; None if the route requires no key.
     scope: KeyScope | None = KeyScope.READ
     query: type[Record] | None = None
     body: type[Record] | None = None
     is_body_required: bool = False
     headers: Mapping[str, Header] = field(default_factory=dict)
-    #: Statuses it refuses with, beyond those that any route may.
+    #: Statuses of its refusals, besides those of every route.
     refusals: tuple[int, ...] = ()
-    #: Counts against the limit of spawns.
+    #: Whether the request counts against the rate limit of spawns.
     is_spawn: bool = False
 
     def route(self) -> Route:
@@ -77,19 +77,19 @@ class Endpoint:
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who asks."""
+    """Return the caller that the guard authenticated."""
     caller: Caller = request.state.caller
     return caller
 
 
 def store_of(request: Request) -> AsyncStore:
-    """Return the store this application opened."""
+    """Return the store that this application opened."""
     store: AsyncStore = request.app.state.store
     return store
 
 
 def query_of(request: Request, model: type[R], **given: str) -> R:
-    """Parse the query; `given` wins over it.
+    """Parse the query; `given` overrides it.
 
     Raises:
         RequestInvalid: with every fault and its path.
@@ -104,7 +104,7 @@ async def read_body(request: Request) -> bytes:
     """Read the body.
 
     Raises:
-        HTTPException: 413 over BODY_LIMIT_BYTES, 408 after BODY_WITHIN_S.
+        HTTPException: 413 above BODY_LIMIT_BYTES, 408 after BODY_WITHIN_S.
     """
     body = bytearray()
     try:
@@ -118,16 +118,16 @@ async def read_body(request: Request) -> bytes:
                     )
     except (TimeoutError, ClientDisconnect) as error:
         raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, f"The body did not come within {BODY_WITHIN_S:g} s."
+            HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_WITHIN_S:g} s."
         ) from error
     return bytes(body)
 
 
 async def document_of(request: Request) -> object:
-    """Read the body as JSON; None where there is none.
+    """Read the body as JSON; return None if it is empty.
 
     Raises:
-        RequestInvalid: it is not JSON.
+        RequestInvalid: the body is not JSON.
         HTTPException: as `read_body` does.
     """
     body = await read_body(request)

@@ -1,7 +1,8 @@
-"""The live feed of lifecycle events: one reader of the stream a process, any number of followers.
+"""The live feed of lifecycle events: one stream reader per process, any number of followers.
 
-The reader keeps the newest events in memory; a follower takes from there, at its own pace, and
-from the stream itself where it is further behind. So a slow one holds nobody up, and loses nothing.
+The reader keeps the newest events in memory. A follower reads from this memory at its own pace, or
+from the stream if it is further behind. A slow follower therefore delays no other and loses no
+event.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from orchestrator.store import events as event_stream
 from orchestrator.store.client import AsyncStore
 from orchestrator.store.events import StoredEvent
 
-#: How long the reader waits in Valkey at a time; so long, at most, a stopping server waits for it.
+#: How long the reader blocks in Valkey at a time; it bounds the delay of a shutdown.
 BLOCK_MS = 1000
-#: Events kept in memory; a follower further behind reads the stream.
+#: Events in memory; a follower that is further behind reads the stream.
 KEPT = 5000
-#: Proxies and browsers take a silent connection for a dead one.
+#: Proxies and browsers close a connection without traffic.
 HEARTBEAT_S = 15.0
 _AGAIN_AFTER_S = 1.0
 _BATCH = 500
@@ -32,12 +33,12 @@ Position = tuple[int, int]
 
 
 class Feed:
-    """Reads the event stream once, for every follower of this process."""
+    """Reads the event stream once for all followers of this process."""
 
     def __init__(self, store: AsyncStore, *, is_stopping: Callable[[], bool]) -> None:
         self._store = store
         self._is_stopping = is_stopping
-        #: Everything behind this place, up to now, is in `_frames`; None before the first look.
+        #: `_frames` holds all events after this position; None before the first read.
         self._begin: Position | None = None
         self._places: list[Position] = []
         self._frames: list[str] = []
@@ -46,12 +47,12 @@ class Feed:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """Read the stream meanwhile."""
+        """Read the stream while the context is open."""
         reader = asyncio.create_task(self._read())
         try:
             yield
         finally:
-            # Both: a read that is just answered can swallow its cancellation.
+            # Both: a read that has just completed can swallow its cancellation.
             self._is_closed = True
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -63,12 +64,12 @@ class Feed:
                 if not after:
                     after = await self._store.run(event_stream.last_event_id())
                     self._begin = position_of(after)
-                    self._notify()  # who looked before this looks again
+                    self._notify()  # followers that checked before this check again
                 events = await self._store.run(
                     event_stream.await_stored(after=after, block_ms=BLOCK_MS, count=_BATCH)
                 )
             except OrchestratorError as error:
-                # A Valkey that is away is asked again.
+                # The loop retries while Valkey is unreachable.
                 log.warning("events cannot be read", reason=str(error))
                 await asyncio.sleep(_AGAIN_AFTER_S)
                 events = []
@@ -79,17 +80,18 @@ class Feed:
                 self._notify()
 
     async def begin(self, after: str) -> tuple[str, str]:
-        """Return where a follower goes on and what it is told first.
+        """Return the position where a follower continues, and its first frame.
 
-        `after` is the id it saw last, empty for none. Where what followed that id is no longer
-        kept, it is told to `reset`: to read the state anew, and go on from now.
+        `after` is the id of the last event that it received, or empty. If the events after that id
+        are no longer in the stream, the frame is a `reset`: the client reads the state again, and
+        the follower continues from now.
 
         Raises:
             StoreUnreachable: Valkey does not answer.
         """
         now = await self._store.run(event_stream.last_event_id())
         if not after:
-            # The id alone: a connection lost before the first event resumes from here.
+            # Only the id: a connection lost before the first event resumes from here.
             return now, f"retry: 2000\nid: {now}\n\n"
         if position_of(after) == (0, 0) or await self._store.run(event_stream.has_event(after)):
             return after, ": resuming\n\n"
@@ -99,7 +101,7 @@ class Feed:
         return now, f'id: {now}\nevent: reset\ndata: {{"lastEventId": "{now}"}}\n\n'
 
     async def follow(self, after: str) -> AsyncIterator[str]:
-        """Yield every event behind an id as it comes, and a comment when none does."""
+        """Yield each event after an id as it arrives; after HEARTBEAT_S without one, a comment."""
         place = position_of(after)
         while not self._is_stopping():
             news = self._news  # before looking, or an event in between would go unheard
@@ -127,7 +129,7 @@ class Feed:
         last = "-".join(map(str, place))
         events = await self._store.run(event_stream.read_stored(after=last, count=_BATCH))
         if not events:
-            # None between it and what is in memory.
+            # No event lies between it and the events in memory.
             return (begin or place), ""
         return position_of(events[-1].id), "".join(map(_frame, events))
 
@@ -145,12 +147,12 @@ class Feed:
 
 
 def position_of(event_id: str) -> Position:
-    """Return the place of an event in the stream: ids compare by their two numbers."""
+    """Return the position of an event in the stream: ids compare by their two numbers."""
     instant_ms, _, number = event_id.partition("-")
     return int(instant_ms), int(number or 0)
 
 
 def _frame(event: StoredEvent) -> str:
-    # In JSON a bare line break can only stand between values; in a frame it would end the data.
+    # In JSON a bare line break occurs only between values; in a frame it would end the data.
     document = event.document.replace("\r", " ").replace("\n", " ")
     return f"id: {event.id}\nevent: lifecycle\ndata: {document}\n\n"

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the routes' own declarations and the records' schemas."""
+"""The OpenAPI document, built from the declarations of the routes and the records' schemas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCHEMES: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer"},
 }
 _PLACE = re.compile(r"\{(\w+)(?::path)?\}")
-#: What any route may answer: a Host or an Origin that is not ours.
+#: The refusals of every route: a foreign Host or Origin.
 _ANY = (HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 
@@ -64,7 +64,7 @@ def _operation(endpoint: Endpoint, *, asks_for_keys: bool) -> dict[str, Any]:
         "security": [],
     }
     if endpoint.scope is not None:
-        operation["description"] = f"Asks for a key of scope `{endpoint.scope}`."
+        operation["description"] = f"Requires a key of scope `{endpoint.scope}`."
         if asks_for_keys:
             operation["security"] = [{name: []} for name in _SCHEMES]
     if endpoint.body is not None:
@@ -114,7 +114,7 @@ def _query(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
         return
     schema = endpoint.query.model_json_schema(ref_template=_REF)
     for name, field in schema.get("properties", {}).items():
-        # Absent is the way to give none: a query has no null.
+        # A query has no null: an absent parameter means None.
         options = [option for option in field.pop("anyOf", []) if option != {"type": "null"}]
         field.pop("default", None)
         yield {"name": name, "in": "query", "schema": {**field, **(options[0] if options else {})}}

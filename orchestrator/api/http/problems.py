@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457): the one place that maps them to HTTP."""
+"""Maps every error to an `application/problem+json` document (RFC 9457) and an HTTP status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from orchestrator.errors import (
     TransitionRefused,
 )
 
-#: What every answer says to a browser, unless it is a page with a policy of its own.
+#: The security headers of every response, unless a page has its own policy.
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -55,7 +55,7 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
-    # Of the agent's repository, not of this server.
+    # The repository of the agent failed, not this server.
     GitFailed: HTTPStatus.BAD_GATEWAY,
     StoreRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -72,9 +72,9 @@ def problem(
     headers: Mapping[str, str] | None = None,
     facts: Mapping[str, int] | None = None,
 ) -> JSONResponse:
-    """Return a problem document; without a code it is the HTTP status and no more.
+    """Return a problem document; without a code its type is `about:blank`.
 
-    `facts` are members of its own, beside the standard's.
+    `facts` are further members beside those of the standard.
     """
     document: dict[str, Any] = {
         "type": f"urn:orchestrator:error:{code}" if code else "about:blank",
@@ -106,12 +106,12 @@ def of_error(_request: Request, error: Exception) -> JSONResponse:
         )
     if isinstance(error, HTTPException):
         return problem(error.status_code, error.detail, headers=error.headers)
-    # What went wrong is for the log, which the server writes when this error reaches it.
+    # The response does not contain the cause; the server logs it when this error reaches it.
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"This request could not be served. {OrchestratorError.action}",
         code=OrchestratorError.code,
-        # It is made outside of the guard, which gives these to every other answer.
+        # Starlette builds it outside the guard, which adds these headers to all other responses.
         headers=SECURITY,
     )
 

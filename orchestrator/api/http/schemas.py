@@ -1,4 +1,4 @@
-"""The bodies that only HTTP has: what requests may carry and what answers are made of."""
+"""The bodies and queries that only HTTP has."""
 
 from __future__ import annotations
 
@@ -32,53 +32,53 @@ Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 
 class AgentsQuery(Record):
-    """What `GET /agents` may be asked."""
+    """The query of `GET /agents`."""
 
     status: Status | None = None
     agent_type: AgentType | None = None
     task_id: Identifier | None = None
     limit: Annotated[int, Field(ge=1, le=agent_list.MAX_LIMIT)] = 50
     cursor: str = ""
-    #: Beside the agents, what those that need somebody need: agentId → Attention.
+    #: Whether the page includes `attention` of the agents that need it.
     attention: bool = False
 
 
 class LogQuery(Record):
-    """What `GET /agents/{agentId}/logs` may be asked; a cursor is the id of the last line seen."""
+    """The query of `GET /agents/{agentId}/logs`; a cursor is the id of the last line received."""
 
     cursor: StreamId = ""
     limit: Annotated[int, Field(ge=1, le=1000)] = 500
 
 
 class EventsQuery(Record):
-    """Where to go on, for a client that cannot send Last-Event-ID."""
+    """The last event's id, for a client that cannot send Last-Event-ID."""
 
     cursor: StreamId = ""
 
 
 class Because(Record):
-    """Why something is done, for the audit."""
+    """The reason of an action, for the audit."""
 
     reason: Reason = ""
 
 
 class KillBody(Because):
-    """How to kill."""
+    """The options of a kill."""
 
-    #: How long to wait for the proof, in seconds.
+    #: How long to wait for the kill confirmation, in seconds.
     timeout: Annotated[float, Field(ge=0, le=300)] = TIMEOUT_S
-    #: Do not save what was changed.
+    #: Whether to discard the change of the agent.
     discard: bool = False
 
 
 class KillAllBody(KillBody, KillScope):
-    """How to kill, and whom; without a filter every active agent is meant."""
+    """The options and the scope of a kill of several agents; without a filter all active ones."""
 
 
 class RetryBody(Because):
-    """How to spawn an agent again."""
+    """The options of a retry."""
 
-    #: Start from the branch, not from what was changed.
+    #: Whether to start from the branch instead of the retained change.
     afresh: bool = False
 
 
@@ -86,7 +86,7 @@ class RetryBody(Because):
 
 
 class HealthBody(Record):
-    """This process answers."""
+    """The health of this process."""
 
     status: str
     uptime: float
@@ -94,14 +94,14 @@ class HealthBody(Record):
 
 
 class Readiness(Record):
-    """Whether an agent spawned now would run; a check is `ok` or what it found."""
+    """Whether the system can run agents; a check is `ok` or describes its fault."""
 
     ready: bool
     checks: dict[str, str]
 
 
 class Spawned(Record):
-    """The agent of a request."""
+    """The agent of a spawn request."""
 
     agent_id: str
     status: Status
@@ -112,7 +112,7 @@ class AgentList(Record):
 
     agents: tuple[AgentState, ...]
     next_cursor: str | None = None
-    #: Where it is asked for: what those need that need somebody, by agentId.
+    #: agentId → its attention, if the query requests it.
     attention: dict[str, Attention] = Field(default_factory=dict)
 
 
@@ -136,7 +136,7 @@ class LogPage(Record):
 
 
 class MessageBody(Record):
-    """What was done."""
+    """A confirmation of an action."""
 
     message: str
 
@@ -148,41 +148,41 @@ class QueueList(Record):
 
 
 class QueueSwitched(Record):
-    """A queue after it was paused or resumed."""
+    """The state of a queue after a pause or a resume."""
 
     name: str
     is_paused: bool
 
 
 class TimedEvent(LifecycleEvent):
-    """An event, and its id in the stream."""
+    """An event with its id in the stream."""
 
     id: str
 
 
 class Timeline(Record):
-    """What happened to an agent and what was done to it, each oldest first."""
+    """The events of an agent and the audit entries about it, each oldest first."""
 
     events: tuple[TimedEvent, ...]
     audit: tuple[AuditEntry, ...]
 
 
 class Fault(Record):
-    """One fault of a request, and where it is."""
+    """One fault of a request, with its path."""
 
     path: str
     message: str
 
 
 class Problem(Record):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str
     errors: tuple[Fault, ...] = ()
-    #: Of a budget that is used up, in tokens.
+    #: For an exhausted budget, in tokens.
     limit: int | None = None
     used: int | None = None
     reserved: int | None = None

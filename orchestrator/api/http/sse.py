@@ -1,4 +1,4 @@
-"""Streams of server-sent events: how they are asked for, and how many may be open at once."""
+"""Server-sent events: the resume header, and the limit of open streams."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchestrator.errors import RateLimited
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = {
     "Last-Event-ID": Header(
-        "The id of the last event seen: what followed it comes first.",
+        "The id of the last received event; the stream continues after it.",
         r"^[0-9]{1,19}-[0-9]{1,19}$",
     )
 }
-#: However many files may be open: each stream takes memory too.
+#: An upper limit whatever the file limit is: each stream also uses memory.
 _MOST = 2000
 _AGAIN_AFTER_S = 10
 
@@ -29,8 +29,9 @@ _AGAIN_AFTER_S = 10
 class Followers:
     """The open streams of this process.
 
-    All of them take at most half of its descriptors, for that of a log needs one to Valkey as well;
-    those of one caller a quarter of that. So there is room for whatever else is asked.
+    All streams use at most half of the file descriptors, because a stream of a log also needs a
+    connection to Valkey. One caller may open a quarter of the streams. Other requests therefore
+    always find free descriptors.
     """
 
     def __init__(self) -> None:
@@ -40,10 +41,10 @@ class Followers:
 
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:
-        """Count one stream of a caller meanwhile.
+        """Count one stream of a caller while the context is open.
 
         Raises:
-            RateLimited: it has as many as one may have, or there are no more in all.
+            RateLimited: the caller or the process has reached its limit of streams.
         """
         if self._open[caller] >= self._most // 4:
             msg = f"{caller} follows {self._open[caller]} streams already."
@@ -56,16 +57,16 @@ class Followers:
             yield
         finally:
             self._open[caller] -= 1
-            self._open += Counter()  # forgets who has none
+            self._open += Counter()  # removes callers without streams
 
 
 class EventStream(StreamingResponse):
-    """An answer of server-sent events, counted while it lasts."""
+    """A response of server-sent events, counted while it is open."""
 
     media_type = EVENT_STREAM
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them; raises as `Followers.one` does, before anything is sent."""
+        """Send the events; raises as `Followers.one` does, before anything is sent."""
         request = Request(scope)
         followers: Followers = request.app.state.followers
         with followers.one(caller_of(request).name):

@@ -1,4 +1,4 @@
-"""Pages for browsers: static files of ours, with a policy that lets in nothing else."""
+"""Pages for browsers: static files, with a policy that allows no other content."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from orchestrator.models.state_machine import FINAL, PHASES, STATUS_LABELS, TRANSITIONS
 
-#: Scripts and styles from files of this server only; none inline, none from elsewhere; and a script
-#: of ours cannot make markup or code of a text by mistake.
+#: Scripts and styles only from files of this server, none inline; and a script cannot turn text
+#: into markup or code by mistake.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'none'; base-uri 'none'; frame-ancestors 'none';"
@@ -25,7 +25,7 @@ _TYPES = {
 }
 
 
-#: The module that is made of the state machine, so that no page has a list of phases of its own.
+#: The generated module of the state machine, so that no page has its own list of phases.
 _PHASES = "phases.js"
 
 
@@ -47,7 +47,7 @@ def _phases() -> str:
 
 @cache
 def asset(name: str) -> bytes:
-    """Read a file of `static/`, or make the one that is made."""
+    """Return a file of `static/`, or the generated module."""
     if name == _PHASES:
         return _phases().encode()
     return (files("orchestrator.api") / "static" / name).read_bytes()
@@ -55,13 +55,13 @@ def asset(name: str) -> bytes:
 
 @cache
 def parts() -> frozenset[str]:
-    """Name the files of `static/` that pages load."""
+    """Return the names of the files that pages load."""
     names = {file.name for file in (files("orchestrator.api") / "static").iterdir()}
     return frozenset(name for name in names if not name.endswith(".html")) | {_PHASES}
 
 
 def page(name: str) -> Response:
-    """Return a file of `static/` as an answer."""
+    """Return a file of `static/` as a response."""
     media_type = _TYPES[name.rpartition(".")[2]]
     headers = {"Content-Security-Policy": POLICY}
     return Response(asset(name), headers=headers, media_type=media_type)

@@ -1,1 +1,1 @@
-"""The routes of the API, one file for each subject."""
+"""The routes of the API, one module per resource."""

@@ -44,10 +44,10 @@ _IDEMPOTENCY = {
 
 
 async def find_agent(request: Request) -> AgentState:
-    """Read the agent the path names.
+    """Return the agent that the path names.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such agent.
     """
     return await store_of(request).run(agents.read(request.path_params["agentId"]))
 
@@ -72,7 +72,7 @@ async def spawn(request: Request) -> JSONResponse:
 
 
 async def retry(request: Request) -> JSONResponse:
-    """Spawn the request of an ended agent again, going on from what it changed if that is kept."""
+    """Spawn the request of an ended agent again, continuing from its retained change if any."""
     agent_id, store, state = request.path_params["agentId"], store_of(request), request.app.state
     body = await body_of(request, RetryBody)
     flow = state.submit_service.retry(
@@ -86,12 +86,12 @@ async def retry(request: Request) -> JSONResponse:
 
 
 async def status(request: Request) -> JSONResponse:
-    """Answer with an agent's state."""
+    """Return an agent's state."""
     return JSONResponse((await find_agent(request)).wire())
 
 
 async def index(request: Request) -> JSONResponse:
-    """Answer with a page of agents, newest first."""
+    """Return a page of agents, newest first."""
     query = query_of(request, AgentsQuery)
     asked = dict(query)
     with_attention = asked.pop("attention")
@@ -108,29 +108,29 @@ async def index(request: Request) -> JSONResponse:
 
 
 async def why(request: Request) -> JSONResponse:
-    """Answer with why an agent waits, failed or was rejected, and the one command that helps."""
+    """Return why an agent waits, failed or was rejected, and one command that helps."""
     agent_id, settings = request.path_params["agentId"], request.app.state.settings
     found = await store_of(request).follow(explain_one(agent_id, settings, clock()))
     return JSONResponse(found.wire())
 
 
 async def gates(request: Request) -> JSONResponse:
-    """Answer with an agent's gate reports, oldest first."""
+    """Return an agent's gate reports, oldest first."""
     agent = await find_agent(request)
     reports = await store_of(request).run(changes.read_reports(agent.agent_id))
     return JSONResponse({"reports": [report.wire() for report in reports]})
 
 
 async def diff(request: Request) -> Response:
-    """Answer with what an agent changed, as a patch for readers."""
+    """Return an agent's change as a patch."""
     agent_id, state = request.path_params["agentId"], request.app.state
-    # Git blocks: it may have to fetch the base first.
+    # Git blocks: it may have to fetch the base commit first.
     patch = await run_in_threadpool(read_patch, state.settings, state.blocking_store, agent_id)
     return Response(patch, media_type=PATCH)
 
 
 async def task(request: Request) -> JSONResponse:
-    """Answer with a task and the agents that served it, newest first."""
+    """Return a task and the agents that served it, newest first."""
     task_id, store = request.path_params["taskId"], store_of(request)
     state = await store.run(agents.read_task(task_id))
     page = await store.follow(agent_list.page(task_id=task_id, limit=agent_list.MAX_LIMIT))
@@ -160,7 +160,7 @@ ENDPOINTS = [
         refusals=(404,),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/why", why, "Why an agent waits or failed, and what helps"),
+        *("GET", "/agents/{agentId}/why", why, "The reason of a wait or failure, and a command"),
         answers={200: (Attention,)},
         refusals=(404,),
     ),
@@ -170,7 +170,7 @@ ENDPOINTS = [
         refusals=(404,),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/diff", diff, "What an agent changed"),
+        *("GET", "/agents/{agentId}/diff", diff, "The change of an agent as a patch"),
         answers={200: (PATCH,)},
         refusals=(404, 502),
     ),
@@ -183,7 +183,7 @@ ENDPOINTS = [
         is_spawn=True,
     ),
     Endpoint(
-        # A task's id is the client's choice and may hold slashes.
+        # The client chooses a task's id, which may contain slashes.
         *("GET", "/tasks/{taskId:path}", task, "A task and its agents"),
         answers={200: (TaskDocument,)},
         refusals=(404,),

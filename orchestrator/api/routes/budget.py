@@ -1,4 +1,4 @@
-"""How today's budget stands."""
+"""The budget of today over HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.queries import budget
 
 
 async def summary(request: Request) -> JSONResponse:
-    """Answer with what is spent and reserved today, by whom, and the limits in force."""
+    """Return today's usage and reservations, by agent, and the limits in force."""
     found = await store_of(request).follow(
         budget.summary(request.app.state.settings, wiring.clock())
     )
@@ -21,7 +21,7 @@ async def summary(request: Request) -> JSONResponse:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/budget", summary, "What is spent today, and the limits in force"),
+        *("GET", "/budget", summary, "The usage of today, and the limits in force"),
         answers={200: (BudgetSummary,)},
     )
 ]

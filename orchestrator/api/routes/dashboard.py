@@ -1,6 +1,6 @@
-"""The live dashboard: its page, and its look at the fleet.
+"""The live dashboard: its page, and its summary of the fleet.
 
-The page carries no data, so no key is asked for it: it asks its reader for one.
+The page contains no data and needs no key; it asks its user for one.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _MOST_AGENTS = 100
 
 
 class FleetQuery(Record):
-    """Which agents `GET /fleet` looks at closely."""
+    """The query of `GET /fleet`: the agents to include."""
 
-    #: Ids, between commas; one that names no agent is passed over.
+    #: Ids, separated by commas; an unknown id is ignored.
     agents: str = ""
 
     @property
     def agent_ids(self) -> tuple[str, ...]:
-        """The ids that can be some, each once, at most a hundred."""
+        """The valid ids, each once, at most a hundred."""
         given = dict.fromkeys(filter(AGENT_ID.fullmatch, self.agents.split(",")))
         return tuple(given)[:_MOST_AGENTS]
 
 
 async def page(request: Request) -> Response:
-    """Answer with the dashboard."""
+    """Return the page of the dashboard."""
     del request
     return static_files.page("index.html")
 
 
 async def fleet(request: Request) -> JSONResponse:
-    """Answer with how the fleet stands, and a close look at some agents."""
+    """Return a summary of the fleet, and of the agents in the query."""
     query = query_of(request, FleetQuery)
     state = request.app.state
     backends = state.submit_service.agents
@@ -54,7 +54,7 @@ ENDPOINTS = [
         scope=None,
     ),
     Endpoint(
-        *("GET", "/fleet", fleet, "How the fleet stands, and a close look at some agents"),
+        *("GET", "/fleet", fleet, "A summary of the fleet and of some agents"),
         answers={200: (Fleet,)},
         query=FleetQuery,
         refusals=(422,),

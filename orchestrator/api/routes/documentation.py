@@ -1,4 +1,4 @@
-"""The API about itself: its OpenAPI document, the page that shows it, and the pages' files."""
+"""The documentation of the API: its OpenAPI document, its page, and the static files of pages."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from orchestrator.repo_config import shipped_schema
 
 
 async def openapi(request: Request) -> Response:
-    """Answer with the OpenAPI document."""
+    """Return the OpenAPI document."""
     asks_for_keys = caller_of(request).has_key
     return JSONResponse(document(request.app.state.endpoints, asks_for_keys=asks_for_keys))
 
 
 async def docs(request: Request) -> Response:
-    """Answer with the page that shows it."""
+    """Return the page that renders the OpenAPI document."""
     del request
     return page("docs.html")
 
 
 async def static(request: Request) -> Response:
-    """Answer with a file that a page loads."""
+    """Return a static file of a page."""
     name = request.path_params["name"]
     if name not in parts():
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
@@ -35,7 +35,7 @@ async def static(request: Request) -> Response:
 
 
 async def repository_schema(request: Request) -> Response:
-    """Answer with the JSON schema of a repository's configuration."""
+    """Return the JSON schema of a repository's configuration."""
     del request
     return Response(shipped_schema(), media_type="application/schema+json")
 
@@ -54,13 +54,13 @@ ENDPOINTS = [
         *("GET", "/schemas/repository.json", repository_schema),
         "The JSON schema of orchestrator.toml",
         answers={200: ("application/schema+json",)},
-        # The same for everyone, and editors that complete the file have no key.
+        # It is the same for every client, and an editor that uses it has no key.
         scope=None,
     ),
     Endpoint(
         *("GET", "/static/{name}", static, "A file of a page"),
         answers={200: ("text/javascript", "text/css", "image/svg+xml")},
-        # They hold no data, and the pages ask their reader for a key themselves.
+        # They contain no data, and the pages ask their user for a key.
         scope=None,
         refusals=(404,),
     ),

@@ -1,4 +1,4 @@
-"""Lifecycle events as they happen, and the timeline of one agent."""
+"""Lifecycle events over HTTP: the live stream, and the timeline of one agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.queries.timeline import read_timeline
 
 
 async def events(request: Request) -> Response:
-    """Follow the lifecycle events of every agent."""
+    """Stream the lifecycle events of all agents."""
     seen = request.headers.get("last-event-id")
     query = query_of(request, EventsQuery, **({"cursor": seen} if seen else {}))
     feed: Feed = request.app.state.feed
@@ -32,7 +32,7 @@ async def events(request: Request) -> Response:
 
 
 async def timeline(request: Request) -> Response:
-    """Answer with what happened to an agent, and what was done to it by whom."""
+    """Return the events of an agent, and the audit entries about it."""
     agent = await find_agent(request)
     found = await store_of(request).follow(read_timeline(agent))
     return JSONResponse(
@@ -45,7 +45,7 @@ async def timeline(request: Request) -> Response:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/agents/events", events, "Follow lifecycle events, losing none"),
+        *("GET", "/agents/events", events, "Stream lifecycle events without a gap"),
         answers={200: (EVENT_STREAM,)},
         query=EventsQuery,
         headers=LAST_EVENT_ID,

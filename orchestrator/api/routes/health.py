@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether the system can serve."""
+"""Whether this process runs, and whether the system can run agents."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from orchestrator.store import workers as pool_workers
 from orchestrator.store.client import AsyncStore
 from orchestrator.wiring import clock
 
-#: A probe wants its answer; a Valkey that hangs counts as one that is away.
+#: A probe needs a fast answer; a Valkey that does not answer in time counts as unreachable.
 READY_WITHIN_S = 3.0
 
 
 async def health(request: Request) -> JSONResponse:
-    """Say that this process answers; never touches Valkey."""
+    """Report that this process runs; it does not access Valkey."""
     uptime = time.monotonic() - request.app.state.started_s
     return JSONResponse(
         {"status": "healthy", "uptime": round(uptime, 3), "timestamp": iso_instant(clock())}
@@ -30,7 +30,7 @@ async def health(request: Request) -> JSONResponse:
 
 
 async def ready(request: Request) -> JSONResponse:
-    """Say whether an agent spawned now would run, and if not, which check failed."""
+    """Report whether the system can run agents, with the result of each check."""
     checks = await _checks(request.app.state.store)
     is_ready = set(checks.values()) == {"ok"}
     status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
@@ -54,12 +54,12 @@ async def _checks(store: AsyncStore) -> dict[str, str]:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/health", health, "Whether this process answers"),
+        *("GET", "/health", health, "The health of this process"),
         answers={200: (HealthBody,)},
         scope=None,
     ),
     Endpoint(
-        *("GET", "/health/ready", ready, "Whether the system can serve"),
+        *("GET", "/health/ready", ready, "The readiness of the system"),
         answers={200: (Readiness,), 503: (Readiness,)},
         scope=None,
     ),

@@ -1,4 +1,4 @@
-"""Killing over HTTP, in the words of the contract; and the receipts."""
+"""Kills over HTTP, and their receipts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _order_of(request: Request, body: KillBody) -> KillOrder:
 
 
 async def kill(request: Request) -> JSONResponse:
-    """Kill one agent; again is no fault, and answers the same."""
+    """Kill one agent; a repeated request returns the same result."""
     agent_id = request.path_params["agentId"]
     body = await body_of(request, KillBody)
     flow = _switch_of(request).kill(agent_id, _order_of(request, body), timeout_s=body.timeout)
@@ -35,7 +35,7 @@ async def kill(request: Request) -> JSONResponse:
 
 
 async def kill_all(request: Request) -> JSONResponse:
-    """Kill every active agent, or those of a scope; counts what is confirmed."""
+    """Kill every active agent, or those of a scope; return the number of confirmed kills."""
     body = await body_of(request, KillAllBody)
     scope = KillScope(**{name: getattr(body, name) for name in KillScope.model_fields})
     flow = _switch_of(request).kill_all(scope, _order_of(request, body), timeout_s=body.timeout)
@@ -44,7 +44,7 @@ async def kill_all(request: Request) -> JSONResponse:
 
 
 async def receipt(request: Request) -> JSONResponse:
-    """Answer with what the kill of an agent did."""
+    """Return the receipt of the kill of an agent."""
     found = await store_of(request).run(kills.find_receipt(request.path_params["agentId"]))
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This agent was not killed.")
@@ -71,7 +71,7 @@ ENDPOINTS = [
         refusals=(404, 409, 422, 504),
     ),
     Endpoint(
-        *("GET", "/agents/{agentId}/receipt", receipt, "What the kill of an agent did"),
+        *("GET", "/agents/{agentId}/receipt", receipt, "The receipt of a kill"),
         answers={200: (Receipt,)},
         refusals=(404,),
     ),

@@ -18,7 +18,7 @@ from orchestrator.store.client import AsyncStore
 
 
 async def logs(request: Request) -> Response:
-    """Answer with a page of output, or follow it."""
+    """Return a page of output, or stream it."""
     wants_stream = EVENT_STREAM in request.headers.get("accept", "")
     seen = request.headers.get("last-event-id") if wants_stream else None
     query = query_of(request, LogQuery, **({"cursor": seen} if seen else {}))
@@ -44,7 +44,7 @@ async def _follow(
         for line in seen.lines:
             yield f"id: {line.id}\nevent: log\ndata: {json.dumps(line.wire())}\n\n"
         if seen.is_last:
-            # Without it an EventSource cannot tell the end from a cut, and would come again.
+            # Without this event a client cannot distinguish the end from a cut, and reconnects.
             yield f'event: end\ndata: {{"status": "{seen.agent.status}"}}\n\n'
             return
         if not seen.lines:
@@ -53,7 +53,7 @@ async def _follow(
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/agents/{agentId}/logs", logs, "An agent's output, in pages or as it comes"),
+        *("GET", "/agents/{agentId}/logs", logs, "An agent's output, in pages or as a stream"),
         answers={200: (LogPage, EVENT_STREAM)},
         query=LogQuery,
         headers=LAST_EVENT_ID,

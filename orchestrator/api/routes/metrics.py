@@ -1,4 +1,4 @@
-"""The metrics, for Prometheus: gauges of what is now, and counters of what has happened."""
+"""The metrics for Prometheus: gauges of the current state, and counters."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _TEXT = "text/plain"
 _COUNTERS: Mapping[str, tuple[str, str, Sequence[str]]] = {
     "ended": ("orchestrator_agents_ended", "Agents that have ended.", ("status", "code")),
     "tokens": ("orchestrator_tokens", "Tokens of ended agents.", ("kind",)),
-    "cost_usd": ("orchestrator_cost_usd", "Dollars that ended agents have cost.", ()),
+    "cost_usd": ("orchestrator_cost_usd", "Cost of ended agents in dollars.", ()),
     "gates": ("orchestrator_gate_results", "Results of gates.", ("gate", "status")),
-    "recoveries": ("orchestrator_recoveries", "Attempts lost and gone on with.", ()),
-    "stalls": ("orchestrator_stalls", "Agents found stuck.", ()),
+    "recoveries": ("orchestrator_recoveries", "Lost attempts that were recovered.", ()),
+    "stalls": ("orchestrator_stalls", "Agents that stalled.", ()),
 }
 
 
 class _Collected:
-    """What a scrape found, as prometheus-client wants it."""
+    """The metrics of one scrape, as a collector of prometheus-client."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
@@ -54,7 +54,7 @@ class _Collected:
 
 
 async def metrics(request: Request) -> Response:
-    """Answer with every metric of the system, whichever process is asked."""
+    """Return all metrics of the system; every API process returns the same."""
     store = store_of(request)
     registry = CollectorRegistry(auto_describe=False)
     counted = await store.follow(counters())
@@ -64,7 +64,7 @@ async def metrics(request: Request) -> Response:
         *_of_queues(queues),
         *_counted(counted),
         _histogram(counted, SPAWN, SPAWN_BUCKETS_S, "From spawn to a running agent."),
-        _histogram(counted, KILL, KILL_BUCKETS_S, "From a kill to its proof."),
+        _histogram(counted, KILL, KILL_BUCKETS_S, "From a kill to its confirmation."),
     ]
     registry.register(_Collected(families))
     return Response(generate_latest(registry), media_type=f"{_TEXT}; version=0.0.4; charset=utf-8")
@@ -76,7 +76,7 @@ async def _now(store: AsyncStore) -> list[Metric]:
         count = await store.run(agent_index.count(status))
         agents.add_metric([status], count)
     present = await store.run(pool_workers.present(now=clock()))
-    workers = GaugeMetricFamily("orchestrator_workers", "Workers there.", labels=["queue"])
+    workers = GaugeMetricFamily("orchestrator_workers", "Live workers.", labels=["queue"])
     for queue in QUEUES:
         serving = sum(worker.partition("@")[0] == queue for worker in present)
         workers.add_metric([queue], serving)
@@ -87,7 +87,7 @@ async def _now(store: AsyncStore) -> list[Metric]:
         agents,
         workers,
         GaugeMetricFamily(
-            "orchestrator_kills_unconfirmed", "Kills without proof.", value=unconfirmed
+            "orchestrator_kills_unconfirmed", "Unconfirmed kills.", value=unconfirmed
         ),
         GaugeMetricFamily("orchestrator_halted", "1 while new work is halted.", value=halted),
     ]
@@ -96,16 +96,16 @@ async def _now(store: AsyncStore) -> list[Metric]:
 def _of_queues(states: Sequence[QueueState]) -> Iterable[Metric]:
     reported = ("pending", "active", "delayed")
     messages = GaugeMetricFamily(
-        "orchestrator_queue_messages", "What stands in each queue.", labels=["queue", "state"]
+        "orchestrator_queue_messages", "Messages of each queue.", labels=["queue", "state"]
     )
     age = GaugeMetricFamily(
-        "orchestrator_queue_oldest_age_seconds", "Wait of the longest waiting.", labels=["queue"]
+        "orchestrator_queue_oldest_age_seconds", "The longest wait in the queue.", labels=["queue"]
     )
     paused = GaugeMetricFamily(
         "orchestrator_queue_paused", "1 while a queue is paused.", labels=["queue"]
     )
     done = CounterMetricFamily(
-        "orchestrator_queue_done", "Messages worked off.", labels=["queue", "result"]
+        "orchestrator_queue_done", "Processed messages.", labels=["queue", "result"]
     )
     for state in states:
         for name in reported:

@@ -1,4 +1,4 @@
-"""The queues over HTTP: what stands in each; pausing and resuming one."""
+"""The queues over HTTP: their numbers, pause and resume."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _switch_of(request: Request) -> QueuePauses:
 
 
 async def index(request: Request) -> JSONResponse:
-    """Answer with every queue."""
+    """Return the state of every queue."""
     states = await store_of(request).follow(overview(clock()))
     return JSONResponse({"queues": [state.wire() for state in states]})
 
 
 async def pause(request: Request) -> JSONResponse:
-    """Let no worker take from a queue; again is no fault."""
+    """Pause a queue: no worker consumes it; a repeated request changes nothing."""
     name = request.path_params["name"]
     because = await body_of(request, Because)
     flow = _switch_of(request).pause(name, caller_of(request).name, because.reason)
@@ -34,7 +34,7 @@ async def pause(request: Request) -> JSONResponse:
 
 
 async def resume(request: Request) -> JSONResponse:
-    """Let workers take from a queue again; again is no fault."""
+    """Resume a queue; a repeated request changes nothing."""
     name = request.path_params["name"]
     because = await body_of(request, Because)
     flow = _switch_of(request).resume(name, caller_of(request).name, because.reason)
@@ -44,18 +44,18 @@ async def resume(request: Request) -> JSONResponse:
 
 ENDPOINTS = [
     Endpoint(
-        *("GET", "/queues", index, "What stands in each queue"),
+        *("GET", "/queues", index, "The state of every queue"),
         answers={200: (QueueList,)},
     ),
     Endpoint(
-        *("POST", "/queues/{name}/pause", pause, "Let active work finish, and start no more"),
+        *("POST", "/queues/{name}/pause", pause, "Pause a queue; active work finishes"),
         answers={200: (QueueSwitched,)},
         scope=KeyScope.KILL,
         body=Because,
         refusals=(404, 422),
     ),
     Endpoint(
-        *("POST", "/queues/{name}/resume", resume, "Take from a queue again"),
+        *("POST", "/queues/{name}/resume", resume, "Resume a queue"),
         answers={200: (QueueSwitched,)},
         scope=KeyScope.KILL,
         body=Because,

@@ -1,4 +1,4 @@
-// The page: what is shown of the fleet, when it is read again, and how one moves about.
+// The page: the displayed state of the fleet, its refresh, and navigation.
 
 import { byId, h, say, set, write } from "./dom.js";
 import { Detail } from "./detail.js";
@@ -46,7 +46,7 @@ function render() {
   renderFilters(counts);
   renderHalt();
   set(byId("capped"), "hidden", fleet.isComplete);
-  write(byId("capped"), `The newest ${plural(MOST, "agent")} are listed; orch ls has the others.`);
+  write(byId("capped"), `The list shows the newest ${plural(MOST, "agent")}; orch ls lists all agents.`);
   const active = fleet.activeCount;
   write(byId("kill-all"), active ? `Kill all ${count(active)}…` : "Kill all…");
   set(byId("kill-all"), "disabled", active === 0);
@@ -57,7 +57,7 @@ function emptyText(counts, words) {
   if (!isLoaded) return lost ? "No agents to show yet." : "Reading the agents…";
   if (!counts.all) return "No agents yet. Spawn one: orch spawn --repo R --branch B --item \"…\"";
   if (words.length) return "No agent matches this search.";
-  return filter === "attention" ? "Nothing needs you." : "No agent is in this state.";
+  return filter === "attention" ? "No agent needs attention." : "No agent is in this state.";
 }
 
 function renderFilters(counts) {
@@ -129,7 +129,7 @@ function askForKey(why) {
 
 // ── read ───────────────────────────────────────────────────────────────────────────────────────
 
-/** From now on hear every event; read all agents once at the beginning, and after a `reset`. */
+/** Follow all events; read all agents once at the start and after a `reset`. */
 function begin() {
   server.follow("/agents/events", {
     signal: new AbortController().signal,
@@ -151,7 +151,7 @@ function begin() {
 
 let loading = null;
 
-// The events of the meantime come by themselves after a cut: only the first time is all read.
+// After a cut the stream resumes without a gap: all agents are read only the first time.
 async function reload({ anew = false } = {}) {
   if (loading || (isLoaded && !anew)) return lookSoon();
   loading = fleet.load();
@@ -159,7 +159,7 @@ async function reload({ anew = false } = {}) {
     await loading;
     isLoaded = true;
   } catch (error) {
-    // Of a key that may not read the stream of events tells; it is live again with another.
+    // The stream of events reports a refused key; it is live again with another key.
     if (![401, 403].includes(error.status)) setTimeout(() => reload({ anew }), 1000);
   }
   loading = null;
@@ -186,7 +186,7 @@ async function look() {
     await fleet.look(ids());
     if (fleet.hasNews) lookSoon();
   } catch {
-    // The stream of events tells that the server is away.
+    // The stream of events reports that the server is unreachable.
   } finally {
     looking = false;
   }

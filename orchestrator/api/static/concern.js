@@ -1,11 +1,11 @@
-// How an agent is counted and named, by the server's table of phases; whom it needs, the server says.
+// The category and label of an agent, from the server's table of phases, and its attention.
 
 import { PHASES, STATUSES } from "./phases.js";
 import { line } from "./text.js";
 
 export const isActive = (agent) => !STATUSES[agent.status]?.isFinal;
 
-/** running, waiting, or the status it ended with: how an agent is counted. */
+/** The category of an agent: running, waiting, or its final status. */
 export function standing(agent) {
   if (!isActive(agent)) return agent.status;
   return PHASES[agent.phase]?.isWaiting ? "waiting" : "running";
@@ -16,19 +16,19 @@ export function stateLabel(agent) {
   return agent.stalledSince ? "Stalled" : PHASES[agent.phase]?.label ?? line(agent.phase);
 }
 
-/** The icon says the state without colour. */
+/** The icon shows the state without colour. */
 export function stateIcon(agent, concern) {
   const kind = standing(agent);
   return concern && kind !== "failed" ? "warn" : kind;
 }
 
-/** What the server says of an agent that needs somebody: {rank, why, command}; else null. */
+/** The attention of an agent as the server sends it: {rank, why, command}; else null. */
 export function concernOf(attention) {
   if (!attention) return null;
   return { ...attention, why: line(attention.why, 600) };
 }
 
-/** The same words are no other concern: what is shown of it stays. */
+/** Equal attention keeps its object, so that its elements are not replaced. */
 export function isSame(one, other) {
   return one === other || (one && other && one.why === other.why && one.command === other.command && one.rank === other.rank);
 }

@@ -1,4 +1,4 @@
-// One agent beside the list: what it is, what it needs, and its tabs.
+// One agent beside the list: its state, its attention, and its tabs.
 
 import { isActive, stateIcon, stateLabel } from "./concern.js";
 import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
@@ -43,7 +43,7 @@ export class Detail {
     if (withFocus) this.#open.title.focus({ preventScroll: true });
   }
 
-  /** Show the agent as it is now. */
+  /** Show the current state of the agent. */
   refresh() {
     const open = this.#open;
     const entry = open && this.#fleet.get(open.id);
@@ -97,7 +97,7 @@ export class Detail {
     open.kill = h("button", { type: "button", class: "danger", onclick: () => this.#dialogs.kill(entry()) }, "Kill…");
     open.retry = h("button", { type: "button", onclick: () => this.#dialogs.retry(entry(), (made) => this.#go(made, "output")) }, "Retry…");
     const close = h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => this.#go(null) }, icon("close"));
-    open.tabs = h("div", { role: "tablist", "aria-label": "Of this agent", onkeydown: (event) => this.#key(event) },
+    open.tabs = h("div", { role: "tablist", "aria-label": "Agent details", onkeydown: (event) => this.#key(event) },
       Object.entries(TABS).map(([name, { title }]) => h("button", {
         type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", "data-tab": name,
         onclick: () => this.#go(id, name),
@@ -151,7 +151,7 @@ export class Detail {
     set(open.need, "hidden", !why);
     set(open.need, "data-concern", concern ? "yes" : null);
     open.need.replaceChildren(h("p", {}, withCommands(why)));
-    // The reason is its first sentence, and for some the next step stands behind it.
+    // The reason is its first sentence; for some reasons the next step follows it.
     if (concern && error) open.need.append(h("p", { class: "dim" }, withCommands(error)));
     if (concern?.command) open.need.append(command(concern.command));
   }

@@ -1,11 +1,11 @@
-// The questions asked before something is done. No stray key does it: the answer that does nothing has the focus.
+// The confirmation dialogs. The cancel button has the focus, so that an accidental key does nothing.
 
 import { h, set, write } from "./dom.js";
 import { line, plural } from "./text.js";
 
 let number = 0;
 
-/** A modal question; `confirm` does what was asked and may throw what the server refused. */
+/** A modal dialog; `confirm` performs the action and may throw the server's refusal. */
 function ask({ title, body, fields = [], confirm, label, danger = false, cancel = "Cancel" }) {
   const id = `dialog-${(number += 1)}`;
   const heading = h("h2", { id }, title);
@@ -16,7 +16,7 @@ function ask({ title, body, fields = [], confirm, label, danger = false, cancel 
   const dialog = h("dialog", { "aria-labelledby": id },
     heading, ...body, ...fields, fault, h("div", { class: "answers" }, no, yes));
   yes?.addEventListener("click", async (event) => {
-    // A key that is held down would answer before anybody has read.
+    // A key that is held down would confirm before the user has read the text.
     if (dialog.dataset.busy) return;
     dialog.dataset.busy = "yes";
     yes.disabled = true;
@@ -55,17 +55,17 @@ export class Dialogs {
     this.#server = server;
   }
 
-  /** Say what could not be done. */
+  /** Report an action that failed. */
   tell(title, text) {
     ask({ title, body: [h("p", {}, text)], cancel: "Close" });
   }
 
   kill(agent) {
     const reason = reasonField("such as: works on the wrong branch");
-    const discard = checkField("Throw away what it has changed");
+    const discard = checkField("Discard its change");
     ask({
       title: "Kill this agent?",
-      body: [h("p", {}, h("strong", {}, line(agent.taskId, 200)), " stops at once. What it has changed is kept unless you say otherwise.")],
+      body: [h("p", {}, h("strong", {}, line(agent.taskId, 200)), " stops at once. Its change is retained unless you discard it.")],
       fields: [reason.field, discard.field], label: "Kill agent", danger: true,
       confirm: () => this.#server.post(`/agents/${encodeURIComponent(agent.agentId)}/kill`, {
         reason: reason.input.value, discard: discard.input.checked,
@@ -73,9 +73,9 @@ export class Dialogs {
     });
   }
 
-  /** `active` tells how many there are now; the answer's label follows it while one reads. */
+  /** `active` returns the number of active agents; the label of the button follows it. */
   killAll(active, done) {
-    const reason = reasonField("such as: wrong credentials were given out");
+    const reason = reasonField("such as: leaked credentials");
     const sentence = h("p");
     const shown = ask({
       title: "Kill every agent?", body: [sentence], fields: [reason.field], label: "Kill", danger: true,
@@ -95,7 +95,7 @@ export class Dialogs {
     const follow = () => {
       const count = active();
       write(shown.yes, `Kill ${plural(count, "agent")}`);
-      write(sentence, `${plural(count, "agent")} ${count === 1 ? "runs or waits and stops" : "run or wait and stop"} at once. What each has changed is kept; queues go on taking new work.`);
+      write(sentence, `${plural(count, "agent")} ${count === 1 ? "runs or waits and stops" : "run or wait and stop"} at once. The change of each is retained; queues still accept new agents.`);
     };
     follow();
     const timer = setInterval(follow, 500);
@@ -103,11 +103,11 @@ export class Dialogs {
   }
 
   retry(agent, done) {
-    const reason = reasonField("such as: the remote is back");
-    const afresh = checkField("Start afresh from the branch, not from what it changed");
+    const reason = reasonField("such as: the remote is reachable again");
+    const afresh = checkField("Start from the branch, not from the retained change");
     ask({
       title: "Spawn this agent again?",
-      body: [h("p", {}, "The same request as a new agent, going on from what was changed if that is kept.")],
+      body: [h("p", {}, "A new agent runs the same request. It continues from the retained change, if there is one.")],
       fields: [reason.field, afresh.field], label: "Retry",
       confirm: async () => {
         const spawned = await this.#server.post(`/agents/${encodeURIComponent(agent.agentId)}/retry`, {
@@ -118,13 +118,13 @@ export class Dialogs {
     });
   }
 
-  /** Ask for a key; `done` tries with it. */
+  /** Ask for a key; `done` retries with it. */
   key(why, keep, done) {
     if (document.querySelector("dialog.key")) return;
     const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
     const { dialog, yes } = ask({
       title: "An API key, please",
-      body: [h("p", {}, why), h("p", { class: "note" }, "It stays in this tab until the tab is closed.")],
+      body: [h("p", {}, why), h("p", { class: "note" }, "The key is stored in this tab until the tab is closed.")],
       fields: [h("label", { class: "field" }, h("span", {}, "API key"), input)], label: "Use key",
       confirm: () => {
         keep(input.value.trim());

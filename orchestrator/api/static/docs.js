@@ -1,4 +1,4 @@
-// Renders /openapi.json; text only ever becomes text nodes.
+// Renders /openapi.json; all text is added as text nodes.
 import { Dialogs } from "./dialogs.js";
 import * as server from "./server.js";
 
@@ -9,7 +9,7 @@ function element(name, text, ...children) {
   return made;
 }
 
-// Shows a schema with its references resolved, each once on a way down.
+// Shows a schema with its references resolved; each reference once per path.
 function resolved(schema, schemas, seen = []) {
   if (Array.isArray(schema)) return schema.map((item) => resolved(item, schemas, seen));
   if (schema === null || typeof schema !== "object") return schema;
@@ -31,7 +31,7 @@ function bodies(content, schemas) {
 function operation(method, path, given, schemas) {
   const head = element("summary", "", element("code", `${method.toUpperCase()} ${path}`),
     ` ${given.summary}`);
-  const parts = [element("p", given.description || "Asks for no key.")];
+  const parts = [element("p", given.description || "Requires no key.")];
   for (const parameter of given.parameters) {
     parts.push(element("p", "", element("code", parameter.name), ` (${parameter.in}) `,
       parameter.description || "", element("pre", JSON.stringify(parameter.schema))));

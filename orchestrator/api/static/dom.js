@@ -1,8 +1,8 @@
-// Building the page: elements and text nodes only, so that no text can become markup.
+// Builds elements and text nodes only, so that no text can become markup.
 
 export const byId = (id) => document.getElementById(id);
 
-/** Make an element. `on*` are listeners, null and false leave an attribute out. */
+/** Make an element. `on*` are listeners; null and false omit an attribute. */
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -23,7 +23,7 @@ export function set(element, key, value) {
   if (element.getAttribute(key) !== text) element.setAttribute(key, text);
 }
 
-/** Set an element's text if it differs: what did not change is not laid out again. */
+/** Set an element's text if it differs: an unchanged element causes no layout. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -70,7 +70,7 @@ export function meter(label, value, parts) {
 let said = [];
 let sayingAt = 0;
 
-/** Tell a screen reader, at most once in two seconds, whatever comes. */
+/** Announce a text to screen readers, at most once in two seconds. */
 export function say(text) {
   said.push(text);
   if (said.length > 1) return;

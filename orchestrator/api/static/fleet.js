@@ -1,4 +1,4 @@
-// What is known of the agents: read once, moved on by events, corrected by their records.
+// The known state of the agents: read once, updated by events, corrected by their records.
 
 import { concernOf, isActive, isSame, standing } from "./concern.js";
 import { STATUSES } from "./phases.js";
@@ -8,9 +8,9 @@ export const MOST = 2000;
 const FIRST_PAGE = 100;
 const PAGE = 500;
 const CLOSE_LOOK = 100;
-// Of the active agents out of sight, so many are read with each look, each in its turn.
+// The number of active agents out of sight that each refresh reads, in turn.
 const OUT_OF_SIGHT = 20;
-// Nothing goes back: the active statuses in their order, then the final ones.
+// The order of statuses: active ones in their order, then the final ones; none goes back.
 const ORDER = Object.keys(STATUSES);
 const RANK = Object.fromEntries(ORDER.map((name, at) => [name, STATUSES[name].isFinal ? ORDER.length : at]));
 export const GROUPS = ["attention", "running", "waiting", "ended"];
@@ -27,14 +27,14 @@ export class Fleet {
   #get;
   #changed;
 
-  /** `get` reads a document, `changed` hears of every change; `concerned` of an agent that now needs somebody. */
+  /** `get` reads a document, `changed` is called on every change, `concerned` for new attention. */
   constructor({ get, changed, concerned }) {
     this.#get = get;
     this.#changed = changed;
     this.concerned = concerned;
   }
 
-  /** Read every agent anew, the newest first; what is gone is forgotten. */
+  /** Read all agents again, newest first; agents without a record are removed. */
   async load() {
     const seen = new Set();
     let cursor = "";
@@ -53,7 +53,7 @@ export class Fleet {
     this.#changed();
   }
 
-  /** Take in an event: at once what it says itself, the whole record with the next look. */
+  /** Apply the fields of an event at once; the next refresh reads the whole record. */
   hear(event) {
     const id = event.agentId;
     if (!id) return;
@@ -79,7 +79,7 @@ export class Fleet {
     return this.#dirty.size > 0;
   }
 
-  /** Look at the fleet, at what has moved, and at these agents. */
+  /** Refresh the summary of the fleet, the changed agents, and these agents. */
   async look(ids) {
     const moved = [...this.#dirty].slice(0, CLOSE_LOOK);
     const asked = [...new Set([...moved, ...ids, ...this.#unconfirmed, ...this.#inTurn()])].slice(0, CLOSE_LOOK);
@@ -93,7 +93,7 @@ export class Fleet {
     }
     this.counts = seen.counts ?? {};
     this.halt = seen.halt ?? null;
-    // One whose record is gone (its retention has ended) is no agent any more.
+    // An agent whose record is gone (its retention has ended) is removed.
     const gone = new Set(asked);
     for (const { agent, lastOutput, attention } of seen.agents ?? []) {
       gone.delete(agent.agentId);
@@ -108,7 +108,7 @@ export class Fleet {
   #unconfirmed = [];
   #turn = 0;
 
-  // What holds many up is no event of theirs: where it has changed, each of them is read again.
+  // No event of an agent reports a cause that delays many: after a change all of them are read again.
   #dirtyBy({ halt, parked, unconfirmed = [] }) {
     for (const id of this.#unconfirmed) if (!unconfirmed.includes(id)) this.#dirty.add(id);
     this.#unconfirmed = unconfirmed.slice(0, OUT_OF_SIGHT);
@@ -136,7 +136,7 @@ export class Fleet {
     return (this.counts.spawning ?? 0) + (this.counts.running ?? 0);
   }
 
-  /** The agents of a filter and a search in their groups, each group in an order that stays. */
+  /** The agents of a filter and a search in their groups, each group in a stable order. */
   arranged(filter, words) {
     const groups = { attention: [], running: [], waiting: [], ended: [] };
     const counts = { all: 0, attention: 0, running: 0, waiting: 0, completed: 0, failed: 0, killed: 0 };
@@ -169,11 +169,11 @@ export class Fleet {
     const newest = this.#newest.get(agent.taskId);
     if (!newest || newest.spawnedAt < agent.spawnedAt) {
       this.#newest.set(agent.taskId, agent);
-      // The task goes on with this one: what its last agent needed may be past.
+      // The task continues with this agent: the attention of its last agent may be obsolete.
       if (newest && newest.agentId !== id) this.#dirty.add(newest.agentId);
     }
     const before = entry.concern;
-    // An event tells nothing of it: what was said last stands until the next look.
+    // The event does not contain it: the last value remains until the next refresh.
     if (attention !== undefined) {
       const concern = concernOf(attention);
       if (!isSame(concern, before)) entry.concern = concern;
@@ -191,7 +191,7 @@ export class Fleet {
   }
 }
 
-// An event may come after a record that is further on: nothing goes back.
+// An event may arrive after a newer record: the status does not go back.
 function isNewer(known, said) {
   const status = said.status ?? known.status;
   if (RANK[status] < RANK[known.status]) return false;

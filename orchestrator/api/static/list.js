@@ -1,11 +1,11 @@
-// The list of agents: a grid of which only the rows in sight exist.
+// The list of agents: a grid that contains only the visible rows.
 
 import { stateIcon, stateLabel } from "./concern.js";
 import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
 import { GROUPS } from "./fleet.js";
 import { duration, line, money, plain, repositoryName, short, shortId } from "./text.js";
 
-/** Whether a gate lets the change through. */
+/** Whether a gate status allows the delivery. */
 const isPass = (status) => status === "passed" || status === "not_applicable";
 const ROW = 46;
 const HEAD = 34;
@@ -41,7 +41,7 @@ export class List {
     new ResizeObserver(() => this.#draw()).observe(this.#scroller);
   }
 
-  /** The ids of the active agents in sight. */
+  /** The ids of the visible active agents. */
   get inSight() {
     return [...this.#rows.values()].filter((row) => row.entry && !row.entry.agent.completedAt).map((row) => row.entry.id);
   }
@@ -51,7 +51,7 @@ export class List {
     this.#activate(at >= 0 ? at : this.#items.findIndex((item) => item.entry), true);
   }
 
-  /** Show these groups; `opened` is the agent whose detail is open, `emptyText` stands for no agent. */
+  /** Show these groups; `opened` is the agent with an open detail, `emptyText` is for an empty list. */
   show(groups, opened, emptyText) {
     this.#items = [];
     let y = 0;
@@ -74,12 +74,12 @@ export class List {
     this.#draw();
   }
 
-  /** Let the ages go on. */
+  /** Update the ages. */
   tick(now) {
     for (const row of this.#rows.values()) if (row.entry) row.age(now);
   }
 
-  // Rows that come in above must not push away what somebody reads.
+  // New rows above must not move the rows that the user reads.
   #keepPlace() {
     if (!this.#anchor || this.#scroller.scrollTop === 0) return;
     const item = this.#items.find((one) => one.key === this.#anchor.key);
@@ -142,7 +142,7 @@ export class List {
         set(row.element, "aria-selected", item.key === this.opened ? "true" : "false");
       }
     }
-    // Where the row that Tab would reach is out of sight, the grid stands in for it.
+    // If the row with the tab stop is not visible, the grid has the tab stop.
     set(this.#scroller, "tabindex", this.#rows.has(this.#active) ? -1 : 0);
     if (hadFocus && !this.#body.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
     if (!this.#anchor) this.#note();
@@ -273,7 +273,7 @@ class AgentRow {
   #judged(verdict) {
     const gates = Object.entries(verdict?.gates ?? {});
     const passed = gates.filter(([, status]) => isPass(status)).length;
-    const text = verdict?.yolo ? "not judged" : !verdict ? "" : verdict.approved ? `${passed} passed`
+    const text = verdict?.yolo ? "not checked" : !verdict ? "" : verdict.approved ? `${passed} passed`
       : gates.filter(([, status]) => !isPass(status)).map(([name]) => plain(name, 40)).join(", ") || "rejected";
     const verdictClass = !verdict ? "" : verdict.yolo ? "yolo" : verdict.approved ? "good" : "bad";
     if (this.judged === verdictClass + text) return;

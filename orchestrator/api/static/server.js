@@ -1,10 +1,10 @@
-// The server: requests with the key if there is one, and streams of events that come back.
+// The client of the API: requests with the key, and event streams that reconnect.
 
 const KEY = "orchestrator-key";
 const SILENT_MS = 40_000;
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
 
-/** What the server refused, in its own words. */
+/** A refusal of the server, with its message. */
 export class Problem extends Error {
   constructor(status, document) {
     super(document.detail || document.title || `The server answers ${status}.`);
@@ -43,7 +43,7 @@ export async function get(path, { text = false } = {}) {
   return text ? answer.text() : answer.json();
 }
 
-/** Ask for something to be done. */
+/** Send an action. */
 export async function post(path, body) {
   const answer = await ask(path, {
     method: "POST",
@@ -57,9 +57,9 @@ export async function post(path, body) {
 /**
  * Follow server-sent events until `signal` aborts or `heard` answers false.
  *
- * EventSource can carry no key, so this is one that can. After a cut it goes on behind the last
- * id it has handed over, and `state` is told: "live", "lost" with the pause (ms), "refused" with
- * the Problem (then it waits until `again` resolves).
+ * EventSource cannot send a key; this function can. After a cut it resumes behind the last id that it
+ * passed to `heard`. It calls `state` with "live", with "lost" and the pause (ms), or with "refused"
+ * and the Problem (then it waits until `again` resolves).
  */
 export async function follow(path, { signal, heard, state = () => {}, again = forever }) {
   const place = { id: "" };
@@ -104,7 +104,7 @@ async function listen(path, place, signal, heard, live) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return true;
-      // A connection that says nothing at all is dead, whatever the network believes.
+      // A connection without any traffic is dead, whatever the network reports.
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), SILENT_MS);
       const lines = (rest + value).split("\n");

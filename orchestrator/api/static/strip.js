@@ -1,4 +1,4 @@
-// The strip above the list: each queue with its switch, today's budget, the places.
+// The strip above the list: each queue with its switch, today's budget, the slots.
 
 import { h, meter, say, set, write } from "./dom.js";
 import { count, duration, line, money, plural, short } from "./text.js";
@@ -20,7 +20,7 @@ export class Strip {
     this.dialogs = dialogs;
   }
 
-  /** Read both anew; the answer is the limit of tokens of one agent, and which queues are paused. */
+  /** Read queues and budget again; return the token limit of one agent, and the paused queues. */
   async refresh() {
     const [queues, budget] = await Promise.all([
       this.#server.get("/queues"),
@@ -109,7 +109,7 @@ export class Strip {
   #places({ running, waiting, limits }) {
     const cell = this.#cell("places", () => {
       const made = { figures: h("p"), bar: h("div") };
-      made.element = h("article", { class: "cell places" }, h("div", {}, h("div", { class: "name" }, h("h2", {}, "Places")), made.bar, made.figures));
+      made.element = h("article", { class: "cell places" }, h("div", {}, h("div", { class: "name" }, h("h2", {}, "Slots")), made.bar, made.figures));
       return made;
     });
     const figures = `${count(running)} of ${plural(limits.concurrency, "agent")}${waiting ? ` · ${count(waiting)} wait` : ""}`;

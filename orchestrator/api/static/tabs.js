@@ -1,4 +1,4 @@
-// What is behind each tab of an agent. Each opens into an element and may close and refresh.
+// The tabs of an agent. Each tab opens into an element and may close and refresh.
 
 import { h, icon, set, write } from "./dom.js";
 import { clockTime, duration, line, plain, plural } from "./text.js";
@@ -29,12 +29,12 @@ function openOutput(body, id, server) {
   server.follow(`/agents/${encodeURIComponent(id)}/logs`, {
     signal: ender.signal,
     state: (state, problem) => {
-      if (state === "live" && !log.childElementCount) write(note, "Nothing said yet.");
+      if (state === "live" && !log.childElementCount) write(note, "No output yet.");
       if (state === "refused") write(note, problem.message);
     },
     heard: (event, data) => {
       if (event === "end") {
-        if (!log.childElementCount && !waiting.length) write(note, "It said nothing.");
+        if (!log.childElementCount && !waiting.length) write(note, "No output.");
         return false;
       }
       waiting.push(data);
@@ -50,7 +50,7 @@ function logLine({ at, source, text }) {
     h("time", {}, clockTime(at)), h("span", { class: "source" }, line(source, 20)), h("span", { class: "said" }, plain(text, LINE_SHOWN)));
 }
 
-/** What is read once, and again when the agent has moved. */
+/** A tab that is read when it opens, and again when the agent has changed. */
 function reading(load) {
   return (body, id, server, agentOf) => {
     let [isOpen, seen, asked] = [true, null, 0];
@@ -88,7 +88,7 @@ async function timeline(path, server) {
       text: [`by ${line(entry.who)}`, entry.why && `“${entry.why}”`, entry.before && `before: ${entry.before}`, entry.result],
     })),
   ].sort((a, b) => (a.at < b.at ? -1 : 1));
-  if (!entries.length) return [h("p", { class: "note" }, "Nothing is kept of its time any more.")];
+  if (!entries.length) return [h("p", { class: "note" }, "Its events are no longer stored.")];
   let before = null;
   return [h("ol", { class: "timeline", tabindex: 0, "aria-label": "Timeline" }, entries.map(({ at, what, kind, text }) => {
     const gap = before === null ? "" : `+${duration(Date.parse(at) - before)}`;
@@ -100,7 +100,7 @@ async function timeline(path, server) {
 
 async function gates(path, server) {
   const { reports = [] } = await server.get(`${path}/gates`);
-  if (!reports.length) return [h("p", { class: "note" }, "No gate has judged it yet.")];
+  if (!reports.length) return [h("p", { class: "note" }, "No gate report yet.")];
   return [h("div", { class: "reports", tabindex: 0, role: "region", "aria-label": "Gate reports" }, reports.toReversed().map(report))];
 }
 
@@ -121,7 +121,7 @@ function report({ attempt, stage, profile, approved, gates: results = [], findin
 
 async function change(path, server) {
   const text = await server.get(`${path}/diff`, { text: true });
-  if (!text.trim()) return [h("p", { class: "note" }, "It changed nothing.")];
+  if (!text.trim()) return [h("p", { class: "note" }, "It has no change.")];
   const lines = text.split("\n");
   const shown = lines.slice(0, DIFF_LINES).map((one) => h("span", { class: `d ${mark(one)}` }, `${plain(one, 2000)}\n`));
   const rest = lines.length - DIFF_LINES;

@@ -1,14 +1,14 @@
-// How values are told: ages, numbers, and text that agents wrote.
+// The format of values: ages, numbers, and text that agents wrote.
 
-// CSI and OSC sequences whole: without its ESC the rest of one would stay as litter.
+// Whole CSI and OSC sequences: without its ESC the rest of a sequence would remain visible.
 const SEQUENCES = /\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b./gs;
-// What a screen would obey or not show: controls, and marks that turn the direction of text.
+// Characters that a screen interprets or hides: controls, and marks that change the text direction.
 const UNSEEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
 
-/** Take out of untrusted text what is not to be read, and cut it. */
+/** Remove unsafe characters from untrusted text, and cut it. */
 export function plain(value, limit = 8000) {
   const whole = String(value ?? "");
-  // Cut before looking, so that no length costs more than the limit; sequences may need some room.
+  // Cut before the search, so that its cost is bounded; sequences may need some extra length.
   const text = whole.slice(0, limit * 2).replace(SEQUENCES, "").replace(UNSEEN, "");
   if (text.length <= limit && whole.length <= limit * 2) return text;
   return `${text.slice(0, limit)} … (${count(whole.length)} characters)`;

@@ -1,1 +1,1 @@
-"""The commands of `orch`, one file for each subject."""
+"""The commands of `orch`, one module per subject."""

@@ -1,4 +1,4 @@
-"""The audit: who did what to which agent, and whether the record of it still holds."""
+"""`orch audit`: prints the audit and verifies its chain."""
 
 from __future__ import annotations
 

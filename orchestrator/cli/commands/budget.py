@@ -1,4 +1,4 @@
-"""The budget: how today stands, and changing a limit."""
+"""`orch budget`: shows the usage of today, and changes a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shell completion: the script each shell reads, and the agent ids it offers."""
+"""Shell completion: the script of each shell, and the completion of agent ids."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from click.shell_completion import CompletionItem, get_completion_class
 from orchestrator.cli import AGENT_ID, main, open_store
 from orchestrator.errors import OrchestratorError
 
-#: The variable by which click's script asks this program for words.
+#: The variable with which click's script requests completions from this program.
 COMPLETE = "_ORCH_COMPLETE"
-#: A shell shows no more on one screen.
+#: A shell shows no more completions on one screen.
 _MOST = 200
 #: Who presses TAB waits no longer, and is told nothing.
 _WITHIN_S = 0.9
 
 
 class AgentId(click.ParamType[str]):
-    """An agent's id; the shell completes those that are there."""
+    """An agent's id; the shell completes ids of stored agents."""
 
     name = "id"
 
@@ -28,7 +28,7 @@ class AgentId(click.ParamType[str]):
         self._is_active = is_active
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Note which agent the command is about."""
+        """Store the agent's id in the context, for error reports."""
         del param
         if ctx:
             ctx.meta[AGENT_ID] = str(value)
@@ -37,9 +37,9 @@ class AgentId(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the newest agents first; nothing where Valkey is away."""
+        """Complete the newest agents first; return nothing if Valkey is unreachable."""
         del ctx, param
-        # Pressing TAB needs none of these until it asks for ids.
+        # The completion of commands and options needs none of these imports.
         from orchestrator.models.state_machine import FINAL  # noqa: PLC0415
         from orchestrator.queries import agent_list  # noqa: PLC0415
         from orchestrator.settings import load_settings  # noqa: PLC0415
@@ -73,6 +73,6 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     if made is None:
         raise AssertionError(shell)
-    # Not .source(): for bash that would start a bash to ask for its version.
+    # Not .source(): for bash it would start a bash to read its version.
     script = made(main, {}, "orch", COMPLETE)
     click.echo(script.source_template % script.source_vars())

@@ -1,4 +1,4 @@
-"""`orch config`: every setting, its value and where that comes from; and whether all is valid."""
+"""`orch config`: shows every setting with its value and source, and validates them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _rows(settings: Settings) -> Iterator[_Row]:
 
 
 def _source(name: str, sources: tuple[tuple[str, Mapping[str, str]], ...]) -> str:
-    """Tell where a value comes from, in the order in which the settings are read."""
+    """Return the source of a value; sources are checked in the order in which settings are read."""
     for variable in (name, f"{name}_FILE"):
         for source, given in sources:
             if given.get(variable):
@@ -119,9 +119,9 @@ def _shown(settings: Settings, value: Any) -> str:
         return MASK
     text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     text = _LOGIN.sub(f"{MASK}@", text)
-    # A command or an option may hold what is a secret elsewhere.
+    # A command or an option may contain a secret of another setting.
     for secret in settings.secrets:
-        # As it is, and as it stands in an option that is JSON.
+        # The plain form, and the form inside an option that is JSON.
         for written in (
             secret,
             json.dumps(secret)[1:-1],

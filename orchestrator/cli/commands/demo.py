@@ -1,4 +1,4 @@
-"""The main job on a machine with nothing: a system, a remote and an agent of its own."""
+"""`orch demo`: runs one agent with a system and a remote of its own."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _report_failure(store: Store, agent: AgentState) -> None:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """Return an environment with settings of the demo's own and none of the user's."""
+    """Return an environment with the demo's settings and without the user's."""
     foreign = {
         name: value
         for name, value in os.environ.items()
@@ -149,9 +149,9 @@ def _environ(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _fresh(folder: Path, environ: dict[str, str]) -> Iterator[None]:
-    """Make the folder anew, and stop the system in it at the end, whatever happened."""
+    """Create the folder, and stop the system in it at the end, also after an error."""
     if folder.exists():
-        # A demo that was cut short may still run there.
+        # The system of an interrupted demo may still run in it.
         _orch("down", folder=folder, environ=environ, is_quiet=True)
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -162,7 +162,7 @@ def _fresh(folder: Path, environ: dict[str, str]) -> Iterator[None]:
 
 
 def _orch(*arguments: str, folder: Path, environ: dict[str, str], is_quiet: bool = False) -> None:
-    # In a folder of its own it reads no `.env` of the user's.
+    # In its own folder it reads no `.env` of the user.
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", *arguments],
         env=environ,
@@ -195,7 +195,7 @@ def _git(*arguments: str, folder: Path) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for field, value in (("NAME", "Orchestrator demo"), ("EMAIL", "demo@localhost"))
     }
-    # The user's configuration may ask for signatures, hooks, a pager.
+    # The user's configuration may require signatures, hooks or a pager.
     bare = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(
         ["git", *arguments],  # noqa: S607 - the user's git

@@ -1,4 +1,4 @@
-"""`orch doctor`: what this machine has, what it lacks, and what to do about it."""
+"""`orch doctor`: checks this machine, and prints what to do about each problem."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LEAST_GIT = (2, 38)
 
 
 class Health(StrEnum):
-    """How a check ended; `warn` is for what one can do without."""
+    """The result of a check; `warn` is a problem that does not stop the system."""
 
     OK = "ok"
     WARN = "warn"
@@ -56,7 +56,7 @@ _STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
 
 @dataclass(frozen=True)
 class Check:
-    """One look: `look` returns what it found, or raises the error that says what to do."""
+    """A check; `look` returns a description, or raises the error that says what to do."""
 
     name: str
     look: Callable[[], str]
@@ -65,7 +65,7 @@ class Check:
 
 @dataclass(frozen=True)
 class DoctorFinding:
-    """What a check found."""
+    """The result of a check, with its description."""
 
     name: str
     status: Health
@@ -87,13 +87,13 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
-    """Run every check, whatever the others found."""
+    """Run every check, also after a failed one."""
     with waiting_for_valkey():
         return tuple(_examine_one(check) for check in listed)
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:
-    """Return every check of this machine; what the settings do not ask for is optional."""
+    """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
     agents = (
@@ -116,7 +116,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
 
 
 def see_git() -> str:
-    """Tell git's version."""
+    """Return git's version; raise if it is missing or too old."""
     action = f"Install git {'.'.join(map(str, LEAST_GIT))} or newer."
     binary = shutil.which("git")
     if binary is None:
@@ -131,7 +131,7 @@ def see_git() -> str:
 
 
 def see_disk(settings: Settings) -> str:
-    """Tell the free space where workspaces are, or are going to be."""
+    """Return the free space of the workspaces' disk."""
     free, mark = free_bytes(settings.workspaces_dir), settings.disk_low_water_bytes
     detail = (
         f"{free / 2**30:.1f} GiB free under {settings.workspaces_dir}"
@@ -144,7 +144,7 @@ def see_disk(settings: Settings) -> str:
 
 
 def see_valkey(url: str | None) -> str:
-    """Tell Valkey's version, having seen that it keeps what it is given."""
+    """Return Valkey's version; raise if it may evict keys or does not persist writes."""
     if url is None:
         raise SystemNotRunning
     store = Store(url)
@@ -163,7 +163,7 @@ def see_valkey(url: str | None) -> str:
 
 
 def see_password(settings: Settings) -> str:
-    """Tell what keeps agents from the Valkey of `orch up`."""
+    """Return what protects the Valkey of `orch up` from agents."""
     if not settings.is_embedded:
         return "none of `orch up`"
     if settings.valkey_password:
@@ -175,7 +175,7 @@ def see_password(settings: Settings) -> str:
 
 
 def see_api_key(settings: Settings, valkey: str | None) -> str:
-    """Tell what keeps agents from the API."""
+    """Return what protects the API from agents."""
     if settings.has_egress_proxy:
         return _NO_NETWORK
     if settings.api_key or settings.allowed_hosts or (valkey is not None and _has_keys(valkey)):
@@ -195,7 +195,7 @@ def _has_keys(valkey: str) -> bool:
 
 
 def see_api(settings: Settings) -> str:
-    """Tell that the API answers and that every queue has a worker."""
+    """Return the API's address; raise unless it responds and every queue has a worker."""
     if lack := api_lacks(settings):
         msg = f"Not ready: {lack}."
         raise SystemNotRunning(msg)
@@ -203,7 +203,7 @@ def see_api(settings: Settings) -> str:
 
 
 def see_agent(settings: Settings, name: str) -> str:
-    """Tell what an agent backend would start."""
+    """Return the program that an agent backend would start."""
     try:
         return BACKENDS.build(name, settings).check()
     except ImportError as error:
@@ -212,7 +212,7 @@ def see_agent(settings: Settings, name: str) -> str:
 
 
 def see_key(settings: Settings) -> str:
-    """Tell that there is a key, never which."""
+    """Report whether a model key is set, without its value."""
     if settings.model_key is None:
         msg = "None is set: agents are scripted."
         action = "Set CLAUDE_API_KEY, or CLAUDE_API_KEY_FILE to a file that holds it."
@@ -221,12 +221,12 @@ def see_key(settings: Settings) -> str:
 
 
 def see_docker(settings: Settings) -> str:
-    """Tell the version of the Docker engine, and that it has the image of the sandbox."""
+    """Return the version of the Docker Engine; raise unless it has the image of the sandbox."""
     return SANDBOXES.build("docker", settings).check()
 
 
 def see_level(settings: Settings) -> str:
-    """Tell what confines plain processes here; a warning tells how to get the next level."""
+    """Return the confinement of plain processes here; the error says how to get the next level."""
     sandbox = process.build(settings)
     if settings.process_level == "auto" and sandbox.lack is not None:
         msg = f"{sandbox.check()} {sandbox.lack.detail}"
@@ -259,7 +259,7 @@ def _print_findings(findings: Sequence[DoctorFinding]) -> None:
     for heading in ("", "CHECK", "FOUND", "WHAT TO DO"):
         table.add_column(heading)
     for finding in findings:
-        # Text, because what a program says of itself must not be read as markup.
+        # Text, because the output of a program must not be parsed as markup.
         status = Text(finding.status, style=_STYLES[finding.status])
         texts = (Text(plain(text)) for text in (finding.detail, finding.what_to_do))
         table.add_row(status, finding.name, *texts)

@@ -1,4 +1,4 @@
-"""`orch events`: what happened to all agents, from the stream, without a gap."""
+"""`orch events`: prints the events of all agents from the stream, without a gap."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TRY_AGAIN_S = 1.0
 
 
 class SinceType(click.ParamType[str]):
-    """A duration back from now, or the id of the last event one has seen; gives an id."""
+    """A duration before now, or the id of the last known event; converts to an event id."""
 
     name = "since"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the id after which events are wanted."""
+        """Return the id after which events are printed."""
         if _EVENT_ID.fullmatch(value):
             return str(value)
         try:
@@ -136,7 +136,7 @@ def _line(one: StreamedEvent) -> str:
 
 
 def event_line(event: LifecycleEvent) -> str:
-    """Render what happened as one line, whatever an error or a file's name holds."""
+    """Render an event as one line; an error or a file name in it cannot add lines."""
     known = {"type", "timestamp", "agent_id", "task_id", "status"}
     others = event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=known)
     facts = " ".join(

@@ -1,4 +1,4 @@
-"""Checking that what should agree does, and mending it."""
+"""`orch fsck`: checks the consistency of records, queues, processes and folders; repairs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality gates: what they found of an agent's change, or of the checkout one stands in."""
+"""`orch gates`: shows gate reports, runs gates on the current checkout, or shows their plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.repo_config import read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes
 
-#: Whose run it is, where no agent made the change.
+#: The agent id of a run on a checkout, which has no agent.
 LOCAL = "local"
 
 
@@ -75,7 +75,7 @@ def run(
     The plan is read from the merge base with --base, as it is for an agent. The gates run in place,
     with uncommitted changes and with the packages that the project has installed.
     """
-    # Git, gates and sandboxes are slow to load, and whoever reads reports needs none of them.
+    # Git, gates and sandboxes are slow to import, and `orch gates show` needs none of them.
     from orchestrator.cli.local.gate_plans import plan_of  # noqa: PLC0415 - as above
     from orchestrator.stages.gate_check.gate_runner import (  # noqa: PLC0415 - as above
         GateRun,
@@ -102,7 +102,7 @@ def run(
         checkout=lambda _: nullcontext(checkout.root),
     )
     reports = []
-    # With the person's own tools, wherever those are installed.
+    # With the user's own tools, wherever they are installed.
     gate_runner = wiring_worker.gate_runner(
         settings.model_copy(update={"process_level": "shim"}), with_own_tools=True
     )
@@ -140,7 +140,7 @@ def show_plan(
     if repo is not None and base is not None:
         msg = "--base names a commit of the current checkout: with --repo, use --branch."
         raise click.UsageError(msg)
-    # As for `run`: slow to load.
+    # As for `run`: slow to import.
     from orchestrator.cli.local.gate_plans import files_of, plan_of  # noqa: PLC0415 - as above
     from orchestrator.cli.output.plan_text import (  # noqa: PLC0415 - as above
         plan_document,
@@ -184,7 +184,7 @@ def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
 
 
 def print_report(report: GateReport) -> None:
-    """Print a gate report for people: each gate with its evidence, each finding with its place."""
+    """Print a gate report as text: each gate with its evidence, each finding with its location."""
     verdict = "approved" if report.approved else "rejected"
     say(
         f"attempt {report.attempt}, {report.stage}, profile {report.profile}: {verdict}"

@@ -1,4 +1,4 @@
-"""`orch inspect`: everything that is known of one agent, and what to do next."""
+"""`orch inspect`: prints all stored facts about one agent, and the next command to run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from orchestrator.store.client import Store
 from orchestrator.wiring import clock
 
 _LAST_LINES = 20
-#: Instants are a worker's, ids of the stream Valkey's: their clocks may differ by so much.
+#: Instants come from a worker's clock, stream ids from Valkey's: they may differ by this much.
 _SKEW = timedelta(minutes=5)
 
 
@@ -147,5 +147,5 @@ def _print(found: _Found) -> None:
 
 def _title(text: str) -> None:
     say("")
-    # The one ornament: bold would need no words, but also say nothing to a pipe.
+    # The only decoration: bold text alone would be lost in a pipe.
     click.secho(text, bold=is_terminal()) if is_terminal() else say(text)

@@ -1,4 +1,4 @@
-"""Keys of the API: made, listed and revoked."""
+"""`orch keys`: creates, lists and revokes API keys."""
 
 from __future__ import annotations
 

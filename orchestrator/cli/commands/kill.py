@@ -1,4 +1,4 @@
-"""Stopping: kill one agent or many, halt and resume, and the receipts that prove it."""
+"""Kills: one agent or many; halt and resume; and the receipts of kills."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ timeout_option = click.option(
 
 
 def who() -> str:
-    """Return who calls this command, for the audit."""
+    """Return the user who runs this command, for the audit."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -133,7 +133,7 @@ def kill_all(
         notify(_WITHOUT_VALKEY)
         raise
     if as_json:
-        # Every field: an empty list of errors is what a program looks for.
+        # All fields, also empty ones: a script reads the list of errors.
         print_json(report.model_dump(mode="json", by_alias=True))
     else:
         say(report.message)
@@ -144,7 +144,7 @@ def kill_all(
 
 
 def _ask(question: str) -> None:
-    # On standard error: what is piped is the answer, not the question.
+    # On standard error: standard output carries only the result.
     if not click.confirm(question, err=True):
         notify("nothing was killed")
         click.get_current_context().exit(Exit.FAILED)
@@ -152,7 +152,7 @@ def _ask(question: str) -> None:
 
 @contextmanager
 def _goes_on(look: str) -> Iterator[None]:
-    """Say on Ctrl-C that the order stands: only who waits for the proof goes."""
+    """Report on Ctrl-C that the kill continues: only the wait for its confirmation ends."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`orch logs`: what an agent said, once or following."""
+"""`orch logs`: prints the output of an agent, and follows it with -f."""
 
 from __future__ import annotations
 

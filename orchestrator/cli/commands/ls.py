@@ -1,4 +1,4 @@
-"""`orch ls`: agents, those that need somebody first."""
+"""`orch ls`: lists agents, first those that need attention."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from orchestrator.wiring import clock
 
 _HEADER = ("NEEDS", "AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK")
 _MARK = "!"
-#: Columns that a terminal with less than so many is spared.
+#: Columns that a terminal narrower than this does not show.
 _LESSER, _WIDE = frozenset({"TYPE", "TOKENS"}), 100
 
 
@@ -65,13 +65,13 @@ def ls(
         if not is_urgent:
             page = store.follow(agent_list.page(**query, limit=limit, cursor=cursor))
             found = store.follow(explain_agents(page.agents, settings, clock()))
-        # However old they are; but JSON and what a cursor asks for is that page.
+        # At any age; but JSON and a page after a cursor contain only that page.
         if is_urgent or not (as_json or cursor):
             pairs = store.follow(urgent(settings, clock(), **query))
             found |= {agent.agent_id: need for agent, need in pairs}
             known = {agent.agent_id: agent for agent, _ in pairs}
     known |= {agent.agent_id: agent for agent in page.agents}
-    # The sort is stable: among equals the newest stays first.
+    # The sort is stable: among equal ranks the newest stays first.
     first = sorted(
         (agent for name, agent in known.items() if name in found),
         key=lambda agent: found[agent.agent_id].rank or 0,
@@ -118,7 +118,7 @@ def _print(listed: Sequence[AgentState], found: dict[str, Attention]) -> None:
         whole = [(*row, *words) for row, words in zip(rows, reported, strict=True)]
         print_table((*_HEADER, "WHY", "NEXT"), whole)
         return
-    # Where the terminal is narrow, the ids and what they serve are what one came for.
+    # On a narrow terminal, the ids of agents and tasks matter most.
     kept = [at for at, name in enumerate(_HEADER) if screen.width >= _WIDE or name not in _LESSER]
     styles = [STYLES[agent.status] for agent in listed]
     shown = [[row[at] for at in kept] for row in rows]

@@ -1,4 +1,4 @@
-"""The queues: what stands in each; pausing and resuming one."""
+"""`orch queues`: shows the queues; pauses and resumes one."""
 
 from __future__ import annotations
 

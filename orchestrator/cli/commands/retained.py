@@ -1,4 +1,4 @@
-"""Work that did not leave: look at it, take it out, or go on from it."""
+"""`orch diff`, `export` and `retry`: use the retained change of an agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orch run` and `orch healthy`: one part of the system, as a container or a unit is one."""
+"""`orch run` and `orch healthy`: one program of the system, for a container or a systemd unit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ASKED = ("api", "flower", _FILTER, *QUEUES)
 def run(settings: Settings, *, part: str) -> None:
     """Run one part of the system in this process (exec)."""
     if part == _FILTER:
-        # No part of `orch up`, and it writes nothing in the home.
+        # Not a program of `orch up`; it writes nothing to the home.
         program = (
             sys.executable,
             "-P",

@@ -1,4 +1,4 @@
-"""`orch scan`: the secrets in one's own commits and index, before they leave."""
+"""`orch scan`: finds secrets in the commits and the index of the current repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.signing import signing_key
 from orchestrator.workspace.checkout import LocalCommits
 from orchestrator.workspace.new_blobs import NewBlobs
 
-#: What the key of the fingerprints is derived for; the agents' findings use the same.
+#: The label of the key derivation of fingerprints; findings of agents use the same label.
 FINGERPRINTS = "secret-fingerprints"
 
 
@@ -60,7 +60,7 @@ def scan(
         texts = _asked(history, staged=staged, revisions=revisions)
     except (RepositoryUnavailable, BranchUnknown) as error:
         notify(f"{error}")
-        # Nothing was scanned: 1 means findings.
+        # Nothing was scanned, and 1 means findings.
         ctx.exit(Exit.USAGE)
     findings = scanner.scan(
         (

@@ -1,4 +1,4 @@
-"""`orch spawn`: a request from the command line, and if asked the wait for its end."""
+"""`orch spawn`: sends a spawn request, and waits for the agent's end with --wait."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _document(
     skills: tuple[str, ...],
     **options: Any,
 ) -> dict[str, Any]:
-    # As git reads it: what exists here, or has no colon, is a path.
+    # As git reads it: an existing path, or a text without a colon, is a path.
     local = Path(repo)
     repository = str(local.resolve()) if local.exists() or ":" not in repo else repo
     context = {"repository": repository, "branch": branch, "workItems": items, "skills": skills}

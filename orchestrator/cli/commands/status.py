@@ -1,4 +1,4 @@
-"""`orch status`: an agent's state, once or until it ends."""
+"""`orch status`: prints an agent's state, once or until it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestrator.store import agents
 from orchestrator.store.client import Store
 
 _LAST_LINES = 5
-#: A line may be megabytes, a screen is narrower than this.
+#: A line may have megabytes; every screen is narrower than this.
 _LINE = 2000
 _WATCHED = {
     *("task_id", "agent_type", "agent", "repository", "base_branch", "attempt", "worker"),
@@ -80,7 +80,7 @@ def _brief(agent: AgentState) -> str:
 
 
 def _picture(agent: AgentState, last: list[LogLine]) -> Text:
-    """Draw what one watches for; a screen has 24 lines, and the whole record more."""
+    """Draw the main fields; a screen has 24 lines, and the whole record has more."""
     shown = agent.model_dump(mode="json", by_alias=True, include=_WATCHED, exclude_none=True)
     picture = Text(no_wrap=True, overflow="ellipsis")
     picture.append(f"{elapsed(agent)}  {agent.status} ({agent.phase})\n", STYLES[agent.status])

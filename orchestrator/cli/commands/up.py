@@ -1,4 +1,4 @@
-"""`orch up` and `orch down`: a whole system on this machine, started and ended."""
+"""`orch up` and `orch down`: start and stop a whole system on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from orchestrator.wiring import host as wiring_host
 @click.pass_obj
 def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None:
     """Start all parts on this machine. Without --detach, Ctrl-C stops them."""
-    # Before anything is started: it may ask for what this host cannot do.
+    # Before any start: the settings may require what this host cannot do.
     wiring_host.sandbox(settings)
     bring_up(
         settings,
@@ -71,14 +71,14 @@ def bring_up(
     as_json: bool,
     within_s: float = START_WITHIN_S,
 ) -> None:
-    """Start the programs and say where they are; then wait for their end, unless detached.
+    """Start the programs and print their addresses; then wait for their end, unless detached.
 
     Raises:
         SystemAlreadyRunning: a system runs from this home.
-        PortInUse: an address is taken; nothing was started.
+        PortInUse: an address is in use; no program was started.
         SettingsInvalid: an address or the home cannot be used.
-        StartFailed: a program did not become ready; everything was stopped again.
-        SystemNotRunning: supervisord was killed while we waited.
+        StartFailed: a program did not become ready; all programs were stopped again.
+        SystemNotRunning: supervisord was killed during the wait.
     """
     home = settings.home
     with _sigterm_interrupts(), instance.claim(home, run_id) as lock:
@@ -106,11 +106,11 @@ def bring_up(
 
 
 def check_free(addresses: Sequence[Listener]) -> None:
-    """Bind every address for a moment, all at once.
+    """Bind every address briefly, all at once.
 
     Raises:
-        PortInUse: one is taken, or two are the same.
-        SettingsInvalid: one cannot be listened on.
+        PortInUse: an address is in use, or two are equal.
+        SettingsInvalid: the process cannot listen on an address.
     """
     with ExitStack() as held:
         for address in addresses:
@@ -166,7 +166,7 @@ def _wait(settings: Settings, supervisord: subprocess.Popen[bytes]) -> None:
 
 
 def _stop_undisturbed(settings: Settings) -> None:
-    # A second Ctrl-C would leave half of it running.
+    # A second Ctrl-C would leave half of the system running.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(SystemNotRunning):

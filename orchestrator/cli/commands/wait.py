@@ -1,4 +1,4 @@
-"""`orch wait`: waiting for the ends of agents, and the exit codes that tell of them."""
+"""`orch wait`: waits for the end of agents, and exits with the code of their outcome."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def wait(
 
 
 def wait_for_one(store: Store, agent_id: str, *, timeout_s: float | None) -> AgentState:
-    """Wait for the end of an agent, on a terminal with its phase and last words.
+    """Wait for the end of an agent; a terminal shows its phase and its last output.
 
     Raises:
         NotFound: there is no such agent.
-        WaitTimedOut: the time is over; the agent goes on.
+        WaitTimedOut: the time is over; the agent continues.
     """
     is_late = _deadline(timeout_s)
     with _progress() as show:
@@ -80,7 +80,7 @@ def wait_for_one(store: Store, agent_id: str, *, timeout_s: float | None) -> Age
 
 
 def finish(agent: AgentState, *, as_json: bool) -> None:
-    """Print the outcome of an agent, and end the command as it ended."""
+    """Print the outcome of an agent, and exit with its code."""
     outcome = Outcome.of(agent)
     document = outcome.model_dump(mode="json", by_alias=True)
     (print_json if as_json else print_fields)(document)
@@ -104,7 +104,7 @@ def _wait_for_many(
 ) -> list[AgentState]:
     is_late = _deadline(timeout_s)
     while True:
-        # Before the states are read: what moves meanwhile ends the wait below.
+        # Before the states are read: a later change ends the wait below.
         last = store.run(events.last_event_id())
         states = [store.run(agents.read(agent_id)) for agent_id in agent_ids]
         ended = [agent for agent in states if agent.status in FINAL]
@@ -138,10 +138,10 @@ def _progress() -> Iterator[Callable[[Snapshot], None]]:
         def show(look: Snapshot) -> None:
             nonlocal last
             agent = look.agent
-            # A line may be megabytes: one screen of it is enough.
+            # A line may have megabytes: one screen of it is enough.
             last = one_line(look.lines[-1].text[: 10 * screen.width]) if look.lines else last
             facts = f"{agent.phase}  {elapsed(agent)}  {agent.usage.total_tokens} tokens"
-            # Text, not markup: the agent's words are data.
+            # Text, not markup: the agent's output is data.
             text = Text.assemble((facts, "bold"), "  ", (last, "dim"))
             text.truncate(screen.width - 3, overflow="ellipsis")
             line.update(text)

@@ -1,4 +1,4 @@
-"""Flower's configuration: who may look, that nobody may act, and where it listens."""
+"""Flower's configuration: its login, read-only access, and its address."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _PASSWORD_BYTES = 16
 
 
 def config_file(settings: Settings) -> Path:
-    """Return where Flower's configuration stands."""
+    """Return the path of Flower's configuration."""
     return run_dir(settings.home) / "flowerconfig.py"
 
 
 def password_file(settings: Settings) -> Path:
-    """Return where a password stands that the settings do not give."""
+    """Return the path of the generated password, for settings without one."""
     return settings.home / "flower-password"
 
 
 def write_config(settings: Settings) -> None:
-    """Write what Flower reads at its start, for this user's eyes only.
+    """Write Flower's configuration, readable only by this user.
 
-    A file of ours rather than options: its argv holds no password, and it reads neither a
-    `flowerconfig.py` of the folder it is started in nor FLOWER_* variables for what stands here.
+    A file instead of options: argv contains no password, and Flower then ignores a
+    `flowerconfig.py` in its working directory and FLOWER_* variables for the options set here.
     """
     login = f"{settings.flower_user}:{_password(settings)}"
     options = {
@@ -51,7 +51,7 @@ def write_config(settings: Settings) -> None:
 
 
 def flower_lacks(settings: Settings) -> str | None:
-    """Ask Flower whether it serves; None if so."""
+    """Return why Flower is not ready; None if it is."""
     connection = http.client.HTTPConnection(HOST, settings.flower_port, timeout=_PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/healthcheck")

@@ -16,7 +16,7 @@ from orchestrator.workspace.checkout import LocalCheckout, working_files
 def files_of(
     settings: Settings, repo: str | None, branch: str, base: str | None
 ) -> tuple[ReadFile, frozenset[str]]:
-    """Return what reads the files that a plan is made from, and their paths."""
+    """Return a function that reads the files of the plan, and the paths of all files."""
     if repo is not None:
         mirrors = wiring.mirrors(settings)
         commit = mirrors.refresh(_repository(repo), branch)
@@ -44,7 +44,7 @@ def plan_of(
     read: ReadFile,
     paths: frozenset[str],
 ) -> Plan:
-    """Return the plan of this profile, else of the repository's own, else of `standard`."""
+    """Return the plan of `profile`, else of the repository's profile, else of `standard`."""
     default = GateProfile.CUSTOM if names else GateProfile.STANDARD
     asked = profile or (GateProfile.CUSTOM if names else None)
     return make_plan(

@@ -1,9 +1,9 @@
-"""The system of an ORCHESTRATOR_HOME: its one claim, how other commands find it, and its end.
+"""The system of an ORCHESTRATOR_HOME: its lock, its discovery by commands, and its stop.
 
-Under the home's `run/` folder stand `lock` (held by supervisord as long as it lives; its content is
-the run's id) and `system.json`, by which other commands find the system. Every process of the tree
-carries the run's id in its environment: by that, and by nothing else, it is known as ours. So
-`orch down` ends what a killed supervisord left, and never a process that only has an old pid.
+The home's `run/` folder contains `lock` (held by supervisord while it lives; its content is the
+run's id) and `system.json`, with which other commands find the system. Every process of the
+system carries the run's id in its environment, and only this id identifies it. So `orch down`
+ends the processes of a killed supervisord, and never a process that only has an old pid.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from orchestrator.errors import (
 )
 from orchestrator.models import Record
 
-#: Not an ORCHESTRATOR_* name: those are settings, and unknown ones are refused.
+#: Not an ORCHESTRATOR_* name: those are settings, and unknown settings are refused.
 RUN_MARK = "ORCH_RUN_ID"
 SUPERVISOR = "supervisor"
-#: Longer than the stop waits of all stages, after which supervisord itself kills.
+#: Longer than the stop waits of all stages, after which supervisord itself sends SIGKILL.
 STOP_WITHIN_S = 45.0
 POLL_S = 0.05
 #: A socket's path has 103 bytes on macOS, 107 on Linux; supervisord first binds `<path>.<pid>`.
@@ -41,7 +41,7 @@ _SOCKET_PATH_BYTES = 95
 
 
 class System(Record):
-    """A running system; `pids` are those of its start, a restarted program has a new one."""
+    """A running system; `pids` are those at its start, and a restarted program has a new one."""
 
     api: str
     valkey: str
@@ -51,7 +51,7 @@ class System(Record):
 
 @dataclass(frozen=True)
 class Stopped:
-    """The names of the programs that were ended; orphans had lost their supervisord."""
+    """The names of the ended programs; orphans are programs without a supervisord."""
 
     names: tuple[str, ...]
     were_orphans: bool
@@ -59,7 +59,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class _Member:
-    """A process that carries our mark, with what supervisord told it of itself."""
+    """A process with the run's id, and the name that supervisord gave it."""
 
     process: psutil.Process
     name: str
@@ -73,7 +73,7 @@ def discover(home: Path) -> System | None:
     """Return the system that runs from this home, or None.
 
     Raises:
-        RecordMalformed: its file is not what this version writes.
+        RecordMalformed: this version cannot read its file.
     """
     file = run_dir(home) / "system.json"
     try:
@@ -89,12 +89,12 @@ def discover(home: Path) -> System | None:
 
 
 def publish(home: Path, system: System) -> None:
-    """Write down where the system is, for `discover`."""
+    """Write `system.json` for `discover`."""
     write_private(run_dir(home) / "system.json", system.model_dump_json(by_alias=True))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, at once or not at all."""
+    """Write a file that only its owner may read, atomically."""
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
@@ -110,13 +110,13 @@ def write_private(path: Path, text: str) -> None:
 
 @contextmanager
 def claim(home: Path, run_id: str) -> Iterator[int]:
-    """Make the home and take its lock, which a supervisord that inherits it goes on holding.
+    """Create the home and take its lock; a supervisord that inherits the descriptor holds it on.
 
     Programs of a system whose supervisord is gone are ended first: nothing restarts them.
 
     Raises:
         SystemAlreadyRunning: another system runs from this home.
-        SettingsInvalid: the home cannot be made or written to.
+        SettingsInvalid: the home cannot be created or written to.
     """
     try:
         for folder in (home, run_dir(home), log_dir(home)):
@@ -154,10 +154,10 @@ def _unusable(home: Path, error: OSError) -> SettingsInvalid:
 
 
 def stop(home: Path) -> Stopped:
-    """End the system of this home, or what is left of one; returns when every process is gone.
+    """End the system of this home or its remaining processes; return when every process ended.
 
     Raises:
-        SystemNotRunning: there is nothing to end.
+        SystemNotRunning: no process runs.
     """
     members = _members(home)
     if not members and not _files(home):
@@ -165,10 +165,10 @@ def stop(home: Path) -> Stopped:
         raise SystemNotRunning(msg, action="Start one with `orch up`.")
     supervisors = [member for member in members if member.name == SUPERVISOR]
     if supervisors:
-        # SIGTERM is its shutdown: stage by stage, and SIGKILL for what stays.
+        # On SIGTERM supervisord stops stage by stage, and sends SIGKILL to remaining programs.
         _end(supervisors, members)
     _end_orphans(members)
-    # A program may have been started again just before its supervisord ended.
+    # supervisord may have restarted a program just before it ended.
     _kill(_members(home))
     _remove_files(home)
     return Stopped(tuple(sorted({member.name for member in members})), not supervisors)
@@ -205,7 +205,7 @@ def _await_gone(members: Sequence[_Member], within_s: float) -> list[_Member]:
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        # A zombie has ended: its parent is slow, not the process.
+        # A zombie has ended: only its parent has not read its exit status.
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
@@ -235,17 +235,17 @@ def _member(process: psutil.Process, run_id: str) -> _Member | None:
 
 
 def log_dir(home: Path) -> Path:
-    """Return where every program's output goes, `<name>.log`."""
+    """Return the folder of every program's output, `<name>.log`."""
     return home / "log"
 
 
 def run_dir(home: Path) -> Path:
-    """Return the folder for what only a running system needs: sockets, generated configuration."""
+    """Return the folder of a running system's files: sockets, generated configuration."""
     return home / "run"
 
 
 def make_socket_path(home: Path) -> Path:
-    """Return where supervisord's socket can be made, in a temporary folder if the home is long."""
+    """Return a path for supervisord's socket; in a temporary folder if the home's is too long."""
     path = socket_path(home)
     if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
         private = tempfile.mkdtemp(prefix="orch-")
@@ -255,7 +255,7 @@ def make_socket_path(home: Path) -> Path:
 
 
 def socket_path(home: Path) -> Path:
-    """Return where supervisord's socket is."""
+    """Return the path of supervisord's socket."""
     link = run_dir(home) / "socket-dir"
     return (link.readlink() if link.is_symlink() else run_dir(home)) / "supervisord.sock"
 
@@ -272,5 +272,5 @@ def _remove_files(home: Path) -> None:
     for path in _files(home):
         path.unlink(missing_ok=True)
     if socket_dir != run_dir(home):
-        with contextlib.suppress(OSError):  # what is not empty is not only ours
+        with contextlib.suppress(OSError):  # a folder with other files remains
             socket_dir.rmdir()

@@ -1,4 +1,4 @@
-"""What a whole system is made of: its programs, the ports they listen on, and their readiness."""
+"""The programs of a whole system, their ports, and their readiness checks."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from orchestrator.settings import Settings
 from orchestrator.store.client import Store
 from orchestrator.store.server import ping
 
-#: Programs of a stage start at once, when all of the stage before are ready; they stop in reverse.
+#: Programs of a stage start together, after the stage before is ready; they stop in reverse.
 STORE_STAGE, SYSTEM_STAGE = 0, 1
 
-#: What a program has to put in order after SIGTERM, before SIGKILL ends its process group.
+#: The time between SIGTERM and the SIGKILL of a program's process group.
 WORKER_STOP_S = 15
 VALKEY_STOP_S = 10
 
-#: How many agents run is the fleet's budget; so far it can be raised without a restart here.
+#: The budget limits concurrent agents; up to this many it can be raised without a restart.
 SPAWN_THREADS = 100
-#: Removing containers and worktrees waits for others more than it works.
+#: The removal of containers and worktrees mostly waits for other programs.
 CLEANUP_THREADS = 2
 PROBE_TIMEOUT_S = 5.0
 
-#: Without -P a folder of that name, where `orch up` happens to be called, would run instead.
+#: Without -P a folder of that name in the working directory would be executed.
 _PYTHON = (sys.executable, "-P", "-m")
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, never bound
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program of the tree; `lacks` says what keeps it from being ready, None once it is.
+    """One program of the system; `lacks` returns why it is not ready, None once it is.
 
-    A program without `lacks` is ready when it has stayed up for a second.
+    A program without `lacks` is ready when it has run for a second.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Program:
     stage: int = SYSTEM_STAGE
     stop_wait_s: int = WORKER_STOP_S
     lacks: Callable[[], str | None] | None = None
-    #: What it reads is written by this, once the home is ours and before anything starts.
+    #: Writes the program's configuration, after the home is claimed and before any start.
     prepare: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Listener:
-    """An address a program is going to listen on, and the variable that chooses its port."""
+    """An address that a program will listen on, and the variable of its port."""
 
     name: str
     variable: str
@@ -68,17 +68,17 @@ class Listener:
 
 
 class _Readiness(Record):
-    """What `GET /health/ready` answers."""
+    """The body of `GET /health/ready`."""
 
     ready: bool
     checks: dict[str, str]
 
 
 def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
-    """Return every program of a system, Valkey only if no other one is named.
+    """Return every program of a system; Valkey only if the settings name none.
 
     Raises:
-        StartFailed: this machine's kind has no Valkey binary.
+        StartFailed: no Valkey binary exists for this platform.
     """
     beat_file = run_dir(settings.home) / "celerybeat-schedule"
     parts = [
@@ -105,20 +105,20 @@ def programs(settings: Settings, *, flower: bool) -> tuple[Program, ...]:
 
 
 def worker_program(settings: Settings, queue: str, *, name: str) -> Program:
-    """Return the worker of a queue; its pool is as large as the settings say."""
+    """Return the worker of a queue; the settings give the size of its pool."""
     threads = ("-P", "threads", "-c")
     pool = {
         SPAWN_QUEUE: (*threads, str(max(settings.max_concurrent_agents, SPAWN_THREADS))),
         GATES_QUEUE: ("-P", "prefork", "-c", str(settings.gate_workers)),
         CLEANUP_QUEUE: (*threads, str(CLEANUP_THREADS)),
     }[queue]
-    # Gossip and mingle are talk between workers that nobody here listens to.
+    # No worker here reads the messages of gossip and mingle.
     options = ("--without-gossip", "--without-mingle", "-E", "-l", "INFO")
     return Program(name, _celery("worker", "-Q", queue, "-n", f"{name}@%h", *options, *pool))
 
 
 def listeners(settings: Settings, *, flower: bool) -> tuple[Listener, ...]:
-    """Return every address the programs are going to listen on."""
+    """Return every address that the programs will listen on."""
     found = [Listener("The API", "ORCHESTRATOR_PORT", settings.host, settings.port)]
     if settings.is_embedded:
         found.append(Listener("Valkey", "VALKEY_PORT", "127.0.0.1", settings.valkey_port))
@@ -129,29 +129,29 @@ def listeners(settings: Settings, *, flower: bool) -> tuple[Listener, ...]:
 
 
 def valkey_config_file(settings: Settings) -> Path:
-    """Return where the configuration of the embedded Valkey stands."""
+    """Return the path of the configuration of the embedded Valkey."""
     return run_dir(settings.home) / "valkey.conf"
 
 
 def valkey_data_dir(settings: Settings) -> Path:
-    """Return where the embedded Valkey keeps its data."""
+    """Return the data folder of the embedded Valkey."""
     return settings.home / "valkey"
 
 
 def valkey_config(settings: Settings) -> str:
-    """Render the configuration of the embedded Valkey; it holds the password, argv must not."""
+    """Render the configuration of the embedded Valkey; it contains the password, unlike argv."""
     lines = [
         "bind 127.0.0.1",
         f"port {settings.valkey_port}",
         f"dir {_quoted(str(valkey_data_dir(settings)))}",
-        # State is the truth: what was answered is on the disk. `everysec` lost 60 of 275 answered
-        # writes to a SIGKILL on a disk whose sync took 1.5 s; this costs 0.4 ms a command here.
+        # An acknowledged write must be on disk. `everysec` lost 60 of 275 acknowledged writes to a
+        # SIGKILL on a disk whose sync took 1.5 s; `always` costs 0.4 ms a command here.
         "appendonly yes",
         "appendfsync always",
         'save ""',
-        # Evicting a key would lose an agent without a word.
+        # Evicting a key would lose an agent without an error.
         "maxmemory-policy noeviction",
-        # A new title would overwrite the environment by which `orch down` knows its own.
+        # A new title would overwrite the environment by which `orch down` finds its processes.
         "set-proc-title no",
     ]
     if settings.valkey_password:
@@ -160,13 +160,13 @@ def valkey_config(settings: Settings) -> str:
 
 
 def api_url(settings: Settings) -> str:
-    """Return the address at which this machine reaches the API."""
+    """Return the address of the API on this machine."""
     host = _api_host(settings)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def api_lacks(settings: Settings) -> str | None:
-    """Ask the API whether the system can serve; None if so, else the checks that failed."""
+    """Return the failed readiness checks of the API; None if the system is ready."""
     connection = http.client.HTTPConnection(
         _api_host(settings), settings.port, timeout=PROBE_TIMEOUT_S
     )
@@ -215,7 +215,7 @@ def _valkey(settings: Settings) -> Program:
 
 
 def _quoted(text: str) -> str:
-    # Valkey reads \xHH in double quotes: so no byte of a path or password can end the string.
+    # Valkey reads \xHH in double quotes: no byte of a path or password can end the string.
     safe = frozenset(b"/._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     return '"' + "".join(chr(b) if b in safe else f"\\x{b:02x}" for b in text.encode()) + '"'
 

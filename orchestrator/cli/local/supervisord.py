@@ -1,8 +1,8 @@
-"""Starts programs as one tree under supervisord, stage by stage, each ready before the next.
+"""Starts programs under supervisord, stage by stage; a stage starts when the last is ready.
 
-supervisord has a session of its own, so that Ctrl-C reaches only `orch up`. On Linux the kernel
-sends it SIGTERM should a foreground `orch up` die, however that goes; elsewhere it runs on, and
-`orch down` ends it.
+supervisord has its own session, so that Ctrl-C reaches only `orch up`. On Linux the kernel sends
+it SIGTERM when a foreground `orch up` ends for any reason; elsewhere it continues, and `orch down`
+ends it.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class _Transport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         connection = self._connection[1] or UnixConnection(self._path, _RPC_TIMEOUT_S)
-        # Kept where the library looks for it when it closes.
+        # Stored under the attribute that the library closes.
         self._connection = host, connection
         return connection
 
 
 @dataclass(frozen=True)
 class Started:
-    """The process of supervisord, which ends with the tree, and the programs' pids by name."""
+    """The process of supervisord, which ends with its programs, and the programs' pids by name."""
 
     process: subprocess.Popen[bytes]
     pids: dict[str, int]
@@ -91,13 +91,13 @@ def start(
     is_tied: bool,
     within_s: float = START_WITHIN_S,
 ) -> Started:
-    """Start the programs, and return when all are ready; tied, the tree ends with this process.
+    """Start the programs and return when all are ready; if `is_tied`, they end with this process.
 
-    The caller holds the claim, and ends with `stop` what a failed start leaves.
+    The caller holds the claim. After a failed start the caller ends the processes with `stop`.
 
     Raises:
         StartFailed: a program ended, or was not ready in time.
-        SettingsInvalid: the home's path cannot be written into supervisord's configuration.
+        SettingsInvalid: supervisord's configuration cannot contain the home's path.
     """
     config = run_dir(home) / "supervisord.conf"
     write_private(config, _config(home, programs))
@@ -120,7 +120,7 @@ def _launch(
     env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
     with (log_dir(home) / "supervisord-start.log").open("wb") as output:
         return subprocess.Popen(
-            # -P: a folder `orchestrator` of the working directory must not be taken for this one.
+            # -P: a folder `orchestrator` in the working directory must not replace this package.
             [sys.executable, "-P", "-m", _MANAGER, "-c", config],
             env=env | {RUN_MARK: run_id},
             stdin=subprocess.DEVNULL,
@@ -140,7 +140,7 @@ def _end_with_parent() -> Any:
 
     def ask_kernel() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel was asked
+        if os.getppid() != parent:  # the parent ended before the kernel call
             os.kill(os.getpid(), signal.SIGTERM)
 
     return ask_kernel
@@ -172,7 +172,7 @@ def _await_stage(
     while True:
         infos = {info["name"]: info for info in _rpc(proxy, "getAllProcessInfo")}
         for name, first_pid in pids.items():
-            # Between two looks a program may have ended and been started again.
+            # Between two checks a program may have ended and been restarted.
             pids[name] = infos[name]["pid"]
             is_up = infos[name]["statename"] in {"STARTING", "RUNNING"}
             if not is_up or (first_pid and pids[name] != first_pid):
@@ -214,7 +214,7 @@ def _config(home: Path, programs: Sequence[Program]) -> str:
         "supervisord": {
             "nodaemon": "true",
             "silent": "true",
-            # Its cleaning of the temporary folder takes every other supervisord's logs for its own.
+            # Its cleanup of the temporary folder would delete the logs of every other supervisord.
             "nocleanup": "true",
             "pidfile": run_dir(home) / "supervisord.pid",
             "logfile": logs / "supervisord.log",
@@ -236,7 +236,7 @@ def _config(home: Path, programs: Sequence[Program]) -> str:
             "stopwaitsecs": program.stop_wait_s,
             "killasgroup": "true",
             "redirect_stderr": "true",
-            # The one option that supervisord expands twice.
+            # The only option that supervisord expands twice.
             "stdout_logfile": _escaped(str(logs / f"{program.name}.log")),
             **{f"stdout_logfile_{name}": value for name, value in rotation.items()},
         }

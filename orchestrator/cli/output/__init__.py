@@ -1,1 +1,1 @@
-"""What commands print: text, tables, exit codes."""
+"""The output of commands: text, tables, exit codes."""

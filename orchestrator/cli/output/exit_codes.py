@@ -1,4 +1,4 @@
-"""How commands end: the one table of exit codes, and which error or end of an agent has which."""
+"""The table of exit codes, and the code of each error and outcome."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Exit(IntEnum):
     meaning: str
 
     def __new__(cls, code: int, meaning: str) -> Self:
-        """Make a code that knows its meaning."""
+        """Make a code with its meaning."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
         return member
 
 
-#: The code of an error → the exit; what is not here is FAILED.
+#: Error code → exit code; all other errors exit with FAILED.
 _OF_ERRORS = {
     "request_invalid": Exit.USAGE,
     "idempotency_conflict": Exit.USAGE,
@@ -57,14 +57,14 @@ _OF_ERRORS = {
 
 
 def exit_of_error(code: str | None) -> Exit:
-    """Return how a command ends that met an error of this code."""
+    """Return the exit code of a command that failed with this error."""
     return _OF_ERRORS.get(code or "", Exit.FAILED)
 
 
 def exit_of_outcome(outcome: Outcome) -> Exit:
-    """Return how a command ends that waited for this end of an agent."""
+    """Return the exit code of a command that waited for this outcome."""
     if outcome.status == "completed":
         return Exit.OK
-    # One that a limit has killed says so; any other kill was somebody's wish.
+    # A kill by a limit has its own code; any other kill was requested.
     found = exit_of_error(outcome.error_code)
     return Exit.KILLED if outcome.status == "killed" and found is Exit.FAILED else found

@@ -39,7 +39,7 @@ def plan_document(
 
 
 def print_plan(plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str]) -> None:
-    """Print a plan: the commands of each gate, what is not judged, and what is to mend."""
+    """Print a plan: the commands of each gate, unchecked paths, and faults to repair."""
     say(f"profile {plan.profile}")
     for name in dict.fromkeys(gate.name for gate in plan.gates):
         of_name = [gate for gate in plan.gates if gate.name == name]

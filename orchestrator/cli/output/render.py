@@ -1,4 +1,4 @@
-"""What commands that read and print share: safe text, fields, JSON, tables, following an agent."""
+"""Shared output of commands: safe text, fields, JSON, tables, and following an agent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class DurationType(click.ParamType[float]):
 
 
 def follow(store: Store, agent_id: str) -> Iterator[Snapshot]:
-    """Look at an agent whenever it speaks or moves, and each second, until it has ended."""
+    """Yield an agent's snapshot on each output or change, and each second, until it has ended."""
     seen: Snapshot | None = None
     while seen is None or not seen.is_last:
         seen = store.follow(poll(agent_id, seen))
@@ -72,7 +72,7 @@ def follow(store: Store, agent_id: str) -> Iterator[Snapshot]:
 
 
 def read_lines(store: Store, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
-    """Read every line of output there is after an id."""
+    """Yield every stored line of output after an id."""
     while lines := store.run(agent_logs.read_log(agent_id, after=after)):
         yield from lines
         after = lines[-1].id
@@ -80,7 +80,7 @@ def read_lines(store: Store, agent_id: str, *, after: str = "") -> Iterator[LogL
 
 @contextmanager
 def detaching(again: Callable[[], str]) -> Iterator[None]:
-    """Say on Ctrl-C that only the follower ends, and the command that goes on."""
+    """Report on Ctrl-C that only the follower ends, and print the command that continues."""
     try:
         yield
     except KeyboardInterrupt:
@@ -90,24 +90,24 @@ def detaching(again: Callable[[], str]) -> Iterator[None]:
 
 
 def log_line(line: LogLine) -> str:
-    """Render a line of output; what follows a line break inside it cannot pass for another."""
+    """Render a line of output; a line break inside it cannot imitate another line."""
     head = f"{line.at.astimezone():%H:%M:%S} {one_line(line.source):<6} "
     return head + line.text.replace("\n", "\n" + " " * len(head))
 
 
 def elapsed(agent: AgentState) -> str:
-    """Render how long an agent has lived, or lived."""
+    """Render the age of an agent, or its duration once it has ended."""
     seconds = round(((agent.completed_at or clock()) - agent.spawned_at).total_seconds())
     return str(timedelta(seconds=max(seconds, 0)))
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document on one line; all of it is ASCII without controls."""
+    """Print one JSON document on one line of ASCII without control characters."""
     click.echo(json.dumps(document).replace("\x7f", "\\u007f"))
 
 
 def print_fields(document: dict[str, Any]) -> None:
-    """Print a record for people: a line for each field, nested ones by their path."""
+    """Print a record as text: one line per field, nested fields by their path."""
     for line in field_lines(document):
         say(line)
 
@@ -132,7 +132,7 @@ def _flatten(document: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def console(*, err: bool = False) -> Console | None:
-    """Return what draws on the terminal there; None where the output is piped."""
+    """Return a console for the stream; None if the stream is not a terminal."""
     if not is_terminal(err=err):
         return None
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
@@ -141,9 +141,10 @@ def console(*, err: bool = False) -> Console | None:
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = (), *, at: int = 0
 ) -> None:
-    """Print rows of untrusted text; on a terminal the last column gives way where it is narrow.
+    """Print rows of untrusted text; on a narrow terminal the last column is cut.
 
-    Piped, every column is whole and every row one line. `styles` colours the cell `at` of each row.
+    In a pipe every column is complete and every row is one line. `styles` colours the cell `at` of
+    each row.
     """
     safe = [[one_line(cell) or "-" for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *safe, strict=True)]
@@ -157,7 +158,7 @@ def print_table(
     for name, width in zip(header, widths, strict=True):
         table.add_column(name, no_wrap=True, min_width=0 if name == header[-1] else width)
     for number, row in enumerate(safe):
-        # Text, because data must not be read as markup.
+        # Text, because data must not be parsed as markup.
         cells = [Text(cell, overflow="ellipsis") for cell in row]
         if styles:
             cells[at].stylize(styles[number])
@@ -166,6 +167,6 @@ def print_table(
 
 
 def not_judged_line(entry: NotJudged) -> str:
-    """Return one line on something that no gate judges."""
+    """Return one line about a path that no gate checks."""
     gate = f" ({entry.gate})" if entry.gate else ""
     return f"{entry.path or 'the root'}{gate}: {entry.reason}"

@@ -1,4 +1,4 @@
-"""Text on its way out: what agents, people and errors say, made safe for a terminal."""
+"""Makes text of agents, people and errors safe for a terminal, and prints it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 
 import click
 
-#: On a terminal a line ends here (in signs): ten megabytes would scroll everything else away.
+#: The longest line on a terminal (characters): ten megabytes would scroll all else away.
 LINE_LIMIT = 2000
-# Control sequences whole: without its ESC the rest of one would stay as litter. In turn CSI, OSC,
-# the other strings (DCS, SOS, PM, APC), and ESC with one sign; C1 controls go with the rest.
+# Whole control sequences: without its ESC the rest of one would remain visible. In order: CSI,
+# OSC, the other strings (DCS, SOS, PM, APC), ESC with one character; C1 controls are included.
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"
-    # None of these goes beyond its line: it could hide what comes after.
+    # No pattern goes beyond its line: it could hide the text after it.
     r"|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"
     r"|\x1b[PX^_][^\x1b\n]*\x1b\\"
     r"|\x1b[^\n]?"
@@ -21,9 +21,9 @@ _SEQUENCE = re.compile(
 
 
 def plain(text: str) -> str:
-    """Take out of untrusted text what a terminal would obey; line breaks and tabs stay.
+    """Remove terminal controls from untrusted text; line breaks and tabs remain.
 
-    Colours, titles, links, bidi and zero-width controls go without a trace.
+    Colours, titles, links, bidi and zero-width controls are removed without a mark.
     """
     if text.isprintable():
         return text
@@ -32,9 +32,9 @@ def plain(text: str) -> str:
 
 
 def revealed(text: str) -> str:
-    r"""Write what a terminal would obey, or hide, as an escape such as `\x1b`: for reviewers.
+    r"""Write each terminal control or hidden character as an escape such as `\x1b`.
 
-    Of code nothing may vanish: a bidi control or a cursor movement could make it read otherwise.
+    Reviewers must see all of the code: bidi controls or cursor movements could change its reading.
     """
     return "".join(
         sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode()
@@ -43,12 +43,12 @@ def revealed(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Make untrusted text safe and one line, so that it cannot pass for further rows."""
+    """Make untrusted text safe and one line, so that it cannot imitate further rows."""
     return " ".join(plain(text).split())
 
 
 def cut(text: str, width: int) -> str:
-    """Shorten each line to a width, and say by how much."""
+    """Cut each line to a width, and append the number of removed characters."""
     return "\n".join(_cut(line, width) for line in text.split("\n"))
 
 
@@ -58,17 +58,17 @@ def _cut(line: str, width: int) -> str:
 
 
 def is_terminal(*, err: bool = False) -> bool:
-    """Return whether somebody looks at this output; FORCE_COLOR and the like do not count."""
+    """Return whether this output is a terminal; FORCE_COLOR and the like do not count."""
     return (sys.stderr if err else sys.stdout).isatty()
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print text that may hold anything: safe, whole where it is piped, cut on a terminal.
+    """Print untrusted text: made safe, complete in a pipe, cut on a terminal.
 
-    The one way of this package to print what is not JSON.
+    All output of this package except JSON goes through this function.
     """
     if is_terminal(err=err):
-        # Cut before as well: to clean ten megabytes takes seconds.
+        # Cut before as well: cleaning ten megabytes takes seconds.
         text = cut(plain(cut(text, 10 * LINE_LIMIT)), LINE_LIMIT)
     else:
         text = plain(text)
@@ -76,5 +76,5 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def notify(text: str) -> None:
-    """Print a word to the person beside the data, on standard error."""
+    """Print a message for the user on standard error, besides the data."""
     say(f"orch: {text}", err=True)

@@ -1,24 +1,24 @@
--- What the scripts share of the budget: limits, the day's account, reservations, slots.
+-- Shared functions of the budget: limits, the usage of a day, reservations, slots.
 --
 -- A script that declares `K.budget.*` has these keys in `K.budget`:
---   K.budget.settings     hash    limit -> value, as the processes were started with
---   K.budget.limits       hash    limit -> value, as somebody set it since: these win
---   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' the sum of them
+--   K.budget.settings     hash    limit -> value of the settings of the processes
+--   K.budget.limits       hash    limit -> value set at run time; precedes the settings
+--   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' their sum
 --   K.budget.day          hash    used, cost, tokens:<agentId>, cost:<agentId>
---   K.budget.status       string  the status of the day that was reported last
---   K.budget.slots        zset    agentId -> since when (ms) it holds one of the fleet's slots
---   K.budget.waiting      zset    agentId -> urgency, the least first
---   K.budget.uncalled     hash    agentId -> message, of those who wait and were not called yet
---   K.budget.queues.{0,1,2,3,4,5,6,7,8,9}  lists  kombu's of the queue `spawn`, most urgent first
+--   K.budget.status       string  the last reported status of the day
+--   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
+--   K.budget.waiting      zset    agentId -> urgency; the lowest is the most urgent
+--   K.budget.uncalled     hash    agentId -> message, of waiting agents not yet enqueued
+--   K.budget.queues.{0,1,2,3,4,5,6,7,8,9}  lists  kombu's of queue `spawn`, most urgent first
 local TOTAL = '*'
 local DAY_TTL_S = 100 * 86400
--- One step of priority in an urgency; below it stands the instant (ms) of the spawn.
+-- One step of priority in an urgency; the remainder is the instant (ms) of the spawn.
 local STEP = 1e13
 local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
 local COUNTS = { 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'totalTokens' }
--- The contract's, until a process has said what it was started with.
+-- The contract's defaults, until a process has published its settings.
 local DEFAULTS = { daily = 10000000, agent = 2000000, reservation = 10000, concurrency = 10 }
 
 local function limit(budget, name)
@@ -38,13 +38,13 @@ local function reserved(budget, agent_id)
   return finite(redis.call('HGET', budget.reserved, agent_id)) or 0
 end
 
--- Adds to a number of a hash; a stored value that is none counts as 0, so that nothing fails half way.
+-- Adds to a number of a hash; a malformed stored value counts as 0, so that no write fails midway.
 local function add_to(key, field, number, format)
   local sum = (finite(redis.call('HGET', key, field)) or 0) + number
   redis.call('HSET', key, field, string.format(format or '%.0f', sum))
 end
 
--- Reserves for a new agent; where the day does not hold that much: the limit and what takes it up.
+-- Reserves tokens for a new agent; if the day lacks them, returns the limit, used and reserved.
 local function reserve(budget, agent_id)
   local asked = math.min(limit(budget, 'reservation'), limit(budget, 'agent'))
   local daily, used, held = limit(budget, 'daily'), spent(budget), reserved(budget, TOTAL)
@@ -53,7 +53,7 @@ local function reserve(budget, agent_id)
   add_to(budget.reserved, TOTAL, asked)
 end
 
--- Returns what an agent has not spent, once: it has no reservation then.
+-- Returns the unspent reservation of an agent; a second call has no effect.
 local function return_reservation(budget, agent_id)
   local left = reserved(budget, agent_id)
   if redis.call('HDEL', budget.reserved, agent_id) == 1 and left > 0 then
@@ -61,7 +61,7 @@ local function return_reservation(budget, agent_id)
   end
 end
 
--- Refuses a usage whose numbers are none, or more than any agent spends.
+-- Refuses a usage with a malformed number, or with more than any agent spends.
 local function check_usage(name, usage)
   if type(usage) ~= 'table' then refuse_argument(name, 'a JSON object') end
   for _, field in ipairs(COUNTS) do
@@ -75,7 +75,7 @@ local function check_usage(name, usage)
   end
 end
 
--- Whether no count of a usage is less than it was.
+-- Whether no count of a usage is lower than before.
 local function moves_forward(before, after)
   for _, name in ipairs(COUNTS) do
     if (after[name] or 0) < (finite(before[name]) or 0) then return false end
@@ -83,7 +83,7 @@ local function moves_forward(before, after)
   return true
 end
 
--- Enters what an agent has spent since `before` in the day's account, first out of its reservation.
+-- Charges the usage since `before` to the day, first against the agent's reservation.
 local function settle(budget, agent_id, before, after)
   local tokens = (after.totalTokens or 0) - (finite(before.totalTokens) or 0)
   local cost = (after.costUsd or 0) - (finite(before.costUsd) or 0)
@@ -103,7 +103,7 @@ local function settle(budget, agent_id, before, after)
   redis.call('EXPIRE', budget.day, DAY_TTL_S)
 end
 
--- Says which limit leaves an agent nothing to spend; '' while there is something.
+-- Returns the limit that leaves an agent nothing to spend; '' if none does.
 local function overrun(budget, agent)
   local own = type(agent.usage) == 'table' and finite(agent.usage.totalTokens) or 0
   local most = limit(budget, 'agent')
@@ -111,7 +111,7 @@ local function overrun(budget, agent)
     return string.format('The agent has spent %s tokens, its limit is %s.', whole(own), whole(most))
   end
   local daily, used, held = limit(budget, 'daily'), spent(budget), reserved(budget, TOTAL)
-  -- Whoever has something left of its own reservation takes nothing from the others.
+  -- An agent with a remaining reservation takes no tokens from the others.
   if used < daily and (used + held < daily or reserved(budget, agent.agentId) > 0) then return '' end
   return string.format("Of today's %s tokens %s are spent and %s reserved.", whole(daily), whole(used), whole(held))
 end
@@ -123,7 +123,7 @@ local function status_of(used, daily)
   return 'exceeded'
 end
 
--- Reports the status of the day if it has changed; `event` holds the timestamp, and whose move it was.
+-- Reports the status of the day if it changed; `event` holds the timestamp and the agent's fields.
 local function report_status(budget, stream, channel, cap, event)
   local used, daily = spent(budget), limit(budget, 'daily')
   local status = status_of(used, daily)
@@ -135,7 +135,7 @@ local function report_status(budget, stream, channel, cap, event)
   })
 end
 
--- Whether a slot is left for an agent after all who wait and are more urgent.
+-- Whether a slot is left for an agent after all more urgent waiting agents.
 local function has_slot(budget, urgency)
   local free = limit(budget, 'concurrency') - redis.call('ZCARD', budget.slots)
   return redis.call('ZCOUNT', budget.waiting, '-inf', '(' .. whole(urgency)) < free
@@ -146,8 +146,8 @@ local function stop_waiting(budget, agent_id)
   redis.call('HDEL', budget.uncalled, agent_id)
 end
 
--- Queues the most urgent of those who wait, as many as there are slots. They wait on, so that
--- nobody less urgent comes before them, until they have claimed.
+-- Enqueues the most urgent waiting agents, one per free slot. They remain in the waiting list until
+-- they claim, so that no less urgent agent claims first.
 local function call_waiting(budget)
   local free = limit(budget, 'concurrency') - redis.call('ZCARD', budget.slots)
   if free <= 0 then return end

@@ -1,10 +1,10 @@
--- Prelude of every script of this folder: it stands before each, and before the generated table `K`
--- of the script's keys, which the header of the script declares.
+-- Prelude of every script of this folder. The loader puts it before each script and before the
+-- generated table `K` of the script's keys, which the header of the script declares.
 --
--- A script reads all of its arguments with the functions below before its first write, so that a
--- malformed one changes nothing. They end the script with an error reply:
---   BADARG <script>: <argument> ...   the caller sent it
---   BADRECORD <key> ...               it is stored under this key
+-- A script reads all its arguments with the functions below before its first write, so that a
+-- malformed argument changes nothing. The functions end the script with an error reply:
+--   BADARG <script>: <argument> ...   an argument of the caller is malformed
+--   BADRECORD <key> ...               the record stored under this key is malformed
 local MOST_MS = 1e15
 local MOST_COUNT = 1e9
 
@@ -12,7 +12,7 @@ local function refuse_argument(name, want)
   error({ err = 'BADARG ' .. SCRIPT .. ': ' .. name .. ' must be ' .. want .. '; nothing was written' })
 end
 
--- Returns the number a stored value holds; nil for what is none, or not finite.
+-- Returns the number of a stored value; nil if it is not a finite number.
 local function finite(value)
   if type(value) == 'string' and not string.find(value, '^[%d.eE+-]+$') then return nil end
   local number = tonumber(value)
@@ -47,7 +47,7 @@ local function whole_of(name, text, least, most)
   return number
 end
 
--- Returns the field of a table that holds what JSON cannot, if one does: it could not be written back.
+-- Returns the name of a field that JSON cannot represent, if any: it could not be written back.
 local function field_not_finite(value)
   for field, inner in pairs(value) do
     local kind = type(inner)
@@ -60,7 +60,7 @@ local function field_not_finite(value)
   end
 end
 
--- Returns a JSON object as a table; nil for anything else.
+-- Returns a JSON object as a table; nil for any other value.
 local function parsed_object(document)
   if type(document) ~= 'string' or not string.find(document, '^%s*{') then return nil end
   local is_json, value = pcall(cjson.decode, document)
@@ -76,7 +76,7 @@ local function object_of(name, document)
   return value
 end
 
--- Returns an argument that is a JSON list of texts, as a table.
+-- Returns an argument that is a JSON list of strings, as a table.
 local function texts_of(name, document)
   local is_json, value = pcall(cjson.decode, document)
   if not is_json or type(value) ~= 'table' or not string.find(document, '^%s*%[') then
@@ -86,7 +86,7 @@ local function texts_of(name, document)
   return value
 end
 
--- Whether a text begins and ends as a JSON object does, where reading all of it would cost too much.
+-- Whether a text begins and ends as a JSON object does; for texts too long to parse.
 local function check_braces(name, document)
   if not string.find(document, '^{.*}$') then refuse_argument(name, 'a JSON object') end
 end
@@ -111,7 +111,7 @@ for _, kind in ipairs({ 'text', 'flag', 'count', 'ms', 'object', 'texts' }) do
   IS_OF[kind .. '?'] = function(value) return value == nil or is_of(value) end
 end
 
--- Refuses an object whose fields are not of these kinds ('?': it may be missing), or are others.
+-- Refuses an object with a field of another kind ('?': optional), or with an unknown field.
 local function check_fields(name, object, kinds)
   for field, kind in pairs(kinds) do
     local value = object[field]
@@ -124,7 +124,7 @@ local function check_fields(name, object, kinds)
   end
 end
 
--- Returns the stored JSON object of a key, and its text; nil where there is none.
+-- Returns the stored JSON object of a key, and its text; nil if the key is absent.
 local function record_of(key)
   local document = redis.call('GET', key)
   if not document then return nil end
@@ -133,21 +133,21 @@ local function record_of(key)
   return record, document
 end
 
--- The stored JSON object of a key; nil too for one that is none, which must hold up nobody.
+-- Returns the stored JSON object of a key; nil also for a malformed one, which must block no agent.
 local function readable_record(key)
   local document = redis.call('GET', key)
   return document and parsed_object(document) or nil
 end
 
--- Returns a table as JSON, before the first write: what cannot be written back is refused.
+-- Returns a table as JSON, before the first write; refuses what cannot be written back.
 local function encoded(key, record)
   local is_json, document = pcall(cjson.encode, record)
   if not is_json then error({ err = 'BADRECORD ' .. key .. ' cannot be written back; nothing was written' }) end
   return document
 end
 
--- Appends an event (a table) to the capped stream and publishes the same JSON; both happen in the
--- transaction of the state they tell of.
+-- Appends an event (a table) to the capped stream and publishes the same JSON, in the transaction
+-- that changes the state.
 local function announce(stream, channel, cap, event)
   local json = cjson.encode(event)
   redis.call('XADD', stream, 'MAXLEN', '~', cap, '*', 'event', json)

@@ -1,12 +1,12 @@
--- Adds what was seen to the receipt of a kill; the first to confirm it is the one that counts.
+-- Adds facts to the receipt of a kill; the first confirmation is final.
 --
 -- add_to_receipt(
 --   K.receipt      string  Receipt JSON            written
 --   K.unconfirmed  zset    agentId -> killed ms    the agent is removed once confirmed
 --   K.acks         stream                          appended when it becomes confirmed
 --   ARGV[1] agentId  ARGV[3] acks cap
---   ARGV[2] facts, JSON object; with `endedMsAgo` (how long ago the last death was) no fact itself
--- ) -> "absent" | "added" | "again" (it was confirmed before; only what was not yet said is added)
+--   ARGV[2] facts, JSON object; `endedMsAgo` (time since the last process end) is not stored
+-- ) -> "absent" | "added" | "again" (already confirmed: only missing facts are added)
 check_arguments(3)
 local agent_id = text_of('agentId', ARGV[1])
 local facts = object_of('facts', ARGV[2])
@@ -25,9 +25,9 @@ local was_confirmed = receipt.confirmed
 if facts.confirmed and not was_confirmed then
   local now = clock_ms()
   local since_ms = now - (finite(receipt.clockMs) or now)
-  -- What died before the request was not the last of it.
+  -- A process that ended before the request was not the last one.
   receipt.durationMs = ended_ms_ago <= since_ms and since_ms - ended_ms_ago or since_ms
-  receipt.survivors = nil -- whoever was left at an earlier look
+  receipt.survivors = nil -- the survivors of an earlier check
 end
 for name, value in pairs(facts) do
   if not was_confirmed or receipt[name] == nil then receipt[name] = value end

@@ -1,10 +1,10 @@
--- Adds to counters what a stretch of a stream comes to, if nobody has added it yet.
+-- Adds the counts of a section of a stream to counters, unless another process has added it.
 --
 -- aggregate(
---   K.counters  hash  name -> number, and the places up to which streams are counted   written
---   ARGV[1] field of the place  ARGV[2] the place counted from, or ''  ARGV[3] the place counted to
---   ARGV[4..] name, increment, in turns
--- ) -> 1 (added) | 0 (another was faster: nothing was written)
+--   K.counters  hash  name -> number, and the positions up to which streams are counted   written
+--   ARGV[1] field of the position  ARGV[2] start of the section, or ''  ARGV[3] its end
+--   ARGV[4..] name, increment, alternating
+-- ) -> 1 (added) | 0 (another process was first: nothing was written)
 check_arguments(3, math.huge, 2)
 local field = text_of('field of the place', ARGV[1])
 for position = 2, 3 do

@@ -1,12 +1,12 @@
--- Appends entries to the audit, if its head is still the one they were chained to.
+-- Appends entries to the audit, if its head is still the one that they were chained to.
 --
 -- append_audit(
 --   K.audit    stream  fields: entry, mac; id: <seq>-0   appended, never trimmed
 --   K.head     string  AuditHead JSON                    compared, set
---   K.waiting  list    AuditDraft JSON                   those taken in are removed
+--   K.waiting  list    AuditDraft JSON                   the appended ones are removed
 --   ARGV[1] the head they were chained to, or ''  ARGV[2] the head after them
---   ARGV[3] seq of the first  ARGV[4] how many of them waited  ARGV[5..] entry JSON, mac, in turns
--- ) -> {"appended"} | {"late", the head there is} | {"broken"} (nothing was written by either)
+--   ARGV[3] seq of the first  ARGV[4] how many were waiting  ARGV[5..] entry JSON, mac, alternating
+-- ) -> {"appended"} | {"late", the current head} | {"broken"} (late, broken: nothing was written)
 check_arguments(6, math.huge, 2)
 object_of('head', ARGV[2])
 local seq = whole_of('seq', ARGV[3], 1, MOST_MS)
@@ -17,14 +17,14 @@ for position = 5, #ARGV, 2 do
 end
 local head = redis.call('GET', K.head) or ''
 if head ~= ARGV[1] then
-  -- The reply of the first sending may have been lost: what was sent again stands already. The last
-  -- entry shows it: the first may be a draft, which another took in just as well.
+  -- The reply to the first call may have been lost: the entries are then already stored. The last
+  -- entry shows it; the first one may be a draft that another process appended.
   local last = string.format('%.0f-0', seq + (#ARGV - 6) / 2)
   local there = redis.call('XRANGE', K.audit, last, last)[1]
   if there and there[2][4] == ARGV[#ARGV] then return { 'appended' } end
   return { 'late', head }
 end
--- Entries behind the head are not ours; nor is a stream whose head is gone one to go on from.
+-- Entries after the head are foreign; a stream without a head cannot be continued.
 if #redis.call('XRANGE', K.audit, whole(seq) .. '-0', '+', 'COUNT', 1) > 0 then return { 'broken' } end
 for position = 5, #ARGV, 2 do
   local id = string.format('%.0f-0', seq + (position - 5) / 2)

@@ -4,7 +4,7 @@
 --   K.agent  string  AgentState JSON   read
 --   K.log    stream  fields: line      appended, capped
 --   ARGV[1] attempt  ARGV[2] cap  ARGV[3..] lines, JSON
--- ) -> 1 | 0 (stale or absent: nothing was written)
+-- ) -> 1 | 0 (stale attempt or absent agent: nothing was written)
 check_arguments(2, math.huge)
 local attempt = whole_of('attempt', ARGV[1], 0, MOST_COUNT)
 local cap = whole_of('cap', ARGV[2], 1, MOST_COUNT)

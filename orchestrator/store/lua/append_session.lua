@@ -1,11 +1,11 @@
--- Appends entries to one transcript of an agent's session; one whose uuid it holds is left out.
+-- Appends entries to one transcript of an agent's session; entries with a known uuid are left out.
 --
 -- append_session(
 --   K.transcript  list  entry JSON                appended
 --   K.uuids       set   uuid                      added
 --   K.index       zset  session or subpath -> ms  set
---   ARGV[1] session or subpath  ARGV[2] now, ms  ARGV[3..] uuid or '', entry, in turns
--- ) -> how many were appended
+--   ARGV[1] session or subpath  ARGV[2] now, ms  ARGV[3..] uuid or '', entry, alternating
+-- ) -> the number of appended entries
 check_arguments(2, math.huge, 2)
 local now = whole_of('now', ARGV[2], 0, MOST_MS)
 for position = 4, #ARGV, 2 do text_of('entry', ARGV[position]) end

@@ -1,10 +1,10 @@
--- Removes transcripts of an agent's session together with their entry in the index.
+-- Removes transcripts of an agent's session, and their index entry.
 --
 -- drop_session(
 --   K.index    zset  session or subpath -> ms   entry removed
---   K.parts[]  transcripts and what belongs to them   removed
+--   K.parts[]  transcripts and their dependent keys   removed
 --   ARGV[1] session or subpath
--- ) -> how many keys were removed
+-- ) -> the number of removed keys
 check_arguments(1)
 redis.call('ZREM', K.index, ARGV[1])
 local removed = 0

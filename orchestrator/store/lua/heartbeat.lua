@@ -1,12 +1,12 @@
--- Renews the lease of one attempt and tells its supervisor whether to go on.
+-- Renews the lease of one attempt, and returns whether the attempt may continue.
 --
 -- heartbeat(
 --   K.agent         string  AgentState JSON           read
 --   K.leases        zset    agentId -> deadline ms    renewed if this attempt still owns the agent
---   K.budget.*      as _budget.lua says               read
+--   K.budget.*      see _budget.lua                   read
 --   ARGV[1] agentId  ARGV[2] attempt  ARGV[3] deadline, ms  ARGV[4] holder: worker and process
--- ) -> "held", in hard mode with a space and the limit that leaves it nothing to spend, if one does
---      | "released" (handed on: a late heartbeat takes nothing back) | "stale" | "absent"
+-- ) -> "held"; in hard mode followed by a space and the limit that leaves it nothing to spend, if any
+--      | "released" (a late heartbeat does not claim it again) | "stale" | "absent"
 --      | the final status that ended it
 check_arguments(4)
 local agent_id = text_of('agentId', ARGV[1])

@@ -1,8 +1,8 @@
--- Reads ids of an index, the newest first, from behind one of them.
+-- Reads ids of an index, newest first, that follow a given id.
 --
 -- ids_after(
 --   K.index  zset  id -> ms   read
---   ARGV[1] the id behind which to start, or ''  ARGV[2] how many
+--   ARGV[1] the id to start after, or ''  ARGV[2] the number of ids
 -- ) -> {id, ...} | false (the id is not in the index)
 check_arguments(2)
 local count = whole_of('how many', ARGV[2], 1, MOST_COUNT)

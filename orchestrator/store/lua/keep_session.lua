@@ -1,17 +1,17 @@
--- Keeps the next entries of one transcript of an agent's session, if those before them are kept.
+-- Appends the next entries of one transcript of an agent's session, if the earlier ones are stored.
 --
 -- keep_session(
---   K.transcript  list    entry JSON                appended; begun anew if none is before
+--   K.transcript  list    entry JSON                appended; replaced if ARGV[3] is ''
 --   K.mark        string  "count:digest" of all     compared, set
 --   K.index       zset    session or subpath -> ms  set
---   ARGV[1] session or subpath  ARGV[2] now, ms  ARGV[3] mark of what is before, '' for nothing
---   ARGV[4] mark afterwards  ARGV[5..] entries, JSON
--- ) -> 1 | 0 (something else is before; nothing was written)
+--   ARGV[1] session or subpath  ARGV[2] now, ms  ARGV[3] mark of the stored entries, '' for none
+--   ARGV[4] the mark after this call  ARGV[5..] entries, JSON
+-- ) -> 1 | 0 (the stored mark differs: nothing was written)
 check_arguments(4, math.huge)
 local now = whole_of('now', ARGV[2], 0, MOST_MS)
 for position = 5, #ARGV do text_of('entry', ARGV[position]) end
 local mark = redis.call('GET', K.mark) or ''
--- The reply to this very call was lost.
+-- A repeated call: the reply to the first one was lost.
 if mark == ARGV[4] then return 1 end
 if ARGV[3] == '' then
   redis.call('UNLINK', K.transcript)

@@ -1,15 +1,15 @@
--- Kills some agents: each that is active becomes `killed`, final and fenced, with its event, its
--- task, its Celery result, its receipt and its cleanup message, and gives back what it had of the
--- budget; those a worker holds are named in one entry of the kill stream.
+-- Kills agents: each active one becomes `killed`, final and fenced, with its event, its task, its
+-- Celery result, its receipt and its cleanup message. Its reservation and its slot are returned. One
+-- entry of the kill stream names the agents that a worker holds.
 --
 -- kill(
 --   K.leases        zset    agentId -> deadline ms    removed
 --   K.events        stream                            appended
---   K.kills         stream                            appended if a worker holds one of them
---   K.unconfirmed   zset    agentId -> killed ms      those a worker holds are added
+--   K.kills         stream                            appended if a worker holds an agent
+--   K.unconfirmed   zset    agentId -> killed ms      agents that a worker holds are added
 --   K.delayed       zset    agentId -> due ms         removed
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
---   K.budget.*      as _budget.lua says               reservations returned, slots freed
+--   K.budget.*      see _budget.lua                   reservations returned, slots freed
 --   K.targets[].agent     string  AgentState JSON       written
 --   K.targets[].task      string  TaskState JSON        patched if this agent is its latest
 --   K.targets[].result    string  Celery's result JSON  set; also the channel
@@ -19,7 +19,7 @@
 --           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"};
---    sent again after a lost reply it answers as it did, by the order's id in the receipt
+--    a repeated call after a lost reply returns the same, by the order's id in the receipt
 local FIELDS = {
   nowMs = 'ms', active = 'texts', outcome = 'texts', patch = 'object', taskPatch = 'object',
   event = 'object', receipt = 'object', agents = 'list',
@@ -57,7 +57,7 @@ local function killed_task(key, agent_id)
   return is_json and document or nil
 end
 
--- Makes all that a kill writes; nil where the record cannot be written back.
+-- Builds all that a kill writes; nil if the record cannot be written back.
 local function kill_of(agent, target, keys, is_held, now)
   local receipt = { agentId = target.agentId, orderId = target.orderId, statusBefore = agent.status,
     phaseBefore = agent.phase, attempt = agent.attempt, worker = agent.worker,
@@ -94,7 +94,7 @@ for number, target in ipairs(order.agents) do
   if not document then
     replies[number] = { 'absent' }
   elseif not agent then
-    -- What is no object, whatever else is stored there, must not keep the others alive.
+    -- A malformed record must not prevent the kill of the other agents.
     replies[number] = { 'malformed' }
   elseif not contains(order.active, status) then
     replies[number] = answer_again(agent, keys.receipt, target.orderId) or { 'ended', document }

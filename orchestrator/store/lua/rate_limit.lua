@@ -1,9 +1,9 @@
--- Takes one token out of a bucket that fills evenly, by Valkey's clock.
+-- Takes one token from a bucket that fills at a constant rate, by Valkey's clock.
 --
 -- rate_limit(
---   K.bucket  string  "<tokens> <ms of the last take>"   read, written; lapses when full
---   ARGV[1] size: how many fit  ARGV[2] ms in which an empty one fills
--- ) -> 0 (taken) | ms until there is one (nothing was taken)
+--   K.bucket  string  "<tokens> <ms of the last call>"   read, written; expires when full
+--   ARGV[1] size (tokens)  ARGV[2] ms in which an empty bucket fills
+-- ) -> 0 (taken) | ms until a token is available (nothing was taken)
 check_arguments(2)
 local size = whole_of('size', ARGV[1], 1, MOST_COUNT)
 local fills_in = whole_of('ms in which it fills', ARGV[2], 1, MOST_COUNT)

@@ -1,4 +1,4 @@
--- Drops reservations of agents that can spend nothing any more, and sums up the others again.
+-- Removes reservations of agents that cannot spend any more, and recomputes the sum.
 --
 -- recount(
 --   K.reserved  hash  agentId -> tokens; '*' the sum of them   written

@@ -1,4 +1,4 @@
--- Answers a raw request that never became an agent: Celery's result and the event, together.
+-- Answers a raw request that was not registered: stores Celery's result and the event together.
 --
 -- refuse(
 --   K.agent   string  must not exist

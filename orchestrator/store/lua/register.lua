@@ -1,4 +1,4 @@
--- Registers an agent, reserves its tokens and enqueues its message: all of it, or nothing.
+-- Registers an agent, reserves its tokens and enqueues its message, as a whole or not at all.
 --
 -- register(
 --   K.agent           string  AgentState JSON                    written
@@ -10,7 +10,7 @@
 --   K.events          stream                                     appended
 --   K.queue           list    kombu's list of this priority      pushed
 --   K.halt            string  Halt JSON                          read
---   K.budget.*        as _budget.lua says                        reserved
+--   K.budget.*        see _budget.lua                            reserved
 --   K.audit_waiting   list    AuditDraft JSON                    appended
 --   K.idempotency?    string  "<digest> <agentId>"               written
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
@@ -18,7 +18,7 @@
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
 --   ARGV[12] audit draft JSON
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
---      | {"exhausted", the day's limit, used, reserved, asked}
+--      | {"exhausted", the day's limit, used, reserved, requested}
 check_arguments(12)
 local agent_id = text_of('agentId', ARGV[4])
 if object_of('agent', ARGV[1]).agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end

@@ -1,10 +1,10 @@
--- Sets limits of the budget, with effect at once: agents that wait for a slot are called, and a
+-- Sets limits of the budget with immediate effect: waiting agents are enqueued for free slots, and a
 -- change of the day's status is reported. Without limits it only checks again, as after midnight.
 --
 -- set_limits(
 --   K.events    stream                    appended if the day's status changed
---   K.budget.*  as _budget.lua says       limits written
---   ARGV[1] limits, JSON: {limit: value, or null for what the settings say}
+--   K.budget.*  see _budget.lua           limits written
+--   ARGV[1] limits, JSON: {limit: value, or null for the value of the settings}
 --   ARGV[2] event JSON: {timestamp}  ARGV[3] channel  ARGV[4] stream cap
 -- ) -> 1
 local MOST = { daily = MOST_TOKENS, agent = MOST_TOKENS, reservation = MOST_TOKENS, concurrency = 1e6, time = MOST_COUNT }

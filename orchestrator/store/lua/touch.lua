@@ -1,16 +1,16 @@
--- Notes which files an agent has touched, and warns of each that another live agent of the same
--- repository has touched too, until the agent has been told of so many of that other one that a
--- further one is no news, and at most of so many others at once: files that all of them touch are
--- nobody's. What is kept of an agent, and so the cost of a call, has an end.
+-- Records the files that an agent has changed. Warns of each file that another active agent of the
+-- same repository has changed too. Warnings about a pair stop after a number of files, and one call
+-- warns of a limited number of other agents: files that all agents change are no news. These limits
+-- bound the stored data per agent and the cost of a call.
 --
 -- touch(
 --   K.touched  hash    agentId -> JSON {files: [path], told: {agentId: files}}    written
 --   K.events   stream                                   appended for each other agent
 --   ARGV[1] agentId  ARGV[2] paths, JSON list  ARGV[3] event JSON {type, timestamp, taskId, …}
 --   ARGV[4] channel  ARGV[5] stream cap  ARGV[6] ttl of the hash, s
--- ) -> how many warnings were given
+-- ) -> the number of warnings
 local MOST_FILES = 200
--- In an event, and until no more is told of a pair.
+-- The limit of files in an event and in the warnings about a pair.
 local MOST_TOLD = 20
 local MOST_WARNINGS = 20
 
@@ -27,7 +27,7 @@ local function table_of(value)
 end
 
 local function recorded(name)
-  -- What no version wrote counts as nothing; a list without names is what an older one left.
+  -- A malformed record counts as empty; a list without names comes from an older version.
   local found = parsed_object(redis.call('HGET', K.touched, name)) or {}
   return { files = table_of(found.files), told = table_of(found.told) }
 end

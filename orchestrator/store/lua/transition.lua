@@ -1,5 +1,5 @@
--- Moves one agent if its state allows it: state, indexes, lease, task, event, next message and
--- final result, slot and tokens change together or not at all. Which moves are legal is passed in.
+-- Moves one agent if its state allows it: state, indexes, lease, task, event, next message, final
+-- result, slot and tokens change together or not at all. The caller passes the legal source states.
 --
 -- transition(
 --   K.agent         string  AgentState JSON             read, written
@@ -10,17 +10,17 @@
 --   K.halt          string  Halt JSON                   read if the move heeds it
 --   K.delayed       zset    agentId -> due ms           added if delayed, else removed
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
---   K.budget.*      as _budget.lua says                 charged, a slot claimed or freed
+--   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
 --   K.queue?        list    kombu's list                pushed if a message is given
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
 --           usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
---           urgency? (it claims a slot: if none is left it waits, with this urgency, for the message)}
+--           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
---   ARGV[5] what Celery writes before a result  ARGV[6] and after it  ARGV[7] result ttl, s
+--   ARGV[5] Celery's prefix of a result  ARGV[6] its suffix  ARGV[7] result ttl, s
 -- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"full", agent JSON}
 --      | {"moved", agent JSON, agent JSON before,
---         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend; else ""}
+--         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend, or ""}
 local FIELDS = {
   agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', holder = 'text?', bump = 'flag?',
   heedsHalt = 'flag?', expiredAtMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
@@ -28,7 +28,7 @@ local FIELDS = {
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
   urgency = 'ms?',
 }
--- What a patch must not change: a step has fields of its own for these.
+-- Fields that a patch must not change: other arguments of a move set them.
 local FIXED = { agentId = true, taskId = true, status = true, attempt = true }
 
 local function merge(document, patch)
@@ -67,7 +67,7 @@ if move.heedsHalt and redis.call('EXISTS', K.halt) == 1 then return { 'halted' }
 if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before } end
 -- The same number with another holder: each claimed it on one side of a failover.
 if move.holder and holder_of(agent) ~= move.holder then return { 'stale', before } end
--- A lease that was renewed since it was found expired belongs to somebody; one that is gone was released.
+-- A lease renewed since it was found expired has a holder; an absent lease was released.
 if move.expiredAtMs then
   local deadline = redis.call('ZSCORE', K.leases, move.agentId)
   if not deadline or tonumber(deadline) > move.expiredAtMs then return { 'refused', before } end
@@ -91,13 +91,13 @@ local function event_of(event)
   }
 end
 
--- All that is written is made here: from the first write on nothing can fail.
+-- All values are built here: after the first write nothing can fail.
 local events = {}
 local usage, spent_before = move.patch.usage, type(agent.usage) == 'table' and agent.usage or {}
 if usage and not moves_forward(spent_before, usage) then
   move.usageRefused, usage, move.patch.usage = true, nil, nil
 end
--- A report without a cost takes back none.
+-- A report without a cost does not reduce the cost.
 if usage and usage.costUsd == nil then usage.costUsd = finite(spent_before.costUsd) end
 if move.usageRefused then
   events[1] = event_of({ type = 'agent.warning', errorCode = 'usage_refused',
