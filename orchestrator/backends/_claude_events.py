@@ -59,7 +59,7 @@ def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
         yield from fields.refused
 
 
-# ── what its program says ───────────────────────────────────────────────────────────────────
+# ── events of the program ───────────────────────────────────────────────────────────────────
 
 
 def _system(event: Fields) -> Iterator[Signal]:
@@ -113,7 +113,7 @@ _SYSTEM: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
 }
 
 
-# ── what its model says ─────────────────────────────────────────────────────────────────────
+# ── messages of the model ───────────────────────────────────────────────────────────────────
 
 
 def _assistant(event: Fields) -> Iterator[Signal]:
@@ -163,7 +163,7 @@ def _tokens(message: Fields) -> ApiTokens:
     return tokens
 
 
-# ── how it ends ─────────────────────────────────────────────────────────────────────────────
+# ── the result ──────────────────────────────────────────────────────────────────────────────
 
 
 def _end(event: Fields) -> Iterator[Signal]:

@@ -139,7 +139,7 @@ def main() -> None:
     """Execute the steps from standard input."""
     play = json.load(sys.stdin)
     if fault := play.get("fault"):
-        sys.stderr.write(f"the script cannot be played: {fault}\n")
+        sys.stderr.write(f"the script cannot be executed: {fault}\n")
         sys.exit(2)
     player = Player(play["session"], play["fill"])
     player.emit("session", id=play["session"])

@@ -1,4 +1,4 @@
-"""The script of a scripted agent: its YAML form, and what each step may say.
+"""The script of a scripted agent: its YAML form, and the steps that it may contain.
 
 A step is a mapping with one of these keys:
 
@@ -11,13 +11,13 @@ A step is a mapping with one of these keys:
     sleep: seconds
     wait_for: path                 until it exists
     print: text | {text, repeat}   raw on standard output, one byte a character, no newline
-    daemon: seconds                leaves a daemon: own session, no descriptors, no environment
+    daemon: seconds                starts a daemon: own session, no descriptors, no environment
     fail: exit code                ends without a result
     signal: number                 to itself
     hang: true                     for ever
 
 Texts and paths may hold `{{agent_id}}`, `{{work_items}}` and `{{feedback}}`. With `rounds`, a list
-of lists of steps, each rejection moves on by one, and the last is played again.
+of lists of steps, each rejection moves on by one, and the last is executed again.
 """
 
 from __future__ import annotations

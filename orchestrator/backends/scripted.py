@@ -107,7 +107,7 @@ class ScriptedBackend:
         return (self._options.script or _DEFAULT).read_text(encoding="utf-8")
 
 
-# ── what the player says ────────────────────────────────────────────────────────────────────
+# ── events of the script ────────────────────────────────────────────────────────────────────
 
 
 def _signals(part: dict[str, Any] | Foreign) -> Iterator[Signal]:

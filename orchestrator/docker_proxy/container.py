@@ -144,7 +144,7 @@ class Rules:
     def _check_labels(self, name: str, labels: dict[str, str]) -> None:
         is_named = name.startswith(f"{labels.get(_AGENT)}.{labels.get(_ATTEMPT)}.")
         if set(labels) != {_AGENT, _ATTEMPT, _HOST, SYSTEM} or not is_named:
-            msg = f"container {name} does not tell its agent and attempt in name and labels"
+            msg = f"container {name} does not name its agent and attempt in name and labels"
             raise Refused(msg)
         if labels[SYSTEM] != self.system:
             msg = f"label {SYSTEM} is not {self.system}"

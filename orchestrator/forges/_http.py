@@ -94,7 +94,7 @@ class Http:
         try:
             return TypeAdapter(answer).validate_json(said)
         except ValidationError as error:
-            msg = f"The forge at {_host(url)} answers what its API does not: {_shown(said)}"
+            msg = f"The forge at {_host(url)} sent an undefined response: {_shown(said)}"
             raise ForgeRefused(msg) from error
 
     def _try(self, send: Callable[..., requests.Response], url: str, token: str) -> bytes:

@@ -100,7 +100,7 @@ class Coordinator:
         try:
             return CheckAnswer.model_validate_json(body)
         except ValidationError as error:
-            msg = f"The Coordinator at {self._url} answers what is no quality check."
+            msg = f"The Coordinator at {self._url} sent a response that is no quality check."
             raise CoordinatorRefused(msg) from error
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:

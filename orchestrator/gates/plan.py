@@ -171,7 +171,7 @@ def _hint(name: str, where: str, blocking: Sequence[NotJudged]) -> str:
     example = _EXAMPLES.get(name, '"<command>"')
     lack = "; ".join(f"{entry.path}: {entry.reason}" for entry in blocking[:_MOST_NAMED])
     reason = (
-        f"A package of the base commit cannot be judged ({lack})"
+        f"No gate can check a package of the base commit ({lack})"
         if lack
         else f"The base commit says nowhere how to run {name}"
     )

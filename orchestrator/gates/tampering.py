@@ -132,13 +132,13 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
     if path in plan.files or path in files:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs this file")
     if path == "orchestrator.toml":
-        yield Finding(kind="gate-config-edited", path=path, detail="it says what the gates run")
+        yield Finding(kind="gate-config-edited", path=path, detail="it defines what the gates run")
     if name in MAKEFILES and plan.uses_make:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs make")
     if _CI_PATH.search(path):
-        yield Finding(kind="ci-config-edited", path=path, detail="CI runs what it says")
+        yield Finding(kind="ci-config-edited", path=path, detail="it configures CI")
     if _CONFIG_PATH.search(path):
-        yield Finding(kind="judge-config-edited", path=path, detail="it configures a judge")
+        yield Finding(kind="judge-config-edited", path=path, detail="it configures a check")
     yield from _linked(change)
     yield from _shadowed(change, plan)
     yield from edited_parts(change, with_scripts=plan.uses_scripts)
@@ -174,7 +174,7 @@ def _shadowed(change: FileChange, plan: Steps) -> Iterator[Finding]:
     is_bin = path.parent.name == ".bin"
     is_tool = name in plan.tools and (is_bin or (is_near and change.before is None))
     if is_hook or is_tool:
-        detail = "Python runs it at every start" if is_hook else f"it stands in for {name}"
+        detail = "Python runs it at every start" if is_hook else f"it replaces {name}"
         yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
 
 

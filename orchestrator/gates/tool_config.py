@@ -22,7 +22,7 @@ _JUDGES = frozenset({
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
 #: A part that this module computes: the tools in package.json that come from an address of their
 #: own.
-_FROM_ELSEWHERE = "addresses of judges"
+_FROM_ELSEWHERE = "addresses of check tools"
 _KIND_OF_PART = {
     "orchestrator": "gate-config-edited",
     "scripts": "gate-command-edited",

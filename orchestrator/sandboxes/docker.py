@@ -233,7 +233,7 @@ class DockerSandbox:
             # No process holds it any more, so the next sweep of this host removes it.
             log.warning("not removed", container=name, reason=str(error))
 
-    # ── what nobody holds ───────────────────────────────────────────────────────────────────
+    # ── orphan containers ───────────────────────────────────────────────────────────────────
 
     def end_orphans(self) -> frozenset[str]:
         """Remove every container that no live worker holds; return the agents of those that ran.

@@ -119,7 +119,9 @@ class ProcessSandbox:
             WorkspaceLost: `cwd` does not exist.
         """
         if not spec.has_network and self._confine is None:
-            msg = f"{spec.argv[0]}: at level {self.level} nothing can be kept from the network."
+            msg = (
+                f"{spec.argv[0]}: at level {self.level} no program can be cut off from the network."
+            )
             raise BackendUnavailable(msg, action="apt-get install bubblewrap")
         with ExitStack() as stack:
             env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}

@@ -77,7 +77,7 @@ def _commas(text: bytes) -> Iterator[Edit]:
         last = _closed(text, start)
         opening = _OPENING.match(text, start, last)
         if opening is not None:
-            # The name of the call stands between its result and the assigned name.
+            # The name of the call is between its result and the assigned name.
             yield Edit(named.start(), opening.end())
         yield from _commas_between(text, start, last, named[2] or b"")
     last = 0

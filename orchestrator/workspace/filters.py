@@ -89,13 +89,13 @@ def filter_faults(
         if before.get(path) == one or (one.filter in stored and one.filter != _LFS):
             continue
         if one.filter != _LFS:
-            detail = f"The filter {one.filter} is not run here, so the file stands unfiltered."
+            detail = f"The filter {one.filter} is not run here, so the file is unfiltered."
         elif one.blob in known:
             continue
         elif _is_pointer(git, git_dir, one.blob):
             detail = "It is a pointer to an LFS object that no commit of the base has."
         else:
-            detail = "It is kept in Git LFS, and stands there as plain content, not as a pointer."
+            detail = "Git LFS stores it, but the change has its content and not a pointer."
         found.append(FilterFault(path, one.filter, detail))
     return tuple(found)
 

@@ -184,9 +184,7 @@ class Mirrors:
             # git exits with code 0, and the branch is unchanged or missing.
             if _SHALLOW in ended.stderr:
                 msg = f"{showable(repository)} is a shallow clone: its history has no beginning."
-                action = (
-                    "Complete it with `git fetch --unshallow`, or name what it was cloned from."
-                )
+                action = "Complete it with `git fetch --unshallow`, or name its origin."
                 raise RepositoryUnavailable(msg, action=action)
             checked(ended, "fetch")
 

@@ -68,7 +68,7 @@ class Remote:
             return Pushed(branch, commit)
         if found:
             msg = f"{branch} already holds another commit, {found}; it is never overwritten."
-            raise PushRefused(msg, action="Look at that branch; delete it on the remote to redo.")
+            raise PushRefused(msg, action="Check that branch; delete it on the remote to redo.")
         raise _explain(ended)
 
     def find(self, git_dir: Path, repository: str, agent_id: str) -> str:
@@ -103,7 +103,7 @@ class Remote:
         except GitFailed as error:
             if ended.exit_code != 0:
                 raise _explain(ended) from error
-            msg = f"The push went through but could not be read back: {error.detail}"
+            msg = f"The push succeeded but could not be verified: {error.detail}"
             raise PushFailed(msg) from error
 
     def _listed(self, git_dir: Path, repository: str, ref: str) -> str:

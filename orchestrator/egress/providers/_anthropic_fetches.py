@@ -46,7 +46,7 @@ def _with_names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # Of two equal keys, the provider might use the one that was not checked.
     found = dict(pairs)
     if len(found) < len(pairs):
-        msg = "a name stands twice"
+        msg = "a name occurs twice"
         raise ValueError(msg)
     return found
 

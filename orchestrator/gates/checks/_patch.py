@@ -35,7 +35,7 @@ def shown(patch: str, budget: int = BUDGET_CHARACTERS) -> ShownPatch:
     if len(patch) > 2 * budget:
         msg = (
             f"the patch is too large to be reviewed ({len(patch):,} characters, of {2 * budget:,}):"
-            " split the work, or have it judged by profile custom without ai-review"
+            " split the work, or use the profile custom without ai-review"
         )
         raise PatchTooLarge(msg)
     parts = [part for part in _FILE.split(patch) if part]
