@@ -94,7 +94,8 @@ class Http:
         try:
             return TypeAdapter(answer).validate_json(said)
         except ValidationError as error:
-            msg = f"The forge at {_host(url)} sent an undefined response: {_shown(said)}"
+            forge = f"The forge at {_host(url)}"
+            msg = f"{forge} sent a response that its API does not define: {_shown(said)}"
             raise ForgeRefused(msg) from error
 
     def _try(self, send: Callable[..., requests.Response], url: str, token: str) -> bytes:

@@ -123,5 +123,5 @@ def test_a_push_that_went_through_and_cannot_be_read_back_is_tried_again(
     host: Host, upstream: Upstream, base: Base, commit: str
 ) -> None:
     _hook(upstream, "post-receive", 'mv "$PWD" "$PWD.gone"')
-    with pytest.raises(PushFailed, match="went through but could not be read back"):
+    with pytest.raises(PushFailed, match="succeeded but could not be verified"):
         host.remote.push(base.mirror, upstream.url, commit, "a1")
