@@ -220,7 +220,7 @@ class WorkSaver:
             attempt=work.origin.attempt,
             reason=work.record.reason,
             host=self.host,
-            path=str(work.workspace.worktree),
+            path=str(work.path),
         )
         if agent is not None and self._write(agent, work, unsaved):
             work.write(work.record.model_copy(update={"is_reported": True}))

@@ -51,6 +51,12 @@ class UnsavedWork:
         """The agent's folders in the state in which the agent left them."""
         return Workspace(self.folder / _WORKSPACE)
 
+    @property
+    def path(self) -> Path:
+        """The folder to look in: the worktree, or its parent if the agent moved the worktree."""
+        workspace = self.workspace
+        return workspace.worktree if workspace.worktree.is_dir() else workspace.root
+
     def bundle(self) -> bytes | None:
         """Read the bundle that could not be stored; None if no bundle could be made."""
         with suppress(FileNotFoundError):
