@@ -112,6 +112,14 @@ class Unsaved:
             if folder.is_dir() and (origin := read_origin(folder / _ORIGIN)):
                 yield UnsavedWork(folder, origin, _read_record(folder))
 
+    def unreadable(self) -> tuple[Path, ...]:
+        """Return the folders whose origin cannot be read, so that no program can store them."""
+        return tuple(
+            folder
+            for folder in sorted(self._folder.glob("*.*/"))
+            if read_origin(folder / _ORIGIN) is None
+        )
+
     @contextmanager
     def held(self, work: UnsavedWork) -> Iterator[bool]:
         """Hold one of them; yields False if another process holds it, or it does not exist."""

@@ -140,7 +140,7 @@ class Beside:
         try:
             tree = None if where == git_dir else self._snapshot(where, commit, base or {})
             if tree is not None and not self._has_tree(git_dir, tree, commit):
-                tip = self.commit(tree, commit or None, f"What stood in {shown(where)}")
+                tip = self.commit(tree, commit or None, f"What stood in {name.partition('/')[2]}")
                 retaining.add([Named("worktree", name, tip)])
         except (GitError, OSError) as error:
             self._report.leave(f"{name}: {error}", "nested repository that could not be read")
