@@ -94,7 +94,7 @@ class Beside:
 
     def clones(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield folder and git folder of each repository outside the worktree that has the base."""
-        for folder in clones(self._job.root, self._job.worktree):
+        for folder in clones(self._job.root, self._job.worktree, self._report):
             if folder.startswith(self._job.scratch):
                 continue
             git_dir = find_git_dir(folder) or folder
@@ -102,7 +102,20 @@ class Beside:
             if self._has_base(git_dir):
                 yield folder, git_dir
 
-    def staged(self, agents: AgentsRepository, blobs: set[bytes]) -> list[Named]:
+    def staged_in_linked(
+        self, linked: Sequence[Linked], theirs: Repository, blobs: set[bytes]
+    ) -> list[Named]:
+        """Return commits of the work that only the index of a linked worktree contains."""
+        found = []
+        for one in linked[:_MOST_SNAPSHOTS]:
+            # Its unfinished operations do not affect the change, so they are not reported.
+            agents = AgentsRepository(one.folder, theirs, self._job.base, Report())
+            found += self.staged(agents, blobs, f"worktrees/{one.name}/index")
+        return found
+
+    def staged(
+        self, agents: AgentsRepository, blobs: set[bytes], name: str = "index"
+    ) -> list[Named]:
         """Return a commit of the work that only the agent's index contains."""
         held = blobs | {blob for _, blob in self._base.values()}
         files = {
@@ -119,8 +132,9 @@ class Beside:
         sound = {path: one for path, one in files.items() if self._copy(agents, path, one[1])}
         if not sound:
             return []
-        tree = write_tree(self._ours, self._job.base, sound, b"index.staged")
-        return [Named("tree", "index", self.commit(tree, self._job.base, "What was only staged"))]
+        self._snapshots += 1
+        tree = write_tree(self._ours, self._job.base, sound, b"index.%d" % self._snapshots)
+        return [Named("tree", name, self.commit(tree, self._job.base, "What was only staged"))]
 
     def commit(self, tree: bytes, parent: bytes | None, message: str) -> bytes:
         """Make a commit in the repository of the capture."""

@@ -149,6 +149,8 @@ class Capture:
                 retaining.add(beside.linked(linked, common))
                 retaining.add(self._named(git_dir, linked))
                 retaining.add(beside.staged(agents, retaining.blobs))
+                theirs = retaining.store.theirs
+                retaining.add(beside.staged_in_linked(linked, theirs, retaining.blobs))
                 passing = [*read_passing(git_dir)]
                 for one in linked:
                     passing += read_passing(one.git_dir)
@@ -181,10 +183,11 @@ class Capture:
             (ref for ref in refs if retaining.sizes[ref]), key=retaining.sizes.__getitem__
         )
         while beside and self._is_too_large():
-            # Each bundle takes time, so half of the commits are left out at once.
-            for ref in beside[len(beside) // 2 :]:
+            # Each bundle takes time, so up to half of the commits are left out at once.
+            smaller = len(beside) - max(1, len(beside) // 2)
+            for ref in beside[smaller:]:
                 self._leave_ref(retaining, ref)
-            beside = beside[: len(beside) // 2]
+            beside = beside[:smaller]
             self._write_bundle({change: tip, **refs})
         if self._is_too_large():
             for ref in list(refs):

@@ -7,9 +7,11 @@ import re
 import stat
 from collections.abc import Iterator
 
+from .job import Report
+
 #: Deeper clones are not searched, and no more entries than this are read.
-_DEEPEST = 4
-_MOST_ENTRIES = 5_000
+_DEEPEST = 6
+_MOST_ENTRIES = 20_000
 #: Folders of tools in a HOME; they contain clones that no agent worked in.
 _OF_TOOLS = frozenset(
     (b".cache", b".cargo", b".rustup", b".npm", b".nvm", b".local", b"go", b"node_modules")
@@ -69,7 +71,7 @@ def submodules(git_dir: bytes) -> Iterator[tuple[bytes, bytes]]:
                 folders[:] = [name for name in folders if name == b"modules"]
 
 
-def clones(root: bytes, worktree: bytes) -> Iterator[bytes]:
+def clones(root: bytes, worktree: bytes, report: Report) -> Iterator[bytes]:
     """Yield the folders below a workspace, outside its worktree, that contain a repository."""
     left = _MOST_ENTRIES
     level = [root]
@@ -79,6 +81,8 @@ def clones(root: bytes, worktree: bytes) -> Iterator[bytes]:
             names = _names(folder)
             left -= len(names)
             if left < 0:
+                what = f"more than {_MOST_ENTRIES} files outside the worktree: clones among them"
+                report.leave(os.path.relpath(folder, root), what)
                 return
             if folder != root and (b".git" in names or _is_bare(folder)):
                 yield folder
