@@ -234,7 +234,7 @@ class Retaining:
         self._report.retained[ref] = {
             "ref": name,
             "commit": one.commit.decode(),
-            "subject": self._subject(one.commit),
+            "subject": self._title(one.commit),
             "kind": one.kind,
         }
 
@@ -243,7 +243,7 @@ class Retaining:
         del self.refs[ref], self.sizes[ref]
         return self._report.retained.pop(ref)["ref"]
 
-    def _subject(self, commit: bytes) -> str:
+    def _title(self, commit: bytes) -> str:
         text = self.store.ours.run("cat-file", "commit", commit).decode(errors="replace")
         lines = text.partition("\n\n")[2].strip().splitlines()
         return lines[0][:_SUBJECT] if lines else ""
