@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from orchestrator.store import (
 )
 from orchestrator.store.client import Store
 from orchestrator.workspace.disk import remove_tree
+from orchestrator.workspace.unsaved import UnsavedWork
 
 #: The time within which an orphan process must end.
 _END_WITHIN_S = 5.0
@@ -60,6 +61,11 @@ class ConsistencyCheck:
     new_id: Callable[[], str]
     #: Saves the work in an agent's workspace, then removes the workspace.
     remove_workspace: Callable[[str], object]
+    #: The work that this host set aside, and the retry to store it.
+    unsaved: Callable[[], Iterable[UnsavedWork]] = tuple
+    #: The folders of such work that no program can read.
+    unreadable: Callable[[], Iterable[Path]] = tuple
+    store_unsaved: Callable[[UnsavedWork], object] = bool
 
     def check(self) -> tuple[Drift, ...]:
         """Return every drift.
@@ -88,6 +94,7 @@ class ConsistencyCheck:
             # The status of an unreadable record is unknown, so its other data is not repaired.
             *(drift for drift in of_records if drift.subject not in unread),
             *self._kills(states),
+            *self._unsaved(),
             *self._processes(),
         )
 
@@ -269,6 +276,21 @@ class ConsistencyCheck:
                         if is_workspace
                         else partial(remove_tree, entry),
                     )
+
+    def _unsaved(self) -> Iterator[Drift]:
+        for work in self.unsaved():
+            since = datetime.fromtimestamp(work.record.since_s, UTC).isoformat(timespec="seconds")
+            agent_id = work.origin.agent_id
+            yield Drift(
+                "work-not-stored",
+                agent_id,
+                f"attempt {work.origin.attempt}, since {since}: {work.record.reason}"
+                f" It is in {work.path}; `orch export {agent_id}` writes it to a file",
+                partial(self.store_unsaved, work),
+            )
+        for folder in self.unreadable():
+            detail = "it contains work that was not stored, and its origin.json cannot be read"
+            yield Drift("work-not-stored", str(folder), detail)
 
     def _processes(self) -> Iterator[Drift]:
         for agent_id, pids in self.host.orphans().items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from orchestrator.errors import (
@@ -131,6 +131,22 @@ class WorkSaver:
                 if is_ours:
                     self._review(work)
 
+    def store_now(self, work: UnsavedWork) -> None:
+        """Try again to store work that was set aside, however short ago the last attempt was.
+
+        Raises:
+            GitFailed: it still cannot be stored, or a worker stores it now.
+        """
+        with self.unsaved.held(work) as is_ours:
+            if is_ours:
+                record = work.record.model_copy(update={"tried_at_s": 0.0})
+                self._review(replace(work, record=record))
+        for left in self.unsaved.all(work.origin.agent_id):
+            if left.folder == work.folder:
+                name, reason = work.origin.agent_id, left.record.reason
+                msg = f"The work of agent {name} is still not stored: {reason}"
+                raise GitFailed(msg, action=f"`orch export {name}` writes it to a file.")
+
     # ── one attempt's work ──────────────────────────────────────────────────────────────────
 
     def _keep(
@@ -220,7 +236,7 @@ class WorkSaver:
             attempt=work.origin.attempt,
             reason=work.record.reason,
             host=self.host,
-            path=str(work.workspace.worktree),
+            path=str(work.path),
         )
         if agent is not None and self._write(agent, work, unsaved):
             work.write(work.record.model_copy(update={"is_reported": True}))

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType
-from orchestrator.models.retained import Retained
+from orchestrator.models.retained import LeftOut, Retained
 from orchestrator.models.state import Phase, Status
 
 
@@ -57,6 +57,8 @@ class Receipt(Record):
     saved_bytes: int | None = None
     #: The retained commits that are not part of the captured tree.
     retained: tuple[Retained, ...] | None = None
+    #: The paths and commits that its last capture left out, by reason.
+    left_out: tuple[LeftOut, ...] | None = None
     #: The commit on the remote's branch of the agent after a kill during delivery.
     remote: str | None = None
     #: Valkey's clock (ms) at the kill, from which the duration is measured.

@@ -10,10 +10,11 @@ RetainedKind = Literal["tree", "branch", "stash", "worktree", "checkpoint"]
 
 
 class Retained(Record):
-    """A retained commit beyond the base that is not in the history of the captured tree.
+    """A retained commit with contents beyond the base that the captured tree does not have.
 
     `orch export --ref` takes `ref`. The kind `branch` also covers tags, detached commits and
-    commits that no ref reaches any more.
+    commits that no ref reaches any more. The kind `checkpoint` is the history of the change: the
+    agent's own commits with contents that the change does not have, which no delivery pushes.
     """
 
     ref: str

@@ -144,8 +144,10 @@ def _of_completed(agent: AgentState, around: AttentionContext) -> Attention:
     if agent.request_error:
         why = f"pushed without a request: {agent.request_error}"
         return Attention(rank=rank, code="request_missing", why=why, command=f"orch status {name}")
-    if agent.retained:
-        refs = ", ".join(one.ref for one in agent.retained[:_MOST_REFS])
+    # Earlier versions in the agent's own commits are no other work.
+    retained = [one for one in agent.retained or () if one.kind != "checkpoint"]
+    if retained:
+        refs = ", ".join(one.ref for one in retained[:_MOST_REFS])
         why = f"pushed, but commits are outside the change: {refs}"
         return Attention(rank=rank, code="retained", why=why, command=f"orch diff {name}")
     if agent.not_saved:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import ChangeMissing, ChangeRefused
 from orchestrator.models import AgentState
+from orchestrator.queries.set_aside import missing
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes
 from orchestrator.store.client import Store
@@ -72,9 +73,7 @@ def read_bundle(store: Store, agent_id: str) -> bytes:
         NotFound: there is no such agent.
         ChangeMissing: the agent changed nothing, or its change was pushed.
     """
-    agent = store.run(agents.read(agent_id))
-    _, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
-    return bundle
+    return _newest(store, store.run(agents.read(agent_id)))[1]
 
 
 def export_ref(
@@ -107,10 +106,17 @@ def retained_refs(store: Store, agent_id: str) -> tuple[Beside, ...]:
 
 def _retained(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, Base]:
     agent: AgentState = store.run(agents.read(agent_id))
-    attempt, bundle = store.follow(changes.newest_change(agent_id, agent.attempt))
+    attempt, bundle = _newest(store, agent)
     mirrors = Mirrors(settings, Git(settings))
     base = mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
     return attempt, bundle, base
+
+
+def _newest(store: Store, agent: AgentState) -> tuple[int, bytes]:
+    try:
+        return store.follow(changes.newest_change(agent.agent_id, agent.attempt))
+    except ChangeMissing as error:
+        raise missing(agent, error) from None
 
 
 @contextmanager

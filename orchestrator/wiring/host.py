@@ -63,9 +63,18 @@ def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
 def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
     """Build the consistency check of Valkey and this host."""
     home, here = settings.home, f"fsck@{socket.gethostname()}"
-    remove = work_saver(settings, store, worker=here).remove
+    saver = work_saver(settings, store, worker=here)
     return ConsistencyCheck(
-        store, host(settings), home, settings.workspaces_dir, clock, new_id, remove
+        store,
+        host(settings),
+        home,
+        settings.workspaces_dir,
+        clock,
+        new_id,
+        saver.remove,
+        saver.unsaved.all,
+        saver.unsaved.unreadable,
+        saver.store_now,
     )
 
 

@@ -51,6 +51,12 @@ class UnsavedWork:
         """The agent's folders in the state in which the agent left them."""
         return Workspace(self.folder / _WORKSPACE)
 
+    @property
+    def path(self) -> Path:
+        """The folder to look in: the worktree, or its parent if the agent moved the worktree."""
+        workspace = self.workspace
+        return workspace.worktree if workspace.worktree.is_dir() else workspace.root
+
     def bundle(self) -> bytes | None:
         """Read the bundle that could not be stored; None if no bundle could be made."""
         with suppress(FileNotFoundError):
@@ -105,6 +111,14 @@ class Unsaved:
         for folder in sorted(self._folder.glob(f"{agent_id or '*'}.*"), key=_by_attempt):
             if folder.is_dir() and (origin := read_origin(folder / _ORIGIN)):
                 yield UnsavedWork(folder, origin, _read_record(folder))
+
+    def unreadable(self) -> tuple[Path, ...]:
+        """Return the folders whose origin cannot be read, so that no program can store them."""
+        return tuple(
+            folder
+            for folder in sorted(self._folder.glob("*.*/"))
+            if read_origin(folder / _ORIGIN) is None
+        )
 
     @contextmanager
     def held(self, work: UnsavedWork) -> Iterator[bool]:

@@ -4,6 +4,7 @@ import { isActive, stateIcon, stateLabel } from "./concern.js";
 import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
 import { TABS } from "./tabs.js";
 import { duration, line, money, repositoryName, short } from "./text.js";
+import { drawWork, workOutside } from "./work.js";
 
 export class Detail {
   #panel;
@@ -70,6 +71,7 @@ export class Detail {
     set(open.kill, "hidden", !isActive(agent));
     set(open.retry, "hidden", isActive(agent) || agent.status === "completed");
     this.#need(open, agent, concern);
+    this.#work(open, agent);
     this.#spent(open, agent);
     this.tick(Date.now());
     open.tab?.refresh?.(agent);
@@ -89,7 +91,7 @@ export class Detail {
   #build(id) {
     const open = {
       id, icon: icon("waiting"), state: h("span"), title: h("h2", { tabindex: -1 }),
-      facts: h("p", { class: "dim" }), where: h("p", { class: "mono dim" }), need: h("div", { class: "need", hidden: true }),
+      facts: h("p", { class: "dim" }), where: h("p", { class: "mono dim" }), need: h("div", { class: "need", hidden: true }), work: h("div"),
       age: h("dd"), last: h("dd"), tokens: h("dd"), cost: h("dd"), body: h("div", { class: "body", role: "tabpanel", id: "panel" }),
     };
     const entry = () => this.#fleet.get(id)?.agent;
@@ -106,7 +108,7 @@ export class Detail {
     this.#panel.replaceChildren(
       h("div", { class: "crown" },
         h("div", { class: "crown-line" }, open.badge, h("code", { class: "id" }, line(id, 128)), h("span", { class: "grow" }), open.kill, open.retry, close),
-        open.title, open.facts, open.where, open.need,
+        open.title, open.facts, open.where, open.need, open.work,
         h("dl", { class: "figures" },
           h("div", {}, h("dt", {}, "Age"), open.age), h("div", {}, h("dt", {}, "Tokens"), open.tokens),
           h("div", {}, h("dt", {}, "Cost"), open.cost), h("div", {}, h("dt", {}, "Output"), open.last)),
@@ -154,6 +156,14 @@ export class Detail {
     // The reason is its first sentence; for some reasons the next step follows it.
     if (concern && error) open.need.append(h("p", { class: "dim" }, withCommands(error)));
     if (concern?.command) open.need.append(command(concern.command));
+  }
+
+  #work(open, agent) {
+    const work = workOutside(agent);
+    const key = JSON.stringify(work);
+    if (open.workKey === key) return;
+    open.workKey = key;
+    open.work.replaceChildren(...(work ? [drawWork(work, command)] : []));
   }
 
   #spent(open, agent) {

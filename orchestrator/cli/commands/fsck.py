@@ -7,6 +7,7 @@ import click
 from orchestrator.cli import open_store
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, one_line, say
+from orchestrator.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.wiring import host as wiring_host
 
@@ -26,9 +27,14 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
     with open_store(settings) as store:
         drifts = wiring_host.consistency_check(settings, store).check()
         for drift in drifts:
-            is_mended = is_fixing and drift.repair is not None
-            if is_mended and drift.repair is not None:
-                drift.repair()
+            is_mended = False
+            if is_fixing and drift.repair is not None:
+                try:
+                    drift.repair()
+                    is_mended = True
+                except OrchestratorError as error:
+                    # The other inconsistencies are repaired all the same.
+                    notify(f"not mended: {drift.kind} {drift.subject}: {error}")
             left += not is_mended
             if not as_json:
                 parts = ("mended",) * is_mended + (drift.kind, drift.subject, drift.detail)

@@ -12,7 +12,7 @@ from orchestrator.cli.commands.completion import agent_argument
 from orchestrator.cli.commands.kill import who, why_option
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, revealed, say
-from orchestrator.errors import ChangeRefused, ChangeTooLarge
+from orchestrator.errors import ChangeMissing, ChangeRefused, ChangeTooLarge
 from orchestrator.models import Status
 from orchestrator.queries.changes import (
     export_ref,
@@ -21,6 +21,7 @@ from orchestrator.queries.changes import (
     received,
     retained_refs,
 )
+from orchestrator.queries.set_aside import export_set_aside
 from orchestrator.settings import Settings
 from orchestrator.store import agents
 
@@ -66,8 +67,11 @@ def export(
     To import a bundle into a clone, run `git fetch FILE 'refs/orchestrator/*:refs/retained/*'`.
     The bundle also holds the commits outside the change; with --ref, only that commit. If git
     refuses the change, no patch can be made of it, and the bundle is written as it is stored.
+    Work that could not be stored is written too, on the host that has it: `notSaved` in the state
+    names that host.
     """
     with open_store(settings) as store:
+        agent_id = store.run(agents.read(agent_id)).agent_id
         if ref:
             content = export_ref(settings, store, agent_id, ref, as_patch=as_patch)
         elif as_patch:
@@ -80,16 +84,34 @@ def export(
                 )
                 content, as_patch = read_bundle(store, agent_id), False
         else:
-            content = read_bundle(store, agent_id)
+            try:
+                content = read_bundle(store, agent_id)
+            except ChangeMissing:
+                if _export_set_aside(settings, agent_id, output):
+                    return
+                raise
         beside = () if ref else retained_refs(store, agent_id)
     target = output or Path(f"{agent_id}.{'patch' if as_patch else 'bundle'}")
     target.write_bytes(content)
     notify(f"{target}: {len(content)} bytes")
+    if not ref:
+        _export_set_aside(settings, agent_id, None)
     for one in beside:
         notify(
             f"outside the change: {one.name} ({one.kind}):"
             f" orch export {agent_id} --ref '{one.name}'"
         )
+
+
+def _export_set_aside(settings: Settings, agent_id: str, output: Path | None) -> int:
+    """Write the work that this host set aside; returns the number of files."""
+    number = 0
+    for file, remark in export_set_aside(settings, agent_id, output):
+        number += 1
+        notify(f"{file}: {file.stat().st_size} bytes of work that could not be stored")
+        if remark:
+            notify(f"not all of it could be read: {remark}")
+    return number
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
@@ -30,11 +31,13 @@ from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.worktree import Workspace
 
 #: The limit of a capture command's output.
-_SAID_BYTES = 2**18
+_SAID_BYTES = 2**21
 #: The error message names at most so many retained commits.
 _SHOWN = 5
 _AT_CHECKPOINT = "What the agent had when it was checkpointed"
 _WHEN_STOPPED = "What the agent left when it was stopped"
+#: The facts of a capture that the receipt of a kill takes.
+_OF_RECEIPT = ("retained", "leftOut")
 #: The limit keeps processor time for kill confirmations while many agents are killed at once.
 _SAVED_AT_ONCE = 2
 
@@ -62,8 +65,11 @@ class ChangeCapture:
             ChangeTooLarge: the bundle exceeds the limit.
             GitTimedOut: the capture did not end in time.
         """
-        bundle, report = self._bundle(programs, "What the agent left", lease)
-        self.holder.update(programs.agent, report.facts())
+
+        def record(report: CaptureReport) -> None:
+            self.holder.update(programs.agent, report.facts())
+
+        bundle, report = self._bundle(programs, "What the agent left", lease, record=record)
         if not report.is_changed:
             shown = [f"{one.ref} ({one.commit[:12]} {one.subject})" for one in report.retained]
             more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
@@ -101,8 +107,9 @@ class ChangeCapture:
         programs = ProgramContext(self.settings, agent, workspace, base)
         # The cancel scope of the attempt has ended, so the capture runs in none.
         with self._saving, working_in(None):
-            bundle, report = self._bundle(programs, _WHEN_STOPPED)
-        self._record(agent, report)
+            bundle, _ = self._bundle(
+                programs, _WHEN_STOPPED, record=lambda report: self._record(agent, report)
+            )
         return bundle
 
     def _record(self, agent: AgentState, report: CaptureReport) -> None:
@@ -112,16 +119,22 @@ class ChangeCapture:
             receipt = store.run(kills.find_receipt(agent.agent_id))
             if receipt is None:
                 self.holder.update(agent, facts)
-            elif retained := facts["retained"]:
+            elif found := {name: facts[name] for name in _OF_RECEIPT if facts[name]}:
                 # The state of a killed agent is final.
-                store.run(kills.add_to_receipt(agent.agent_id, {"retained": retained}))
+                store.run(kills.add_to_receipt(agent.agent_id, found))
         except OrchestratorError as error:
             # The bundle also names its refs, so this error must not lose the bundle.
             log.info("capture not recorded", agentId=agent.agent_id, reason=str(error))
 
     def _bundle(
-        self, programs: ProgramContext, message: str, lease: Lease | None = None
+        self,
+        programs: ProgramContext,
+        message: str,
+        lease: Lease | None = None,
+        *,
+        record: Callable[[CaptureReport], None] = lambda _: None,
     ) -> tuple[bytes, CaptureReport]:
+        """Return the bundle and the report, recorded also if there is no bundle."""
         command = change.capture_command(
             programs.workspace,
             programs.base,
@@ -145,12 +158,15 @@ class ChangeCapture:
         if ended.timed_out:
             msg = f"The change was not captured within {self.settings.git_timeout_s:g} s."
             raise GitTimedOut(msg)
-        if ended.exit_code != 0:
-            raise change.explain(ended.exit_code, ended.stderr)
-        report = change.read_report(ended.stdout)
+        is_reported = ended.exit_code in change.REPORTED
+        report = change.read_report(ended.stdout) if is_reported else CaptureReport()
+        if is_reported:
+            record(report)
         if report.left_out:
             shown = {one.reason: (one.count, *one.paths) for one in report.left_out}
             log.info("left out", agentId=programs.agent.agent_id, leftOut=shown)
+        if ended.exit_code != 0:
+            raise change.explain(ended.exit_code, ended.stderr, report)
         bundle = change.read_bundle(programs.workspace, self.settings.change_limit_bytes)
         return bundle, report
 

@@ -2,6 +2,7 @@
 
 from orchestrator.workspace.change.candidate import Candidate, Candidates
 from orchestrator.workspace.change.capture import (
+    REPORTED,
     CaptureCommand,
     capture_command,
     explain,
@@ -11,6 +12,7 @@ from orchestrator.workspace.change.message import commit_message
 from orchestrator.workspace.change.report import CaptureReport, read_report
 
 __all__ = [
+    "REPORTED",
     "Candidate",
     "Candidates",
     "CaptureCommand",

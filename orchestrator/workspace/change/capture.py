@@ -22,6 +22,7 @@ from orchestrator.errors import (
 from orchestrator.repo_config import CaptureConfig
 from orchestrator.workspace.bundle import UNPACKED_LIMIT_BYTES
 from orchestrator.workspace.change.droppings import dropping_patterns
+from orchestrator.workspace.change.report import CaptureReport
 from orchestrator.workspace.disk import reports_full_disk
 from orchestrator.workspace.git import IDENTITY, cause
 from orchestrator.workspace.inside import program
@@ -32,7 +33,15 @@ BUNDLE = "change.bundle"
 #: More commits beside a change are of no use, and each costs a few milliseconds.
 MOST_REFS = 100
 #: The maximum number of left out paths that a report names for each reason; it counts all.
-MOST_PATHS = 50
+MOST_PATHS = 10
+#: The exit codes with which the command writes a report.
+REPORTED = (0, program.LOST, program.EMPTY)
+#: An error names at most so many left out paths for each reason.
+_SHOWN = 3
+_LEFT_OUT_ACTION = (
+    "If these belong to the change, lift the pattern: [capture] include in the repository's"
+    " configuration, or .gitignore."
+)
 
 _INSIDE = Path(program.__file__).parent
 # The program is not started by its module name, because the sandbox has no package `orchestrator`.
@@ -93,15 +102,24 @@ def capture_command(
     )
 
 
-def explain(exit_code: int, stderr: bytes) -> OrchestratorError:
-    """Return the error for a failed capture command."""
+def explain(
+    exit_code: int, stderr: bytes, report: CaptureReport | None = None
+) -> OrchestratorError:
+    """Return the error for a capture command that wrote no bundle."""
     text = stderr.decode(errors="replace")
     if reports_full_disk(text):
         return DiskFull(f"The workspace's disk is full: {cause(text)}")
     if exit_code == program.LOST:
         return WorkspaceLost()
     if exit_code == program.EMPTY:
-        return ChangeEmpty()
+        if report is None or not report.left_out:
+            return ChangeEmpty()
+        shown = "; ".join(
+            f"{', '.join(one.paths[:_SHOWN])} ({one.reason}, {one.count} in all)"
+            for one in report.left_out
+        )
+        msg = f"The agent changed nothing that a change may contain. Left out: {shown}."
+        return ChangeEmpty(msg, action=_LEFT_OUT_ACTION)
     return GitFailed(f"The change could not be captured: {cause(text) or exit_code}")
 
 

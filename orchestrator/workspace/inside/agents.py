@@ -6,7 +6,8 @@ import os
 
 from .git import GitError, Repository
 from .job import Report, shown
-from .refs import find_git_dir, read_head, unfinished
+from .refs import read_head, unfinished
+from .repositories import find_git_dir, unread_format
 
 
 class AgentsRepository:
@@ -29,6 +30,8 @@ class AgentsRepository:
         if self.git_dir is None:
             report.leave(".git", "repository that is gone, with the commits in it")
             return
+        if unread := unread_format(self.git_dir):
+            report.leave(".git", f"repository in the format {unread}: its commits")
         self.head = read_head(self.git_dir)
         if self.head not in (None, base):
             self._read_head()

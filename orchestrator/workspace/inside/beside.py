@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from .agents import AgentsRepository
 from .git import GitError, Repository
 from .job import Job, Report, shown
-from .refs import Linked, Named, find_git_dir, read_head, read_refs
-from .retained import Retaining, Store
+from .refs import Linked, Named, read_head, read_passing, read_refs
+from .repositories import (
+    clones,
+    common_dir,
+    find_git_dir,
+    open_repository,
+    submodules,
+    unread_format,
+)
+from .retained import Retaining, Store, own_commits
 from .survey import GITLINK, Surveyor
 from .taking import Found, Taking, write_tree
 
@@ -33,7 +41,11 @@ class Beside:
         self._job = job
         self._base = base
         self._report = report
-        self._snapshots = 0
+        self._snapshots = self._asked = 0
+        #: The git folders whose commits were collected.
+        self._seen: set[bytes] = set()
+        #: Folders of repositories that a snapshot came across.
+        self._inner: list[bytes] = []
 
     def linked(self, linked: Sequence[Linked], common: bytes) -> list[Named]:
         """Return commits of the work in linked worktrees that their own HEADs do not contain."""
@@ -52,26 +64,58 @@ class Beside:
                 found.append(Named("worktree", f"worktrees/{one.name}/uncommitted", tip))
         return found
 
-    def nested(self, retaining: Retaining, folder: bytes, linked: Sequence[Linked]) -> None:
-        """Collect the commits of a nested repository that its own remotes do not have."""
-        where = os.path.join(self._job.worktree, folder)
-        git_dir = find_git_dir(where)
-        if any(os.path.realpath(one.folder) == os.path.realpath(where) for one in linked):
-            return
-        name = shown(folder)
-        try:
-            tree = self._snapshot(where, b"", {})
-            head = read_head(git_dir) if git_dir else None
-            if tree is not None and (not git_dir or tree != self._tree_of(git_dir, head)):
-                tip = self.commit(tree, None, f"What stood in {name}")
-                retaining.add([Named("worktree", f"nested/{name}", tip)])
-            if git_dir:
-                self._add_own(retaining, git_dir, head, name)
-        except (GitError, OSError) as error:
-            what = "commits of a nested repository that could not be read"
-            self._report.leave(f"{name}: {error}", what)
+    def nested(
+        self, retaining: Retaining, folders: Iterable[bytes], linked: Sequence[Linked]
+    ) -> None:
+        """Collect the work in nested repositories, and in the repositories nested in them."""
+        own = {os.path.realpath(one.folder) for one in linked}
+        self._inner = [os.path.join(self._job.worktree, one) for one in folders] + self._inner
+        while self._inner:
+            where = self._inner.pop(0)
+            if os.path.realpath(where) in own:
+                continue
+            name = shown(os.path.relpath(where, self._job.worktree))
+            self._repository(retaining, where, find_git_dir(where), f"nested/{name}")
 
-    def staged(self, agents: AgentsRepository, blobs: set[bytes]) -> list[Named]:
+    def submodules(self, retaining: Retaining, git_dir: bytes) -> None:
+        """Collect the commits of submodules that have no folder any more."""
+        for name, where in submodules(git_dir):
+            if os.path.realpath(where) not in self._seen:
+                self._commits(retaining, where, f"modules/{shown(name)}")
+
+    def outside(self, retaining: Retaining, git_dir: bytes | None) -> None:
+        """Collect the work in the agent's clones of this repository in its HOME or TMPDIR."""
+        own = {os.path.realpath(common_dir(git_dir))} if git_dir else set()
+        for folder, found in self.clones():
+            if os.path.realpath(common_dir(found)) not in own:
+                name = shown(os.path.relpath(folder, self._job.root))
+                where = f"outside/{name}"
+                self._repository(retaining, folder, found, where, self._job.base, self._base)
+
+    def clones(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield folder and git folder of each repository outside the worktree that has the base."""
+        for folder in clones(self._job.root, self._job.worktree, self._report):
+            if folder.startswith(self._job.scratch):
+                continue
+            git_dir = find_git_dir(folder) or folder
+            open_repository(git_dir)
+            if self._has_base(git_dir):
+                yield folder, git_dir
+
+    def staged_in_linked(
+        self, linked: Sequence[Linked], theirs: Repository, blobs: set[bytes]
+    ) -> list[Named]:
+        """Return commits of the work that only the index of a linked worktree contains."""
+        found = []
+        for one in linked[:_MOST_SNAPSHOTS]:
+            # Its unfinished operations do not affect the change, so they are not reported.
+            agents = AgentsRepository(one.folder, theirs, self._job.base, Report())
+            found += self.staged(agents, blobs, f"worktrees/{one.name}/index")
+        return found
+
+    def staged(
+        self, agents: AgentsRepository, blobs: set[bytes], name: str = "index"
+    ) -> list[Named]:
         """Return a commit of the work that only the agent's index contains."""
         held = blobs | {blob for _, blob in self._base.values()}
         files = {
@@ -88,33 +132,76 @@ class Beside:
         sound = {path: one for path, one in files.items() if self._copy(agents, path, one[1])}
         if not sound:
             return []
-        tree = write_tree(self._ours, self._job.base, sound, b"index.staged")
-        return [Named("tree", "index", self.commit(tree, self._job.base, "What was only staged"))]
+        self._snapshots += 1
+        tree = write_tree(self._ours, self._job.base, sound, b"index.%d" % self._snapshots)
+        return [Named("tree", name, self.commit(tree, self._job.base, "What was only staged"))]
 
     def commit(self, tree: bytes, parent: bytes | None, message: str) -> bytes:
         """Make a commit in the repository of the capture."""
         parents = ("-p", parent) if parent else ()
         return self._ours.run("commit-tree", tree, *parents, "-m", message).strip()
 
-    def _add_own(self, retaining: Retaining, git_dir: bytes, head: bytes | None, name: str) -> None:
+    def _repository(
+        self,
+        retaining: Retaining,
+        where: bytes,
+        git_dir: bytes | None,
+        name: str,
+        commit: bytes = b"",
+        base: Mapping[bytes, Found] | None = None,
+    ) -> None:
+        """Collect the files of a repository, compared to `base`, and its own commits."""
+        try:
+            tree = None if where == git_dir else self._snapshot(where, commit, base or {})
+            if tree is not None and not self._has_tree(git_dir, tree, commit):
+                tip = self.commit(tree, commit or None, f"What stood in {name.partition('/')[2]}")
+                retaining.add([Named("worktree", name, tip)])
+        except (GitError, OSError) as error:
+            self._report.leave(f"{name}: {error}", "nested repository that could not be read")
+        if git_dir:
+            self._commits(retaining, git_dir, name)
+
+    def _has_tree(self, git_dir: bytes | None, tree: bytes, commit: bytes) -> bool:
+        known = (read_head(git_dir) if git_dir else None, commit or None)
+        return tree in (self._tree_of(git_dir or b"", one) for one in known)
+
+    def _commits(self, retaining: Retaining, git_dir: bytes, name: str) -> None:
+        self._seen.add(os.path.realpath(git_dir))
+        open_repository(common_dir(git_dir))
+        if unread := unread_format(common_dir(git_dir)):
+            self._report.leave(name, f"repository in the format {unread}: its commits")
+            return
+        try:
+            self._add_own(retaining, git_dir, name)
+        except (GitError, OSError) as error:
+            what = "commits of a nested repository that could not be read"
+            self._report.leave(f"{name}: {error}", what)
+
+    def _add_own(self, retaining: Retaining, git_dir: bytes, name: str) -> None:
+        """Add the commits of a repository that its own remotes do not have."""
+        head = read_head(git_dir)
         refs = list(read_refs(git_dir, self._report))
         published = [one.commit for one in refs if one.name.startswith("refs/remotes/")]
         own = [one for one in refs if not one.name.startswith("refs/remotes/")]
         if head and all(one.commit != head for one in own):
             own.append(Named("branch", "HEAD", head))
         store = Store(self._borrowing(git_dir), self._ours)
-        sound = [
-            one for one, commit in zip(own, store.commits([one.commit for one in own])) if commit
-        ]
-        new = store.beyond({one.commit for one in sound}, published) if sound else []
-        commits = {commit for commit, _ in new}
-        retaining.beside(store).add(
-            [
-                Named(one.kind, f"nested/{name}/{one.name}", one.commit)
-                for one in own
-                if one.commit in commits or one not in sound
-            ]
-        )
+        published = [one for one in store.commits(published) if one]
+        passing = [*read_passing(git_dir), *own_commits(store, git_dir, self._report)]
+        theirs = retaining.beside(store)
+        theirs.add(_prefixed(name, self._new(store, own, published, retaining)))
+        theirs.add_passing(_prefixed(name, self._new(store, passing, published, retaining)))
+
+    def _new(
+        self, store: Store, named: list[Named], published: list[bytes], retaining: Retaining
+    ) -> list[Named]:
+        """Return those that are neither published nor retained, and those that are damaged."""
+        found = store.commits([one.commit for one in named])
+        commits = dict(zip([one.commit for one in named], found))
+        sound = {commit for commit in found if commit}
+        new = {commit for commit, _ in store.beyond(sound, published)} if sound else set()
+        new -= {*retaining.refs.values()}
+        return [one for one in named if commits[one.commit] in new or not commits[one.commit]]
 
     def _snapshot(self, folder: bytes, commit: bytes, base: Mapping[bytes, Found]) -> bytes | None:
         """Return the tree of a folder's files; None if it exceeds the limits."""
@@ -125,8 +212,16 @@ class Beside:
         if size > self._job.unpacked_bytes:
             self._report.leave(name, f"more than {self._job.unpacked_bytes} bytes")
             return None
+        self._inner += [os.path.join(folder, one) for one in survey.nested]
         changes = Taking(self._ours, folder, base, self._report, name).changes(survey)
         return write_tree(self._ours, commit, changes, b"index.%d" % self._snapshots)
+
+    def _has_base(self, git_dir: bytes) -> bool:
+        """Return whether a repository has the base without the mirror."""
+        self._asked += 1
+        path = os.path.join(self._job.scratch, b"asked.%d.git" % self._asked)
+        objects = os.path.join(common_dir(git_dir), b"objects")
+        return Repository(path, [objects]).attempt("cat-file", "-e", self._job.base)[0] == 0
 
     def _tree_of(self, git_dir: bytes, commit: bytes | None) -> bytes | None:
         if commit is None:
@@ -148,3 +243,7 @@ def _size(path: bytes) -> int:
         return os.lstat(path).st_size
     except OSError:
         return 0
+
+
+def _prefixed(name: str, named: Iterable[Named]) -> list[Named]:
+    return [Named(one.kind, f"{name}/{one.name}", one.commit) for one in named]

@@ -208,7 +208,20 @@ def stream_id(descriptor: int) -> bytes:
 
 
 def remove(path: bytes) -> None:
-    """Remove a file, a link or a folder with its contents; no link is followed."""
+    """Remove a file, a link or a folder with its contents; no link is followed.
+
+    A folder that is too deep for that gets another name: the workspace is removed later.
+
+    Raises:
+        OSError: neither is possible.
+    """
+    try:
+        _remove(path)
+    except (OSError, RecursionError):
+        os.rename(path, b"%s.%s" % (path, os.urandom(4).hex().encode()))
+
+
+def _remove(path: bytes) -> None:
     if not os.path.lexists(path):
         return
     if os.path.islink(path) or not os.path.isdir(path):
@@ -216,7 +229,7 @@ def remove(path: bytes) -> None:
         return
     os.chmod(path, 0o700)
     for name in os.listdir(path):
-        remove(os.path.join(path, name))
+        _remove(os.path.join(path, name))
     os.rmdir(path)
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+
+#: The shown length of a path; the longest that a system call takes has 4,096 bytes.
+_LONGEST = 4_200
 
 
 class Job:
@@ -13,8 +17,12 @@ class Job:
         asked = json.loads(text)
         self.worktree = os.fsencode(asked["worktree"])
         self.base = os.fsencode(asked["base"])
-        #: The path of the bundle; the scratch space of the capture is beside it.
+        #: The path of the bundle.
         self.bundle = os.fsencode(asked["bundle"])
+        tmp = os.path.dirname(self.bundle)
+        self.root = os.path.dirname(tmp)
+        #: The scratch space; `Capture` prepares it.
+        self.scratch = os.path.join(tmp, b"capture")
         #: The objects of the mirror.
         self.objects = os.fsencode(asked["objects"])
         #: The index of the orchestrator's last checkout, which no agent has a reason to change.
@@ -34,7 +42,8 @@ class Report:
 
     def __init__(self) -> None:
         self.is_changed = False
-        self.retained: list[dict[str, str]] = []
+        #: What the bundle contains beside the change, by its ref there.
+        self.retained: dict[bytes, dict[str, str]] = {}
         #: Paths by reason.
         self.left_out: dict[str, list[str]] = {}
         self.unfinished: list[str] = []
@@ -43,19 +52,28 @@ class Report:
         """Record a path that no part of the bundle contains."""
         self.left_out.setdefault(reason, []).append(shown(path))
 
-    def text(self, most_paths: int) -> str:
-        """Return the report as JSON, with at most so many paths for each reason."""
-        return json.dumps(
+    def write(self, most_paths: int) -> None:
+        """Write the report as JSON, with at most so many paths for each reason."""
+        text = json.dumps(
             {
                 "isChanged": self.is_changed,
-                "retained": self.retained,
+                "retained": [*self.retained.values()],
                 "leftOut": [
-                    {"reason": reason, "count": len(paths), "paths": sorted(paths)[:most_paths]}
+                    {"reason": reason, "count": len(paths), "paths": _first(paths, most_paths)}
                     for reason, paths in sorted(self.left_out.items())
                 ],
-                "unfinished": self.unfinished[:most_paths],
-            }
+                "unfinished": _first(self.unfinished, most_paths),
+            },
+            ensure_ascii=False,
         )
+        sys.stdout.buffer.write(text.encode(errors="backslashreplace") + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _first(names: list[str], most: int) -> list[str]:
+    """Return the first names, cut so that no report exceeds the limit of its output."""
+    found = sorted(names)[:most]
+    return [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in found]
 
 
 def shown(name: bytes | str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Callable
 
 CHANGE = "refs/orchestrator/change"
+#: The name of the agent's own commits below the change, whose contents the change replaced.
+HISTORY = "history"
 _RETAINED = "refs/orchestrator/retained/"
 _KINDS = ("tree", "branch", "stash", "worktree", "checkpoint")
 #: Every other byte is written as %XX, because git or a file system could refuse it.
@@ -16,10 +20,25 @@ _LONGEST = 200
 
 
 def ref_of(kind: str, name: str) -> str:
-    """Return the ref for a kind and a name."""
-    data = name[:_LONGEST].encode(errors="backslashreplace")
+    """Return the ref for a kind and a name that `short_name` returned."""
+    data = name.encode(errors="backslashreplace")
     quoted = "".join(chr(sign) if sign in _PLAIN else f"%{sign:02X}" for sign in data)
     return f"{_RETAINED}{kind}/{_SLASH.sub('%2F', _DOT.sub('%2E', quoted))}"
+
+
+def short_name(name: str, taken: Callable[[str], bool]) -> str:
+    """Return a name that fits into a ref and that is not taken.
+
+    The end of a long name is replaced by a digest of it, so that no two names become one.
+    """
+    if len(name) > _LONGEST:
+        digest = hashlib.sha1(name.encode(errors="backslashreplace")).hexdigest()[:12]
+        name = f"{name[: _LONGEST - 13]}~{digest}"
+    found, number = name, 1
+    while taken(found):
+        number += 1
+        found = f"{name}~{number}"
+    return found
 
 
 def read_ref(ref: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from .job import Report, shown
 from .naming import CHANGE, read_ref
+from .repositories import common_dir
 
 _ID = re.compile(rb"[0-9a-f]{40}")
 _LINKS = 5
@@ -58,29 +59,14 @@ class Linked:
         self.folder = folder
 
 
-def find_git_dir(worktree: bytes) -> bytes | None:
-    """Return the git folder of a worktree, through a `.git` that is a file or a link."""
-    path = os.path.join(worktree, b".git")
-    if os.path.isdir(path):
-        return path
-    try:
-        with open(path, "rb") as file:
-            content = file.read(8192)
-    except OSError:
-        return None
-    if not content.startswith(b"gitdir: "):
-        return None
-    target = os.path.join(worktree, content[8:].rstrip(b"\n"))
-    return target if os.path.isdir(target) else None
-
-
 def read_head(git_dir: bytes, common: bytes | None = None) -> bytes | None:
     """Return the commit of HEAD, if there is one; `common` contains a linked worktree's refs."""
     content = _content(os.path.join(git_dir, b"HEAD"))
+    common = common or common_dir(git_dir)
     for _ in range(_LINKS):
         if not content.startswith(b"ref: "):
             break
-        content = _ref(common or git_dir, content[5:].strip())
+        content = _ref(common, content[5:].strip())
     found = content.strip()
     return found if _ID.fullmatch(found) else None
 
@@ -90,6 +76,7 @@ def read_refs(git_dir: bytes, report: Report) -> Iterator[Named]:
 
     Commits that an earlier round retained have the name that they had there.
     """
+    git_dir = common_dir(git_dir)
     refs = dict(_refs(git_dir, report))
     for name in sorted(refs, key=lambda name: (not name.startswith(b"refs/heads/"), name)):
         if name == b"refs/stash" or name == CHANGE.encode():
@@ -104,9 +91,7 @@ def read_passing(git_dir: bytes) -> Iterator[Named]:
     for name in _PASSING:
         for found in _ID.findall(_content(os.path.join(git_dir, name)))[:50]:
             yield Named("branch", shown(name), found)
-    logs = os.path.join(git_dir, b"logs")
-    for path in _files(logs):
-        name = os.path.relpath(path, logs)
+    for path, name in _logs(git_dir):
         if name == b"refs/stash":
             continue
         for at, line in enumerate(reversed(_content(path).splitlines())):
@@ -117,7 +102,7 @@ def read_passing(git_dir: bytes) -> Iterator[Named]:
 
 def read_linked(git_dir: bytes) -> Iterator[Linked]:
     """Yield the linked worktrees of a repository, also those whose folder does not exist."""
-    folder = os.path.join(git_dir, b"worktrees")
+    folder = os.path.join(common_dir(git_dir), b"worktrees")
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -130,7 +115,7 @@ def read_linked(git_dir: bytes) -> Iterator[Linked]:
 
 def own_objects(git_dir: bytes) -> tuple[list[bytes], list[bytes]]:
     """Return the loose objects and the pack indexes of a repository's own store."""
-    objects = os.path.join(git_dir, b"objects")
+    objects = os.path.join(common_dir(git_dir), b"objects")
     loose, packs = [], []
     for path in _files(objects):
         folder, name = os.path.split(os.path.relpath(path, objects))
@@ -145,6 +130,12 @@ def unfinished(git_dir: bytes) -> list[str]:
     """Return the names of the unfinished operations in a repository."""
     begun = [said for name, said in _BEGUN if os.path.lexists(os.path.join(git_dir, name))]
     return [f"{said} was begun and not finished" for said in dict.fromkeys(begun)]
+
+
+def _logs(git_dir: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for folder in dict.fromkeys((git_dir, common_dir(git_dir))):
+        logs = os.path.join(folder, b"logs")
+        yield from ((path, os.path.relpath(path, logs)) for path in _files(logs))
 
 
 def _stashes(git_dir: bytes, newest: bytes | None) -> Iterator[Named]:

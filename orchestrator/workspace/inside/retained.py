@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .git import GitError, Repository
 from .job import Job, Report
-from .naming import ref_of
+from .naming import ref_of, short_name
 from .refs import Named, own_objects
 
 #: The number of commits without a ref that are read.
@@ -114,13 +114,15 @@ class Retaining:
         self.blobs = blobs
         #: The chosen commits, by their ref in the bundle.
         self.refs: dict[bytes, bytes] = {}
+        #: The unpacked bytes that each of them adds to the bundle.
+        self.sizes: dict[bytes, int] = {}
         self._job = job
         self._report = report
 
     def beside(self, store: Store) -> Retaining:
         """Return a chooser that adds commits of another repository to the same bundle."""
         other = Retaining(store, self._job, self._report, self.known, self.blobs)
-        other.refs = self.refs
+        other.refs, other.sizes = self.refs, self.sizes
         return other
 
     def add(self, named: Sequence[Named]) -> None:
@@ -207,31 +209,49 @@ class Retaining:
         commits = list(dict.fromkeys(one.commit for one in named))
         known = [*self.known, *self.refs.values()]
         found = self.store.content(commits, known)
-        if sum(size for _, size in found.values()) > self._job.unpacked_bytes:
+        size = sum(size for _, size in found.values())
+        # Large commits are collected one by one, so that each has its own size.
+        limit = self._job.unpacked_bytes
+        if size > (limit if len(named) == 1 else min(limit, self._job.limit_bytes)):
             raise _TooMuch
         if found:
             self.store.collect(commits, known, is_strict=False)
         self.blobs |= {name for name, (kind, _) in found.items() if kind == b"blob"}
         for one in named:
-            self.refs[ref_of(one.kind, one.name).encode()] = one.commit
-            self._report.retained.append(
-                {
-                    "ref": one.name,
-                    "commit": one.commit.decode(),
-                    "subject": self._gate_input(one.commit),
-                    "kind": one.kind,
-                }
-            )
+            self.name(one, size)
 
-    def _gate_input(self, commit: bytes) -> str:
+    def name(self, one: Named, size: int = 0) -> None:
+        """Name a commit that the bundle contains; no two commits get the same ref."""
+
+        def is_taken(name: str) -> bool:
+            ref = ref_of(one.kind, name).encode()
+            return self.refs.get(ref, one.commit) != one.commit
+
+        name = short_name(one.name, is_taken)
+        ref = ref_of(one.kind, name).encode()
+        self.refs[ref] = one.commit
+        self.sizes[ref] = size
+        self._report.retained[ref] = {
+            "ref": name,
+            "commit": one.commit.decode(),
+            "subject": self._title(one.commit),
+            "kind": one.kind,
+        }
+
+    def drop(self, ref: bytes) -> str:
+        """Take a commit out of the bundle again; returns its name."""
+        del self.refs[ref], self.sizes[ref]
+        return self._report.retained.pop(ref)["ref"]
+
+    def _title(self, commit: bytes) -> str:
         text = self.store.ours.run("cat-file", "commit", commit).decode(errors="replace")
         lines = text.partition("\n\n")[2].strip().splitlines()
         return lines[0][:_SUBJECT] if lines else ""
 
     def _leave_damaged(self, one: Named, error: GitError) -> None:
         lines = str(error).strip().splitlines()
-        why = f"damaged history: {lines[-1] if lines else 'no reason given'}"
-        self._report.leave(f"{one.name} ({one.commit.decode()})", why)
+        why = lines[-1] if lines else "no reason given"
+        self._report.leave(f"{one.name} ({one.commit.decode()}): {why}", "damaged history")
 
 
 def own_commits(store: Store, git_dir: bytes, report: Report) -> list[Named]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from .git import Repository
 from .job import Report
 from .names import is_core_dump, is_refused, may_be_core_dump
+from .repositories import open_folder
 
 GITLINK = b"160000"
 _EXCLUDES = b"info/exclude"
@@ -180,7 +181,7 @@ def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
             return entries
     except PermissionError:
         pass
-    os.chmod(folder, stat.S_IMODE(os.lstat(folder).st_mode) | stat.S_IRWXU)
+    open_folder(folder)
     return list(os.scandir(folder))
 
 

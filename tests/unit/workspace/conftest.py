@@ -82,12 +82,12 @@ class Captured:
     stdout: bytes = b""
 
 
-def capture(workspace: Workspace, base: Base) -> Captured:
-    """Run the capture command as the runner does in the agent's sandbox."""
+def capture(workspace: Workspace, base: Base, before: tuple[str, ...] = ()) -> Captured:
+    """Run the capture command as the runner does in the agent's sandbox; `before` starts it."""
     command = capture_command(workspace, base)
     env = {"PATH": os.environ["PATH"], "HOME": str(workspace.home), "TMPDIR": str(workspace.tmp)}
     ended = subprocess.run(
-        command.argv,
+        (*before, *command.argv),
         cwd=workspace.root,
         env={**env, **command.env},
         capture_output=True,

@@ -289,9 +289,9 @@ def test_nothing_anywhere_is_nothing(workspace: Workspace, base: Base) -> None:
 @pytest.mark.parametrize(
     "name",
     ["refs/heads/x", "stash@{0}", "HEAD@{3}", "a..b", ".x", "x.lock", "x/", "//", "ü", "%41", "a b",
-     "worktrees/x y/uncommitted", "-", "~^:?*[\\", "x" * 300],
+     "worktrees/x y/uncommitted", "-", "~^:?*[\\", "x" * 200],
 )  # fmt: skip
 def test_every_name_travels_as_a_ref(tmp_path: Path, name: str) -> None:
     ref = ref_of("branch", name)
     git(tmp_path, "check-ref-format", ref)
-    assert read_ref(ref) == ("branch", name[:200])
+    assert read_ref(ref) == ("branch", name)
