@@ -20,6 +20,7 @@ from orchestrator.errors import (
     StoreUnreachable,
     TransitionRefused,
 )
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.leases.attempt_result import (
     Abandon,
     AttemptResult,
@@ -62,6 +63,7 @@ class AgentLeases:
     process: str
     #: What marks the programs of this system on a host.
     system: str = ""
+    trees: TreeRecords | None = None
     policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
@@ -73,8 +75,8 @@ class AgentLeases:
     confirmation: KillConfirmation = field(init=False)
 
     def __post_init__(self) -> None:
-        """Become a witness of what this process holds."""
-        object.__setattr__(self, "confirmation", KillConfirmation(self.store, self.process))
+        made = KillConfirmation(self.store, self.process, self.trees)
+        object.__setattr__(self, "confirmation", made)
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""
