@@ -61,7 +61,6 @@ class AgentLeases:
     lease_s: float
     #: This process, as `pid:start`: who finds an agent of it can tell whether it lives.
     process: str
-    #: What marks the programs of this system on a host.
     system: str = ""
     trees: TreeRecords | None = None
     policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
@@ -71,12 +70,11 @@ class AgentLeases:
     deadlines: DeadlineThread = field(default_factory=DeadlineThread)
     #: When claims were sent, by the clock of the deadlines, until the agent is held.
     _claimed_at_s: dict[str, float] = field(default_factory=dict)
-    #: What it says of those it held.
     confirmation: KillConfirmation = field(init=False)
 
     def __post_init__(self) -> None:
-        made = KillConfirmation(self.store, self.process, self.trees)
-        object.__setattr__(self, "confirmation", made)
+        proof = KillConfirmation(self.store, self.process, self.trees)
+        object.__setattr__(self, "confirmation", proof)
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""

@@ -183,13 +183,13 @@ def _named_after_me(path: str) -> str:
     return path and f"{path}.{os.getpid()}:{born}"
 
 
-def _note(record: str, cgroup: str, namespace: str) -> None:
+def _write_record(record: str, cgroup: str, namespace: str) -> None:
     if record:
         boot = _read("/proc/sys/kernel/random/boot_id").decode().strip()
         _write(record, f"{boot}\n{cgroup}\n{namespace}\n".encode())
 
 
-def _forget(record: str) -> None:
+def _remove_record(record: str) -> None:
     if record:
         with contextlib.suppress(OSError):
             os.unlink(record)  # noqa: PTH108 - as in `_read`
@@ -285,12 +285,12 @@ def main() -> None:
         # refused.
         _read(f"/proc/self/task/{os.getpid()}/children")
         cgroup, environment = _named_after_me(sys.argv[6]), _held(sys.argv[8])
-        _note(record, cgroup, "")
+        _write_record(record, cgroup, "")
         is_inside = sys.argv[7] == "1"
         tree = Tree(sys.argv[10:], cgroup, environment, is_inside=is_inside)
-        _note(record, cgroup, _namespace(tree.program) if is_inside else "")
+        _write_record(record, cgroup, _namespace(tree.program) if is_inside else "")
     except OSError as error:
-        _forget(record)
+        _remove_record(record)
         os.write(status, f"refused {error.errno}\n".encode())
         return
     try:
@@ -299,7 +299,7 @@ def main() -> None:
         _await_end(tree, control, deadline_s)
     finally:
         tree.end()
-    _forget(record)
+    _remove_record(record)
     ended_at_s = time.monotonic()
     killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
     with contextlib.suppress(BrokenPipeError):
