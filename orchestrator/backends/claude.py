@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,15 @@ _ARGUMENTS = (
     # at the end of a message contains the number of output tokens.
     "--include-partial-messages",
 )
+#: Nothing below the worktree may name a provider, key helper, hook, permission or MCP server.
+_AS_CONTENT = ("--setting-sources", "", "--strict-mcp-config")
+# As a further directory, the worktree has its CLAUDE.md and its rules read as text all the same.
+_WITH_TEXT = ("--add-dir", ".")
+_ENV_WITH_TEXT = {"CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1"}
+#: `env` in these files of the HOME counts more than the environment, and no option excludes it.
+_GLOBAL_CONFIGS = (".claude.json", ".claude/.config.json")
+#: The address that Claude Code uses if none is set.
+_PROVIDER = "https://api.anthropic.com"
 _ENV = {
     # Claude Code accepts --dangerously-skip-permissions from root only with this variable.
     "IS_SANDBOX": "1",
@@ -62,6 +72,7 @@ def build(settings: Settings) -> ClaudeBackend:
         key=settings.model_key,
         base_url=settings.anthropic_base_url,
         path=settings.host_env.get("PATH"),
+        ignores_agent_config=settings.agent_config == "content",
     )
 
 
@@ -72,8 +83,15 @@ class ClaudeBackend:
     reports_usage = True
 
     def __init__(
-        self, options: Options, *, key: SecretStr | None, base_url: str | None, path: str | None
+        self,
+        options: Options,
+        *,
+        key: SecretStr | None,
+        base_url: str | None,
+        path: str | None,
+        ignores_agent_config: bool = True,
     ) -> None:
+        self.ignores_agent_config = ignores_agent_config
         self._options = options
         self._key = key
         self._base_url = base_url
@@ -86,24 +104,29 @@ class ClaudeBackend:
             BackendUnavailable: there is no binary or no key.
         """
         argv = [str(self._binary()), *_ARGUMENTS]
-        # A job that only asks for an answer needs no tool that runs code, nor the settings of the
-        # tree that it reads.
-        argv += (
-            ["--restricted", "--json-schema", job.answer_schema]
-            if job.answer_schema
-            else ["--dangerously-skip-permissions"]
-        )
+        env = dict(_ENV)
+        key, base_url = self._secret(), self._base_url
+        if job.model is not None:
+            key, base_url = job.model.key, job.model.base_url
+        if job.answer_schema:
+            # Such a job needs no tool that runs code, nor anything of the tree that it reads.
+            argv += ["--restricted", "--json-schema", job.answer_schema, *_AS_CONTENT]
+        elif self.ignores_agent_config:
+            argv += ["--dangerously-skip-permissions", *_AS_CONTENT, *_WITH_TEXT]
+            env |= _ENV_WITH_TEXT
+        else:
+            # Settings count more than the environment, and these more than the repository's.
+            ours = {"env": {"ANTHROPIC_BASE_URL": base_url or _PROVIDER}}
+            argv += ["--dangerously-skip-permissions", "--settings", json.dumps(ours)]
         if self._options.model:
             argv += ["--model", self._options.model]
         if job.session_id and _has_session(job.home, job.session_id):
             argv += ["--resume", job.session_id]
-        key, base_url = self._secret(), self._base_url
-        if job.model is not None:
-            key, base_url = job.model.key, job.model.base_url
-        env = {**_ENV, "ANTHROPIC_API_KEY": key}
+        env["ANTHROPIC_API_KEY"] = key
         if base_url:
             env["ANTHROPIC_BASE_URL"] = base_url
-        return Launch(tuple(argv), env, _prompt.render(job).encode())
+        absent = _GLOBAL_CONFIGS if self.ignores_agent_config else ()
+        return Launch(tuple(argv), env, _prompt.render(job).encode(), absent=absent)
 
     def export_session(self, home: Path, session_id: str) -> Mapping[str, Sequence[str]]:
         """Return the session that an ended agent left in its untrusted HOME."""

@@ -57,6 +57,7 @@ _COMMANDS = {
     "audit": ("audit", "Print or verify the audit."),
     "worker": ("worker", "Run the worker of one pool in the foreground."),
     "config": ("config", "Show the settings and their sources, or validate them."),
+    "env": ("env", "Print the addresses of the running system as shell variables."),
     "completion": ("completion", "Print the script for shell completion."),
 }
 
@@ -64,7 +65,8 @@ _COMMANDS = {
 #: Commands that ask no Valkey, or start it, or run for as long as it does.
 _WITHOUT_TIMEOUT = frozenset(
     (
-        *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "completion"),
+        *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env"),
+        "completion",
         "gates run",
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),

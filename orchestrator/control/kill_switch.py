@@ -211,5 +211,8 @@ def _not_killed(agent_id: str) -> str:
 
 def _unconfirmed(receipt: Receipt) -> str:
     where = f"worker {receipt.worker}" if receipt.worker else "no worker"
+    if receipt.unproven:
+        end = f"the end of its processes is unproven ({where}; {receipt.unproven})"
+        return f"{receipt.agent_id}: killed in the state, {end}."
     left = f", survivors {', '.join(map(str, receipt.survivors))}" if receipt.survivors else ""
     return f"{receipt.agent_id}: killed in the state, its death is not confirmed ({where}{left})."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
@@ -14,6 +14,7 @@ from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
+from orchestrator.repo_config.agent_files import is_agent_file
 
 #: One file may contain a hundred thousand; the limit keeps a report readable and small.
 MOST_OF_A_KIND = 50
@@ -30,6 +31,12 @@ _CONFIG_PATH = re.compile(
     r"|(jest|vitest|vite|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml"
     r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
     r"|\.cargo/config(\.toml)?)$"
+)
+#: The kinds of findings that the path alone shows.
+_PATH_RULES: tuple[tuple[str, Callable[[str], object], str], ...] = (
+    ("agent-config-edited", is_agent_file, "agent programs read it: it affects later agents"),
+    ("ci-config-edited", _CI_PATH.search, "it configures CI"),
+    ("judge-config-edited", _CONFIG_PATH.search, "it configures a check"),
 )
 # The agent writes the text that these expressions read. A run of blanks that may begin anywhere has
 # a bound or stays on its line; otherwise the search takes time quadratic in its length.
@@ -135,10 +142,9 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
         yield Finding(kind="gate-config-edited", path=path, detail="it defines what the gates run")
     if name in MAKEFILES and plan.uses_make:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs make")
-    if _CI_PATH.search(path):
-        yield Finding(kind="ci-config-edited", path=path, detail="it configures CI")
-    if _CONFIG_PATH.search(path):
-        yield Finding(kind="judge-config-edited", path=path, detail="it configures a check")
+    for kind, is_of_kind, detail in _PATH_RULES:
+        if is_of_kind(path):
+            yield Finding(kind=kind, path=path, detail=detail)
     yield from _linked(change)
     yield from _shadowed(change, plan)
     yield from edited_parts(change, with_scripts=plan.uses_scripts)

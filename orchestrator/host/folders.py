@@ -93,6 +93,21 @@ def new_file(root: int, relative: str, mode: int) -> Iterator[IO[bytes] | None]:
             yield file
 
 
+def remove_below(root: Path, relative: str) -> None:
+    """Remove a file below a folder, if it exists; a link in its place is removed, not followed.
+
+    Raises:
+        OSError: a link or a file stands where a folder should, or a folder where the file should.
+    """
+    *folders, name = relative.split("/")
+    with ExitStack() as held, suppress(FileNotFoundError):
+        descriptor = held.enter_context(opened(root))
+        for folder in folders:
+            descriptor = os.open(folder, _FOLDER, dir_fd=descriptor)
+            held.callback(os.close, descriptor)
+        os.unlink(name, dir_fd=descriptor)
+
+
 def _close(levels: Sequence[tuple[int, str, Iterator[str]]]) -> None:
     for descriptor, _, _ in levels:
         os.close(descriptor)

@@ -99,6 +99,16 @@ class Launch:
     stdin: bytes = b""
     #: Further files of this host that the program reads.
     readable: tuple[Path, ...] = ()
+    #: Names of files in the agent's HOME that must not exist when the program starts.
+    absent: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class IgnoresAgentConfig(Protocol):
+    """A backend that may start its program without the configuration of the repository."""
+
+    #: Whether no file of the repository can name a provider, hook, permission or MCP server.
+    ignores_agent_config: bool
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from orchestrator.errors import (
     StoreUnreachable,
     TransitionRefused,
 )
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.leases.attempt_result import (
     Abandon,
     AttemptResult,
@@ -60,8 +61,8 @@ class AgentLeases:
     lease_s: float
     #: This process, as `pid:start`: who finds an agent of it can tell whether it lives.
     process: str
-    #: What marks the programs of this system on a host.
     system: str = ""
+    trees: TreeRecords | None = None
     policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     #: The leases this process holds, by agent.
     held: dict[str, Lease] = field(default_factory=dict)
@@ -69,12 +70,11 @@ class AgentLeases:
     deadlines: DeadlineThread = field(default_factory=DeadlineThread)
     #: When claims were sent, by the clock of the deadlines, until the agent is held.
     _claimed_at_s: dict[str, float] = field(default_factory=dict)
-    #: What it says of those it held.
     confirmation: KillConfirmation = field(init=False)
 
     def __post_init__(self) -> None:
-        """Become a witness of what this process holds."""
-        object.__setattr__(self, "confirmation", KillConfirmation(self.store, self.process))
+        proof = KillConfirmation(self.store, self.process, self.trees)
+        object.__setattr__(self, "confirmation", proof)
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""

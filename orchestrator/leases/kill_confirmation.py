@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachable
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status
@@ -24,6 +25,8 @@ class KillConfirmation:
     store: Store
     #: This process, as `pid:start`.
     process: str
+    #: What the supervisors of this host have not seen to end.
+    trees: TreeRecords | None = None
     #: Leases of agents whose end is not written; nothing of them runs any more.
     _abandoned: dict[str, Lease] = field(default_factory=dict)
 
@@ -39,15 +42,16 @@ class KillConfirmation:
     def confirm(self, lease: Lease, **facts: Any) -> None:
         """Write into the receipt of a kill what was seen dead; the first word counts.
 
-        Where a program killed its own supervisor nothing was seen: the agent is let go of, and
-        the janitor, who searches the whole host, gives its word.
+        Where a program killed a supervisor, in this attempt or an earlier one, nothing was seen:
+        the agent is let go of, and the host cleaner says whether its end can be proven.
 
         Raises:
             StoreUnreachable: it is not written.
         """
         cancel_scope, agent_id = lease.cancel_scope, lease.agent.agent_id
-        seen = {"confirmed": True, "confirmedBy": "worker", **facts}
-        if not cancel_scope.has_proof:
+        seen = {"confirmed": True, "confirmedBy": "worker", "proof": "supervisor", **facts}
+        is_proven = self.trees is None or self.trees.is_proven(agent_id)
+        if not (cancel_scope.has_proof and is_proven):
             seen = {"workerProcess": None, **facts}
         if cancel_scope.ended_pids:
             seen["pids"] = cancel_scope.ended_pids

@@ -254,7 +254,9 @@ class ConsistencyCheck:
                 continue
             agent = states.get(agent_id)
             worker = agent.worker if agent else "a worker"
-            yield Drift("kill-unconfirmed", agent_id, f"its kill is not confirmed ({worker})")
+            receipt = self.store.run(kills.find_receipt(agent_id))
+            lack = f"; unproven: {receipt.unproven}" if receipt and receipt.unproven else ""
+            yield Drift("kill-unconfirmed", agent_id, f"its kill is not confirmed ({worker}{lack})")
 
     def _folders(
         self, states: dict[str, AgentState | None], unread: frozenset[str]

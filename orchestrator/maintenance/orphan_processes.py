@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import GitFailed, OrchestratorError
 from orchestrator.host.processes import Host
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import Phase, Receipt
@@ -21,6 +22,11 @@ SWEEP_EVERY_S = 5.0
 #: The time within which an orphan process must end.
 END_WITHIN_S = 5.0
 _PAUSE_S = 0.5
+#: The reason in the receipt of a kill without proof.
+UNPROVEN = (
+    "a supervisor was killed, and no cgroup or PID namespace of its own was seen empty:"
+    " a process without labels may be left on this host"
+)
 
 log = get_logger("host_cleaner")
 
@@ -35,6 +41,8 @@ class HostCleaner:
     name: str
     leftovers: Leftovers
     work_saver: WorkSaver
+    #: What the supervisors of this host have not seen to end.
+    trees: TreeRecords | None = None
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Start two daemon threads that sweep now and every `SWEEP_EVERY_S` seconds."""
@@ -111,7 +119,11 @@ class HostCleaner:
         return is_here and not self.host.lives(receipt.worker_process or "")
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
+        """Confirm a kill if the end was seen; that no labelled process is left is only a hint."""
         facts: dict[str, object] = {"confirmed": True, "confirmedBy": "janitor"}
+        facts["proof"] = "supervisor"
         if survivors:
             facts = {"survivors": survivors}
+        elif self.trees is not None and not self.trees.is_proven(receipt.agent_id):
+            facts = {"unproven": UNPROVEN}
         self.store.run(kills.add_to_receipt(receipt.agent_id, facts))

@@ -52,6 +52,11 @@ class Receipt(Record):
     pids: tuple[int, ...] = ()
     containers: tuple[str, ...] = ()
     survivors: tuple[int, ...] = ()
+    #: What was seen: `supervisor`, that is each supervisor saw its last process end, or the kernel
+    #: showed its cgroup or PID namespace to be empty.
+    proof: str | None = None
+    #: The reason why the end of the processes cannot be proven; then the kill is not confirmed.
+    unproven: str | None = None
     #: From the request to the end of the last process, by Valkey's clock.
     duration_ms: int | None = None
     saved_bytes: int | None = None

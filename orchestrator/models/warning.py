@@ -22,6 +22,8 @@ class WarningCode(StrEnum):
     SESSION_LOST = "session_lost"
     #: The change of an attempt could not be stored and is in a folder of its host.
     CHANGE_NOT_SAVED = "change_not_saved"
+    #: The repository has configuration for agent programs; the text says whether it is applied.
+    AGENT_CONFIG = "agent_config"
 
 
 class AgentWarning(Record):

@@ -1,7 +1,7 @@
 """The process between a worker and a program: it outlives neither and leaves no descendant.
 
 `process.py` runs this file on its own: `python -I -S _shim.py CONTROL STATUS DEADLINE OWNER LIMIT
-CGROUP INSIDE ENV PROGRAM [ARGUMENT…]`.
+CGROUP INSIDE ENV RECORD PROGRAM [ARGUMENT…]`.
 
 CONTROL is the read end of a pipe whose only write end is the worker's. The byte `t` sends SIGTERM
 to the program's group, `.` is the heartbeat, `k` ends the whole tree. These also end the tree: the
@@ -21,7 +21,9 @@ cgroup for the program, two levels below this process's own; with it the kernel 
 at once. LIMIT is the largest file that may be written, in bytes (0: any). With INSIDE `1` the
 program is bubblewrap, which runs `_init.py`; that reports the program proper on descriptor 3. The
 program's environment is this process's own, and the content of the descriptor ENV, if not empty:
-`NAME=value` entries separated by NUL, as in /proc.
+`NAME=value` entries separated by NUL, as in /proc. RECORD, if not empty, is the beginning of the
+path of a file that exists until this process has seen the end of the whole tree. Its lines are: the
+id of the boot, the cgroup and the PID namespace of the program, as far as it has its own.
 """
 
 from __future__ import annotations
@@ -175,10 +177,30 @@ def _held(descriptor: str) -> bytes:
         return file.read()
 
 
-def _named_after_me(cgroup: str) -> str:
+def _named_after_me(path: str) -> str:
     # With it, the host cleaner can check whether this process lives.
     born = _read("/proc/self/stat").rpartition(b")")[2].split()[19].decode()
-    return cgroup and f"{cgroup}.{os.getpid()}:{born}"
+    return path and f"{path}.{os.getpid()}:{born}"
+
+
+def _write_record(record: str, cgroup: str, namespace: str) -> None:
+    if record:
+        boot = _read("/proc/sys/kernel/random/boot_id").decode().strip()
+        _write(record, f"{boot}\n{cgroup}\n{namespace}\n".encode())
+
+
+def _remove_record(record: str) -> None:
+    if record:
+        with contextlib.suppress(OSError):
+            os.unlink(record)  # noqa: PTH108 - as in `_read`
+
+
+def _namespace(program: int) -> str:
+    # Of the first process inside. Without it, no namespace will be seen to be empty.
+    with contextlib.suppress(OSError, IndexError):
+        found = os.readlink(f"/proc/{_children(program)[0]}/ns/pid")  # noqa: PTH115 - as in `_read`
+        return found if found != os.readlink("/proc/self/ns/pid") else ""  # noqa: PTH115
+    return ""
 
 
 def _limit(resource_id: int, most: int) -> None:
@@ -256,14 +278,19 @@ def main() -> None:
     _limit(resource.RLIMIT_NOFILE, _FILES_AT_MOST)
     if file_limit := int(sys.argv[5]):
         _limit(resource.RLIMIT_FSIZE, file_limit)
+    record = _named_after_me(sys.argv[9])
     try:
         _become_subreaper()
         # Without this file (CONFIG_PROC_CHILDREN) no descendants can be found, so the start is
         # refused.
         _read(f"/proc/self/task/{os.getpid()}/children")
         cgroup, environment = _named_after_me(sys.argv[6]), _held(sys.argv[8])
-        tree = Tree(sys.argv[9:], cgroup, environment, is_inside=sys.argv[7] == "1")
+        _write_record(record, cgroup, "")
+        is_inside = sys.argv[7] == "1"
+        tree = Tree(sys.argv[10:], cgroup, environment, is_inside=is_inside)
+        _write_record(record, cgroup, _namespace(tree.program) if is_inside else "")
     except OSError as error:
+        _remove_record(record)
         os.write(status, f"refused {error.errno}\n".encode())
         return
     try:
@@ -272,6 +299,7 @@ def main() -> None:
         _await_end(tree, control, deadline_s)
     finally:
         tree.end()
+    _remove_record(record)
     ended_at_s = time.monotonic()
     killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
     with contextlib.suppress(BrokenPipeError):

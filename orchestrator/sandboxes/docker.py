@@ -143,8 +143,9 @@ class DockerSandbox:
             "command": [
                 *(str(spec.cwd), "1" if spec.env.get("PATH") else ""),
                 *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_label(os.getpid())),
-                # The largest file; no cgroup but the container's; no further confinement.
-                *(str(self._settings.disk_quota_bytes), "", "0", "5"),
+                # The largest file; no cgroup but the container's; no further confinement; no record
+                # but the container.
+                *(str(self._settings.disk_quota_bytes), "", "0", "5", ""),
                 *(forward if spec.egress else ()),
                 # This host's Python runs only single files here, which any Python can run.
                 *(_PYTHON[:1] if spec.argv[0] == sys.executable else spec.argv[:1]),

@@ -20,6 +20,7 @@ from orchestrator.errors import BackendUnavailable, SettingsInvalid, WorkspaceLo
 from orchestrator.host import cgroups
 from orchestrator.host.cancel_scope import current, ended_by
 from orchestrator.host.processes import process_label, system_label
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes._bubblewrap import Bubblewrap
 from orchestrator.sandboxes._heartbeat import Heartbeat
@@ -62,6 +63,7 @@ def build(settings: Settings) -> ProcessSandbox:
         cgroup=cgroup,
         file_limit_bytes=settings.disk_quota_bytes,
         lack=lacks[0] if lacks and confine is None else None,
+        records=TreeRecords(settings.home),
     )
     if wanted not in ("auto", sandbox.level):
         msg = f"ORCHESTRATOR_PROCESS_LEVEL: {wanted} cannot be had here. {lacks[0]}"
@@ -85,7 +87,9 @@ class ProcessSandbox:
         cgroup: Path | None = None,
         file_limit_bytes: int = 0,
         lack: BackendUnavailable | None = None,
+        records: TreeRecords | None = None,
     ) -> None:
+        self._records = records
         self._pulse = Heartbeat(deadline_s)
         self._system = system
         self._confine = confine
@@ -138,6 +142,7 @@ class ProcessSandbox:
         return [
             *(str(self._pulse.deadline_s), process_label(os.getpid()), str(self._file_limit_bytes)),
             *(str(cgroup or ""), str(int(self._confine is not None)), ""),
+            self._records.begin(spec.agent_id, spec.attempt) if self._records else "",
             *(self._confine.command(spec) if self._confine else spec.argv),
         ]
 

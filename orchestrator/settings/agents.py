@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
@@ -31,6 +32,14 @@ class AgentSettings(BaseSettings):
         "ANTHROPIC_BASE_URL",
         description="The base URL of the model API, if it is not the provider's default.",
         default=None,
+    )
+    agent_config: Literal["content", "trusted"] = env(
+        "ORCHESTRATOR_AGENT_CONFIG",
+        description="What the configuration of agent programs in a repository (`.claude/`,"
+        " `.mcp.json`) is. `content`: files that the agent may read; no setting, hook, permission,"
+        " key helper or MCP server of them is applied. `trusted`: the agent's program applies them,"
+        " and only the address of the model's provider is kept.",
+        default="content",
     )
     hook_timeout_s: Duration = env(
         "ORCHESTRATOR_HOOK_TIMEOUT",

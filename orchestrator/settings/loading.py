@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from orchestrator.errors import SettingsInvalid
 from orchestrator.settings.record import BACKEND_PREFIX, Settings
@@ -60,7 +60,7 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
             raise SettingsInvalid(msg)
     try:
         host_env = {name: given[name] for name in _HOST_NAMES if given.get(name)}
-        return Settings(
+        settings = Settings(
             **values,
             backends=_backend_options(given),
             host_env=host_env,
@@ -72,6 +72,24 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
         message = fault["msg"].removeprefix("Value error, ")
         detail = f"{name}: {message}" if name else message
         raise SettingsInvalid(detail.rstrip(".") + ".") from error
+    return _with_generated_password(settings)
+
+
+def _with_generated_password(settings: Settings) -> Settings:
+    """Add the password that `orch up` generated for its Valkey, if no other is set."""
+    if not settings.is_embedded or settings.valkey_password:
+        return settings
+    try:
+        password = settings.valkey_password_file.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return settings
+    except OSError as error:
+        msg = f"{settings.valkey_password_file} cannot be read ({error.strerror})."
+        raise SettingsInvalid(msg) from error
+    if not password:
+        msg = f"{settings.valkey_password_file} is empty: remove it, or set VALKEY_PASSWORD."
+        raise SettingsInvalid(msg)
+    return settings.model_copy(update={"valkey_password": SecretStr(password)})
 
 
 def _is_known(name: str, known: frozenset[str]) -> bool:

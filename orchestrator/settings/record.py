@@ -174,6 +174,11 @@ class Settings(
         return tuple(value for value in found if len(value) >= _LEAST_MASKED)
 
     @property
+    def valkey_password_file(self) -> Path:
+        """The password that `orch up` generates for its own Valkey, if none is set."""
+        return self.home / "valkey-password"
+
+    @property
     def secret_files(self) -> frozenset[Path]:
         """The files outside the home that contain secrets; sandboxes must not read them."""
         held = (self.secret_allow_list, self.include_dir)

@@ -42,7 +42,10 @@ class ValkeySettings(BaseSettings):
         default=6379,
     )
     valkey_password: SecretStr | None = env(
-        "VALKEY_PASSWORD", description="The password of Valkey.", default=None
+        "VALKEY_PASSWORD",
+        description="The password of Valkey. If it is not set, `orch up` generates one for its own"
+        " Valkey and stores it in `valkey-password` in ORCHESTRATOR_HOME.",
+        default=None,
     )
     valkey_tls: bool = env(
         "VALKEY_TLS",

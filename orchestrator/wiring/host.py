@@ -7,6 +7,7 @@ import socket
 from functools import cache, partial
 
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.maintenance.consistency import ConsistencyCheck
@@ -35,7 +36,9 @@ def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
         Candidates(settings, Git(settings)),
         (settings.workspaces_dir, settings.home / "candidates"),
     )
-    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers, saver)
+    trees = TreeRecords(settings.home)
+    here = worker.partition("@")[2]
+    return HostCleaner(store, host(settings), here, leftovers, saver, trees)
 
 
 def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
@@ -100,4 +103,5 @@ def agent_leases(settings: Settings, store: Store, *, worker: str) -> AgentLease
         lease_s=settings.lease_s,
         process=process_label(os.getpid()),
         system=system_label(settings.home),
+        trees=TreeRecords(settings.home),
     )

@@ -14,6 +14,9 @@ SHIM = "shim=$(cut -d' ' -f4 /proc/$PPID/stat)"
 DAEMON = "setsid sh -c ': >$D/$$; exec sleep 600' &"
 STOPS_IT = f"{SHIM}\n{DAEMON}\nkill -STOP $shim\n: >$D/$$\nexec sleep 600"
 WHEN_TOLD = ": >$D/$$\nuntil [ -e $D/go ]; do sleep 0.05; done"
+#: Leaves the group, and has no mark.
+WIPED = "setsid env -i sh -c ': >$D/$$; exec sleep 600' >/dev/null 2>&1 &"
+WIPES_AND_KILLS = f"{SHIM}\n{WIPED}\n{WHEN_TOLD}\nkill -KILL $shim\nsleep 600"
 KILLS_IT = f"{SHIM}\n{DAEMON}\n{WHEN_TOLD}\nkill -KILL $shim\nsleep 600"
 
 
@@ -40,7 +43,7 @@ def test_a_killed_shim_fails_its_agent_and_the_janitor_ends_what_left_the_group(
     eventually(lambda: not observer.alive())
 
 
-def test_without_its_shim_a_kill_is_confirmed_only_when_the_host_was_searched(
+def test_without_its_shim_a_kill_is_unproven_though_the_host_was_searched(
     fleet: Fleet, remote: Path, observer: Observer, tmp_path: Path
 ):
     """The worker is stopped, so that it finds the shim dead, the agent killed: it saw nothing."""
@@ -55,8 +58,39 @@ def test_without_its_shim_a_kill_is_confirmed_only_when_the_host_was_searched(
     finally:
         send(worker, signal.SIGCONT)
     assert ran.returncode == 1
-    status, _ = fleet.kill(agent_id)
-    assert status == 200
+    eventually(lambda: "unproven" in fleet.receipt(agent_id))
     assert observer.alive() == set()
+    assert_unproven(fleet, agent_id)
+
+
+def test_a_daemon_without_labels_that_kills_its_shim_leaves_the_kill_unproven(
+    fleet: Fleet, remote: Path, observer: Observer, tmp_path: Path
+):
+    """It lives, and nothing tells it from a process of another program of this user."""
+    pids = tmp_path / "pids"
+    agent_id = fleet.spawn_that(remote, pids, WIPES_AND_KILLS)
+    observer.note_agent(agent_id, pids, at_least=2)
+    worker = fleet.worker_pid(agent_id)
+    send(worker, signal.SIGSTOP)
+    try:
+        (pids / "go").touch()
+        fleet.system.orch("kill", agent_id, "--timeout=1ms", check=False)
+    finally:
+        send(worker, signal.SIGCONT)
+    eventually(lambda: "unproven" in fleet.receipt(agent_id))
+    [daemon] = observer.alive()
+    try:
+        assert_unproven(fleet, agent_id)
+        ran = fleet.system.orch("kill-all", "--local", "--json", "--yes", check=False)
+        assert agent_id in ran.stdout
+        assert ran.returncode == 1
+    finally:
+        send(daemon, signal.SIGKILL)
+
+
+def assert_unproven(fleet: Fleet, agent_id: str) -> None:
     receipt = fleet.receipt(agent_id)
-    assert (receipt["confirmedBy"], receipt["survivors"]) == ("janitor", [])
+    assert not receipt["confirmed"]
+    assert "a supervisor was killed" in receipt["unproven"]
+    status, problem = fleet.kill(agent_id)
+    assert (status, "unproven" in problem["detail"]) == (504, True)

@@ -162,20 +162,24 @@ def _goes_on(look: str) -> Iterator[None]:
 
 def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
     settings: Settings = ctx.obj
+    from orchestrator.host.tree_records import TreeRecords  # noqa: PLC0415 - as below
     from orchestrator.wiring.host import host  # noqa: PLC0415 - git and the sandboxes: slow to load
 
     ended, survivors = host(settings).end_all(within_s=timeout_s)
+    unproven = sorted(TreeRecords(settings.home).agents())
     errors = [f"pid {pid} is still there." for pid in survivors]
+    errors += [f"{name}: its end is unproven: a supervisor was killed." for name in unproven]
     message = f"Kill all on this host completed: {len(ended)} agents, {len(survivors)} survivors"
     if as_json:
         print_json({
-            "message": message, "agents": sorted(ended), "survivors": survivors, "errors": errors,
+            "message": message, "agents": sorted(ended), "survivors": survivors,
+            "unproven": unproven, "errors": errors,
         })  # fmt: skip
     else:
         say(message)
         for line in errors:
             say(line, err=True)
-    if survivors:
+    if errors:
         ctx.exit(Exit.FAILED)
 
 

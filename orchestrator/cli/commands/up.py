@@ -14,9 +14,10 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
+from pydantic import SecretStr
 
 from orchestrator.cli.local import instance
-from orchestrator.cli.local.flower import password_file
+from orchestrator.cli.local.flower import generated_password, password_file
 from orchestrator.cli.local.programs import Listener, Program, api_url, listeners, programs
 from orchestrator.cli.local.supervisord import START_WITHIN_S, start
 from orchestrator.cli.output.render import json_option, print_json
@@ -37,6 +38,7 @@ def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None
     """Start all parts on this machine. Without --detach, Ctrl-C stops them."""
     # Before any start: the settings may require what this host cannot do.
     wiring_host.sandbox(settings)
+    settings = _with_password(settings)
     bring_up(
         settings,
         programs(settings, flower=flower),
@@ -45,6 +47,33 @@ def up(settings: Settings, *, detach: bool, flower: bool, as_json: bool) -> None
         is_detached=detach,
         as_json=as_json,
     )
+
+
+def _with_password(settings: Settings) -> Settings:
+    """Generate the password of this system's own Valkey at the first start.
+
+    Raises:
+        SettingsInvalid: the home cannot be used.
+    """
+    has_one = settings.valkey_password is not None or not settings.is_embedded
+    # A running Valkey that was started without a password must stay reachable.
+    if has_one or instance.discover(settings.home):
+        return settings
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"ORCHESTRATOR_HOME: {settings.home} cannot be used ({error.strerror})."
+        raise SettingsInvalid(msg) from error
+    password = generated_password(settings.valkey_password_file, "VALKEY_PASSWORD")
+    return settings.model_copy(update={"valkey_password": SecretStr(password)})
+
+
+def _is_generated(settings: Settings) -> bool:
+    # The operator's own password is never printed.
+    file, password = settings.valkey_password_file, settings.valkey_password
+    if password is None or not settings.is_embedded or not file.exists():
+        return False
+    return file.read_text(encoding="utf-8").strip() == password.get_secret_value()
 
 
 @click.command()
@@ -134,16 +163,21 @@ def _announce(
     *,
     as_json: bool,
 ) -> None:
+    is_generated = _is_generated(settings)
     valkey = _without_password(system.valkey)
     flower = [f"http://{each.host}:{each.port}" for each in addresses if each.name == "Flower"]
     if as_json:
-        document: dict[str, object] = {"api": system.api, "valkey": valkey, "pids": system.pids}
+        # A Celery client needs no other setting than this address.
+        shown = system.valkey if is_generated else valkey
+        document: dict[str, object] = {"api": system.api, "valkey": shown, "pids": system.pids}
         print_json(document | ({"flower": flower[0]} if flower else {}))
         return
     where = "ORCHESTRATOR_FLOWER_PASSWORD" if settings.flower_password else password_file(settings)
     rows = {
         "API": [system.api],
-        "Valkey": [valkey],
+        "Valkey": [
+            f"{valkey} (password: {settings.valkey_password_file})" if is_generated else valkey
+        ],
         "Flower": [f"{url} (user {settings.flower_user}, password: {where})" for url in flower],
         "Logs": [str(instance.log_dir(settings.home))],
     }

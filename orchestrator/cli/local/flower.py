@@ -66,14 +66,25 @@ def flower_lacks(settings: Settings) -> str | None:
 def _password(settings: Settings) -> str:
     if settings.flower_password:
         return settings.flower_password.get_secret_value()
-    path = password_file(settings)
+    return generated_password(password_file(settings), "ORCHESTRATOR_FLOWER_PASSWORD")
+
+
+def generated_password(path: Path, variable: str) -> str:
+    """Return the password of a file that only this user may read; create it at the first call.
+
+    Raises:
+        SettingsInvalid: the file is empty, or cannot be created; `variable` replaces it.
+    """
     try:
         made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if password := path.read_text("utf-8").strip():
             return password
-        msg = f"{path} is empty: remove it, or set ORCHESTRATOR_FLOWER_PASSWORD."
+        msg = f"{path} is empty: remove it, or set {variable}."
         raise SettingsInvalid(msg) from None
+    except OSError as error:
+        msg = f"{path} cannot be created ({error.strerror})."
+        raise SettingsInvalid(msg) from error
     with open(made, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
         file.write(secrets.token_urlsafe(_PASSWORD_BYTES))
     return path.read_text("utf-8")

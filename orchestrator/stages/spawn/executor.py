@@ -33,6 +33,7 @@ from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings
+from orchestrator.stages.spawn.agent_config import remove_planted, report_agent_config
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.stages.spawn.egress import EgressSession, egress_session
 from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
@@ -115,10 +116,12 @@ class AgentExecutor:
             preparation.include()
             preparation.run("after_create")
         preparation.run("before_run")
+        remove_planted(programs.workspace, launch.absent)
         begun_ns = time.time_ns()
         with self.sandbox.start(spec) as process:
             agent = context.agent.model_copy(update={"sandbox": self.sandbox.level})
             agent = self.holder.start(agent, base_commit=base.commit)
+            report_agent_config(context, self.holder, agent, self.mirrors.paths(base))
             # A thread does this while the agent works, so the next spawn needs no checkout.
             Thread(target=self.prepare_spare, args=(base,), daemon=True).start()
             settings, transcript = self.settings, context.transcript

@@ -26,6 +26,7 @@ from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
+from orchestrator.stages.spawn.agent_config import naming_restrictions
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.context import ProgramContext, RunContext
 from orchestrator.stages.spawn.executor import AgentExecutor
@@ -106,7 +107,8 @@ class SpawnStage:
                 feedback=attempt.start.feedback,
             )
             context = self._execute(attempt, self._with_session(attempt, job))
-            attempt.bundle = self.capture.capture(attempt.programs, lease)
+            with naming_restrictions(backend, self.mirrors, base):
+                attempt.bundle = self.capture.capture(attempt.programs, lease)
             lease.check()
             store.run(changes.put_change(agent.agent_id, agent.attempt, attempt.bundle))
             attempt.is_stored = True

@@ -33,7 +33,7 @@ GROUPS = {
     ),
     "system": (
         "Start, check and configure a system",
-        ("up", "down", "demo", "doctor", "run", "healthy", "worker", "config", "completion"),
+        ("up", "down", "demo", "doctor", "run", "healthy", "worker", "config", "env", "completion"),
     ),
 }
 
