@@ -22,7 +22,7 @@ class KillConfirmation:
     """Confirms kills of what this process has held; what could not be said yet is said later."""
 
     store: Store
-    #: This process, as `pid:start`.
+    #: This process, as `pid:start@machine.boot`.
     process: str
     #: Leases of agents whose end is not written; nothing of them runs any more.
     _abandoned: dict[str, Lease] = field(default_factory=dict)

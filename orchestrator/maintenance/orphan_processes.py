@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.errors import GitFailed, OrchestratorError
+from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import Phase, Receipt
 from orchestrator.store import agents, kills
 from orchestrator.store.client import Store
+from orchestrator.store.server import now as server_now
+from orchestrator.store.transition import now_ms
 from orchestrator.workspace.orphans import Leftovers
 
 #: The interval of the sweeps of a host; the first is at start.
@@ -21,6 +24,8 @@ SWEEP_EVERY_S = 5.0
 #: The time within which an orphan process must end.
 END_WITHIN_S = 5.0
 _PAUSE_S = 0.5
+#: A worker without Valkey has ended its agents after one lease.
+_ENDED_WITHIN_LEASES = 2
 
 log = get_logger("host_cleaner")
 
@@ -35,6 +40,9 @@ class HostCleaner:
     name: str
     leftovers: Leftovers
     work_saver: WorkSaver
+    #: This host as the labels of worker processes name it: `machine.boot`.
+    identity: str = field(default_factory=host_identity)
+    lease_s: float = 30.0
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Start two daemon threads that sweep now and every `SWEEP_EVERY_S` seconds."""
@@ -105,10 +113,22 @@ class HostCleaner:
                 self._confirm(receipt, left.get(receipt.agent_id, ()))
 
     def _is_ours(self, receipt: Receipt) -> bool:
-        """Return whether the holder was a worker process of this host that is not alive."""
-        worker = receipt.worker or ""
-        is_here = worker.partition("@")[2] == self.name
-        return is_here and not self.host.lives(receipt.worker_process or "")
+        """Return whether the holder was a worker process of this host that is not alive.
+
+        Two hosts can have one name, and copies of one image one machine-id. A process of another
+        boot cannot be seen here. After a reboot this host confirms its end once a live process
+        would have ended its agents by itself.
+        """
+        process, _, identity = (receipt.worker_process or "").partition("@")
+        if (receipt.worker or "").partition("@")[2] != self.name:
+            return False
+        # A version before this one wrote no identity.
+        if not identity or identity == self.identity:
+            return not self.host.lives(process)
+        if identity.partition(".")[0] != self.identity.partition(".")[0]:
+            return False
+        age_ms = now_ms(self.store.run(server_now())) - receipt.clock_ms
+        return age_ms > 1000 * _ENDED_WITHIN_LEASES * self.lease_s
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
         facts: dict[str, object] = {"confirmed": True, "confirmedBy": "janitor"}

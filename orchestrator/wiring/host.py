@@ -6,6 +6,7 @@ import os
 import socket
 from functools import cache, partial
 
+from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
 from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.leases.holder import AgentLeases
@@ -16,6 +17,7 @@ from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.store.client import Store
+from orchestrator.store.server_clock import ServerClock
 from orchestrator.wiring import clock, new_id
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
@@ -35,7 +37,8 @@ def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
         Candidates(settings, Git(settings)),
         (settings.workspaces_dir, settings.home / "candidates"),
     )
-    return HostCleaner(store, host(settings), worker.partition("@")[2], leftovers, saver)
+    name = worker.partition("@")[2]
+    return HostCleaner(store, host(settings), name, leftovers, saver, lease_s=settings.lease_s)
 
 
 def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
@@ -81,14 +84,20 @@ def host(settings: Settings) -> Host:
     return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
+@cache
+def server_clock(valkey_url: str) -> ServerClock:
+    """Return the clock of this Valkey in this process."""
+    return ServerClock(Store(valkey_url))
+
+
 def agent_leases(settings: Settings, store: Store, *, worker: str) -> AgentLeases:
-    """Build the leases of one worker process."""
+    """Build the leases of one worker process; their instants are those of Valkey's clock."""
     return AgentLeases(
         store,
-        clock,
+        server_clock(settings.valkey_url),
         new_id,
         worker=worker,
         lease_s=settings.lease_s,
-        process=process_label(os.getpid()),
+        process=f"{process_label(os.getpid())}@{host_identity()}",
         system=system_label(settings.home),
     )
