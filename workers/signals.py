@@ -8,20 +8,16 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
-from orchestrator.errors import ClockSkewed, OrchestratorError, StoreRefused, StoreUnreachable
+from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
 from orchestrator.log import configure_logging, get_logger
-from orchestrator.maintenance.sweep_timer import SweepTimer
-from orchestrator.messages import CLEANUP_QUEUE
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
 from orchestrator.store.server_clock import ServerClock
-from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring import with_secrets
 from orchestrator.wiring.host import host_cleaner, server_clock
 from orchestrator.workspace.disk import lack_of_space
-from workers.app import services_in
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot is free: a refill took 851 ms, with this 51 ms.
@@ -53,30 +49,6 @@ def check_clock(**_options: Any) -> None:
         sys.exit(f"{error.detail} {error.what_to_do}")
 
 
-@worker_init.connect
-def free_memory(sender: Any, **_options: Any) -> None:
-    """Sweep before the first connection of Celery, which a full Valkey refuses.
-
-    The start then fails, and its process manager tries again; each try frees some memory.
-    """
-    if CLEANUP_QUEUE not in sender.app.amqp.queues.consume_from:
-        return
-    settings = load_settings()
-    store = Store(settings.valkey_url)
-    try:
-        sweep_timer(store, settings, sender.hostname).check()
-    except OrchestratorError as error:
-        log.warning("not swept", reason=str(error))
-    finally:
-        store.close()
-
-
-def sweep_timer(store: Store, settings: Settings, worker: str) -> SweepTimer:
-    """Build the timer that sweeps if the scheduler does not."""
-    time_source = server_clock(settings.valkey_url)
-    return SweepTimer(store, time_source, lambda: services_in(worker).sweep(Sweeper.TIMER))
-
-
 @worker_ready.connect
 def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     """Wake the hub for free slots, apply pauses, renew the worker's name, and clean the host."""
@@ -87,8 +59,6 @@ def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     announce_it()
     host_cleaner(settings, worker=sender.hostname).start()
     own = own_queues(sender)
-    if CLEANUP_QUEUE in own:
-        sweep_timer(store, settings, sender.hostname).start()
     # Before the first fetch: no message of a paused queue is consumed.
     reconcile(store, sender, own)
     if sender.hub is not None:

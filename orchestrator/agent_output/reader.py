@@ -280,8 +280,7 @@ class OutputReader:
 
     def _unseen(self, report: UsageReport) -> str:
         """Return why the egress proxy, which has read all responses, contradicts this report."""
-        most = self.most_spent()
-        told = self.meter.total.total_tokens + self.meter.growth(report)
+        most, told = self.most_spent(), self.meter.total.total_tokens + self.meter.growth(report)
         if most is None or told <= most:
             return ""
         return f"{shown(told)} tokens in all are more than the model's responses had ({most:,})"

@@ -191,7 +191,7 @@ class Rescuer:
             log.warning("record not read", agentId=agent_id, reason=str(error))
             now = self.holder.clock()
             self.holder.store.run(defer(agent_id, now + _LOOK_AGAIN))
-            self.holder.store.follow(unreadable.note_agent(agent_id, now=now))
+            self.holder.store.follow(unreadable.name_agent(agent_id, now=now))
 
     def _ended_lately(self, status: Status) -> Operation[list[str]]:
         """List the agents that ended within the last hour; older ones are not read."""

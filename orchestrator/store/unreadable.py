@@ -32,16 +32,16 @@ def set_aside(queue: str, item: bytes, reason: str, *, now: datetime) -> Flow[No
     yield command("LTRIM", keys.UNREADABLE, 0, MOST_KEPT - 1, decode=nothing)
 
 
-def note_agent(agent_id: str, *, now: datetime) -> Flow[None]:
+def name_agent(agent_id: str, *, now: datetime) -> Flow[None]:
     """Name an agent whose record this version cannot read; the newest `MOST_AGENTS` are kept."""
     yield essential("ZADD", keys.UNREADABLE_AGENTS, now_ms(now), agent_id, decode=nothing)
     yield essential("ZREMRANGEBYRANK", keys.UNREADABLE_AGENTS, 0, -MOST_AGENTS - 1, decode=nothing)
 
 
 def leave_line(agent_id: str, *, now: datetime) -> Flow[None]:
-    """Name an agent as `note_agent` does, and let it wait for a slot no more."""
+    """Name an agent as `name_agent` does, and let it wait for a slot no more."""
     yield slots.stop_waiting(agent_id)
-    yield from note_agent(agent_id, now=now)
+    yield from name_agent(agent_id, now=now)
 
 
 def agents_set_aside() -> Operation[tuple[str, ...]]:

@@ -60,7 +60,7 @@ class Services:
     audit: Audit
     kill_listener: KillListener
 
-    def sweep(self, by: Sweeper) -> None:
+    def sweep(self, by: Sweeper = Sweeper.SCHEDULER) -> None:
         """Check every expired lease, and append the audit drafts since the last sweep."""
         self.rescuer.sweep(by)
         self.store.follow(self.audit.append_waiting())

@@ -7,11 +7,10 @@ from typing import Any
 from celery import Task
 
 from orchestrator.messages import SWEEP_TASK
-from orchestrator.store.sweeps import Sweeper
 from workers.app import app, services_of
 
 
 @app.task(bind=True, name=SWEEP_TASK)
 def sweep(task: Task[Any, Any], /) -> None:
     """Check every expired lease, and append the audit drafts since the last sweep."""
-    services_of(task).sweep(Sweeper.SCHEDULER)
+    services_of(task).sweep()
