@@ -28,7 +28,8 @@ def append_log(
     """
     documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
     named = {"agent": keys.agent(agent_id), "log": keys.log(agent_id)}
-    return call("append_log", named, (attempt, cap, most_bytes, *documents), bool)
+    # A setting in bytes is a subclass of int, which the client does not send.
+    return call("append_log", named, (attempt, cap, int(most_bytes), *documents), bool)
 
 
 def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[list[LogLine]]:

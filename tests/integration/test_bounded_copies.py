@@ -49,6 +49,13 @@ def test_a_log_is_bounded_in_bytes_and_keeps_the_newest_lines(store, agent, valk
     assert store.run(agent_logs.last_line(agent.agent_id)).text.startswith("39 ")
 
 
+def test_the_bound_of_the_settings_can_be_sent(store, agent, tmp_path):
+    most = load_settings({"ORCHESTRATOR_HOME": str(tmp_path), "ORCHESTRATOR_LOG_BYTES": "1MiB"})
+    line = LogLine(at=clock(), source="agent", text="x")
+    step = agent_logs.append_log(agent.agent_id, 1, [line], cap=10, most_bytes=most.log_bytes)
+    assert store.run(step)
+
+
 def test_one_line_larger_than_the_bound_stays(store, agent):
     line = LogLine(at=clock(), source="agent", text="x" * 16_000)
     store.run(agent_logs.append_log(agent.agent_id, 1, [line], cap=10, most_bytes=1))
