@@ -9,6 +9,7 @@ import sys
 import celeryconfig  # noqa: F401
 import workers.broker
 import workers.signals
+import workers.sweeping
 import workers.tasks
 from workers.app import app
 

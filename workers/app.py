@@ -13,7 +13,7 @@ from billiard.process import active_children
 from celery import Celery, Task
 from celery.signals import task_postrun, worker_process_init, worker_shutting_down
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, StoreRefused
 from orchestrator.log import about, get_logger
 from orchestrator.messages import CLEANUP_QUEUE, QUEUES
 from orchestrator.models import Status
@@ -103,7 +103,11 @@ def _build(pid: int, worker: str) -> Services:
     del pid
     services = build(load_settings(), worker=worker)
     # Before its first claim: the published limits apply.
-    services.store.run(publish(services.settings))
+    try:
+        services.store.run(publish(services.settings))
+    except StoreRefused as error:
+        # A full Valkey has those of before, and this process may be what frees memory.
+        log.warning("limits not published", reason=str(error))
     services.kill_listener.start()
     _built[:] = [services]
     return services

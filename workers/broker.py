@@ -24,13 +24,39 @@ from workers.app import services_in
 _NAME_CHARACTERS = 200
 #: The exceptions of a parser that expects another structure.
 _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+#: kombu knows the client; only the store imports it.
+_OUT_OF_MEMORY: type[Exception] = vars(redis)["exceptions"].OutOfMemoryError
 _SCHEMES = ("redis", "rediss")
 
 log = get_logger("worker")
 
 
+class QoS(redis.QoS):
+    """kombu's record of unacknowledged messages, which a full Valkey does not stop.
+
+    At Valkey's maxmemory the bookkeeping is left out: a refused write would end the worker with
+    every agent that it runs, or lose a message that is already taken from its queue.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Record a message, or go on without the record."""
+        try:
+            super().append(message, delivery_tag)
+        except _OUT_OF_MEMORY as error:
+            log.warning("message not recorded as unacknowledged", reason=str(error))
+
+    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+        """Restore the messages of dead workers, or do so at a later call."""
+        try:
+            super().restore_visible(*arguments, **options)
+        except _OUT_OF_MEMORY as error:
+            log.warning("messages of dead workers not restored", reason=str(error))
+
+
 class Channel(redis.Channel):
     """kombu's Channel, except that it sets aside a list entry that is not a message."""
+
+    QoS = QoS
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
         client = super()._create_client(asynchronous=asynchronous)  # type: ignore[misc]

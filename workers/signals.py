@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from typing import Any
 
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
-from orchestrator.errors import StoreUnreachable
+from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.secretscan.scanner import masked
-from orchestrator.settings import load_settings
+from orchestrator.settings import Settings, load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
-from orchestrator.wiring import clock, with_secrets
-from orchestrator.wiring.host import host_cleaner
+from orchestrator.store.server_clock import ServerClock
+from orchestrator.wiring import with_secrets
+from orchestrator.wiring.host import host_cleaner, server_clock
+from orchestrator.workspace.disk import lack_of_space
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
 #: On threads nothing wakes the hub when a slot is free: a refill took 851 ms, with this 51 ms.
@@ -34,12 +38,25 @@ def load_rules(**_options: Any) -> None:
     masked("")
 
 
+@worker_init.connect
+def check_clock(**_options: Any) -> None:
+    """End the start of a worker whose clock differs too much from Valkey's."""
+    settings = load_settings()
+    ahead_s = ServerClock(Store(settings.valkey_url)).skew_s
+    if ahead_s is not None and abs(ahead_s) > settings.clock_skew_limit_s:
+        error = ClockSkewed(ahead_s, settings.clock_skew_limit_s)
+        # Celery catches every other exception of a handler.
+        sys.exit(f"{error.detail} {error.what_to_do}")
+
+
 @worker_ready.connect
 def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     """Wake the hub for free slots, apply pauses, renew the worker's name, and clean the host."""
     settings = load_settings()
     store = Store(settings.valkey_url)
-    announce(store, sender.hostname)
+    time_source = server_clock(settings.valkey_url)
+    announce_it = partial(announce, store, sender.hostname, time_source, settings)
+    announce_it()
     host_cleaner(settings, worker=sender.hostname).start()
     own = own_queues(sender)
     # Before the first fetch: no message of a paused queue is consumed.
@@ -47,7 +64,7 @@ def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     if sender.hub is not None:
         sender.hub.call_repeatedly(RECONCILE_EVERY_S, reconcile, store, sender, own)
         sender.hub.call_repeatedly(WAKE_EVERY_S, lambda: None)
-        sender.hub.call_repeatedly(workers.RENEW_EVERY_S, announce, store, sender.hostname)
+        sender.hub.call_repeatedly(workers.RENEW_EVERY_S, announce_it)
 
 
 @worker_shutting_down.connect
@@ -62,9 +79,13 @@ def withdraw(sender: Any, **_options: Any) -> None:
         store.close()
 
 
-def announce(store: Store, worker: str) -> None:
-    """Renew a worker's name; if Valkey is unreachable, the next renewal repeats it."""
+def announce(store: Store, worker: str, time_source: ServerClock, settings: Settings) -> None:
+    """Renew a worker's name, its clock's skew and its lack of space; a later renewal repeats it."""
     try:
-        store.run(workers.announce(worker, now=clock()))
-    except StoreUnreachable as error:
+        store.run(workers.announce(worker, now=time_source()))
+        if (skew_s := time_source.skew_s) is not None:
+            store.run(workers.record_skew(worker, skew_s))
+        lack = lack_of_space(settings.workspaces_dir, settings.disk_low_water_bytes)
+        store.run(workers.record_shortage(worker, lack))
+    except (StoreUnreachable, StoreRefused) as error:
         log.warning("presence not renewed", worker=worker, reason=str(error))

@@ -34,7 +34,7 @@ from orchestrator.interfaces.signals import (
     ToolDone,
 )
 from orchestrator.models import LogLine, Usage, implausible
-from orchestrator.models.tokens import MOST_COST_USD, number_in, shown
+from orchestrator.models.tokens import MOST_COST_USD, MOST_TOKENS_OF_A_MESSAGE, number_in, shown
 
 #: The limit of characters of one log line; the log is for people, and longer lines are cut.
 LOG_TEXT_LIMIT = 16_384
@@ -61,6 +61,7 @@ class OutputReader:
         secrets: Sequence[str],
         line_limit_bytes: int,
         mask: Callable[[str], str] = str,
+        most_tokens: int = MOST_TOKENS_OF_A_MESSAGE,
     ) -> None:
         #: The result that counts so far (`results.outranks`).
         self.result: Result | None = None
@@ -74,6 +75,7 @@ class OutputReader:
         self._clock = clock
         self._secrets = secrets
         self._mask = mask
+        self._most_tokens = most_tokens
         self._line_limit_bytes = line_limit_bytes
         self._splitters = {source: LineSplitter(line_limit_bytes) for source in _SOURCES}
         self._unread: list[LogLine] = []
@@ -94,6 +96,10 @@ class OutputReader:
         self.results = 0
         #: Called after each `MUCH_SPENT` reported tokens; it may raise.
         self.on_much_spent: Callable[[], None] = lambda: None
+        #: Returns the most tokens that the agent can have spent so far; None if nobody knows.
+        self.most_spent: Callable[[], int | None] = lambda: None
+        #: Why the last number that it reported was not counted; empty if all were.
+        self.refused_usage = ""
         self._spent_at_call = 0
         #: The number of lines, parts of lines and fields that are not part of the protocol.
         self.unknown = 0
@@ -255,13 +261,15 @@ class OutputReader:
             case Foreign(kind, text):
                 self._record_foreign(text, kind=kind)
             case FieldRefused(detail):
+                self.refused_usage = detail
                 self._record_refused(detail)
             case Result():
                 self._record_result(signal)
 
     def _record_usage(self, report: UsageReport) -> None:
-        if cause := implausible(report.usage):
-            self._record_refused(f"usage: {cause}")
+        if cause := implausible(report.usage, self._most_tokens) or self._unseen(report):
+            self.refused_usage = f"usage: {cause}"
+            self._record_refused(self.refused_usage)
             return
         self.meter.add(report)
         self._spent.add(report)
@@ -269,6 +277,13 @@ class OutputReader:
         if spent - self._spent_at_call >= MUCH_SPENT:
             self._spent_at_call = spent
             self.on_much_spent()
+
+    def _unseen(self, report: UsageReport) -> str:
+        """Return why the egress proxy, which has read all responses, contradicts this report."""
+        most, told = self.most_spent(), self.meter.total.total_tokens + self.meter.growth(report)
+        if most is None or told <= most:
+            return ""
+        return f"{shown(told)} tokens in all are more than the model's responses had ({most:,})"
 
     def _record_result(self, result: Result) -> None:
         # A result ends the turn, so no tool is running, even if its end was not reported.

@@ -45,6 +45,13 @@ class UsageMeter:
             if len(self._by_message) > MOST_MESSAGES:
                 self._by_message.popitem(last=False)
 
+    def growth(self, report: UsageReport) -> int:
+        """Return by how many tokens this report would increase the sum."""
+        with self._lock:
+            seen = self._by_message.get(_key(report.message_id), Usage())
+        more = (getattr(report.usage, name) - getattr(seen, name) for name in _COUNTS)
+        return sum(max(count, 0) for count in more)
+
     @property
     def messages(self) -> int:
         """The number of reported messages."""

@@ -10,6 +10,7 @@ from orchestrator.errors import (
     ChangeMissing,
     OrchestratorError,
     RequestInvalid,
+    StoreUnreachable,
     TransitionRefused,
 )
 from orchestrator.gates.profiles import profiles
@@ -120,7 +121,7 @@ class SubmitService:
                 # The change counts as that of attempt 0, from which the first attempt continues.
                 yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
                 start = {"base_commit": agent.base_commit, "continues_attempt": 0}
-        submitted: Submitted = yield submission(
+        step = submission(
             request,
             agent_id=new_id,
             agent=agent.agent,
@@ -131,6 +132,15 @@ class SubmitService:
             ),
             start=start,
         )
+        try:
+            submitted: Submitted = yield step
+        except StoreUnreachable:
+            # It may be registered all the same, and needs the change.
+            raise
+        except OrchestratorError:
+            if start:
+                yield changes.drop_changes(new_id, 0)
+            raise
         return submitted
 
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:

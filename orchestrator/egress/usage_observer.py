@@ -16,6 +16,8 @@ from orchestrator.models import ApiTokens, Usage, implausible
 LINE_LIMIT_BYTES = 2**20
 ANSWER_LIMIT_BYTES = 32 * 2**20
 _DIGITS = 19
+#: The least number of tokens that a message under way may add.
+_UNDER_WAY = 200_000
 
 log = get_logger("egress")
 
@@ -33,6 +35,16 @@ class UsageObserver:
         """The sum over all messages."""
         with self._lock:
             return self._meter.total
+
+    def most_spent(self) -> int | None:
+        """Return the most tokens that a report can claim; None as long as no response was read.
+
+        A message under way can be reported before its last usage is read here.
+        """
+        with self._lock:
+            if not self._meter.messages:
+                return None
+            return self._meter.total.total_tokens + max(self._meter.largest, _UNDER_WAY)
 
     def differs(self, reported: Usage) -> bool:
         """Return whether the agent's report differs by more than one unfinished message."""

@@ -79,6 +79,7 @@ from orchestrator.errors.git import (
     WorkspaceLost,
 )
 from orchestrator.errors.machine import (
+    ClockSkewed,
     DiskQuotaExceeded,
     EgressUnavailable,
     PortInUse,
@@ -133,6 +134,7 @@ __all__ = [
     "ChangeMissing",
     "ChangeRefused",
     "ChangeTooLarge",
+    "ClockSkewed",
     "CoordinatorRefused",
     "CoordinatorUnavailable",
     "CredentialsUnavailable",

@@ -19,6 +19,21 @@ class DiskQuotaExceeded(OrchestratorError):
     action = "Give it smaller work items, or raise ORCHESTRATOR_DISK_QUOTA."
 
 
+class ClockSkewed(OrchestratorError):
+    """The clock of this host differs too much from that of Valkey."""
+
+    code = "clock_skewed"
+    action = "Synchronize the clocks of both hosts (NTP), or raise ORCHESTRATOR_CLOCK_SKEW_LIMIT."
+
+    def __init__(self, ahead_s: float, limit_s: float) -> None:
+        """Name both; `ahead_s` is negative if this host is behind."""
+        side = "ahead of" if ahead_s > 0 else "behind"
+        super().__init__(
+            f"The clock of this host is {abs(ahead_s):.1f} s {side} that of Valkey; the limit is"
+            f" {limit_s:g} s."
+        )
+
+
 class PortInUse(OrchestratorError):
     """Another program uses a port of this system."""
 

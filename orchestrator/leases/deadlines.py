@@ -9,17 +9,13 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from orchestrator.log import get_logger
+from orchestrator.store.server_clock import elapsed_s
 
 #: The longest pause between two checks: a host that was suspended is noticed after this.
 _MOST_PAUSE_S = 1.0
 _LEAST_PAUSE_S = 0.01
 
 log = get_logger("lease")
-
-
-def elapsed_s() -> float:
-    """Tell the time that has passed, by the clock that no one sets; a suspended host counts."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Expiring(Protocol):

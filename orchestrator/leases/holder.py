@@ -59,7 +59,7 @@ class AgentLeases:
     new_id: Callable[[], str]
     worker: str
     lease_s: float
-    #: This process, as `pid:start`: who finds an agent of it can tell whether it lives.
+    #: This process, as `pid:start@machine.boot`: its own host can tell whether it lives.
     process: str
     system: str = ""
     trees: TreeRecords | None = None
@@ -123,7 +123,7 @@ class AgentLeases:
             self.deadlines,
             lease_s=self.lease_s,
             clock=self.clock,
-            marks=marks | {"ORCH_OWNER": self.process},
+            marks=marks | {"ORCH_OWNER": self.process.partition("@")[0]},
             claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
         )
         self.held[agent.agent_id] = lease

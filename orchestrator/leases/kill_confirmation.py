@@ -23,7 +23,7 @@ class KillConfirmation:
     """Confirms kills of what this process has held; what could not be said yet is said later."""
 
     store: Store
-    #: This process, as `pid:start`.
+    #: This process, as `pid:start@machine.boot`.
     process: str
     #: What the supervisors of this host have not seen to end.
     trees: TreeRecords | None = None

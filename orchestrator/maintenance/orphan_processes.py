@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.errors import GitFailed, OrchestratorError
+from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.log import get_logger
@@ -15,6 +16,8 @@ from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import Phase, Receipt
 from orchestrator.store import agents, kills
 from orchestrator.store.client import Store
+from orchestrator.store.server import now as server_now
+from orchestrator.store.transition import now_ms
 from orchestrator.workspace.orphans import Leftovers
 
 #: The interval of the sweeps of a host; the first is at start.
@@ -27,6 +30,8 @@ UNPROVEN = (
     "a supervisor was killed, and no cgroup or PID namespace of its own was seen empty:"
     " a process without labels may be left on this host"
 )
+#: A worker without Valkey has ended its agents after one lease.
+_ENDED_WITHIN_LEASES = 2
 
 log = get_logger("host_cleaner")
 
@@ -43,6 +48,9 @@ class HostCleaner:
     work_saver: WorkSaver
     #: What the supervisors of this host have not seen to end.
     trees: TreeRecords | None = None
+    #: This host as the labels of worker processes name it: `machine.boot`.
+    identity: str = field(default_factory=host_identity)
+    lease_s: float = 30.0
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Start two daemon threads that sweep now and every `SWEEP_EVERY_S` seconds."""
@@ -113,10 +121,22 @@ class HostCleaner:
                 self._confirm(receipt, left.get(receipt.agent_id, ()))
 
     def _is_ours(self, receipt: Receipt) -> bool:
-        """Return whether the holder was a worker process of this host that is not alive."""
-        worker = receipt.worker or ""
-        is_here = worker.partition("@")[2] == self.name
-        return is_here and not self.host.lives(receipt.worker_process or "")
+        """Return whether the holder was a worker process of this host that is not alive.
+
+        Two hosts can have one name, and copies of one image one machine-id. A process of another
+        boot cannot be seen here. After a reboot this host confirms its end once a live process
+        would have ended its agents by itself.
+        """
+        process, _, identity = (receipt.worker_process or "").partition("@")
+        if (receipt.worker or "").partition("@")[2] != self.name:
+            return False
+        # A version before this one wrote no identity.
+        if not identity or identity == self.identity:
+            return not self.host.lives(process)
+        if identity.partition(".")[0] != self.identity.partition(".")[0]:
+            return False
+        age_ms = now_ms(self.store.run(server_now())) - receipt.clock_ms
+        return age_ms > 1000 * _ENDED_WITHIN_LEASES * self.lease_s
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
         """Confirm a kill if the end was seen; that no labelled process is left is only a hint."""

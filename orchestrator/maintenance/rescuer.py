@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from orchestrator.errors import ArgumentRefused, LeaseLost, RecordMalformed
 from orchestrator.leases.holder import AgentLeases
@@ -22,10 +22,13 @@ from orchestrator.store import (
     kills,
     leases,
     lost_messages,
+    sweeps,
+    unreadable,
 )
 from orchestrator.store.budget import apply_limits
 from orchestrator.store.locks import sweeping
 from orchestrator.store.operations import Operation
+from orchestrator.store.sweeps import Sweeper
 from orchestrator.store.transition import now_ms
 
 #: A message that no queue has counts as lost after this; a live worker has claimed by then.
@@ -33,6 +36,12 @@ LOST_AFTER_S = 10.0
 #: The cleanup of an ended agent normally ends within this.
 CLEANED_WITHIN_S = 60.0
 _RECENT = timedelta(hours=1)
+#: An agent whose record cannot be read is looked at again after this; below four leases.
+_LOOK_AGAIN = timedelta(seconds=60)
+#: One sweep reads at most so many windows of expired leases, and of due agents.
+_MOST_WINDOWS = 100
+#: A lease of more than this many times its duration was written by another time.
+_LONGEST_LEASES = 4
 
 log = get_logger("rescuer")
 
@@ -43,9 +52,14 @@ class Rescuer:
 
     holder: AgentLeases
     retention_s: float
+    #: Whether Valkey's clock has not jumped within this time (seconds).
+    is_steady_for: Callable[[float], bool] = lambda _seconds: True
 
-    def sweep(self) -> tuple[str, ...]:
+    def sweep(self, by: Sweeper = Sweeper.SCHEDULER) -> tuple[str, ...]:
         """Run one sweep unless another one runs; return the ids of the recovered agents.
+
+        After a jump of Valkey's clock no instant is judged until each live worker has renewed
+        its leases by the new time.
 
         While the halt is set, no delayed agent is released and no message is sent again. Touches:
         leases, delayed agents, queues, lost messages, slots, and the data of expired agents.
@@ -53,15 +67,18 @@ class Rescuer:
         with sweeping(self.holder.store, self.holder.new_id()) as is_mine:
             if not is_mine:
                 return ()
-            # First: it frees memory, without which what comes after may be refused.
-            expire(self.holder.store, before=self.holder.clock() - self._retention)
-            lost = self._recover_lost()
+            lost: tuple[str, ...] = ()
+            if self.is_steady_for(self.holder.lease_s):
+                # First: it frees memory, without which what comes after may be refused.
+                expire(self.holder.store, before=self.holder.clock() - self._retention)
+                lost = self._recover_lost()
             if self.holder.store.run(halt.find_halt()) is None:
                 # A halt drops messages; the resume sends them again.
                 self._release_due()
                 self._resend_lost()
                 # A new day or a freed slot causes no transition, so the sweep applies it.
                 self.holder.store.run(apply_limits(self.holder.clock()))
+            self.holder.store.run(sweeps.record(by, now=self.holder.clock()))
             return lost
 
     @property
@@ -69,11 +86,31 @@ class Rescuer:
         return timedelta(seconds=self.retention_s)
 
     def _recover_lost(self) -> tuple[str, ...]:
-        lost = self.holder.store.run(leases.expired(self.holder.clock()))
-        for agent_id in lost:
-            with _keeping_none_waiting(agent_id):
-                self._recover(agent_id)
-        return lost
+        now = self.holder.clock()
+        self._shorten_impossible(now)
+        recovered: list[str] = []
+        # What one window lists leaves it, so that the next one lists others.
+        for _ in range(_MOST_WINDOWS):
+            lost = self.holder.store.run(leases.expired(now))
+            for agent_id in lost:
+                with self._setting_aside(agent_id, leases.defer):
+                    self._recover(agent_id)
+                    recovered.append(agent_id)
+            if len(lost) < leases.WINDOW:
+                break
+        return tuple(recovered)
+
+    def _shorten_impossible(self, now: datetime) -> None:
+        """Shorten leases longer than any worker asks for: Valkey's clock was set back.
+
+        A live worker renews its own within a second. Without this, the agents of a dead one
+        would wait for as long as the clock was set back.
+        """
+        most = now + timedelta(seconds=_LONGEST_LEASES * self.holder.lease_s)
+        for agent_id in self.holder.store.run(leases.ending_after(most)):
+            log.warning("lease shortened", agentId=agent_id)
+            until = now + timedelta(seconds=self.holder.lease_s)
+            self.holder.store.run(leases.shorten(agent_id, until))
 
     def _recover(self, agent_id: str) -> None:
         agent = self.holder.store.run(agents.find(agent_id))
@@ -85,9 +122,14 @@ class Rescuer:
         self.holder.recover(agent, LeaseLost(msg), only_expired=True)
 
     def _release_due(self) -> None:
-        for agent_id in self.holder.store.run(delays.due(self.holder.clock())):
-            with _keeping_none_waiting(agent_id):
-                self._release(agent_id)
+        now = self.holder.clock()
+        for _ in range(_MOST_WINDOWS):
+            due = self.holder.store.run(delays.due(now))
+            for agent_id in due:
+                with self._setting_aside(agent_id, delays.defer):
+                    self._release(agent_id)
+            if len(due) < delays.WINDOW:
+                break
 
     def _release(self, agent_id: str) -> None:
         store = self.holder.store
@@ -135,20 +177,27 @@ class Rescuer:
             and agent_transitions.message_of(agent).task_id not in queued
         ]
 
+    @contextmanager
+    def _setting_aside(
+        self, agent_id: str, defer: Callable[[str, datetime], Operation[None]]
+    ) -> Iterator[None]:
+        """Set an agent with an unreadable record aside by name; other agents do not wait for it.
+
+        It is looked at again later: a newer version may read it.
+        """
+        try:
+            yield
+        except (RecordMalformed, ArgumentRefused) as error:
+            log.warning("record not read", agentId=agent_id, reason=str(error))
+            now = self.holder.clock()
+            self.holder.store.run(defer(agent_id, now + _LOOK_AGAIN))
+            self.holder.store.follow(unreadable.name_agent(agent_id, now=now))
+
     def _ended_lately(self, status: Status) -> Operation[list[str]]:
         """List the agents that ended within the last hour; older ones are not read."""
         now = self.holder.clock()
         until = now - timedelta(seconds=CLEANED_WITHIN_S)
         return agent_index.entered_between(status, now - _RECENT, until)
-
-
-@contextmanager
-def _keeping_none_waiting(agent_id: str) -> Iterator[None]:
-    """Log the error of a malformed record, so that the sweep continues with other agents."""
-    try:
-        yield
-    except (RecordMalformed, ArgumentRefused) as error:
-        log.warning("record not read", agentId=agent_id, reason=str(error))
 
 
 def _is_waiting(agent: AgentState) -> bool:

@@ -41,7 +41,7 @@ class Receipt(Record):
     status_after: Status = Status.KILLED
     attempt: int
     worker: str | None = None
-    #: `pid:start` of the worker process that held the agent.
+    #: `pid:start@machine.boot` of the worker process that held the agent.
     worker_process: str | None = None
     #: Whether the change of the agent is discarded.
     discard: bool = False

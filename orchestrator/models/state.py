@@ -109,7 +109,7 @@ class AgentState(Record):
     sandbox: str | None = None
     #: The condition it waits for before it is claimed, besides its turn.
     waiting_for: str | None = None
-    #: `pid:start` of the worker process that claimed it last.
+    #: `pid:start@machine.boot` of the worker process that claimed it last.
     worker_process: str | None = None
     session_id: str | None = None
     summary: str | None = None

@@ -44,7 +44,7 @@ def shown(given: object) -> str:
     return text
 
 
-def implausible(usage: Usage) -> str:
+def implausible(usage: Usage, most: int = MOST_TOKENS_OF_A_MESSAGE) -> str:
     """Return why these tokens cannot belong to one message; empty if they can."""
     counts = (
         usage.input_tokens,
@@ -54,8 +54,8 @@ def implausible(usage: Usage) -> str:
     )
     if min(counts) < 0:
         return f"{shown(min(counts))} tokens are less than none"
-    if sum(counts) > MOST_TOKENS_OF_A_MESSAGE:
-        limit = f"{MOST_TOKENS_OF_A_MESSAGE:,}"
+    if sum(counts) > most:
+        limit = f"{most:,}"
         return f"{shown(sum(counts))} tokens are more than one message can have ({limit})"
     return ""
 

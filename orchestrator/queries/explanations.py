@@ -20,6 +20,7 @@ from orchestrator.store import (
     kills,
     provider_limits,
     queues,
+    server,
     workers,
 )
 from orchestrator.store import (
@@ -56,7 +57,7 @@ def explain_one(agent_id: str, settings: Settings, now: datetime) -> Flow[Attent
     contexts = yield from _contexts((agent,), settings)
     around = contexts[agent_id]
     if PHASES[agent.phase].is_waiting:
-        around = yield from _with_line(agent, around, now)
+        around = yield from _with_line(agent, around)
     return explain(agent, around, now)
 
 
@@ -132,11 +133,9 @@ def _newest_of_tasks(agents: Sequence[AgentState]) -> Flow[dict[str, str]]:
 # ── in line ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _with_line(
-    agent: AgentState, around: AttentionContext, now: datetime
-) -> Flow[AttentionContext]:
+def _with_line(agent: AgentState, around: AttentionContext) -> Flow[AttentionContext]:
     queue = PHASES[agent.phase].queue
-    present = yield workers.present(now=now)
+    present = yield workers.present(now=(yield server.now()))
     due_ms = yield delays.due_at_ms(agent.agent_id)
     rank_for_slot = None
     if agent.phase in AWAITING_SPAWN:

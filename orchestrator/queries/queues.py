@@ -28,14 +28,15 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
     done = yield stored.worked_off()
     held = yield from agents.read_each((yield leases.holders()))
     active = Counter((agent.worker or "").partition("@")[0] for agent in held)
-    delayed = Counter(
-        message_of(agent).queue for agent in (yield from agents.read_each((yield delays.delayed())))
-    )
+    put_off = yield from agents.read_each((yield delays.delayed()))
+    delayed = Counter(message_of(agent).queue for agent in put_off)
     states: list[QueueState] = []
     for queue in QUEUES:
         pending, oldest = yield from stored.backlog(queue)
         held_back = (yield delays.uncalled()) if queue == SPAWN_QUEUE else ()
-        waiting_ids = {*held_back, *map(agent_of, oldest)} - {""}
+        # Without a shortage, such as of disk space, these would be in the queue.
+        short = {a.agent_id for a in put_off if a.waiting_for and message_of(a).queue == queue}
+        waiting_ids = {*held_back, *short, *map(agent_of, oldest)} - {""}
         since = yield from _waiting_since(queue, waiting_ids)
         states.append(
             QueueState(
@@ -61,3 +62,9 @@ def _waiting_since(queue: str, agent_ids: Iterable[str]) -> Flow[datetime | None
         for agent in found
     ]
     return min((instant for instant in instants if instant), default=None)
+
+
+def waiting_for_resources() -> Flow[Counter[str]]:
+    """Count the agents that wait for a resource of a host, by its name, such as `disk`."""
+    put_off = yield from agents.read_each((yield delays.delayed()))
+    return Counter(agent.waiting_for.partition(":")[0] for agent in put_off if agent.waiting_for)

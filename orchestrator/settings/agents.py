@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import ByteSize, SecretStr
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import Duration, Positive, env
@@ -70,6 +70,13 @@ class AgentSettings(BaseSettings):
         description="The number of log lines that the system keeps per agent. The newest lines"
         " are kept.",
         default=10_000,
+    )
+
+    log_bytes: ByteSize = env(
+        "ORCHESTRATOR_LOG_BYTES",
+        description="The memory of Valkey that the log of one agent may use. The newest lines are"
+        " kept.",
+        default=16 * 2**20,
     )
 
     @property

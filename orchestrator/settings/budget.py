@@ -40,6 +40,12 @@ class BudgetSettings(BaseSettings):
         description="The token limit of one agent over all its attempts.",
         default=2_000_000,
     )
+    message_tokens: Tokens = env(
+        "BUDGET_PER_MESSAGE_TOKENS",
+        description="The most tokens that one message of a model can have, such as its context"
+        " window with room for tools that read it again. Larger reports are not counted.",
+        default=4_000_000,
+    )
     #: With this value the day's 10 M tokens admit a thousand waiting agents.
     reservation_tokens: Tokens = env(
         "BUDGET_RESERVATION",

@@ -19,6 +19,12 @@ class ReliabilitySettings(BaseSettings):
         " other workers continue them.",
         default=30.0,
     )
+    clock_skew_limit_s: Duration = env(
+        "ORCHESTRATOR_CLOCK_SKEW_LIMIT",
+        description="How far the clock of a worker's host may differ from that of Valkey. Above"
+        " that, a worker does not start.",
+        default=60.0,
+    )
     checkpoint_s: Duration = env(
         "ORCHESTRATOR_CHECKPOINT",
         description="How often the system saves the work of a running agent, in addition to the"

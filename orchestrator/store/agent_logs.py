@@ -10,14 +10,26 @@ from orchestrator.store import keys
 from orchestrator.store.events import FIRST_ID, field_of
 from orchestrator.store.operations import Operation, call, command, parse_record
 
+#: The memory of one log in Valkey, unless the settings say otherwise.
+DEFAULT_LOG_BYTES = 16 * 2**20
+
 
 def append_log(
-    agent_id: str, attempt: int, lines: Iterable[LogLine], *, cap: int
+    agent_id: str,
+    attempt: int,
+    lines: Iterable[LogLine],
+    *,
+    cap: int,
+    most_bytes: int = DEFAULT_LOG_BYTES,
 ) -> Operation[bool]:
-    """Append output of one attempt; False if the attempt no longer owns the agent."""
+    """Append output of one attempt; False if the attempt no longer owns the agent.
+
+    Of more than `cap` lines, or of more bytes of Valkey's memory, the newest are kept.
+    """
     documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
     named = {"agent": keys.agent(agent_id), "log": keys.log(agent_id)}
-    return call("append_log", named, (attempt, cap, *documents), bool)
+    # A setting in bytes is a subclass of int, which the client does not send.
+    return call("append_log", named, (attempt, cap, int(most_bytes), *documents), bool)
 
 
 def read_log(agent_id: str, *, after: str = "", count: int = 500) -> Operation[list[LogLine]]:

@@ -8,18 +8,24 @@ from orchestrator.messages import (
     StageMessage,
 )
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, call, command, nothing
+from orchestrator.store.operations import Operation, call, command, essential, nothing
 from orchestrator.store.transition import now_ms
 
-_LIMIT = 500
+#: The agents that one read of due agents lists.
+WINDOW = 500
 
 
 def due(now: datetime) -> Operation[tuple[str, ...]]:
     """List the agents whose waiting time is over, the longest first."""
     return command(
-        *("ZRANGE", keys.DELAYED, "-inf", now_ms(now), "BYSCORE", "LIMIT", 0, _LIMIT),
+        *("ZRANGE", keys.DELAYED, "-inf", now_ms(now), "BYSCORE", "LIMIT", 0, WINDOW),
         decode=_names,
     )
+
+
+def defer(agent_id: str, until: datetime) -> Operation[None]:
+    """Let a delayed agent wait until this instant instead; one that is gone stays so."""
+    return essential("ZADD", keys.DELAYED, "XX", now_ms(until), agent_id, decode=nothing)
 
 
 def delayed() -> Operation[tuple[str, ...]]:

@@ -47,6 +47,10 @@ PAUSED = "orchestrator:queues:paused"
 WORKED_OFF = "orchestrator:queues:worked-off"
 #: List, JSON: the newest entries of queues that no worker could read, and why.
 UNREADABLE = "orchestrator:queues:unreadable"
+#: Hash: pool worker's name → why it starts no agent now.
+SHORTAGES = "orchestrator:shortages"
+#: Sorted set: agentId → the instant (ms) at which this version could not read its record.
+UNREADABLE_AGENTS = "orchestrator:agents:unreadable"
 #: Hash: name → how often or how much; and the places up to which the streams are counted.
 METRICS = "orchestrator:metrics"
 #: Hash: name → StoredKey JSON, of every key but that of the settings.
@@ -71,6 +75,10 @@ WAITING = "orchestrator:waiting"
 UNCALLED = "orchestrator:waiting:uncalled"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
+#: Hash: origin of sweeps → the instant (ms) of its last one.
+SWEEPS = "orchestrator:sweeps"
+#: Hash: pool worker's name → seconds by which the clock of its host is ahead of Valkey's.
+CLOCKS = "orchestrator:clocks"
 
 
 def agent(agent_id: str) -> str:

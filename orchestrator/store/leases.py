@@ -6,7 +6,7 @@ from datetime import datetime
 
 from orchestrator.models import AgentState
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, call, command, nothing, text
+from orchestrator.store.operations import Operation, call, command, essential, nothing, text
 from orchestrator.store.transition import holder_of, now_ms
 
 
@@ -28,7 +28,16 @@ def heartbeat(agent: AgentState, *, lease_s: float, now: datetime) -> Operation[
     )
 
 
-def expired(now: datetime, *, limit: int = 100) -> Operation[tuple[str, ...]]:
+#: The agents that one read of expired leases lists.
+WINDOW = 100
+
+
+def defer(agent_id: str, until: datetime) -> Operation[None]:
+    """Let a lease end at this instant instead; one that is gone stays so."""
+    return essential("ZADD", keys.LEASES, "XX", now_ms(until), agent_id, decode=nothing)
+
+
+def expired(now: datetime, *, limit: int = WINDOW) -> Operation[tuple[str, ...]]:
     """List agents whose lease has ended, the longest first."""
     return command(
         "ZRANGE",
@@ -41,6 +50,19 @@ def expired(now: datetime, *, limit: int = 100) -> Operation[tuple[str, ...]]:
         limit,
         decode=lambda reply: tuple(agent_id.decode() for agent_id in reply),
     )
+
+
+def ending_after(instant: datetime, *, limit: int = 100) -> Operation[tuple[str, ...]]:
+    """List agents whose lease ends after an instant."""
+    return command(
+        *("ZRANGE", keys.LEASES, f"({now_ms(instant)}", "+inf", "BYSCORE", "LIMIT", 0, limit),
+        decode=lambda reply: tuple(agent_id.decode() for agent_id in reply),
+    )
+
+
+def shorten(agent_id: str, until: datetime) -> Operation[None]:
+    """Let a lease end at this instant, if it would end later; one that is gone stays so."""
+    return essential("ZADD", keys.LEASES, "XX", "LT", now_ms(until), agent_id, decode=nothing)
 
 
 def holders() -> Operation[tuple[str, ...]]:

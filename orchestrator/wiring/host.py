@@ -6,6 +6,7 @@ import os
 import socket
 from functools import cache, partial
 
+from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import Sandbox
@@ -17,6 +18,7 @@ from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.store.client import Store
+from orchestrator.store.server_clock import ServerClock
 from orchestrator.wiring import clock, new_id
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
@@ -38,7 +40,9 @@ def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
     )
     trees = TreeRecords(settings.home)
     here = worker.partition("@")[2]
-    return HostCleaner(store, host(settings), here, leftovers, saver, trees)
+    return HostCleaner(
+        store, host(settings), here, leftovers, saver, trees, lease_s=settings.lease_s
+    )
 
 
 def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
@@ -93,15 +97,21 @@ def host(settings: Settings) -> Host:
     return Host(settings.home, programs if isinstance(programs, RunsElsewhere) else None)
 
 
+@cache
+def server_clock(valkey_url: str) -> ServerClock:
+    """Return the clock of this Valkey in this process."""
+    return ServerClock(Store(valkey_url))
+
+
 def agent_leases(settings: Settings, store: Store, *, worker: str) -> AgentLeases:
-    """Build the leases of one worker process."""
+    """Build the leases of one worker process; their instants are those of Valkey's clock."""
     return AgentLeases(
         store,
-        clock,
+        server_clock(settings.valkey_url),
         new_id,
         worker=worker,
         lease_s=settings.lease_s,
-        process=process_label(os.getpid()),
+        process=f"{process_label(os.getpid())}@{host_identity()}",
         system=system_label(settings.home),
         trees=TreeRecords(settings.home),
     )

@@ -31,8 +31,9 @@ from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.runner import SpawnStage
 from orchestrator.store.client import Store
+from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring import BACKENDS, audit, new_id, submit_service, with_secrets
-from orchestrator.wiring.host import agent_leases, sandbox, work_saver
+from orchestrator.wiring.host import agent_leases, sandbox, server_clock, work_saver
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.credentials import Credentials
@@ -58,6 +59,11 @@ class Services:
     rescuer: Rescuer
     audit: Audit
     kill_listener: KillListener
+
+    def sweep(self, by: Sweeper = Sweeper.SCHEDULER) -> None:
+        """Check every expired lease, and append the audit drafts since the last sweep."""
+        self.rescuer.sweep(by)
+        self.store.follow(self.audit.append_waiting())
 
 
 def _check_of(gate: str, *, settings: Settings) -> Gate:
@@ -89,6 +95,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     store = Store(settings.valkey_url)
     holder = agent_leases(settings, store, worker=worker)
     chain = audit(settings)
+    time_source = server_clock(settings.valkey_url)
     programs = sandbox(settings)
     git = Git(settings)
     mirrors = Mirrors(settings, git)
@@ -147,7 +154,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, saver, candidates, settings.retention_s),
-        rescuer=Rescuer(holder, settings.retention_s),
+        rescuer=Rescuer(holder, settings.retention_s, time_source.is_steady_for),
         audit=chain,
         kill_listener=KillListener(holder),
     )

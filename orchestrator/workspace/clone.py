@@ -19,7 +19,13 @@ from orchestrator.log import get_logger
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import read_heads, receive, receive_whole, restore_refs
-from orchestrator.workspace.disk import free_bytes, locked, naming_full_disk, remove_tree
+from orchestrator.workspace.disk import (
+    free_bytes,
+    lack_of_space,
+    locked,
+    naming_full_disk,
+    remove_tree,
+)
 from orchestrator.workspace.filters import filtered_files
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git, showable
 from orchestrator.workspace.mirror import Base
@@ -248,10 +254,7 @@ class Workspaces:
 
     def lacks_space(self) -> str:
         """Return why no agent should start here now; empty if one may start."""
-        free, mark = self.free_bytes(), self._low_water_bytes
-        if free >= mark:
-            return ""
-        return f"disk: {free} bytes free under {self._folder}, low-water mark {mark}"
+        return lack_of_space(self._folder, self._low_water_bytes)
 
     def _lay_out(self, workspace: Workspace, base: Base, change: bytes, own_ref: str) -> str:
         """Check a change out with the commits beside it, and return its commit."""

@@ -102,6 +102,14 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(at for at in (path, *path.parents) if at.exists())).free
 
 
+def lack_of_space(folder: Path, low_water_bytes: int) -> str:
+    """Return why no agent should start in a folder now; empty if one may start."""
+    free = free_bytes(folder)
+    if free >= low_water_bytes:
+        return ""
+    return f"disk: {free} bytes free under {folder}, low-water mark {low_water_bytes}"
+
+
 def used_bytes(path: Path, *, within_s: float) -> int:
     """Return the disk usage of an untrusted tree, as far as it can be read.
 

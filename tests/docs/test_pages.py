@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INDEX = ROOT / "docs/README.md"
 GLOSSARY = ROOT / "docs/glossary.md"
-RUNBOOK = [ROOT / "docs" / f"{name}.md" for name in ("runbook-system", "runbook-agents")]
+RUNBOOK = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("runbook-system", "runbook-agents", "runbook-shortages")
+]
 MOST_LINES = 250
 MOST_CHARACTERS = 100
 _FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)

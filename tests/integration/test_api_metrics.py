@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.errors import AgentFailed, LeaseLost
 from orchestrator.models import GateProfile, GateReport, GateResult
-from orchestrator.store import changes, kills, metrics
+from orchestrator.store import changes, kills, metrics, sweeps, workers
+from orchestrator.wiring import clock
 from tests.integration.test_api import holder, run_to, serving, spawn
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -96,6 +97,9 @@ def test_a_stretch_that_another_has_counted_meanwhile_is_not_counted_again(two, 
 
 def test_dashboard_and_alerts_ask_for_metrics_that_there_are(two, store, holder):
     live_through(two[0], store, holder)
+    store.run(workers.announce("spawn@here", now=clock()))
+    store.run(workers.record_skew("spawn@here", 0.1))
+    store.run(sweeps.record(sweeps.Sweeper.SCHEDULER, now=clock()))
     there = {name for name, *_ in scrape(two[0])}
     for file in ("grafana/orchestrator.json", "prometheus/alerts.yaml"):
         document = json.dumps(yaml.safe_load((DEPLOY / file).read_text()))

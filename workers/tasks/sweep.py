@@ -13,6 +13,4 @@ from workers.app import app, services_of
 @app.task(bind=True, name=SWEEP_TASK)
 def sweep(task: Task[Any, Any], /) -> None:
     """Check every expired lease, and append the audit drafts since the last sweep."""
-    services = services_of(task)
-    services.rescuer.sweep()
-    services.store.follow(services.audit.append_waiting())
+    services_of(task).sweep()

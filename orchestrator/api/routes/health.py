@@ -12,7 +12,9 @@ from starlette.responses import JSONResponse
 from orchestrator.api.http.endpoint import Endpoint
 from orchestrator.api.http.schemas import HealthBody, Readiness
 from orchestrator.errors import StoreUnreachable
+from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import iso_instant
+from orchestrator.store import server, sweeps
 from orchestrator.store import workers as pool_workers
 from orchestrator.store.client import AsyncStore
 from orchestrator.wiring import clock
@@ -31,25 +33,50 @@ async def health(request: Request) -> JSONResponse:
 
 async def ready(request: Request) -> JSONResponse:
     """Report whether the system can run agents, with the result of each check."""
-    checks = await _checks(request.app.state.store)
+    state = request.app.state
+    checks = await _checks(state.store, time.monotonic() - state.started_s)
     is_ready = set(checks.values()) == {"ok"}
     status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse({"ready": is_ready, "checks": checks}, status)
 
 
-async def _checks(store: AsyncStore) -> dict[str, str]:
+async def _checks(store: AsyncStore, uptime_s: float) -> dict[str, str]:
+    unknown = {"workers": "unknown", "sweep": "unknown", "disk": "unknown"}
     try:
         async with asyncio.timeout(READY_WITHIN_S):
-            workers = await store.run(pool_workers.present(now=clock()))
+            now = await store.run(server.now())
+            workers = await store.run(pool_workers.present(now=now))
+            lacking = await store.run(pool_workers.shortages(workers))
+            age_s = sweeps.age_s(await store.run(sweeps.last_ms()), now)
     except StoreUnreachable as error:
-        return {"valkey": str(error), "workers": "unknown"}
+        return {"valkey": str(error), **unknown}
     except TimeoutError:
-        return {"valkey": f"no answer within {READY_WITHIN_S:g} s", "workers": "unknown"}
+        return {"valkey": f"no answer within {READY_WITHIN_S:g} s", **unknown}
     missing = pool_workers.missing_pools(workers)
     return {
         "valkey": "ok",
         "workers": f"no worker serves {', '.join(missing)}" if missing else "ok",
+        "sweep": _sweep_check(age_s, uptime_s),
+        "disk": _disk_check(workers, lacking),
     }
+
+
+def _sweep_check(age_s: float | None, uptime_s: float) -> str:
+    # After a start, or a stop of the system, the first sweep is not late yet.
+    late_s = uptime_s if age_s is None else min(age_s, uptime_s)
+    if late_s <= sweeps.SWEEP_OVERDUE_S:
+        return "ok"
+    since = "ever" if age_s is None else f"for {age_s:.0f} s"
+    return f"no sweep {since}: the scheduler and the cleanup workers do not run it"
+
+
+def _disk_check(workers: tuple[str, ...], lacking: dict[str, str]) -> str:
+    # As long as one host starts agents, the others may wait for their space.
+    spawning = {worker for worker in workers if worker.partition("@")[0] == SPAWN_QUEUE}
+    if not spawning or spawning - lacking.keys():
+        return "ok"
+    worker = min(spawning)
+    return f"no worker starts agents: {worker}: {lacking[worker]}"
 
 
 ENDPOINTS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -26,11 +27,11 @@ from orchestrator.queries.metrics import (
     SPAWN_BUCKETS_S,
     counters,
 )
-from orchestrator.queries.queues import overview
-from orchestrator.store import agent_index, halt, kills
+from orchestrator.queries.queues import overview, waiting_for_resources
+from orchestrator.store import agent_index, halt, kills, server, sweeps
 from orchestrator.store import workers as pool_workers
 from orchestrator.store.client import AsyncStore
-from orchestrator.wiring import clock
+from orchestrator.store.transition import now_ms
 
 _TEXT = "text/plain"
 _COUNTERS: Mapping[str, tuple[str, str, Sequence[str]]] = {
@@ -58,9 +59,11 @@ async def metrics(request: Request) -> Response:
     store = store_of(request)
     registry = CollectorRegistry(auto_describe=False)
     counted = await store.follow(counters())
-    queues = await store.follow(overview(clock()))
+    now = await store.run(server.now())
+    queues = await store.follow(overview(now))
     families = [
-        *await _now(store),
+        *await _now(store, now),
+        *await _of_hosts(store, now),
         *_of_queues(queues),
         *_counted(counted),
         _histogram(counted, SPAWN, SPAWN_BUCKETS_S, "From spawn to a running agent."),
@@ -70,12 +73,39 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(registry), media_type=f"{_TEXT}; version=0.0.4; charset=utf-8")
 
 
-async def _now(store: AsyncStore) -> list[Metric]:
+async def _of_hosts(store: AsyncStore, now: datetime) -> list[Metric]:
+    """Return the age of the last sweeps, the clocks of live workers, and what hosts lack."""
+    swept = GaugeMetricFamily(
+        "orchestrator_sweep_age_seconds", "Time since the last sweep of an origin.", labels=["by"]
+    )
+    for by, at_ms in (await store.run(sweeps.last_ms())).items():
+        swept.add_metric([by], abs(now_ms(now) - at_ms) / 1000)
+    skew = GaugeMetricFamily(
+        "orchestrator_clock_skew_seconds", "Worker clocks ahead of Valkey's.", labels=["worker"]
+    )
+    present = await store.run(pool_workers.present(now=now))
+    for worker, skew_s in (await store.follow(pool_workers.skews(present))).items():
+        skew.add_metric([worker], skew_s)
+    short = GaugeMetricFamily(
+        "orchestrator_worker_short", "1 while a worker's host lacks space.", labels=["worker"]
+    )
+    lacking = await store.run(pool_workers.shortages(present))
+    for worker in present:
+        short.add_metric([worker], worker in lacking)
+    waiting = GaugeMetricFamily(
+        "orchestrator_agents_waiting", "Agents that wait for a resource.", labels=["resource"]
+    )
+    for resource, count in ({"disk": 0} | await store.follow(waiting_for_resources())).items():
+        waiting.add_metric([resource], count)
+    return [swept, skew, short, waiting]
+
+
+async def _now(store: AsyncStore, now: datetime) -> list[Metric]:
     agents = GaugeMetricFamily("orchestrator_agents", "Agents by state.", labels=["status"])
     for status in Status:
         count = await store.run(agent_index.count(status))
         agents.add_metric([status], count)
-    present = await store.run(pool_workers.present(now=clock()))
+    present = await store.run(pool_workers.present(now=now))
     workers = GaugeMetricFamily("orchestrator_workers", "Live workers.", labels=["queue"])
     for queue in QUEUES:
         serving = sum(worker.partition("@")[0] == queue for worker in present)

@@ -20,6 +20,7 @@ from rich.text import Text
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
+from orchestrator.cli.local.valkey_checks import see_clock, see_records, see_sweep
 from orchestrator.cli.output.render import plain
 from orchestrator.errors import (
     BackendUnavailable,
@@ -96,7 +97,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
-    agents = (
+    backends = (
         Check(f"agent {name}", partial(see_agent, settings, name), name != settings.default_agent)
         for name in BACKENDS.names()
     )
@@ -105,10 +106,13 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("git", see_git),
         Check("disk", partial(see_disk, settings)),
         Check("valkey", partial(see_valkey, valkey), valkey is None),
+        Check("clock", partial(see_clock, settings, valkey), valkey is None),
+        Check("sweep", partial(see_sweep, valkey), is_optional=True),
+        Check("records", partial(see_records, valkey), is_optional=True),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
         Check("api, workers", partial(see_api, settings), system is None),
-        *agents,
+        *backends,
         Check("model key", partial(see_key, settings), is_optional=True),
         Check("docker", partial(see_docker, settings), not settings.sandbox_enabled),
         Check("processes", partial(see_level, settings), settings.process_level == "auto"),

@@ -18,9 +18,8 @@ from orchestrator.cli.local.programs import PROBE_TIMEOUT_S, api_url, programs
 from orchestrator.errors import SystemNotRunning
 from orchestrator.messages import QUEUES
 from orchestrator.settings import Settings
-from orchestrator.store import workers
+from orchestrator.store import server, workers
 from orchestrator.store.client import Store
-from orchestrator.wiring import clock
 
 _FILTER = "docker-proxy"
 RUN = ("api", "scheduler", "flower", _FILTER, *QUEUES)
@@ -61,7 +60,7 @@ def healthy(settings: Settings, *, part: str) -> None:
     else:
         with closing(Store(settings.valkey_url)) as store:
             name = f"{part}@{socket.gethostname()}"
-            if name not in store.run(workers.present(now=clock())):
+            if name not in store.run(workers.present(now=store.run(server.now()))):
                 msg = f"The worker {name} has not said lately that it is there."
                 raise SystemNotRunning(msg, action="Read its log.")
     click.echo("ok")

@@ -66,6 +66,9 @@ def egress_session(
 
     with egress.opened(root, hosts=hosts, with_model=True, on_usage=see) as proxy:
         out = EgressSession(proxy, transcript)
+        # With hosts of its own an agent may reach a model whose responses nobody reads.
+        if proxy is not None and not hosts:
+            transcript.most_spent = proxy.meter.most_spent
         try:
             yield out
         finally:

@@ -253,8 +253,11 @@ class AgentExecutor:
         lines = context.transcript.drain_lines()
         if not lines:
             return
-        agent, cap = context.agent, self.settings.log_lines
-        self.holder.store.run(append_log(agent.agent_id, agent.attempt, lines, cap=cap))
+        agent, kept = context.agent, self.settings
+        step = append_log(
+            agent.agent_id, agent.attempt, lines, cap=kept.log_lines, most_bytes=kept.log_bytes
+        )
+        self.holder.store.run(step)
         try:
             self.holder.update(agent, context.facts())
         except TransitionRefused as refusal:

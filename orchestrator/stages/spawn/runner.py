@@ -12,6 +12,7 @@ from orchestrator.errors import (
     DiskFull,
     GitFailed,
     OrchestratorError,
+    RecordMalformed,
     SessionLost,
     StoreRefused,
     StoreUnreachable,
@@ -32,7 +33,7 @@ from orchestrator.stages.spawn.context import ProgramContext, RunContext
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.stages.spawn.resume import ResumePoint, fresh_feedback, resume_point
-from orchestrator.store import agents, changes
+from orchestrator.store import agents, changes, unreadable
 from orchestrator.store.sessions import keep_session
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import naming_full_disk
@@ -80,9 +81,15 @@ class SpawnStage:
 
         An agent that does not wait for a worker is ignored.
         """
-        if not has_space(self.workspaces, self.holder, agent_id):
+        try:
+            if not has_space(self.workspaces, self.holder, agent_id):
+                return
+            agent = self.holder.claim(agent_id)
+        except RecordMalformed as error:
+            # In the line for slots it would stand before agents that can start.
+            log.warning("record not read", agentId=agent_id, reason=str(error))
+            self.holder.store.follow(unreadable.leave_line(agent_id, now=self.holder.clock()))
             return
-        agent = self.holder.claim(agent_id)
         if agent is None:
             return
         with self.holder.holding(agent) as lease:
@@ -155,6 +162,7 @@ class SpawnStage:
             secrets=self.settings.secrets,
             line_limit_bytes=self.settings.line_limit_bytes,
             mask=masked,
+            most_tokens=self.settings.message_tokens,
         )
 
         def checkpoint() -> None:

@@ -45,6 +45,7 @@ class TokenMonitor:
     _words: int = 0
     _silent_since_s: float | None = None
     _is_reported: bool = False
+    _is_refusal_reported: bool = False
 
     def check(self) -> None:
         """Charge the tokens that were reported since the last check.
@@ -62,6 +63,11 @@ class TokenMonitor:
                 log.info("tokens not charged", agentId=self.agent.agent_id, reason=str(refusal))
             self._settled, self._words = tokens, self.transcript.words
             self._silent_since_s = None
+        if self.transcript.refused_usage and not self._is_refusal_reported:
+            self._is_refusal_reported = True
+            text = f"A report was not counted. {self.transcript.refused_usage}"
+            warning = AgentWarning(code=WarningCode.USAGE_REFUSED, text=text)
+            self.holder.warn(self.agent, warning)
         if overrun:
             raise BudgetExceeded(overrun)
         if self.reports_usage:
