@@ -9,8 +9,6 @@ from orchestrator.audit.log import Audit
 from orchestrator.control.submit import SubmitService
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.gates.coordinator import Coordinator
-from orchestrator.gates.detection import Detector
-from orchestrator.gates.detectors import ordered
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.forge import Forge
@@ -28,11 +26,12 @@ from orchestrator.stages.gate_check.gate_runner import GateRunner
 from orchestrator.stages.gate_check.pipeline import GateCheckStage
 from orchestrator.stages.gate_check.secrets import SecretFindings
 from orchestrator.stages.spawn.capture import ChangeCapture
+from orchestrator.stages.spawn.environment import SpawnEnvironment
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.runner import SpawnStage
 from orchestrator.store.client import Store
 from orchestrator.wiring import BACKENDS, audit, new_id, submit_service, with_secrets
-from orchestrator.wiring.host import agent_leases, sandbox, work_saver
+from orchestrator.wiring.host import agent_leases, detectors, environments, sandbox, work_saver
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.credentials import Credentials
@@ -40,7 +39,6 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.push import Remote
 
-DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
 CHECKS: Family[Gate] = Family("orchestrator.gates.checks")
 FORGES: Family[Forge] = Family("orchestrator.forges")
 
@@ -64,11 +62,6 @@ def _check_of(gate: str, *, settings: Settings) -> Gate:
     """Return the check with the name of the gate, otherwise the check for any command."""
     name = gate.replace("-", "_")
     return CHECKS.build(name if name in CHECKS.names() else "command", settings)
-
-
-def detectors(settings: Settings) -> tuple[Detector, ...]:
-    """Build every detector, in the order in which their commands run."""
-    return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
 
 
 def mirrors(settings: Settings) -> Mirrors:
@@ -96,6 +89,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
     planning = Planning(mirrors, detectors(settings), settings)
+    prepared = environments(settings, programs)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
     )
@@ -119,10 +113,10 @@ def build(settings: Settings, *, worker: str) -> Services:
                 programs,
                 EgressProxies(settings, new_id),
                 settings,
-                planning,
+                SpawnEnvironment(holder, planning, prepared, settings),
                 workspaces.prepare_spare,
             ),
-            ChangeCapture(holder, programs, settings),
+            ChangeCapture(holder, programs, settings, prepared.products),
             saver,
             settings,
         ),
@@ -144,6 +138,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             ),
             chain,
             settings,
+            prepared,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, saver, candidates, settings.retention_s),
