@@ -23,7 +23,7 @@ from orchestrator.environments.steps import Part, Step
 from orchestrator.gates.detection import BaseFiles
 
 #: Tools of gates that come from the environment, each from the distribution of its name.
-_TOOLS = ("pytest", "mypy", "ruff", "flake8", "coverage", "pyright", "build", "tox", "nox")
+_TOOLS = ("pytest", "mypy", "ruff", "flake8", "coverage", "pyright", "tox", "nox")
 _WORD = re.compile(r"(?<![\w./-])[a-z]\w*(?![\w/])")
 _PIP = "python3 -m pip install --quiet --disable-pip-version-check --no-input"
 

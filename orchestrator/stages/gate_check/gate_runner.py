@@ -172,7 +172,8 @@ class GateRunner:
         cwd = checkout / gate.folder
         environment = case.environment
         given = environment.variables_in(checkout) if environment else {}
-        if environment and not gate.network:
+        # A build installs its own requirements anew, apart from those of the package.
+        if environment and not gate.network and gate.name != "build":
             given = {**_OFFLINE, **given}
         readable = environment.shown if environment else ()
 
