@@ -95,7 +95,7 @@ def _places(text: str) -> Iterator[str]:
             yield from (os.path.dirname(str(place)) for place in packages.values())  # noqa: PTH120
 
 
-def place_products(environment: Environment, checkout: Path) -> None:
+def copy_products(environment: Environment, checkout: Path) -> None:
     """Copy the products into a checkout that no program has used yet; its own paths are kept.
 
     Raises:

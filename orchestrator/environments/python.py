@@ -19,7 +19,7 @@ from orchestrator.environments.requirements import (
     project_requirements,
     requirement_files,
 )
-from orchestrator.environments.steps import Part, Step
+from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles
 
 #: Tools of gates that come from the environment, each from the distribution of its name.
@@ -28,7 +28,7 @@ _WORD = re.compile(r"(?<![\w./-])[a-z]\w*(?![\w/])")
 _PIP = "python3 -m pip install --quiet --disable-pip-version-check --no-input"
 
 
-def python_part(files: BaseFiles, folder: str, commands: Collection[str]) -> Part | None:
+def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> EcosystemSetup | None:
     """Return how to install a project and what its checks need; None if nothing is declared.
 
     Versions come from the lock file of uv, poetry or pdm if there is one. The project is installed
@@ -57,7 +57,7 @@ def python_part(files: BaseFiles, folder: str, commands: Collection[str]) -> Par
     constraints = "".join(f"{key}=={value}\n" for key, value in locked.items() if key != name)
     constraint = ' -c "$ORCH_ENVIRONMENT/constraints.txt"' if constraints else ""
     command = f"{_PIP}{constraint} {shlex.join(arguments)}"
-    return Part(
+    return EcosystemSetup(
         "python",
         (Step(command, folder),),
         constraints=constraints,

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.environments.python import python_part
-from orchestrator.environments.steps import Part, Step
+from orchestrator.environments.python import python_setup
+from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles, Detector
 from orchestrator.gates.detectors._node_packages import manager_of, members_of, read_package
 from orchestrator.gates.packages import Package, survey
@@ -34,7 +34,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 class Recipe:
     """The commands that set an environment up, and what they depend on."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[EcosystemSetup, ...]
     #: The files of the base commit on which the result depends.
     inputs: tuple[str, ...]
     #: The variables of set-up, hooks, agents and gates.
@@ -94,17 +94,17 @@ def _is_input(path: str) -> bool:
     return bool(_INPUTS.fullmatch(name) or _REQUIREMENT_FOLDER.search(path))
 
 
-def _configured(commands: Collection[str], kinds: Collection[str]) -> Iterator[Part]:
+def _configured(commands: Collection[str], kinds: Collection[str]) -> Iterator[EcosystemSetup]:
     """Yield the repository's own commands, with the folders of its ecosystems prepared."""
     steps = tuple(Step(command) for command in commands)
     if not steps:
         return
     if "Python" in kinds or any("pip" in command or "uv " in command for command in commands):
-        yield Part("python", ())
+        yield EcosystemSetup("python", ())
     for kind, name in (("go", "Go"), ("rust", "Rust")):
         if name in kinds:
-            yield Part(kind, ())
-    yield Part("configured", steps)
+            yield EcosystemSetup(kind, ())
+    yield EcosystemSetup("configured", steps)
 
 
 def _detected(
@@ -112,7 +112,7 @@ def _detected(
     files: BaseFiles,
     packages: Sequence[Package],
     which: Callable[[str], str | None],
-) -> Iterator[Part]:
+) -> Iterator[EcosystemSetup]:
     own = [entry for gate in config.gates.named for entry in config.gates.of(gate)]
     for package in packages:
         below = files.below(package.folder)
@@ -122,21 +122,27 @@ def _detected(
             continue
         commands = [command.command for command in detected.values()]
         commands += [e.command for e in own if e.command and (e.folder or "") == package.folder]
-        part: Part | None = None
+        part: EcosystemSetup | None = None
         if package.kind == "Python" and which("python3"):
-            part = python_part(below, package.folder, commands)
+            part = python_setup(below, package.folder, commands)
         elif package.kind == "Node" and which("npm"):
             part = _node(below, package.folder, which)
         elif package.kind == "Go" and which("go"):
             has_needs = re.search(r"^\s*require\b", below.text("go.mod"), re.MULTILINE)
-            part = Part("go", (Step("go mod download", package.folder),)) if has_needs else None
+            part = (
+                EcosystemSetup("go", (Step("go mod download", package.folder),))
+                if has_needs
+                else None
+            )
         elif package.kind == "Rust" and which("cargo"):
             part = _rust(below, package.folder)
         if part is not None:
             yield part
 
 
-def _node(files: BaseFiles, folder: str, which: Callable[[str], str | None]) -> Part | None:
+def _node(
+    files: BaseFiles, folder: str, which: Callable[[str], str | None]
+) -> EcosystemSetup | None:
     package = read_package(files)
     if package is None:
         return None
@@ -154,7 +160,7 @@ def _node(files: BaseFiles, folder: str, which: Callable[[str], str | None]) -> 
         )
     places = [f"{at}/node_modules".strip("/") for at in (folder, *(
         f"{folder}/{member}".strip("/") for member in members))]  # fmt: skip
-    return Part("node", tuple(steps), tuple(places))
+    return EcosystemSetup("node", tuple(steps), tuple(places))
 
 
 def _install_manager(install: str, name: str, declared: str | None) -> str:
@@ -166,8 +172,10 @@ def _install_manager(install: str, name: str, declared: str | None) -> str:
     return f"npm install {options} {shlex.quote(wanted)}"
 
 
-def _rust(files: BaseFiles, folder: str) -> Part:
+def _rust(files: BaseFiles, folder: str) -> EcosystemSetup:
     if "Cargo.lock" in files.paths:
-        return Part("rust", (Step("cargo fetch --locked", folder),))
+        return EcosystemSetup("rust", (Step("cargo fetch --locked", folder),))
     # Later runs are offline, so each checkout gets the versions that this one resolves.
-    return Part("rust", (Step("cargo fetch", folder),), (f"{folder}/Cargo.lock".strip("/"),))
+    return EcosystemSetup(
+        "rust", (Step("cargo fetch", folder),), (f"{folder}/Cargo.lock".strip("/"),)
+    )

@@ -17,7 +17,7 @@ from orchestrator.environments.cache import EnvironmentCache, Manifest
 from orchestrator.environments.failures import setup_error
 from orchestrator.environments.products import find_sources, ignore_patterns, keep_products
 from orchestrator.environments.recipe import Recipe, make_recipe
-from orchestrator.environments.steps import Part, Step
+from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.environments.toolchain import Toolchain, find_toolchain
 from orchestrator.errors import DiskFull, EnvironmentFailed
 from orchestrator.gates.detection import BaseFiles, Detector
@@ -245,7 +245,7 @@ class Environments:
         parts = list(planned.recipe.parts)
         if "python" in planned.recipe.kinds:
             venv = f'{planned.toolchain.python} -m venv "$VIRTUAL_ENV"'
-            parts.insert(0, Part("python", (Step(venv),)))
+            parts.insert(0, EcosystemSetup("python", (Step(venv),)))
         deadline = time.monotonic() + self.settings.setup_timeout_s
         for part in parts:
             (environment.root / "constraints.txt").write_text(part.constraints, encoding="utf-8")

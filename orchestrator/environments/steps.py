@@ -19,7 +19,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Part:
+class EcosystemSetup:
     """The commands of one ecosystem, and the paths that they leave for each checkout."""
 
     kind: str

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
-from orchestrator.environments.products import place_products
+from orchestrator.environments.products import copy_products
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import find_tampering
@@ -150,7 +150,7 @@ class GateRunner:
             if fault := folder_fault(checkout, gate):
                 return fault
             if case.environment is not None:
-                place_products(case.environment, checkout)
+                copy_products(case.environment, checkout)
             result = check.evaluate(gate, self._gate_input(case, checkout, out, gate))
             for line in out.drain_refusals() if out else ():
                 log.info(line, agentId=case.agent_id, gate=gate.name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from orchestrator.environments.products import place_products
+from orchestrator.environments.products import copy_products
 from orchestrator.environments.service import Borrower, Environments
 from orchestrator.errors import PlanUnrunnable
 from orchestrator.gates.planning import Planning, Tools, worded
@@ -51,7 +52,11 @@ class SpawnEnvironment:
             self._check_plan(context, Tools(pending=self.environments.kinds(base)))
         with self.environments.held(base, borrower) as environment:
             if environment is not None and not context.is_prepared:
-                place_products(environment, programs.workspace.worktree)
+                started_s = time.monotonic()
+                copy_products(environment, programs.workspace.worktree)
+                if environment.products:
+                    spent_s = time.monotonic() - started_s
+                    say(f"{', '.join(environment.products)} copied after {spent_s:.1f} s")
                 self._check_plan(context, Tools(environment))
             yield environment
 

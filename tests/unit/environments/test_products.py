@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.environments.products import (
+    copy_products,
     find_sources,
     ignore_patterns,
     keep_products,
-    place_products,
 )
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.interfaces.environment import Environment
@@ -59,7 +59,7 @@ def environment(root, *products: str) -> Environment:
 
 def test_a_checkout_gets_a_copy_that_it_may_change(root, tmp_path):
     (tmp_path / "c").mkdir()
-    place_products(environment(root, "node_modules"), tmp_path / "c")
+    copy_products(environment(root, "node_modules"), tmp_path / "c")
     (tmp_path / "c/node_modules/y.js").write_text("changed")
     assert (root / "tree/node_modules/y.js").read_text() == "node_modules/y.js"
 
@@ -73,20 +73,20 @@ def test_a_product_is_placed_only_below_real_folders_of_the_checkout(root, tmp_p
         (checkout / "web").symlink_to(outside)
     elif how == "a file":
         (checkout / "web").write_text("")
-    place_products(environment(root, "web/node_modules"), checkout)
+    copy_products(environment(root, "web/node_modules"), checkout)
     assert not list(outside.iterdir())
 
 
 def test_what_the_change_has_itself_is_kept(root, tmp_path):
     (tmp_path / "c/node_modules").mkdir(parents=True)
-    place_products(environment(root, "node_modules"), tmp_path / "c")
+    copy_products(environment(root, "node_modules"), tmp_path / "c")
     assert not list((tmp_path / "c/node_modules").iterdir())
 
 
 def test_a_product_that_is_lost_is_an_error(root, tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(EnvironmentFailed, match="cannot be copied"):
-        place_products(environment(root, "lost"), tmp_path / "c")
+        copy_products(environment(root, "lost"), tmp_path / "c")
 
 
 def test_editable_packages_are_found_by_their_place_in_the_tree(tmp_path):
