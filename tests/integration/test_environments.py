@@ -94,7 +94,7 @@ def changed(remote: Path, branch: str) -> list[str]:
 
 def test_a_project_is_installed_once_with_its_dependencies(system, tmp_path, script):
     remote = make_remote(tmp_path, PYTHON)
-    run = {"run": "python3 -c 'import shop; assert shop.price() == 1'"}
+    run = {"run": "python3 -c 'import shop; assert shop.price() == 1' && ! touch $VIRTUAL_ENV/x"}
     first = spawned(system, remote, script(run, WRITES))
     outcome = system.wait(first)
     assert outcome["status"] == "completed", outcome["error"]
