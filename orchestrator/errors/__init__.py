@@ -51,6 +51,7 @@ from orchestrator.errors.forges import (
 from orchestrator.errors.gates import (
     CoordinatorRefused,
     CoordinatorUnavailable,
+    EnvironmentFailed,
     GatesRejected,
     PlanInvalid,
     PlanUnrunnable,
@@ -141,6 +142,7 @@ __all__ = [
     "DiskFull",
     "DiskQuotaExceeded",
     "EgressUnavailable",
+    "EnvironmentFailed",
     "FilterUnsupported",
     "ForgeRefused",
     "ForgeUnavailable",

@@ -43,6 +43,13 @@ class PlanInvalid(RepoConfigInvalid):
     action = "Correct the file and key named above on the base branch."
 
 
+class EnvironmentFailed(OrchestratorError):
+    """The environment of the repository could not be set up, so that the agent is not started."""
+
+    code = "environment_failed"
+    action = "Fix what the message names, then spawn again; no tokens were spent."
+
+
 class PlanUnrunnable(OrchestratorError):
     """The gates of the base commit cannot approve any change, so that the agent is not started."""
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.gates.plan import Plan
@@ -37,14 +37,25 @@ def plan_faults(
     plan: Plan,
     which: Callable[[str], str | None] = shutil.which,
     has_module: Callable[[str], bool] = lambda _: True,
+    *,
+    is_set_up: bool = False,
 ) -> tuple[PlanFault, ...]:
     """Return why gates of a plan cannot pass on this host; empty if no reason is known.
 
     `which` finds a program as the gates would, `has_module` a module of `python3`. Only the first
-    program of a command is checked, because its installations are not known before it runs.
+    program of a command is checked, because its installations are not known before it runs. With
+    `is_set_up`, the repository's environment is part of what these two see.
     """
     faults = (fault for gate in plan.gates for fault in _faults(gate, which, has_module))
-    return tuple(dict.fromkeys(faults))
+    found = tuple(dict.fromkeys(faults))
+    if not is_set_up:
+        return found
+    return tuple(
+        replace(fault, detail=f"{fault.detail}, nor does the repository's environment install it")
+        if fault.mend == "host"
+        else fault
+        for fault in found
+    )
 
 
 def _faults(

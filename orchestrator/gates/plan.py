@@ -15,6 +15,7 @@ from orchestrator.gates.configuration import Configured, configured, is_settled
 from orchestrator.gates.detection import BaseFiles, Detector
 from orchestrator.gates.packages import Survey, survey
 from orchestrator.gates.profiles import profiles
+from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import GateCommand, PlannedGate
 from orchestrator.models import GateProfile, NotJudged, Stage
 from orchestrator.repo_config import ReadFile, RepoConfig, read_repo_config
@@ -48,6 +49,19 @@ class Plan:
         """The id of the plan; a verdict is valid for one tree under one plan."""
         facts = [self.profile, [astuple(replace(g, hint="", source="")) for g in self.gates]]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def within(self, environment: Environment | None) -> Plan:
+        """Return the plan without the installations that the environment has done already."""
+        products = environment.products if environment else ()
+        return replace(
+            self,
+            gates=tuple(
+                replace(gate, command=gate.command.removeprefix(gate.prepare), prepare="")
+                if gate.command and f"{gate.folder}/node_modules".strip("/") in products
+                else gate
+                for gate in self.gates
+            ),
+        )
 
     def of(self, stage: Stage) -> tuple[PlannedGate, ...]:
         """Return the commands of the gates of one stage."""
@@ -163,6 +177,7 @@ def _with_command(gate: PlannedGate, folder: str, command: GateCommand) -> Plann
         report=gate.report or command.report,
         script=command.script,
         imports=command.imports,
+        prepare=command.prepare,
         source=f"{folder}/{command.source}" if folder and not gate.source else command.source,
     )
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
+from pathlib import Path
 
 from orchestrator.gates.detection import Detector
 from orchestrator.gates.faults import PlanFault, plan_faults
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
 from orchestrator.host.environment import host_environment
+from orchestrator.interfaces.environment import Environment
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import (
     AgentState,
@@ -28,6 +32,9 @@ from orchestrator.workspace.mirror import Base, Mirrors
 #: The number of cached plans, each for one base commit and profile.
 _MOST_KEPT = 64
 _PROBE_S = 20.0
+#: The ecosystems whose set-up may install any program, and the programs that npm may install.
+_ANY_PROGRAM = frozenset({"python", "configured"})
+_PACKAGE_MANAGERS = frozenset({"pnpm", "yarn", "bun"})
 _STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
 
 
@@ -86,7 +93,9 @@ class Planning:
             )
         return self._plans[key]
 
-    def faults(self, request: SpawnRequest, base: Base) -> tuple[PlanFault, ...]:
+    def faults(
+        self, request: SpawnRequest, base: Base, tools: Tools | None = None
+    ) -> tuple[PlanFault, ...]:
         """Return why no change of an agent could be approved; empty if the check is off.
 
         Raises:
@@ -94,7 +103,9 @@ class Planning:
         """
         if self.settings.plan_check == "off" or self.settings.yolo_mode:
             return ()
-        return faults_here(self.plan(request, base), self.settings)
+        tools = tools or Tools()
+        plan = self.plan(request, base).within(tools.environment)
+        return faults_here(plan, self.settings, tools)
 
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]
@@ -118,18 +129,40 @@ class Planning:
         )
 
 
-def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
+@dataclass(frozen=True)
+class Tools:
+    """The programs that the gates of a base commit find beside those of the host."""
+
+    environment: Environment | None = None
+    #: The ecosystems of an environment that is still to be set up.
+    pending: frozenset[str] = frozenset()
+
+    def may_come(self, program: str) -> bool:
+        """Return whether the set-up of the pending environment may install a program."""
+        is_open = bool(self.pending & _ANY_PROGRAM)
+        return is_open or ("node" in self.pending and program in _PACKAGE_MANAGERS)
+
+
+def faults_here(plan: Plan, settings: Settings, tools: Tools) -> tuple[PlanFault, ...]:
     """Return why a plan cannot approve any change on this host.
 
-    If gates run in an image, only faults of the repository are known.
+    If gates run in an image, only faults of the repository are known. What a pending environment
+    may install is no fault.
     """
     if settings.sandbox_enabled:
         return plan_faults(plan, which=lambda program: program)
     environment = host_environment(settings)
-    path = environment.get("PATH")
+    installed = tools.environment
+    folders = installed.path if installed else ()
+    path = os.pathsep.join((*folders, environment.get("PATH", os.defpath)))
 
     @cache
     def has_module(name: str) -> bool:
+        if "python" in tools.pending:
+            return True
+        if installed and "VIRTUAL_ENV" in installed.variables:
+            # No program of the repository's environment runs outside a sandbox.
+            return name in sys.stdlib_module_names or _is_installed(installed, name)
         code = "import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))"
         argv = ("python3", "-c", code, name.partition(".")[0])
         try:
@@ -139,7 +172,17 @@ def faults_here(plan: Plan, settings: Settings) -> tuple[PlanFault, ...]:
             return True
         return ended.exit_code != 1
 
-    return plan_faults(plan, which=partial(shutil.which, path=path), has_module=has_module)
+    def which(program: str) -> str | None:
+        return program if tools.may_come(program) else shutil.which(program, path=path)
+
+    is_set_up = installed is not None
+    return plan_faults(plan, which=which, has_module=has_module, is_set_up=is_set_up)
+
+
+def _is_installed(environment: Environment, name: str) -> bool:
+    top = name.partition(".")[0]
+    folders = Path(environment.variables["VIRTUAL_ENV"], "lib").glob("python*/site-packages")
+    return any((at / top).is_dir() or (at / f"{top}.py").is_file() for at in folders)
 
 
 def worded(faults: Sequence[PlanFault]) -> str:

@@ -44,6 +44,8 @@ class PlannedGate:
     source: str = ""  # the file of the base commit for which the command was chosen
     not_applicable: str = ""  # the reason of the configuration why the gate does not apply
     imports: tuple[str, ...] = ()  # the package's own modules, which Python finds in the checkout
+    #: The begin of `command` that installs what an environment may contain already.
+    prepare: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,3 +84,4 @@ class GateCommand:
     script: str = ""
     source: str = ""  # the file of the folder for which the command was chosen
     imports: tuple[str, ...] = ()  # as in PlannedGate
+    prepare: str = ""  # as in PlannedGate

@@ -26,6 +26,8 @@ class ProcessSpec:
     root: Path | None = None
     #: Further paths that the program may read, such as the objects of a mirror.
     readable: tuple[Path, ...] = ()
+    #: The folders that come first on PATH, whatever PATH is in this sandbox.
+    path: tuple[str, ...] = ()
     #: Whether the program has the network of the host; some sandboxes never give one.
     has_network: bool = True
     #: The unix socket of an egress proxy; programs reach it at 127.0.0.1:EGRESS_PORT.

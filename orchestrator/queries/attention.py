@@ -23,6 +23,7 @@ _COMMANDS = {
     "gates_rejected": "orch gates {id}",
     "plan_invalid": "orch gates {id}",
     "plan_unrunnable": "orch gates {id}",
+    "environment_failed": "orch logs {id}",
     "change_conflicts": "orch export {id}",
     "push_refused": "orch export {id}",
     "push_failed": "orch retry {id}",

@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,8 +16,9 @@ from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, l
 #: Reads a file of the base commit; None where there is none.
 ReadFile = Callable[[str], bytes | None]
 
-#: These tables are valid and the schema describes them, but this version does not apply them.
-NOT_HONOURED = ("environment", "agents")
+#: These tables and keys are valid and the schema describes them, but this version does not apply
+#: them. Without keys, the whole table.
+NOT_HONOURED: Mapping[str, tuple[str, ...]] = {"environment": ("image", "services"), "agents": ()}
 
 _ERRORS: Mapping[str, type[RepoConfigInvalid]] = {"gates": PlanInvalid, "hooks": HooksInvalid}
 
@@ -43,15 +44,19 @@ def read_repo_config(read: ReadFile) -> RepoConfig:
         config = RepoConfig.model_validate(tables, context=(files, tuple(warnings)))
     except ValidationError as error:
         raise _invalid(error, files) from error
-    for name in NOT_HONOURED:
-        if name in files and (given := tables[name]):
-            key = f" {next(iter(given))}" if isinstance(given, dict) else ""
-            msg = (
-                f"{location_of(files[name], name)}{key}: this version does not support the table"
-                f" {name} yet: remove it."
-            )
+    for name, keys in NOT_HONOURED.items():
+        given = tables.get(name)
+        key = next((k for k in given if not keys or k in keys), None) if _is_table(given) else None
+        if key is not None:
+            what = f"the key {key}" if keys else f"the table {name}"
+            place = f"{location_of(files[name], name)} {key}"
+            msg = f"{place}: this version does not support {what} yet: remove it."
             raise RepoConfigInvalid(msg)
     return config
+
+
+def _is_table(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, dict)
 
 
 def _entries(path: str, content: bytes | None, above: tuple[str, ...]) -> dict[str, Any]:

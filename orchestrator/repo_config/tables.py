@@ -152,17 +152,19 @@ class EnvironmentConfig(_Table):
     """The requirements that a repository has before its gates can run."""
 
     setup: Commands | None = None
-    """The commands that install the dependencies of the repository."""
+    """The commands that install the dependencies, once for all agents and gates; default: those of
+    the lock files and manifests found. An empty list: nothing is installed."""
     files: tuple[RepoPath, ...] | None = None
-    """The files that the environment depends on; default: the lock files found."""
+    """The files and folders that the environment depends on; default: the lock files and manifests
+    found."""
     image: Image | None = None
-    """The container image in which agents and gates run."""
+    """The container image in which agents and gates run. This version does not support it."""
     variables: dict[Variable, str] = {}
     """The environment variables of hooks, gates and agents."""
     network: tuple[Host, ...] = ()
-    """The hosts that the setup may connect to."""
+    """The hosts that the setup connects to; the operator must allow each of them."""
     services: dict[Name, Service] = {}
-    """The services that run beside the sandbox, by name."""
+    """The services that run beside the sandbox, by name. This version does not support them."""
 
 
 class HooksConfig(_Table):
@@ -200,7 +202,7 @@ class RepoConfig(_Table):
     gates: GatesConfig = GatesConfig()
     """The commands of the gates."""
     environment: EnvironmentConfig = EnvironmentConfig()
-    """The requirements of the gates. This version does not support the table and refuses it."""
+    """The installed dependencies that agents and gates use."""
     hooks: HooksConfig = HooksConfig()
     """Commands that run in an agent's workspace."""
     agents: AgentsConfig = AgentsConfig()

@@ -54,10 +54,9 @@ Command = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1),
     AfterValidator(_printable),
 ]
-#: One command, or several commands.
+#: One command, or several commands; an empty list means no command.
 Commands = Annotated[
     tuple[Command, ...],
-    Field(min_length=1),
     BeforeValidator(_as_list, json_schema_input_type=Command | list[Command]),
 ]
 RepoPath = Annotated[str, AfterValidator(_inside)]

@@ -39,15 +39,16 @@ _CPU_PERIOD_US = 100_000
 _PAUSE_S = 0.25
 
 # The first program: it opens the shared files, reports that, waits until their names are removed,
-# and becomes the shim, with the image's own PATH if requested. All other variables of the program
-# are in a file, because every user can read arguments.
+# and becomes the shim. Its PATH is that of the image, after the folders in $2, which begins with a
+# colon; if $2 is empty, it has none. All other variables of the program are in a file, because
+# every user can read arguments.
 _FIRST = f"""
 cd "$1" && exec 3<{INSIDE}/control 4>{INSIDE}/status 5<{INSIDE}/environment <{INSIDE}/stdin || exit
 echo open >&4
 read -r go <&3
 path=$2
 shift 2
-exec env -i ${{path:+"PATH=$PATH"}} "$@"
+exec env -i ${{path:+"PATH=${{path#:}}$PATH"}} "$@"
 """
 
 log = get_logger("docker")
@@ -141,7 +142,7 @@ class DockerSandbox:
             "image": self._settings.sandbox_image,
             "entrypoint": ["/bin/sh", "-c", _FIRST, "sh"],
             "command": [
-                *(str(spec.cwd), "1" if spec.env.get("PATH") else ""),
+                *(str(spec.cwd), _path_of(spec)),
                 *(f"ORCH_AGENT_ID={spec.agent_id}", *shim, process_label(os.getpid())),
                 # The largest file; no cgroup but the container's; no further confinement; no record
                 # but the container.
@@ -279,6 +280,11 @@ class DockerSandbox:
 
     def _listed(self) -> tuple[Container, ...]:
         return self._engine.list(f"orchestrator.system={self._system}")
+
+
+def _path_of(spec: ProcessSpec) -> str:
+    """Return the folders before the PATH of the image; empty for a program without PATH."""
+    return "".join([":", *(f"{folder}:" for folder in spec.path)]) if spec.env.get("PATH") else ""
 
 
 def _lent(path: Path, shared: Shared) -> str:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -127,6 +128,9 @@ class ProcessSandbox:
                 f"{spec.argv[0]}: at level {self.level} no program can be cut off from the network."
             )
             raise BackendUnavailable(msg, action="apt-get install bubblewrap")
+        if spec.path:
+            path = os.pathsep.join((*spec.path, spec.env.get("PATH", os.defpath)))
+            spec = replace(spec, env={**spec.env, "PATH": path})
         with ExitStack() as stack:
             env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)

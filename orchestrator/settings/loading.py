@@ -60,8 +60,10 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
             raise SettingsInvalid(msg)
     try:
         host_env = {name: given[name] for name in _HOST_NAMES if given.get(name)}
+        names = values.get("ORCHESTRATOR_SETUP_VARIABLES", "").replace(",", " ").split()
         settings = Settings(
             **values,
+            setup_values={name: given[name] for name in names if given.get(name)},
             backends=_backend_options(given),
             host_env=host_env,
             sources=frozenset(path.absolute() for path in (dotenv, *map(Path, files.values()))),

@@ -23,6 +23,7 @@ from orchestrator.errors import SettingsInvalid
 from orchestrator.settings.access import AccessSettings
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.settings.budget import BudgetSettings
+from orchestrator.settings.environments import EnvironmentSettings
 from orchestrator.settings.gates import GateSettings
 from orchestrator.settings.git import GitSettings
 from orchestrator.settings.reliability import ReliabilitySettings
@@ -80,6 +81,7 @@ class Settings(
     BudgetSettings,
     GitSettings,
     GateSettings,
+    EnvironmentSettings,
     ReliabilitySettings,
     BaseSettings,
 ):

@@ -6,6 +6,10 @@ import os
 import socket
 from functools import cache, partial
 
+from orchestrator.egress.proxies import EgressProxies
+from orchestrator.environments.service import Environments
+from orchestrator.gates.detection import Detector
+from orchestrator.gates.detectors import ordered
 from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
@@ -23,10 +27,12 @@ from orchestrator.wiring import clock, new_id
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.orphans import Leftovers
 from orchestrator.workspace.unsaved import Unsaved
 
 SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
+DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
 
 
 def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
@@ -52,7 +58,10 @@ def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
     def capture() -> ChangeCapture:
         # Built at first use, because it probes the sandbox and most hosts have no work to save.
         return ChangeCapture(
-            agent_leases(settings, store, worker=worker), sandbox(settings), settings
+            agent_leases(settings, store, worker=worker),
+            sandbox(settings),
+            settings,
+            environments(settings, sandbox(settings)).products,
         )
 
     workspaces = Workspaces(settings, Git(settings))
@@ -88,6 +97,20 @@ def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
 def sandbox(settings: Settings) -> Sandbox:
     """Build the sandbox for the programs of agents and gates."""
     return SANDBOXES.build("docker" if settings.sandbox_enabled else "process", settings)
+
+
+def detectors(settings: Settings) -> tuple[Detector, ...]:
+    """Build every detector, in the order in which their commands run."""
+    return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
+
+
+def environments(settings: Settings, programs: Sandbox) -> Environments:
+    """Build the environments of repositories; their set-ups run in the given sandbox."""
+    git = Git(settings)
+    egress = EgressProxies(settings, new_id)
+    return Environments(
+        Mirrors(settings, git), detectors(settings), programs, egress, settings, git
+    )
 
 
 def host(settings: Settings) -> Host:

@@ -9,8 +9,6 @@ from orchestrator.audit.log import Audit
 from orchestrator.control.submit import SubmitService
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.gates.coordinator import Coordinator
-from orchestrator.gates.detection import Detector
-from orchestrator.gates.detectors import ordered
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.forge import Forge
@@ -28,12 +26,20 @@ from orchestrator.stages.gate_check.gate_runner import GateRunner
 from orchestrator.stages.gate_check.pipeline import GateCheckStage
 from orchestrator.stages.gate_check.secrets import SecretFindings
 from orchestrator.stages.spawn.capture import ChangeCapture
+from orchestrator.stages.spawn.environment import SpawnEnvironment
 from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.runner import SpawnStage
 from orchestrator.store.client import Store
 from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring import BACKENDS, audit, new_id, submit_service, with_secrets
-from orchestrator.wiring.host import agent_leases, sandbox, server_clock, work_saver
+from orchestrator.wiring.host import (
+    agent_leases,
+    detectors,
+    environments,
+    sandbox,
+    server_clock,
+    work_saver,
+)
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.credentials import Credentials
@@ -41,7 +47,6 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.push import Remote
 
-DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
 CHECKS: Family[Gate] = Family("orchestrator.gates.checks")
 FORGES: Family[Forge] = Family("orchestrator.forges")
 
@@ -72,11 +77,6 @@ def _check_of(gate: str, *, settings: Settings) -> Gate:
     return CHECKS.build(name if name in CHECKS.names() else "command", settings)
 
 
-def detectors(settings: Settings) -> tuple[Detector, ...]:
-    """Build every detector, in the order in which their commands run."""
-    return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
-
-
 def mirrors(settings: Settings) -> Mirrors:
     """Build the mirrors of repositories."""
     return Mirrors(settings, Git(settings))
@@ -103,6 +103,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
     planning = Planning(mirrors, detectors(settings), settings)
+    prepared = environments(settings, programs)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
     )
@@ -126,10 +127,10 @@ def build(settings: Settings, *, worker: str) -> Services:
                 programs,
                 EgressProxies(settings, new_id),
                 settings,
-                planning,
+                SpawnEnvironment(holder, planning, prepared, settings),
                 workspaces.prepare_spare,
             ),
-            ChangeCapture(holder, programs, settings),
+            ChangeCapture(holder, programs, settings, prepared.products),
             saver,
             settings,
         ),
@@ -151,6 +152,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             ),
             chain,
             settings,
+            prepared,
             Coordinator(settings.coordinator_url) if settings.coordinator_url else None,
         ),
         cleanup=Cleanup(holder, saver, candidates, settings.retention_s),

@@ -157,6 +157,13 @@ class Mirrors:
         )
         return frozenset(listed.decode(errors="ignore").split("\0"))
 
+    def contents(self, base: Base) -> Mapping[str, str]:
+        """Return the id of the content of every file of this commit, by path."""
+        listed = self._git.run("ls-tree", "-r", "-z", base.commit, git_dir=base.mirror)
+        entries = (entry.partition("\t") for entry in listed.decode(errors="ignore").split("\0"))
+        # `<mode> blob <oid>`, tab, path.
+        return {path: meta.split()[2] for meta, _, path in entries if path}
+
     def _mirror(self, repository: str) -> Path:
         return self._folder / f"{hashlib.sha256(repository.encode()).hexdigest()}.git"
 

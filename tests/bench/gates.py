@@ -11,6 +11,7 @@ from orchestrator.gates.plan import make_plan
 from orchestrator.models import AgentType, GateProfile
 from orchestrator.settings import load_settings
 from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
+from orchestrator.wiring import host as wiring_host
 from orchestrator.wiring import worker as wiring_worker
 from orchestrator.workspace.checkout import LocalCheckout
 from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
@@ -48,7 +49,7 @@ def main() -> None:
         plan = make_plan(
             GateProfile.STRICT,
             checkout.read,
-            wiring_worker.detectors(settings),
+            wiring_host.detectors(settings),
             paths=checkout.paths(),
             timeout_s=60,
         )

@@ -217,7 +217,7 @@ def test_a_reviewers_tokens_are_those_of_the_agent_it_judges(fleet):
         approved=True,
         gates=(review,),
     )
-    check = GateCheckStage(fleet.holder, *[None] * 8)
+    check = GateCheckStage(fleet.holder, *[None] * 9)
     check._count_tokens(judged, report)
     usage = fleet.store.run(agents.read(agent.agent_id)).usage
     assert (usage.total_tokens, usage.cost_usd) == (190, 0.5)

@@ -20,6 +20,7 @@ from orchestrator.settings import Settings, load_settings, variables
 from orchestrator.settings.access import AccessSettings
 from orchestrator.settings.agents import AgentSettings
 from orchestrator.settings.budget import BudgetSettings
+from orchestrator.settings.environments import EnvironmentSettings
 from orchestrator.settings.gates import GateSettings
 from orchestrator.settings.git import GitSettings
 from orchestrator.settings.record import BACKEND_PREFIX
@@ -40,6 +41,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     "Budget": BudgetSettings,
     "Git and delivery": GitSettings,
     "Gates": GateSettings,
+    "Environments of repositories": EnvironmentSettings,
     "Reliability": ReliabilitySettings,
 }
 _DURATIONS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}

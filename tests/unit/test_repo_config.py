@@ -65,7 +65,7 @@ FAULTS = [
     ("[capture]\ninclude = ['../x']", RepoConfigInvalid, "[capture] include: must be one pattern"),
     ("[capture]\nignore = ['!x']", RepoConfigInvalid, "must not begin with ! or #"),
     # What would be ignored is refused.
-    ("[environment]\nimage = 'python:3.12'", RepoConfigInvalid, "does not support the table"),
+    ("[environment]\nimage = 'python:3.12'", RepoConfigInvalid, "does not support the key image"),
     ("[environment]\nsetup = ['uv sync', 7]", RepoConfigInvalid, "[environment] setup: "),
     (
         "[environment.services.db]\nimg = 'x'",

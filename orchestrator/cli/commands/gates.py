@@ -141,21 +141,27 @@ def show_plan(
         msg = "--base names a commit of the current checkout: with --repo, use --branch."
         raise click.UsageError(msg)
     # As for `run`: slow to import.
-    from orchestrator.cli.local.gate_plans import files_of, plan_of  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.gate_plans import (  # noqa: PLC0415 - as above
+        files_of,
+        plan_of,
+        recipe_of,
+    )
     from orchestrator.cli.output.plan_text import (  # noqa: PLC0415 - as above
         plan_document,
         print_plan,
     )
-    from orchestrator.gates.planning import faults_here  # noqa: PLC0415 - as above
+    from orchestrator.gates.planning import Tools, faults_here  # noqa: PLC0415 - as above
 
     read, paths = files_of(settings, repo, branch, base)
     plan = plan_of(settings, profile, names, read, paths)
     config = read_repo_config(read)
-    faults = faults_here(plan, settings)
+    recipe = recipe_of(settings, config, read, paths)
+    faults = faults_here(plan, settings, Tools(pending=recipe.kinds))
+    steps = tuple(step.shown for step in recipe.steps)
     if as_json:
-        print_json(plan_document(plan, faults, config.warnings))
+        print_json(plan_document(plan, faults, config.warnings, steps))
     else:
-        print_plan(plan, faults, config.warnings)
+        print_plan(plan, faults, config.warnings, steps)
     if faults:
         ctx.exit(Exit.REJECTED)
 

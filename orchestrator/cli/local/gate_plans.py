@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 
+from orchestrator.environments.recipe import Recipe, make_recipe
+from orchestrator.gates.detection import BaseFiles
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
+from orchestrator.host.environment import host_environment
 from orchestrator.models import GateProfile
-from orchestrator.repo_config import ReadFile, read_repo_config
+from orchestrator.repo_config import ReadFile, RepoConfig, read_repo_config
 from orchestrator.settings import Settings
+from orchestrator.wiring import host as wiring_host
 from orchestrator.wiring import worker as wiring
 from orchestrator.workspace.checkout import LocalCheckout, working_files
 
@@ -33,6 +38,24 @@ def files_of(
     return read, paths
 
 
+def recipe_of(
+    settings: Settings, config: RepoConfig, read: ReadFile, paths: frozenset[str]
+) -> Recipe:
+    """Return how the environment of these files would be set up on this host."""
+    if settings.environments == "off":
+        return Recipe((), ())
+    path = host_environment(settings).get("PATH")
+    return make_recipe(
+        config,
+        BaseFiles(read, paths),
+        wiring_host.detectors(settings),
+        is_detected=settings.environments == "auto",
+        which=lambda program: (
+            program if settings.sandbox_enabled else shutil.which(program, path=path)
+        ),
+    )
+
+
 def _repository(repo: str) -> str:
     return str(Path(repo).resolve()) if Path(repo).is_dir() else repo
 
@@ -50,7 +73,7 @@ def plan_of(
     return make_plan(
         chosen_profile(read_repo_config(read), asked, default),
         read,
-        wiring.detectors(settings),
+        wiring_host.detectors(settings),
         paths=paths,
         gates=names,
         timeout_s=settings.gate_timeout_s,

@@ -42,6 +42,7 @@ _OF_ERRORS = {
     "gates_rejected": Exit.REJECTED,
     "plan_invalid": Exit.REJECTED,
     "plan_unrunnable": Exit.REJECTED,
+    "environment_failed": Exit.REJECTED,
     "repo_config_invalid": Exit.REJECTED,
     "coordinator_refused": Exit.REJECTED,
     "coordinator_unavailable": Exit.REJECTED,

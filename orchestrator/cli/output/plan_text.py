@@ -13,7 +13,7 @@ from orchestrator.interfaces.gate import PlannedGate
 
 
 def plan_document(
-    plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str]
+    plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str], setup: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the JSON document of a plan."""
     gates: dict[str, dict[str, Any]] = {}
@@ -30,6 +30,7 @@ def plan_document(
     return {
         "profile": plan.profile.value,
         "planDigest": plan.digest,
+        "setup": list(setup),
         "approvable": not faults,
         "gates": list(gates.values()),
         "notJudged": [entry.wire() for entry in plan.not_judged],
@@ -38,9 +39,15 @@ def plan_document(
     }
 
 
-def print_plan(plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str]) -> None:
-    """Print a plan: the commands of each gate, unchecked paths, and faults to repair."""
+def print_plan(
+    plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str], setup: Sequence[str] = ()
+) -> None:
+    """Print a plan: set-up, the commands of each gate, unchecked paths, and faults to repair."""
     say(f"profile {plan.profile}")
+    if setup:
+        say("\nset-up of the environment, once for all agents and gates")
+        for step in setup:
+            say(f"  $ {step}")
     for name in dict.fromkeys(gate.name for gate in plan.gates):
         of_name = [gate for gate in plan.gates if gate.name == name]
         say(f"\n{name} ({of_name[0].stage})")

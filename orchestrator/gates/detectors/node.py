@@ -89,12 +89,18 @@ class Node:
                           for name in _chosen(gate, each.runnable)]  # fmt: skip
             if steps:
                 command = prepare + " && ".join(steps)
-                found[gate] = GateCommand(command, script="\n".join(texts), source=MANIFEST)
+                found[gate] = GateCommand(
+                    command, script="\n".join(texts), source=MANIFEST, prepare=prepare
+                )
         if "typecheck" not in found and (compiler := _compiler(files, package, manager)):
-            found["typecheck"] = GateCommand(prepare + compiler, source="tsconfig.json")
+            command = prepare + compiler
+            found["typecheck"] = GateCommand(command, source="tsconfig.json", prepare=prepare)
         if coverage := _coverage(package.runnable, manager):
             found["coverage"] = GateCommand(
-                prepare + coverage.command, report=coverage.report, source=MANIFEST
+                prepare + coverage.command,
+                report=coverage.report,
+                source=MANIFEST,
+                prepare=prepare,
             )
         return Detected(
             found,

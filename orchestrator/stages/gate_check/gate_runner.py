@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -11,10 +12,12 @@ from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
+from orchestrator.environments.products import copy_products
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import find_tampering
 from orchestrator.host.environment import egress_environment, host_environment
+from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
 from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
@@ -29,6 +32,14 @@ from orchestrator.models import (
 )
 from orchestrator.settings import Settings
 
+#: In an environment all dependencies are installed, so that no gate asks a registry.
+_OFFLINE = {
+    "PIP_NO_INDEX": "1",
+    "UV_OFFLINE": "1",
+    "npm_config_offline": "true",
+    "GOPROXY": "off",
+    "CARGO_NET_OFFLINE": "true",
+}
 #: The limit of one gate command's output; a command that prints more does not pass.
 OUTPUT_LIMIT_BYTES = 8 * 2**20
 
@@ -52,6 +63,8 @@ class GateRun:
     checkout: Callable[[str], AbstractContextManager[Path]]
     #: The object folders that the checkouts share.
     readable: tuple[Path, ...] = ()
+    #: The repository's environment, which the gates use.
+    environment: Environment | None = None
     #: Raises an error that must end the run: a kill, a lost lease.
     check: Callable[[], None] = lambda: None
 
@@ -136,7 +149,9 @@ class GateRunner:
         with case.checkout(place) as checkout, self._egress(gate, check, checkout) as out:
             if fault := folder_fault(checkout, gate):
                 return fault
-            result = check.evaluate(gate, self._gate_input(case, checkout, out, folder=gate.folder))
+            if case.environment is not None:
+                copy_products(case.environment, checkout)
+            result = check.evaluate(gate, self._gate_input(case, checkout, out, gate))
             for line in out.drain_refusals() if out else ():
                 log.info(line, agentId=case.agent_id, gate=gate.name)
         return result
@@ -151,10 +166,16 @@ class GateRunner:
         return self.egress.opened(checkout, hosts=hosts, with_model=check.asks_model)
 
     def _gate_input(
-        self, case: GateRun, checkout: Path, out: Proxy | None, *, folder: str = ""
+        self, case: GateRun, checkout: Path, out: Proxy | None, gate: PlannedGate
     ) -> GateInput:
         socket = out.socket if out else None
-        cwd = checkout / folder
+        cwd = checkout / gate.folder
+        environment = case.environment
+        given = environment.variables_in(checkout) if environment else {}
+        # A build installs its own requirements anew, apart from those of the package.
+        if environment and not gate.network and gate.name != "build":
+            given = {**_OFFLINE, **given}
+        readable = environment.shown if environment else ()
 
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
@@ -166,14 +187,17 @@ class GateRunner:
                     **host_environment(self.settings, with_own_tools=self.with_own_tools),
                     "HOME": str(checkout.parent),
                     "CI": "true",
+                    **given,
                     **egress_environment(socket),
                     **env,
+                    **_python_path(env, given),
                 },
                 cwd=cwd,
                 stdin=stdin,
                 attempt=case.attempt,
                 root=checkout.parent,
-                readable=case.readable,
+                readable=(*case.readable, *readable),
+                path=environment.path if environment else (),
                 has_network=not self.settings.has_egress_proxy,
                 egress=socket,
             )
@@ -194,6 +218,12 @@ class GateRunner:
             run,
             model=out.model if out else None,
         )
+
+
+def _python_path(*environments: Mapping[str, str]) -> dict[str, str]:
+    """Return the joined PYTHONPATH of several environments, the first one first."""
+    places = [env["PYTHONPATH"] for env in environments if "PYTHONPATH" in env]
+    return {"PYTHONPATH": os.pathsep.join(places)} if places else {}
 
 
 def verdict_of(

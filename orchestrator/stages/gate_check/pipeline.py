@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from orchestrator.audit.log import Audit
+from orchestrator.environments.service import Borrower, Environments
 from orchestrator.errors import (
     ChangeRefused,
     ChangeTooLarge,
@@ -16,6 +17,7 @@ from orchestrator.errors import (
 )
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.planning import Planning
+from orchestrator.interfaces.environment import Environment
 from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
@@ -59,6 +61,7 @@ class GateCheckStage:
     delivery: Delivery
     audit: Audit
     settings: Settings
+    environments: Environments
     coordinator: Coordinator | None = None
 
     def run(self, agent_id: str, attempt: int) -> None:
@@ -132,12 +135,22 @@ class GateCheckStage:
         Touches: the agent's gate reports. With YOLO_MODE no gate runs and there is no report.
         """
         agent, candidate = context.agent, context.candidate
-        plan = self.planning.plan(context.request, context.base)
         if self.settings.yolo_mode:
+            plan = self.planning.plan(context.request, context.base)
             self._report_yolo(agent, candidate)
             return verdict_of(plan, candidate.tree, (), yolo=True), None
+        borrower = Borrower(agent.agent_id, agent.attempt, context.lease.check)
+        with self.environments.held(context.base, borrower) as environment:
+            return self._run_within(context, environment)
+
+    def _run_within(
+        self, context: GateContext, environment: Environment | None
+    ) -> tuple[Verdict, GateReport]:
+        agent, candidate = context.agent, context.candidate
+        plan = self.planning.plan(context.request, context.base).within(environment)
+        case = replace(self._gate_run(context), environment=environment)
         reports: list[GateReport] = []
-        for checked in self.gate_runner.run(plan, self._gate_run(context)):
+        for checked in self.gate_runner.run(plan, case):
             self._count_tokens(agent, checked)
             report = without_secrets(self._with_coordinator(context, checked))
             self.holder.store.run(changes.append_report(report))

@@ -51,6 +51,8 @@ class ChangeCapture:
     holder: AgentLeases
     sandbox: Sandbox
     settings: Settings
+    #: Returns the patterns of what the environment of a base placed in its workspaces.
+    placed: Callable[[Base], tuple[str, ...]] = lambda _: ()
     _saving: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_SAVED_AT_ONCE))
     #: The capture options by base commit.
     _configs: dict[str, CaptureConfig] = field(default_factory=dict)
@@ -176,6 +178,17 @@ class ChangeCapture:
         A malformed configuration has already stopped the agent before its start.
         """
         base = programs.base
+        config = self._read_config(base)
+        return config.model_copy(update={"ignore": (*self._placed(base), *config.ignore)})
+
+    def _placed(self, base: Base) -> tuple[str, ...]:
+        try:
+            return self.placed(base)
+        except OrchestratorError as error:
+            log.warning("placed paths unknown", commit=base.commit, reason=str(error))
+            return ()
+
+    def _read_config(self, base: Base) -> CaptureConfig:
         if base.commit not in self._configs:
             mirrors = Mirrors(self.settings, Git(self.settings))
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.agent import AgentBackend, AgentJob
+from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.leases.lease import Lease
 from orchestrator.models import AgentState
@@ -59,6 +60,8 @@ class ProgramContext:
     base: Base
     #: The socket of this attempt's egress proxy, if it has one.
     egress: Path | None = None
+    #: The repository's environment, if the programs use it.
+    environment: Environment | None = None
 
     def program(
         self,
@@ -74,7 +77,8 @@ class ProgramContext:
         `env` is added to the environment of the attempt. `readable` names further paths that the
         program may read.
         """
-        workspace = self.workspace
+        workspace, environment = self.workspace, self.environment
+        given = environment.variables_in(workspace.worktree) if environment else {}
         return ProcessSpec(
             agent_id=self.agent.agent_id,
             argv=argv,
@@ -83,6 +87,7 @@ class ProgramContext:
                 "HOME": str(workspace.home),
                 "TMPDIR": str(workspace.tmp),
                 "TERM": "dumb",
+                **given,
                 **egress_environment(self.egress),
                 **(env or {}),
             },
@@ -90,7 +95,12 @@ class ProgramContext:
             stdin=stdin,
             attempt=self.agent.attempt,
             root=workspace.root,
-            readable=(self.base.mirror / "objects", *readable),
+            readable=(
+                self.base.mirror / "objects",
+                *readable,
+                *(environment.shown if environment else ()),
+            ),
+            path=environment.path if environment else (),
             has_network=not self.settings.has_egress_proxy,
             egress=self.egress,
         )

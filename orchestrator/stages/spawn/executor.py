@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 
 from orchestrator.agent_output.reader import OutputReader
@@ -18,15 +18,14 @@ from orchestrator.errors import (
     BudgetExceeded,
     HookFailed,
     HooksInvalid,
-    PlanUnrunnable,
     ProviderLimited,
     SandboxLimit,
     SessionLost,
     TransitionRefused,
     UsageReportsMissing,
 )
-from orchestrator.gates.planning import Planning, worded
 from orchestrator.interfaces.agent import AgentBackend
+from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.run import TICK_S
 from orchestrator.interfaces.sandbox import Chunk, Sandbox, SandboxProcess
 from orchestrator.leases.holder import AgentLeases
@@ -36,6 +35,7 @@ from orchestrator.settings import Settings
 from orchestrator.stages.spawn.agent_config import remove_planted, report_agent_config
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.stages.spawn.egress import EgressSession, egress_session
+from orchestrator.stages.spawn.environment import SpawnEnvironment
 from orchestrator.stages.spawn.hooks import PREPARED_BY, WorkspaceHooks
 from orchestrator.stages.spawn.monitors import Monitor
 from orchestrator.stages.spawn.monitors.checkpoints import CheckpointMonitor
@@ -45,7 +45,6 @@ from orchestrator.stages.spawn.monitors.result_grace import ResultGrace
 from orchestrator.stages.spawn.monitors.stall import StallMonitor
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
-from orchestrator.store import agents, changes
 from orchestrator.store.agent_logs import append_log
 from orchestrator.workspace.mirror import Base, Mirrors
 
@@ -72,7 +71,7 @@ class AgentExecutor:
     sandbox: Sandbox
     egress: EgressProxies
     settings: Settings
-    planning: Planning
+    environment: SpawnEnvironment
     #: Prepares a workspace in advance for the next spawn from the same commit.
     prepare_spare: Callable[[Base], None]
 
@@ -85,10 +84,13 @@ class AgentExecutor:
                 hooks.
         """
         try:
-            with egress_session(
-                self.egress, self.holder, context.programs, context.transcript
-            ) as egress:
-                self._execute_inside(context, egress)
+            with (
+                egress_session(
+                    self.egress, self.holder, context.programs, context.transcript
+                ) as egress,
+                self.environment.held(context) as environment,
+            ):
+                self._execute_inside(context, egress, environment)
         except AgentFailed as error:
             if not _is_the_sessions(error, context):
                 raise
@@ -97,9 +99,11 @@ class AgentExecutor:
         finally:
             self._flush(context)
 
-    def _execute_inside(self, context: RunContext, egress: EgressSession) -> None:
+    def _execute_inside(
+        self, context: RunContext, egress: EgressSession, environment: Environment | None
+    ) -> None:
         base = context.programs.base
-        programs = egress.leading_from(context.programs)
+        programs = replace(egress.leading_from(context.programs), environment=environment)
         launch = context.backend.launch(egress.job_with_model(context.job))
         spec = programs.program(
             launch.argv, env=launch.env, stdin=launch.stdin, readable=launch.readable
@@ -112,7 +116,6 @@ class AgentExecutor:
             lambda line: context.transcript.record(line, source="hook"),
         )
         if not context.is_prepared:
-            self._check_plan(context)
             preparation.include()
             preparation.run("after_create")
         preparation.run("before_run")
@@ -141,29 +144,6 @@ class AgentExecutor:
             finally:
                 overlap.forget()
         preparation.run("after_run")
-
-    def _check_plan(self, context: RunContext) -> None:
-        """Check, before tokens are spent, that the gates of the plan can run.
-
-        With `ORCHESTRATOR_PLAN_CHECK=warn` a fault is only logged.
-
-        Raises:
-            PlanUnrunnable: a gate of the plan cannot run, so no change could be approved.
-            RepoConfigInvalid: the configuration of the base commit is malformed.
-        """
-        agent, base, store = context.agent, context.programs.base, self.holder.store
-        request = store.run(agents.read_request(agent.agent_id))
-        agent = self.planning.with_profile(agent, request, base, self.holder)
-        faults = self.planning.faults(request, base)
-        if not faults:
-            return
-        lack = worded(faults)
-        if self.settings.plan_check == "refuse":
-            report = self.planning.report(agent, request, base, faults)
-            store.run(changes.append_report(report))
-            raise PlanUnrunnable(lack)
-        log.warning("no change can be approved", agentId=agent.agent_id, why=lack)
-        context.transcript.record(f"no change can be approved: {lack}", source="gates")
 
     def _watch(
         self,

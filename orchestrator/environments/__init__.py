@@ -1,0 +1,1 @@
+"""How a repository's dependencies are found, installed once, stored and given to checkouts."""

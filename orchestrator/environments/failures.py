@@ -1,0 +1,63 @@
+"""The error of a set-up that failed: the command, the end of its output, and who has to act."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from orchestrator.environments.steps import Step
+from orchestrator.errors import DiskFull, EnvironmentFailed, OrchestratorError
+from orchestrator.interfaces.run import Completed
+from orchestrator.workspace.disk import reports_full_disk
+
+_MOST_LINES, _MOST_CHARACTERS = 12, 1500
+_UNREACHABLE = re.compile(
+    r"name resolution|Could not resolve host|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT"
+    r"|Network is unreachable|Connection refused|dial tcp|NewConnectionError|ProxyError"
+    r"|Failed to establish a new connection|Could not connect|tunneling socket"
+    r"|CERTIFICATE_VERIFY_FAILED|SELF_SIGNED_CERT"
+)
+_SHELL_LACKS = re.compile(r"^(?:/bin/)?sh: \d*:? ?(\S+?):(?: command)? not found", re.MULTILINE)
+_SIGNALLED = 128
+
+
+def setup_error(
+    step: Step, ended: Completed, refused: Sequence[str], timeout_s: float, secrets: Collection[str]
+) -> OrchestratorError:
+    """Return the error of a step that did not end with exit code 0."""
+    said = (ended.stdout + ended.stderr).decode(errors="replace")
+    for secret in sorted(secrets, key=len, reverse=True):
+        said = said.replace(secret, "***")
+    if reports_full_disk(ended.stderr.decode(errors="replace")):
+        return DiskFull(f"The set-up of the environment filled the disk: {step.shown}.")
+    who, cause = _cause(ended, said, refused, timeout_s)
+    lines = [line.rstrip() for line in said.splitlines() if line.strip()][-_MOST_LINES:]
+    end = " / ".join(lines)[-_MOST_CHARACTERS:]
+    spoken = f" The end of its output: {end}" if end else " It said nothing."
+    msg = f"`{step.shown}` {cause} (mend the {who}).{spoken}"
+    action = {
+        "host": "Mend the host as the message says, then spawn again.",
+        "repository": "Correct the dependencies, or [environment] setup, on the base branch.",
+    }[who]
+    return EnvironmentFailed(msg, action=action)
+
+
+def _cause(
+    ended: Completed, said: str, refused: Sequence[str], timeout_s: float
+) -> tuple[str, str]:
+    if ended.timed_out:
+        return "host", f"did not end within {timeout_s:g} s (ORCHESTRATOR_SETUP_TIMEOUT)"
+    code = ended.exit_code
+    if refused:
+        shown = "; ".join(dict.fromkeys(refused))
+        return "host", f"needs hosts that ORCHESTRATOR_EGRESS_HOSTS does not name: {shown}"
+    number = -code if code < 0 else code - _SIGNALLED
+    if number == signal.SIGKILL:
+        return "host", "was ended by SIGKILL: the memory it may use may have run out"
+    if lacking := _SHELL_LACKS.search(said):
+        return "host", f"needs {Path(lacking[1]).name}, which is not installed"
+    if _UNREACHABLE.search(said):
+        return "host", "could not reach a registry"
+    return "repository", f"ended with exit code {code}"

@@ -1,0 +1,100 @@
+"""The Python part of a recipe: one virtual environment with what a project's checks need."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from orchestrator.environments.requirements import (
+    extras,
+    group_requirements,
+    hook_versions,
+    locked_versions,
+    name_of,
+    normal,
+    project_requirements,
+    requirement_files,
+)
+from orchestrator.environments.steps import EcosystemSetup, Step
+from orchestrator.gates.detection import BaseFiles
+
+#: Tools of gates that come from the environment, each from the distribution of its name.
+_TOOLS = ("pytest", "mypy", "ruff", "flake8", "coverage", "pyright", "tox", "nox")
+_WORD = re.compile(r"(?<![\w./-])[a-z]\w*(?![\w/])")
+_PIP = "python3 -m pip install --quiet --disable-pip-version-check --no-input"
+
+
+def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> EcosystemSetup | None:
+    """Return how to install a project and what its checks need; None if nothing is declared.
+
+    Versions come from the lock file of uv, poetry or pdm if there is one. The project is installed
+    in place (editable), so that its metadata exists and no copy of its modules.
+    """
+    pyproject = _pyproject(files)
+    project = _table(pyproject.get("project"))
+    wanted = extras(project, _extras_of_setup(files))
+    locked = locked_versions(files)
+    listed = requirement_files(files)
+    is_built = "build-system" in pyproject or "setup.py" in files.paths
+    own = [] if is_built else list(project_requirements(project, wanted))
+    own += group_requirements(pyproject)
+    if not own and not listed and not is_built:
+        return None
+    named = {name_of(line) for line in own}
+    named |= {name_of(line) for path in listed for line in files.text(path).splitlines()}
+    if is_built:
+        named |= {name_of(line) for line in project_requirements(project, wanted)}
+    own += _tools(files, commands, named)
+    arguments = [word for path in listed for word in ("-r", path)]
+    if is_built:
+        arguments += ["-e", f".[{','.join(wanted)}]" if wanted else "."]
+    arguments += dict.fromkeys(own)
+    name = normal(str(project.get("name", "")))
+    constraints = "".join(f"{key}=={value}\n" for key, value in locked.items() if key != name)
+    constraint = ' -c "$ORCH_ENVIRONMENT/constraints.txt"' if constraints else ""
+    command = f"{_PIP}{constraint} {shlex.join(arguments)}"
+    return EcosystemSetup(
+        "python",
+        (Step(command, folder),),
+        constraints=constraints,
+        python=str(project.get("requires-python", "")),
+    )
+
+
+def _tools(files: BaseFiles, commands: Collection[str], named: Collection[str]) -> Iterator[str]:
+    """Yield the tools that gates run and that no requirement names."""
+    run = {word for command in commands for word in _WORD.findall(command)}
+    if "--cov" in " ".join(commands):
+        yield from ("pytest-cov",) if "pytest-cov" not in named else ()
+    versions = hook_versions(files)
+    for tool in _TOOLS:
+        has_plugin = any(name.startswith(f"{tool}-") for name in named)
+        if tool in run and tool not in named and not has_plugin:
+            version = versions.get(tool)
+            yield f"{tool}=={version}" if version else tool
+
+
+def _pyproject(files: BaseFiles) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(files.text("pyproject.toml"))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        # The set-up itself reports the fault.
+        return {}
+
+
+def _extras_of_setup(files: BaseFiles) -> Mapping[str, str]:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(files.text("setup.cfg"))
+    except (configparser.Error, ValueError):
+        return {}
+    name = "options.extras_require"
+    return dict(parser[name]) if parser.has_section(name) else {}
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,175 @@
+"""What a Python project requires for its own checks: extras, groups, files, and locked versions."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from orchestrator.gates.detection import BaseFiles
+
+#: The extras, groups and environments whose names say that they are for tests or checks.
+_FOR_CHECKS = re.compile(
+    r"(?:dev|test|tests|testing|unittest|lint|linting|typing|typecheck|types|mypy|check|checks|qa"
+    r"|quality|cov|coverage|ci|pytest|hatch-test|default)(?:[-_](?:dev|deps|requires?|tools?))?"
+)
+#: The files of requirements at the top of a project, or in the folder for them.
+_FILES = re.compile(
+    r"requirements\.txt|(?:dev|test|tests|testing|lint|ci)[-_.]?requirements\.txt"
+    r"|requirements[-_.](?:dev|develop|test|tests|testing|lint|ci|all)\.txt"
+    r"|(?:requirements|reqs)/(?:base|main|dev|develop|test|tests|testing|lint|ci|all)\.txt"
+    r"|(?:tests?)/requirements\.txt"
+)
+LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
+_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_BARE_VERSION = re.compile(r"[\d.]+[\w.]*")
+_NOT_OF_A_REGISTRY = {"editable", "virtual", "directory", "git", "file", "url", "path"}
+#: Included groups may include others; deeper ones are not read.
+_MOST_INCLUDED = 20
+
+
+def normal(name: str) -> str:
+    """Return the normal form of a distribution's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def name_of(requirement: str) -> str:
+    """Return the distribution that a requirement names; empty if it is an address or an option."""
+    match = _NAME.match(requirement.partition("#")[0])
+    return normal(match[1]) if match else ""
+
+
+def requirement_files(files: BaseFiles) -> tuple[str, ...]:
+    """Return the files of requirements that checks need."""
+    return tuple(sorted(filter(_FILES.fullmatch, files.paths)))
+
+
+def extras(project: Mapping[str, Any], setup_cfg: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the extras of a project that are for its checks."""
+    named = [*_table(project.get("optional-dependencies")), *setup_cfg]
+    return tuple(dict.fromkeys(name for name in named if _FOR_CHECKS.fullmatch(name.lower())))
+
+
+def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the requirements of the groups of pyproject.toml that are for checks."""
+    groups = _table(pyproject.get("dependency-groups"))
+    tool = _table(pyproject.get("tool"))
+    for name in groups:
+        if _FOR_CHECKS.fullmatch(name.lower()):
+            yield from _of_group(groups, name, _MOST_INCLUDED)
+    yield from _strings(_table(tool.get("uv")).get("dev-dependencies"))
+    pdm = _table(_table(tool.get("pdm")).get("dev-dependencies"))
+    hatch = _table(_table(tool.get("hatch")).get("envs"))
+    for name, listed in pdm.items():
+        if _FOR_CHECKS.fullmatch(name.lower()):
+            yield from (entry for entry in _strings(listed) if not entry.startswith("-e"))
+    for name, env in hatch.items():
+        if _FOR_CHECKS.fullmatch(name.lower()):
+            yield from _strings(_table(env).get("dependencies"))
+            yield from _strings(_table(env).get("extra-dependencies"))
+    poetry = _table(tool.get("poetry"))
+    wanted = [_table(poetry.get("dev-dependencies"))]
+    wanted += [
+        _table(_table(group).get("dependencies"))
+        for name, group in _table(poetry.get("group")).items()
+        if _FOR_CHECKS.fullmatch(name.lower())
+    ]
+    for table in wanted:
+        for name, value in table.items():
+            yield from _of_poetry(name, value)
+
+
+def project_requirements(project: Mapping[str, Any], wanted: tuple[str, ...]) -> Iterator[str]:
+    """Yield what a project without a build system requires, with the named extras."""
+    yield from _strings(project.get("dependencies"))
+    optional = _table(project.get("optional-dependencies"))
+    for name in wanted:
+        yield from _strings(optional.get(name))
+
+
+def locked_versions(files: BaseFiles) -> dict[str, str]:
+    """Return the one version of each distribution that the lock file of a project names."""
+    for path in LOCKS:
+        if path in files.paths:
+            return _locked(files.text(path))
+    return {}
+
+
+def hook_versions(files: BaseFiles) -> dict[str, str]:
+    """Return the versions of ruff, mypy and flake8 that pre-commit runs."""
+    found: dict[str, str] = {}
+    try:
+        document = yaml.safe_load(files.text(".pre-commit-config.yaml"))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return found
+    repos = document.get("repos") if isinstance(document, dict) else None
+    for repo in repos if isinstance(repos, list) else ():
+        address, rev = str(_table(repo).get("repo", "")), str(_table(repo).get("rev", ""))
+        for tool in ("ruff", "mypy", "flake8"):
+            version = rev.removeprefix("v")
+            if re.search(rf"/(?:mirrors-)?{tool}(?:-pre-commit)?(?:\.git)?$", address) and (
+                re.fullmatch(r"\d+(?:\.\d+)+", version)
+            ):
+                found[tool] = version
+    return found
+
+
+def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:
+    for entry in groups.get(name) or () if isinstance(groups.get(name), list) else ():
+        if isinstance(entry, str):
+            yield entry
+        elif room and isinstance(entry, dict) and "include-group" in entry:
+            included = normal(str(entry["include-group"]))
+            at = next((key for key in groups if normal(key) == included), "")
+            yield from _of_group(groups, at, room - 1)
+
+
+def _of_poetry(name: str, value: object) -> Iterator[str]:
+    table = _table(value)
+    if isinstance(value, list) or table.get("optional") or table.keys() & {"path", "git", "url"}:
+        return
+    names = ",".join(_strings(table.get("extras")))
+    marker = f"; {table['markers']}" if isinstance(table.get("markers"), str) else ""
+    version = str(table.get("version", "") if table else value)
+    yield f"{name}{f'[{names}]' if names else ''}{_of_poetry_version(version)}{marker}"
+
+
+def _of_poetry_version(version: str) -> str:
+    """Return a version of poetry's own form as one that pip reads."""
+    version = version.strip()
+    if version[:1] in ("^", "~") and not version.startswith("~="):
+        # The lock file has the exact version; without one the newest is as good.
+        return f">={version[1:].strip()}"
+    if _BARE_VERSION.fullmatch(version):
+        return f"=={version}"
+    return "" if "*" in version else version.replace(" ", "")
+
+
+def _locked(text: str) -> dict[str, str]:
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+    versions: dict[str, set[str]] = {}
+    packages = document.get("package", document.get("packages"))
+    for package in packages if isinstance(packages, list) else ():
+        name, version = _table(package).get("name"), _table(package).get("version")
+        source = _table(_table(package).get("source"))
+        # uv names the kind of a source as a key, poetry as a value.
+        kinds = {*source, source.get("type")} & _NOT_OF_A_REGISTRY
+        if isinstance(name, str) and isinstance(version, str) and not kinds:
+            versions.setdefault(normal(name), set()).add(version)
+    return {name: found.pop() for name, found in versions.items() if len(found) == 1}
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _strings(value: object) -> Iterator[str]:
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, str):
+            yield entry

@@ -1,0 +1,84 @@
+"""The environment of one attempt, and the check of its plan before the agent starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.environments.products import copy_products
+from orchestrator.environments.service import Borrower, Environments
+from orchestrator.errors import PlanUnrunnable
+from orchestrator.gates.planning import Planning, Tools, worded
+from orchestrator.interfaces.environment import Environment
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.log import get_logger
+from orchestrator.settings import Settings
+from orchestrator.stages.spawn.context import RunContext
+from orchestrator.store import agents, changes
+
+log = get_logger("environment")
+
+
+@dataclass(frozen=True)
+class SpawnEnvironment:
+    """Lends the environment to an attempt, and finds plans that cannot approve any change."""
+
+    holder: AgentLeases
+    planning: Planning
+    environments: Environments
+    settings: Settings
+
+    @contextmanager
+    def held(self, context: RunContext) -> Iterator[Environment | None]:
+        """Set up or find the repository's environment, for as long as the attempt runs.
+
+        Before the first start in a workspace, the plan is checked, and the products are copied.
+
+        Raises:
+            EnvironmentFailed: it cannot be set up; also the other errors of `Environments.held`.
+            PlanUnrunnable: a gate of the plan cannot run, so no change could be approved.
+        """
+        programs = context.programs
+        base, agent = programs.base, programs.agent
+
+        def say(line: str) -> None:
+            context.transcript.record(line, source="setup")
+
+        borrower = Borrower(agent.agent_id, agent.attempt, context.lease.check, say)
+        if not context.is_prepared:
+            # A plan that cannot pass in any environment is found before the set-up.
+            self._check_plan(context, Tools(pending=self.environments.kinds(base)))
+        with self.environments.held(base, borrower) as environment:
+            if environment is not None and not context.is_prepared:
+                started_s = time.monotonic()
+                copy_products(environment, programs.workspace.worktree)
+                if environment.products:
+                    spent_s = time.monotonic() - started_s
+                    say(f"{', '.join(environment.products)} copied after {spent_s:.1f} s")
+                self._check_plan(context, Tools(environment))
+            yield environment
+
+    def _check_plan(self, context: RunContext, tools: Tools) -> None:
+        """Check, before tokens are spent, that the gates of the plan can run.
+
+        With `ORCHESTRATOR_PLAN_CHECK=warn` a fault is only logged.
+
+        Raises:
+            PlanUnrunnable: a gate of the plan cannot run, so no change could be approved.
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        agent, base, store = context.agent, context.programs.base, self.holder.store
+        request = store.run(agents.read_request(agent.agent_id))
+        agent = self.planning.with_profile(agent, request, base, self.holder)
+        faults = self.planning.faults(request, base, tools)
+        if not faults:
+            return
+        lack = worded(faults)
+        if self.settings.plan_check == "refuse":
+            report = self.planning.report(agent, request, base, faults)
+            store.run(changes.append_report(report))
+            raise PlanUnrunnable(lack)
+        log.warning("no change can be approved", agentId=agent.agent_id, why=lack)
+        context.transcript.record(f"no change can be approved: {lack}", source="gates")
