@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from orchestrator.audit.log import Audit, read_entries
 from orchestrator.cli import open_store
-from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import notify, say
 from orchestrator.models import AuditEntry, AuditMark, AuditVerdict
 from orchestrator.settings import Settings
@@ -17,7 +18,16 @@ from orchestrator.signing import signing_key
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
 
-_HEADER = ("SEQ", "TIME", "ACTION", "WHO", "ON", "BEFORE", "RESULT", "WHY")
+_COLUMNS = (
+    Column("SEQ", 0, is_number=True),
+    Column("TIME", 1),
+    Column("ACTION", 0),
+    Column("WHO", 2),
+    Column("ON", 0, least=ID_WIDTH),
+    Column("BEFORE", 5),
+    Column("RESULT", 3),
+    Column("WHY", 4),
+)
 
 
 def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> AuditMark | None:
@@ -108,4 +118,4 @@ def _print_table(entries: Sequence[AuditEntry]) -> None:
         )
         for entry in entries
     ]
-    print_table(_HEADER, rows)
+    print_table(_COLUMNS, rows)

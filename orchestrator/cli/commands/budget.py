@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.commands.kill import who, why_option
-from orchestrator.cli.output.render import json_option, plain, print_json
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.control.budget import LimitName
 from orchestrator.models import BudgetLimits, BudgetSummary
 from orchestrator.queries import budget as queries
 from orchestrator.settings import Settings
+
+_COLUMNS = (
+    Column("AGENT", 0, least=ID_WIDTH),
+    Column("STATE", 2),
+    Column("TODAY", 1, is_number=True),
+    Column("OF THE DAY", 3, is_number=True),
+    Column("IN ALL", 4, is_number=True),
+    Column("OF ITS LIMIT", 1, is_number=True),
+    Column("TASK", 5),
+)
 
 
 @click.group(invoke_without_command=True)
@@ -70,18 +78,20 @@ def _print(found: BudgetSummary) -> None:
         )
     click.echo(f"{found.running} running, {found.waiting} waiting for a place")
     click.echo(_line(found.limits))
-    table = Table("agent", "status", "today", "of the day", "in all", "of its limit", box=None)
-    for row in found.agents:
-        table.add_row(
-            Text(plain(row.agent_id)),
+    rows = [
+        (
+            row.agent_id,
             row.status or "gone",
             str(row.tokens_today),
             f"{row.percent_of_day} %",
             str(row.tokens),
             f"{row.percent} %",
+            row.task_id or "",
         )
-    if found.agents:
-        Console().print(table)
+        for row in found.agents
+    ]
+    if rows:
+        print_table(_COLUMNS, rows)
 
 
 def _line(limits: BudgetLimits) -> str:

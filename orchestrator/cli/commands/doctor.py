@@ -13,14 +13,12 @@ from enum import StrEnum
 from functools import partial
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
-from orchestrator.cli.output.render import plain
+from orchestrator.cli.output.table import Column, print_table
+from orchestrator.cli.output.text import is_terminal, plain
 from orchestrator.errors import (
     BackendUnavailable,
     DiskFull,
@@ -51,7 +49,13 @@ class Health(StrEnum):
 
 _NO_NETWORK = "agents have no network but the egress proxy"
 _PROXY = "set ORCHESTRATOR_SANDBOX_NETWORK=proxy"
-_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
+_COLUMNS = (
+    Column("", 0),
+    Column("CHECK", 0),
+    Column("FOUND", 1),
+    Column("WHAT TO DO", is_below=True),
+)
+_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 
 
 @dataclass(frozen=True)
@@ -248,19 +252,13 @@ def _wire(finding: DoctorFinding) -> dict[str, str]:
 
 
 def _print_findings(findings: Sequence[DoctorFinding]) -> None:
-    console = Console()
-    if not console.is_terminal:
+    if not is_terminal():
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             words = f"{finding.detail} {finding.what_to_do}".strip()
             click.echo(f"{finding.status:<4}  {finding.name:<{width}}  {plain(words)}")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "CHECK", "FOUND", "WHAT TO DO"):
-        table.add_column(heading)
-    for finding in findings:
-        # Text, because the output of a program must not be parsed as markup.
-        status = Text(finding.status, style=_STYLES[finding.status])
-        texts = (Text(plain(text)) for text in (finding.detail, finding.what_to_do))
-        table.add_row(status, finding.name, *texts)
-    console.print(table)
+    rows = [
+        (finding.status, finding.name, finding.detail, finding.what_to_do) for finding in findings
+    ]
+    print_table(_COLUMNS, rows, [_STYLES[finding.status] for finding in findings])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,13 +10,12 @@ import click
 from orchestrator.cli import open_store
 from orchestrator.cli.output.render import (
     STYLES,
-    console,
     elapsed,
     json_option,
     print_json,
-    print_table,
 )
-from orchestrator.cli.output.text import notify, one_line, say
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
+from orchestrator.cli.output.text import notify
 from orchestrator.models import AgentState, AgentType, Status
 from orchestrator.models.attention import Attention
 from orchestrator.models.state_machine import FINAL
@@ -26,10 +25,18 @@ from orchestrator.queries.explanations import explain_agents, urgent
 from orchestrator.settings import Settings
 from orchestrator.wiring import clock
 
-_HEADER = ("NEEDS", "AGENT", "STATE", "TYPE", "TIME", "TOKENS", "TASK")
+_COLUMNS = (
+    Column("NEEDS", 0),
+    Column("AGENT", 0, least=ID_WIDTH),
+    Column("STATE", 0),
+    Column("TYPE", 4),
+    Column("TIME", 1),
+    Column("TOKENS", 3, is_number=True),
+    Column("TASK", 2),
+    Column("WHY", is_below=True),
+    Column("NEXT", is_below=True, is_copied=True),
+)
 _MARK = "!"
-#: Columns that a terminal narrower than this does not show.
-_LESSER, _WIDE = frozenset({"TYPE", "TOKENS"}), 100
 
 
 @click.command()
@@ -96,38 +103,20 @@ def _document(
     return document | ({"nextCursor": next_cursor} if next_cursor else {})
 
 
-def _print(listed: Sequence[AgentState], found: dict[str, Attention]) -> None:
-    rows = [
-        (
-            _MARK if agent.agent_id in found else "",
-            agent.agent_id,
-            agent.status if agent.status in FINAL else agent.phase,
-            agent.agent_type,
-            elapsed(agent),
-            str(agent.usage.total_tokens),
-            agent.task_id,
+def _print(listed: Sequence[AgentState], found: Mapping[str, Attention]) -> None:
+    rows = []
+    for agent in listed:
+        need = found.get(agent.agent_id)
+        rows.append(
+            (
+                _MARK if need else "",
+                agent.agent_id,
+                agent.status if agent.status in FINAL else agent.phase,
+                agent.agent_type,
+                elapsed(agent),
+                str(agent.usage.total_tokens),
+                agent.task_id,
+                *((need.why, need.command) if need else ("", "")),
+            )
         )
-        for agent in listed
-    ]
-    screen = console()
-    if screen is None:
-        reported = [
-            (need.why, need.command) if need else ("", "")
-            for need in (found.get(agent.agent_id) for agent in listed)
-        ]
-        whole = [(*row, *words) for row, words in zip(rows, reported, strict=True)]
-        print_table((*_HEADER, "WHY", "NEXT"), whole)
-        return
-    # On a narrow terminal, the ids of agents and tasks matter most.
-    kept = [at for at, name in enumerate(_HEADER) if screen.width >= _WIDE or name not in _LESSER]
-    styles = [STYLES[agent.status] for agent in listed]
-    shown = [[row[at] for at in kept] for row in rows]
-    print_table([_HEADER[at] for at in kept], shown, styles, at=2)
-    urgent = [agent.agent_id for agent in listed if agent.agent_id in found]
-    if urgent:
-        say("")
-    for name in urgent:
-        why = one_line(found[name].why)
-        room = max(screen.width - len(_MARK) - 1, 20)
-        shortened = why if len(why) <= room else f"{why[: room - 1]}…"
-        say(f"{_MARK} {shortened}\n    {found[name].command}")
+    print_table(_COLUMNS, rows, [STYLES[agent.status] for agent in listed], at=2)

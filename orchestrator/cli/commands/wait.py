@@ -21,8 +21,8 @@ from orchestrator.cli.output.render import (
     json_option,
     print_fields,
     print_json,
-    print_table,
 )
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import one_line
 from orchestrator.errors import WaitTimedOut
 from orchestrator.models import AgentState, Outcome
@@ -31,6 +31,13 @@ from orchestrator.queries.follow import WAIT_MS, Snapshot
 from orchestrator.settings import Settings
 from orchestrator.store import agents, events
 from orchestrator.store.client import Store
+
+_COLUMNS = (
+    Column("AGENT", 0, least=ID_WIDTH),
+    Column("STATE", 0),
+    Column("BRANCH", 1),
+    Column("ERROR", 2),
+)
 
 
 @click.command()
@@ -94,7 +101,7 @@ def _finish_many(ended: Sequence[AgentState], *, as_json: bool) -> None:
         print_json({"outcomes": documents})
     else:
         rows = [(one.agent_id, one.status, one.branch or "", one.error or "") for one in outcomes]
-        print_table(("AGENT", "STATE", "BRANCH", "ERROR"), rows)
+        print_table(_COLUMNS, rows)
     codes = [code for outcome in outcomes if (code := exit_of_outcome(outcome))]
     click.get_current_context().exit(codes[0] if codes else 0)
 

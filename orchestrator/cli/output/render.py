@@ -1,17 +1,15 @@
-"""Shared output of commands: safe text, fields, JSON, tables, and following an agent."""
+"""Shared output of commands: safe text, fields, JSON, and following an agent."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
 from orchestrator.models import AgentState, LogLine, NotJudged, Status
@@ -33,7 +31,6 @@ __all__ = [
     "plain",
     "print_fields",
     "print_json",
-    "print_table",
     "read_lines",
 ]
 
@@ -136,34 +133,6 @@ def console(*, err: bool = False) -> Console | None:
     if not is_terminal(err=err):
         return None
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
-
-
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = (), *, at: int = 0
-) -> None:
-    """Print rows of untrusted text; on a narrow terminal the last column is cut.
-
-    In a pipe every column is complete and every row is one line. `styles` colours the cell `at` of
-    each row.
-    """
-    safe = [[one_line(cell) or "-" for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *safe, strict=True)]
-    screen = console()
-    if screen is None:
-        for row in (header, *safe):
-            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            say("  ".join(padded).rstrip())
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, width in zip(header, widths, strict=True):
-        table.add_column(name, no_wrap=True, min_width=0 if name == header[-1] else width)
-    for number, row in enumerate(safe):
-        # Text, because data must not be parsed as markup.
-        cells = [Text(cell, overflow="ellipsis") for cell in row]
-        if styles:
-            cells[at].stylize(styles[number])
-        table.add_row(*cells)
-    screen.print(table)
 
 
 def not_judged_line(entry: NotJudged) -> str:
