@@ -88,6 +88,10 @@ from orchestrator.errors.machine import (
     SystemNotRunning,
 )
 from orchestrator.errors.requests import (
+    ApiLacks,
+    ApiRefused,
+    ApiUnreachable,
+    IdAmbiguous,
     IdempotencyConflict,
     RequestInvalid,
 )
@@ -118,6 +122,9 @@ __all__ = [
     "AgentRestarting",
     "AgentStalled",
     "AgentTimedOut",
+    "ApiLacks",
+    "ApiRefused",
+    "ApiUnreachable",
     "ArgumentRefused",
     "AttemptStale",
     "AuditBroken",
@@ -148,6 +155,7 @@ __all__ = [
     "Halted",
     "HookFailed",
     "HooksInvalid",
+    "IdAmbiguous",
     "IdempotencyConflict",
     "IncludeTooLarge",
     "KeyExists",

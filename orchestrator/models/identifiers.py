@@ -19,6 +19,10 @@ _REMOTE = re.compile(
     # Only to this machine, because this transport is not encrypted.
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
 )
+#: `host/path` or `scheme://host/path` of a public host, from which an https address can be made.
+_WITHOUT_SCHEME = re.compile(
+    r"(?:(?:git|http)://|//)?(?P<address>[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)+/[^\s:]+)"
+)
 _WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
 
 
@@ -28,6 +32,12 @@ def _check_branch(branch: str) -> str:
         msg = "is not a branch name this system accepts (letters, digits and . _ / + @ -)"
         raise ValueError(msg)
     return branch
+
+
+def meant_address(repository: str) -> str:
+    """Return the https address that a text without a scheme, or with a wrong one, may mean."""
+    found = _WITHOUT_SCHEME.fullmatch(repository)
+    return f"https://{found['address']}" if found else ""
 
 
 def _check_repository(repository: str) -> str:
@@ -41,6 +51,9 @@ def _check_repository(repository: str) -> str:
         return path if local else repository
     if "::" not in repository and "://" not in repository and _SCP_LIKE.fullmatch(repository):
         return repository
+    if meant := meant_address(repository):
+        msg = f"has no https:// or ssh:// scheme. Did you mean {meant}?"
+        raise ValueError(msg)
     msg = "must be an https:// or ssh:// address, user@host:path, or an absolute local path"
     raise ValueError(msg)
 

@@ -18,9 +18,12 @@ from starlette.routing import Route
 from orchestrator.control.api_keys import ApiKeys
 from orchestrator.errors import RequestInvalid, ScopeMissing
 from orchestrator.models import Caller, KeyScope, Record, faults_of
+from orchestrator.queries.agent_list import full_id
 from orchestrator.store.client import AsyncStore
 
 BODY_LIMIT_BYTES = 2**20
+#: An id in a path may be a prefix of at least this many characters (docs/api.md).
+LEAST_PREFIX = 6
 #: The time limit of a request body.
 BODY_WITHIN_S = 20.0
 
@@ -42,7 +45,7 @@ class Header:
 class Endpoint:
     """One route; the application, the guard and the OpenAPI document are built from these."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH"]
     path: str
     handler: Handler
     summary: str
@@ -73,6 +76,9 @@ class Endpoint:
             await store_of(request).follow(
                 api_keys.admit(caller, self.scope, is_spawn=self.is_spawn)
             )
+        if (given := request.path_params.get("agentId")) is not None:
+            flow = full_id(given, least=LEAST_PREFIX)
+            request.path_params["agentId"] = await store_of(request).follow(flow)
         return await self.handler(request)
 
 
@@ -131,8 +137,10 @@ async def document_of(request: Request) -> object:
         HTTPException: as `read_body` does.
     """
     body = await read_body(request)
-    if not body:
-        return None
+    return _parsed(body) if body else None
+
+
+def _parsed(body: bytes) -> object:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -141,8 +149,8 @@ async def document_of(request: Request) -> object:
 
 async def body_of(request: Request, model: type[R]) -> R:
     """Parse an optional body; raises as `document_of` does, and RequestInvalid with each fault."""
-    document = await document_of(request)
+    body = await read_body(request)
     try:
-        return model.model_validate({} if document is None else document)
+        return model.model_validate(_parsed(body) if body else {})
     except ValidationError as error:
         raise RequestInvalid(faults_of(error)) from error

@@ -13,7 +13,8 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.http.endpoint import Answer, Endpoint
 from orchestrator.api.http.schemas import Problem
-from orchestrator.models import KeyScope, Record
+from orchestrator.control.api_keys import UNLIMITED
+from orchestrator.models import Record
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/{model}"
@@ -79,7 +80,7 @@ def _refusals(endpoint: Endpoint) -> set[int]:
     statuses: set[int] = {*_ANY, *endpoint.refusals}
     if endpoint.scope is not None:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
-        if endpoint.scope is not KeyScope.KILL:
+        if endpoint.scope not in UNLIMITED:
             statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
     if endpoint.body is not None:
         statuses |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}

@@ -9,9 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.clients.who import who
+from orchestrator.cli.commands.kill import why_option
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
+from orchestrator.cli.values import ChoiceType
 from orchestrator.control.api_keys import read_keys
 from orchestrator.models import KeyName, KeyScope
 from orchestrator.settings import Settings, parse_duration
@@ -53,7 +55,7 @@ def keys() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice(KeyScope, case_sensitive=False),
+    type=ChoiceType(KeyScope),
     multiple=True,
     required=True,
     help="What the key may do. Repeatable: no scope implies another.",

@@ -6,7 +6,8 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.clients.who import who
+from orchestrator.cli.commands.kill import why_option
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import Column, print_table
 from orchestrator.models import QueueState

@@ -19,7 +19,7 @@ def files_of(
     """Return a function that reads the files of the plan, and the paths of all files."""
     if repo is not None:
         mirrors = wiring.mirrors(settings)
-        commit = mirrors.refresh(_repository(repo), branch)
+        commit = mirrors.refresh(repo, branch)
         return partial(mirrors.read, commit), mirrors.paths(commit)
     if base is not None:
         checkout = LocalCheckout.find(Path.cwd(), base, settings)
@@ -31,10 +31,6 @@ def files_of(
         return file.read_bytes() if file.is_file() and not file.is_symlink() else None
 
     return read, paths
-
-
-def _repository(repo: str) -> str:
-    return str(Path(repo).resolve()) if Path(repo).is_dir() else repo
 
 
 def plan_of(

@@ -13,10 +13,7 @@ from rich.console import Console
 
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
 from orchestrator.models import AgentState, LogLine, NotJudged, Status
-from orchestrator.queries.follow import Snapshot, poll
 from orchestrator.settings import parse_duration
-from orchestrator.store import agent_logs
-from orchestrator.store.client import Store
 from orchestrator.wiring import clock
 
 __all__ = [
@@ -25,13 +22,11 @@ __all__ = [
     "console",
     "detaching",
     "elapsed",
-    "follow",
     "json_option",
     "log_line",
     "plain",
     "print_fields",
     "print_json",
-    "read_lines",
 ]
 
 STYLES = {
@@ -58,21 +53,6 @@ class DurationType(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def follow(store: Store, agent_id: str) -> Iterator[Snapshot]:
-    """Yield an agent's snapshot on each output or change, and each second, until it has ended."""
-    seen: Snapshot | None = None
-    while seen is None or not seen.is_last:
-        seen = store.follow(poll(agent_id, seen))
-        yield seen
-
-
-def read_lines(store: Store, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
-    """Yield every stored line of output after an id."""
-    while lines := store.run(agent_logs.read_log(agent_id, after=after)):
-        yield from lines
-        after = lines[-1].id
 
 
 @contextmanager
