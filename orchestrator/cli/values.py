@@ -35,7 +35,7 @@ class ChoiceType(click.Choice[T]):
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return the error of a value that is none of the choices."""
         message = super().get_invalid_choice_message(value, ctx)
-        return f"{message}.{meant_of(str(value), map(str, self.choices))}"
+        return f"{message.removesuffix('.')}.{meant_of(str(value), map(str, self.choices))}"
 
 
 class GivenType(click.ParamType[str]):

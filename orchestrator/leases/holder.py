@@ -281,6 +281,7 @@ class AgentLeases:
             step = agent_transitions.recover(
                 # Fenced by this attempt and its holder, whatever was read.
                 now_is.model_copy(update=agent.fence),
+                error=error,
                 continues=agent.attempt if has_change else agent.continues_attempt,
                 counts=result.counts,
                 delay_s=result.delay_s,

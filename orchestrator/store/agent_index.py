@@ -43,7 +43,7 @@ def scan_prefix(prefix: str, cursor: int) -> Operation[tuple[int, list[str]]]:
     """
     return command(
         *("ZSCAN", keys.AGENTS, cursor, "MATCH", f"{prefix}*", "COUNT", _SCANNED),
-        decode=lambda reply: (int(reply[0]), _names(reply[1][::2])),
+        decode=lambda reply: (int(reply[0]), _names([name for name, _ in reply[1]])),
     )
 
 

@@ -13,8 +13,10 @@ from orchestrator.cli.commands.completion import AgentId
 from orchestrator.cli.ids import named
 from orchestrator.cli.output.render import detaching, json_option, print_json
 from orchestrator.cli.output.text import one_line, say
+from orchestrator.cli.values import ChoiceType
 from orchestrator.errors import NotFound
 from orchestrator.models import LifecycleEvent
+from orchestrator.models.event_schemas import EVENTS
 from orchestrator.settings import Settings, parse_duration
 from orchestrator.store.events import StreamedEvent
 from orchestrator.wiring import clock
@@ -53,7 +55,13 @@ class SinceType(click.ParamType[str]):
 @click.option(
     "--agent", "agent_id", type=AgentId(), metavar="ID", help="Only events of this agent."
 )
-@click.option("--type", "kind", metavar="TYPE", help="Only this type, such as agent.failed.")
+@click.option(
+    "--type",
+    "kind",
+    type=ChoiceType(EVENTS),
+    metavar="TYPE",
+    help="Only this type, such as agent.failed.",
+)
 @json_option
 @click.pass_obj
 def events(

@@ -68,7 +68,7 @@ class _Wanted:
     is_urgent: bool
     limit: int
     cursor: str
-    sort: str
+    sort: str | None
     #: Whether exactly one page is listed, as GET /agents returns it.
     is_page: bool
 
@@ -92,7 +92,6 @@ class _Wanted:
 @click.option(
     "--sort",
     type=ChoiceType(_SORTS),
-    default="",
     help="The order, over all agents that match. Default: those that need attention, then newest.",
 )
 @click.option(
@@ -108,7 +107,7 @@ def ls(
     /,
     *,
     is_urgent: bool,
-    sort: str,
+    sort: str | None,
     limit: int,
     cursor: str,
     watch: bool,
@@ -164,7 +163,7 @@ def _changes(client: Client, wanted: _Wanted) -> Iterator[_Shown]:
 
 def _read(client: Client, wanted: _Wanted) -> _Shown:
     if wanted.sort:
-        return _sorted(client, wanted)
+        return _sorted(client, wanted, _SORTS[wanted.sort])
     limit, found, known = wanted.limit, dict[str, Attention](), dict[str, AgentState]()
     page: tuple[AgentState, ...] = ()
     next_cursor = None
@@ -189,7 +188,7 @@ def _read(client: Client, wanted: _Wanted) -> _Shown:
     return _Shown(listed, found, next_cursor, max(0, len(first) - limit))
 
 
-def _sorted(client: Client, wanted: _Wanted) -> _Shown:
+def _sorted(client: Client, wanted: _Wanted, key: Callable[[AgentState], Any]) -> _Shown:
     agents: list[AgentState] = []
     attention: dict[str, Attention] = {}
     if wanted.is_urgent:
@@ -202,7 +201,7 @@ def _sorted(client: Client, wanted: _Wanted) -> _Shown:
         agents += page.agents
         attention |= page.attention
         cursor = page.next_cursor
-    agents.sort(key=_SORTS[wanted.sort])
+    agents.sort(key=key)
     return _Shown(tuple(agents[: wanted.limit]), attention)
 
 

@@ -58,7 +58,6 @@ def test_an_unset_variable_is_refused(command, empty):
         ("github.com/a/b", "https://github.com/a/b"),
         ("github.com/a/b.git", "https://github.com/a/b.git"),
         ("git.example.org/group/sub/b", "https://git.example.org/group/sub/b"),
-        ("//github.com/a/b", "https://github.com/a/b"),
     ],
 )
 def test_an_address_without_a_scheme_is_not_a_folder(given, meant):
@@ -87,6 +86,7 @@ def test_a_folder_is_given_by_its_absolute_path(tmp_path):
 
 
 def test_since_takes_a_duration_or_an_instant():
-    assert 60 <= (clock() - SINCE.convert("1m", None, None)).total_seconds() < 90
+    since = SINCE.convert("1m", None, None)
+    assert 60 <= (clock() - since).total_seconds() < 90
     assert SINCE.convert("2026-01-31T08:00:00+00:00", None, None).timestamp() == 1769846400
     assert "such as 30m" in refusal("ls", "--since", "yesterday")
