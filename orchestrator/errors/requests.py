@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.errors.store import NotFound
 from orchestrator.errors.tree import OrchestratorError
 
 
@@ -26,6 +27,13 @@ class IdAmbiguous(OrchestratorError):
         self.candidates = candidates
         rest = ", …" if has_more else ""
         super().__init__(f"{given} begins several ids: {', '.join(candidates)}{rest}.")
+
+
+class CursorUnknown(NotFound):
+    """The cursor names no agent of this list."""
+
+    code = "cursor_unknown"
+    action = "Read the list again from its beginning, without a cursor."
 
 
 class ApiUnreachable(OrchestratorError):

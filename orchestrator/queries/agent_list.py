@@ -77,7 +77,7 @@ def page(
     time, of the task if one is given, and the records of the agents.
 
     Raises:
-        RequestInvalid: the cursor names no agent of this list.
+        CursorUnknown: the cursor names no agent of this list.
     """
 
     def is_wanted(agent: AgentState) -> bool:

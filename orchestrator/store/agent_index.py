@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from orchestrator.errors import RequestInvalid
+from orchestrator.errors import CursorUnknown
 from orchestrator.models import Status
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, nothing
@@ -19,12 +19,12 @@ def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operatio
     """Read ids of all agents, or of a task's, the newest first, from behind one of them.
 
     Raises:
-        RequestInvalid: the id is none of this list.
+        CursorUnknown: the id is none of this list.
     """
 
     def decode(reply: list[bytes] | None) -> list[str]:
         if reply is None:
-            raise RequestInvalid((("cursor", "names no agent of this list"),))
+            raise CursorUnknown
         return _names(reply)
 
     index = keys.task_agents(task_id) if task_id else keys.AGENTS

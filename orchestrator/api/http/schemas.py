@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
@@ -23,15 +23,13 @@ from orchestrator.models import (
     TaskState,
 )
 from orchestrator.models.attention import Attention
-from orchestrator.models.identifiers import Identifier
+from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.queries import agent_list
+from orchestrator.settings.values import MOST_TOKENS
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")]
-#: A limit as a number, or as text that `orch budget set` takes.
-LimitValue = (
-    Annotated[int, Field(ge=1, le=10**12)]
-    | Annotated[str, StringConstraints(min_length=1, max_length=64)]
-)
+AGENT_ID_PATTERN = f"^{AGENT_ID.pattern}$"
+_Number = Annotated[int, Field(strict=True, ge=1)]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 # ── asked ───────────────────────────────────────────────────────────────────────────────────
@@ -42,7 +40,7 @@ class AgentsQuery(Record):
 
     status: Status | None = None
     agent_type: AgentType | None = None
-    task_id: Identifier | None = None
+    task_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=agent_list.MAX_LIMIT)] = 50
     cursor: str = ""
     #: An address, or the end of it such as `group/shop`.
@@ -71,7 +69,7 @@ class AuditQuery(Record):
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     #: Only entries about this agent.
-    agent_id: Identifier | None = None
+    agent_id: Annotated[str, StringConstraints(pattern=AGENT_ID_PATTERN)] | None = None
     #: Only entries before this one.
     before: Annotated[int, Field(ge=1)] | None = None
 
@@ -106,14 +104,22 @@ class ResumeBody(Record):
 class LimitsBody(Because):
     """Changes of limits; the others stay. `default` restores the value of the settings."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in get_args(LimitName)
+            ]
+        }
+    )
 
-    #: Tokens, such as 10000000 or `5M`.
-    daily: LimitValue | None = None
-    agent: LimitValue | None = None
-    concurrency: LimitValue | None = None
-    #: Seconds, or a duration such as `2h`.
-    time: LimitValue | None = None
+    #: Tokens.
+    daily: Annotated[_Number, Field(le=MOST_TOKENS)] | Literal["default"] | None = None
+    agent: Annotated[_Number, Field(le=MOST_TOKENS)] | Literal["default"] | None = None
+    #: Agents at once.
+    concurrency: Annotated[_Number, Field(le=1000)] | Literal["default"] | None = None
+    #: Seconds.
+    time: Annotated[_Number, Field(le=30 * 86_400)] | Literal["default"] | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

@@ -170,7 +170,7 @@ ENDPOINTS = [
         *("GET", "/agents", index, "List agents, newest first"),
         answers={200: (AgentList,)},
         query=AgentsQuery,
-        refusals=(422,),
+        refusals=(404, 422),
     ),
     Endpoint(
         *("GET", "/agents/{agentId}/status", status, "An agent's state"),

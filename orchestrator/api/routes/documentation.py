@@ -18,7 +18,9 @@ from orchestrator.repo_config import shipped_schema
 async def openapi(request: Request) -> Response:
     """Return the OpenAPI document."""
     asks_for_keys = caller_of(request).has_key
-    return JSONResponse(document(request.app.state.endpoints, asks_for_keys=asks_for_keys))
+    state = request.app.state
+    agents = state.submit_service.agents
+    return JSONResponse(document(state.endpoints, asks_for_keys=asks_for_keys, agents=agents))
 
 
 async def docs(request: Request) -> Response:

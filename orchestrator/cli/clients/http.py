@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.cli.clients.interface import AgentFilter, Inspection, KillOptions, Listing
 from orchestrator.cli.output.text import notify
-from orchestrator.control.budget import LimitName
+from orchestrator.control.budget import DEFAULT, LimitName, parse_limit
 from orchestrator.errors import ApiRefused, ApiUnreachable, NotFound, RequestInvalid
 from orchestrator.models import (
     AgentState,
@@ -211,7 +211,10 @@ class HttpClient:
         return BudgetSummary.model_validate(self._get("/budget"))
 
     def set_limit(self, name: LimitName, value: str, why: str) -> BudgetLimits:
-        changed = self._sent("PATCH", "/budget", json={name: value, "reason": why})
+        # The server takes numbers; the texts of people, such as 5M, are read here.
+        parsed = parse_limit(name, value)
+        number = DEFAULT if parsed is None else round(parsed)
+        changed = self._sent("PATCH", "/budget", json={name: number, "reason": why})
         return BudgetLimits.model_validate(changed)
 
     def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:

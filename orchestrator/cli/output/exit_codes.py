@@ -55,6 +55,7 @@ _OF_ERRORS = {
     "api_unreachable": Exit.UNREACHABLE,
     "api_lacks": Exit.USAGE,
     "id_ambiguous": Exit.USAGE,
+    "cursor_unknown": Exit.USAGE,
     "wait_timed_out": Exit.GAVE_UP,
 }
 
