@@ -29,8 +29,7 @@ EVENTS: Mapping[str, EventKind] = {
     "agent.spawning": EventKind("The agent is stored, and waits for a slot."),
     "agent.running": EventKind("Its program runs for the first time."),
     "agent.phase": EventKind(
-        "It went from one phase to another. The events of its end and of its cleanup stand for the"
-        " last two phases.",
+        "It went from one phase to another, except to its end and its cleanup.",
         (*_AGENT, "from", "to", "round"),
         _WITH_REASON,
     ),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -15,6 +23,15 @@ def iso_instant(instant: datetime) -> str:
 
 
 Instant = Annotated[AwareDatetime, PlainSerializer(iso_instant, return_type=str)]
+
+
+def _whole(value: object) -> object:
+    # JSON Schema has 5.0 as an integer; 5.5, "5" and true stay what they are, and are refused.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: A number of a JSON document without a fraction.
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
 
 
 class Record(BaseModel):

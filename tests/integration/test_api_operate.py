@@ -73,11 +73,8 @@ def test_limits_change_together_or_not_at_all(api):
     before = api("GET", "/budget", "read").json()["limits"]
     wrong = api("PATCH", "/budget", "operate", json={"daily": 5_000_000, "concurrency": 0})
     assert wrong.status_code == 422
-    wrong = api("PATCH", "/budget", "operate", json={"daily": "5M", "time": "soon"})
-    assert (wrong.status_code, wrong.json()["type"]) == (
-        422,
-        "urn:orchestrator:error:limit_invalid",
-    )
+    wrong = api("PATCH", "/budget", "operate", json={"daily": 5_000_000, "time": "soon"})
+    assert wrong.status_code == 422
     assert api("GET", "/budget", "read").json()["limits"] == before
     changed = api(
         "PATCH", "/budget", "operate", json={"daily": 5_000_000, "time": 60, "reason": "night"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -39,6 +40,18 @@ class Header:
 
     purpose: str
     pattern: str
+    #: Whether its route checks the value itself.
+    is_checked_by_route: bool = False
+
+    def check(self, name: str, value: str | None) -> None:
+        """Refuse a value that is not as the document says.
+
+        Raises:
+            RequestInvalid: the value does not match the pattern.
+        """
+        if value is None or self.is_checked_by_route or re.fullmatch(self.pattern, value):
+            return
+        raise RequestInvalid(((name, f"must match {self.pattern}"),))
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,8 @@ class Endpoint:
             await store_of(request).follow(
                 api_keys.admit(caller, self.scope, is_spawn=self.is_spawn)
             )
+        for name, header in self.headers.items():
+            header.check(name, request.headers.get(name))
         if (given := request.path_params.get("agentId")) is not None:
             flow = full_id(given, least=LEAST_PREFIX)
             request.path_params["agentId"] = await store_of(request).follow(flow)

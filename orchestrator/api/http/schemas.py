@@ -24,12 +24,13 @@ from orchestrator.models import (
 )
 from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import AGENT_ID
+from orchestrator.models.record import Whole
 from orchestrator.queries import agent_list
 from orchestrator.settings.values import MOST_TOKENS
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")]
 AGENT_ID_PATTERN = f"^{AGENT_ID.pattern}$"
-_Number = Annotated[int, Field(strict=True, ge=1)]
+_Number = Annotated[Whole, Field(ge=1)]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 # ── asked ───────────────────────────────────────────────────────────────────────────────────

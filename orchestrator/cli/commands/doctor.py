@@ -65,6 +65,8 @@ class Check:
     name: str
     look: Callable[[], str]
     is_optional: bool = False
+    #: Whether the settings do not use what it checks: its fault is no trouble of today.
+    is_unused: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ class DoctorFinding:
     status: Health
     detail: str
     what_to_do: str = ""
+    is_unused: bool = False
+
+    @property
+    def urgency(self) -> int:
+        """Its place in the list: faults, warnings, what is well, faults of what is not used."""
+        if self.is_unused and self.status is not Health.OK:
+            return len(Health)
+        return (Health.FAIL, Health.WARN, Health.OK).index(self.status)
 
 
 @click.command()
@@ -91,32 +101,38 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
-    """Run every check, also after a failed one."""
+    """Run every check, also after a failed one; return today's trouble first."""
     with waiting_for_valkey():
-        return tuple(_examine_one(check) for check in listed)
+        found = [_examine_one(check) for check in listed]
+    return tuple(sorted(found, key=lambda finding: finding.urgency))
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
+    default = settings.default_agent
     agents = (
-        Check(f"agent {name}", partial(see_agent, settings, name), name != settings.default_agent)
+        _unless_used(f"agent {name}", partial(see_agent, settings, name), name == default)
         for name in BACKENDS.names()
     )
     return (
         Check("python", platform.python_version),
         Check("git", see_git),
         Check("disk", partial(see_disk, settings)),
-        Check("valkey", partial(see_valkey, valkey), valkey is None),
+        _unless_used("valkey", partial(see_valkey, valkey), valkey is not None),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
-        Check("api, workers", partial(see_api, settings), system is None),
+        _unless_used("api, workers", partial(see_api, settings), system is not None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
-        Check("docker", partial(see_docker, settings), not settings.sandbox_enabled),
+        _unless_used("docker", partial(see_docker, settings), settings.sandbox_enabled),
         Check("processes", partial(see_level, settings), settings.process_level == "auto"),
     )
+
+
+def _unless_used(name: str, look: Callable[[], str], is_used: bool) -> Check:
+    return Check(name, look, is_optional=not is_used, is_unused=not is_used)
 
 
 def see_git() -> str:
@@ -243,7 +259,7 @@ def _examine_one(check: Check) -> DoctorFinding:
         return DoctorFinding(check.name, Health.OK, check.look())
     except OrchestratorError as error:
         status = Health.WARN if check.is_optional else Health.FAIL
-        return DoctorFinding(check.name, status, error.detail, error.what_to_do)
+        return DoctorFinding(check.name, status, error.detail, error.what_to_do, check.is_unused)
 
 
 def _wire(finding: DoctorFinding) -> dict[str, str]:
