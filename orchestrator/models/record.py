@@ -10,7 +10,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     PlainSerializer,
     ValidationError,
 )
@@ -26,12 +25,11 @@ Instant = Annotated[AwareDatetime, PlainSerializer(iso_instant, return_type=str)
 
 
 def _whole(value: object) -> object:
-    # JSON Schema has 5.0 as an integer; 5.5, "5" and true stay what they are, and are refused.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-#: A number of a JSON document without a fraction.
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+#: For a strict integer: JSON Schema has 5.0 as one. 5.5, "5" and true stay, and are refused.
+WHOLE = BeforeValidator(_whole)
 
 
 class Record(BaseModel):

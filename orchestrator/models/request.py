@@ -17,7 +17,7 @@ from pydantic import (
 from orchestrator.errors import RequestInvalid
 from orchestrator.models.gates import GateProfile
 from orchestrator.models.identifiers import Branch, Identifier, Repository
-from orchestrator.models.record import Record, Whole, faults_of
+from orchestrator.models.record import WHOLE, Record, faults_of
 
 
 class AgentType(StrEnum):
@@ -65,8 +65,8 @@ class SpawnRequest(Record):
     agent_type: AgentType
     context: SpawnContext
     gate_profile: GateProfile | None = None
-    priority: Annotated[Whole, Field(ge=1, le=10)] = 5
-    max_retries: Annotated[Whole, Field(ge=0, le=100)] = 3
+    priority: Annotated[int, Field(strict=True, ge=1, le=10), WHOLE] = 5
+    max_retries: Annotated[int, Field(strict=True, ge=0, le=100), WHOLE] = 3
     agent: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
     gates: tuple[Identifier, ...] = ()
 

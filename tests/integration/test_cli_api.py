@@ -39,6 +39,8 @@ def orch(store, valkey_url, tmp_path, monkeypatch):
             return ran
 
         yield run
+    # Whoever comes next on this Valkey has no key.
+    store._client.flushall()
 
 
 def test_the_drill_of_an_operator(orch, store):

@@ -24,13 +24,13 @@ from orchestrator.models import (
 )
 from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import AGENT_ID
-from orchestrator.models.record import Whole
+from orchestrator.models.record import WHOLE
 from orchestrator.queries import agent_list
 from orchestrator.settings.values import MOST_TOKENS
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")]
 AGENT_ID_PATTERN = f"^{AGENT_ID.pattern}$"
-_Number = Annotated[Whole, Field(ge=1)]
+_Tokens = Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS), WHOLE]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 # ── asked ───────────────────────────────────────────────────────────────────────────────────
@@ -115,12 +115,16 @@ class LimitsBody(Because):
     )
 
     #: Tokens.
-    daily: Annotated[_Number, Field(le=MOST_TOKENS)] | Literal["default"] | None = None
-    agent: Annotated[_Number, Field(le=MOST_TOKENS)] | Literal["default"] | None = None
+    daily: _Tokens | Literal["default"] | None = None
+    agent: _Tokens | Literal["default"] | None = None
     #: Agents at once.
-    concurrency: Annotated[_Number, Field(le=1000)] | Literal["default"] | None = None
+    concurrency: (
+        Annotated[int, Field(strict=True, ge=1, le=1000), WHOLE] | Literal["default"] | None
+    ) = None
     #: Seconds.
-    time: Annotated[_Number, Field(le=30 * 86_400)] | Literal["default"] | None = None
+    time: (
+        Annotated[int, Field(strict=True, ge=1, le=30 * 86_400), WHOLE] | Literal["default"] | None
+    ) = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

@@ -142,11 +142,11 @@ class HttpClient:
 
     def events(self, after: str) -> Iterator[StreamedEvent]:
         end = self.last_event_id()
-        if _place(after) >= _place(end):
+        if _position(after) >= _position(end):
             return
         for one in self._stream(after):
             yield one
-            if _place(one.id) >= _place(end):
+            if _position(one.id) >= _position(end):
                 return
 
     def last_event_id(self) -> str:
@@ -323,6 +323,6 @@ def _kill(options: KillOptions) -> dict[str, Any]:
     return {"reason": options.why, "timeout": options.timeout_s, "discard": options.discard}
 
 
-def _place(event_id: str) -> tuple[int, int]:
+def _position(event_id: str) -> tuple[int, int]:
     instant_ms, _, number = event_id.partition("-")
     return int(instant_ms), int(number or 0)

@@ -131,7 +131,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     )
 
 
-def _unless_used(name: str, look: Callable[[], str], is_used: bool) -> Check:
+def _unless_used(name: str, look: Callable[[], str], is_used: object) -> Check:
     return Check(name, look, is_optional=not is_used, is_unused=not is_used)
 
 
