@@ -24,6 +24,7 @@ from orchestrator.api.routes import (
     kills,
     logs,
     metrics,
+    operate,
     queues,
 )
 from orchestrator.errors import StoreUnreachable
@@ -41,6 +42,7 @@ ENDPOINTS = (
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
     *budget.ENDPOINTS,
+    *operate.ENDPOINTS,
     *metrics.ENDPOINTS,
     *documentation.ENDPOINTS,
     *dashboard.ENDPOINTS,
@@ -62,6 +64,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.submit_service = wiring.submit_service(settings)
         state.kill_switch = wiring.kill_switch(settings)
         state.queue_pauses = wiring.queue_pauses(settings)
+        state.budget = wiring.budget(settings)
         state.api_keys = wiring.api_keys(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)

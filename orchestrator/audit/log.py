@@ -151,11 +151,11 @@ class Audit:
 
 
 def read_entries(
-    *, limit: int, agent_id: str = "", since: datetime | None = None
+    *, limit: int, agent_id: str = "", since: datetime | None = None, before_seq: int = 0
 ) -> Flow[tuple[AuditEntry, ...]]:
     """Read the last entries, of one agent if `agent_id` is given, newest last; checks no MAC.
 
-    Entries before `since` are left out.
+    Entries before `since` are left out, and with `before_seq` this one and those after it.
 
     Raises:
         AuditBroken: an entry cannot be parsed.
@@ -167,7 +167,11 @@ def read_entries(
         if not links:
             break
         entries = [parse_entry(link) for link in links]
-        found += [entry for entry in entries if agent_id in {"", entry.agent_id}]
+        found += [
+            entry
+            for entry in entries
+            if agent_id in {"", entry.agent_id} and (not before_seq or entry.seq < before_seq)
+        ]
         if since is not None and entries[-1].at < since:
             break
         before = links[-1].id

@@ -14,7 +14,14 @@ import click
 
 from orchestrator.cli.output.exit_codes import Exit, exit_of_error
 from orchestrator.cli.output.text import notify
-from orchestrator.errors import OrchestratorError, RequestInvalid, SystemNotRunning
+from orchestrator.cli.values import meant_of
+from orchestrator.errors import (
+    ApiLacks,
+    ApiRefused,
+    OrchestratorError,
+    RequestInvalid,
+    SystemNotRunning,
+)
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -92,6 +99,16 @@ class LazyGroup(click.Group):
         _add_timeout(command, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; name the commands that an unknown one may mean."""
+        name = args[0]
+        if name in _COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        msg = f"No such command {name!r}.{meant_of(name, _COMMANDS)}"
+        raise click.UsageError(msg, ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""
         del ctx
@@ -104,13 +121,18 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except OrchestratorError as error:
             _report_error(error, ctx.meta.get(AGENT_ID, ""))
-            return ctx.exit(exit_of_error(error.code))
+            return ctx.exit(exit_of_error(code_of(error)))
         except BrokenPipeError:
             # Without this Python's own last flush would report the error again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
+
+
+def code_of(error: OrchestratorError) -> str:
+    """Return the code of an error, or of the error that the server of `--api` reported."""
+    return (isinstance(error, ApiRefused) and error.remote_code) or error.code
 
 
 def _add_timeout(command: click.Command, path: str) -> None:
@@ -154,12 +176,25 @@ def _report_error(error: OrchestratorError, agent_id: str) -> None:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mosaic-orchestrator", message="%(version)s")
+@click.option(
+    "--api",
+    "api_url",
+    metavar="URL",
+    help="Use the HTTP API at this address, with ORCHESTRATOR_API_KEY, instead of Valkey.",
+)
 @click.pass_context
-def main(ctx: click.Context) -> None:
+def main(ctx: click.Context, /, *, api_url: str | None) -> None:
     """Spawn, watch and control coding agents."""
     from orchestrator.settings import load_settings  # noqa: PLC0415 - pydantic: --help needs none
+    from orchestrator.settings.access import check_api_url  # noqa: PLC0415 - as above
 
-    ctx.obj = load_settings()
+    settings = load_settings()
+    if api_url is not None:
+        try:
+            settings = settings.model_copy(update={"api_url": check_api_url(api_url)})
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--api") from error
+    ctx.obj = settings
 
 
 @contextmanager
@@ -177,7 +212,10 @@ def open_store(
 
     Raises:
         SystemNotRunning: the settings name no Valkey, and no system runs from this home.
+        ApiLacks: the settings name an API, and this command needs Valkey.
     """
+    if settings.api_url:
+        raise ApiLacks
     from orchestrator.cli.deadline import waiting_for_valkey  # noqa: PLC0415 - as above
     from orchestrator.store.client import Store  # noqa: PLC0415 - as above
 

@@ -27,6 +27,8 @@ SETTINGS_KEY = "ORCHESTRATOR_API_KEY"
 NOTED_EVERY = timedelta(minutes=1)
 #: The limit of one key's reads: far above normal use, low enough to stop a faulty client.
 READS_A_MINUTE = 6000
+#: Requests of these scopes are never refused for their number.
+UNLIMITED = frozenset({KeyScope.KILL, KeyScope.OPERATE})
 _PREFIX = "orch_"
 
 
@@ -110,12 +112,12 @@ class ApiKeys:
         return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
 
     def admit(self, caller: Caller, scope: KeyScope, *, is_spawn: bool) -> Flow[None]:
-        """Count a request against the rate limit of its key; requests to kill have no limit.
+        """Count a request against the rate limit of its key; kills and halts have no limit.
 
         Raises:
             RateLimited: the key has no request left; `retry_after_s` is the time to wait.
         """
-        if not caller.has_key or scope is KeyScope.KILL:
+        if not caller.has_key or scope in UNLIMITED:
             return
         a_minute = self.spawns_a_minute if is_spawn else READS_A_MINUTE
         if not a_minute:

@@ -90,6 +90,11 @@ from orchestrator.errors.machine import (
     SystemNotRunning,
 )
 from orchestrator.errors.requests import (
+    ApiLacks,
+    ApiRefused,
+    ApiUnreachable,
+    CursorUnknown,
+    IdAmbiguous,
     IdempotencyConflict,
     RequestInvalid,
 )
@@ -120,6 +125,9 @@ __all__ = [
     "AgentRestarting",
     "AgentStalled",
     "AgentTimedOut",
+    "ApiLacks",
+    "ApiRefused",
+    "ApiUnreachable",
     "ArgumentRefused",
     "AttemptStale",
     "AuditBroken",
@@ -139,6 +147,7 @@ __all__ = [
     "CoordinatorRefused",
     "CoordinatorUnavailable",
     "CredentialsUnavailable",
+    "CursorUnknown",
     "DiskFull",
     "DiskQuotaExceeded",
     "EgressUnavailable",
@@ -152,6 +161,7 @@ __all__ = [
     "Halted",
     "HookFailed",
     "HooksInvalid",
+    "IdAmbiguous",
     "IdempotencyConflict",
     "IncludeTooLarge",
     "KeyExists",

@@ -190,9 +190,8 @@ class AgentLeases:
 
     def request_rework(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
         """Give a rejected agent back for another round; raises as `moves.move` does."""
-        self.store.run(
-            agent_transitions.request_rework(agent, patch, now=self.clock(), tag=self.new_id())
-        )
+        step = agent_transitions.request_rework(agent, patch, now=self.clock(), tag=self.new_id())
+        self.store.run(step)
         self._release(agent)
 
     def complete(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
@@ -281,6 +280,7 @@ class AgentLeases:
             step = agent_transitions.recover(
                 # Fenced by this attempt and its holder, whatever was read.
                 now_is.model_copy(update=agent.fence),
+                error=error,
                 continues=agent.attempt if has_change else agent.continues_attempt,
                 counts=result.counts,
                 delay_s=result.delay_s,

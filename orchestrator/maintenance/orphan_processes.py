@@ -135,6 +135,8 @@ class HostCleaner:
             return not self.host.lives(process)
         if identity.partition(".")[0] != self.identity.partition(".")[0]:
             return False
+        if receipt.clock_ms is None:
+            return False
         age_ms = now_ms(self.store.run(server_now())) - receipt.clock_ms
         return age_ms > 1000 * _ENDED_WITHIN_LEASES * self.lease_s
 

@@ -19,6 +19,10 @@ class KeyScope(StrEnum):
     READ = "read"
     SPAWN = "spawn"
     KILL = "kill"
+    #: Halt, resume, and changes of the limits.
+    OPERATE = "operate"
+    #: Reading the audit, and what fsck finds.
+    AUDIT = "audit"
 
 
 class ApiKey(Record):

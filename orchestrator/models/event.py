@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from orchestrator.models.budget import BudgetStatus
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.state import Phase, Status
@@ -19,6 +21,13 @@ class LifecycleEvent(Record):
     phase: Phase | None = None
     attempt: int | None = None
     yolo: bool | None = None
+    #: For `agent.phase`: the phases before and after, and the round, from 1.
+    from_phase: Phase | None = Field(None, alias="from")
+    to: Phase | None = None
+    round: int | None = None
+    #: Why an agent waits, goes back or starts another attempt, and the code of the error.
+    reason: str | None = None
+    reason_code: str | None = None
     #: For `agent.overlap`: the other agent, files that both changed, and the number of others.
     other: str | None = None
     files: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
 #: An agent's id is part of folders, keys and a branch; a raw broker message can carry any text.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -19,6 +19,10 @@ _REMOTE = re.compile(
     # Only to this machine, because this transport is not encrypted.
     r"|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
 )
+#: `host/path` or `scheme://host/path` of a public host, from which an https address can be made.
+_WITHOUT_SCHEME = re.compile(
+    r"(?:(?:git|http)://|//)?(?P<address>[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)+/[^\s:]+)"
+)
 _WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
 
 
@@ -28,6 +32,12 @@ def _check_branch(branch: str) -> str:
         msg = "is not a branch name this system accepts (letters, digits and . _ / + @ -)"
         raise ValueError(msg)
     return branch
+
+
+def meant_address(repository: str) -> str:
+    """Return the https address that a text without a scheme, or with a wrong one, may mean."""
+    found = _WITHOUT_SCHEME.fullmatch(repository)
+    return f"https://{found['address']}" if found else ""
 
 
 def _check_repository(repository: str) -> str:
@@ -41,23 +51,62 @@ def _check_repository(repository: str) -> str:
         return path if local else repository
     if "::" not in repository and "://" not in repository and _SCP_LIKE.fullmatch(repository):
         return repository
+    if meant := meant_address(repository):
+        msg = f"has no https:// or ssh:// scheme. Did you mean {meant}?"
+        raise ValueError(msg)
     msg = "must be an https:// or ssh:// address, user@host:path, or an absolute local path"
     raise ValueError(msg)
 
 
+#: Controls, line separators, and signs that are invisible or turn the text: the same class of
+#: characters in the regular expressions of Python and of JSON Schema.
+_NOT_SHOWN = (
+    "\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b-\\u200f"
+    "\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+)
+# JSON can carry half of a surrogate pair; a schema cannot name it.
+_SHOWN = re.compile(f"[^{_NOT_SHOWN}\\ud800-\\udfff]*")
+#: A name has a sign that is no white space, and none that is not shown but white space around it.
+IDENTIFIER_PATTERN = f"^\\s*[^\\s{_NOT_SHOWN}]([^{_NOT_SHOWN}]*[^\\s{_NOT_SHOWN}])?\\s*$"
+
+
 def _check_identifier(name: str) -> str:
-    if not name.isprintable():
+    if not _SHOWN.fullmatch(name):
         msg = "must consist of printable characters"
         raise ValueError(msg)
     return name
 
 
-Branch = Annotated[str, AfterValidator(_check_branch)]
+_LOOPBACK = r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
+#: What the checks above accept, for a schema; nothing of it is decided here.
+_BRANCH_PATTERN = (
+    r"^(refs/heads/)?(?!.*(\.\.|//|@\{|\.lock(/|$)|/\.|[./]$))[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}$"
+)
+_REPOSITORY_PATTERN = (
+    r"^(?!https?://[^/\s]*@)"
+    r"((file://)?/[^\n\u0000]*"
+    r"|https://[A-Za-z0-9_\[][^\s]*|ssh://[A-Za-z0-9_\[][^\s]*"
+    rf"|{_LOOPBACK}"
+    r"|(?!.*(::|://))([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.-]*:[^/:\s][^\s]*)$"
+)
+Branch = Annotated[
+    str,
+    AfterValidator(_check_branch),
+    WithJsonSchema({"type": "string", "pattern": _BRANCH_PATTERN}),
+]
 Repository = Annotated[
-    str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_check_repository)
+    str,
+    StringConstraints(min_length=1, max_length=2000),
+    AfterValidator(_check_repository),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 2000, "pattern": _REPOSITORY_PATTERN}
+    ),
 ]
 Identifier = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_check_identifier),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": IDENTIFIER_PATTERN}
+    ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -67,7 +67,12 @@ class Receipt(Record):
     #: The commit on the remote's branch of the agent after a kill during delivery.
     remote: str | None = None
     #: Valkey's clock (ms) at the kill, from which the duration is measured.
-    clock_ms: int
+    clock_ms: int | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Return the JSON object without what only the kill itself needs."""
+        inner = {"clock_ms", "order_id"}
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=inner)
 
 
 class Halt(Record):

@@ -5,7 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -15,6 +22,14 @@ def iso_instant(instant: datetime) -> str:
 
 
 Instant = Annotated[AwareDatetime, PlainSerializer(iso_instant, return_type=str)]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: For a strict integer: JSON Schema has 5.0 as one. 5.5, "5" and true stay, and are refused.
+WHOLE = BeforeValidator(_whole)
 
 
 class Record(BaseModel):

@@ -5,12 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from orchestrator.errors import RequestInvalid
 from orchestrator.models.gates import GateProfile
 from orchestrator.models.identifiers import Branch, Identifier, Repository
-from orchestrator.models.record import Record, faults_of
+from orchestrator.models.record import WHOLE, Record, faults_of
 
 
 class AgentType(StrEnum):
@@ -27,7 +34,11 @@ DEFAULT_PROFILE = {
     AgentType.TESTER: GateProfile.MINIMAL,
 }
 
-WorkItem = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=65_536)]
+WorkItem = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=65_536),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 65_536, "pattern": r"\S"}),
+]
 
 
 class SpawnContext(Record):
@@ -42,12 +53,20 @@ class SpawnContext(Record):
 class SpawnRequest(Record):
     """The body of a spawn request, from HTTP, the command line or Celery."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"gateProfile": {"const": "custom"}}, "required": ["gateProfile"]},
+            "then": {"properties": {"gates": {"minItems": 1}}, "required": ["gates"]},
+            "else": {"properties": {"gates": {"maxItems": 0}}},
+        }
+    )
+
     task_id: Identifier
     agent_type: AgentType
     context: SpawnContext
     gate_profile: GateProfile | None = None
-    priority: Annotated[int, Field(strict=True, ge=1, le=10)] = 5
-    max_retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
+    priority: Annotated[int, Field(strict=True, ge=1, le=10), WHOLE] = 5
+    max_retries: Annotated[int, Field(strict=True, ge=0, le=100), WHOLE] = 3
     agent: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
     gates: tuple[Identifier, ...] = ()
 

@@ -10,6 +10,7 @@ from orchestrator.messages import MOST_URGENT, agent_of, queue_key
 from orchestrator.models import AgentState, AgentType, Status
 from orchestrator.models.attention import Attention
 from orchestrator.models.state_machine import ACTIVE, AWAITING_SPAWN, PHASES
+from orchestrator.queries.agent_list import is_listed
 from orchestrator.queries.attention import AttentionContext, explain
 from orchestrator.settings import Settings
 from orchestrator.store import (
@@ -68,6 +69,9 @@ def urgent(
     status: Status | None = None,
     agent_type: AgentType | None = None,
     task_id: str | None = None,
+    repository: str | None = None,
+    code: str | None = None,
+    since: datetime | None = None,
 ) -> Flow[tuple[tuple[AgentState, Attention], ...]]:
     """Read the agents that need attention, the most urgent first, then the newest.
 
@@ -77,9 +81,15 @@ def urgent(
     wanted = [
         agent
         for agent in candidates
-        if status in {None, agent.status}
-        and agent_type in {None, agent.agent_type}
-        and task_id in {None, agent.task_id}
+        if is_listed(
+            agent,
+            status=status,
+            agent_type=agent_type,
+            task_id=task_id,
+            repository=repository,
+            code=code,
+            since=since,
+        )
     ]
     found = yield from explain_agents(wanted, settings, now)
     # The sort is stable: among equals the newest stays first.

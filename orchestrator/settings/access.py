@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
@@ -29,6 +30,25 @@ def _check_password(password: SecretStr) -> SecretStr:
     return password
 
 
+def check_api_url(text: str) -> str:
+    """Return the base address of an API without a slash at its end.
+
+    Raises:
+        ValueError: the text is no http or https address.
+    """
+    parts = urlsplit(text.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        msg = "must be an http:// or https:// address, such as https://orch.example"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "must carry no login: set ORCHESTRATOR_API_KEY"
+        raise ValueError(msg)
+    return text.strip().rstrip("/")
+
+
+ApiUrl = Annotated[str, AfterValidator(check_api_url)]
+
+
 class AccessSettings(BaseSettings):
     """Where the API and Flower listen, and how they authenticate clients."""
 
@@ -42,6 +62,12 @@ class AccessSettings(BaseSettings):
         "ORCHESTRATOR_PORT",
         description="The TCP port of the API and of the dashboard.",
         default=3001,
+    )
+    api_url: ApiUrl | None = env(
+        "ORCHESTRATOR_API_URL",
+        description="The address of the HTTP API that `orch` uses instead of Valkey, with"
+        " ORCHESTRATOR_API_KEY. `orch --api` overrides it.",
+        default=None,
     )
     api_key: SecretStr | None = env(
         "ORCHESTRATOR_API_KEY",

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from orchestrator.errors import RequestInvalid
+from orchestrator.errors import CursorUnknown
 from orchestrator.models import Status
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, nothing
 from orchestrator.store.transition import now_ms
+
+#: Ids that one step of a scan compares: it takes Valkey about a millisecond.
+_SCANNED = 2000
 
 
 def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operation[list[str]]:
     """Read ids of all agents, or of a task's, the newest first, from behind one of them.
 
     Raises:
-        RequestInvalid: the id is none of this list.
+        CursorUnknown: the id is none of this list.
     """
 
     def decode(reply: list[bytes] | None) -> list[str]:
         if reply is None:
-            raise RequestInvalid((("cursor", "names no agent of this list"),))
+            raise CursorUnknown
         return _names(reply)
 
     index = keys.task_agents(task_id) if task_id else keys.AGENTS
@@ -31,6 +34,17 @@ def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operatio
 def all_ids() -> Operation[list[str]]:
     """List every agent."""
     return command("ZRANGE", keys.AGENTS, 0, -1, decode=_names)
+
+
+def scan_prefix(prefix: str, cursor: int) -> Operation[tuple[int, list[str]]]:
+    """Read some of the ids that begin with a prefix, and the next cursor: 0 at the end.
+
+    The prefix consists of letters, digits, - and _, which no pattern interprets.
+    """
+    return command(
+        *("ZSCAN", keys.AGENTS, cursor, "MATCH", f"{prefix}*", "COUNT", _SCANNED),
+        decode=lambda reply: (int(reply[0]), _names([name for name, _ in reply[1]])),
+    )
 
 
 def spawned_ms(agent_ids: Sequence[str]) -> Operation[list[float | None]]:

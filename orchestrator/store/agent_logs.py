@@ -50,6 +50,15 @@ def last_line(agent_id: str) -> Operation[LogLine | None]:
     )
 
 
+def last_lines(agent_id: str, count: int) -> Operation[tuple[LogLine, ...]]:
+    """Read the newest lines of output, oldest first."""
+    key = keys.log(agent_id)
+    return command(
+        *("XREVRANGE", key, "+", "-", "COUNT", count),
+        decode=lambda reply: tuple(reversed(_lines(key, reply))),
+    )
+
+
 def _lines(key: str, reply: list[Any]) -> list[LogLine]:
     return [
         parse_record(LogLine, key, field_of(key, entry, b"line")).model_copy(

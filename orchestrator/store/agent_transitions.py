@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import GatesRejected, OrchestratorError
 from orchestrator.messages import QUEUE_OF_TASK, SPAWN_TASK, StageMessage
-from orchestrator.models import AgentState, Phase, Status, iso_instant
+from orchestrator.models import AgentState, GateStatus, Phase, Status, iso_instant
 from orchestrator.models.state_machine import (
     ACTIVE,
     AWAITING_SPAWN,
@@ -149,15 +149,25 @@ def request_rework(
             "rounds": agent.rounds + 1,
             "continuesAttempt": agent.change_attempt,
         },
+        reason=_rejection(patch),
+        reason_code=GatesRejected.code,
         release=True,
         message=_message(agent, Phase.AWAITING_REWORK, agent.attempt),
     )
     return move(agent, step, now=now, tag=tag)
 
 
+def _rejection(patch: Mapping[str, Any]) -> str:
+    """Return which gates rejected the change, by its verdict."""
+    statuses = patch.get("verdict", {}).get("gates", {})
+    failed = [gate for gate, status in statuses.items() if not GateStatus(status).is_pass]
+    return f"rejected by {', '.join(failed)}" if failed else "rejected"
+
+
 def recover(
     agent: AgentState,
     *,
+    error: OrchestratorError | None = None,
     continues: int | None,
     counts: bool,
     delay_s: float,
@@ -185,6 +195,8 @@ def recover(
         new_attempt=True,
         patch=patch,
         event="agent.recovering",
+        reason=error.detail if error else "",
+        reason_code=error.code if error else "",
         release=True,
         message=None if delay_s else _message(agent, phase, agent.attempt + 1),
         due_at=now + timedelta(seconds=delay_s) if delay_s else None,
@@ -201,6 +213,7 @@ def delay(agent: AgentState, *, until: datetime, now: datetime, why: str = "") -
         attempt=agent.attempt,
         patch={"waitingFor": why or None},
         event="agent.waiting" if why else "",
+        reason=why,
         due_at=until,
     )
     return move(agent, step, now=now)

@@ -25,6 +25,8 @@ from orchestrator.store.usage_bounds import plausible
 
 #: How long Celery's result stays: as long as a client may reasonably ask (Celery's own default).
 RESULT_TTL_S = int(timedelta(days=1).total_seconds())
+#: The longest reason of an event (characters).
+REASON_LIMIT = 500
 #: One step of priority in an urgency; the instants below it stay so for three centuries.
 _URGENCY_STEP = 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +49,9 @@ class Move:
     event: str = ""
     #: What the event tells, where that is not the agent's end.
     warning: AgentWarning | None = None
+    #: Why it is made, for its events, and the code of the error that caused it.
+    reason: str = ""
+    reason_code: str = ""
     lease_s: float | None = None
     release: bool = False
     message: StageMessage | None = None
@@ -121,6 +126,8 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "usageRefused": is_usage_refused or None,
         "taskPatch": _task_patch(step, instant),
         "event": _event(step),
+        "reason": " ".join(step.reason.split())[:REASON_LIMIT] or None,
+        "reasonCode": step.reason_code or None,
         "timestamp": instant,
         "nowMs": now_ms(now),
         "release": step.release,

@@ -115,6 +115,8 @@ def test_inspect_is_everything_of_one_agent_and_the_next_step(orch, store, holde
     assert found["request"]["context"]["workItems"] == ["add a function"]
     assert [event["type"] for event in found["events"]] == [
         "agent.spawning",
+        "agent.phase",
+        "agent.phase",
         "agent.running",
         "agent.failed",
     ]
@@ -195,12 +197,14 @@ def test_events_are_filtered_and_go_on_from_an_id(orch, holder):
     found = orch.json("events")["events"]
     assert [event["type"] for event in found] == [
         "agent.spawning",
+        "agent.phase",
+        "agent.phase",
         "agent.running",
         "agent.spawning",
     ]
     assert orch.json("events", "--since", found[0]["id"])["events"] == found[1:]
-    assert orch.json("events", "--since", "1h", "--agent", agent.agent_id)["events"] == found[:2]
-    assert orch.json("events", "--type", "agent.running")["events"] == found[1:2]
+    assert orch.json("events", "--since", "1h", "--agent", agent.agent_id)["events"] == found[:4]
+    assert orch.json("events", "--type", "agent.running")["events"] == found[3:4]
     assert orch.run("events").stdout.splitlines()[1].split()[:2] == [
         found[1]["id"],
         agent.agent_id,

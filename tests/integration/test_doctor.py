@@ -134,9 +134,6 @@ def test_a_git_that_is_too_old_fails(tmp_path, monkeypatch, version):
     assert statuses(settings(tmp_path))["git"] is Health.FAIL
 
 
-def test_a_terminal_gets_a_table_in_which_nothing_is_markup(tmp_path, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
+def test_nothing_in_the_table_is_markup(tmp_path):
     ran = CliRunner().invoke(doctor, [], obj=settings(tmp_path / "[red]x"))
-    assert "WHAT TO DO" in ran.output
     assert "[red]x" in ran.output

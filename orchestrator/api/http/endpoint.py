@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,9 +19,12 @@ from starlette.routing import Route
 from orchestrator.control.api_keys import ApiKeys
 from orchestrator.errors import RequestInvalid, ScopeMissing
 from orchestrator.models import Caller, KeyScope, Record, faults_of
+from orchestrator.queries.agent_list import full_id
 from orchestrator.store.client import AsyncStore
 
 BODY_LIMIT_BYTES = 2**20
+#: An id in a path may be a prefix of at least this many characters (docs/api.md).
+LEAST_PREFIX = 6
 #: The time limit of a request body.
 BODY_WITHIN_S = 20.0
 
@@ -36,13 +40,25 @@ class Header:
 
     purpose: str
     pattern: str
+    #: Whether its route checks the value itself.
+    is_checked_by_route: bool = False
+
+    def check(self, name: str, value: str | None) -> None:
+        """Refuse a value that is not as the document says.
+
+        Raises:
+            RequestInvalid: the value does not match the pattern.
+        """
+        if value is None or self.is_checked_by_route or re.fullmatch(self.pattern, value):
+            return
+        raise RequestInvalid(((name, f"must match {self.pattern}"),))
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """One route; the application, the guard and the OpenAPI document are built from these."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH"]
     path: str
     handler: Handler
     summary: str
@@ -73,6 +89,11 @@ class Endpoint:
             await store_of(request).follow(
                 api_keys.admit(caller, self.scope, is_spawn=self.is_spawn)
             )
+        for name, header in self.headers.items():
+            header.check(name, request.headers.get(name))
+        if (given := request.path_params.get("agentId")) is not None:
+            flow = full_id(given, least=LEAST_PREFIX)
+            request.path_params["agentId"] = await store_of(request).follow(flow)
         return await self.handler(request)
 
 
@@ -131,8 +152,10 @@ async def document_of(request: Request) -> object:
         HTTPException: as `read_body` does.
     """
     body = await read_body(request)
-    if not body:
-        return None
+    return _parsed(body) if body else None
+
+
+def _parsed(body: bytes) -> object:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -141,8 +164,8 @@ async def document_of(request: Request) -> object:
 
 async def body_of(request: Request, model: type[R]) -> R:
     """Parse an optional body; raises as `document_of` does, and RequestInvalid with each fault."""
-    document = await document_of(request)
+    body = await read_body(request)
     try:
-        return model.model_validate({} if document is None else document)
+        return model.model_validate(_parsed(body) if body else {})
     except ValidationError as error:
         raise RequestInvalid(faults_of(error)) from error

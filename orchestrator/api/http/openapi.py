@@ -13,7 +13,9 @@ from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.http.endpoint import Answer, Endpoint
 from orchestrator.api.http.schemas import Problem
-from orchestrator.models import KeyScope, Record
+from orchestrator.control.api_keys import UNLIMITED
+from orchestrator.gates.profiles import profiles
+from orchestrator.models import Record, SpawnRequest
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/{model}"
@@ -26,13 +28,16 @@ _PLACE = re.compile(r"\{(\w+)(?::path)?\}")
 _ANY = (HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 
-def document(endpoints: Sequence[Endpoint], *, asks_for_keys: bool) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of these routes."""
+def document(
+    endpoints: Sequence[Endpoint], *, asks_for_keys: bool, agents: Iterable[str]
+) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of these routes, on a server with these agent backends."""
     models = {model for endpoint in endpoints for model in _models(endpoint)} | {Problem}
     modes: list[tuple[type[BaseModel], Literal["validation"]]] = [
         (model, "validation") for model in sorted(models, key=lambda model: model.__name__)
     ]
     _, schemas = models_json_schema(modes, ref_template=_REF)
+    _name_choices(schemas["$defs"], agents)
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         path = paths.setdefault(_PLACE.sub(r"{\1}", endpoint.path), {})
@@ -43,6 +48,13 @@ def document(endpoints: Sequence[Endpoint], *, asks_for_keys: bool) -> dict[str,
         "paths": paths,
         "components": {"schemas": schemas["$defs"], "securitySchemes": _SCHEMES},
     }
+
+
+def _name_choices(schemas: dict[str, Any], agents: Iterable[str]) -> None:
+    """Name what this server accepts of `agent` and `gates`: others are refused."""
+    fields = schemas[SpawnRequest.__name__]["properties"]
+    fields["agent"]["anyOf"] = [{"enum": sorted(agents)}, {"type": "null"}]
+    fields["gates"]["items"] = {"enum": sorted(profiles().gates)}
 
 
 def _models(endpoint: Endpoint) -> Iterable[type[Record]]:
@@ -79,7 +91,7 @@ def _refusals(endpoint: Endpoint) -> set[int]:
     statuses: set[int] = {*_ANY, *endpoint.refusals}
     if endpoint.scope is not None:
         statuses |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
-        if endpoint.scope is not KeyScope.KILL:
+        if endpoint.scope not in UNLIMITED:
             statuses.add(HTTPStatus.TOO_MANY_REQUESTS)
     if endpoint.body is not None:
         statuses |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}

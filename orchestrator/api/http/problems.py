@@ -14,13 +14,17 @@ from starlette.types import ExceptionHandler
 
 from orchestrator.errors import (
     AgentEnded,
+    AuditBroken,
+    AuditBusy,
     BudgetExhausted,
     ChangeMissing,
     GitFailed,
     Halted,
+    IdAmbiguous,
     IdempotencyConflict,
     KeyRefused,
     KillUnconfirmed,
+    LimitInvalid,
     NotFound,
     OrchestratorError,
     RateLimited,
@@ -44,7 +48,11 @@ SECURITY = {
 
 _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    LimitInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
+    IdAmbiguous: HTTPStatus.CONFLICT,
+    AuditBroken: HTTPStatus.SERVICE_UNAVAILABLE,
+    AuditBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     ScopeMissing: HTTPStatus.FORBIDDEN,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,

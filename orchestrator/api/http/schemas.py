@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from orchestrator.control.budget import LimitName
 from orchestrator.control.kill_switch import TIMEOUT_S
 from orchestrator.models import (
     AgentState,
@@ -22,10 +23,14 @@ from orchestrator.models import (
     TaskState,
 )
 from orchestrator.models.attention import Attention
-from orchestrator.models.identifiers import Identifier
+from orchestrator.models.identifiers import AGENT_ID
+from orchestrator.models.record import WHOLE
 from orchestrator.queries import agent_list
+from orchestrator.settings.values import MOST_TOKENS
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")]
+AGENT_ID_PATTERN = f"^{AGENT_ID.pattern}$"
+_Tokens = Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS), WHOLE]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 # ── asked ───────────────────────────────────────────────────────────────────────────────────
@@ -36,9 +41,17 @@ class AgentsQuery(Record):
 
     status: Status | None = None
     agent_type: AgentType | None = None
-    task_id: Identifier | None = None
+    task_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     limit: Annotated[int, Field(ge=1, le=agent_list.MAX_LIMIT)] = 50
     cursor: str = ""
+    #: An address, or the end of it such as `group/shop`.
+    repository: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    #: The error code of the end.
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
+    #: Only agents that were spawned at or after this instant.
+    since: Instant | None = None
+    #: Whether to list only agents that need attention, the most urgent first, without pages.
+    urgent: bool = False
     #: Whether the page includes `attention` of the agents that need it.
     attention: bool = False
 
@@ -48,6 +61,18 @@ class LogQuery(Record):
 
     cursor: StreamId = ""
     limit: Annotated[int, Field(ge=1, le=1000)] = 500
+    #: Only the last lines, whatever the cursor and the limit are.
+    tail: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class AuditQuery(Record):
+    """The query of `GET /audit`."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    #: Only entries about this agent.
+    agent_id: Annotated[str, StringConstraints(pattern=AGENT_ID_PATTERN)] | None = None
+    #: Only entries before this one.
+    before: Annotated[int, Field(ge=1)] | None = None
 
 
 class EventsQuery(Record):
@@ -69,6 +94,49 @@ class KillBody(Because):
     timeout: Annotated[float, Field(ge=0, le=300)] = TIMEOUT_S
     #: Whether to discard the change of the agent.
     discard: bool = False
+
+
+class ResumeBody(Record):
+    """The reason of a resume, which is required."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class LimitsBody(Because):
+    """Changes of limits; the others stay. `default` restores the value of the settings."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in get_args(LimitName)
+            ]
+        }
+    )
+
+    #: Tokens.
+    daily: _Tokens | Literal["default"] | None = None
+    agent: _Tokens | Literal["default"] | None = None
+    #: Agents at once.
+    concurrency: (
+        Annotated[int, Field(strict=True, ge=1, le=1000), WHOLE] | Literal["default"] | None
+    ) = None
+    #: Seconds.
+    time: (
+        Annotated[int, Field(strict=True, ge=1, le=30 * 86_400), WHOLE] | Literal["default"] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.changes():
+            msg = "must change daily, agent, concurrency or time"
+            raise ValueError(msg)
+        return self
+
+    def changes(self) -> dict[LimitName, str]:
+        """Return the new values by the names of the limits."""
+        names: tuple[LimitName, ...] = get_args(LimitName)
+        return {name: str(value) for name in names if (value := getattr(self, name)) is not None}
 
 
 class KillAllBody(KillBody, KillScope):
@@ -145,6 +213,39 @@ class QueueList(Record):
     """Every queue."""
 
     queues: tuple[QueueState, ...]
+
+
+class HaltSwitched(Record):
+    """The halt after a request to halt or resume."""
+
+    halted: bool
+    #: Whether Valkey has written the halt to its disk.
+    on_disk: bool | None = None
+    #: The agents that waited for the resume.
+    waiting: int | None = None
+
+
+class AuditPage(Record):
+    """Entries of the audit, oldest first."""
+
+    entries: tuple[AuditEntry, ...]
+    #: `before` of the page with older entries.
+    next_before: int | None = None
+
+
+class DriftBody(Record):
+    """One inconsistency."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+class DriftList(Record):
+    """What fsck finds on the host of this process; nothing is repaired."""
+
+    drifts: tuple[DriftBody, ...]
+    left: int
 
 
 class QueueSwitched(Record):

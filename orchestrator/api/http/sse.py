@@ -19,6 +19,7 @@ LAST_EVENT_ID = {
     "Last-Event-ID": Header(
         "The id of the last received event; the stream continues after it.",
         r"^[0-9]{1,19}-[0-9]{1,19}$",
+        is_checked_by_route=True,
     )
 }
 #: An upper limit whatever the file limit is: each stream also uses memory.

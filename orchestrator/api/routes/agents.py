@@ -29,7 +29,7 @@ from orchestrator.models import AgentState, KeyScope, SpawnRequest, Status
 from orchestrator.models.attention import Attention
 from orchestrator.queries import agent_list
 from orchestrator.queries.changes import read_patch
-from orchestrator.queries.explanations import explain_agents, explain_one
+from orchestrator.queries.explanations import explain_agents, explain_one, urgent
 from orchestrator.store import agents, changes
 from orchestrator.store.registration import Submitted
 from orchestrator.wiring import clock
@@ -94,8 +94,19 @@ async def index(request: Request) -> JSONResponse:
     """Return a page of agents, newest first."""
     query = query_of(request, AgentsQuery)
     asked = dict(query)
-    with_attention = asked.pop("attention")
+    with_attention, is_urgent = asked.pop("attention"), asked.pop("urgent")
     store = store_of(request)
+    if is_urgent:
+        limit = asked.pop("limit")
+        asked.pop("cursor")
+        pairs = await store.follow(urgent(request.app.state.settings, clock(), **asked))
+        pairs = pairs[:limit]
+        return JSONResponse(
+            {
+                "agents": [agent.wire() for agent, _ in pairs],
+                "attention": {agent.agent_id: need.wire() for agent, need in pairs},
+            }
+        )
     page = await store.follow(agent_list.page(**asked))
     document: dict[str, object] = {"agents": [agent.wire() for agent in page.agents]}
     if with_attention:
@@ -111,6 +122,13 @@ async def why(request: Request) -> JSONResponse:
     """Return why an agent waits, failed or was rejected, and one command that helps."""
     agent_id, settings = request.path_params["agentId"], request.app.state.settings
     found = await store_of(request).follow(explain_one(agent_id, settings, clock()))
+    return JSONResponse(found.wire())
+
+
+async def asked_for(request: Request) -> JSONResponse:
+    """Return the request that an agent came from."""
+    agent_id = request.path_params["agentId"]
+    found = await store_of(request).run(agents.read_request(agent_id))
     return JSONResponse(found.wire())
 
 
@@ -152,11 +170,16 @@ ENDPOINTS = [
         *("GET", "/agents", index, "List agents, newest first"),
         answers={200: (AgentList,)},
         query=AgentsQuery,
-        refusals=(422,),
+        refusals=(404, 422),
     ),
     Endpoint(
         *("GET", "/agents/{agentId}/status", status, "An agent's state"),
         answers={200: (AgentState,)},
+        refusals=(404,),
+    ),
+    Endpoint(
+        *("GET", "/agents/{agentId}/request", asked_for, "The request that an agent came from"),
+        answers={200: (SpawnRequest,)},
         refusals=(404,),
     ),
     Endpoint(

@@ -11,13 +11,16 @@ from starlette.responses import JSONResponse, Response
 from orchestrator.api.http.endpoint import Endpoint, caller_of
 from orchestrator.api.http.openapi import document
 from orchestrator.api.http.static_files import page, parts
+from orchestrator.models.event_schemas import event_schema
 from orchestrator.repo_config import shipped_schema
 
 
 async def openapi(request: Request) -> Response:
     """Return the OpenAPI document."""
     asks_for_keys = caller_of(request).has_key
-    return JSONResponse(document(request.app.state.endpoints, asks_for_keys=asks_for_keys))
+    state = request.app.state
+    agents = state.submit_service.agents
+    return JSONResponse(document(state.endpoints, asks_for_keys=asks_for_keys, agents=agents))
 
 
 async def docs(request: Request) -> Response:
@@ -40,6 +43,12 @@ async def repository_schema(request: Request) -> Response:
     return Response(shipped_schema(), media_type="application/schema+json")
 
 
+async def event_schemas(request: Request) -> JSONResponse:
+    """Return the JSON schema of each type of event."""
+    del request
+    return JSONResponse(event_schema(), media_type="application/schema+json")
+
+
 ENDPOINTS = [
     Endpoint(
         *("GET", "/openapi.json", openapi, "This document"),
@@ -55,6 +64,12 @@ ENDPOINTS = [
         "The JSON schema of orchestrator.toml",
         answers={200: ("application/schema+json",)},
         # It is the same for every client, and an editor that uses it has no key.
+        scope=None,
+    ),
+    Endpoint(
+        *("GET", "/schemas/events.json", event_schemas),
+        "The JSON schema of each type of event",
+        answers={200: ("application/schema+json",)},
         scope=None,
     ),
     Endpoint(

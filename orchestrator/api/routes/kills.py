@@ -48,11 +48,7 @@ async def receipt(request: Request) -> JSONResponse:
     found = await store_of(request).run(kills.find_receipt(request.path_params["agentId"]))
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "This agent was not killed.")
-    return JSONResponse(
-        found.model_dump(
-            mode="json", by_alias=True, exclude_none=True, exclude={"clock_ms", "order_id"}
-        )
-    )
+    return JSONResponse(found.shown())
 
 
 ENDPOINTS = [

@@ -26,6 +26,9 @@ async def logs(request: Request) -> Response:
     if wants_stream:
         frames = _follow(store, agent.agent_id, query.cursor, request.app.state.is_stopping)
         return EventStream(frames)
+    if query.tail is not None:
+        last = await store.run(agent_logs.last_lines(agent.agent_id, query.tail))
+        return JSONResponse({"lines": [line.wire() for line in last]})
     lines = await store.run(
         agent_logs.read_log(agent.agent_id, after=query.cursor, count=query.limit + 1)
     )

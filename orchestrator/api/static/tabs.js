@@ -81,7 +81,7 @@ async function timeline(path, server) {
   const entries = [
     ...events.map((event) => ({
       at: event.timestamp, what: line(event.type, 60).replace(/^agent\./, ""), kind: "event",
-      text: [event.phase, event.attempt > 1 && `attempt ${event.attempt}`, event.error, event.files && `also touched by ${line(event.other)}: ${event.files.join(", ")}`],
+      text: [event.from ? `${event.from} → ${event.to}` : event.phase, event.round > 1 && `round ${event.round}`, event.reason, event.attempt > 1 && `attempt ${event.attempt}`, event.error, event.files && `also touched by ${line(event.other)}: ${event.files.join(", ")}`],
     })),
     ...audit.map((entry) => ({
       at: entry.at, what: line(entry.action, 60), kind: "audit",

@@ -7,17 +7,30 @@ from collections.abc import Sequence
 import click
 from pydantic import ValidationError
 
-from orchestrator.audit.log import Audit, read_entries
+from orchestrator.audit.log import Audit
 from orchestrator.cli import open_store
-from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.ids import named
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import notify, say
+from orchestrator.errors import NotFound
 from orchestrator.models import AuditEntry, AuditMark, AuditVerdict
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
 
-_HEADER = ("SEQ", "TIME", "ACTION", "WHO", "ON", "BEFORE", "RESULT", "WHY")
+_COLUMNS = (
+    Column("SEQ", 0, is_number=True),
+    Column("TIME", 1),
+    Column("ACTION", 0),
+    Column("WHO", 2),
+    Column("ON", 0, least=ID_WIDTH),
+    Column("BEFORE", 5),
+    Column("RESULT", 3),
+    Column("WHY", 4),
+)
 
 
 def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> AuditMark | None:
@@ -67,12 +80,18 @@ def audit(
         msg = "--expect goes with --verify."
         raise click.UsageError(msg)
     settings: Settings = ctx.obj
-    with open_store(settings) as store:
-        if is_check:
+    if is_check:
+        with open_store(settings) as store:
             verdict = _check(store, settings, pinned)
-            print_json(verdict.wire()) if as_json else _print_verdict(verdict)
-            ctx.exit(0 if verdict.intact else 1)
-        entries = store.follow(read_entries(limit=limit, agent_id=agent_id))
+        print_json(verdict.wire()) if as_json else _print_verdict(verdict)
+        ctx.exit(0 if verdict.intact else 1)
+    with open_client(settings) as client:
+        try:
+            agent_id = named(client, agent_id) if agent_id else ""
+        except NotFound:
+            # The audit outlives the record of an agent.
+            notify(f"no record of an agent begins with {agent_id}: only its full id is matched")
+        entries = client.audit(limit=limit, agent_id=agent_id)
     if as_json:
         print_json({"entries": [entry.wire() for entry in entries]})
     else:
@@ -108,4 +127,4 @@ def _print_table(entries: Sequence[AuditEntry]) -> None:
         )
         for entry in entries
     ]
-    print_table(_HEADER, rows)
+    print_table(_COLUMNS, rows)

@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from orchestrator import wiring
-from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who, why_option
-from orchestrator.cli.output.render import json_option, plain, print_json
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.commands.kill import why_option
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
+from orchestrator.cli.values import ChoiceType
 from orchestrator.control.budget import LimitName
 from orchestrator.models import BudgetLimits, BudgetSummary
-from orchestrator.queries import budget as queries
 from orchestrator.settings import Settings
+
+_COLUMNS = (
+    Column("AGENT", 0, least=ID_WIDTH),
+    Column("STATE", 2),
+    Column("TODAY", 1, is_number=True),
+    Column("OF THE DAY", 3, is_number=True),
+    Column("IN ALL", 4, is_number=True),
+    Column("OF ITS LIMIT", 1, is_number=True),
+    Column("TASK", 5),
+)
 
 
 @click.group(invoke_without_command=True)
@@ -27,8 +34,8 @@ def budget(ctx: click.Context, /, *, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     settings: Settings = ctx.obj
-    with open_store(settings) as store:
-        found = store.follow(queries.summary(settings, wiring.clock()))
+    with open_client(settings) as client:
+        found = client.budget()
     if as_json:
         print_json(found.model_dump(mode="json", by_alias=True))
     else:
@@ -36,7 +43,7 @@ def budget(ctx: click.Context, /, *, as_json: bool) -> None:
 
 
 @budget.command("set")
-@click.argument("name", type=click.Choice(get_args(LimitName)))
+@click.argument("name", type=ChoiceType(get_args(LimitName)))
 @click.argument("value")
 @why_option
 @json_option
@@ -47,8 +54,8 @@ def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: 
     daily and agent take tokens (5M, 200k), concurrency takes a number of agents, and time takes a
     duration (2h). `default` restores the value of the settings.
     """
-    with open_store(settings) as store:
-        limits = store.follow(wiring.budget(settings).set(name, value, by=who(), why=why))
+    with open_client(settings) as client:
+        limits = client.set_limit(name, value, why)
     if as_json:
         print_json(limits.model_dump(mode="json", by_alias=True))
     else:
@@ -70,18 +77,20 @@ def _print(found: BudgetSummary) -> None:
         )
     click.echo(f"{found.running} running, {found.waiting} waiting for a place")
     click.echo(_line(found.limits))
-    table = Table("agent", "status", "today", "of the day", "in all", "of its limit", box=None)
-    for row in found.agents:
-        table.add_row(
-            Text(plain(row.agent_id)),
+    rows = [
+        (
+            row.agent_id,
             row.status or "gone",
             str(row.tokens_today),
             f"{row.percent_of_day} %",
             str(row.tokens),
             f"{row.percent} %",
+            row.task_id or "",
         )
-    if found.agents:
-        Console().print(table)
+        for row in found.agents
+    ]
+    if rows:
+        print_table(_COLUMNS, rows)
 
 
 def _line(limits: BudgetLimits) -> str:

@@ -15,7 +15,8 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 from pydantic.alias_generators import to_camel
 
-from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import Column, print_table
 from orchestrator.cli.output.text import notify, say
 from orchestrator.repo_config import shipped_schema
 from orchestrator.secretscan import AllowList
@@ -25,6 +26,7 @@ from orchestrator.wiring import BACKENDS, with_secrets
 
 MASK = "********"
 _DEFAULT = "default"
+_COLUMNS = (Column("SETTING", 0), Column("FROM", 2), Column("VALUE", 1))
 _LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 
@@ -55,7 +57,7 @@ def show(settings: Settings, *, is_set: bool, as_json: bool) -> None:
         print_json({"settings": [row.wire() for row in rows]})
         return
     table = [(row.name, row.source, row.value) for row in rows]
-    print_table(("SETTING", "FROM", "VALUE"), table)
+    print_table(_COLUMNS, table)
 
 
 @config.command()

@@ -15,13 +15,13 @@ import click
 import yaml
 
 from orchestrator import wiring
-from orchestrator.cli import open_store
-from orchestrator.cli.output.render import elapsed, follow, log_line, read_lines
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import Client
+from orchestrator.cli.output.render import elapsed, log_line
 from orchestrator.cli.output.text import notify, say
 from orchestrator.errors import GitFailed, StartFailed
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import Settings, load_settings, variables
-from orchestrator.store.client import Store
 
 LOG_TAIL = 20
 _BRANCH = "main"
@@ -89,10 +89,10 @@ def demo(settings: Settings) -> None:
         say(f"starting a system for it: {environ['ORCHESTRATOR_HOME']}")
         _orch("up", "--detach", "--json", folder=folder, environ=environ)
         ours = load_settings(environ, dotenv=Path(os.devnull))
-        with open_store(ours) as store:
-            agent = _run_agent(ours, store, remote)
+        with open_client(ours) as client:
+            agent = _run_agent(client, remote)
             if agent.status is not Status.COMPLETED:
-                _report_failure(store, agent)
+                _report_failure(client, agent)
                 click.get_current_context().exit(1)
         branch = agent.branch or ""
         say(f"\n$ git -C {remote} log --stat {_BRANCH}..{branch}")
@@ -100,7 +100,7 @@ def demo(settings: Settings) -> None:
     say(f"agent {agent.agent_id} pushed branch {branch} at commit {agent.commit} to {remote}")
 
 
-def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
+def _run_agent(client: Client, remote: Path) -> AgentState:
     document = {
         "taskId": wiring.new_id(),
         "agentType": "worker",
@@ -112,10 +112,10 @@ def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
             "workItems": [yaml.safe_dump({"steps": _STEPS}, sort_keys=False)],
         },
     }
-    agent_id = store.run(wiring.submit_service(settings).submit(document, by="demo")).agent_id
+    agent_id = client.spawn(document, idempotency_key="")
     say(f"spawned agent {agent_id}")
     phase = ""
-    for look in follow(store, agent_id):
+    for look in client.follow(agent_id):
         for line in look.lines:
             say(f"  {log_line(line)}")
         if look.agent.phase != phase:
@@ -124,9 +124,9 @@ def _run_agent(settings: Settings, store: Store, remote: Path) -> AgentState:
     return look.agent
 
 
-def _report_failure(store: Store, agent: AgentState) -> None:
+def _report_failure(client: Client, agent: AgentState) -> None:
     notify(f"the agent has {agent.status}: {agent.error or ''}")
-    for line in list(read_lines(store, agent.agent_id))[-LOG_TAIL:]:
+    for line in client.log_end(agent.agent_id, LOG_TAIL):
         say(f"  {log_line(line)}", err=True)
 
 

@@ -13,15 +13,13 @@ from enum import StrEnum
 from functools import partial
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
 from orchestrator.cli.local.valkey_checks import see_clock, see_records, see_sweep
-from orchestrator.cli.output.render import plain
+from orchestrator.cli.output.table import Column, print_table
+from orchestrator.cli.output.text import is_terminal, plain
 from orchestrator.errors import (
     BackendUnavailable,
     DiskFull,
@@ -52,7 +50,13 @@ class Health(StrEnum):
 
 _NO_NETWORK = "agents have no network but the egress proxy"
 _PROXY = "set ORCHESTRATOR_SANDBOX_NETWORK=proxy"
-_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
+_COLUMNS = (
+    Column("", 0),
+    Column("CHECK", 0),
+    Column("FOUND", 1),
+    Column("WHAT TO DO", is_below=True),
+)
+_STYLES = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "red"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Check:
     name: str
     look: Callable[[], str]
     is_optional: bool = False
+    #: Whether the settings do not use what it checks: its fault is no trouble of today.
+    is_unused: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,14 @@ class DoctorFinding:
     status: Health
     detail: str
     what_to_do: str = ""
+    is_unused: bool = False
+
+    @property
+    def urgency(self) -> int:
+        """Its place in the list: faults, warnings, what is well, faults of what is not used."""
+        if self.is_unused and self.status is not Health.OK:
+            return len(Health)
+        return (Health.FAIL, Health.WARN, Health.OK).index(self.status)
 
 
 @click.command()
@@ -88,35 +102,41 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
 
 def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
-    """Run every check, also after a failed one."""
+    """Run every check, also after a failed one; return today's trouble first."""
     with waiting_for_valkey():
-        return tuple(_examine_one(check) for check in listed)
+        found = [_examine_one(check) for check in listed]
+    return tuple(sorted(found, key=lambda finding: finding.urgency))
 
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
-    backends = (
-        Check(f"agent {name}", partial(see_agent, settings, name), name != settings.default_agent)
+    default = settings.default_agent
+    agents = (
+        _unless_used(f"agent {name}", partial(see_agent, settings, name), name == default)
         for name in BACKENDS.names()
     )
     return (
         Check("python", platform.python_version),
         Check("git", see_git),
         Check("disk", partial(see_disk, settings)),
-        Check("valkey", partial(see_valkey, valkey), valkey is None),
-        Check("clock", partial(see_clock, settings, valkey), valkey is None),
+        _unless_used("valkey", partial(see_valkey, valkey), valkey is not None),
+        _unless_used("clock", partial(see_clock, settings, valkey), valkey is not None),
         Check("sweep", partial(see_sweep, valkey), is_optional=True),
         Check("records", partial(see_records, valkey), is_optional=True),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
-        Check("api, workers", partial(see_api, settings), system is None),
-        *backends,
+        _unless_used("api, workers", partial(see_api, settings), system is not None),
+        *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
-        Check("docker", partial(see_docker, settings), not settings.sandbox_enabled),
+        _unless_used("docker", partial(see_docker, settings), settings.sandbox_enabled),
         Check("processes", partial(see_level, settings), settings.process_level == "auto"),
     )
+
+
+def _unless_used(name: str, look: Callable[[], str], is_used: object) -> Check:
+    return Check(name, look, is_optional=not is_used, is_unused=not is_used)
 
 
 def see_git() -> str:
@@ -243,7 +263,7 @@ def _examine_one(check: Check) -> DoctorFinding:
         return DoctorFinding(check.name, Health.OK, check.look())
     except OrchestratorError as error:
         status = Health.WARN if check.is_optional else Health.FAIL
-        return DoctorFinding(check.name, status, error.detail, error.what_to_do)
+        return DoctorFinding(check.name, status, error.detail, error.what_to_do, check.is_unused)
 
 
 def _wire(finding: DoctorFinding) -> dict[str, str]:
@@ -252,19 +272,13 @@ def _wire(finding: DoctorFinding) -> dict[str, str]:
 
 
 def _print_findings(findings: Sequence[DoctorFinding]) -> None:
-    console = Console()
-    if not console.is_terminal:
+    if not is_terminal():
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             words = f"{finding.detail} {finding.what_to_do}".strip()
             click.echo(f"{finding.status:<4}  {finding.name:<{width}}  {plain(words)}")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "CHECK", "FOUND", "WHAT TO DO"):
-        table.add_column(heading)
-    for finding in findings:
-        # Text, because the output of a program must not be parsed as markup.
-        status = Text(finding.status, style=_STYLES[finding.status])
-        texts = (Text(plain(text)) for text in (finding.detail, finding.what_to_do))
-        table.add_row(status, finding.name, *texts)
-    console.print(table)
+    rows = [
+        (finding.status, finding.name, finding.detail, finding.what_to_do) for finding in findings
+    ]
+    print_table(_COLUMNS, rows, [_STYLES[finding.status] for finding in findings])

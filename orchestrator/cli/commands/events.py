@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from orchestrator.cli import open_store
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import Client
 from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.ids import named
 from orchestrator.cli.output.render import detaching, json_option, print_json
-from orchestrator.cli.output.text import notify, one_line, say
-from orchestrator.errors import StoreUnreachable
+from orchestrator.cli.output.text import one_line, say
+from orchestrator.cli.values import ChoiceType
+from orchestrator.errors import NotFound
 from orchestrator.models import LifecycleEvent
-from orchestrator.queries.follow import WAIT_MS
+from orchestrator.models.event_schemas import EVENTS
 from orchestrator.settings import Settings, parse_duration
-from orchestrator.store import events as event_stream
-from orchestrator.store.client import Store
 from orchestrator.store.events import StreamedEvent
 from orchestrator.wiring import clock
 
 _EVENT_ID = re.compile(r"\d+-\d+")
 _START = "0-0"
-_TRY_AGAIN_S = 1.0
 
 
 class SinceType(click.ParamType[str]):
@@ -57,7 +55,13 @@ class SinceType(click.ParamType[str]):
 @click.option(
     "--agent", "agent_id", type=AgentId(), metavar="ID", help="Only events of this agent."
 )
-@click.option("--type", "kind", metavar="TYPE", help="Only this type, such as agent.failed.")
+@click.option(
+    "--type",
+    "kind",
+    type=ChoiceType(EVENTS),
+    metavar="TYPE",
+    help="Only this type, such as agent.failed.",
+)
 @json_option
 @click.pass_obj
 def events(
@@ -75,56 +79,40 @@ def events(
     With -f it reconnects after a restart of Valkey. On Ctrl-C it prints the command that continues
     without a gap. In JSON, each event has an `id` that --since accepts.
     """
+    with open_client(settings, is_following=is_following) as client:
+        wanted = _wanted_agent(client, agent_id)
 
-    def is_wanted(event: LifecycleEvent) -> bool:
-        return agent_id in (None, event.agent_id) and kind in (None, event.type)
+        def is_wanted(event: LifecycleEvent) -> bool:
+            return wanted in (None, event.agent_id) and kind in (None, event.type)
 
-    with open_store(settings, is_following=is_following) as store:
         if not is_following:
-            found = (one for one in _read(store, after or _START) if is_wanted(one.event))
+            found = (one for one in client.events(after or _START) if is_wanted(one.event))
             if as_json:
                 print_json({"events": [_wire(one) for one in found]})
                 return
             for one in found:
                 say(_line(one))
             return
-        # Asked in any case: a Valkey that has never answered is not waited for.
-        newest = store.run(event_stream.last_event_id())
+        # Asked in any case: a system that has never answered is not waited for.
+        newest = client.last_event_id()
         last = after or newest
 
         def again() -> str:
             return f"orch events -f --since {last}"
 
         with detaching(again):
-            for one in _follow(store, last):
+            for one in client.follow_events(last):
                 if is_wanted(one.event):
                     print_json(_wire(one)) if as_json else say(_line(one))
                 last = one.id
 
 
-def _read(store: Store, after: str) -> Iterator[StreamedEvent]:
-    while found := store.run(event_stream.read_events(after=after)):
-        yield from found
-        after = found[-1].id
-
-
-def _follow(store: Store, after: str) -> Iterator[StreamedEvent]:
-    is_away = False
-    while True:
-        try:
-            for one in _read(store, after):
-                yield one
-                after = one.id
-            store.run(event_stream.wait_for_event(after, block_ms=WAIT_MS))
-        except StoreUnreachable as error:
-            if not is_away:
-                notify(f"{error.detail} It goes on when it answers again.")
-            is_away = True
-            time.sleep(_TRY_AGAIN_S)
-        else:
-            if is_away:
-                notify("Valkey answers again; nothing was missed")
-            is_away = False
+def _wanted_agent(client: Client, given: str | None) -> str | None:
+    try:
+        return given and named(client, given)
+    except NotFound:
+        # The stream outlives the record of an agent.
+        return given
 
 
 def _wire(one: StreamedEvent) -> dict[str, Any]:

@@ -8,15 +8,16 @@ from pathlib import Path, PurePosixPath
 import click
 from click.shell_completion import CompletionItem
 
-from orchestrator.cli import open_store
+from orchestrator.cli.clients import open_client
 from orchestrator.cli.commands.completion import AgentId, agent_argument
+from orchestrator.cli.ids import named
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.render import json_option, not_judged_line, print_json
 from orchestrator.cli.output.text import notify, say
+from orchestrator.cli.values import REPOSITORY, ChoiceType
 from orchestrator.models import AgentType, GateProfile, GateReport, GateResult
 from orchestrator.repo_config import read_repo_config
 from orchestrator.settings import Settings
-from orchestrator.store import agents, changes
 
 #: The agent id of a run on a checkout, which has no agent.
 LOCAL = "local"
@@ -43,7 +44,7 @@ def gates() -> None:
 
 _profile_option = click.option(
     "--profile",
-    type=click.Choice(GateProfile, case_sensitive=False),
+    type=ChoiceType(GateProfile),
     help="The gates to run. Default: the profile of the repository, else standard.",
 )
 _gate_option = click.option(
@@ -118,7 +119,11 @@ def run(
 
 
 @gates.command("plan")
-@click.option("--repo", help="A repository, as for `orch spawn`. Default: the current checkout.")
+@click.option(
+    "--repo",
+    type=REPOSITORY,
+    help="A repository, as for `orch spawn`. Default: the current checkout.",
+)
 @click.option("--branch", default="main", show_default=True, help="The branch of --repo.")
 @click.option("--base", help="A commit or branch of the checkout. Default: its files as they are.")
 @_profile_option
@@ -177,9 +182,9 @@ def _print_result(result: GateResult) -> None:
 @click.pass_obj
 def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
     """Print the gate reports of an agent."""
-    with open_store(settings) as store:
-        store.run(agents.read(agent_id))
-        reports = store.run(changes.read_reports(agent_id))
+    with open_client(settings) as client:
+        agent_id = named(client, agent_id)
+        reports = client.reports(agent_id)
     if as_json:
         print_json({"reports": [report.wire() for report in reports]})
         return

@@ -9,13 +9,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who, why_option
+from orchestrator.cli.clients.who import who
+from orchestrator.cli.commands.kill import why_option
 from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
+from orchestrator.cli.values import ChoiceType
 from orchestrator.control.api_keys import read_keys
 from orchestrator.models import KeyName, KeyScope
 from orchestrator.settings import Settings, parse_duration
 
-_HEADER = ("NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES")
+_COLUMNS = (
+    Column("NAME", 0, least=ID_WIDTH),
+    Column("SCOPES", 1),
+    Column("CREATED", 4),
+    Column("LAST USED", 3),
+    Column("EXPIRES", 2),
+)
 
 
 def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -46,7 +55,7 @@ def keys() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice(KeyScope, case_sensitive=False),
+    type=ChoiceType(KeyScope),
     multiple=True,
     required=True,
     help="What the key may do. Repeatable: no scope implies another.",
@@ -101,10 +110,7 @@ def ls(settings: Settings, *, as_json: bool) -> None:
         )
         for key in found
     ]
-    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
-    for row in (_HEADER, *rows):
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+    print_table(_COLUMNS, rows)
 
 
 @keys.command()

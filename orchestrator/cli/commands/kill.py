@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +9,17 @@ from typing import Any
 
 import click
 
-from orchestrator import wiring
-from orchestrator.cli import open_store
-from orchestrator.cli.commands.completion import agent_argument
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import KillOptions
+from orchestrator.cli.ids import agents_argument, each
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.render import DurationType, json_option, print_fields, print_json
 from orchestrator.cli.output.text import notify, say
+from orchestrator.cli.values import GIVEN, REPOSITORY, ChoiceType
 from orchestrator.control.kill_switch import TIMEOUT_S
 from orchestrator.errors import StoreUnreachable, SystemNotRunning
 from orchestrator.models import AgentType, KillScope
 from orchestrator.settings import Settings
-from orchestrator.store import kills
-from orchestrator.store.kills import KillOrder
 
 #: What still works when Valkey does not answer.
 _WITHOUT_VALKEY = "without Valkey, `orch kill-all --local` ends what runs on this host"
@@ -40,47 +36,51 @@ timeout_option = click.option(
 )
 
 
-def who() -> str:
-    """Return the user who runs this command, for the audit."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        # A user id without a name.
-        name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
-
-
 @click.command()
-@agent_argument(is_active=True)
+@agents_argument(is_active=True)
 @why_option
 @discard_option
 @timeout_option
 @json_option
 @click.pass_obj
 def kill(
-    settings: Settings, agent_id: str, *, why: str, discard: bool, timeout_s: float, as_json: bool
+    settings: Settings,
+    agent_ids: tuple[str, ...],
+    *,
+    why: str,
+    discard: bool,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
-    """Kill an agent, and wait until all its processes have ended."""
-    order = KillOrder(who(), why, discard)
-    with open_store(settings, is_following=True) as store:
-        switch = wiring.kill_switch(settings)
-        with _goes_on(f"orch receipt {agent_id}"):
-            store.follow(switch.kill(agent_id, order, timeout_s=timeout_s))
-    message = f"Agent {agent_id} killed successfully"
-    if as_json:
-        print_json({"message": message})
-    else:
-        say(message)
+    """Kill agents, and wait until all their processes have ended.
+
+    `-` reads ids from standard input: `orch ls --status running --ids | orch kill -`.
+    """
+    options = KillOptions(why, discard, timeout_s)
+    with open_client(settings, is_following=True) as client:
+
+        def one(agent_id: str) -> dict[str, Any]:
+            with _goes_on(f"orch receipt {agent_id}"):
+                client.kill(agent_id, options)
+            return {"message": f"Agent {agent_id} killed successfully"}
+
+        each(client, agent_ids, one, lambda done: say(done["message"]), as_json=as_json)
 
 
 @click.command("kill-all")
-@click.option("--task", "task_id", metavar="ID", help="Only agents of this task.")
-@click.option("--repo", "repository", metavar="URL", help="Only agents on this repository.")
-@click.option("--worker", metavar="NAME", help="Only agents that this worker runs.")
+@click.option("--task", "task_id", type=GIVEN, metavar="ID", help="Only agents of this task.")
+@click.option(
+    "--repo",
+    "repository",
+    type=REPOSITORY,
+    metavar="URL",
+    help="Only agents on this repository.",
+)
+@click.option("--worker", type=GIVEN, metavar="NAME", help="Only agents that this worker runs.")
 @click.option(
     "--type",
     "agent_type",
-    type=click.Choice(AgentType, case_sensitive=False),
+    type=ChoiceType(AgentType),
     help="Only agents of this type.",
 )
 @click.option("--halt", "is_halting", is_flag=True, help="Admit no new agents until `orch resume`.")
@@ -118,17 +118,18 @@ def kill_all(
             _ask("Kill every agent on this host?")
         _kill_local(ctx, timeout_s, as_json=as_json)
         return
-    order = KillOrder(who(), why, discard)
-    switch = wiring.kill_switch(settings)
+    options = KillOptions(why, discard, timeout_s)
     try:
-        with open_store(settings, is_following=True, hint=_WITHOUT_VALKEY) as store:
+        with open_client(settings, is_following=True, hint=_WITHOUT_VALKEY) as client:
             wanted = KillScope(**scope)
             if not is_sure:
-                _ask(f"Kill {len(store.follow(switch.targets(wanted)))} agents ({wanted.shown})?")
+                count = client.targets(wanted)
+                number = "all matching" if count is None else count
+                _ask(f"Kill {number} agents ({wanted.shown})?")
             if is_halting:
-                store.follow(switch.halt(order.by, why))
+                client.halt(why)
             with _goes_on("orch ls --attention"):
-                report = store.follow(switch.kill_all(wanted, order, timeout_s=timeout_s))
+                report = client.kill_all(wanted, options)
     except (StoreUnreachable, SystemNotRunning):
         notify(_WITHOUT_VALKEY)
         raise
@@ -189,8 +190,8 @@ def _kill_local(ctx: click.Context, timeout_s: float, *, as_json: bool) -> None:
 @click.pass_obj
 def halt(settings: Settings, *, why: str, as_json: bool) -> None:
     """Admit and start no new agents until `orch resume`. Running agents continue."""
-    with open_store(settings) as store:
-        is_on_disk = store.follow(wiring.kill_switch(settings).halt(who(), why))
+    with open_client(settings) as client:
+        is_on_disk = client.halt(why)
     if as_json:
         print_json({"halted": True, "onDisk": is_on_disk})
         return
@@ -205,8 +206,8 @@ def halt(settings: Settings, *, why: str, as_json: bool) -> None:
 @click.pass_obj
 def resume(settings: Settings, *, why: str, as_json: bool) -> None:
     """Lift a halt. Agents that waited for it start."""
-    with open_store(settings) as store:
-        count = store.follow(wiring.kill_switch(settings).resume(who(), why))
+    with open_client(settings) as client:
+        count = client.resume(why)
     if as_json:
         print_json({"halted": False, "waiting": count})
     else:
@@ -214,13 +215,16 @@ def resume(settings: Settings, *, why: str, as_json: bool) -> None:
 
 
 @click.command()
-@agent_argument()
+@agents_argument()
 @json_option
 @click.pass_obj
-def receipt(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+def receipt(settings: Settings, agent_ids: tuple[str, ...], *, as_json: bool) -> None:
     """Show the receipt of a kill: its processes, its duration and who confirmed it."""
-    with open_store(settings) as store:
-        found = store.run(kills.read_receipt(agent_id))
-    inner = {"clock_ms", "order_id"}
-    document = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=inner)
-    (print_json if as_json else print_fields)(document)
+    with open_client(settings) as client:
+        each(
+            client,
+            agent_ids,
+            lambda name: client.receipt(name).shown(),
+            print_fields,
+            as_json=as_json,
+        )

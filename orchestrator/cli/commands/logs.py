@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
 import click
 
-from orchestrator.cli import open_store
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import Client
 from orchestrator.cli.commands.completion import agent_argument
-from orchestrator.cli.output.render import (
-    detaching,
-    follow,
-    json_option,
-    log_line,
-    print_json,
-    read_lines,
-)
-from orchestrator.cli.output.text import notify, say
+from orchestrator.cli.ids import named
+from orchestrator.cli.output.render import detaching, json_option, log_line, print_json
+from orchestrator.cli.output.text import notify, plain, say
+from orchestrator.cli.values import SINCE
+from orchestrator.models import LogLine
 from orchestrator.settings import Settings
-from orchestrator.store import agents
-from orchestrator.store.client import Store
+
+
+class PatternType(click.ParamType[re.Pattern[str]]):
+    """A regular expression of Python."""
+
+    name = "pattern"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> re.Pattern[str]:
+        """Compile the expression."""
+        try:
+            return re.compile(value)
+        except re.error as error:
+            return self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
 
 
 @click.command()
@@ -25,32 +41,99 @@ from orchestrator.store.client import Store
 @click.option(
     "-f", "--follow", "is_following", is_flag=True, help="Follow the log until the agent ends."
 )
+@click.option(
+    "-n", "--tail", "count", type=click.IntRange(0), metavar="N", help="Only the last N lines."
+)
+@click.option(
+    "--since", type=SINCE, metavar="30m|TIME", help="Only lines from this long ago, or this time."
+)
+@click.option(
+    "--grep", "pattern", type=PatternType(), metavar="PATTERN", help="Only lines that match."
+)
 @json_option
 @click.pass_obj
-def logs(settings: Settings, agent_id: str, *, is_following: bool, as_json: bool) -> None:
+def logs(
+    settings: Settings,
+    /,
+    agent_id: str,
+    *,
+    is_following: bool,
+    count: int | None,
+    since: datetime | None,
+    pattern: re.Pattern[str] | None,
+    as_json: bool,
+) -> None:
     """Print the log of an agent.
 
     On a terminal, long lines are truncated. Pipe the output to see them whole.
     """
-    with open_store(settings, is_following=is_following) as store:
-        if is_following:
-            with detaching(lambda: f"orch logs -f {agent_id}"):
-                _follow(store, agent_id, as_json=as_json)
-            return
-        store.run(agents.read(agent_id))
-        lines = read_lines(store, agent_id)
-        if as_json:
-            print_json({"lines": [line.wire() for line in lines]})
+
+    def is_wanted(line: LogLine) -> bool:
+        # As it is shown: a colour in the middle of a word must not hide it.
+        return pattern is None or pattern.search(plain(line.text)) is not None
+
+    after = "" if since is None else f"{round(since.timestamp() * 1000)}-0"
+    with open_client(settings, is_following=is_following) as client:
+        agent_id = named(client, agent_id)
+        # Read before the last lines: what comes between is printed once, by the follower.
+        last = "".join(line.id for line in client.log_end(agent_id, 1)) if is_following else ""
+        lines = _lines(client, agent_id, is_wanted, count, after)
+        if not is_following:
+            _print_all(lines, as_json=as_json)
             return
         for line in lines:
-            say(log_line(line))
+            _print(line, as_json=as_json)
+            last = line.id
+        with detaching(lambda: f"orch logs -f {agent_id}"):
+            _follow(client, agent_id, last, is_wanted, as_json=as_json)
 
 
-def _follow(store: Store, agent_id: str, *, as_json: bool) -> None:
-    for seen in follow(store, agent_id):
-        for line in seen.lines:
-            if as_json:
-                print_json(line.wire())
-            else:
-                say(log_line(line))
+def _lines(
+    client: Client,
+    agent_id: str,
+    is_wanted: Callable[[LogLine], bool],
+    count: int | None,
+    after: str,
+) -> Iterable[LogLine]:
+    if count == 0:
+        return ()
+    if count is not None and not after:
+        # Lines from the end, until enough of them match.
+        size = count
+        while True:
+            end = client.log_end(agent_id, size)
+            found = [line for line in end if is_wanted(line)]
+            if len(found) >= count or len(end) < size:
+                return found[-count:]
+            size *= 4
+    wanted = filter(is_wanted, client.log(agent_id, after=after))
+    return wanted if count is None else deque(wanted, count)
+
+
+def _print_all(lines: Iterable[LogLine], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"lines": [line.wire() for line in lines]})
+        return
+    for line in lines:
+        say(log_line(line))
+
+
+def _print(line: LogLine, *, as_json: bool) -> None:
+    if as_json:
+        print_json(line.wire())
+    else:
+        say(log_line(line))
+
+
+def _follow(
+    client: Client,
+    agent_id: str,
+    after: str,
+    is_wanted: Callable[[LogLine], bool],
+    *,
+    as_json: bool,
+) -> None:
+    for seen in client.follow(agent_id, after=after):
+        for line in filter(is_wanted, seen.lines):
+            _print(line, as_json=as_json)
     notify(f"the agent has {seen.agent.status}: orch inspect {agent_id}")

@@ -6,13 +6,24 @@ import click
 
 from orchestrator import wiring
 from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who, why_option
-from orchestrator.cli.output.render import json_option, plain, print_json
+from orchestrator.cli.clients.who import who
+from orchestrator.cli.commands.kill import why_option
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import Column, print_table
 from orchestrator.models import QueueState
 from orchestrator.queries.queues import overview
 from orchestrator.settings import Settings
 
-_HEADER = ("QUEUE", "PENDING", "ACTIVE", "DELAYED", "COMPLETED", "FAILED", "OLDEST", "PAUSED BY")
+_COLUMNS = (
+    Column("QUEUE", 0),
+    Column("PENDING", 1, is_number=True),
+    Column("ACTIVE", 2, is_number=True),
+    Column("DELAYED", 4, is_number=True),
+    Column("COMPLETED", 6, is_number=True),
+    Column("FAILED", 5, is_number=True),
+    Column("OLDEST", 3, is_number=True),
+    Column("PAUSED BY", 0),
+)
 
 
 @click.group(invoke_without_command=True)
@@ -27,11 +38,7 @@ def queues(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json({"queues": [state.wire() for state in states]})
         return
-    rows = [_HEADER, *map(_row, states)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+    print_table(_COLUMNS, [*map(_row, states)])
 
 
 def _row(state: QueueState) -> tuple[str, ...]:
@@ -41,7 +48,7 @@ def _row(state: QueueState) -> tuple[str, ...]:
         state.name,
         *map(str, counts),
         oldest,
-        " ".join(plain(state.pause.by).split()) if state.pause else "-",
+        state.pause.by if state.pause else "",
     )
 
 

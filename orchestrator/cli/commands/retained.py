@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from orchestrator import wiring
 from orchestrator.cli import open_store
+from orchestrator.cli.clients import open_client
 from orchestrator.cli.commands.completion import agent_argument
-from orchestrator.cli.commands.kill import who, why_option
-from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.commands.kill import why_option
+from orchestrator.cli.ids import agents_argument, each
+from orchestrator.cli.output.render import json_option
 from orchestrator.cli.output.text import notify, revealed, say
 from orchestrator.errors import ChangeMissing, ChangeRefused, ChangeTooLarge
 from orchestrator.models import Status
+from orchestrator.queries.agent_list import full_id
 from orchestrator.queries.changes import (
     export_ref,
     read_bundle,
@@ -37,6 +40,7 @@ _ref_option = click.option(
 def diff(settings: Settings, agent_id: str, *, ref: str) -> None:
     """Print the retained change of an agent as a patch, and name the commits outside it."""
     with open_store(settings) as store:
+        agent_id = store.follow(full_id(agent_id))
         say(revealed(read_patch(settings, store, agent_id, ref)), nl=False)
         if ref:
             return
@@ -71,7 +75,7 @@ def export(
     names that host.
     """
     with open_store(settings) as store:
-        agent_id = store.run(agents.read(agent_id)).agent_id
+        agent_id = store.follow(full_id(agent_id))
         if ref:
             content = export_ref(settings, store, agent_id, ref, as_patch=as_patch)
         elif as_patch:
@@ -115,19 +119,23 @@ def _export_set_aside(settings: Settings, agent_id: str, output: Path | None) ->
 
 
 @click.command()
-@agent_argument()
+@agents_argument()
 @click.option("--afresh", is_flag=True, help="Start from the branch, without the retained change.")
 @why_option
 @json_option
 @click.pass_obj
-def retry(settings: Settings, agent_id: str, *, afresh: bool, why: str, as_json: bool) -> None:
-    """Spawn a new agent from the same request. It continues from the retained change."""
-    with open_store(settings) as store:
-        flow = wiring.submit_service(settings).retry(
-            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s, by=who(), why=why
-        )
-        new_id = store.follow(flow).agent_id
-    if as_json:
-        print_json({"agentId": new_id, "status": Status.SPAWNING})
-    else:
-        say(new_id)
+def retry(
+    settings: Settings, agent_ids: tuple[str, ...], *, afresh: bool, why: str, as_json: bool
+) -> None:
+    """Spawn a new agent from the same request. It continues from the retained change.
+
+    `-` reads ids from standard input: `orch ls --code push_failed --ids | orch retry -`. The JSON
+    of several is {"agents": [{agentId, retriedAs, status}, ...]}.
+    """
+    with open_client(settings) as client:
+
+        def one(agent_id: str) -> dict[str, Any]:
+            new_id = client.retry(agent_id, is_afresh=afresh, why=why)
+            return {"agentId": new_id, "status": Status.SPAWNING}
+
+        each(client, agent_ids, one, lambda done: say(done["agentId"]), as_json=as_json)

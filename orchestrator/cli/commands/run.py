@@ -15,6 +15,7 @@ import httpx
 
 from orchestrator.cli.local.instance import run_dir
 from orchestrator.cli.local.programs import PROBE_TIMEOUT_S, api_url, programs
+from orchestrator.cli.values import ChoiceType
 from orchestrator.errors import SystemNotRunning
 from orchestrator.messages import QUEUES
 from orchestrator.settings import Settings
@@ -27,7 +28,7 @@ ASKED = ("api", "flower", _FILTER, *QUEUES)
 
 
 @click.command()
-@click.argument("part", type=click.Choice(RUN))
+@click.argument("part", type=ChoiceType(RUN))
 @click.pass_obj
 def run(settings: Settings, *, part: str) -> None:
     """Run one part of the system in this process (exec)."""
@@ -47,7 +48,7 @@ def run(settings: Settings, *, part: str) -> None:
 
 
 @click.command()
-@click.argument("part", type=click.Choice(ASKED))
+@click.argument("part", type=ChoiceType(ASKED))
 @click.pass_obj
 def healthy(settings: Settings, *, part: str) -> None:
     """Exit 0 if this part answers. For a pool: if the worker of this host serves it."""

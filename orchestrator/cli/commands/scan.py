@@ -10,7 +10,8 @@ from typing import TextIO
 import click
 
 from orchestrator.cli.output.exit_codes import Exit
-from orchestrator.cli.output.render import json_option, print_json, print_table
+from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.table import Column, print_table
 from orchestrator.cli.output.text import notify
 from orchestrator.errors import BranchUnknown, RepositoryUnavailable
 from orchestrator.models import SecretFinding
@@ -22,6 +23,13 @@ from orchestrator.workspace.new_blobs import NewBlobs
 
 #: The label of the key derivation of fingerprints; findings of agents use the same label.
 FINGERPRINTS = "secret-fingerprints"
+
+_COLUMNS = (
+    Column("RULE", 1),
+    Column("COMMIT", 2),
+    Column("FINGERPRINT", 0),
+    Column("WHERE", 0, least=36),
+)
 
 
 @click.command()
@@ -99,5 +107,5 @@ def _print(findings: tuple[SecretFinding, ...]) -> None:
         (one.rule, (one.commit or "")[:12], one.fingerprint, f"{one.file}:{one.line}")
         for one in findings
     ]
-    print_table(("RULE", "COMMIT", "FINGERPRINT", "WHERE"), rows)
+    print_table(_COLUMNS, rows)
     notify(f"{len(findings)} found; take each out of every commit that has it")

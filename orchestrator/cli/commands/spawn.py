@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 from pydantic.alias_generators import to_camel
 
 from orchestrator import wiring
-from orchestrator.cli import open_store
-from orchestrator.cli.commands.kill import who
+from orchestrator.cli.clients import open_client
 from orchestrator.cli.commands.wait import finish, wait_for_one
 from orchestrator.cli.output.render import detaching, json_option, print_json
 from orchestrator.cli.output.text import notify, say
+from orchestrator.cli.values import GIVEN, REPOSITORY, ChoiceType
 from orchestrator.models import AgentType, GateProfile, Status
 from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--repo", required=True, help="An https or ssh URL, or a local path.")
-@click.option("--branch", required=True, help="The branch to start from.")
-@click.option("--item", "items", required=True, multiple=True, help="A work item. Repeatable.")
+@click.option(
+    "--repo", required=True, type=REPOSITORY, help="An https or ssh URL, or a local path."
+)
+@click.option("--branch", required=True, type=GIVEN, help="The branch to start from.")
+@click.option(
+    "--item", "items", required=True, multiple=True, type=GIVEN, help="A work item. Repeatable."
+)
 @click.option(
     "--type",
     "agent_type",
-    type=click.Choice(AgentType, case_sensitive=False),
+    type=ChoiceType(AgentType),
     default=AgentType.WORKER,
     help="The type of agent. Default: worker.",
 )
@@ -33,7 +36,7 @@ from orchestrator.settings import Settings
 @click.option("--agent", help="The agent backend.")
 @click.option(
     "--gate-profile",
-    type=click.Choice(GateProfile, case_sensitive=False),
+    type=ChoiceType(GateProfile),
     help="The gates to pass.",
 )
 @click.option("--gate", "gates", multiple=True, help="A gate of the profile custom. Repeatable.")
@@ -41,7 +44,7 @@ from orchestrator.settings import Settings
 @click.option(
     "--max-retries", type=int, help="How many rework rounds, and how many recoveries. Default: 3."
 )
-@click.option("--task", "task_id", metavar="ID", help="The task of this agent.")
+@click.option("--task", "task_id", type=GIVEN, metavar="ID", help="The task of this agent.")
 @click.option(
     "--idempotency-key",
     default="",
@@ -65,15 +68,12 @@ def spawn(
 ) -> None:
     """Spawn an agent on a branch of a repository. Prints its id when the agent is stored."""
     document = _document(task_id or wiring.new_id(), **options)
-    operation = wiring.submit_service(settings).submit(
-        document, idempotency_key=idempotency_key, by=who()
-    )
-    with open_store(settings, is_following=is_waiting) as store:
-        agent_id = store.run(operation).agent_id
+    with open_client(settings, is_following=is_waiting) as client:
+        agent_id = client.spawn(document, idempotency_key=idempotency_key)
         if is_waiting:
             with detaching(lambda: f"orch wait {agent_id}"):
                 notify(f"spawned {agent_id}")
-                agent = wait_for_one(store, agent_id, timeout_s=None)
+                agent = wait_for_one(client, agent_id, timeout_s=None)
             finish(agent, as_json=as_json)
         elif as_json:
             print_json({"agentId": agent_id, "status": Status.SPAWNING})
@@ -91,9 +91,6 @@ def _document(
     skills: tuple[str, ...],
     **options: Any,
 ) -> dict[str, Any]:
-    # As git reads it: an existing path, or a text without a colon, is a path.
-    local = Path(repo)
-    repository = str(local.resolve()) if local.exists() or ":" not in repo else repo
-    context = {"repository": repository, "branch": branch, "workItems": items, "skills": skills}
+    context = {"repository": repo, "branch": branch, "workItems": items, "skills": skills}
     given = {to_camel(name): value for name, value in options.items() if value not in (None, ())}
     return {"taskId": task_id, "context": context, **given}

@@ -6,15 +6,15 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from orchestrator.cli import open_store
-from orchestrator.cli.commands.completion import agent_argument
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import Client
+from orchestrator.cli.ids import agents_argument, each, named
 from orchestrator.cli.output.render import (
     STYLES,
     console,
     detaching,
     elapsed,
     field_lines,
-    follow,
     json_option,
     print_fields,
     print_json,
@@ -22,8 +22,6 @@ from orchestrator.cli.output.render import (
 from orchestrator.cli.output.text import one_line, plain, say
 from orchestrator.models import AgentState, LogLine
 from orchestrator.settings import Settings
-from orchestrator.store import agents
-from orchestrator.store.client import Store
 
 _LAST_LINES = 5
 #: A line may have megabytes; every screen is narrower than this.
@@ -35,30 +33,33 @@ _WATCHED = {
 
 
 @click.command()
-@agent_argument()
+@agents_argument()
 @click.option("--watch", is_flag=True, help="Show each change until the agent has ended.")
 @json_option
 @click.pass_obj
-def status(settings: Settings, agent_id: str, *, watch: bool, as_json: bool) -> None:
+def status(settings: Settings, agent_ids: tuple[str, ...], *, watch: bool, as_json: bool) -> None:
     """Show the state of an agent.
 
     With --watch it updates the screen. If the output is piped, it prints one line for each change
     of the state, or with --json one document.
     """
-    with open_store(settings) as store:
+    if watch and len(agent_ids) > 1:
+        msg = "--watch follows one agent; `orch ls --watch` shows several."
+        raise click.UsageError(msg)
+    with open_client(settings) as client:
         if watch:
+            agent_id = named(client, agent_ids[0])
             with detaching(lambda: f"orch status --watch {agent_id}"):
-                _watch(store, agent_id, as_json=as_json)
+                _watch(client, agent_id, as_json=as_json)
             return
-        document = store.run(agents.read(agent_id)).wire()
-    (print_json if as_json else print_fields)(document)
+        each(client, agent_ids, lambda one: client.agent(one).wire(), print_fields, as_json=as_json)
 
 
-def _watch(store: Store, agent_id: str, *, as_json: bool) -> None:
+def _watch(client: Client, agent_id: str, *, as_json: bool) -> None:
     screen = console()
     if as_json or screen is None:
         before: AgentState | None = None
-        for look in follow(store, agent_id):
+        for look in client.follow(agent_id):
             if look.agent == before:
                 continue
             before = look.agent
@@ -69,7 +70,7 @@ def _watch(store: Store, agent_id: str, *, as_json: bool) -> None:
         return
     last: list[LogLine] = []
     with Live(console=screen, auto_refresh=False) as live:
-        for look in follow(store, agent_id):
+        for look in client.follow(agent_id):
             last = [*last, *look.lines][-_LAST_LINES:]
             live.update(_picture(look.agent, last), refresh=True)
 

@@ -9,32 +9,37 @@ from contextlib import contextmanager
 import click
 from rich.text import Text
 
-from orchestrator.cli import open_store
-from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.clients import open_client
+from orchestrator.cli.clients.interface import Client
+from orchestrator.cli.ids import agents_argument, every_id
 from orchestrator.cli.output.exit_codes import exit_of_outcome
 from orchestrator.cli.output.render import (
     DurationType,
     console,
     detaching,
     elapsed,
-    follow,
     json_option,
     print_fields,
     print_json,
-    print_table,
 )
+from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import one_line
 from orchestrator.errors import WaitTimedOut
 from orchestrator.models import AgentState, Outcome
 from orchestrator.models.state_machine import FINAL
-from orchestrator.queries.follow import WAIT_MS, Snapshot
+from orchestrator.queries.follow import Snapshot
 from orchestrator.settings import Settings
-from orchestrator.store import agents, events
-from orchestrator.store.client import Store
+
+_COLUMNS = (
+    Column("AGENT", 0, least=ID_WIDTH),
+    Column("STATE", 0),
+    Column("BRANCH", 1),
+    Column("ERROR", 2),
+)
 
 
 @click.command()
-@click.argument("agent_ids", metavar="ID...", nargs=-1, required=True, type=AgentId(is_active=True))
+@agents_argument(is_active=True)
 @click.option(
     "--timeout", "timeout_s", type=DurationType(), help="Stop waiting after this long, such as 30m."
 )
@@ -54,16 +59,17 @@ def wait(
     If several agents are given, the first of them that did not complete sets the exit code. The
     JSON is the outcome, or for several agents {"outcomes": [...]} of those that have ended.
     """
-    following = open_store(settings, is_following=True)
-    with following as store, detaching(lambda: f"orch wait {' '.join(agent_ids)}"):
-        if len(agent_ids) == 1:
-            finish(wait_for_one(store, agent_ids[0], timeout_s=timeout_s), as_json=as_json)
+    following = open_client(settings, is_following=True)
+    with following as client, detaching(lambda: f"orch wait {' '.join(agent_ids)}"):
+        names = every_id(client, agent_ids)
+        if len(names) == 1:
+            finish(wait_for_one(client, names[0], timeout_s=timeout_s), as_json=as_json)
             return
-        ended = _wait_for_many(store, agent_ids, is_any=is_any, timeout_s=timeout_s)
+        ended = _wait_for_many(client, names, is_any=is_any, timeout_s=timeout_s)
     _finish_many(ended, as_json=as_json)
 
 
-def wait_for_one(store: Store, agent_id: str, *, timeout_s: float | None) -> AgentState:
+def wait_for_one(client: Client, agent_id: str, *, timeout_s: float | None) -> AgentState:
     """Wait for the end of an agent; a terminal shows its phase and its last output.
 
     Raises:
@@ -72,7 +78,7 @@ def wait_for_one(store: Store, agent_id: str, *, timeout_s: float | None) -> Age
     """
     is_late = _deadline(timeout_s)
     with _progress() as show:
-        for look in follow(store, agent_id):
+        for look in client.follow(agent_id):
             show(look)
             if look.agent.status not in FINAL and is_late():
                 raise _gave_up([look.agent])
@@ -94,25 +100,25 @@ def _finish_many(ended: Sequence[AgentState], *, as_json: bool) -> None:
         print_json({"outcomes": documents})
     else:
         rows = [(one.agent_id, one.status, one.branch or "", one.error or "") for one in outcomes]
-        print_table(("AGENT", "STATE", "BRANCH", "ERROR"), rows)
+        print_table(_COLUMNS, rows)
     codes = [code for outcome in outcomes if (code := exit_of_outcome(outcome))]
     click.get_current_context().exit(codes[0] if codes else 0)
 
 
 def _wait_for_many(
-    store: Store, agent_ids: Sequence[str], *, is_any: bool, timeout_s: float | None
+    client: Client, agent_ids: Sequence[str], *, is_any: bool, timeout_s: float | None
 ) -> list[AgentState]:
     is_late = _deadline(timeout_s)
     while True:
         # Before the states are read: a later change ends the wait below.
-        last = store.run(events.last_event_id())
-        states = [store.run(agents.read(agent_id)) for agent_id in agent_ids]
+        last = client.last_event_id()
+        states = [client.agent(agent_id) for agent_id in agent_ids]
         ended = [agent for agent in states if agent.status in FINAL]
         if len(ended) == len(states) or (is_any and ended):
             return ended
         if is_late():
             raise _gave_up([agent for agent in states if agent.status not in FINAL])
-        store.run(events.wait_for_event(last, block_ms=WAIT_MS))
+        client.await_event(last)
 
 
 def _deadline(timeout_s: float | None) -> Callable[[], bool]:

@@ -7,12 +7,13 @@ import os
 import click
 
 from orchestrator.cli.local.programs import worker_program
+from orchestrator.cli.values import ChoiceType
 from orchestrator.messages import QUEUES
 from orchestrator.settings import Settings
 
 
 @click.command()
-@click.option("--pool", type=click.Choice(QUEUES), required=True, help="The queue to serve.")
+@click.option("--pool", type=ChoiceType(QUEUES), required=True, help="The queue to serve.")
 @click.option("--name", help="The name of this worker on this host. Default: the pool.")
 @click.pass_obj
 def worker(settings: Settings, pool: str, name: str | None) -> None:

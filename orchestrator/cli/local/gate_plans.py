@@ -24,7 +24,7 @@ def files_of(
     """Return a function that reads the files of the plan, and the paths of all files."""
     if repo is not None:
         mirrors = wiring.mirrors(settings)
-        commit = mirrors.refresh(_repository(repo), branch)
+        commit = mirrors.refresh(repo, branch)
         return partial(mirrors.read, commit), mirrors.paths(commit)
     if base is not None:
         checkout = LocalCheckout.find(Path.cwd(), base, settings)
@@ -54,10 +54,6 @@ def recipe_of(
             program if settings.sandbox_enabled else shutil.which(program, path=path)
         ),
     )
-
-
-def _repository(repo: str) -> str:
-    return str(Path(repo).resolve()) if Path(repo).is_dir() else repo
 
 
 def plan_of(

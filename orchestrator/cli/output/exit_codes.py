@@ -19,7 +19,7 @@ class Exit(IntEnum):
     BUDGET = 4, "the budget refused it; for an agent: it exceeded a token limit"
     KILLED = 5, "the agent was killed"
     TIMED_OUT = 6, "the agent reached its time limit, or it stalled and was ended"
-    UNREACHABLE = 7, "Valkey does not answer, or no system runs here"
+    UNREACHABLE = 7, "Valkey or the API does not answer, or no system runs here"
     GAVE_UP = 124, "`--timeout` has passed; the agent continues"
     INTERRUPTED = 130, "Ctrl-C; the agents continue"
     PIPE = 141, "the reader of the output closed the pipe"
@@ -53,6 +53,10 @@ _OF_ERRORS = {
     "agent_stalled": Exit.TIMED_OUT,
     "valkey_unreachable": Exit.UNREACHABLE,
     "not_running": Exit.UNREACHABLE,
+    "api_unreachable": Exit.UNREACHABLE,
+    "api_lacks": Exit.USAGE,
+    "id_ambiguous": Exit.USAGE,
+    "cursor_unknown": Exit.USAGE,
     "wait_timed_out": Exit.GAVE_UP,
 }
 

@@ -1,24 +1,19 @@
-"""Shared output of commands: safe text, fields, JSON, tables, and following an agent."""
+"""Shared output of commands: safe text, fields, JSON, and following an agent."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
 from orchestrator.models import AgentState, LogLine, NotJudged, Status
-from orchestrator.queries.follow import Snapshot, poll
 from orchestrator.settings import parse_duration
-from orchestrator.store import agent_logs
-from orchestrator.store.client import Store
 from orchestrator.wiring import clock
 
 __all__ = [
@@ -27,14 +22,11 @@ __all__ = [
     "console",
     "detaching",
     "elapsed",
-    "follow",
     "json_option",
     "log_line",
     "plain",
     "print_fields",
     "print_json",
-    "print_table",
-    "read_lines",
 ]
 
 STYLES = {
@@ -61,21 +53,6 @@ class DurationType(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def follow(store: Store, agent_id: str) -> Iterator[Snapshot]:
-    """Yield an agent's snapshot on each output or change, and each second, until it has ended."""
-    seen: Snapshot | None = None
-    while seen is None or not seen.is_last:
-        seen = store.follow(poll(agent_id, seen))
-        yield seen
-
-
-def read_lines(store: Store, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
-    """Yield every stored line of output after an id."""
-    while lines := store.run(agent_logs.read_log(agent_id, after=after)):
-        yield from lines
-        after = lines[-1].id
 
 
 @contextmanager
@@ -136,34 +113,6 @@ def console(*, err: bool = False) -> Console | None:
     if not is_terminal(err=err):
         return None
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
-
-
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = (), *, at: int = 0
-) -> None:
-    """Print rows of untrusted text; on a narrow terminal the last column is cut.
-
-    In a pipe every column is complete and every row is one line. `styles` colours the cell `at` of
-    each row.
-    """
-    safe = [[one_line(cell) or "-" for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *safe, strict=True)]
-    screen = console()
-    if screen is None:
-        for row in (header, *safe):
-            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            say("  ".join(padded).rstrip())
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, width in zip(header, widths, strict=True):
-        table.add_column(name, no_wrap=True, min_width=0 if name == header[-1] else width)
-    for number, row in enumerate(safe):
-        # Text, because data must not be parsed as markup.
-        cells = [Text(cell, overflow="ellipsis") for cell in row]
-        if styles:
-            cells[at].stylize(styles[number])
-        table.add_row(*cells)
-    screen.print(table)
 
 
 def not_judged_line(entry: NotJudged) -> str:

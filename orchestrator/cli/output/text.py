@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -60,6 +61,11 @@ def _cut(line: str, width: int) -> str:
 def is_terminal(*, err: bool = False) -> bool:
     """Return whether this output is a terminal; FORCE_COLOR and the like do not count."""
     return (sys.stderr if err else sys.stdout).isatty()
+
+
+def has_colours() -> bool:
+    """Return whether the user accepts colours (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:

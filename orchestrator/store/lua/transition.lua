@@ -14,7 +14,7 @@
 --   K.queue?        list    kombu's list                pushed if a message is given
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
---           usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
+--           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] Celery's prefix of a result  ARGV[6] its suffix  ARGV[7] result ttl, s
@@ -26,7 +26,7 @@ local FIELDS = {
   heedsHalt = 'flag?', expiredAtMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
-  urgency = 'ms?',
+  urgency = 'ms?', reason = 'text?', reasonCode = 'text?',
 }
 -- Fields that a patch must not change: other arguments of a move set them.
 local FIXED = { agentId = true, taskId = true, status = true, attempt = true }
@@ -87,7 +87,8 @@ local function event_of(event)
   return {
     type = event.type, timestamp = move.timestamp, agentId = agent.agentId,
     taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
-    yolo = agent.yolo, error = event.error or agent.error, errorCode = event.errorCode or agent.errorCode,
+    yolo = agent.yolo, reason = event.reason, reasonCode = event.reasonCode,
+    from = event.from, to = event.to, round = event.round, error = event.error or agent.error, errorCode = event.errorCode or agent.errorCode,
   }
 end
 
@@ -104,12 +105,22 @@ if move.usageRefused then
     error = 'A report of its tokens or its cost is no plausible number, or less than what it had spent: not counted.' })
 end
 
-local status_before = agent.status
+local status_before, phase_before = agent.status, agent.phase
 agent.status = move.to or agent.status
 if move.bump then agent.attempt = (finite(agent.attempt) or 0) + 1 end
 merge(agent, move.patch)
 local after = encoded(K.agent, agent)
-if move.event then events[#events + 1] = event_of(move.event) end
+-- The event of an end, or of the cleanup, names its phase itself.
+if agent.phase ~= phase_before and not move.final and agent.phase ~= 'cleaned' then
+  events[#events + 1] = event_of({
+    type = 'agent.phase', from = phase_before, to = agent.phase, round = (finite(agent.rounds) or 0) + 1,
+    reason = move.reason, reasonCode = move.reasonCode,
+  })
+end
+if move.event then
+  move.event.reason, move.event.reasonCode = move.reason, move.reasonCode
+  events[#events + 1] = event_of(move.event)
+end
 
 local task = move.taskPatch and readable_record(K.task)
 if task and task.agentId == move.agentId then

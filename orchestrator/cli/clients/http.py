@@ -1,0 +1,328 @@
+"""The client that uses the HTTP API, for an operator without a way to Valkey."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter
+
+from orchestrator.cli.clients.interface import AgentFilter, Inspection, KillOptions, Listing
+from orchestrator.cli.output.text import notify
+from orchestrator.control.budget import DEFAULT, LimitName, parse_limit
+from orchestrator.errors import ApiRefused, ApiUnreachable, NotFound, RequestInvalid
+from orchestrator.models import (
+    AgentState,
+    AuditEntry,
+    BudgetLimits,
+    BudgetSummary,
+    GateReport,
+    KillReport,
+    KillScope,
+    LifecycleEvent,
+    LogLine,
+    Receipt,
+    SpawnRequest,
+    iso_instant,
+)
+from orchestrator.models.attention import Attention
+from orchestrator.models.state_machine import FINAL
+from orchestrator.queries.agent_list import MAX_LIMIT
+from orchestrator.queries.follow import Snapshot
+from orchestrator.settings import Settings
+from orchestrator.store.events import StreamedEvent
+
+_CONNECT_S = 5.0
+#: Longer than the server waits for Valkey, and than the silence of an event stream.
+_READ_S = 30.0
+#: A kill answers after its own time limit, so this is added to it.
+_MARGIN_S = 10.0
+#: How often a command without an event stream asks again.
+_POLL_S = 1.0
+_LINES = 1000
+_AUDIT_PAGE = 1000
+_ERROR = "urn:orchestrator:error:"
+_REPORTS = TypeAdapter(tuple[GateReport, ...])
+
+
+@dataclass(frozen=True)
+class HttpClient:
+    """A system by its HTTP API; the methods are those of `Client`."""
+
+    http: httpx.Client
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[HttpClient]:
+        """Open a client of the API and the key in the settings."""
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
+        headers = {"X-API-Key": key} if key else {}
+        # The key goes to this address only: a redirect elsewhere is an error.
+        with httpx.Client(
+            base_url=settings.api_url or "", headers=headers, timeout=timeout
+        ) as http:
+            yield cls(http)
+
+    # ── agents ──────────────────────────────────────────────────────────────────────────────
+
+    def full_id(self, given: str) -> str:
+        return str(self._get(f"/agents/{_segment(given)}/status")["agentId"])
+
+    def agent(self, agent_id: str) -> AgentState:
+        return AgentState.model_validate(self._get(f"/agents/{_segment(agent_id)}/status"))
+
+    def agents(self, wanted: AgentFilter, *, limit: int, cursor: str) -> Listing:
+        query = {**_query(wanted), "limit": limit, "cursor": cursor, "attention": "true"}
+        return _listing(self._get("/agents", **query))
+
+    def urgent(self, wanted: AgentFilter) -> tuple[tuple[AgentState, Attention], ...]:
+        found = _listing(self._get("/agents", **_query(wanted), limit=MAX_LIMIT, urgent="true"))
+        return tuple((agent, found.attention[agent.agent_id]) for agent in found.agents)
+
+    def why(self, agent_id: str) -> Attention:
+        return Attention.model_validate(self._get(f"/agents/{_segment(agent_id)}/why"))
+
+    def inspect(self, agent_id: str, *, lines: int) -> Inspection:
+        path = f"/agents/{_segment(agent_id)}"
+        try:
+            receipt: Receipt | None = self.receipt(agent_id)
+        except NotFound:
+            receipt = None
+        return Inspection(
+            agent=self.agent(agent_id),
+            request=SpawnRequest.model_validate(self._get(f"{path}/request")),
+            events=tuple(_event(one).event for one in self._get(f"{path}/timeline")["events"]),
+            reports=self.reports(agent_id),
+            receipt=receipt,
+            log=self.log_end(agent_id, lines),
+            reason=self.why(agent_id),
+        )
+
+    def reports(self, agent_id: str) -> tuple[GateReport, ...]:
+        found = self._get(f"/agents/{_segment(agent_id)}/gates")
+        return _REPORTS.validate_python(found["reports"])
+
+    def receipt(self, agent_id: str) -> Receipt:
+        return Receipt.model_validate(self._get(f"/agents/{_segment(agent_id)}/receipt"))
+
+    # ── output and events ───────────────────────────────────────────────────────────────────
+
+    def log(self, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
+        while True:
+            page = self._get(f"/agents/{_segment(agent_id)}/logs", cursor=after, limit=_LINES)
+            yield from map(LogLine.model_validate, page["lines"])
+            if "nextCursor" not in page:
+                return
+            after = page["nextCursor"]
+
+    def log_end(self, agent_id: str, count: int) -> tuple[LogLine, ...]:
+        if count > _LINES:
+            return tuple(self.log(agent_id))[-count:]
+        page = self._get(f"/agents/{_segment(agent_id)}/logs", tail=count)
+        return tuple(map(LogLine.model_validate, page["lines"]))
+
+    def follow(self, agent_id: str, *, after: str = "") -> Iterator[Snapshot]:
+        while True:
+            # The state first: what an ended agent printed is complete.
+            agent = self.agent(agent_id)
+            lines = tuple(self.log(agent_id, after=after))
+            after = lines[-1].id if lines else after
+            yield Snapshot(agent, lines, after, "")
+            if agent.status in FINAL:
+                return
+            time.sleep(_POLL_S)
+
+    def events(self, after: str) -> Iterator[StreamedEvent]:
+        end = self.last_event_id()
+        if _position(after) >= _position(end):
+            return
+        for one in self._stream(after):
+            yield one
+            if _position(one.id) >= _position(end):
+                return
+
+    def last_event_id(self) -> str:
+        with self._opened("/agents/events", {}) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("id: "):
+                    return line.removeprefix("id: ")
+        msg = "The event stream ended before its first line."
+        raise ApiUnreachable(msg)
+
+    def follow_events(self, after: str) -> Iterator[StreamedEvent]:
+        is_away = False
+        while True:
+            try:
+                for one in self._stream(after):
+                    if is_away:
+                        notify("the API answers again; nothing was missed")
+                        is_away = False
+                    yield one
+                    after = one.id
+            except ApiUnreachable as error:
+                if not is_away:
+                    notify(f"{error.detail} It goes on when it answers again.")
+                is_away = True
+            time.sleep(_POLL_S)
+
+    def _stream(self, after: str) -> Iterator[StreamedEvent]:
+        event_id = after
+        with self._opened("/agents/events", {"Last-Event-ID": after}) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("id: "):
+                    event_id = line.removeprefix("id: ")
+                elif line == "event: reset":
+                    notify("events before this were removed from the stream")
+                elif line.startswith("data: ") and '"type"' in line:
+                    yield _event({**json.loads(line.removeprefix("data: ")), "id": event_id})
+
+    def await_event(self, after: str) -> None:
+        del after
+        time.sleep(_POLL_S)
+
+    # ── actions ─────────────────────────────────────────────────────────────────────────────
+
+    def kill(self, agent_id: str, options: KillOptions) -> None:
+        self._post(f"/agents/{_segment(agent_id)}/kill", **_kill(options))
+
+    def targets(self, scope: KillScope) -> int | None:
+        del scope
+        return None
+
+    def kill_all(self, scope: KillScope, options: KillOptions) -> KillReport:
+        asked = scope.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return KillReport.model_validate(self._post("/agents/kill-all", **asked, **_kill(options)))
+
+    def halt(self, why: str) -> bool:
+        return bool(self._post("/halt", reason=why)["onDisk"])
+
+    def resume(self, why: str) -> int:
+        return int(self._post("/resume", reason=why)["waiting"])
+
+    def budget(self) -> BudgetSummary:
+        return BudgetSummary.model_validate(self._get("/budget"))
+
+    def set_limit(self, name: LimitName, value: str, why: str) -> BudgetLimits:
+        # The server takes numbers; the texts of people, such as 5M, are read here.
+        parsed = parse_limit(name, value)
+        number = DEFAULT if parsed is None else round(parsed)
+        changed = self._sent("PATCH", "/budget", json={name: number, "reason": why})
+        return BudgetLimits.model_validate(changed)
+
+    def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:
+        found: tuple[AuditEntry, ...] = ()
+        query: dict[str, Any] = {"agentId": agent_id} if agent_id else {}
+        while len(found) < limit:
+            asked = min(limit - len(found), _AUDIT_PAGE)
+            page = self._get("/audit", limit=asked, **query)
+            found = (*map(AuditEntry.model_validate, page["entries"]), *found)
+            if "nextBefore" not in page:
+                break
+            query["before"] = page["nextBefore"]
+        return found
+
+    def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return str(self._sent("POST", "/agents/spawn", json=document, headers=headers)["agentId"])
+
+    def retry(self, agent_id: str, *, is_afresh: bool, why: str) -> str:
+        path = f"/agents/{_segment(agent_id)}/retry"
+        return str(self._post(path, afresh=is_afresh, reason=why)["agentId"])
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self._sent("GET", path, params=query)
+
+    def _post(self, path: str, **body: Any) -> Any:
+        timeout = httpx.Timeout(body.get("timeout", _READ_S) + _MARGIN_S, connect=_CONNECT_S)
+        return self._sent("POST", path, json=body, timeout=timeout)
+
+    def _sent(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self.http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        _check(answer)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise self._unreachable(error) from error
+
+    @contextmanager
+    def _opened(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        try:
+            with self.http.stream("GET", path, headers=headers) as answer:
+                if answer.status_code != HTTPStatus.OK:
+                    answer.read()
+                _check(answer)
+                yield answer
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiUnreachable:
+        return ApiUnreachable(f"The API at {self.http.base_url} does not answer ({error}).")
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    try:
+        problem = answer.json()
+        detail, code = str(problem["detail"]), str(problem["type"]).removeprefix(_ERROR)
+        faults = tuple((one["path"], one["message"]) for one in problem.get("errors", ()))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"The API at {answer.url.host} answered {answer.status_code}, which is none of its."
+        raise ApiUnreachable(msg) from error
+    if faults:
+        raise RequestInvalid(faults)
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFound(detail.removesuffix(f" {NotFound.action}"))
+    raise ApiRefused(detail, remote_code="" if code == "about:blank" else code)
+
+
+def _segment(agent_id: str) -> str:
+    # An id is part of a path; whatever else is typed must not name another route.
+    return quote(agent_id, safe="")
+
+
+def _query(wanted: AgentFilter) -> dict[str, str]:
+    named = {
+        "status": wanted.status,
+        "agentType": wanted.agent_type,
+        "taskId": wanted.task_id,
+        "repository": wanted.repository,
+        "code": wanted.code,
+        "since": wanted.since and iso_instant(wanted.since),
+    }
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def _listing(page: Mapping[str, Any]) -> Listing:
+    return Listing(
+        tuple(map(AgentState.model_validate, page["agents"])),
+        {name: Attention.model_validate(one) for name, one in page.get("attention", {}).items()},
+        page.get("nextCursor"),
+    )
+
+
+def _event(document: Mapping[str, Any]) -> StreamedEvent:
+    facts = {name: value for name, value in document.items() if name != "id"}
+    return StreamedEvent(str(document["id"]), LifecycleEvent.model_validate(facts))
+
+
+def _kill(options: KillOptions) -> dict[str, Any]:
+    return {"reason": options.why, "timeout": options.timeout_s, "discard": options.discard}
+
+
+def _position(event_id: str) -> tuple[int, int]:
+    instant_ms, _, number = event_id.partition("-")
+    return int(instant_ms), int(number or 0)
