@@ -11,6 +11,9 @@ from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, nothing
 from orchestrator.store.transition import now_ms
 
+#: The fault of a cursor that names no agent of the list, by its field.
+CURSOR_FAULT = ("cursor", "names no agent of this list")
+
 
 def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operation[list[str]]:
     """Read ids of all agents, or of a task's, the newest first, from behind one of them.
@@ -21,7 +24,7 @@ def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operatio
 
     def decode(reply: list[bytes] | None) -> list[str]:
         if reply is None:
-            raise RequestInvalid((("cursor", "names no agent of this list"),))
+            raise RequestInvalid((CURSOR_FAULT,))
         return _names(reply)
 
     index = keys.task_agents(task_id) if task_id else keys.AGENTS
@@ -49,6 +52,14 @@ def remove(agent_id: str) -> Operation[None]:
 def remove_from_task(agent_id: str, task_id: str) -> Operation[None]:
     """Remove an agent from those that served a task."""
     return command("ZREM", keys.task_agents(task_id), agent_id, decode=nothing)
+
+
+def has_status(agent_ids: Sequence[str], status: Status) -> Operation[list[bool]]:
+    """Return for each of these agents whether it has a status, without reading its record."""
+    return command(
+        *("ZMSCORE", keys.status_index(status), *agent_ids),
+        decode=lambda reply: [score is not None for score in reply],
+    )
 
 
 def count(status: Status) -> Operation[int]:
