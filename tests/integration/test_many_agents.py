@@ -78,5 +78,5 @@ def test_a_timeline_has_the_events_of_its_agent_only(store, seed, monkeypatch):
     for name in made:
         found = store.follow(read_timeline(store.run(agents.read(name)))).events
         assert {name in event.document for event in found} == {True}
-            assert found[0].document.startswith('{"type":"agent.spawning"')
+        assert found[0].document.startswith('{"type":"agent.spawning"')
         assert found == sorted(found, key=lambda event: tuple(map(int, event.id.split("-"))))
