@@ -28,6 +28,7 @@ from orchestrator.store import (
     audit,
     budget,
     delays,
+    events,
     kills,
     leases,
     metrics,
@@ -127,6 +128,7 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         ),
         "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
+        "events_with": events.events_with("queued", after="0-0", upto="+"),
         "unlock": call("unlock", {"lock": "orchestrator:sweep:lock"}, ("token",), bool),
     }
 

@@ -74,4 +74,6 @@ class BudgetSummary(Record):
     running: int
     waiting: int
     limits: BudgetLimits
+    #: Those with the most tokens today; `more_agents` counts the others.
     agents: tuple[AgentSpend, ...] = ()
+    more_agents: int = 0

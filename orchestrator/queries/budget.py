@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import compress
 
 from orchestrator.models import (
     AgentSpend,
@@ -15,31 +16,38 @@ from orchestrator.models import (
     Status,
 )
 from orchestrator.settings import Settings
-from orchestrator.store import agents, budget, slots
+from orchestrator.store import agent_index, agents, budget, slots
 from orchestrator.store.operations import Flow
 
 _APPROACHING_PERCENT = 80
+#: The agents of the list; the sums count all.
+MOST_AGENTS = 500
+_BATCH = 2_000
+_OUTCOMES = {
+    Status.COMPLETED: "delivered",
+    Status.FAILED: "in_nothing",
+    Status.KILLED: "in_nothing",
+}
 
 
 def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
     """Read the summary of today (UTC), with the agents by their tokens today, largest first.
 
-    Touches: the limits, the day's counters, the reservations, the slots, and the records of the
-    agents that spent tokens today.
+    Touches: the limits, the day's counters, the reservations, the slots, the status indexes, and
+    the records of the agents of the list.
     """
     in_force = yield from budget.limits(settings)
-    day = yield budget.spent_today(now)
+    day = yield from budget.spent_today(now)
     reserved = yield budget.reservations()
     running = yield slots.held_count()
     waiting = yield slots.waiting_count()
     used = int(day.get("used", 0))
     today = {name.partition(":")[2]: int(n) for name, n in day.items() if "tokens:" in name}
-    names = sorted({*today, *reserved} - {budget.TOTAL})
-    states = yield from agents.find_each(names)
-    rows = [
-        _row(agent_id, agent, today, day, reserved, in_force, used)
-        for agent_id, agent in zip(names, states, strict=True)
-    ]
+    names = sorted(
+        {*today, *reserved} - {budget.TOTAL}, key=lambda name: (-today.get(name, 0), name)
+    )
+    spent = yield from _by_outcome(names, today, day)
+    states = yield from agents.find_each(names[:MOST_AGENTS])
     return BudgetSummary(
         day=now.astimezone(UTC).date().isoformat(),
         status=status_of(used, in_force.daily_tokens),
@@ -48,14 +56,37 @@ def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
         reserved=reserved.get(budget.TOTAL, 0),
         percent=_percent(used, in_force.daily_tokens),
         cost_usd=day.get("cost", 0.0),
-        delivered=_sum(rows, {Status.COMPLETED}),
-        in_nothing=_sum(rows, {Status.FAILED, Status.KILLED}),
-        unfinished=_sum(rows, {Status.SPAWNING, Status.RUNNING, None}),
+        **spent,
         running=running,
         waiting=waiting,
         limits=in_force,
-        agents=tuple(sorted(rows, key=lambda row: (-row.tokens_today, row.agent_id))),
+        agents=tuple(
+            _row(agent_id, agent, today, day, reserved, in_force, used)
+            for agent_id, agent in zip(names, states, strict=False)
+        ),
+        more_agents=max(0, len(names) - MOST_AGENTS),
     )
+
+
+def _by_outcome(
+    names: Sequence[str], today: Mapping[str, int], day: Mapping[str, float]
+) -> Flow[dict[str, Spend]]:
+    """Sum up the usage of the agents by outcome, from the status indexes: no record is read."""
+    outcomes = dict.fromkeys(names, "unfinished")
+    for start in range(0, len(names), _BATCH):
+        some = names[start : start + _BATCH]
+        for status, outcome in _OUTCOMES.items():
+            has_it = yield agent_index.has_status(some, status)
+            outcomes |= dict.fromkeys(compress(some, has_it), outcome)
+    sums = {}
+    for outcome in ("delivered", "in_nothing", "unfinished"):
+        some = [name for name in names if outcomes[name] == outcome]
+        sums[outcome] = Spend(
+            agents=len(some),
+            tokens=sum(today.get(name, 0) for name in some),
+            cost_usd=sum(day.get(f"cost:{name}", 0.0) for name in some),
+        )
+    return sums
 
 
 def status_of(used: int, limit: int) -> BudgetStatus:
@@ -89,15 +120,6 @@ def _row(
         percent=_percent(tokens, limits.agent_tokens),
         percent_of_day=_percent(spent, used),
         reserved=reserved.get(agent_id, 0),
-    )
-
-
-def _sum(rows: Sequence[AgentSpend], statuses: set[Status | None]) -> Spend:
-    some = [row for row in rows if row.status in statuses]
-    return Spend(
-        agents=len(some),
-        tokens=sum(row.tokens_today for row in some),
-        cost_usd=sum(row.cost_usd_today or 0 for row in some),
     )
 
 

@@ -16,7 +16,6 @@ from orchestrator.store.transition import now_ms
 _CLEANED_WITHIN = timedelta(hours=1)
 #: The clocks of hosts differ, so events are read from this long before the agent's spawn.
 _SKEW = timedelta(minutes=1)
-_BATCH = 2000
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ def read_timeline(agent: AgentState) -> Flow[AgentTimeline]:
     found: list[StoredEvent] = []
     after = _position(since)
     mark = f'"{agent.agent_id}"'
-    while events := (yield event_stream.read_stored(after=after, upto=upto, count=_BATCH)):
-        found += [event for event in events if mark in event.document]
-        after = events[-1].id
+    while after:
+        after, events = yield event_stream.events_with(mark, after=after, upto=upto)
+        found += events
     audit = yield from read_entries(limit=200, agent_id=agent.agent_id, since=since)
     return AgentTimeline(tuple(found), audit)
 

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.errors import RecordMalformed
 from orchestrator.models import LifecycleEvent
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, command, parse_record
+from orchestrator.store.operations import Operation, call, command, parse_record
 
 #: Events kept for replay; an event is about 300 bytes.
 EVENTS_CAP = 100_000
@@ -39,6 +39,25 @@ class StoredEvent:
 def read_stored(*, after: str, upto: str = "+", count: int = 500) -> Operation[list[StoredEvent]]:
     """Read events after an id, up to another, oldest first, without parsing them."""
     return command("XRANGE", keys.EVENTS_STREAM, f"({after}", upto, "COUNT", count, decode=_stored)
+
+
+#: Events that one call of the script looks at: it delays other clients for about 2 ms.
+_LOOKED_AT = 2_000
+
+
+def events_with(text: str, *, after: str, upto: str) -> Operation[tuple[str, list[StoredEvent]]]:
+    """Read those of the next events, up to an id, whose JSON contains a text, as it stands there.
+
+    Returns with them the id to go on from, which is empty at the end.
+    """
+
+    def decode(reply: list[bytes]) -> tuple[str, list[StoredEvent]]:
+        last, *found = (part.decode(errors="replace") for part in reply)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return last, [StoredEvent(name, document) for name, document in pairs]
+
+    arguments = (text, after, upto, _LOOKED_AT)
+    return call("events_with", {"stream": keys.EVENTS_STREAM}, arguments, decode)
 
 
 def await_stored(*, after: str, block_ms: int, count: int = 500) -> Operation[list[StoredEvent]]:
