@@ -21,7 +21,7 @@ from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock
 from tests.integration.test_api import BODY, problem_of, serving
 
-READ, SPAWN, KILL = KeyScope
+READ, SPAWN, KILL = KeyScope.READ, KeyScope.SPAWN, KeyScope.KILL
 #: One key for the audit, whoever writes it.
 ENV = {"ORCHESTRATOR_SPAWN_RATE": "3", "ORCHESTRATOR_SIGNING_KEY": "k" * 64}
 PATHS = (

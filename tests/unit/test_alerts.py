@@ -21,6 +21,8 @@ AT_NIGHT = {
     "KillUnconfirmed",
     "CoordinatorUnreachable",
     "DiskShort",
+    "DiskLow",
+    "SweepOverdue",
     "UsageReportsMissing",
 }
 
