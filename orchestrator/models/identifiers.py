@@ -9,9 +9,13 @@ from pydantic import AfterValidator, StringConstraints
 
 #: An agent's id is part of folders, keys and a branch; a raw broker message can carry any text.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-# Narrower than check-ref-format, which accepts `refs/heads/--upload-pack=x` and `x;id`.
-_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@-]{0,199}")
-_BRANCH_REFUSED = re.compile(r"\.\.|//|@\{|\.lock(/|$)|/\.|[./]$")
+# git-check-ref-format(1): what no ref name contains, wherever it stands.
+_REF_REFUSED = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|/\.|^[./]|\.lock(?:/|$)|[./]$|[\ud800-\udfff]"
+)
+#: git stores a ref as a file, whose name has at most 255 bytes with the ending `.lock`.
+_PART_BYTES = 250
+_BRANCH_BYTES = 1000
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
 _REMOTE = re.compile(
     r"https://[A-Za-z0-9_\[][^\s]*"
@@ -22,10 +26,22 @@ _REMOTE = re.compile(
 _WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
 
 
+def is_ref_name(name: str) -> bool:
+    """Return whether git accepts a name as a ref, or as the part of a ref below `refs/heads/`.
+
+    The name may contain signs of a shell, so it must never be part of a shell command.
+    """
+    if not name or _REF_REFUSED.search(name):
+        return False
+    parts = [part.encode() for part in name.split("/")]
+    return sum(map(len, parts)) <= _BRANCH_BYTES and max(map(len, parts)) <= _PART_BYTES
+
+
 def _check_branch(branch: str) -> str:
     branch = branch.removeprefix("refs/heads/")
-    if not _BRANCH.fullmatch(branch) or _BRANCH_REFUSED.search(branch):
-        msg = "is not a branch name this system accepts (letters, digits and . _ / + @ -)"
+    # `git check-ref-format --branch` refuses options and HEAD too.
+    if not is_ref_name(branch) or branch.startswith("-") or branch == "HEAD":
+        msg = "is not a branch name that git accepts: see `git check-ref-format --branch`"
         raise ValueError(msg)
     return branch
 

@@ -44,6 +44,12 @@ class GitSettings(BaseSettings):
     git_timeout_s: Duration = env(
         "ORCHESTRATOR_GIT_TIMEOUT", description="The time limit of one git command.", default=300.0
     )
+    checkout_refs: Literal["all", "none"] = env(
+        "ORCHESTRATOR_CHECKOUT_REFS",
+        description="`all`: the checkouts of agents and gates have the tags of the base commit's"
+        " history, and a remote `origin` that cannot push. `none`: they have neither.",
+        default="all",
+    )
     delivery: Literal["branch", "keep"] = env(
         "ORCHESTRATOR_DELIVERY",
         description="`branch`: push approved changes. `keep`: retain them for `orch export`.",
