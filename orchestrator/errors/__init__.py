@@ -57,6 +57,7 @@ from orchestrator.errors.gates import (
     RepoConfigInvalid,
 )
 from orchestrator.errors.git import (
+    BranchBlocked,
     BranchUnknown,
     ChangeConflicts,
     ChangeElsewhere,
@@ -124,6 +125,7 @@ __all__ = [
     "AuditBusy",
     "BackendUnavailable",
     "BackendUnknown",
+    "BranchBlocked",
     "BranchUnknown",
     "BudgetExceeded",
     "BudgetExhausted",

@@ -16,6 +16,7 @@ _REF_REFUSED = re.compile(
 #: git stores a ref as a file, whose name has at most 255 bytes with the ending `.lock`.
 _PART_BYTES = 250
 _BRANCH_BYTES = 1000
+_AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]*[^<>\x00-\x20\x7f.,:;\"'\\] <[^<>\x00-\x20\x7f]+>")
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
 _REMOTE = re.compile(
     r"https://[A-Za-z0-9_\[][^\s]*"
@@ -46,6 +47,30 @@ def _check_branch(branch: str) -> str:
     return branch
 
 
+def check_branch_prefix(prefix: str) -> str:
+    """Return the part of a branch name before the agent's id.
+
+    Raises:
+        ValueError: git refuses the name that comes of it.
+    """
+    if not prefix or prefix.startswith(("-", "refs/heads/")) or not is_ref_name(f"{prefix}x"):
+        msg = "must be the beginning of a branch name that git accepts, such as agent/"
+        raise ValueError(msg)
+    return prefix
+
+
+def check_author(author: str) -> str:
+    """Return the author of a commit, as `Name <address>`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _AUTHOR.fullmatch(author):
+        msg = "must be written as `Name <address>`"
+        raise ValueError(msg)
+    return author
+
+
 def _check_repository(repository: str) -> str:
     if _WITH_LOGIN.match(repository):
         # A password would be visible in argv, state and logs.
@@ -68,6 +93,11 @@ def _check_identifier(name: str) -> str:
     return name
 
 
+BranchPrefix = Annotated[
+    str, StringConstraints(max_length=200), AfterValidator(check_branch_prefix)
+]
+#: The name and the address of who a commit is from.
+Author = Annotated[str, StringConstraints(max_length=300), AfterValidator(check_author)]
 Branch = Annotated[str, AfterValidator(_check_branch)]
 Repository = Annotated[
     str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_check_repository)

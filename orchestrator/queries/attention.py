@@ -24,6 +24,7 @@ _COMMANDS = {
     "plan_invalid": "orch gates {id}",
     "plan_unrunnable": "orch gates {id}",
     "change_conflicts": "orch export {id}",
+    "branch_blocked": "orch retry {id}",
     "push_refused": "orch export {id}",
     "push_failed": "orch retry {id}",
     "target_moves": "orch retry {id}",

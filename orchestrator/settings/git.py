@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from orchestrator.models.identifiers import Author, BranchPrefix
 from orchestrator.settings.values import Duration, env, split_names, split_paths
 
 
@@ -54,6 +55,18 @@ class GitSettings(BaseSettings):
         "ORCHESTRATOR_DELIVERY",
         description="`branch`: push approved changes. `keep`: retain them for `orch export`.",
         default="branch",
+    )
+    branch_prefix: BranchPrefix = env(
+        "ORCHESTRATOR_BRANCH_PREFIX",
+        description="The name of a delivered branch before the agent's id, unless the repository"
+        " configures another one.",
+        default="agent/",
+    )
+    commit_author: Author | None = env(
+        "ORCHESTRATOR_COMMIT_AUTHOR",
+        description="The author and committer of delivered commits, as `Name <address>`, unless"
+        " the repository configures another one.",
+        default=None,
     )
     push_url: str | None = env(
         "ORCHESTRATOR_PUSH_URL",

@@ -125,6 +125,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             ChangeCapture(holder, programs, settings),
             saver,
             settings,
+            remote=Remote(git),
         ),
         gate_check=GateCheckStage(
             holder,

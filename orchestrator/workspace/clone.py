@@ -35,6 +35,8 @@ from orchestrator.workspace.worktree import (
 
 #: The file in `tmp` that contains a refused change.
 EARLIER = "earlier.bundle"
+#: The branch of an agent in its workspace, before its id; usually that of the delivery too.
+AGENT_PREFIX = "agent/"
 #: A worker that has to release a workspace first saves the work.
 _REMOVE_WAIT_S = 60.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -53,9 +55,9 @@ def check_agent_id(agent_id: str) -> str:
     return agent_id
 
 
-def agent_ref(agent_id: str) -> str:
+def agent_ref(agent_id: str, prefix: str = AGENT_PREFIX) -> str:
     """Return the full ref name of the agent's own branch."""
-    return f"refs/heads/agent/{check_agent_id(agent_id)}"
+    return f"refs/heads/{prefix}{check_agent_id(agent_id)}"
 
 
 class Workspaces:

@@ -122,16 +122,25 @@ class Candidates:
         finally:
             remove_tree(folder)
 
-    def commit(self, candidate: Candidate, base: Base, *, message: str, instant: datetime) -> str:
+    def commit(
+        self,
+        candidate: Candidate,
+        base: Base,
+        *,
+        message: str,
+        instant: datetime,
+        author: str = "",
+    ) -> str:
         """Make the one commit of the delivery: the candidate's tree on the base; returns its id.
 
+        `author` (`Name <address>`) is also its committer; the default is that of agents.
         The same inputs give the same id on any host. The agent's own commits are not delivered.
         """
         date = f"@{int(instant.timestamp())} +0000"
         commit = self._git.run(
             *("commit-tree", candidate.tree, "-p", base.commit, "-F", "-"),
             git_dir=candidate.git_dir,
-            env={"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
+            env={**_identity(author), "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
             stdin=message.encode(),
         )
         return commit.decode().strip()
@@ -193,3 +202,13 @@ class Candidates:
             yield git_dir
         finally:
             remove_tree(git_dir)
+
+
+def _identity(author: str) -> dict[str, str]:
+    name, _, address = author.rstrip(">").rpartition(" <")
+    if not name:
+        return {}
+    roles = ("AUTHOR", "COMMITTER")
+    return {f"GIT_{role}_NAME": name for role in roles} | {
+        f"GIT_{role}_EMAIL": address for role in roles
+    }

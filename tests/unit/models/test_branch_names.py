@@ -50,7 +50,7 @@ def test_a_full_name_is_the_branch() -> None:
 
 
 def test_random_names_are_accepted_as_git_accepts_them() -> None:
-    chosen = random.Random(16)  # noqa: S311 - not a secret
+    chosen = random.Random(16)
     for _ in range(400):
         name = "".join(chosen.choices(_SIGNS, k=chosen.randint(1, 8)))
         if name != "HEAD":
