@@ -58,6 +58,7 @@ from orchestrator.errors.gates import (
     RepoConfigInvalid,
 )
 from orchestrator.errors.git import (
+    BranchBlocked,
     BranchUnknown,
     ChangeConflicts,
     ChangeElsewhere,
@@ -134,6 +135,7 @@ __all__ = [
     "AuditBusy",
     "BackendUnavailable",
     "BackendUnknown",
+    "BranchBlocked",
     "BranchUnknown",
     "BudgetExceeded",
     "BudgetExhausted",

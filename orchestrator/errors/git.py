@@ -64,6 +64,16 @@ class CredentialsUnavailable(GitFailed):
     action = "Run the command in GIT_TOKEN_COMMAND by hand: it must print one token and exit 0."
 
 
+class BranchBlocked(GitFailed):
+    """The remote has a branch whose name excludes the branch of the agent."""
+
+    code = "branch_blocked"
+    action = (
+        "Rename that branch, or set another prefix: `branch_prefix` in [delivery] of the"
+        " repository's configuration, or ORCHESTRATOR_BRANCH_PREFIX. Then `orch retry`."
+    )
+
+
 class PushRefused(GitFailed):
     """The remote refused the push."""
 

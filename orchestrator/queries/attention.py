@@ -25,6 +25,7 @@ _COMMANDS = {
     "plan_unrunnable": "orch gates {id}",
     "environment_failed": "orch logs {id}",
     "change_conflicts": "orch export {id}",
+    "branch_blocked": "orch retry {id}",
     "push_refused": "orch export {id}",
     "push_failed": "orch retry {id}",
     "target_moves": "orch retry {id}",

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from orchestrator.models import GateProfile
+from orchestrator.models.identifiers import Author, BranchPrefix
 from orchestrator.repo_config.values import (
     Command,
     Commands,
@@ -194,6 +195,15 @@ class CaptureConfig(_Table):
     """Paths that are part of a change although git ignores them; patterns as in .gitignore."""
 
 
+class DeliveryConfig(_Table):
+    """The branch and the commit of a delivered change."""
+
+    branch_prefix: BranchPrefix | None = None
+    """The name of the branch before the agent's id; default: the operator's, usually "agent/"."""
+    author: Author | None = None
+    """The author and committer of the commit, such as "Bots <bots@example.org>"."""
+
+
 class RepoConfig(_Table):
     """Configuration of a repository for Mosaic Orchestrator, read from the base commit only."""
 
@@ -209,6 +219,8 @@ class RepoConfig(_Table):
     """The repository's files for agents. This version does not support the table and refuses it."""
     capture: CaptureConfig = CaptureConfig()
     """The paths that belong to a change."""
+    delivery: DeliveryConfig = DeliveryConfig()
+    """The branch and the commit of a delivered change."""
 
     _files: dict[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(())

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from orchestrator.models.identifiers import Author, BranchPrefix
 from orchestrator.settings.values import Duration, env, split_names, split_paths
 
 
@@ -44,10 +45,28 @@ class GitSettings(BaseSettings):
     git_timeout_s: Duration = env(
         "ORCHESTRATOR_GIT_TIMEOUT", description="The time limit of one git command.", default=300.0
     )
+    checkout_refs: Literal["all", "none"] = env(
+        "ORCHESTRATOR_CHECKOUT_REFS",
+        description="`all`: the checkouts of agents and gates have the tags of the base commit's"
+        " history, and a remote `origin` that cannot push. `none`: they have neither.",
+        default="all",
+    )
     delivery: Literal["branch", "keep"] = env(
         "ORCHESTRATOR_DELIVERY",
         description="`branch`: push approved changes. `keep`: retain them for `orch export`.",
         default="branch",
+    )
+    branch_prefix: BranchPrefix = env(
+        "ORCHESTRATOR_BRANCH_PREFIX",
+        description="The name of a delivered branch before the agent's id, unless the repository"
+        " configures another one.",
+        default="agent/",
+    )
+    commit_author: Author | None = env(
+        "ORCHESTRATOR_COMMIT_AUTHOR",
+        description="The author and committer of delivered commits, as `Name <address>`, unless"
+        " the repository configures another one.",
+        default=None,
     )
     push_url: str | None = env(
         "ORCHESTRATOR_PUSH_URL",

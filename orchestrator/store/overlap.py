@@ -17,9 +17,9 @@ _TTL_S = 24 * 3600
 
 
 def touch(agent: AgentState, paths: Iterable[str], *, now: datetime) -> Operation[int]:
-    """Record files an agent has touched; an event warns of each that another has touched too.
+    """Record files an agent has changed; events warn both agents of a file that both have changed.
 
-    Returns how many warnings there were.
+    Returns the number of other agents of which it warned.
     """
     event = LifecycleEvent(
         type="agent.overlap",

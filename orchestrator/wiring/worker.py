@@ -133,6 +133,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             ChangeCapture(holder, programs, settings, prepared.products),
             saver,
             settings,
+            remote=Remote(git),
         ),
         gate_check=GateCheckStage(
             holder,

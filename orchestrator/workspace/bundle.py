@@ -14,6 +14,7 @@ from orchestrator.errors import (
     GitFailed,
     GitTimedOut,
 )
+from orchestrator.workspace.checkout_refs import write_packed
 from orchestrator.workspace.diff import ABSENT, GITLINK, changed_files
 from orchestrator.workspace.disk import remove_tree
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git
@@ -179,10 +180,7 @@ def restore_refs(git_dir: Path, heads: Heads, own_ref: str) -> None:
         lines = [f"{old} {new} {who}\n" for new, old in zip(stashes, before, strict=True)][::-1]
         (git_dir / "logs" / "refs").mkdir(parents=True, exist_ok=True)
         (git_dir / "logs" / "refs" / "stash").write_text("".join(lines), encoding="ascii")
-    # The refs are packed, because as files the names of two refs may exclude each other.
-    packed = "".join(f"{refs[ref]} {ref}\n" for ref in sorted(refs))
-    head = "# pack-refs with: sorted \n"
-    (git_dir / "packed-refs").write_text(head + packed, encoding="utf-8")
+    write_packed(git_dir, refs)
 
 
 def bundle_of(git: Git, git_dir: Path, base_commit: str, ref: str, commit: str) -> bytes:

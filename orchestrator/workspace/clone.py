@@ -19,6 +19,7 @@ from orchestrator.log import get_logger
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import read_heads, receive, receive_whole, restore_refs
+from orchestrator.workspace.checkout_refs import write_origin, write_packed
 from orchestrator.workspace.disk import (
     free_bytes,
     lack_of_space,
@@ -30,6 +31,7 @@ from orchestrator.workspace.filters import filtered_files
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git, showable
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.origin import Origin, read_origin, write_document
+from orchestrator.workspace.tags import packed_tags
 from orchestrator.workspace.worktree import (
     Workspace,
     check_out,
@@ -39,6 +41,8 @@ from orchestrator.workspace.worktree import (
 
 #: The file in `tmp` that contains a refused change.
 EARLIER = "earlier.bundle"
+#: The branch of an agent in its workspace, before its id; usually that of the delivery too.
+AGENT_PREFIX = "agent/"
 #: A worker that has to release a workspace first saves the work.
 _REMOVE_WAIT_S = 60.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -57,9 +61,9 @@ def check_agent_id(agent_id: str) -> str:
     return agent_id
 
 
-def agent_ref(agent_id: str) -> str:
+def agent_ref(agent_id: str, prefix: str = AGENT_PREFIX) -> str:
     """Return the full ref name of the agent's own branch."""
-    return f"refs/heads/agent/{check_agent_id(agent_id)}"
+    return f"refs/heads/{prefix}{check_agent_id(agent_id)}"
 
 
 class Workspaces:
@@ -69,6 +73,7 @@ class Workspaces:
         self._folder = settings.workspaces_dir
         self._low_water_bytes = settings.disk_low_water_bytes
         self._stored = frozenset(settings.stored_filters)
+        self._has_refs = settings.checkout_refs == "all"
         #: The files that each external filter converts, by base commit.
         self._filters: dict[str, dict[str, list[str]]] = {}
         self._git = git
@@ -119,6 +124,9 @@ class Workspaces:
                 if not _claim(self._spare(base), workspace.root):
                     self._build(workspace, base)
                 git_dir = workspace.worktree / ".git"
+                if self._has_refs:
+                    # Not part of a spare, because two branches may have the same commit.
+                    write_origin(git_dir, base)
                 commit = base.commit
                 if change is not None:
                     try:
@@ -304,6 +312,9 @@ class Workspaces:
         workspace.tmp.mkdir()
         materialise(self._git, workspace.worktree, source=base.mirror, commit=base.commit)
         keep_index(workspace)
+        if self._has_refs:
+            tags = packed_tags(self._git, base.mirror, base.commit)
+            write_packed(workspace.worktree / ".git", tags)
         with (workspace.worktree / ".git" / "config").open("a", encoding="ascii") as config:
             config.write(f"[user]\n\tname = {IDENTITY_NAME}\n\temail = {IDENTITY_EMAIL}\n")
 

@@ -57,9 +57,12 @@ _CONFIG = {
     "fetch.fsck.badTimezone": "ignore",
     "fetch.fsck.missingSpaceBeforeDate": "ignore",
     "fetch.fsck.zeroPaddedFilemode": "ignore",
+    "fetch.fsck.missingTaggerEntry": "ignore",
 }
 #: Plain HTTP is allowed to this machine only (names.py); elsewhere it would expose the token.
 _PROTOCOLS_OF_HTTP = {"GIT_ALLOW_PROTOCOL": "http"}
+#: git searches this file, not the environment, when it starts itself for a remote on disk.
+_TRUSTED = {"GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("trusted.gitconfig"))}
 _USERINFO = re.compile(r"://[^/\s]*@")
 _SHOWN_CHARACTERS = 1000
 
@@ -133,13 +136,14 @@ class Git:
             CredentialsUnavailable: the remote needs a token, and none is available.
             GitFailed: git cannot be started.
         """
-        self._check_repository(remote)
+        is_trusted = self._check_repository(remote)
         access = self._credentials.access(remote)
         try:
             ended = run_program(
                 ("git", *arguments),
                 env={
                     **self.environment(git_dir),
+                    **(_TRUSTED if is_trusted else {}),
                     **(_PROTOCOLS_OF_HTTP if remote.startswith("http:") else {}),
                     **config_environment({**_CONFIG, **access.config}),
                     **(env or {}),
@@ -156,20 +160,23 @@ class Git:
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
         return replace(ended, stderr=access.mask(ended.stderr))
 
-    def _check_repository(self, remote: str) -> None:
+    def _check_repository(self, remote: str) -> bool:
         """Refuse a repository of this host that an agent may have made: its hooks would run.
+
+        Returns whether the operator names its folder, so that it may belong to another user.
 
         The orchestrator's configuration does not apply to the git that a push starts on the remote
         side.
         """
         path = remote.removeprefix("file://")
         if not path.startswith("/"):
-            return
+            return False
         above = {*(place := Path(path).resolve()).parents, place}
         if above & self._forbidden_in or (self._allowed_in and not above & self._allowed_in):
             msg = f"{showable(path)} is no place for a repository."
             action = "Name one that ORCHESTRATOR_LOCAL_REPOSITORIES allows and no agent writes to."
             raise RepositoryUnavailable(msg, action=action)
+        return bool(self._allowed_in)
 
     def run(
         self,

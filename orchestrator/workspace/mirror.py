@@ -6,27 +6,20 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.errors import (
-    BranchUnknown,
-    CredentialsUnavailable,
-    DiskFull,
-    GitFailed,
-    GitTimedOut,
-    RepositoryEmpty,
-    RepositoryUnavailable,
-)
+from orchestrator.errors import BranchUnknown, GitFailed, GitTimedOut
 from orchestrator.settings import Settings
+from orchestrator.workspace.branch_fetch import BranchFetch
 from orchestrator.workspace.disk import locked, naming_full_disk
-from orchestrator.workspace.git import Git, checked, showable
+from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.tags import update_tags
 
 #: No configuration file is larger.
 FILE_LIMIT_BYTES = 2**20
+OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REGULAR_FILES = (0o100644, 0o100755)
-_SHALLOW = "shallow roots are not allowed to be updated"
-_STALE_LOCK = re.compile(r"Unable to create '[^']*\.lock': File exists")
 
 
 @dataclass(frozen=True)
@@ -35,6 +28,9 @@ class Base:
 
     mirror: Path
     commit: str
+    #: The repository and its branch; empty where only the commit is known.
+    repository: str = field(default="", compare=False)
+    branch: str = field(default="", compare=False)
 
 
 class Mirrors:
@@ -45,12 +41,13 @@ class Mirrors:
         self._git = git
         # The wait for another attempt's fetch, which may take the whole timeout.
         self._wait_s = settings.git_timeout_s
+        self._with_tags = settings.checkout_refs == "all"
 
-    def refresh(self, repository: str, branch: str) -> Base:
+    def refresh(self, repository: str, branch: str, *, with_tags: bool = True) -> Base:
         """Fetch this branch into the repository's mirror and return its tip.
 
-        Only this branch is fetched. Nothing is ever removed, because live clones borrow the
-        objects.
+        Only this branch is fetched, and with tags the tags of the commits that the mirror then
+        has. No object is ever removed, because live clones borrow them.
 
         Raises:
             RepositoryUnavailable: it does not exist, or this host may not read it.
@@ -67,9 +64,11 @@ class Mirrors:
             with self._locked(mirror, repository) as lock:
                 if not (mirror / "HEAD").exists():
                     self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
-                self._fetch(mirror, repository, branch, ref, lock)
+                BranchFetch(self._git, mirror, repository, lock, self._wait_s).fetch(branch, ref)
                 tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
-        return Base(mirror, tip.decode().strip())
+                if with_tags and self._with_tags:
+                    update_tags(self._git, mirror, repository, lock=lock)
+        return Base(mirror, tip.decode().strip(), repository, branch)
 
     @contextmanager
     def _locked(self, mirror: Path, repository: str) -> Iterator[int]:
@@ -85,18 +84,29 @@ class Mirrors:
     def at(self, repository: str, branch: str, commit: str) -> Base:
         """Return a commit of this host's mirror; fetches only if the mirror does not have it.
 
-        The branch may have moved or may not exist since the commit was its tip. Raises the errors
-        of `refresh`, and:
+        The branch may have moved or may not exist since the commit was its tip: then the commit
+        itself is fetched, which most remotes allow. Raises the errors of `refresh`, and:
 
         Raises:
-            GitFailed: the branch no longer leads to the commit.
+            GitFailed: the branch no longer leads to the commit, and the remote does not send it.
+            BranchUnknown: the branch is deleted, and the remote does not send the commit.
         """
-        base = Base(self._mirror(repository), commit)
+        base = Base(self._mirror(repository), commit, repository, branch)
         if self._holds(base):
             return base
-        self.refresh(repository, branch)
+        gone: BranchUnknown | None = None
+        try:
+            self.refresh(repository, branch)
+        except BranchUnknown as error:
+            gone = error
+        if not self._holds(base) and OBJECT_ID.fullmatch(commit):
+            with naming_full_disk(self._folder), self._locked(base.mirror, repository) as lock:
+                fetch = BranchFetch(self._git, base.mirror, repository, lock, self._wait_s)
+                fetch.fetch_commit(commit)
         if self._holds(base):
             return base
+        if gone is not None:
+            raise gone
         msg = f"{showable(repository)}: {branch} no longer leads to {commit}, where the work began."
         raise GitFailed(msg, action="Spawn again from the branch as it is now.")
 
@@ -172,62 +182,3 @@ class Mirrors:
             return False
         revision = f"{base.commit}^{{commit}}"
         return self._git.attempt("cat-file", "-e", revision, git_dir=base.mirror).exit_code == 0
-
-    def _fetch(self, mirror: Path, repository: str, branch: str, ref: str, lock: int) -> None:
-        def fetch() -> None:
-            ended = self._git.attempt(
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--no-write-fetch-head",
-                "--",
-                repository,
-                f"+refs/heads/{branch}:{ref}",
-                git_dir=mirror,
-                # The fetch of a killed worker continues, and it holds the lock.
-                keep_fds=(lock,),
-                remote=repository,
-            )
-            # git exits with code 0, and the branch is unchanged or missing.
-            if _SHALLOW in ended.stderr:
-                msg = f"{showable(repository)} is a shallow clone: its history has no beginning."
-                action = "Complete it with `git fetch --unshallow`, or name its origin."
-                raise RepositoryUnavailable(msg, action=action)
-            checked(ended, "fetch")
-
-        try:
-            try:
-                fetch()
-            except GitFailed as error:
-                if not _STALE_LOCK.search(error.detail):
-                    raise
-                # This process holds the mirror's lock, so the processes that made these files have
-                # ended.
-                for stale in mirror.rglob("*.lock"):
-                    stale.unlink(missing_ok=True)
-                fetch()
-        except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
-            raise
-        except GitFailed as error:
-            self._explain(mirror, repository, branch)
-            raise error from None
-
-    def _explain(self, mirror: Path, repository: str, branch: str) -> None:
-        """Raise the error that the response of the remote shows; return if it shows none."""
-        shown = showable(repository)
-        try:
-            listing = self._git.run(
-                "ls-remote", "--heads", "--", repository, git_dir=mirror, remote=repository
-            )
-        except (GitTimedOut, CredentialsUnavailable):
-            raise
-        except GitFailed as error:
-            msg = f"{shown}: {error.detail}"
-            raise RepositoryUnavailable(msg) from error
-        heads = {line.partition("\t")[2] for line in listing.decode(errors="replace").splitlines()}
-        if not heads:
-            msg = f"{shown} has no commits."
-            raise RepositoryEmpty(msg)
-        if f"refs/heads/{branch}" not in heads:
-            msg = f"{shown} has no branch {showable(branch)}."
-            raise BranchUnknown(msg)

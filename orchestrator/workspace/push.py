@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import (
+    BranchBlocked,
     CredentialsUnavailable,
     GitFailed,
     GitTimedOut,
     PushFailed,
     PushRefused,
 )
-from orchestrator.workspace.clone import agent_ref
+from orchestrator.workspace.clone import AGENT_PREFIX, agent_ref
 from orchestrator.workspace.git import Git, showable
 from orchestrator.workspace.host_program import Ended
 
@@ -42,9 +43,16 @@ class Remote:
         self._git = git
 
     def push(
-        self, git_dir: Path, repository: str, commit: str, agent_id: str, *, replaces: str = ""
+        self,
+        git_dir: Path,
+        repository: str,
+        commit: str,
+        agent_id: str,
+        *,
+        replaces: str = "",
+        prefix: str = AGENT_PREFIX,
     ) -> Pushed:
-        """Create `agent/<agentId>` at `commit` and read it back; repeatable with the same commit.
+        """Create `<prefix><agentId>` at `commit` and read it back; repeatable with the same commit.
 
         Only the commit `replaces` is overwritten: an older attempt of this agent may have pushed it
         after it had lost the agent.
@@ -54,7 +62,7 @@ class Remote:
             PushFailed: the remote was unreachable, or lost the accepted commit.
             CredentialsUnavailable: the remote needs a token, and none is available.
         """
-        ref = agent_ref(agent_id)
+        ref = agent_ref(agent_id, prefix)
         branch = ref.removeprefix("refs/heads/")
         try:
             ended = self._send(git_dir, repository, commit, ref)
@@ -71,13 +79,35 @@ class Remote:
             raise PushRefused(msg, action="Check that branch; delete it on the remote to redo.")
         raise _explain(ended)
 
-    def find(self, git_dir: Path, repository: str, agent_id: str) -> str:
+    def check(self, git_dir: Path, repository: str, agent_id: str, *, prefix: str) -> None:
+        """Check that no branch of the remote excludes the branch of an agent.
+
+        git stores a ref as a file, so a branch `agent` and a branch `agent/x` exclude each other.
+
+        Raises:
+            BranchBlocked: there is such a branch.
+            GitFailed: the remote cannot be read.
+        """
+        ref = agent_ref(agent_id, prefix)
+        parts = ref.split("/")
+        above = ["/".join(parts[:end]) for end in range(3, len(parts))]
+        if not above:
+            return
+        listed = self._heads(git_dir, repository, *above)
+        if found := next((name for name in above if name in listed), ""):
+            taken, branch = (name.removeprefix("refs/heads/") for name in (found, ref))
+            msg = f"The remote has a branch {showable(taken)}, so it cannot have {branch}."
+            raise BranchBlocked(msg)
+
+    def find(
+        self, git_dir: Path, repository: str, agent_id: str, *, prefix: str = AGENT_PREFIX
+    ) -> str:
         """Return the commit of the agent's branch on the remote; empty if there is none.
 
         Raises:
             GitFailed: the remote cannot be read.
         """
-        return self._listed(git_dir, repository, agent_ref(agent_id))
+        return self._listed(git_dir, repository, agent_ref(agent_id, prefix))
 
     def _send(
         self, git_dir: Path, repository: str, commit: str, ref: str, *, instead_of: str = ""
@@ -107,11 +137,15 @@ class Remote:
             raise PushFailed(msg) from error
 
     def _listed(self, git_dir: Path, repository: str, ref: str) -> str:
+        return self._heads(git_dir, repository, ref).get(ref, "")
+
+    def _heads(self, git_dir: Path, repository: str, *refs: str) -> dict[str, str]:
+        """Return the commits of these refs on the remote, and of others that end like them."""
         listing = self._git.run(
-            "ls-remote", "--", repository, ref, git_dir=git_dir, remote=repository
+            "ls-remote", "--", repository, *refs, git_dir=git_dir, remote=repository
         )
         lines = listing.decode(errors="replace").splitlines()
-        return next((oid for oid, _, name in map(_partition, lines) if name == ref), "")
+        return {name: oid for oid, _, name in map(_partition, lines)}
 
 
 def pushed_to(push_url: str | None, repository: str) -> str:

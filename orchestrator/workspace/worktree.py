@@ -8,11 +8,15 @@ from pathlib import Path
 
 from orchestrator.workspace.git import Git
 
+#: git's own template makes these.
+_FOLDERS = ("info", "hooks")
+
 
 def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
     """Make `worktree` a clean repository of its own at `commit`, detached and without a remote.
 
-    It borrows the objects of the bare repository `source`, which must outlive it.
+    It has the folders `info` and `hooks`, which tools expect although git does not need them. It
+    borrows the objects of the bare repository `source`, which must outlive it.
 
     Raises:
         DiskFull: the disk is full.
@@ -22,6 +26,8 @@ def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
     worktree.mkdir()
     tree = {"GIT_WORK_TREE": str(worktree)}
     git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
+    for folder in _FOLDERS:
+        (git_dir / folder).mkdir(exist_ok=True)
     borrow_objects(git_dir, source)
     (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
     check_out(git, worktree, commit)

@@ -100,8 +100,12 @@ def test_a_branch_name_git_accepts_is_a_command_naively_and_not_in_ours(
     traps.reset()
     _offer(host, upstream.url, branch)
     assert not traps.sprung()
-    with pytest.raises(ValidationError):
-        TypeAdapter(Branch).validate_python(branch)
+    if branch.startswith("-"):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Branch).validate_python(branch)
+    else:
+        # No command of ours passes through a shell, so a sign of a shell is only a sign.
+        assert TypeAdapter(Branch).validate_python(branch) == branch
 
 
 @pytest.mark.parametrize("branch", ["main:refs/heads/x", "*", "a b", "x.lock", "@{-1}", "HEAD^"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +29,8 @@ class GitServer:
     instead: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     #: So many pushes end as a broken gateway ends them.
     fail_pushes: int = 0
+    #: The bytes that are sent in a second; 0 for all at once.
+    bytes_per_s: int = 0
     #: Called with each request, while the client waits.
     on_request: Callable[[], None] = lambda: None
     authorizations: list[str] = field(default_factory=list)
@@ -105,7 +109,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        slowly = self.state.bytes_per_s
+        portion = slowly // 10 or len(content) or 1
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(content), portion):
+                if slowly:
+                    time.sleep(0.1)  # a slow line
+                self.wfile.write(content[at : at + portion])
 
 
 @contextmanager

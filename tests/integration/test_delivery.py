@@ -222,7 +222,7 @@ def test_a_target_that_is_deleted_meanwhile_is_told_and_the_work_is_kept(lab, re
     one.work(agent_id)
     git("update-ref", "-d", "refs/heads/main", cwd=remote)
     agent = one.evaluate(agent_id)
-    assert (agent.status, agent.error_code) == (Status.FAILED, "repository_empty")
+    assert (agent.status, agent.error_code) == (Status.FAILED, "branch_unknown")
     one.services.cleanup.run(agent_id)
     one.store.follow(changes.newest_change(agent_id, agent.attempt))
 
@@ -369,7 +369,7 @@ def test_two_live_agents_in_one_file_are_told_of(lab, remote, monkeypatch):
         events = one.store.run(read_events(after="0-0"))
         return [entry.event for entry in events if entry.event.type == "agent.overlap"]
 
-    (event,) = eventually(overlaps)
+    event, _ = eventually(overlaps)
     (one.settings.workspaces_dir / agent_id / "tree" / "go").write_text("")
     worker.join()
     assert (event.agent_id, event.other, event.files) == (agent_id, "another", ("calc.py",))

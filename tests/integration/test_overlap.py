@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import redis
 
@@ -38,7 +40,11 @@ def reported(store):
 
     def read() -> list[tuple[tuple[str, ...], int | None]]:
         events = [entry.event for entry in store.run(read_events(after="0-0"))]
-        return [(e.files, e.more_files) for e in events if e.type == "agent.overlap"]
+        warnings = [event for event in events if event.type == "agent.overlap"]
+        for one, other in zip(warnings[::2], warnings[1::2], strict=True):
+            assert (one.agent_id, one.other) == (other.other, other.agent_id), "both are told"
+            assert (one.files, one.more_files) == (other.files, other.more_files)
+        return [(event.files, event.more_files) for event in warnings[::2]]
 
     return read
 
@@ -69,6 +75,18 @@ def test_two_agents_are_told_of_each_file_once(overlap, reported):
     assert reported()[1:] == [(("b",), None)]
     touch(next_attempt(other), "a", "b", "c")
     assert reported()[2:] == [(("c",), None)]
+
+
+def test_each_agent_has_the_warning_as_its_own_event(overlap, store):
+    """So that a client that follows one agent, or its task, gets it whoever was first."""
+    one, other = overlap(), overlap()
+    touch(one, "a")
+    touch(other, "a")
+    found = [e.event for e in store.run(read_events(after="0-0")) if e.event.files]
+    agents = (other.agent, one.agent)
+    assert [event.agent_id for event in found] == [agent.agent_id for agent in agents]
+    assert [event.task_id for event in found] == [agent.task_id for agent in agents]
+    assert [event.attempt for event in found] == [agent.attempt for agent in agents]
 
 
 def test_a_warning_names_some_files_and_who_shares_so_many_is_told_no_more(overlap, reported):
@@ -106,6 +124,8 @@ def test_what_is_kept_of_an_agent_has_an_end(overlap, valkey_url):
     touch(next_attempt(one), *(f"more{number}" for number in range(2 * FILES_LIMIT)))
     with redis.Redis.from_url(valkey_url) as client:
         kept = client.hget(keys.touched("/srv/x.git"), one.agent.agent_id)
-        assert kept.count(b'"') == 2 * FILES_LIMIT + len(('"files"', '"told"')) * 2
+        record = json.loads(kept)
+        assert len(record.pop("files")) == FILES_LIMIT
+        assert record == {"told": {}, "taskId": "t", "attempt": 1, "phase": "preparing"}
         one.forget()
         assert not client.exists(keys.touched("/srv/x.git"))

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.errors import (
+    BranchUnknown,
     ChangeConflicts,
     ForgeRefused,
     ForgeUnavailable,
     GatesRejected,
     GitFailed,
     OrchestratorError,
+    RepositoryEmpty,
 )
 from orchestrator.host.cancel_scope import working_in
 from orchestrator.interfaces.forge import ChangeRequest, Forge
@@ -21,13 +23,16 @@ from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Conflict, Phase, Verdict
+from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.retry import calculate_backoff_delay
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.store import agents, kills
 from orchestrator.workspace.change import Candidate, Candidates, commit_message
+from orchestrator.workspace.git import showable
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Pushed, Remote, pushed_to
+from orchestrator.workspace.push_target import PushTarget, push_target
 
 #: A push is tried so often after network errors; a refused push is not tried again.
 PUSH_TRIES = 4
@@ -64,13 +69,16 @@ class Delivery:
         """Check the change against the present target branch, and apply the conflict policy.
 
         If the returned candidate differs from the given one, no gate has run on it. The result
-        is `Fail` if the change conflicts and the policy does not push conflicts.
+        is `Fail` if the change conflicts and the policy does not push conflicts, or if the target
+        branch is deleted.
 
         Raises:
-            BranchUnknown: the target branch does not exist; also the other errors of
-                `Mirrors.refresh`.
+            GitFailed: the errors of `Mirrors.refresh`, except that of a deleted branch.
         """
-        target = self.mirrors.refresh(agent.repository, agent.base_branch)
+        try:
+            target = self.mirrors.refresh(agent.repository, agent.base_branch, with_tags=False)
+        except (BranchUnknown, RepositoryEmpty):
+            return Fail(_base_deleted(agent, base))
         if target.commit == base.commit:
             return Reconciled(base, candidate)
         preview = self.candidates.merged(candidate, base, target)
@@ -109,7 +117,10 @@ class Delivery:
         )
         # The time of the commit is fixed, so that a repeated delivery makes the same commit.
         instant = agent.started_at or agent.spawned_at
-        commit = self.candidates.commit(candidate, base, message=message, instant=instant)
+        target = self._target(agent)
+        commit = self.candidates.commit(
+            candidate, base, message=message, instant=instant, author=target.author
+        )
         facts: dict[str, object] = {
             "verdict": verdict.wire(),
             "commit": commit,
@@ -122,7 +133,7 @@ class Delivery:
         replaces = agent.pushing or ""
         starting = {"phase": Phase.DELIVERING, "pushing": commit, "verdict": verdict.wire()}
         agent = self.holder.update(agent, starting)
-        pushed = self._push(agent, lease, candidate, commit, replaces=replaces)
+        pushed = self._push(agent, lease, candidate, commit, target, replaces=replaces)
         facts |= {"branch": pushed.branch, "commit": pushed.commit}
         return Complete(facts | self._request(agent, pushed, message))
 
@@ -145,17 +156,25 @@ class Delivery:
         return masked(first)
 
     def _push(
-        self, agent: AgentState, lease: Lease, candidate: Candidate, commit: str, *, replaces: str
+        self,
+        agent: AgentState,
+        lease: Lease,
+        candidate: Candidate,
+        commit: str,
+        target: PushTarget,
+        *,
+        replaces: str,
     ) -> Pushed:
         for retry in range(1, PUSH_TRIES + 1):
             lease.check()
             try:
                 return self.remote.push(
                     candidate.git_dir,
-                    self._address(agent),
+                    target.address,
                     commit,
                     agent.agent_id,
                     replaces=replaces,
+                    prefix=target.prefix,
                 )
             except GitFailed as error:
                 lease.check()
@@ -165,8 +184,14 @@ class Delivery:
             lease.wait(calculate_backoff_delay(retry))
         raise AssertionError
 
-    def _address(self, agent: AgentState) -> str:
-        return pushed_to(self.settings.push_url, agent.repository)
+    def _target(self, agent: AgentState) -> PushTarget:
+        """Return where the change is pushed, by the configuration of the first base commit.
+
+        A rebase has another base, whose configuration must not move the branch.
+        """
+        base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
+        config = read_repo_config(self.mirrors.read_some(base, CONFIG_FILES).get)
+        return push_target(self.settings, config, agent.repository)
 
     def _request(self, agent: AgentState, pushed: Pushed, message: str) -> dict[str, object]:
         """Open the pull or merge request; return its URL or the error as fields of the state.
@@ -176,7 +201,7 @@ class Delivery:
         if self.forge is None:
             return {}
         title, _, body = message.partition("\n")
-        repository = self._address(agent)
+        repository = pushed_to(self.settings.push_url, agent.repository)
         asked = ChangeRequest(
             repository=repository,
             branch=pushed.branch,
@@ -195,16 +220,30 @@ class Delivery:
         """Write to the receipt of a killed agent whether its push reached the remote."""
         if not self.holder.confirmation.was_killed(agent):
             return
+        branch = agent.agent_id
         state = self.holder.store.run(agents.find(agent.agent_id))
         if state is None or state.pushing is None:
             return
         try:
             with working_in(None):
-                found = self.remote.find(candidate.git_dir, self._address(agent), agent.agent_id)
+                target = self._target(agent)
+                branch = f"{target.prefix}{agent.agent_id}"
+                found = self.remote.find(
+                    candidate.git_dir, target.address, agent.agent_id, prefix=target.prefix
+                )
         except GitFailed as error:
             reported = f"not readable ({error.detail})"
         else:
             reported = found or "absent"
-        branch = f"agent/{agent.agent_id}"
         fact = kills.add_to_receipt(agent.agent_id, {"remote": f"{branch}: {reported}"})
         self.holder.store.run(fact)
+
+
+def _base_deleted(agent: AgentState, base: Base) -> BranchUnknown:
+    branch = showable(agent.base_branch)
+    msg = (
+        f"The branch {branch} was deleted after the agent had started from its commit"
+        f" {base.commit[:12]}. The change has passed its gates and is retained."
+    )
+    action = f"Export it with `orch export`, or push {branch} again and use `orch retry`."
+    return BranchUnknown(msg, action=action)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.errors import (
     AgentFailed,
+    BranchBlocked,
     DiskFull,
     GitFailed,
     OrchestratorError,
@@ -25,6 +26,7 @@ from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
+from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.agent_config import naming_restrictions
@@ -38,6 +40,8 @@ from orchestrator.store.sessions import keep_session
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.push import Remote
+from orchestrator.workspace.push_target import push_target
 
 #: If an agent fails with less free space than this, the cause is a full disk.
 DISK_FULL_BYTES = 64 * 1024
@@ -75,6 +79,8 @@ class SpawnStage:
     capture: ChangeCapture
     work_saver: WorkSaver
     settings: Settings
+    #: Checks the branch of the delivery in advance.
+    remote: Remote | None = None
 
     def run(self, agent_id: str) -> None:
         """Claim and run the agent; write every result, errors included, to its state.
@@ -100,6 +106,7 @@ class SpawnStage:
         store = self.holder.store
         request = store.run(agents.read_request(agent.agent_id))
         base = self._base(agent)
+        self._check_target(agent, base)
         with self._attempt(base, agent, lease, backend) as attempt:
             lease.check()
             workspace = attempt.programs.workspace
@@ -127,6 +134,25 @@ class SpawnStage:
         if agent.base_commit:
             return self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit)
         return self.mirrors.refresh(agent.repository, agent.base_branch)
+
+    def _check_target(self, agent: AgentState, base: Base) -> None:
+        """Check, before the first attempt, that the remote can have the agent's branch.
+
+        Raises:
+            BranchBlocked: a branch of the remote excludes it.
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        if self.remote is None or agent.base_commit or self.settings.delivery != "branch":
+            return
+        config = read_repo_config(self.mirrors.read_some(base, CONFIG_FILES).get)
+        target = push_target(self.settings, config, agent.repository)
+        try:
+            self.remote.check(base.mirror, target.address, agent.agent_id, prefix=target.prefix)
+        except BranchBlocked:
+            raise
+        except GitFailed as error:
+            # The remote of the push may be reachable when the change is ready.
+            log.warning("branch not checked", agentId=agent.agent_id, error=error.detail)
 
     # ── its program ─────────────────────────────────────────────────────────────────────────
 

@@ -1,14 +1,15 @@
 -- Records the files that an agent has changed. Warns of each file that another active agent of the
--- same repository has changed too. Warnings about a pair stop after a number of files, and one call
+-- same repository has changed too: one event for each of the two agents. Warnings about a pair stop after a number of files, and one call
 -- warns of a limited number of other agents: files that all agents change are no news. These limits
 -- bound the stored data per agent and the cost of a call.
 --
 -- touch(
---   K.touched  hash    agentId -> JSON {files: [path], told: {agentId: files}}    written
---   K.events   stream                                   appended for each other agent
+--   K.touched  hash    agentId -> JSON {files: [path], told: {agentId: files}, taskId, attempt,
+--                      phase}                                                       written
+--   K.events   stream                                   appended twice for each other agent
 --   ARGV[1] agentId  ARGV[2] paths, JSON list  ARGV[3] event JSON {type, timestamp, taskId, …}
 --   ARGV[4] channel  ARGV[5] stream cap  ARGV[6] ttl of the hash, s
--- ) -> the number of warnings
+-- ) -> the number of other agents that share a file
 local MOST_FILES = 200
 -- The limit of files in an event and in the warnings about a pair.
 local MOST_TOLD = 20
@@ -17,7 +18,8 @@ local MOST_WARNINGS = 20
 check_arguments(6)
 local agent_id = text_of('agentId', ARGV[1])
 local paths = texts_of('paths', ARGV[2])
-text_of('event.type', object_of('event', ARGV[3]).type)
+local given = object_of('event', ARGV[3])
+text_of('event.type', given.type)
 local channel = text_of('channel', ARGV[4])
 local cap = whole_of('stream cap', ARGV[5], 1, MOST_COUNT)
 local ttl_s = whole_of('ttl', ARGV[6], 1, MOST_COUNT)
@@ -29,10 +31,17 @@ end
 local function recorded(name)
   -- A malformed record counts as empty; a list without names comes from an older version.
   local found = parsed_object(redis.call('HGET', K.touched, name)) or {}
-  return { files = table_of(found.files), told = table_of(found.told) }
+  return {
+    files = table_of(found.files),
+    told = table_of(found.told),
+    taskId = type(found.taskId) == 'string' and found.taskId or nil,
+    attempt = finite(found.attempt),
+    phase = type(found.phase) == 'string' and found.phase or nil,
+  }
 end
 
 local mine = recorded(agent_id)
+mine.taskId, mine.attempt, mine.phase = given.taskId, given.attempt, given.phase
 local is_known, is_new = {}, {}
 for _, path in ipairs(mine.files) do is_known[path] = true end
 for _, path in ipairs(paths) do
@@ -48,7 +57,8 @@ for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
   local told = finite(mine.told[other]) or 0
   if other ~= agent_id and told < MOST_TOLD then
     local both, count = {}, 0
-    for _, path in ipairs(recorded(other).files) do
+    local theirs = recorded(other)
+    for _, path in ipairs(theirs.files) do
       if is_new[path] then
         count = count + 1
         if count <= MOST_TOLD then both[count] = path end
@@ -58,6 +68,9 @@ for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
       local event = cjson.decode(ARGV[3])
       event.other, event.files = other, both
       if count > #both then event.moreFiles = count - #both end
+      announce(K.events, channel, cap, event)
+      event.agentId, event.other = other, agent_id
+      event.taskId, event.attempt, event.phase = theirs.taskId, theirs.attempt, theirs.phase
       announce(K.events, channel, cap, event)
       mine.told[other] = told + count
       warnings = warnings + 1

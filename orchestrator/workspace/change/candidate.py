@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import Heads, receive, receive_whole
+from orchestrator.workspace.checkout_refs import read_packed, write_origin, write_packed
 from orchestrator.workspace.clone import check_agent_id
 from orchestrator.workspace.conflicts import MergePreview, rebased
 from orchestrator.workspace.diff import changed_contents, patch, summary, text_patch, whole_patch
@@ -19,6 +20,7 @@ from orchestrator.workspace.filters import FilterFault, filter_faults
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
+from orchestrator.workspace.tags import packed_tags
 from orchestrator.workspace.worktree import borrow_objects, materialise
 
 
@@ -29,6 +31,8 @@ class Candidate:
     git_dir: Path
     commit: str
     tree: str
+    #: The commit from which it starts.
+    base: Base | None = field(default=None, compare=False)
 
 
 class Candidates:
@@ -37,6 +41,7 @@ class Candidates:
     def __init__(self, settings: Settings, git: Git) -> None:
         self._folder = settings.home / "candidates"
         self._stored = frozenset(settings.stored_filters)
+        self._has_refs = settings.checkout_refs == "all"
         self._git = git
 
     @contextmanager
@@ -63,7 +68,9 @@ class Candidates:
                 received = receive(
                     self._git, git_dir, base.commit, bundle, may_be_empty=may_be_empty
                 )
-            yield Candidate(git_dir, received.commit, received.tree)
+                if self._has_refs:
+                    write_packed(git_dir, packed_tags(self._git, base.mirror, base.commit))
+            yield Candidate(git_dir, received.commit, received.tree, base)
 
     @contextmanager
     def received_whole(
@@ -107,20 +114,33 @@ class Candidates:
                 checkout = folder / "tree"
                 source = candidate.git_dir
                 materialise(self._git, checkout, source=source, commit=candidate.commit)
+                if self._has_refs:
+                    write_packed(checkout / ".git", read_packed(candidate.git_dir))
+                    if candidate.base:
+                        write_origin(checkout / ".git", candidate.base)
             yield checkout
         finally:
             remove_tree(folder)
 
-    def commit(self, candidate: Candidate, base: Base, *, message: str, instant: datetime) -> str:
+    def commit(
+        self,
+        candidate: Candidate,
+        base: Base,
+        *,
+        message: str,
+        instant: datetime,
+        author: str = "",
+    ) -> str:
         """Make the one commit of the delivery: the candidate's tree on the base; returns its id.
 
+        `author` (`Name <address>`) is also its committer; the default is that of agents.
         The same inputs give the same id on any host. The agent's own commits are not delivered.
         """
         date = f"@{int(instant.timestamp())} +0000"
         commit = self._git.run(
             *("commit-tree", candidate.tree, "-p", base.commit, "-F", "-"),
             git_dir=candidate.git_dir,
-            env={"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
+            env={**_identity(author), "GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date},
             stdin=message.encode(),
         )
         return commit.decode().strip()
@@ -139,7 +159,7 @@ class Candidates:
             *("commit-tree", tree, "-p", target.commit, "-m", "rebased"),
             git_dir=candidate.git_dir,
         )
-        return Candidate(candidate.git_dir, commit.decode().strip(), tree)
+        return Candidate(candidate.git_dir, commit.decode().strip(), tree, target)
 
     def introduced(self, candidate: Candidate, base: Base) -> Iterator[NewBlobs]:
         """Return every content, path and message that the change adds, commit by commit."""
@@ -182,3 +202,13 @@ class Candidates:
             yield git_dir
         finally:
             remove_tree(git_dir)
+
+
+def _identity(author: str) -> dict[str, str]:
+    name, _, address = author.rstrip(">").rpartition(" <")
+    if not name:
+        return {}
+    roles = ("AUTHOR", "COMMITTER")
+    return {f"GIT_{role}_NAME": name for role in roles} | {
+        f"GIT_{role}_EMAIL": address for role in roles
+    }

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from orchestrator.errors import DiskFull, GitFailed, RequestInvalid
+from orchestrator.workspace.checkout_refs import NO_PUSH
 from orchestrator.workspace.disk import remove_tree
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.worktree import Workspace
@@ -22,8 +23,9 @@ def _check(workspace: Workspace, base: Base) -> None:
     assert git(tree, "rev-parse", "HEAD") == base.commit
     assert git(tree, "symbolic-ref", "HEAD") == f"refs/heads/agent/{workspace.root.name}"
     assert not git(tree, "status", "--porcelain", "--ignored")
-    assert not git(tree, "remote")
-    assert not git(tree, "for-each-ref", "--format=%(refname)", "refs/tags", "refs/remotes")
+    assert git(tree, "remote", "get-url", "--push", "origin") == NO_PUSH
+    refs = git(tree, "for-each-ref", "--format=%(refname)", "refs/tags", "refs/remotes").split()
+    assert refs == ["refs/remotes/origin/HEAD", "refs/remotes/origin/main"]
     git(tree, "commit", "--quiet", "--allow-empty", "-m", "the agent can commit")
     assert workspace.home.is_dir()
     assert workspace.tmp.is_dir()
