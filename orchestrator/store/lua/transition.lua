@@ -111,7 +111,8 @@ if move.bump then agent.attempt = (finite(agent.attempt) or 0) + 1 end
 merge(agent, move.patch)
 local after = encoded(K.agent, agent)
 -- The event of an end, or of the cleanup, names its phase itself.
-if agent.phase ~= phase_before and not move.final and agent.phase ~= 'cleaned' then
+local is_told = move.final or (move.event and move.event.type == 'agent.cleanup')
+if agent.phase ~= phase_before and not is_told then
   events[#events + 1] = event_of({
     type = 'agent.phase', from = phase_before, to = agent.phase, round = (finite(agent.rounds) or 0) + 1,
     reason = move.reason, reasonCode = move.reasonCode,

@@ -68,9 +68,14 @@ def test_what_is_no_object_is_refused(document):
     assert "body" in faults(document)
 
 
-@pytest.mark.parametrize("priority", ["5", 5.0, True, 0, 11, -1])
+@pytest.mark.parametrize("priority", ["5", 5.5, True, 0, 11, -1])
 def test_priority_is_a_whole_number_from_1_to_10(priority):
     assert "priority" in faults({**GOOD, "priority": priority})
+
+
+def test_a_number_that_is_whole_by_its_value_is_whole():
+    """JSON has one kind of number, and JSON Schema counts 5.0 as an integer."""
+    assert SpawnRequest.parse({**GOOD, "priority": 5.0}).priority == 5
 
 
 @pytest.mark.parametrize(
