@@ -48,7 +48,7 @@ class Options(Closed):
 
     script: Path | None = Field(
         default=None,
-        description="A script that every agent runs, regardless of its work items.",
+        description="A script that every agent runs, whatever its items.",
     )
 
 

@@ -71,7 +71,7 @@ class AccessSettings(BaseSettings):
     )
     api_key: SecretStr | None = env(
         "ORCHESTRATOR_API_KEY",
-        description="An API key with all scopes, in addition to the keys of `orch keys add`.",
+        description="An API key with all scopes, beside those of `orch keys add`.",
         default=None,
     )
     allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
@@ -89,12 +89,12 @@ class AccessSettings(BaseSettings):
     )
     flower_port: Port = env(
         "ORCHESTRATOR_FLOWER_PORT",
-        description="The TCP port of Flower. Flower listens on loopback only.",
+        description="The TCP port of Flower. It listens on loopback only.",
         default=5555,
     )
     flower_user: Annotated[str, AfterValidator(_check_login)] = env(
         "ORCHESTRATOR_FLOWER_USER",
-        description="The user name of Flower's login: ASCII without a colon.",
+        description="Flower's user name: ASCII without a colon.",
         default="orch",
     )
     flower_password: Annotated[SecretStr, AfterValidator(_check_password)] | None = env(

@@ -25,7 +25,7 @@ class AgentSettings(BaseSettings):
     )
     anthropic_api_key: SecretStr | None = env(
         "ANTHROPIC_API_KEY",
-        description="The API key of the model provider, used if CLAUDE_API_KEY is not set.",
+        description="The key of the model provider, if CLAUDE_API_KEY is not set.",
         default=None,
     )
     anthropic_base_url: str | None = env(

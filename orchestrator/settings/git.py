@@ -93,7 +93,7 @@ class GitSettings(BaseSettings):
     )
     change_limit_mib: Annotated[int, Field(ge=1, le=500)] = env(
         "ORCHESTRATOR_CHANGE_LIMIT_MIB",
-        description="The size limit of one agent's change, in MiB, 1 to 500.",
+        description="The limit of one agent's change, in MiB, 1 to 500.",
         default=64,
     )
     stored_filters: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(

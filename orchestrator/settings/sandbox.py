@@ -85,8 +85,7 @@ class SandboxSettings(BaseSettings):
     )
     process_readable: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(
         "ORCHESTRATOR_PROCESS_READABLE",
-        description="Further folders that programs at level bubblewrap may read, separated by"
-        " colons.",
+        description="Folders that programs at level bubblewrap may read too, separated by colons.",
         default=(),
     )
     disk_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(

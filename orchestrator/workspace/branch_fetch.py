@@ -64,7 +64,7 @@ class BranchFetch:
         remove_partial(self.mirror)
         try:
             try:
-                self._fetch_history(refspec, ref)
+                self._fetch_all_commits(refspec, ref)
             except GitFailed as error:
                 if not _STALE_LOCK.search(error.detail):
                     raise
@@ -72,7 +72,7 @@ class BranchFetch:
                 # ended.
                 for stale in self.mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
-                self._fetch_history(refspec, ref)
+                self._fetch_all_commits(refspec, ref)
         except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
             remove_partial(self.mirror)
             raise
@@ -90,7 +90,7 @@ class BranchFetch:
         except GitFailed as error:
             log.info("commit not fetched", commit=commit, reason=error.detail)
 
-    def _fetch_history(self, refspec: str, ref: str) -> None:
+    def _fetch_all_commits(self, refspec: str, ref: str) -> None:
         unfinished = self.mirror / UNFINISHED
         is_first = not any((self.mirror / "refs" / "branches").glob("*"))
         if unfinished.exists() and is_first:
