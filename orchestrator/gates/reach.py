@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from orchestrator.gates.command_files import lines_run
+from orchestrator.gates.deleted_tests import TEST_PATH
 from orchestrator.repo_config import ReadFile
 
 #: Limits of the work for one plan.
@@ -37,7 +38,9 @@ _SCRIPT = re.compile(r"\.(sh|bash|mk|make|mak|ini|cfg|toml|json|ya?ml|conf|env|r
 _SOURCE = re.compile(
     r"\.(py|pyi|[cm]?[jt]sx?|go|rs|rb|c|h|cc|cpp|hpp|java|kt|php|vue|svelte|md|rst|txt)$"
 )
-_SIBLING = re.compile(r"^\s*(?:from|import)\s+\.?([\w.]+)", re.MULTILINE)
+_SIBLING = re.compile(
+    r"^[ \t]*(?:from|import)[ \t]+\.?([\w.]+)(?:[ \t]+import[ \t]+(\w+))?", re.MULTILINE
+)
 _REQUIRED = re.compile(r"""(?:require\(|from|import)\s*["'](\.{1,2}/[^"']+)["']""")
 
 
@@ -58,7 +61,8 @@ def reached_files(
         seen.add(path)
         text = (read(path) or b"")[:_MOST_BYTES].decode(errors="replace")
         walk.follow_file(path, text)
-    return frozenset(walk.found)
+    # A test is judged by its outcomes; its edits are no edits of a program.
+    return frozenset(path for path in walk.found if not TEST_PATH.search(path))
 
 
 class _Walk:
@@ -157,12 +161,14 @@ class _Walk:
                     f"{top}{stem}.py", f"{top}{stem}/__main__.py", f"{top}{stem}/__init__.py"
                 )
 
-    def _siblings(self, folder: str, modules: Iterable[str]) -> None:
-        for module in modules:
+    def _siblings(self, folder: str, imports: Iterable[tuple[str, str]]) -> None:
+        for module, name in imports:
             stem = module.replace(".", "/")
-            self._add_first(f"{folder}/{stem}.py", f"{folder}/{stem}/__init__.py")
-            if stem.startswith(f"{folder}/"):
-                self._add_first(f"{stem}.py", f"{stem}/__init__.py")
+            # `from tools import other` names a module of the folder, or a value of a module.
+            for at in (stem, f"{stem}/{name}", name) if name else (stem,):
+                self._add_first(f"{folder}/{at}.py", f"{folder}/{at}/__init__.py")
+                if at.startswith(f"{folder}/"):
+                    self._add_first(f"{at}.py", f"{at}/__init__.py")
 
     def _quoted(self, text: str, folder: str) -> None:
         """Find the scripts and configurations that a program names in its texts."""

@@ -95,14 +95,33 @@ def export(
 @click.command()
 @agent_argument()
 @click.option("--afresh", is_flag=True, help="Start from the branch, without the retained change.")
+@click.option(
+    "--may-edit",
+    multiple=True,
+    metavar="GLOB",
+    help="Files of tests or checks that the work may edit: findings there do not block.",
+)
 @why_option
 @json_option
 @click.pass_obj
-def retry(settings: Settings, agent_id: str, *, afresh: bool, why: str, as_json: bool) -> None:
+def retry(
+    settings: Settings,
+    agent_id: str,
+    *,
+    afresh: bool,
+    may_edit: tuple[str, ...],
+    why: str,
+    as_json: bool,
+) -> None:
     """Spawn a new agent from the same request. It continues from the retained change."""
     with open_store(settings) as store:
         flow = wiring.submit_service(settings).retry(
-            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s, by=who(), why=why
+            agent_id,
+            is_afresh=afresh,
+            kept_for_s=settings.retention_s,
+            by=who(),
+            why=why,
+            may_edit=may_edit,
         )
         new_id = store.follow(flow).agent_id
     if as_json:

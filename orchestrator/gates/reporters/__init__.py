@@ -38,7 +38,8 @@ class Recorder:
         python = filter(None, (str(self.folder), env.get("PYTHONPATH")))
         # `tap` to stdout is what node:test prints without these options.
         node = (
-            f"--test-reporter={self.folder / 'node.mjs'}",
+            # An address has no blanks, at which node would split this variable.
+            f"--test-reporter={(self.folder / 'node.mjs').as_uri()}",
             f"--test-reporter-destination={os.devnull}",
             "--test-reporter=tap --test-reporter-destination=stdout",
         )

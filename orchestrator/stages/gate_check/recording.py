@@ -27,14 +27,16 @@ class Recording:
     ) -> Completed:
         """Run a program as `GateInput.run` does.
 
-        If a tool of the program cannot load a recorder, the program runs once more without one.
+        If a tool of the program cannot load a recorder, or prints too much because of it, the
+        program runs once more without one.
         """
         started = time.monotonic()
         recorded = self.recorder.environment(env)
         self.ended = self.start(argv, recorded, stdin, timeout_s)
         output = self.ended.stdout + self.ended.stderr
         left_s = timeout_s - (time.monotonic() - started)
-        if self.recorder.is_broken(self.ended.exit_code, output) and left_s > 0:
+        is_broken = self.ended.truncated or self.recorder.is_broken(self.ended.exit_code, output)
+        if is_broken and not self.ended.timed_out and left_s > 0:
             self.ended = self.start(argv, env, stdin, left_s)
         return self.ended
 
