@@ -138,14 +138,14 @@ class _Walk:
         if key in self._seen or len(self._seen) > _MOST_FILES:
             return
         self._seen.add(key)
-        lines, included = lines_run(lambda path: self._there(folder, path), [" ".join(words)])
+        lines, included = lines_run(lambda path: self._read_below(folder, path), [" ".join(words)])
         for path in included:
             self._add_first(_joined(folder, path))
         for line in lines:
             if not line.startswith(":"):
                 self.follow_text(line, (folder,))
 
-    def _there(self, folder: str, path: str) -> bytes | None:
+    def _read_below(self, folder: str, path: str) -> bytes | None:
         path = _joined(folder, path)
         return self._read(path) if path in self._paths else None
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
-from orchestrator.gates.judge_files import JudgeFile, is_shadow, judge_file
+from orchestrator.gates.check_files import CheckFile, is_shadow, check_file
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
@@ -190,16 +190,16 @@ def _linked(change: FileChange) -> Iterator[Finding]:
 def _judged(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
     """Yield what a file is to the checks, if no rule for its content says it."""
     path = PurePosixPath(change.path)
-    kind = judge_file(change, plan, files)
-    if kind is JudgeFile.MADE and change.after is not None:
+    kind = check_file(change, plan, files)
+    if kind is CheckFile.MADE and change.after is not None:
         detail = "tools make it from sources; the gates ran without it, or with that of the base"
         yield Finding(kind="made-file", path=change.path, detail=detail)
-    elif kind is JudgeFile.LOADED:
+    elif kind is CheckFile.LOADED:
         shadow = is_shadow(change, plan)
         name = path.parent.name if path.name == "__init__.py" else path.name.partition(".")[0]
         detail = f"it replaces {name}" if shadow else "a check loads it unasked"
         yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
-    elif kind is JudgeFile.CONFIG and path.name not in _READ_BY_CONTENT:
+    elif kind is CheckFile.CONFIG and path.name not in _READ_BY_CONTENT:
         yield Finding(kind="judge-config-edited", path=change.path, detail="it configures tests")
     elif path.suffix in _COMPILED and change.before is None:
         detail = "a compiled file that no check reads"

@@ -49,7 +49,7 @@ def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]
         yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
 
 
-def judges_tests(change: FileChange) -> bool:
+def configures_tests(change: FileChange) -> bool:
     """Return whether a part of a file that a test runner may read differs."""
     try:
         return bool(set(_edited(change, with_scripts=True)) - _NOT_FOR_TESTS)

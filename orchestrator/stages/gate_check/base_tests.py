@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from orchestrator.gates.checks._counts import Counts
-from orchestrator.gates.judge_files import JudgeFile
+from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus
@@ -68,7 +68,7 @@ class BaseTests:
     """Compares the runs of a change with those of its base; pure but for `run_on`."""
 
     profile: GateProfile
-    judged: Mapping[str, JudgeFile]
+    judged: Mapping[str, CheckFile]
     changes: Sequence[FileChange]
     run_on: RunOn
 
@@ -130,10 +130,10 @@ class BaseTests:
                         reported.add(lost.name)
                         yield self._lost(kind, lost, touched)
             elif fault := _fault(gate, base, now, must_pass=must_pass):
-                yield Finding(kind=kind, path=self._place("", touched), detail=fault)
+                yield Finding(kind=kind, path=self._path_of("", touched), detail=fault)
             if _is_cut(base, now):
                 detail = f"the runner of {gate.name} was ended before its last test"
-                yield Finding(kind=kind, path=self._place("", touched), detail=detail)
+                yield Finding(kind=kind, path=self._path_of("", touched), detail=detail)
 
     def _lost(self, kind: str, lost: LostTest, touched: Collection[str]) -> Finding:
         if kind == "base-tests":
@@ -145,15 +145,15 @@ class BaseTests:
             detail = f"{lost.name}, a test as the base has it, {how}"
         else:
             detail = f"{lost.name}, which ran on the base, {lost.how}"
-        return Finding(kind=kind, path=self._place(lost.name, touched), detail=detail)
+        return Finding(kind=kind, path=self._path_of(lost.name, touched), detail=detail)
 
-    def _place(self, name: str, touched: Collection[str]) -> str:
+    def _path_of(self, name: str, touched: Collection[str]) -> str:
         """Return the changed file that a person should look at: the test's own, if it differs."""
         word = name.rpartition(".")[2].split("/")[0].encode()
         for change in self.changes:
             if word and change.path in touched and word in (change.before or b""):
                 return change.path
-        others = [path for path in touched if self.judged[path] is not JudgeFile.TEST]
+        others = [path for path in touched if self.judged[path] is not CheckFile.TEST]
         return next(iter([*others, *touched]), "")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
-from orchestrator.gates.judge_files import judge_files
+from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.reporters import Recorder
 from orchestrator.gates.several import folder_fault, merged, run_all
@@ -148,7 +148,7 @@ class GateRunner:
         runs: Sequence[Sequence[tuple[PlannedGate, TestRun]]],
     ) -> tuple[Finding, ...]:
         """Return the tests of the base that fail on the changed sources, or are lost."""
-        judged = judge_files(changes, plan.commands, plan.files)
+        judged = check_files(changes, plan.commands, plan.files)
 
         def run_on(gate: PlannedGate, tree: str) -> TestRun:
             place = f"{gate.name}.{tree}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.gates.judge_files import is_made
+from orchestrator.gates.check_files import is_made
 from orchestrator.workspace.change import read_bundle
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.worktree import Workspace

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.gates.judge_files import is_made
+from orchestrator.gates.check_files import is_made
 from orchestrator.gates.plan import Plan, make_plan
 from orchestrator.gates.tampering import find_tampering
 from orchestrator.interfaces.gate import FileChange

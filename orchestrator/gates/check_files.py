@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH
-from orchestrator.gates.tool_config import judges_tests
+from orchestrator.gates.tool_config import configures_tests
 from orchestrator.interfaces.gate import FileChange
 
 
-class JudgeFile(StrEnum):
+class CheckFile(StrEnum):
     """What a file is to the checks of a repository."""
 
     #: A test, or what stands beside tests.
@@ -58,7 +58,7 @@ _MAKE = re.compile(r"(^|/)[^/]+\.(mk|make|mak)$")
 _VENDORED = "vendor/modules.txt"
 
 
-def judge_file(change: FileChange, plan: Steps, files: Container[str]) -> JudgeFile | None:
+def check_file(change: FileChange, plan: Steps, files: Container[str]) -> CheckFile | None:
     """Return what a changed file is to the checks; None for a source, data or a document.
 
     `plan` are the steps of the plan's commands, `files` the paths that those run in turn.
@@ -66,31 +66,31 @@ def judge_file(change: FileChange, plan: Steps, files: Container[str]) -> JudgeF
     path, name = change.path, PurePosixPath(change.path).name
     is_makefile = name in MAKEFILES or _MAKE.search(path) is not None
     if is_made(path):
-        return JudgeFile.MADE
+        return CheckFile.MADE
     if path in files or path in plan.files or (plan.uses_make and is_makefile):
-        return JudgeFile.PROGRAM
+        return CheckFile.PROGRAM
     if _LOADED.search(path) or is_shadow(change, plan):
-        return JudgeFile.LOADED
-    if _TEST_CONFIG.search(path) or judges_tests(change):
-        return JudgeFile.CONFIG
+        return CheckFile.LOADED
+    if _TEST_CONFIG.search(path) or configures_tests(change):
+        return CheckFile.CONFIG
     is_test = TEST_PATH.search(path) or _TEST_FOLDER.search(path)
-    return JudgeFile.TEST if is_test else None
+    return CheckFile.TEST if is_test else None
 
 
-def judge_files(
+def check_files(
     changes: Iterable[FileChange], commands: Collection[str], files: Container[str]
-) -> dict[str, JudgeFile]:
+) -> dict[str, CheckFile]:
     """Return every changed path that belongs to the checks, with what it is to them."""
     plan = Steps(commands)
     changes = tuple(changes)
     is_vendored = any(
         change.before is None and f"/{change.path}".endswith(f"/{_VENDORED}") for change in changes
     )
-    found: dict[str, JudgeFile] = {}
+    found: dict[str, CheckFile] = {}
     for change in changes:
-        kind = judge_file(change, plan, files)
+        kind = check_file(change, plan, files)
         if is_vendored and "vendor/" in change.path:
-            kind = kind or JudgeFile.LOADED
+            kind = kind or CheckFile.LOADED
         if kind is not None:
             found[change.path] = kind
     return found
