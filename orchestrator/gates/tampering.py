@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import PurePosixPath
 
+from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
-from orchestrator.gates.check_files import CheckFile, is_shadow, check_file
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding

@@ -60,9 +60,7 @@ def test_standard_reports_that_the_bases_test_fails_on_the_changed_sources(syste
 
 
 def test_strict_rejects_it_and_a_person_lets_it_through(system, project):
-    outcome, reports = play(
-        system, project, BROKEN, BENT, gate_profile="strict", max_retries="0"
-    )
+    outcome, reports = play(system, project, BROKEN, BENT, gate_profile="strict", max_retries="0")
     assert (outcome["status"], outcome["errorCode"]) == ("failed", "gates_rejected")
     assert told(reports) == {("base-tests", "test_calc.py")}
     assert "test_add" in reports[0]["findings"][0]["detail"]
@@ -75,10 +73,13 @@ def test_strict_rejects_it_and_a_person_lets_it_through(system, project):
 
 
 def test_what_tools_make_is_not_in_the_checkouts_of_gates(system, tmp_path):
-    step = {"run": "mkdir -p x.egg-info && echo '[pytest11]' >x.egg-info/entry_points.txt"}
-    looking = {**PROJECT, "Makefile": "test:\n\ttest ! -e x.egg-info\n\tpython3 -m unittest -q\n"}
+    step = {"write": {"path": "x.tsbuildinfo", "content": "made"}}
+    looking = {
+        **PROJECT,
+        "Makefile": "test:\n\ttest ! -e x.tsbuildinfo\n\tpython3 -m unittest -q\n",
+    }
     project = make_remote(tmp_path, looking)
     outcome, reports = play(system, project, MENDED, step, gate_profile="standard")
     assert outcome["status"] == "completed", outcome["error"]
-    assert told(reports) == {("made-file", "x.egg-info/entry_points.txt")}
-    assert git("show", f"{outcome['commit']}:x.egg-info/entry_points.txt", cwd=project)
+    assert told(reports) == {("made-file", "x.tsbuildinfo")}
+    assert git("show", f"{outcome['commit']}:x.tsbuildinfo", cwd=project)

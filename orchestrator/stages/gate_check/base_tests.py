@@ -8,8 +8,8 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from orchestrator.gates.checks._counts import Counts
 from orchestrator.gates.check_files import CheckFile
+from orchestrator.gates.checks._counts import Counts
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus

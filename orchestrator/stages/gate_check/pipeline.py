@@ -14,8 +14,8 @@ from orchestrator.errors import (
     GitFailed,
     TargetMoves,
 )
-from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.check_files import is_made
+from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
 from orchestrator.leases.holder import AgentLeases

@@ -73,9 +73,7 @@ class Runs:
     def names(self) -> dict[str, str]:
         found = self.outcomes()
         assert found is not None, self.output.decode()
-        return {
-            name: how for how in ("passed", "failed", "skipped") for name in found.count(how)
-        }
+        return {name: how for how in ("passed", "failed", "skipped") for name in found.count(how)}
 
 
 @pytest.fixture
@@ -87,7 +85,9 @@ def runs(tmp_path) -> Runs:
 def test_pytest_records_each_test_once_with_workers_too(runs, options):
     (runs.tree / "test_kinds.py").write_text(KINDS)
     # A warning of pytest about a plugin of ours would be an error here.
-    (runs.tree / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = -p pytester\n")
+    (runs.tree / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\naddopts = -p pytester\n"
+    )
     runs.run(sys.executable, "-m", "pytest", *options)
     assert runs.names() == RECORDED
     assert runs.outcomes().has_ended
@@ -107,7 +107,7 @@ def test_unittest_records_each_test_once(runs):
         "    def test_nested(self):\n"
         "        class Inner(unittest.TestCase):\n            def test_inner(self): pass\n"
         "        Inner('test_inner').run()\n"
-        "        code = 'import test_it, unittest; unittest.main(test_it, argv=[\"x\", \"TestB\"])'\n"
+        '        code = \'import test_it, unittest; unittest.main(test_it, argv=["x", "TestB"])\'\n'
         "        subprocess.run([sys.executable, '-c', code], check=True)\n\n\n"
         "class TestB(unittest.TestCase):\n    def test_b(self): pass\n"
     )
@@ -136,7 +136,9 @@ def test_two_runners_of_one_command_are_both_recorded(runs):
 
 
 def test_a_process_that_a_test_ends_reports_no_end(runs):
-    (runs.tree / "test_a.py").write_text("import os\n\ndef test_a(): pass\ndef test_b(): os._exit(0)\n")
+    (runs.tree / "test_a.py").write_text(
+        "import os\n\ndef test_a(): pass\ndef test_b(): os._exit(0)\n"
+    )
     assert runs.run(sys.executable, "-m", "pytest").returncode == 0
     assert runs.names() == {"test_a": "passed"}
     assert not runs.outcomes().has_ended

@@ -80,7 +80,9 @@ def test_attributes_of_the_base_do_not_either(
 def test_chosen_paths_are_as_in_the_base_and_all_others_as_in_the_change(
     host: Host, base: Base, workspace: Workspace
 ) -> None:
-    _commit(workspace, {"README.md": b"bent\n", "new": b"1", "tests/added": b"1", ".gitignore": None})
+    _commit(
+        workspace, {"README.md": b"bent\n", "new": b"1", "tests/added": b"1", ".gitignore": None}
+    )
     with host.candidates.received(base, _bundle(workspace, base), "a1", 1) as candidate:
         chosen = {"README.md", "tests/added", ".gitignore"}
         commit = host.candidates.variant(candidate, base, chosen.__contains__)

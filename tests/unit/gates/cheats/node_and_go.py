@@ -123,19 +123,21 @@ GO = Repository(
         "orchestrator.toml": '[gates]\ntests = "GOCACHE=$PWD/../../cache go test ./..."\n',
     },
 )
-_MAIN = 'package calc\n\nimport (\n\t"os"\n\t"testing"\n)\n\nfunc TestMain(m *testing.M) {\n\t%s\n}\n'
+_MAIN = (
+    'package calc\n\nimport (\n\t"os"\n\t"testing"\n)\n\nfunc TestMain(m *testing.M) {\n\t%s\n}\n'
+)
 _GO_EDITS = {
     "expected bent": ("!= 3", "!= -1"),
     "condition": ("!= 3", "!= 3 && false"),
     "renamed": ("func TestAdd", "func CheckAdd"),
     "lower case": ("func TestAdd", "func Testadd"),
-    "skip by another name": ('func TestAdd(t *testing.T) {\n', 'func TestAdd(t *testing.T) {\n\tf := t.SkipNow\n\tf()\n'),
-    "skip of an interface": ('func TestAdd(t *testing.T) {\n', 'func TestAdd(t *testing.T) {\n\tvar s testing.TB = t\n\ts.Skip()\n'),
+    "skip by another name": ("func TestAdd(t *testing.T) {\n", "func TestAdd(t *testing.T) {\n\tf := t.SkipNow\n\tf()\n"),
+    "skip of an interface": ("func TestAdd(t *testing.T) {\n", "func TestAdd(t *testing.T) {\n\tvar s testing.TB = t\n\ts.Skip()\n"),
     "build tag": ("package calc\n", "//go:build integration\n\npackage calc\n"),
     "log instead of fatal": ('t.Fatal("wrong")', 't.Log("wrong")'),
     "return": ("\tif Add(1, 2) != 3", "\treturn\n\tif Add(1, 2) != 3"),
     "recover": ('t.Fatal("wrong")', "defer recover()"),
-    "short": ('\tif Add(1, 2) != 3', '\tif !testing.Short() {\n\t\treturn\n\t}\n\tif Add(1, 2) != 3'),
+    "short": ("\tif Add(1, 2) != 3", "\tif !testing.Short() {\n\t\treturn\n\t}\n\tif Add(1, 2) != 3"),
 }  # fmt: skip
 _OTHER_GO = 'package calc\n\nimport "testing"\n\nfunc TestOther(t *testing.T) {}\n'
 _GO_FILES: dict[str, dict[str, str | bytes | None]] = {

@@ -62,7 +62,12 @@ _INDIRECT = {
         "[pytest]\npythonpath = ..\ntestpaths = ../tests\naddopts = -k zero\n",
     ),
     "script in script": ("sh a.sh", "b/c.sh", "python3 -m pytest\n", "echo 1 passed\n"),
-    "-include": ("make test", "mk/x.mk", "test:\n\tpython3 -m pytest\n", "test:\n\techo 1 passed\n"),
+    "-include": (
+        "make test",
+        "mk/x.mk",
+        "test:\n\tpython3 -m pytest\n",
+        "test:\n\techo 1 passed\n",
+    ),
     "sh -e": ("FOO=1 sh -e ci/all.sh", "ci/all.sh", "python3 -m pytest\n", "true\n"),
     "-p plugin": (
         "python3 -m pytest -p plug",
@@ -70,7 +75,12 @@ _INDIRECT = {
         "",
         "def pytest_collection_modifyitems(items):\n    items[:] = items[1:]\n",
     ),
-    "make -C": ("make -C ci", "ci/Makefile", "all:\n\tcd .. && python3 -m pytest\n", "all:\n\ttrue\n"),
+    "make -C": (
+        "make -C ci",
+        "ci/Makefile",
+        "all:\n\tcd .. && python3 -m pytest\n",
+        "all:\n\ttrue\n",
+    ),
     "imported by a runner": (
         "python3 tools/go.py",
         "tools/inner.py",
@@ -140,7 +150,10 @@ _TEST_EDITS = {
     "mended in the test": ("class TestAdd", "add = lambda a, b: a + b\n\n\nclass TestAdd"),
     "constructor": ("class TestAdd:", "class TestAdd:\n    def __init__(self):\n        pass\n"),
     "cases emptied": ("[1, 2]", "[]"),
-    "raises": ("assert add(1, 2) == 3", "with pytest.raises(AssertionError):\n            assert add(1, 2) == 3"),
+    "raises": (
+        "assert add(1, 2) == 3",
+        "with pytest.raises(AssertionError):\n            assert add(1, 2) == 3",
+    ),
     "exit": ("import pytest\n", "import pytest\nimport os, atexit\natexit.register(os._exit, 0)\n"),
 }
 
@@ -160,7 +173,9 @@ _FILES: dict[str, dict[str, str | bytes | None]] = {
         "x-1.dist-info/METADATA": "Name: x\nVersion: 1\n",
         "bend.py": "def pytest_pyfunc_call(pyfuncitem):\n    return True\n",
     },
-    "argparse.py at the top": {"argparse.py": "import sys\nprint('1 passed in 0.1s')\nsys.exit(0)\n"},
+    "argparse.py at the top": {
+        "argparse.py": "import sys\nprint('1 passed in 0.1s')\nsys.exit(0)\n"
+    },
     "pluggy at the top": {"pluggy/__init__.py": "import sys\nsys.exit(0)\n"},
     "unittest in src": {"src/unittest.py": "import sys\nsys.exit(0)\n"},
     "stdlib in tests": {"tests/inspect.py": "import sys\nsys.exit(0)\n"},
@@ -190,7 +205,9 @@ _FILES: dict[str, dict[str, str | bytes | None]] = {
     ".coveragerc.toml": {".coveragerc.toml": "[run]\nomit = ['calc.py']\n"},
     ".coveragerc": {".coveragerc": "[run]\nomit = calc.py\n"},
     "conftest at the top": {"conftest.py": _HOOKS["globals"]},
-    "conftest in a package": {"tests/__init__.py": "import calc\n\ncalc.add = lambda a, b: a + b\n"},
+    "conftest in a package": {
+        "tests/__init__.py": "import calc\n\ncalc.add = lambda a, b: a + b\n"
+    },
     "tests moved away": {
         "tests/test_calc.py": None,
         "attic/calc_cases.py": _PYTEST,

@@ -14,7 +14,7 @@ from tests.unit.gates.cheats.python import PYTEST, RIGHT, WRONG
 COUNTED = Repository(
     "counted",
     {
-        "orchestrator.toml": "[gates]\ntests = \"echo x >>../../runs && sh check.sh\"\n",
+        "orchestrator.toml": '[gates]\ntests = "echo x >>../../runs && sh check.sh"\n',
         "check.sh": ". tests/check.sh\n",
         "tests/check.sh": "grep -q right calc.txt\n",
         "calc.txt": "right\n",
@@ -101,7 +101,9 @@ def test_an_allowed_path_allows_no_other(judge):
 
 def test_a_repository_without_tests_has_nothing_to_compare(judge):
     bare = Repository("bare", {"orchestrator.toml": "[gates]\ntests = 'python3 -m pytest'\n"})
-    case = Case("x", bare, {"calc.py": RIGHT, "tests/test_calc.py": PYTEST.files["tests/test_calc.py"]})
+    case = Case(
+        "x", bare, {"calc.py": RIGHT, "tests/test_calc.py": PYTEST.files["tests/test_calc.py"]}
+    )
     assert not judge.report(case, GateProfile.STANDARD).findings
 
 
@@ -114,7 +116,10 @@ def test_a_test_that_a_source_lets_skip_is_lost(judge, profile):
     base = Repository(f"skipping {profile}", {**PYTEST.files, "tests/test_calc.py": test})
     report = judge.report(Case("x", base, {"calc.py": "plus = 1\n"}), GateProfile(profile))
     (found,) = report.findings
-    assert (found.kind, found.detail) == ("test-lost", "test_add, which ran on the base, is skipped")
+    assert (found.kind, found.detail) == (
+        "test-lost",
+        "test_add, which ran on the base, is skipped",
+    )
 
 
 def test_a_source_that_ends_the_runner_is_reported(judge):
@@ -136,6 +141,7 @@ def test_a_runner_that_refuses_the_recorder_runs_without_it(judge):
     )
     report = judge.report(Case("x", base, {"calc.js": "1;\n"}), GateProfile.STRICT)
     assert report.approved, report
-    emptied = Case("x", base, {"calc.js": "x = ;\n", "test/a.test.js": test.replace("require('../", "('../")})
+    emptied = Case(
+        "x", base, {"calc.js": "x = ;\n", "test/a.test.js": test.replace("require('../", "('../")}
+    )
     assert kinds(judge.report(emptied, GateProfile.STANDARD)) == {"base-tests"}
-
