@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -91,15 +91,23 @@ class SubmitService:
         )
 
     def retry(
-        self, agent_id: str, *, is_afresh: bool, kept_for_s: float, by: str, why: str
+        self,
+        agent_id: str,
+        *,
+        is_afresh: bool,
+        kept_for_s: float,
+        by: str,
+        why: str,
+        may_edit: Sequence[str] = (),
     ) -> Flow[Submitted]:
         """Spawn the request of an ended agent again, as a new agent.
 
         The new agent continues from the newest saved change, unless `is_afresh` or no change is
-        saved. The copy of the change is stored for `kept_for_s` seconds. The audit contains `by`
-        and `why`.
+        saved. The copy of the change is stored for `kept_for_s` seconds. `may_edit` adds to the
+        files that the request allows the work to edit. The audit contains `by`, `why` and these.
 
         Raises:
+            RequestInvalid: `may_edit` has faults.
             NotFound: there is no such agent.
             TransitionRefused: the agent has not ended, or has completed.
             Halted: the halt stops the admission.
@@ -110,6 +118,9 @@ class SubmitService:
         if agent.status not in FINAL or agent.status is Status.COMPLETED:
             msg = f"Agent {agent_id} is {agent.status}: only what failed or was killed is retried."
             raise TransitionRefused(msg)
+        if may_edit:
+            patterns = list(dict.fromkeys((*request.may_edit, *may_edit)))
+            request = SpawnRequest.parse({**request.wire(), "mayEdit": patterns})
         new_id = self.new_id()
         start: dict[str, object] = {}
         if not is_afresh and agent.base_commit:
@@ -128,7 +139,11 @@ class SubmitService:
             now=self.clock(),
             tag=self.new_id(),
             note=AuditAction(
-                action="retry", who=by, why=why, agent_id=agent_id, result=f"agent {new_id}"
+                action="retry",
+                who=by,
+                why=why,
+                agent_id=agent_id,
+                result=", may edit ".join(filter(None, (f"agent {new_id}", " ".join(may_edit)))),
             ),
             start=start,
         )

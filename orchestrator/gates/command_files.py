@@ -66,9 +66,15 @@ def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
 
     `read` returns their rules and scripts. The files that those files run are not read.
     """
+    lines, included = lines_run(read, commands)
+    return Steps(lines).files | included
+
+
+def lines_run(read: ReadFile, commands: Iterable[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the lines that make and npm run for commands, and the files that make includes."""
     asked = Steps(commands)
     if not (asked.uses_make or asked.uses_scripts):
-        return frozenset()
+        return (), frozenset()
     scripts = _scripts(read)
     by_scripts = Steps(chain.from_iterable(scripts.values()))
     uses_make = asked.uses_make or by_scripts.uses_make
@@ -78,7 +84,7 @@ def files_run(read: ReadFile, commands: Iterable[str]) -> frozenset[str]:
         # Without a target make chooses one itself.
         words |= rules.keys()
     bodies = {name: [*rules.get(name, ()), *lines] for name, lines in scripts.items()}
-    return Steps(_reached({**rules, **bodies}, words)).files | included
+    return tuple(_reached({**rules, **bodies}, words)), included
 
 
 def _reached(bodies: Mapping[str, list[str]], words: Iterable[str]) -> Iterator[str]:

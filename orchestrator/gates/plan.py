@@ -15,6 +15,7 @@ from orchestrator.gates.configuration import Configured, configured, is_settled
 from orchestrator.gates.detection import BaseFiles, Detector
 from orchestrator.gates.packages import Survey, survey
 from orchestrator.gates.profiles import profiles
+from orchestrator.gates.reach import reached_files
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import GateCommand, PlannedGate
 from orchestrator.models import GateProfile, NotJudged, Stage
@@ -195,17 +196,20 @@ def _hint(name: str, where: str, blocking: Sequence[NotJudged]) -> str:
 
 def _files_run(files: BaseFiles, gates: Iterable[PlannedGate]) -> Iterator[str]:
     """Yield the files that commands run, relative to the root of the repository."""
+    gates = tuple(gates)
     by_folder: dict[str, list[str]] = {}
     for gate in gates:
         if gate.command:
             by_folder.setdefault(gate.folder, []).append(gate.command)
         if PurePosixPath(gate.source).name in _PROGRAMS:
             yield gate.source
-    for folder, commands in by_folder.items():
-        run = files_run(files.below(folder).read, commands)
+    for folder, texts in by_folder.items():
+        run = files_run(files.below(folder).read, texts)
         if folder:
-            run |= Steps(commands).files
+            run |= Steps(texts).files
         yield from (str(PurePosixPath(folder, path)) for path in run)
+    commands = [(gate.folder, gate.command) for gate in gates if gate.command]
+    yield from reached_files(files.read, files.paths, commands)
 
 
 def _not_judged(names: Sequence[str], config: RepoConfig, found: Survey) -> Iterator[NotJudged]:

@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import PurePosixPath
 
+from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.tool_config import edited_parts
@@ -45,8 +47,10 @@ _THRESHOLD = re.compile(
     r"""["']?(?:\s{0,20}[:=]\s{0,20}|\s{1,20})(\d+(?:\.\d+)?)"""
 )
 _THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
-_NEAR_PARTS = 2
-_PYTHON_HOOKS = re.compile(r"(^|/)((site|user)customize\.py|[^/]+\.pth)$")
+#: Rules below read the content of these files.
+_READ_BY_CONTENT = frozenset({"conftest.py", "pyproject.toml", "setup.cfg", "package.json"})
+#: Programs without a text that a reviewer could read.
+_COMPILED = frozenset({".so", ".pyd", ".node", ".dylib", ".dll", ".jar", ".class", ".wasm"})
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,21 @@ _LINE_RULES = (
         "suppression-added",
         re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
         re.compile(
-            r"#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:\s*noqa|#\s*type:\s*ignore(?!\[)|#\s*pragma:\s*no\s*cover"
-            r"|#\s*pyright:\s*ignore(?!\[)|#\s*mypy:\s*ignore-errors|#\s*pylint:\s*(skip-file|disable=all)"
+            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*type\s*:\s*ignore(?!\[)"
+            r"|#\s*pyright\s*:\s*(?!ignore\[|strict)|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
+            # coverage.py accepts any blanks and any case.
+            r"|#\s*pragma[:\s]\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
             r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
-            r"|(istanbul|c8)\s+ignore|//\s*nolint(?!:)|#!\[allow\("
+            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|//\s*nolint(?!:)|#!\[allow\("
+            r"|^\s*//go:build\s+(ignore|never)\b"
         ),
     ),
     _LineRule(
         "collection-changed",
         re.compile(r"(^|/)conftest\.py$"),
         re.compile(
-            r"\b(collect_ignore|collect_ignore_glob|pytest_collection\w*|pytest_ignore_collect"
-            r"|pytest_(py)?collect\w*|pytest_configure|pytest_sessionfinish|pytest_runtest\w*"
-            r"|pytest_cmdline\w*|pytest_plugins)\b|os\._exit"
+            r"\b(collect_ignore|collect_ignore_glob|hookimpl|pytest_\w+\b(?!\s*\.))\b|os\._exit"
+            r"|(?<![\w.])setattr\("
             # The modules that it imports run as well, and may be files of any name.
             r"|^(?!\s*(import\s+pytest|from\s+__future__\s+import\s+\w+)\s*$)"
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
@@ -119,6 +125,25 @@ def find_tampering(
     return tuple(_first(chain(found, find_lost_tests(changes))))
 
 
+def allowed(
+    findings: Sequence[Finding], patterns: Sequence[str]
+) -> tuple[tuple[Finding, ...], bool]:
+    """Return the findings, and whether any of them blocks a strict profile.
+
+    A finding on a path that the request allows says so in its detail, and does not block.
+    """
+    shown, blocks = [], False
+    for finding in findings:
+        pattern = next((each for each in patterns if fnmatchcase(finding.path, each)), None)
+        if pattern is None:
+            blocks = True
+            shown.append(finding)
+        else:
+            detail = f"{finding.detail} (the request allows {pattern})"
+            shown.append(finding.model_copy(update={"detail": detail}))
+    return tuple(shown), blocks
+
+
 def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the first findings of each kind, and one with the number of the others."""
     counts: Counter[str] = Counter()
@@ -145,8 +170,8 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
     for kind, is_of_kind, detail in _PATH_RULES:
         if is_of_kind(path):
             yield Finding(kind=kind, path=path, detail=detail)
+    yield from _judged(change, plan, files)
     yield from _linked(change)
-    yield from _shadowed(change, plan)
     yield from edited_parts(change, with_scripts=plan.uses_scripts)
     yield from _thresholds(change)
     for rule in _LINE_RULES:
@@ -167,21 +192,25 @@ def _linked(change: FileChange) -> Iterator[Finding]:
         yield Finding(kind="collection-changed", path=change.path, detail=detail)
 
 
-def _shadowed(change: FileChange, plan: Steps) -> Iterator[Finding]:
-    if change.after is None:
+def _judged(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
+    """Yield what a file is to the checks, if no rule for its content says it."""
+    if _CONFIG_PATH.search(change.path):
         return
     path = PurePosixPath(change.path)
-    is_hook = _PYTHON_HOOKS.search(change.path) is not None
-    is_compiled = path.suffix in {".so", ".pyd"}
-    stem = path.name.partition(".")[0] if is_compiled else path.stem
-    name = path.parent.name if path.name == "__init__.py" else stem
-    # Python's path contains the top of the tree and its first folders (src, tests).
-    is_near = len(path.parts) <= _NEAR_PARTS + (path.name == "__init__.py")
-    is_bin = path.parent.name == ".bin"
-    is_tool = name in plan.tools and (is_bin or (is_near and change.before is None))
-    if is_hook or is_tool:
-        detail = "Python runs it at every start" if is_hook else f"it replaces {name}"
+    kind = check_file(change, plan, files)
+    if kind is CheckFile.MADE and change.after is not None:
+        detail = "tools make it from sources; the gates ran without it, or with that of the base"
+        yield Finding(kind="made-file", path=change.path, detail=detail)
+    elif kind is CheckFile.LOADED:
+        shadow = is_shadow(change, plan)
+        name = path.parent.name if path.name == "__init__.py" else path.name.partition(".")[0]
+        detail = f"it replaces {name}" if shadow else "a check loads it unasked"
         yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
+    elif kind is CheckFile.CONFIG and path.name not in _READ_BY_CONTENT:
+        yield Finding(kind="judge-config-edited", path=change.path, detail="it configures tests")
+    elif path.suffix in _COMPILED and change.before is None:
+        detail = "a compiled file that no check reads"
+        yield Finding(kind="made-file", path=change.path, detail=detail)
 
 
 def _thresholds(change: FileChange) -> Iterator[Finding]:

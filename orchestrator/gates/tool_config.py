@@ -33,8 +33,35 @@ _DEPENDENCIES = (
 )  # fmt: skip
 
 
+#: Parts that no test runner reads.
+_NOT_FOR_TESTS = frozenset({"mypy", "ruff", "flake8", "pyright", "pylint", "eslintConfig"})
+
+
 def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]:
     """Yield each part of a file that configures a check and differs."""
+    try:
+        edited = _edited(change, with_scripts=with_scripts)
+    except _Unreadable as error:
+        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
+        return
+    for name in edited:
+        kind = _KIND_OF_PART.get(name, "judge-config-edited")
+        yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
+
+
+def configures_tests(change: FileChange) -> bool:
+    """Return whether a part of a file that a test runner may read differs."""
+    try:
+        return bool(set(_edited(change, with_scripts=True)) - _NOT_FOR_TESTS)
+    except _Unreadable:
+        return True
+
+
+class _Unreadable(ValueError):
+    """A side of the file has not the syntax of its kind."""
+
+
+def _edited(change: FileChange, *, with_scripts: bool) -> list[str]:
     readers: dict[str, Callable[[str], dict[str, Any]]] = {
         "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
         "package.json": _package_parts,
@@ -42,20 +69,16 @@ def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]
     }
     read = readers.get(PurePosixPath(change.path).name)
     if read is None:
-        return
+        return []
     try:
         before, after = (
             read(side.decode(errors="replace")) if side else {}
             for side in (change.before, change.after)
         )
         watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if with_scripts else set())
-        edited = sorted(name for name in watched if before.get(name) != after.get(name))
+        return sorted(name for name in watched if before.get(name) != after.get(name))
     except (ValueError, AttributeError, RecursionError) as error:
-        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
-        return
-    for name in edited:
-        kind = _KIND_OF_PART.get(name, "judge-config-edited")
-        yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
+        raise _Unreadable(error) from error
 
 
 def _package_parts(text: str) -> dict[str, Any]:
@@ -75,6 +98,8 @@ def _package_parts(text: str) -> dict[str, Any]:
 def _ini_sections(text: str) -> dict[str, list[str]]:
     """Return the text for each tool's name: all of its sections, with their headings."""
     sections: dict[str, list[str]] = {}
+    # The readers of this file differ in what ends a line; a heading of any of them counts.
+    text = "\n".join(text.splitlines())
     starts = list(_INI_HEADING.finditer(text))
     ends = [heading.start() for heading in starts[1:]]
     for heading, end in zip(starts, [*ends, len(text)], strict=False):

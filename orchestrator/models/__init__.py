@@ -48,6 +48,7 @@ from orchestrator.models.record import (
 from orchestrator.models.request import (
     DEFAULT_PROFILE,
     AgentType,
+    PathPattern,
     SpawnContext,
     SpawnRequest,
     WorkItem,
@@ -115,6 +116,7 @@ __all__ = [
     "NotSaved",
     "Outcome",
     "PartialRecord",
+    "PathPattern",
     "Pause",
     "Phase",
     "QueueState",

@@ -41,6 +41,10 @@ WorkItem = Annotated[
 ]
 
 
+#: A pattern of paths from the root of the repository; `*` matches any text, also `/`.
+PathPattern = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+
 class SpawnContext(Record):
     """The repository and the work of an agent."""
 
@@ -69,6 +73,9 @@ class SpawnRequest(Record):
     max_retries: Annotated[int, Field(strict=True, ge=0, le=100), WHOLE] = 3
     agent: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
     gates: tuple[Identifier, ...] = ()
+    #: Patterns of the paths of tests and of checks that this work may edit: findings on them are
+    #: reported, and do not block.
+    may_edit: Annotated[tuple[PathPattern, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _gates_belong_to_custom(self) -> Self:

@@ -32,6 +32,17 @@ class ChangedFile:
     old_mode: str = ""
 
 
+@dataclass(frozen=True)
+class RawEntry:
+    """One entry of git's `--raw -z` output, as bytes that git accepts again."""
+
+    old_mode: bytes
+    old_blob: bytes
+    mode: bytes
+    new_blob: bytes
+    path: bytes
+
+
 def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
     """Return every file that differs from `base` to `tip`; a rename counts as two."""
     raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip, git_dir=git_dir)
@@ -89,11 +100,20 @@ def shown_path(path: bytes) -> str:
 
 def parse_raw(raw: bytes) -> Iterator[ChangedFile]:
     """Yield each file of `--raw -z` output."""
+    for entry in parse_raw_paths(raw):
+        old_mode, mode, old_blob, blob = (
+            part.decode() for part in (entry.old_mode, entry.mode, entry.old_blob, entry.new_blob)
+        )
+        yield ChangedFile(shown_path(entry.path), mode, old_blob, blob, old_mode)
+
+
+def parse_raw_paths(raw: bytes) -> Iterator[RawEntry]:
+    """Yield each entry of `--raw -z` output, with the bytes of its path."""
     # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
     fields = raw.split(b"\0")
     for meta, path in zip(fields[::2], fields[1::2], strict=False):
-        old_mode, mode, old_blob, new_blob, _ = meta.decode().split(" ")
-        yield ChangedFile(shown_path(path), mode, old_blob, new_blob, old_mode.removeprefix(":"))
+        old_mode, mode, old_blob, new_blob, _ = meta.split(b" ")
+        yield RawEntry(old_mode.removeprefix(b":"), old_blob, mode, new_blob, path)
 
 
 def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str, int]:

@@ -10,13 +10,19 @@ from orchestrator.workspace.git import Git
 
 #: git's own template makes these.
 _FOLDERS = ("info", "hooks")
+#: Attributes of a commit would change the text that is checked out. This file has precedence over
+#: every `.gitattributes`, and `!` makes an attribute unspecified again.
+_NO_ATTRIBUTES = "* !text !eol !crlf !ident !filter !working-tree-encoding\n"
 
 
-def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
+def materialise(
+    git: Git, worktree: Path, *, source: Path, commit: str, has_attributes: bool = True
+) -> None:
     """Make `worktree` a clean repository of its own at `commit`, detached and without a remote.
 
     It has the folders `info` and `hooks`, which tools expect although git does not need them. It
-    borrows the objects of the bare repository `source`, which must outlive it.
+    borrows the objects of the bare repository `source`, which must outlive it. Without attributes
+    each file is written exactly as its blob is.
 
     Raises:
         DiskFull: the disk is full.
@@ -30,7 +36,16 @@ def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
         (git_dir / folder).mkdir(exist_ok=True)
     borrow_objects(git_dir, source)
     (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
+    if not has_attributes:
+        turn_attributes_off(git_dir)
     check_out(git, worktree, commit)
+
+
+def turn_attributes_off(git_dir: Path) -> None:
+    """Let git write the files of a checkout exactly as its blobs are."""
+    information = git_dir / "info"
+    information.mkdir(exist_ok=True)
+    (information / "attributes").write_text(_NO_ATTRIBUTES, encoding="ascii")
 
 
 def borrow_objects(git_dir: Path, source: Path) -> None:

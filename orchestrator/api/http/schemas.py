@@ -17,6 +17,7 @@ from orchestrator.models import (
     KillScope,
     LifecycleEvent,
     LogLine,
+    PathPattern,
     QueueState,
     Record,
     Status,
@@ -148,6 +149,8 @@ class RetryBody(Because):
 
     #: Whether to start from the branch instead of the retained change.
     afresh: bool = False
+    #: Added to `mayEdit` of the request.
+    may_edit: tuple[PathPattern, ...] = ()
 
 
 # ── answered ────────────────────────────────────────────────────────────────────────────────

@@ -81,6 +81,7 @@ async def retry(request: Request) -> JSONResponse:
         kept_for_s=state.settings.retention_s,
         by=caller_of(request).name,
         why=body.reason,
+        may_edit=body.may_edit,
     )
     return _spawned(await store.follow(flow))
 

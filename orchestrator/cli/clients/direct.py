@@ -177,12 +177,13 @@ class DirectClient:
         operation = service.submit(document, idempotency_key=idempotency_key, by=who())
         return self.store.run(operation).agent_id
 
-    def retry(self, agent_id: str, *, is_afresh: bool, why: str) -> str:
+    def retry(self, agent_id: str, *, is_afresh: bool, may_edit: tuple[str, ...], why: str) -> str:
         flow = wiring.submit_service(self.settings).retry(
             agent_id,
             is_afresh=is_afresh,
             kept_for_s=self.settings.retention_s,
             by=who(),
             why=why,
+            may_edit=may_edit,
         )
         return self.store.follow(flow).agent_id

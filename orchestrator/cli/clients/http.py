@@ -233,9 +233,10 @@ class HttpClient:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return str(self._sent("POST", "/agents/spawn", json=document, headers=headers)["agentId"])
 
-    def retry(self, agent_id: str, *, is_afresh: bool, why: str) -> str:
+    def retry(self, agent_id: str, *, is_afresh: bool, may_edit: tuple[str, ...], why: str) -> str:
         path = f"/agents/{_segment(agent_id)}/retry"
-        return str(self._post(path, afresh=is_afresh, reason=why)["agentId"])
+        body = {"mayEdit": list(may_edit)} if may_edit else {}
+        return str(self._post(path, afresh=is_afresh, reason=why, **body)["agentId"])
 
     # ── requests ────────────────────────────────────────────────────────────────────────────
 

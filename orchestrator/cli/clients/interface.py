@@ -155,5 +155,5 @@ class Client(Protocol):
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         """Spawn an agent; return its id."""
 
-    def retry(self, agent_id: str, *, is_afresh: bool, why: str) -> str:
+    def retry(self, agent_id: str, *, is_afresh: bool, may_edit: tuple[str, ...], why: str) -> str:
         """Spawn the request of an ended agent again; return the id of the new agent."""

@@ -121,11 +121,23 @@ def _export_set_aside(settings: Settings, agent_id: str, output: Path | None) ->
 @click.command()
 @agents_argument()
 @click.option("--afresh", is_flag=True, help="Start from the branch, without the retained change.")
+@click.option(
+    "--may-edit",
+    multiple=True,
+    metavar="GLOB",
+    help="Files of tests or checks that the work may edit: findings there do not block.",
+)
 @why_option
 @json_option
 @click.pass_obj
 def retry(
-    settings: Settings, agent_ids: tuple[str, ...], *, afresh: bool, why: str, as_json: bool
+    settings: Settings,
+    agent_ids: tuple[str, ...],
+    *,
+    afresh: bool,
+    may_edit: tuple[str, ...],
+    why: str,
+    as_json: bool,
 ) -> None:
     """Spawn a new agent from the same request. It continues from the retained change.
 
@@ -135,7 +147,7 @@ def retry(
     with open_client(settings) as client:
 
         def one(agent_id: str) -> dict[str, Any]:
-            new_id = client.retry(agent_id, is_afresh=afresh, why=why)
+            new_id = client.retry(agent_id, is_afresh=afresh, may_edit=may_edit, why=why)
             return {"agentId": new_id, "status": Status.SPAWNING}
 
         each(client, agent_ids, one, lambda done: say(done["agentId"]), as_json=as_json)

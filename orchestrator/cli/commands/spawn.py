@@ -40,6 +40,12 @@ from orchestrator.settings import Settings
     help="The gates to pass.",
 )
 @click.option("--gate", "gates", multiple=True, help="A gate of the profile custom. Repeatable.")
+@click.option(
+    "--may-edit",
+    multiple=True,
+    metavar="GLOB",
+    help="Files of tests or checks that the work may edit: findings there do not block.",
+)
 @click.option("--priority", type=int, help="1 to 10; 10 is the most urgent. Default: 5.")
 @click.option(
     "--max-retries", type=int, help="How many rework rounds, and how many recoveries. Default: 3."

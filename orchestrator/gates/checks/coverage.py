@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-import stat
-from contextlib import ExitStack, suppress
-from pathlib import PurePosixPath
+from contextlib import suppress
 
 from orchestrator.gates.checks._reports import ReportUnreadable, percent_of
 from orchestrator.gates.checks._running import run_command
 from orchestrator.gates.checks._said import capped
+from orchestrator.gates.untrusted_file import read_untrusted
 from orchestrator.interfaces.gate import GateInput, PlannedGate
 from orchestrator.models import GateResult, GateStatus
 
-#: A report of half a million lines of code is smaller.
-REPORT_LIMIT_BYTES = 64 * 2**20
 #: The raw data from which tools make reports: coverage.py; nyc; c8 and vitest.
 _RAW_DATA = re.compile(
     r"/\.coverage(?:\.[^/]*)?$|/\.nyc_output(?:/|$)|/coverage/\.?tmp(?:/[^/]*\.json)?$"
@@ -54,7 +51,7 @@ def _judged(
     result, _ = run_command(gate, subject)
     if result.status is not GateStatus.PASSED:
         return result
-    content = _read(root, report)
+    content = read_untrusted(root, report)
     if not isinstance(content, bytes):
         return _ended(result, GateStatus.ERRORED, f"{report} {content or 'was not written'}")
     try:
@@ -68,7 +65,7 @@ def _judged(
 
 def _stale(root: int, report: str) -> str | None:
     """Remove the data of other runs; return why the report would not belong to this run."""
-    if (found := _read(root, report)) is not None:
+    if (found := read_untrusted(root, report)) is not None:
         cause = "is in the tree already" if isinstance(found, bytes) else found
         return f"{report} {cause}: the report must be this run's own"
     try:
@@ -82,33 +79,6 @@ def _stale(root: int, report: str) -> str | None:
     except OSError as error:
         return f"data of an earlier run cannot be removed: {error.strerror}"
     return None
-
-
-def _read(root: int, report: str) -> bytes | str | None:
-    """Return the report's content, the reason why it is not read, or None if no such file exists.
-
-    No symbolic link is followed, at any part of the path.
-    """
-    *folders, name = PurePosixPath(report).parts
-    folder = root
-    with ExitStack() as stack:
-        try:
-            for part in folders:
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                folder = os.open(part, flags, dir_fd=folder)
-                stack.callback(os.close, folder)
-            # Non-blocking, because opening a named pipe would wait for its writer.
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-            stack.callback(os.close, file)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return "is not a regular file"
-            with open(file, "rb", closefd=False) as stream:
-                content = stream.read(REPORT_LIMIT_BYTES + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            return f"cannot be read as a file inside the checkout ({error.strerror})"
-    return content if len(content) <= REPORT_LIMIT_BYTES else "is too large to be read"
 
 
 def _shown(percent: float) -> str:

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.environments.products import copy_products
+from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
+from orchestrator.gates.reporters import Recorder
 from orchestrator.gates.several import folder_fault, merged, run_all
-from orchestrator.gates.tampering import find_tampering
+from orchestrator.gates.tampering import allowed, find_tampering
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
@@ -24,6 +26,7 @@ from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentType,
+    Finding,
     GateProfile,
     GateReport,
     GateResult,
@@ -31,6 +34,14 @@ from orchestrator.models import (
     Verdict,
 )
 from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.base_tests import (
+    PROFILES,
+    TEST_GATES,
+    BaseRuns,
+    BaseTests,
+    TestRun,
+)
+from orchestrator.stages.gate_check.recording import Recording
 
 #: In an environment all dependencies are installed, so that no gate asks a registry.
 _OFFLINE = {
@@ -44,6 +55,18 @@ _OFFLINE = {
 OUTPUT_LIMIT_BYTES = 8 * 2**20
 
 log = get_logger("gates")
+
+
+@dataclass(frozen=True)
+class BaseTrees:
+    """The checkouts with which the base's own tests judge a change."""
+
+    #: The id of the base commit.
+    base: str
+    #: A clean checkout of the base, for the gate of this name.
+    of_base: Callable[[str], AbstractContextManager[Path]]
+    #: A clean checkout of the change in which some paths are as in the base.
+    mixed: Callable[[str, Callable[[str], bool]], AbstractContextManager[Path]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,10 @@ class GateRun:
     diff: Callable[[], str]
     #: A clean checkout of the tree for the gate of this name.
     checkout: Callable[[str], AbstractContextManager[Path]]
+    #: Checkouts of the base, which the base's tests need; None if gates run in place.
+    trees: BaseTrees | None = None
+    #: Patterns of paths whose findings do not block, because the request says so.
+    may_edit: tuple[str, ...] = ()
     #: The object folders that the checkouts share.
     readable: tuple[Path, ...] = ()
     #: The repository's environment, which the gates use.
@@ -79,6 +106,7 @@ class GateRunner:
     settings: Settings
     #: Whether commands find the tools of the orchestrator's environment: for `orch gates`.
     with_own_tools: bool = False
+    base_runs: BaseRuns = field(default_factory=BaseRuns)
 
     def run(
         self,
@@ -89,17 +117,25 @@ class GateRunner:
     ) -> Iterator[GateReport]:
         """Run the stages of the plan in order, yield one report each, stop after a rejection.
 
-        Changes that weaken the checks of the repository are found before a gate runs. The profile
-        `strict` rejects them even if all gates pass.
+        Changes that weaken the checks of the repository are found before a gate runs. The base's
+        own tests judge the change after its test gates passed. The profile `strict` rejects a
+        change with findings even if all gates pass, except those that the request allows.
         """
-        findings = find_tampering(case.contents(), plan.commands, plan.files)
+        if plan.profile not in PROFILES:
+            case = replace(case, trees=None)
+        changes = tuple(case.contents())
+        findings = find_tampering(changes, plan.commands, plan.files)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
                 continue
-            results = self._run(gates, case, on_result)
+            runs = self._run(gates, case, on_result)
+            results = tuple(merged(pairs) for pairs in _results(runs))
             has_passed = all(result.status.is_pass for result in results)
-            is_tampered = plan.profile is GateProfile.STRICT and bool(findings)
+            if has_passed and case.trees:
+                findings += self._base_tests(plan, case, case.trees, changes, runs)
+            shown, blocking = allowed(findings, case.may_edit)
+            is_tampered = plan.profile is GateProfile.STRICT and blocking
             report = GateReport(
                 agent_id=case.agent_id,
                 attempt=case.attempt,
@@ -109,27 +145,60 @@ class GateRunner:
                 plan_digest=plan.digest,
                 approved=has_passed and not is_tampered,
                 gates=results,
-                findings=findings,
+                findings=shown,
                 not_judged=plan.not_judged,
             )
             yield report
             if not report.approved:
                 return
 
+    def _base_tests(
+        self,
+        plan: Plan,
+        case: GateRun,
+        trees: BaseTrees,
+        changes: tuple[FileChange, ...],
+        runs: Sequence[Sequence[tuple[PlannedGate, TestRun]]],
+    ) -> tuple[Finding, ...]:
+        """Return the tests of the base that fail on the changed sources, or are lost."""
+        judged = check_files(changes, plan.commands, plan.files)
+
+        def run_on(gate: PlannedGate, tree: str) -> TestRun:
+            place = f"{gate.name}.{tree}"
+            if tree == "mixed":
+                checkout = trees.mixed(place, lambda path: path in judged)
+                return self._run_one(gate, case, checkout)
+            return self.base_runs.get(
+                trees.base, gate, lambda: self._run_one(gate, case, trees.of_base(place))
+            )
+
+        tests = BaseTests(plan.profile, judged, changes, run_on)
+        return tests.findings(pair for pairs in runs for pair in pairs)
+
     def _run(
         self,
         gates: Sequence[PlannedGate],
         case: GateRun,
         on_result: Callable[[GateResult], None],
-    ) -> tuple[GateResult, ...]:
+    ) -> tuple[tuple[tuple[PlannedGate, TestRun], ...], ...]:
         by_name: dict[str, list[PlannedGate]] = {}
         for gate in gates:
             by_name.setdefault(gate.name, []).append(gate)
 
-        def run(commands: Sequence[PlannedGate]) -> GateResult:
-            result = merged(run_all(commands, lambda gate, place: self._run_one(gate, case, place)))
-            on_result(result)
-            return result
+        def run(commands: Sequence[PlannedGate]) -> tuple[tuple[PlannedGate, TestRun], ...]:
+            runs: list[TestRun] = []
+
+            def run_one(gate: PlannedGate, place: str) -> GateResult:
+                runs.append(self._run_one(gate, case, case.checkout(place)))
+                return runs[-1].result
+
+            judged = run_all(commands, run_one)
+            on_result(merged(judged))
+            # A command that did not run has a result and no run.
+            by_result = {id(run.result): run for run in runs}
+            return tuple(
+                (gate, by_result.get(id(result), TestRun(result))) for gate, result in judged
+            )
 
         # Each thread runs in the cancel scope of this one, so that a kill ends every gate.
         contexts = [copy_context() for _ in by_name]
@@ -142,19 +211,28 @@ class GateRunner:
                 )
             )
 
-    def _run_one(self, gate: PlannedGate, case: GateRun, place: str) -> GateResult:
+    def _run_one(
+        self, gate: PlannedGate, case: GateRun, place: AbstractContextManager[Path]
+    ) -> TestRun:
         """Run one command of a gate in a clean checkout of its own."""
         case.check()
         check = self.checks(gate.name)
-        with case.checkout(place) as checkout, self._egress(gate, check, checkout) as out:
+        with place as checkout, self._egress(gate, check, checkout) as out:
             if fault := folder_fault(checkout, gate):
-                return fault
+                return TestRun(fault)
             if case.environment is not None:
                 copy_products(case.environment, checkout)
-            result = check.evaluate(gate, self._gate_input(case, checkout, out, gate))
+            subject = self._gate_input(case, checkout, out, gate)
+            recording = None
+            if gate.name in TEST_GATES and case.trees:
+                # Beside the checkout, in the folder that the command may write to.
+                recorder = Recorder.install(checkout.parent / "outcomes")
+                recording = Recording(recorder, subject.run)
+                subject = replace(subject, run=recording.run)
+            result = check.evaluate(gate, subject)
             for line in out.drain_refusals() if out else ():
                 log.info(line, agentId=case.agent_id, gate=gate.name)
-        return result
+            return recording.test_run(result) if recording else TestRun(result)
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
@@ -224,6 +302,13 @@ def _python_path(*environments: Mapping[str, str]) -> dict[str, str]:
     """Return the joined PYTHONPATH of several environments, the first one first."""
     places = [env["PYTHONPATH"] for env in environments if "PYTHONPATH" in env]
     return {"PYTHONPATH": os.pathsep.join(places)} if places else {}
+
+
+def _results(
+    runs: Sequence[Sequence[tuple[PlannedGate, TestRun]]],
+) -> Iterator[tuple[tuple[PlannedGate, GateResult], ...]]:
+    for pairs in runs:
+        yield tuple((gate, run.result) for gate, run in pairs)
 
 
 def verdict_of(

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     GitFailed,
     TargetMoves,
 )
+from orchestrator.gates.check_files import is_made
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.environment import Environment
@@ -33,7 +34,7 @@ from orchestrator.retry import calculate_backoff_delay
 from orchestrator.settings import Settings
 from orchestrator.stages.gate_check.context import GateContext
 from orchestrator.stages.gate_check.delivery import Delivery
-from orchestrator.stages.gate_check.gate_runner import GateRun, GateRunner, verdict_of
+from orchestrator.stages.gate_check.gate_runner import BaseTrees, GateRun, GateRunner, verdict_of
 from orchestrator.stages.gate_check.secrets import SecretFindings, without_secrets
 from orchestrator.stages.gate_check.unfinished import Unfinished, refusal
 from orchestrator.store import agents, changes
@@ -221,6 +222,9 @@ class GateCheckStage:
 
     def _gate_run(self, context: GateContext) -> GateRun:
         agent, base, candidate = context.agent, context.base, context.candidate
+        candidates = self.candidates
+        # Gates run sources: what tools make from them is that of the base.
+        seen = candidates.variant(candidate, base, is_made)
         return GateRun(
             agent_id=agent.agent_id,
             attempt=agent.attempt,
@@ -229,7 +233,15 @@ class GateCheckStage:
             tree=candidate.tree,
             contents=lambda: self.candidates.contents(candidate, base),
             diff=lambda: self.candidates.text_patch(candidate, base),
-            checkout=lambda gate: self.candidates.checked_out(candidate, gate),
+            checkout=lambda gate: candidates.checked_out(candidate, gate, commit=seen),
+            trees=BaseTrees(
+                base=base.commit,
+                of_base=lambda gate: candidates.checked_out(candidate, gate, commit=base.commit),
+                mixed=lambda gate, is_restored: candidates.checked_out(
+                    candidate, gate, commit=candidates.variant(candidate, base, is_restored)
+                ),
+            ),
+            may_edit=context.request.may_edit,
             readable=(candidate.git_dir / "objects", base.mirror / "objects"),
             check=context.lease.check,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.settings import Settings
 from orchestrator.workspace.bundle import Heads, receive, receive_whole
+from orchestrator.workspace.change.variant import with_restored
 from orchestrator.workspace.checkout_refs import read_packed, write_origin, write_packed
 from orchestrator.workspace.clone import check_agent_id
 from orchestrator.workspace.conflicts import MergePreview, rebased
@@ -96,11 +97,14 @@ class Candidates:
         return sum(map(remove_tree, self._folder.glob(f"{check_agent_id(agent_id)}.*")))
 
     @contextmanager
-    def checked_out(self, candidate: Candidate, gate: str) -> Iterator[Path]:
+    def checked_out(
+        self, candidate: Candidate, gate: str, *, commit: str | None = None
+    ) -> Iterator[Path]:
         """Check the candidate out for one gate, in its own folder, which is removed at the end.
 
-        The gate's programs make the folder untrusted: the orchestrator runs no git in it
-        afterwards.
+        `commit` is a variant of the candidate, or its base. The files are exactly as their blobs,
+        whatever their attributes say. The gate's programs make the folder untrusted: the
+        orchestrator runs no git in it afterwards.
 
         Raises:
             DiskFull: the disk is full.
@@ -112,8 +116,13 @@ class Candidates:
             with naming_full_disk(self._folder):
                 folder.mkdir(mode=0o700)
                 checkout = folder / "tree"
-                source = candidate.git_dir
-                materialise(self._git, checkout, source=source, commit=candidate.commit)
+                materialise(
+                    self._git,
+                    checkout,
+                    source=candidate.git_dir,
+                    commit=commit or candidate.commit,
+                    has_attributes=False,
+                )
                 if self._has_refs:
                     write_packed(checkout / ".git", read_packed(candidate.git_dir))
                     if candidate.base:
@@ -121,6 +130,18 @@ class Candidates:
             yield checkout
         finally:
             remove_tree(folder)
+
+    def variant(self, candidate: Candidate, base: Base, is_restored: Callable[[str], bool]) -> str:
+        """Return a commit like the candidate's, in which the chosen paths are as in the base.
+
+        Raises:
+            DiskFull: the disk is full.
+            GitFailed: git cannot write its tree.
+        """
+        with naming_full_disk(self._folder):
+            return with_restored(
+                self._git, candidate.git_dir, base.commit, candidate.commit, is_restored
+            )
 
     def commit(
         self,

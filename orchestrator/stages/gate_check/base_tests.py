@@ -1,0 +1,189 @@
+"""The second judge: the base's own tests on the changed sources, and the tests that are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from orchestrator.gates.check_files import CheckFile
+from orchestrator.gates.checks._counts import Counts
+from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
+from orchestrator.interfaces.gate import FileChange, PlannedGate
+from orchestrator.models import Finding, GateProfile, GateResult, GateStatus
+
+#: The gates whose commands run tests.
+TEST_GATES = frozenset({"tests", "integration"})
+#: The profiles whose changes the base's tests judge too.
+PROFILES = frozenset({GateProfile.STANDARD, GateProfile.STRICT})
+_MOST_FINDINGS = 50
+#: The number of runs of base commits that one worker process remembers.
+_MOST_KEPT = 64
+_DETAIL_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """One run of a test command, with what is known of its tests."""
+
+    result: GateResult
+    outcomes: Outcomes | None = None
+    counts: Counts | None = None
+
+    @property
+    def ran(self) -> int | None:
+        """The number of tests that ran; None if it is unknown."""
+        if self.outcomes:
+            return sum(self.outcomes.count("passed", "failed").values())
+        return self.counts.ran if self.counts else None
+
+
+#: Runs a test command on a tree: `base`, or `mixed`.
+RunOn = Callable[[PlannedGate, str], TestRun]
+
+
+@dataclass
+class BaseRuns:
+    """The runs of base commits, which many changes share; one object serves a worker process."""
+
+    _runs: dict[tuple[str, ...], TestRun] = field(default_factory=dict)
+
+    def get(self, base: str, gate: PlannedGate, run: Callable[[], TestRun]) -> TestRun:
+        """Return the run of a base, from memory if it passed before."""
+        key = (base, gate.name, gate.folder, gate.command or "")
+        if key in self._runs:
+            return self._runs[key]
+        made = run()
+        if made.result.status is GateStatus.PASSED:
+            while len(self._runs) >= _MOST_KEPT:
+                self._runs.pop(next(iter(self._runs)), None)
+            self._runs[key] = made
+        return made
+
+
+@dataclass(frozen=True)
+class BaseTests:
+    """Compares the runs of a change with those of its base; pure but for `run_on`."""
+
+    profile: GateProfile
+    judged: Mapping[str, CheckFile]
+    changes: Sequence[FileChange]
+    run_on: RunOn
+
+    def findings(self, runs: Iterable[tuple[PlannedGate, TestRun]]) -> tuple[Finding, ...]:
+        """Return the tests of the base that fail or are lost, for the test commands that passed.
+
+        If no file of the checks differs, one run is enough: the base's tests have judged the
+        change. The base runs as well if a test was skipped, and always under strict.
+        """
+        asked = [
+            (gate, run)
+            for gate, run in runs
+            if gate.name in TEST_GATES and gate.command and run.result.status is GateStatus.PASSED
+        ]
+        found = [finding for gate, run in asked for finding in self._of_gate(gate, run)]
+        shown = found[:_MOST_FINDINGS]
+        if len(found) > len(shown):
+            more = f"and {len(found) - len(shown)} more"
+            shown.append(found[-1].model_copy(update={"detail": more}))
+        return tuple(shown)
+
+    def _of_gate(self, gate: PlannedGate, run: TestRun) -> Iterator[Finding]:
+        touched = sorted(path for path in self.judged if _may_affect(path, gate.folder))
+        is_skipping = run.outcomes is not None and run.outcomes.skipped
+        if not (touched or is_skipping or self.profile is GateProfile.STRICT):
+            return
+        trees = ("base", "mixed") if touched else ("base",)
+        base, *mixed = self._run_side_by_side(gate, trees)
+        yield from self._compared(gate, run, base, mixed[0] if mixed else None, touched)
+
+    def _run_side_by_side(self, gate: PlannedGate, trees: Sequence[str]) -> list[TestRun]:
+        contexts = [copy_context() for _ in trees]
+        with ThreadPoolExecutor(max_workers=len(trees)) as pool:
+            return list(
+                pool.map(
+                    lambda context, tree: context.run(self.run_on, gate, tree), contexts, trees
+                )
+            )
+
+    def _compared(
+        self,
+        gate: PlannedGate,
+        change: TestRun,
+        base: TestRun,
+        mixed: TestRun | None,
+        touched: Collection[str],
+    ) -> Iterator[Finding]:
+        if base.ran == 0 or (base.ran is None and base.result.status is not GateStatus.PASSED):
+            # The base has no tests that could judge anything.
+            return
+        reported = set[str]()
+        for kind, now in (("base-tests", mixed), ("test-lost", change)):
+            if now is None:
+                continue
+            must_pass = kind == "base-tests"
+            if base.outcomes and now.outcomes:
+                for lost in lost_tests(base.outcomes, now.outcomes, must_pass=must_pass):
+                    if lost.name not in reported:
+                        reported.add(lost.name)
+                        yield self._lost(kind, lost, touched)
+            elif fault := _fault(gate, base, now, must_pass=must_pass):
+                yield Finding(kind=kind, path=self._path_of("", touched), detail=fault)
+            if _is_cut(base, now):
+                detail = f"the runner of {gate.name} was ended before its last test"
+                yield Finding(kind=kind, path=self._path_of("", touched), detail=detail)
+
+    def _lost(self, kind: str, lost: LostTest, touched: Collection[str]) -> Finding:
+        if kind == "base-tests":
+            how = {
+                "fails": "fails on the changed sources",
+                "is skipped": "is skipped on the changed sources",
+                "is no longer run": "does not run on the changed sources",
+            }[lost.how]
+            detail = f"{lost.name}, a test as the base has it, {how}"
+        else:
+            detail = f"{lost.name}, which ran on the base, {lost.how}"
+        return Finding(kind=kind, path=self._path_of(lost.name, touched), detail=detail)
+
+    def _path_of(self, name: str, touched: Collection[str]) -> str:
+        """Return the changed file that a person should look at: the test's own, if it differs."""
+        word = name.rpartition(".")[2].split("/")[0].encode()
+        for change in self.changes:
+            if word and change.path in touched and word in (change.before or b""):
+                return change.path
+        others = [path for path in touched if self.judged[path] is not CheckFile.TEST]
+        return next(iter([*others, *touched]), "")
+
+
+def _may_affect(path: str, folder: str) -> bool:
+    """Return whether a file may affect the tests of a folder: it is inside, or above them."""
+    above = str(PurePosixPath(path).parent)
+    return (
+        above == "."
+        or f"{path}/".startswith(f"{folder}/")
+        or not folder
+        or (f"{folder}/".startswith(f"{above}/"))
+    )
+
+
+def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -> str:
+    """Return what differs between two runs that cannot be compared test by test."""
+    if must_pass and now.result.status is not GateStatus.PASSED:
+        reason = (now.result.detail.splitlines() or ["-"])[0][:_DETAIL_CHARACTERS]
+        status = now.result.status.value.replace("_", " ")
+        return f"{gate.name} with the base's own tests and configuration: {status}, {reason}"
+    if base.ran is None:
+        return ""
+    if now.ran is None:
+        return f"{gate.name} ran {base.ran} tests on the base, and does not tell how many now"
+    if now.ran < base.ran:
+        return f"{gate.name} ran {base.ran} tests on the base, and {now.ran} now"
+    return ""
+
+
+def _is_cut(base: TestRun, now: TestRun) -> bool:
+    return bool(
+        base.outcomes and base.outcomes.has_ended and now.outcomes and not now.outcomes.has_ended
+    )

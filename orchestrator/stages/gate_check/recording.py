@@ -1,0 +1,49 @@
+"""The recording of one test command: its outcomes, and the count that its runner prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.gates.checks._counts import count_tests
+from orchestrator.gates.checks._said import plain_lines
+from orchestrator.gates.reporters import Recorder
+from orchestrator.interfaces.run import Completed
+from orchestrator.models import GateResult
+from orchestrator.stages.gate_check.base_tests import TestRun
+
+
+@dataclass
+class Recording:
+    """Runs the programs of a test gate with a recorder, and keeps how the last one ended."""
+
+    recorder: Recorder
+    start: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
+    ended: Completed | None = None
+
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
+    ) -> Completed:
+        """Run a program as `GateInput.run` does.
+
+        If a tool of the program cannot load a recorder, or prints too much because of it, the
+        program runs once more without one.
+        """
+        started = time.monotonic()
+        recorded = self.recorder.environment(env)
+        self.ended = self.start(argv, recorded, stdin, timeout_s)
+        output = self.ended.stdout + self.ended.stderr
+        left_s = timeout_s - (time.monotonic() - started)
+        is_broken = self.ended.truncated or self.recorder.is_broken(self.ended.exit_code, output)
+        if is_broken and not self.ended.timed_out and left_s > 0:
+            self.ended = self.start(argv, env, stdin, left_s)
+        return self.ended
+
+    def test_run(self, result: GateResult) -> TestRun:
+        """Return what is known of the tests of this run."""
+        if self.ended is None:
+            return TestRun(result)
+        lines = plain_lines(self.ended.stdout, self.ended.stderr)
+        outcomes = self.recorder.outcomes(self.ended.stdout + b"\n" + self.ended.stderr)
+        return TestRun(result, outcomes, count_tests(lines))

@@ -1,0 +1,1 @@
+"""Cheats and honest changes, as tables of files, and the gates that judge them."""
