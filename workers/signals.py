@@ -42,7 +42,7 @@ def load_rules(**_options: Any) -> None:
 def check_clock(**_options: Any) -> None:
     """End the start of a worker whose clock differs too much from Valkey's."""
     settings = load_settings()
-    ahead_s = ServerClock(Store(settings.valkey_url)).skew_s
+    ahead_s = ServerClock(Store(settings.valkey_url)).measure_skew_s()
     if ahead_s is not None and abs(ahead_s) > settings.clock_skew_limit_s:
         error = ClockSkewed(ahead_s, settings.clock_skew_limit_s)
         # Celery catches every other exception of a handler.

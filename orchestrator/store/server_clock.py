@@ -74,6 +74,11 @@ class ServerClock:
         self._keep_measuring()
         return None if self._measured is None else self._measured.skew_s
 
+    def measure_skew_s(self) -> float | None:
+        """Measure the skew once, without a thread."""
+        self.measure()
+        return None if self._measured is None else self._measured.skew_s
+
     def is_steady_for(self, seconds: float) -> bool:
         """Measure now; return whether Valkey's clock has not jumped within this time."""
         self._keep_measuring()

@@ -38,6 +38,8 @@ PROBE_TIMEOUT_S = 5.0
 
 #: Without -P a folder of that name in the working directory would be executed.
 _PYTHON = (sys.executable, "-P", "-m")
+#: Readiness checks of shared resources: no start or restart of a part mends these.
+_NOT_OF_PARTS = frozenset({"disk", "sweep"})
 _LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, never bound
 
 
@@ -179,10 +181,11 @@ def api_lacks(settings: Settings) -> str | None:
         return f"what answers at {api_url(settings)} is not the API"
     finally:
         connection.close()
-    if readiness.ready:
-        return None
-    failed = (f"{name}: {found}" for name, found in readiness.checks.items() if found != "ok")
-    return ", ".join(failed) or "it says it is not ready, and not why"
+    failed = {name: found for name, found in readiness.checks.items() if found != "ok"}
+    if not readiness.ready and not failed:
+        return "it says it is not ready, and not why"
+    parts = (f"{name}: {failed[name]}" for name in failed if name not in _NOT_OF_PARTS)
+    return ", ".join(parts) or None
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:

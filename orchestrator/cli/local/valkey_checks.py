@@ -21,7 +21,7 @@ def see_clock(settings: Settings, url: str | None) -> str:
     try:
         # Raises if Valkey does not answer, where the measurement returns nothing.
         now = store.run(server_now())
-        here_s = ServerClock(store).skew_s or 0.0
+        here_s = ServerClock(store).measure_skew_s() or 0.0
         present = store.run(workers.present(now=now))
         skews = {"this host": here_s, **store.follow(workers.skews(present))}
     finally:
