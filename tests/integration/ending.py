@@ -43,7 +43,11 @@ def make_error(kind: type[Exception]) -> Exception:
         return kind((("body", "injected"),))
     asked = inspect.signature(kind).parameters.values()
     needed = {one.name: 1 for one in asked if one.kind is one.KEYWORD_ONLY and one.default != ""}
-    detail = ["injected"] if any(one.name == "detail" for one in asked) else []
+    detail: list[object] = ["injected"] if any(one.name == "detail" for one in asked) else []
+    if kind is errors.ClockSkewed:
+        detail = [90.0, 60.0]
+    if kind is errors.IdAmbiguous:
+        detail = ["a1", ("a1-1", "a1-2")]
     return kind(*detail, **needed)
 
 

@@ -71,7 +71,7 @@ def steps(files: dict[str, str], *lacking: str) -> list[str]:
         ),
         (
             {"setup.cfg": "[options.extras_require]\ntesting = pytest\n", "setup.py": "", **TEST},
-            f"{PIP} -e '.[testing]'",
+            f"{PIP} -e '.[testing]' pytest",
         ),
         (
             # No requirement names the tool that the gate runs; pre-commit says which ruff.
