@@ -35,8 +35,11 @@ _GIT = """#!/bin/sh
 step=${{ORCH_AGENT_ID%%-*}}
 judged={holds}/judged-$step
 case "$step $1" in
-    "claimed fetch" | "cloned ls-tree" | "cleaning push" | "pushing push" | "pushed ls-remote")
+    "claimed fetch" | "cloned ls-tree" | "cleaning push" | "pushing push")
         {hold} "$step" ;;
+    "pushed ls-remote")
+        # With an option it reads tags or branches, before the push.
+        [ "$2" != -- ] || {hold} "$step" ;;
     "verdict fetch")
         [ ! -e "$judged" ] || {hold} "$step" ;;
     "captured bundle")
