@@ -249,12 +249,16 @@ def test_the_list_is_filtered_and_paged_newest_first(api, holder):
         ({"limit": "0"}, "limit"),
         ({"limit": "501"}, "limit"),
         ({"colour": "red"}, "colour"),
-        ({"cursor": "nobody"}, "cursor"),
     ],
 )
 def test_a_bad_filter_is_named(api, query, path):
     document = problem_of(api.get("/agents", params=query), 422)
     assert [fault["path"] for fault in document["errors"]] == [path]
+
+
+def test_a_cursor_of_no_agent_is_unknown(api):
+    problem = problem_of(api.get("/agents", params={"cursor": "nobody"}), 404)
+    assert problem["type"] == "urn:orchestrator:error:cursor_unknown"
 
 
 def test_a_task_shows_its_agents_whatever_its_name(api, holder):

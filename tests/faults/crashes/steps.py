@@ -38,8 +38,8 @@ case "$step $1" in
     "claimed fetch" | "cloned ls-tree" | "cleaning push" | "pushing push")
         {hold} "$step" ;;
     "pushed ls-remote")
-        # With an option it reads tags or branches, before the push.
-        [ "$2" != -- ] || {hold} "$step" ;;
+        # What the spawn reads of the remote is no push.
+        [ ! -e "$judged" ] || [ "$2" != -- ] || {hold} "$step" ;;
     "verdict fetch")
         [ ! -e "$judged" ] || {hold} "$step" ;;
     "captured bundle")
