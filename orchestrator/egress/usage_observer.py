@@ -59,6 +59,8 @@ class UsageObserver:
         message_id = message.get("id")
         if not isinstance(message_id, str) or not message_id:
             return ""
+        # Half of a surrogate pair is valid JSON, and no program could write it.
+        message_id = message_id.encode(errors="replace").decode()
         if message.get("usage") is not None:
             self.observe(message_id, ApiTokens.read(message["usage"]))
         return message_id
