@@ -21,7 +21,7 @@ from orchestrator.wiring import clock
 from workers.app import services_in
 
 #: The longest reason (characters) in a log line or an error result.
-_NAME_CHARACTERS = 200
+_REASON_CHARACTERS = 200
 #: The exceptions of a parser that expects another structure.
 _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 #: kombu knows the client; only the store imports it.
@@ -161,7 +161,7 @@ def _check_arguments(message: Any) -> None:
 
 def put_aside(queue: str, item: bytes, reason: str) -> None:
     """Store an unreadable entry in Valkey for an operator, and log it."""
-    log.error("message set aside", queue=queue, reason=reason[:_NAME_CHARACTERS], size=len(item))
+    log.error("message set aside", queue=queue, reason=reason[:_REASON_CHARACTERS], size=len(item))
     try:
         store = services_in(None).store
         store.follow(set_aside(queue, item, reason, now=clock()))
@@ -176,7 +176,7 @@ def answer(worker: str, message: Any, reason: str) -> None:
     if headers.get("task") != SPAWN_TASK or not isinstance(task_id, str):
         return
     services = services_in(worker)
-    error = RequestInvalid((("message", f"cannot be read: {reason[:_NAME_CHARACTERS]}"),))
+    error = RequestInvalid((("message", f"cannot be read: {reason[:_REASON_CHARACTERS]}"),))
     try:
         services.store.run(services.submit_service.refuse(task_id, error))
     except OrchestratorError as failure:

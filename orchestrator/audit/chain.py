@@ -56,7 +56,7 @@ def parse_entry(link: Link) -> AuditEntry:
     """Parse a stored entry.
 
     Raises:
-        the stored document is not an entry.
+        AuditBroken: the stored document is not an entry.
     """
     try:
         return AuditEntry.model_validate_json(link.document)

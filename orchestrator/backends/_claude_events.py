@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from orchestrator.backends._fields import Fields, as_json, clean
+from orchestrator.backends._fields import Fields, as_json
 from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
@@ -28,6 +28,7 @@ from orchestrator.interfaces.signals import (
     ToolDone,
 )
 from orchestrator.models import ApiTokens
+from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_COST_USD
 
 #: The agent chooses the session id; no other form may become an argument or a path.
@@ -50,7 +51,7 @@ def read_event(line: bytes) -> Sequence[Signal]:
 
 def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
     if isinstance(part, Foreign):
-        yield Foreign(part.kind, clean(part.text), part.is_open, part.is_damaged)
+        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
         return
     reader = _READERS.get(str(part["type"]))
     if reader is not None:
@@ -128,7 +129,7 @@ def _assistant(event: Fields) -> Iterator[Signal]:
     is_aside = event.has("parent_tool_use_id")
     content = message.raw("content")
     if isinstance(content, str):
-        yield AgentMessage(clean(content), is_aside=is_aside)
+        yield AgentMessage(storable(content), is_aside=is_aside)
         return
     for block in message.objects("content"):
         kind = block.text("type")
@@ -147,7 +148,7 @@ def _user(event: Fields) -> Iterator[Signal]:
         if isinstance(block, dict) and block.get("type") == "tool_result":
             tool = block.get("tool_use_id")
             if isinstance(tool, str):
-                yield ToolDone(clean(tool))
+                yield ToolDone(storable(tool))
 
 
 def _partial(event: Fields) -> Iterator[Signal]:
@@ -195,11 +196,11 @@ def _summary(event: Fields, subtype: str, *, ok: bool) -> str:
 
 def _words(error: object) -> str:
     if isinstance(error, str):
-        return clean(error)
+        return storable(error)
     if isinstance(error, dict):
         for name in ("message", "error", "text"):
             if isinstance(error.get(name), str):
-                return clean(error[name])
+                return storable(error[name])
     return as_json(error, most=_DETAIL_LIMIT) if error else ""
 
 

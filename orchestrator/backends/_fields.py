@@ -7,21 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.interfaces.signals import FieldRefused
+from orchestrator.models.text import storable
 from orchestrator.models.tokens import number_in, shown, whole_in
 
 #: A longer text is not accepted as an id.
 ID_CHARACTERS = 256
 
 
-def clean(text: str) -> str:
-    """Return a text that can be stored: JavaScript may cut a character and print half of it."""
-    return text.encode(errors="replace").decode()
-
-
 def as_json(value: object, *, most: int | None = None) -> str:
     """Return a value as JSON text of at most so many characters; empty if that is impossible."""
     try:
-        return clean(json.dumps(value, ensure_ascii=False))[:most]
+        return storable(json.dumps(value, ensure_ascii=False))[:most]
     except (ValueError, TypeError, RecursionError):
         return ""
 
@@ -37,7 +33,7 @@ class Fields:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fields:
         """Begin with an event, whose `type` is a text."""
-        return cls(given, clean(str(given.get("type", "")))[:40], [])
+        return cls(given, storable(str(given.get("type", "")))[:40], [])
 
     @property
     def refused(self) -> tuple[FieldRefused, ...]:
@@ -47,11 +43,11 @@ class Fields:
     def refuse(self, name: str) -> None:
         """Record that a field is wrong."""
         value = shown(self._given.get(name))
-        self._refused.append(FieldRefused(clean(f"{self._path}.{name}: {value}")))
+        self._refused.append(FieldRefused(storable(f"{self._path}.{name}: {value}")))
 
     def refuse_all(self, details: tuple[str, ...]) -> None:
         """Record the wrong fields of a part that was read elsewhere."""
-        self._refused += [FieldRefused(clean(f"{self._path}.{detail}")) for detail in details]
+        self._refused += [FieldRefused(storable(f"{self._path}.{detail}")) for detail in details]
 
     def raw(self, name: str) -> Any:
         """Return a field unchanged."""
@@ -65,7 +61,7 @@ class Fields:
         """Return a text; empty if there is none."""
         value = self._given.get(name)
         if isinstance(value, str):
-            return clean(value)
+            return storable(value)
         self._refuse_if_present(name)
         return ""
 

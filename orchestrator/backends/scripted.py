@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.backends._fields import Fields, as_json, clean
+from orchestrator.backends._fields import Fields, as_json
 from orchestrator.backends._json_lines import parts
 from orchestrator.backends._script import Closed, ScriptInvalid, parse
 from orchestrator.interfaces.agent import (
@@ -34,6 +34,7 @@ from orchestrator.interfaces.signals import (
     Foreign,
 )
 from orchestrator.models import Usage
+from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE
 from orchestrator.settings import Settings
 
@@ -112,7 +113,7 @@ class ScriptedBackend:
 
 def _signals(part: dict[str, Any] | Foreign) -> Iterator[Signal]:
     if isinstance(part, Foreign):
-        yield Foreign(part.kind, clean(part.text), part.is_open, part.is_damaged)
+        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
         return
     fields = Fields.of(part)
     reader = _READERS.get(part["type"])

@@ -11,6 +11,7 @@ from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.interfaces.agent import UsageReport
 from orchestrator.log import get_logger
 from orchestrator.models import ApiTokens, Usage, implausible
+from orchestrator.models.text import storable
 
 #: Events with usage are small, and an answer that is not streamed fits in memory.
 LINE_LIMIT_BYTES = 2**20
@@ -71,8 +72,8 @@ class UsageObserver:
         message_id = message.get("id")
         if not isinstance(message_id, str) or not message_id:
             return ""
-        # Half of a surrogate pair is valid JSON, and no program could write it.
-        message_id = message_id.encode(errors="replace").decode()
+        # The reader of the agent's own report does the same: both reports of a message have one id.
+        message_id = storable(message_id)
         if message.get("usage") is not None:
             self.observe(message_id, ApiTokens.read(message["usage"]))
         return message_id

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from orchestrator.models.record import Instant, Record
+from orchestrator.models.text import storable
 
 
 def _capped(limit: int) -> BeforeValidator:
@@ -15,8 +16,7 @@ def _capped(limit: int) -> BeforeValidator:
     def cut(value: object) -> object:
         if not isinstance(value, str):
             return value
-        # A byte of the command line that is not UTF-8 arrives as a lone surrogate.
-        return value.encode(errors="replace").decode()[:limit]
+        return storable(value)[:limit]
 
     return BeforeValidator(cut)
 

@@ -94,7 +94,7 @@ class SpawnRequest(Record):
         """Parse an untrusted document.
 
         Raises:
-            with every fault and its path.
+            RequestInvalid: with every fault and its path.
         """
         try:
             return cls.model_validate(document)

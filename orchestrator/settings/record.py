@@ -190,7 +190,7 @@ class Settings(
         """Parse the options of one backend, ORCHESTRATOR_BACKENDS__<NAME>__*.
 
         Raises:
-            an option is unknown or wrong; the message names its variable.
+            SettingsInvalid: an option is unknown or wrong; the message names its variable.
         """
         try:
             return model.model_validate(self.backends.get(name, {}))

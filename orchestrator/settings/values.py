@@ -21,7 +21,8 @@ def parse_tokens(text: object) -> int:
     """Parse `200000`, `200k`, `5M` or `1.5B` into a number of tokens.
 
     Raises:
-        the text has none of these forms, or the number is not whole, not positive, or too large.
+        ValueError: the text has none of these forms, or the number is not whole, not positive,
+            or too large.
     """
     match = _TOKENS.fullmatch(str(text).strip())
     number = Decimal(match[1]) * _SIZE[match[2] and match[2].lower()] if match else Decimal(0)
@@ -35,7 +36,7 @@ def parse_duration(text: object) -> float:
     """Parse `90`, `90s`, `5m`, `1.5h` or `250ms` into seconds.
 
     Raises:
-        the text has none of these forms, or the duration is not positive.
+        ValueError: the text has none of these forms, or the duration is not positive.
     """
     match = _DURATION.fullmatch(str(text).strip())
     if match is None or (seconds := float(match[1]) * _UNIT_S[match[2]]) <= 0:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from orchestrator.errors import RecordMalformed
 from orchestrator.log import get_logger
 from orchestrator.models import Record, faults_of
+from orchestrator.models.text import storable
 from orchestrator.store.scripts import KeyNames, LuaScript, script
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def call(
 
 def to_json(document: Any) -> str:
     """Return a document for a script; half of a surrogate pair, which Lua cannot read, is `?`."""
-    return json.dumps(document, ensure_ascii=False).encode(errors="replace").decode()
+    return storable(json.dumps(document, ensure_ascii=False))
 
 
 def text(reply: bytes) -> str:

@@ -45,7 +45,7 @@ class Outside:
         with client:
             said = b"".join(iter(lambda: client.recv(65536), b""))
             # A program that was killed hears no answer.
-            with suppress(OSError):
+            with suppress(BrokenPipeError, ConnectionResetError):
                 client.sendall(said)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.host.folders import files_below
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import AgentState
+from orchestrator.models.text import storable
 from orchestrator.store import overlap
 from orchestrator.store.overlap import FILES_LIMIT
 
@@ -54,7 +55,7 @@ class OverlapMonitor:
 
     def _touched(self) -> Iterator[str]:
         changed = (
-            path.encode(errors="replace").decode()
+            storable(path)
             for path, found in files_below(self.worktree, without=_MADE)
             if found.st_mtime_ns > self.begun_ns
         )
