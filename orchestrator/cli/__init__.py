@@ -52,6 +52,7 @@ _COMMANDS = {
     "keys": ("keys", "Create, list and revoke API keys."),
     "budget": ("budget", "Show the tokens of today, or change a limit."),
     "fsck": ("fsck", "Find and repair inconsistencies."),
+    "init": ("init", "Propose the configuration of the current repository."),
     "gates": ("gates", "Show gate reports, or run gates here."),
     "scan": ("scan", "Scan the current repository for secrets."),
     "audit": ("audit", "Print or verify the audit."),
@@ -65,7 +66,7 @@ _COMMANDS = {
 _WITHOUT_TIMEOUT = frozenset(
     (
         *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "completion"),
-        "gates run",
+        *("gates run", "init"),
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),
     )
