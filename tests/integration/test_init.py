@@ -94,7 +94,7 @@ def test_the_asked_profile_stays_if_all_of_it_passes(make):
     gates = ALL_GATES.replace("[gates]", "[tool.other]")
     makefile = (
         "typecheck:\n\tpython3 -m compileall -q calc.py\nlint:\n\tpython3 -m tabnanny calc.py\n"
-        "coverage:\n\tpython3 cover.py # coverage.json\n"
+        "coverage:\n\tpython3 cover.py coverage.json\n"
     )
     folder = make(PLAIN | {"cover.py": COVER, "Makefile": makefile, "x.toml": gates})
     document, found = shown(folder)
