@@ -51,6 +51,13 @@ class GitSettings(BaseSettings):
         " history, and a remote `origin` that cannot push. `none`: they have neither.",
         default="all",
     )
+    submodules: Literal["none", "same-host", "any"] = env(
+        "ORCHESTRATOR_SUBMODULES",
+        description="The submodules whose contents agents and gates get. `none`: no content."
+        " `same-host`: those on the host of the repository. `any`: those of any address that a"
+        " repository may have.",
+        default="none",
+    )
     delivery: Literal["branch", "keep"] = env(
         "ORCHESTRATOR_DELIVERY",
         description="`branch`: push approved changes. `keep`: retain them for `orch export`.",

@@ -90,6 +90,21 @@ class BranchFetch:
         except GitFailed as error:
             log.info("commit not fetched", commit=commit, reason=error.detail)
 
+    def fetch_branches(self) -> None:
+        """Fetch every branch, of a remote that sends no commit by its id.
+
+        Raises:
+            RepositoryUnavailable: the remote cannot be read.
+            GitTimedOut: it did not respond in time.
+        """
+        try:
+            self._run("+refs/heads/*:refs/heads-of-remote/*")
+        except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
+            raise
+        except GitFailed as error:
+            msg = f"{showable(self.repository)}: {error.detail}"
+            raise RepositoryUnavailable(msg) from error
+
     def _fetch_history(self, refspec: str, ref: str) -> None:
         unfinished = self.mirror / UNFINISHED
         is_first = not any((self.mirror / "refs" / "branches").glob("*"))

@@ -23,14 +23,20 @@ def materialise(git: Git, worktree: Path, *, source: Path, commit: str) -> None:
         GitFailed: git could not check it out.
     """
     git_dir = worktree / ".git"
+    new_repository(git, worktree)
+    borrow_objects(git_dir, source)
+    (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
+    check_out(git, worktree, commit)
+
+
+def new_repository(git: Git, worktree: Path) -> None:
+    """Make a folder that is an empty repository with a worktree."""
+    git_dir = worktree / ".git"
     worktree.mkdir()
     tree = {"GIT_WORK_TREE": str(worktree)}
     git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
     for folder in _FOLDERS:
         (git_dir / folder).mkdir(exist_ok=True)
-    borrow_objects(git_dir, source)
-    (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
-    check_out(git, worktree, commit)
 
 
 def borrow_objects(git_dir: Path, source: Path) -> None:
