@@ -64,7 +64,7 @@ class BranchFetch:
         remove_partial(self.mirror)
         try:
             try:
-                self._fetch_history(refspec, ref)
+                self._fetch_all(refspec, ref)
             except GitFailed as error:
                 if not _STALE_LOCK.search(error.detail):
                     raise
@@ -72,7 +72,7 @@ class BranchFetch:
                 # ended.
                 for stale in self.mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
-                self._fetch_history(refspec, ref)
+                self._fetch_all(refspec, ref)
         except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
             remove_partial(self.mirror)
             raise
@@ -105,7 +105,7 @@ class BranchFetch:
             msg = f"{showable(self.repository)}: {error.detail}"
             raise RepositoryUnavailable(msg) from error
 
-    def _fetch_history(self, refspec: str, ref: str) -> None:
+    def _fetch_all(self, refspec: str, ref: str) -> None:
         unfinished = self.mirror / UNFINISHED
         is_first = not any((self.mirror / "refs" / "branches").glob("*"))
         if unfinished.exists() and is_first:

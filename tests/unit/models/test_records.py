@@ -114,7 +114,9 @@ def test_other_transports_and_options_in_disguise_are_refused(repository):
     assert "context.repository" in faults(with_context(repository=repository))
 
 
-@pytest.mark.parametrize("branch", ["main", "feature/x-1", "refs/heads/main", "v1.2", "a@b", "_x"])
+@pytest.mark.parametrize(
+    "branch", ["main", "feature/x-1", "refs/heads/main", "v1.2", "a@b", "x;id"]
+)
 def test_ordinary_branches_are_accepted(branch):
     parsed = SpawnRequest.parse(with_context(branch=branch))
     assert parsed.context.branch == branch.removeprefix("refs/heads/")
@@ -122,10 +124,10 @@ def test_ordinary_branches_are_accepted(branch):
 
 @pytest.mark.parametrize(
     "branch",
-    ["", "-x", "--upload-pack=x", "x;id", "x|y", "$(id)", "a..b", "a//b", "@{-1}", "a.lock",
+    ["", "-x", "--upload-pack=x", "a..b", "a//b", "@{-1}", "a.lock",
      "a/.b", "a.", "a/", "a b", "a\n", "x:y", "a^", "a~1"],
 )  # fmt: skip
-def test_branches_git_or_a_shell_could_misread_are_refused(branch):
+def test_branches_that_git_refuses_are_refused(branch):
     assert "context.branch" in faults(with_context(branch=branch))
 
 
