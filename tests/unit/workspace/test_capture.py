@@ -62,12 +62,12 @@ def _sparse(tree: Path) -> None:
 
 
 def _excluded(tree: Path) -> None:
-    (tree / ".git/info").mkdir()
+    (tree / ".git/info").mkdir(exist_ok=True)
     (tree / ".git/info/exclude").write_text("*\n")
 
 
 def _filtered(tree: Path) -> None:
-    (tree / ".git/info").mkdir()
+    (tree / ".git/info").mkdir(exist_ok=True)
     (tree / ".git/info/attributes").write_text("* filter=x text eol=crlf\n")
     git(tree, "config", "filter.x.clean", "false")
     git(tree, "config", "filter.x.required", "true")

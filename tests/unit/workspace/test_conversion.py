@@ -60,7 +60,7 @@ def _renormalise(tree: Path) -> None:
 
 
 def _attributes(tree: Path) -> None:
-    (tree / ".git/info").mkdir()
+    (tree / ".git/info").mkdir(exist_ok=True)
     (tree / ".git/info/attributes").write_text("* -text\n")
     _touch(tree)
 

@@ -119,7 +119,8 @@ def test_the_command_is_asked_at_each_use_and_told_for_whom(
     host = make_host(GIT_TOKEN_COMMAND=str(command))
     for _ in range(2):
         host.mirrors.refresh(url(server), "main")
-    assert asked.read_text().split() == [f"127.0.0.1:{server.port}"] * 2
+    # The branch and the tags are two contacts.
+    assert asked.read_text().split() == [f"127.0.0.1:{server.port}"] * 4
 
 
 @pytest.mark.parametrize("command", ["false", "true", "/nowhere/token", "echo two words", "'"])
