@@ -74,12 +74,12 @@ class BranchFetch:
                     stale.unlink(missing_ok=True)
                 self._fetch_all(refspec, ref)
         except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
-            remove_partial(self.mirror)
             raise
         except GitFailed as error:
-            remove_partial(self.mirror)
             self._explain(branch)
             raise error from None
+        finally:
+            remove_partial(self.mirror)
 
     def fetch_commit(self, commit: str) -> None:
         """Fetch a commit to which no branch leads any more, if the remote allows that."""
@@ -115,7 +115,6 @@ class BranchFetch:
             try:
                 self._run(refspec)
             except GitTimedOut:
-                remove_partial(self.mirror)
                 log.info("first fetch in steps", repository=showable(self.repository))
                 self._run(refspec, "--depth=1")
         elif not unfinished.exists():
@@ -132,7 +131,6 @@ class BranchFetch:
             try:
                 self._run(refspec, f"--deepen={step}")
             except GitTimedOut:
-                remove_partial(self.mirror)
                 if step == 1:
                     raise
                 step = max(1, step // 8)
