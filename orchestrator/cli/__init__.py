@@ -59,6 +59,7 @@ _COMMANDS = {
     "keys": ("keys", "Create, list and revoke API keys."),
     "budget": ("budget", "Show the tokens of today, or change a limit."),
     "fsck": ("fsck", "Find and repair inconsistencies."),
+    "init": ("init", "Propose the configuration of the current repository."),
     "gates": ("gates", "Show gate reports, or run gates here."),
     "scan": ("scan", "Scan the current repository for secrets."),
     "audit": ("audit", "Print or verify the audit."),
@@ -73,8 +74,7 @@ _COMMANDS = {
 _WITHOUT_TIMEOUT = frozenset(
     (
         *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env"),
-        "completion",
-        "gates run",
+        *("completion", "gates run", "init"),
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),
     )

@@ -31,6 +31,7 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.disk import free_bytes, naming_full_disk, remove_tree, used_bytes
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.submodules import Submodules
 from orchestrator.workspace.worktree import materialise
 
 #: It changes when the meaning of a recipe changes.
@@ -174,9 +175,17 @@ class Environments:
             "variables": recipe.variables,
             "operator": settings.setup_values,
             "inputs": {path: contents.get(path) for path in recipe.inputs},
+            "submodules": self._pins(base),
         }
         text = json.dumps(facts, sort_keys=True)
         return _Planned(recipe, toolchain, hashlib.sha256(text.encode()).hexdigest())
+
+    def _pins(self, base: Base) -> dict[str, str]:
+        """Return the commit of each submodule whose content a set-up finds in its checkout."""
+        if self.settings.submodules == "none":
+            return {}
+        found = Submodules(self.settings, self.git).of(base.mirror, base.commit, base.repository)
+        return {one.path: one.commit for one in found if not one.reason}
 
     # ── the set-up ──────────────────────────────────────────────────────────────────────────
 
@@ -194,7 +203,9 @@ class Environments:
         try:
             for folder in (root, root / "home", root / "tmp"):
                 folder.mkdir(mode=0o755)
-            materialise(self.git, root / "tree", source=base.mirror, commit=base.commit)
+            tree = root / "tree"
+            materialise(self.git, tree, source=base.mirror, commit=base.commit)
+            Submodules(self.settings, self.git).lay_out(tree, base.commit, base.repository)
             environment = self._environment(planned, root)
             self._run_parts(planned, base, environment, borrower)
             environment = self._finished(environment, planned.recipe, base)

@@ -41,6 +41,8 @@ class Detected:
     not_judged: tuple[NotJudged, ...] = ()
     #: Folders below whose packages are part of this one, and are checked with it.
     members: frozenset[str] = frozenset()
+    #: Folders below of packages of their own, which are found at any depth.
+    listed: frozenset[str] = frozenset()
     #: False if the package has nothing that the command of its tests would run.
     has_tests: bool = True
 

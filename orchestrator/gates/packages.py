@@ -81,19 +81,20 @@ def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
     not_judged: list[NotJudged] = []
     looked = 0
     for detector in detectors:
-        members = set[str]()
+        members, listed = set[str](), set[str]()
         kind = type(detector).__name__
         folders = set(detector.folders(files.paths))
         for folder in sorted(folders, key=lambda at: (at.count("/"), at)):
             if folder in members:
                 continue
-            if reason := _refusal(folder, looked):
+            if reason := _refusal(folder, looked, is_listed=folder in listed):
                 if not _OTHERS.search(folder) or folder.count("/") < MOST_LEVELS:
                     not_judged.append(NotJudged(path=folder, reason=f"{kind}: {reason}"))
                 continue
             looked += 1
             detected = detector.detect(files.below(folder))
             members |= {f"{folder}/{name}" if folder else name for name in detected.members}
+            listed |= {f"{folder}/{name}" if folder else name for name in detected.listed}
             if kind in _WRAPPERS and folder:
                 detected = _only_tests(detected)
             not_judged += [
@@ -107,10 +108,10 @@ def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
     return Survey(tuple(packages), tuple(_settled([*not_judged, *untested], packages)))
 
 
-def _refusal(folder: str, count: int) -> str:
+def _refusal(folder: str, count: int, *, is_listed: bool) -> str:
     if _OTHERS.search(folder):
         return "a folder of other people's code, of fixtures or of templates"
-    if folder and folder.count("/") >= MOST_LEVELS:
+    if folder and folder.count("/") >= MOST_LEVELS and not is_listed:
         return f"a package more than {MOST_LEVELS} levels down, which no workspace lists"
     return f"one package more than {MOST_PACKAGES}" if count >= MOST_PACKAGES else ""
 

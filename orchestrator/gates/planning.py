@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -22,12 +22,14 @@ from orchestrator.models import (
     GateReport,
     GateResult,
     GateStatus,
+    NotJudged,
     SpawnRequest,
 )
 from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.workspace.host_program import run_program
 from orchestrator.workspace.mirror import Base, Mirrors
+from orchestrator.workspace.submodules import Submodules
 
 #: The number of cached plans, each for one base commit and profile.
 _MOST_KEPT = 64
@@ -45,6 +47,7 @@ class Planning:
     mirrors: Mirrors
     detectors: Sequence[Detector]
     settings: Settings
+    submodules: Submodules
     _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
 
     def profile(self, request: SpawnRequest, base: Base) -> GateProfile:
@@ -83,7 +86,7 @@ class Planning:
             while len(self._plans) >= _MOST_KEPT:
                 self._plans.pop(next(iter(self._plans)), None)
             paths = self.mirrors.paths(base)
-            self._plans[key] = make_plan(
+            plan = make_plan(
                 profile,
                 lambda path: self.mirrors.read(base, path) if path in paths else None,
                 self.detectors,
@@ -91,7 +94,17 @@ class Planning:
                 gates=request.gates,
                 timeout_s=self.settings.gate_timeout_s,
             )
+            self._plans[key] = replace(
+                plan, not_judged=(*plan.not_judged, *self._without_content(base))
+            )
         return self._plans[key]
+
+    def _without_content(self, base: Base) -> Iterator[NotJudged]:
+        """Yield the submodules of a base commit that are empty folders in every checkout."""
+        for one in self.submodules.of(base.mirror, base.commit, base.repository):
+            if one.reason:
+                reason = f"a submodule whose content is not present: {one.reason}"
+                yield NotJudged(path=one.path, reason=reason)
 
     def faults(
         self, request: SpawnRequest, base: Base, tools: Tools | None = None

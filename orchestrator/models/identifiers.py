@@ -7,16 +7,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
+from orchestrator.git_names import check_author, check_branch, check_branch_prefix
+
 #: An agent's id is part of folders, keys and a branch; a raw broker message can carry any text.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-# git-check-ref-format(1): what no ref name contains, wherever it stands.
-_REF_REFUSED = re.compile(
-    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|//|@\{|/\.|^[./]|\.lock(?:/|$)|[./]$|[\ud800-\udfff]"
-)
-#: git stores a ref as a file, whose name has at most 255 bytes with the ending `.lock`.
-_PART_BYTES = 250
-_BRANCH_BYTES = 1000
-_AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]*[^<>\x00-\x20\x7f.,:;\"'\\] <[^<>\x00-\x20\x7f]+>")
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
 _REMOTE = re.compile(
     r"https://[A-Za-z0-9_\[][^\s]*"
@@ -31,54 +25,10 @@ _WITHOUT_SCHEME = re.compile(
 _WITH_LOGIN = re.compile(r"https?://[^/\s]*@")
 
 
-def is_ref_name(name: str) -> bool:
-    """Return whether git accepts a name as a ref, or as the part of a ref below `refs/heads/`.
-
-    The name may contain signs of a shell, so it must never be part of a shell command.
-    """
-    if not name or _REF_REFUSED.search(name):
-        return False
-    parts = [part.encode() for part in name.split("/")]
-    return sum(map(len, parts)) <= _BRANCH_BYTES and max(map(len, parts)) <= _PART_BYTES
-
-
-def _check_branch(branch: str) -> str:
-    branch = branch.removeprefix("refs/heads/")
-    # `git check-ref-format --branch` refuses options and HEAD too.
-    if not is_ref_name(branch) or branch.startswith("-") or branch == "HEAD":
-        msg = "is not a branch name that git accepts: see `git check-ref-format --branch`"
-        raise ValueError(msg)
-    return branch
-
-
 def meant_address(repository: str) -> str:
     """Return the https address that a text without a scheme, or with a wrong one, may mean."""
     found = _WITHOUT_SCHEME.fullmatch(repository)
     return f"https://{found['address']}" if found else ""
-
-
-def check_branch_prefix(prefix: str) -> str:
-    """Return the part of a branch name before the agent's id.
-
-    Raises:
-        ValueError: git refuses the name that comes of it.
-    """
-    if not prefix or prefix.startswith(("-", "refs/heads/")) or not is_ref_name(f"{prefix}x"):
-        msg = "must be the beginning of a branch name that git accepts, such as agent/"
-        raise ValueError(msg)
-    return prefix
-
-
-def check_author(author: str) -> str:
-    """Return the author of a commit, as `Name <address>`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not _AUTHOR.fullmatch(author):
-        msg = "must be written as `Name <address>`"
-        raise ValueError(msg)
-    return author
 
 
 def _check_repository(repository: str) -> str:
@@ -134,7 +84,7 @@ _REPOSITORY_PATTERN = (
 )
 Branch = Annotated[
     str,
-    AfterValidator(_check_branch),
+    AfterValidator(check_branch),
     WithJsonSchema({"type": "string", "pattern": _BRANCH_PATTERN}),
 ]
 BranchPrefix = Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from orchestrator.models.identifiers import Author, BranchPrefix
+from orchestrator.git_names import check_author, check_branch_prefix
 from orchestrator.settings.values import Duration, env, split_names, split_paths
 
 
@@ -51,18 +51,25 @@ class GitSettings(BaseSettings):
         " history, and a remote `origin` that cannot push. `none`: they have neither.",
         default="all",
     )
+    submodules: Literal["none", "same-host", "any"] = env(
+        "ORCHESTRATOR_SUBMODULES",
+        description="The submodules whose contents agents and gates get. `none`: no content."
+        " `same-host`: those on the host of the repository. `any`: those of any address that a"
+        " repository may have.",
+        default="none",
+    )
     delivery: Literal["branch", "keep"] = env(
         "ORCHESTRATOR_DELIVERY",
         description="`branch`: push approved changes. `keep`: retain them for `orch export`.",
         default="branch",
     )
-    branch_prefix: BranchPrefix = env(
+    branch_prefix: Annotated[str, AfterValidator(check_branch_prefix)] = env(
         "ORCHESTRATOR_BRANCH_PREFIX",
         description="The name of a delivered branch before the agent's id, unless the repository"
         " configures another one.",
         default="agent/",
     )
-    commit_author: Author | None = env(
+    commit_author: Annotated[str, AfterValidator(check_author)] | None = env(
         "ORCHESTRATOR_COMMIT_AUTHOR",
         description="The author and committer of delivered commits, as `Name <address>`, unless"
         " the repository configures another one.",

@@ -46,6 +46,7 @@ from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.push import Remote
+from orchestrator.workspace.submodules import Submodules
 
 CHECKS: Family[Gate] = Family("orchestrator.gates.checks")
 FORGES: Family[Forge] = Family("orchestrator.forges")
@@ -102,7 +103,7 @@ def build(settings: Settings, *, worker: str) -> Services:
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
-    planning = Planning(mirrors, detectors(settings), settings)
+    planning = Planning(mirrors, detectors(settings), settings, Submodules(settings, git))
     prepared = environments(settings, programs)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)

@@ -64,7 +64,7 @@ class BranchFetch:
         remove_partial(self.mirror)
         try:
             try:
-                self._fetch_all_commits(refspec, ref)
+                self._fetch_all(refspec, ref)
             except GitFailed as error:
                 if not _STALE_LOCK.search(error.detail):
                     raise
@@ -72,14 +72,14 @@ class BranchFetch:
                 # ended.
                 for stale in self.mirror.rglob("*.lock"):
                     stale.unlink(missing_ok=True)
-                self._fetch_all_commits(refspec, ref)
+                self._fetch_all(refspec, ref)
         except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
-            remove_partial(self.mirror)
             raise
         except GitFailed as error:
-            remove_partial(self.mirror)
             self._explain(branch)
             raise error from None
+        finally:
+            remove_partial(self.mirror)
 
     def fetch_commit(self, commit: str) -> None:
         """Fetch a commit to which no branch leads any more, if the remote allows that."""
@@ -90,7 +90,22 @@ class BranchFetch:
         except GitFailed as error:
             log.info("commit not fetched", commit=commit, reason=error.detail)
 
-    def _fetch_all_commits(self, refspec: str, ref: str) -> None:
+    def fetch_branches(self) -> None:
+        """Fetch every branch, of a remote that sends no commit by its id.
+
+        Raises:
+            RepositoryUnavailable: the remote cannot be read.
+            GitTimedOut: it did not respond in time.
+        """
+        try:
+            self._run("+refs/heads/*:refs/heads-of-remote/*")
+        except (GitTimedOut, DiskFull, CredentialsUnavailable, RepositoryUnavailable):
+            raise
+        except GitFailed as error:
+            msg = f"{showable(self.repository)}: {error.detail}"
+            raise RepositoryUnavailable(msg) from error
+
+    def _fetch_all(self, refspec: str, ref: str) -> None:
         unfinished = self.mirror / UNFINISHED
         is_first = not any((self.mirror / "refs" / "branches").glob("*"))
         if unfinished.exists() and is_first:
@@ -100,7 +115,6 @@ class BranchFetch:
             try:
                 self._run(refspec)
             except GitTimedOut:
-                remove_partial(self.mirror)
                 log.info("first fetch in steps", repository=showable(self.repository))
                 self._run(refspec, "--depth=1")
         elif not unfinished.exists():
@@ -117,7 +131,6 @@ class BranchFetch:
             try:
                 self._run(refspec, f"--deepen={step}")
             except GitTimedOut:
-                remove_partial(self.mirror)
                 if step == 1:
                     raise
                 step = max(1, step // 8)

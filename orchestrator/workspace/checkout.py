@@ -64,6 +64,10 @@ class LocalCheckout:
             errors="replace"
         )
 
+    def branch(self) -> str:
+        """Return the checked-out branch; empty if HEAD is detached."""
+        return self._git("branch", "--show-current").stdout.decode(errors="replace").strip()
+
     def tree(self) -> str:
         """Return the tree of HEAD, without uncommitted work."""
         return self._git("rev-parse", "HEAD^{tree}").stdout.decode().strip()
@@ -104,6 +108,8 @@ class LocalCommits:
     """
 
     git_dir: Path
+    #: The folder that contains the folder `objects`; another one in a linked worktree.
+    objects_dir: Path
     #: The address of the remote `origin`; empty if there is none.
     origin: str
     _git: Git
@@ -117,7 +123,14 @@ class LocalCommits:
         """
         git_dir = _located(folder, settings, "--absolute-git-dir")
         origin = _git(folder, settings, "config", "--get", "remote.origin.url")
-        return cls(git_dir, origin.stdout.decode(errors="replace").strip(), Git(settings))
+        common = _located(folder, settings, "--git-common-dir")
+        objects_dir = common if common.is_absolute() else folder / common
+        return cls(
+            git_dir,
+            objects_dir.resolve(),
+            origin.stdout.decode(errors="replace").strip(),
+            Git(settings),
+        )
 
     def commit(self, revision: str) -> str:
         """Return the id of the commit that a user names; an empty name is HEAD.

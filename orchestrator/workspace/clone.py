@@ -31,6 +31,7 @@ from orchestrator.workspace.filters import filtered_files
 from orchestrator.workspace.git import IDENTITY_EMAIL, IDENTITY_NAME, Git, showable
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.origin import Origin, read_origin, write_document
+from orchestrator.workspace.submodules import Submodule, Submodules
 from orchestrator.workspace.tags import packed_tags
 from orchestrator.workspace.worktree import (
     Workspace,
@@ -77,6 +78,7 @@ class Workspaces:
         #: The files that each external filter converts, by base commit.
         self._filters: dict[str, dict[str, list[str]]] = {}
         self._git = git
+        self._submodules = Submodules(settings, git)
         self._wait_s = settings.git_timeout_s
 
     def create(
@@ -256,6 +258,11 @@ class Workspaces:
             lock.unlink(missing_ok=True)
             return freed
 
+    def without_content(self, base: Base) -> tuple[Submodule, ...]:
+        """Return the submodules of a commit that are empty folders in a workspace."""
+        found = self._submodules.of(base.mirror, base.commit, base.repository)
+        return tuple(one for one in found if one.reason)
+
     def free_bytes(self) -> int:
         """Return the free bytes of the disk of the workspaces."""
         return free_bytes(self._folder)
@@ -270,6 +277,14 @@ class Workspaces:
         git_dir = workspace.worktree / ".git"
         received = receive(self._git, git_dir, base.commit, change, may_be_empty=True)
         check_out(self._git, workspace.worktree, received.commit)
+        # A pin that the agent moved may be on no remote yet.
+        self._submodules.lay_out(
+            workspace.worktree,
+            received.commit,
+            base.repository,
+            base_commit=base.commit,
+            may_be_missing=True,
+        )
         keep_index(workspace)
         heads = read_heads(change)
         if heads.beside:
@@ -311,6 +326,7 @@ class Workspaces:
         workspace.home.mkdir()
         workspace.tmp.mkdir()
         materialise(self._git, workspace.worktree, source=base.mirror, commit=base.commit)
+        self._submodules.lay_out(workspace.worktree, base.commit, base.repository)
         keep_index(workspace)
         if self._has_refs:
             tags = packed_tags(self._git, base.mirror, base.commit)

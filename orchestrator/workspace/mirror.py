@@ -9,7 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.errors import BranchUnknown, GitFailed, GitTimedOut
+from orchestrator.errors import (
+    BranchUnknown,
+    GitFailed,
+    GitTimedOut,
+    RepositoryUnavailable,
+)
 from orchestrator.settings import Settings
 from orchestrator.workspace.branch_fetch import BranchFetch
 from orchestrator.workspace.disk import locked, naming_full_disk
@@ -109,6 +114,31 @@ class Mirrors:
             raise gone
         msg = f"{showable(repository)}: {branch} no longer leads to {commit}, where the work began."
         raise GitFailed(msg, action="Spawn again from the branch as it is now.")
+
+    def pinned(self, repository: str, commit: str) -> Base:
+        """Return a commit of a repository, to which any branch of it may lead.
+
+        Raises:
+            RepositoryUnavailable: the remote cannot be read, or does not have the commit.
+            GitTimedOut: the remote did not respond in time.
+            DiskFull: the disk is full.
+        """
+        base = Base(self._mirror(repository), commit, repository)
+        if self._holds(base):
+            return base
+        with naming_full_disk(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._locked(base.mirror, repository) as lock:
+                if not (base.mirror / "HEAD").exists():
+                    self._git.run("init", "--quiet", "--bare", "--template=", git_dir=base.mirror)
+                fetch = BranchFetch(self._git, base.mirror, repository, lock, self._wait_s)
+                fetch.fetch_commit(commit)
+                if not self._holds(base):
+                    fetch.fetch_branches()
+        if self._holds(base):
+            return base
+        msg = f"{showable(repository)} does not have the commit {commit}."
+        raise RepositoryUnavailable(msg)
 
     def read(self, base: Base, path: str) -> bytes | None:
         """Return a file of this commit; None if there is no regular file at this path.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.errors import CredentialsUnavailable, DiskFull, GitFailed, GitTimedOut
+from orchestrator.git_names import is_ref_name
 from orchestrator.log import get_logger
-from orchestrator.models.identifiers import is_ref_name
 from orchestrator.workspace.git import Git, showable
 
 #: A repository with more tags gets none, so that no listing is without a bound.

@@ -29,16 +29,22 @@ def materialise(
         GitFailed: git could not check it out.
     """
     git_dir = worktree / ".git"
-    worktree.mkdir()
-    tree = {"GIT_WORK_TREE": str(worktree)}
-    git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
-    for folder in _FOLDERS:
-        (git_dir / folder).mkdir(exist_ok=True)
+    new_repository(git, worktree)
     borrow_objects(git_dir, source)
     (git_dir / "HEAD").write_text(f"{commit}\n", encoding="ascii")
     if not has_attributes:
         turn_attributes_off(git_dir)
     check_out(git, worktree, commit)
+
+
+def new_repository(git: Git, worktree: Path) -> None:
+    """Make a folder that is an empty repository with a worktree."""
+    git_dir = worktree / ".git"
+    worktree.mkdir()
+    tree = {"GIT_WORK_TREE": str(worktree)}
+    git.run("init", "--quiet", "--template=", git_dir=git_dir, env=tree)
+    for folder in _FOLDERS:
+        (git_dir / folder).mkdir(exist_ok=True)
 
 
 def turn_attributes_off(git_dir: Path) -> None:

@@ -65,7 +65,7 @@ def _diverge(tree: Path) -> None:
 
 def _hooks(tree: Path, traps: Traps) -> None:
     folder = tree / ".git/hooks"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for hook in HOOKS:
         (folder / hook).write_text(f"#!/bin/sh\n{traps.arm(hook)}\n")
         (folder / hook).chmod(0o755)

@@ -84,13 +84,12 @@ class Failing:
     before: Callable[[], None] = lambda: None
     pushes: list[str] = field(default_factory=list)
 
-    def push(self, _git_dir: Path, _address: str, commit: str, *_: str, replaces: str) -> None:
-        del replaces
+    def push(self, _git_dir: Path, _address: str, commit: str, *_: str, **__: str) -> None:
         self.pushes.append(commit)
         self.before()
         raise self.error
 
-    def find(self, *_: object) -> str:
+    def find(self, *_: object, **__: object) -> str:
         raise self.error
 
 

@@ -14,6 +14,8 @@ _REPORT = re.compile(
     r"(?:coverage\.json|coverage\.xml|cobertura-coverage\.xml|cobertura\.xml|lcov\.info"
     r"|coverage\.lcov|coverage-summary\.json|cover(?:age)?\.out))(?![\w./-])"
 )
+#: A comment of a shell; a # inside a word begins none.
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 #: The maximum depth of a workspace's pattern.
 _MOST_LEVELS = 8
 _TEST_FOLDER = re.compile(r"(^|/)(tests?|specs?|__tests__|testing)(/|$)")
@@ -76,6 +78,6 @@ def reached(name: str, scripts: Mapping[str, str]) -> dict[str, str]:
 
 
 def mentioned_report(text: str) -> str | None:
-    """Return the first coverage report that a script names, in a supported format."""
-    match = _REPORT.search(text)
+    """Return the first coverage report that a script names outside comments, if it can be read."""
+    match = _REPORT.search(_COMMENT.sub("", text))
     return match[1] if match else None

@@ -58,9 +58,23 @@ _LOCKS = {
     "yarn.lock": _YARN,
     "bun.lock": _BUN,
     "bun.lockb": _BUN,
+    "bunfig.toml": _BUN,
     "package-lock.json": _NPM,
     "npm-shrinkwrap.json": _NPM,
 }
+
+
+#: A file that configures a package manager, and holds no versions to install.
+_NO_LOCK = frozenset({"bunfig.toml"})
+
+
+class _Tool(BaseModel):
+    name: str = ""
+    version: str = ""
+
+
+class _Engines(BaseModel):
+    package_manager: _Tool | list[_Tool] = Field(_Tool(), alias="packageManager")
 
 
 class _Workspaces(BaseModel):
@@ -77,6 +91,7 @@ class Package(BaseModel):
     dependencies: dict[str, str] = {}
     dev_dependencies: dict[str, str] = Field({}, alias="devDependencies")
     package_manager: str | None = Field(None, alias="packageManager")
+    dev_engines: _Engines = Field(_Engines(), alias="devEngines")
     workspaces: list[str] | _Workspaces | None = None
 
     @property
@@ -84,6 +99,16 @@ class Package(BaseModel):
         """The scripts that do something."""
         first = islice(self.scripts.items(), _MOST_SCRIPTS)
         return {name: text for name, text in first if _STUB not in text}
+
+    @property
+    def manager(self) -> tuple[str, str]:
+        """The name and the version of the package manager that the package asks for."""
+        if self.package_manager:
+            name, _, version = self.package_manager.partition("@")
+            return name, version
+        asked = self.dev_engines.package_manager
+        tools = asked if isinstance(asked, list) else [asked]
+        return (tools[0].name, tools[0].version) if tools else ("", "")
 
     @property
     def needs(self) -> dict[str, str]:
@@ -106,13 +131,17 @@ def read_package(files: BaseFiles, folder: str = "") -> Package | None:
 def manager_of(files: BaseFiles, package: Package) -> tuple[Manager, str | None]:
     """Return the package manager that a package names or whose lock file it has, and that file."""
     lock = next((path for path in _LOCKS if path in files.paths), None)
-    name, _, version = (package.package_manager or "").partition("@")
+    name, version = package.manager
     manager = _MANAGERS.get(name) or (_LOCKS[lock] if lock else _NPM)
     if manager is _YARN and (
         ".yarnrc.yml" in files.paths or re.match(r"[2-9]|\d\d", version) is not None
     ):
         manager = _BERRY
-    own = (path for path, owner in _LOCKS.items() if owner.name == manager.name)
+    own = (
+        path
+        for path, owner in _LOCKS.items()
+        if owner.name == manager.name and path not in _NO_LOCK
+    )
     return manager, next((path for path in own if path in files.paths), None)
 
 

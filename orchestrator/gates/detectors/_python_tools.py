@@ -27,6 +27,8 @@ _OWN_FILES = {
     ".mypy.ini": "mypy", "pyrightconfig.json": "pyright", "ruff.toml": "ruff",
     ".ruff.toml": "ruff", ".flake8": "flake8", ".coveragerc": "coverage",
 }  # fmt: skip
+#: A requirement or a command of tox that applies under a condition: `py311: name`.
+_CONDITION = re.compile(r"^\s*[\w,{}!-]+:\s")
 _SECTIONS = {
     "tool:pytest": "pytest", "pytest": "pytest", "mypy": "mypy", "flake8": "flake8",
     "coverage:run": "coverage", "coverage:report": "coverage",
@@ -48,6 +50,8 @@ class Tools:
     declared: dict[str, str] = field(default_factory=dict)
     #: The tools that `tox run -e lint` or `nox -s lint` runs.
     sessions: dict[str, set[str]] = field(default_factory=dict)
+    #: The file that declares each session.
+    session_files: dict[str, str] = field(default_factory=dict)
     pyproject: Mapping[str, Any] = field(default_factory=dict)
     #: The options of files in the ini format, by file and section.
     ini: dict[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -62,6 +66,13 @@ class Tools:
         """Record that a file declares a tool."""
         self.declared.setdefault(re.sub(r"[-_.]+", "-", tool).lower(), path)
 
+    def add_session(self, session: str, run: set[str], path: str) -> None:
+        """Record a session, and the tools that it runs."""
+        self.sessions.setdefault(session, run)
+        self.session_files.setdefault(session, path)
+        for tool in run:
+            self.add(tool, path)
+
     def table(self, *names: str) -> Mapping[str, Any]:
         """Return a table of pyproject.toml; empty if there is none."""
         return _table(self.pyproject, *names)
@@ -73,7 +84,8 @@ def read_tools(files: BaseFiles) -> Tools:
     _read_pyproject(files, tools)
     for path in ("setup.cfg", "tox.ini"):
         tools.ini[path] = _ini(files.text(path))
-        _read_sections(path, tools)
+        _read_sections(path, tools.ini[path], tools)
+    _read_tox(files, tools)
     for path in ("mypy.ini", ".mypy.ini", ".coveragerc", "pytest.ini", ".flake8"):
         tools.ini[path] = _ini(files.text(path))
     for path, tool in _OWN_FILES.items():
@@ -81,6 +93,7 @@ def read_tools(files: BaseFiles) -> Tools:
             tools.add(tool, path)
     _read_setup(files, tools)
     _read_nox(files, tools)
+    _read_pipfile(files, tools)
     _read_hooks(files, tools)
     for path in sorted(filter(_REQUIREMENTS.fullmatch, files.paths)):
         for line in files.text(path).splitlines():
@@ -135,26 +148,47 @@ def _read_pyproject(files: BaseFiles, tools: Tools) -> None:
             tools.add(tool, path)
 
 
-def _read_sections(path: str, tools: Tools) -> None:
-    for heading, options in tools.ini[path].items():
+def _read_sections(path: str, sections: Mapping[str, Mapping[str, str]], tools: Tools) -> None:
+    for heading, options in sections.items():
         if heading in _SECTIONS:
             tools.add(_SECTIONS[heading], path)
         wanted = [options.get(key, "") for key in ("deps", "install_requires", "tests_require")]
         if heading == "options.extras_require":
             wanted += options.values()
         for line in "\n".join(wanted).splitlines():
-            # tox: `py311: name` is a requirement under a condition.
-            name = _REQUIREMENT.match(re.sub(r"^\s*[\w,{}!-]+:\s", "", line))
-            if name:
+            if name := _REQUIREMENT.match(_CONDITION.sub("", line)):
                 tools.add(name[1], path)
-        if path == "tox.ini" and heading.startswith("testenv"):
-            run = {tool for line in options.get("commands", "").splitlines()
-                   for tool in programs_of(re.sub(r"^\s*[\w,{}!-]+:\s", "", line))}  # fmt: skip
-            for tool in run:
-                tools.add(tool, path)
-            if options.get("commands", "").strip():
-                name_of = heading.partition(":")[2] or "py"
-                tools.sessions[f"tox run -e {name_of}"] = run
+        lines = options.get("commands", "").split("\n")
+        if heading.partition(":")[0] == "testenv" and any(map(str.strip, lines)):
+            run = {tool for line in lines for tool in programs_of(_CONDITION.sub("", line))}
+            tools.add_session(f"tox run -e {heading.partition(':')[2] or 'py'}", run, path)
+
+
+def _read_tox(files: BaseFiles, tools: Tools) -> None:
+    """Read tox.toml and the tables of tox in pyproject.toml, in the format of tox 4 and before."""
+    try:
+        own: Mapping[str, Any] = tomllib.loads(files.text("tox.toml"))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        own = {}
+    legacy = tools.table("tool", "tox").get("legacy_tox_ini")
+    if isinstance(legacy, str):
+        _read_sections("pyproject.toml", _ini(legacy), tools)
+    for path, table in (("tox.toml", own), ("pyproject.toml", tools.table("tool", "tox"))):
+        environments = {"py": _table(table, "env_run_base")} | {
+            str(name): _table(table, "env", name) for name in _table(table, "env")
+        }
+        for name, environment in environments.items():
+            for requirement in _strings(environment.get("deps")):
+                if wanted := _REQUIREMENT.match(requirement):
+                    tools.add(wanted[1], path)
+            commands = environment.get("commands")
+            lines = [
+                shlex.join(_strings(command)) if isinstance(command, list) else str(command)
+                for command in (commands if isinstance(commands, list) else [])
+            ]
+            if lines:
+                run = {tool for line in lines for tool in programs_of(line)}
+                tools.add_session(f"tox run -e {shlex.quote(name)}", run, path)
 
 
 def _read_setup(files: BaseFiles, tools: Tools) -> None:
@@ -187,8 +221,6 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
                     run |= set(programs_of(shlex.join(words)))
                 elif call.func.attr == "install":
                     run |= {name[1] for word in words if (name := _REQUIREMENT.match(word))}
-        for tool in run:
-            tools.add(tool, path)
         names = [
             constant
             for decorator in function.decorator_list
@@ -197,7 +229,19 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
             if keyword.arg == "name"
             for constant in _constants(keyword.value)
         ]
-        tools.sessions[f"nox -s {shlex.quote((names or [function.name])[0])}"] = run
+        session = shlex.quote((names or [function.name])[0])
+        tools.add_session(f"nox -s {session}", run, path)
+
+
+def _read_pipfile(files: BaseFiles, tools: Tools) -> None:
+    path = "Pipfile"
+    try:
+        tables = tomllib.loads(files.text(path))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return
+    for name in ("packages", "dev-packages"):
+        for wanted in _table(tables, name):
+            tools.add(wanted, path)
 
 
 def _read_hooks(files: BaseFiles, tools: Tools) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with
@@ -12,7 +12,11 @@ from orchestrator.interfaces.gate import GateCommand
 _CONFIGURE = ("configure.ac", "configure.in")
 _MAKEFILE = "Makefile.am"
 _BUILD = "autoreconf -fi && ./configure && make"
-_CHECKS = re.compile(r"^(?:TESTS|check_\w+|check-local)\b", re.MULTILINE)
+# Inside a condition of automake a line may be indented; a recipe begins with a tab.
+_CHECKS = re.compile(r"^ *(?:TESTS|check_\w+|check-local)\b(?=[ \t]*(?:\+?=|:))", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *include[ \t]+(?:\$\(\w+\)/)?([\w./+-]+)[ \t]*(?:#.*)?$", re.MULTILINE)
+#: The number of files that are read; it bounds the work.
+_MOST_FILES = 300
 
 
 class Autotools:
@@ -27,11 +31,26 @@ class Autotools:
         if _MAKEFILE not in files.paths or not any(path in files.paths for path in _CONFIGURE):
             return Detected()
         found = {"build": GateCommand(_BUILD, source=_MAKEFILE)}
-        makefiles = (path for path in files.paths if path.rpartition("/")[2] == _MAKEFILE)
-        has_tests = any(_CHECKS.search(files.text(path)) for path in makefiles)
+        has_tests = any(_CHECKS.search(text) for text in _texts(files))
         if has_tests:
             found["tests"] = GateCommand(f"{_BUILD} && make check", source=_MAKEFILE)
         return Detected(found, has_tests=has_tests)
+
+
+def _texts(files: BaseFiles) -> Iterator[str]:
+    """Yield every Makefile.am, and the files that one includes."""
+    todo = sorted(path for path in files.paths if path.rpartition("/")[2] == _MAKEFILE)
+    seen = set[str]()
+    while todo and len(seen) < _MOST_FILES:
+        path = todo.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        text = files.text(path)
+        yield text
+        folder = path.rpartition("/")[0]
+        for name in _INCLUDE.findall(text):
+            todo += [at for at in (f"{folder}/{name}".strip("/"), name) if at in files.paths]
 
 
 def build(settings: object) -> Autotools:

@@ -25,7 +25,10 @@ _SCRIPTS = {
         "typecheck", "type-check", "check-types", "check:types", "types:check", "check:tsc", "tsc",
         "check:ts", "types",
     ),
-    "lint": ("lint", "check:lint", "lint:check", "lint:ci", "eslint"),
+    "lint": (
+        "lint", "check:lint", "lint:check", "lint:ci", "eslint", "test:lint", "check:style",
+        "check:format", "format:check",
+    ),
     "tests": ("test", "check:test", "check:tests", "test:ci", "test:run"),
     "build": ("build",),
     "integration": ("integration", "test:integration", "test:e2e", "e2e"),
@@ -38,6 +41,11 @@ _MORE = {
 #: Scripts with names of gates that developers run by hand, or that belong to no gate.
 _BY_HAND = re.compile(r"watch|fix|update|debug|:ui$|:dev$|cov|bench|snap|record|open|headed|perf")
 _LIKE_A_GATE = re.compile(r"(?:test|tests|check|lint|typecheck)[:_-].+|check")
+#: The scripts that are the gate tests if none of its names exists.
+_PART_OF_TESTS = re.compile(r"(?:check:)?tests?[:_-][\w:.-]+")
+_OTHER_GATES = re.compile(
+    r"e2e|integration|smoke|lint|style|format|types?(?:cript)?\b|build|exports"
+)
 _COVERAGE_SCRIPTS = ("coverage", "test:coverage", "test")
 _SUMMARY = "coverage/coverage-summary.json"
 #: They write a report afterwards, from the data of the script's run.
@@ -50,6 +58,11 @@ _RUNNERS = {
 #: The number of words of one script that are read; it bounds the work.
 _MOST_WORDS = 200
 _MOST_CHARACTERS = 10_000
+#: More scripts than this are parts that somebody chooses from, and only named.
+_MOST_PARTS = 8
+#: The number of test files that are read to find their runner.
+_MOST_TESTS = 30
+_OF_BUN = re.compile(r"^\s*import\b[^;\n]*[\"']bun:test[\"']", re.MULTILINE)
 _TEST_FILE = re.compile(r"[.](?:test|spec)\.[cm]?[jt]sx?$|(^|/)__tests__/.*\.[cm]?[jt]sx?$")
 #: Scripts that run a script of the same name in each member of a workspace.
 _ALL_MEMBERS = re.compile(
@@ -92,6 +105,8 @@ class Node:
                 found[gate] = GateCommand(
                     command, script="\n".join(texts), source=MANIFEST, prepare=prepare
                 )
+        if "tests" not in found and (path := _bun_tests(files, manager)):
+            found["tests"] = GateCommand(f"{prepare}bun test", source=path, prepare=prepare)
         if "typecheck" not in found and (compiler := _compiler(files, package, manager)):
             command = prepare + compiler
             found["typecheck"] = GateCommand(command, source="tsconfig.json", prepare=prepare)
@@ -105,7 +120,11 @@ class Node:
         return Detected(
             found,
             not_judged=(
-                *_untested(files, package, members),
+                *(
+                    ()
+                    if found.get("tests") and "bun test" in found["tests"].command
+                    else _untested(files, package, members)
+                ),
                 *_unused("", package.runnable),
                 *(left for at, each in members.items() for left in _unused(at, each.runnable)),
             ),
@@ -120,6 +139,12 @@ def _chosen(gate: str, scripts: Mapping[str, str]) -> list[str]:
     for name in _MORE.get(gate, ()):
         if name in scripts and not any(name in _reached(other, scripts) for other in chosen):
             chosen.append(name)
+    if gate == "tests" and not chosen:
+        parts = [name for name in scripts if _PART_OF_TESTS.fullmatch(name)]
+        parts = [n for n in parts if not (_BY_HAND.search(n) or _OTHER_GATES.search(n))]
+        if len(parts) <= _MOST_PARTS:
+            below = {name: _reached(name, scripts) - {name} for name in parts}
+            chosen = [name for name in parts if not any(name in each for each in below.values())]
     return chosen
 
 
@@ -157,6 +182,14 @@ def _compiler(files: BaseFiles, package: Package, manager: Manager) -> str | Non
     if "typescript" not in package.needs or not config or '"references"' in config:
         return None
     return f"{manager.execute} tsc --noEmit"
+
+
+def _bun_tests(files: BaseFiles, manager: Manager) -> str:
+    """Return a file of tests that Bun runs without a script; empty if there is none."""
+    if manager.name != "bun":
+        return ""
+    tests = sorted(path for path in files.paths if _TEST_FILE.search(path))[:_MOST_TESTS]
+    return next((path for path in tests if _OF_BUN.search(files.text(path))), "")
 
 
 def _untested(

@@ -10,19 +10,20 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from orchestrator.gates.detection import BaseFiles, Detected
-from orchestrator.gates.detectors import folders_with
+from orchestrator.gates.detectors import folders_with, is_member
 from orchestrator.gates.detectors._python_tools import Tools, read_tools
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
 
 _PROJECT = frozenset({
     "pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "pytest.ini", "Pipfile",
-    "requirements.txt",
+    "requirements.txt", "tox.toml", "manage.py",
 })  # fmt: skip
 #: The files that make a folder of tests a package of its own.
 _PACKAGE = frozenset({"pyproject.toml", "setup.py"})
 _TEST_PACKAGES = ("tests/__init__.py", "test/__init__.py")
 _TEST_PATH = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+_IN_TESTS = re.compile(r"(?:^|/)tests/test[^/]*\.py$")
 _TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
 _COVERAGE_JSON = "coverage.json"
 #: The number of test files that are read to find their framework.
@@ -58,6 +59,9 @@ class Python:
         tools = read_tools(files)
         tests = _test_files(files, self.folders(files.paths))
         runners, source = _runners(files, tools, tests)
+        django = _django(files, tools, tests)
+        if django:
+            runners, source = (), django.source
         found = {
             "typecheck": _typecheck(tools) or _session(tools, _TYPE_SESSIONS),
             "lint": _lint(tools) or _session(tools, _LINT_SESSIONS),
@@ -65,8 +69,8 @@ class Python:
                 " && ".join(f"python3 -m {runner}" for runner in runners), source=source
             )
             if runners
-            else _session(tools, _TEST_SESSIONS),
-            "coverage": _coverage(tools, runners),
+            else django or _session(tools, _TEST_SESSIONS),
+            "coverage": _coverage(tools, runners, django),
             "build": GateCommand("python3 -m build", source="pyproject.toml")
             if "build-system" in tools.pyproject
             else None,
@@ -80,11 +84,43 @@ class Python:
         return Detected(
             commands,
             not_judged=tuple(_outside(tools, tests)) if "pytest" in runners else (),
+            listed=frozenset(_workspace(files, tools)),
             has_tests=bool(tests)
+            or bool(django)
             or not runners
             or any(path in files.paths for path in _TEST_PACKAGES)
             or any(_collects_others(options) for options in _pytest_options(tools)),
         )
+
+
+def _workspace(files: BaseFiles, tools: Tools) -> Iterator[str]:
+    """Yield the folders of a workspace of uv, which are packages of their own at any depth."""
+    table = tools.table("tool", "uv", "workspace")
+    listed, excluded = (
+        [str(pattern) for pattern in value] if isinstance(value := table.get(key), list) else []
+        for key in ("members", "exclude")
+    )
+    for folder in folders_with({"pyproject.toml"}, files.paths) - {""} if listed else ():
+        if is_member(folder, listed) and not is_member(folder, excluded):
+            yield folder
+
+
+def _django(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> GateCommand | None:
+    """Return the command for the tests of Django, which need its settings."""
+    path = "manage.py"
+    has_tests = bool(tests) or any(
+        other.rpartition("/")[2] == "tests.py" or _IN_TESTS.search(other) for other in files.paths
+    )
+    if path not in files.paths or not has_tests or tools.source("pytest"):
+        return None
+    try:
+        module = ast.parse(files.text(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    names = (node for node in ast.walk(module) if isinstance(node, ast.alias))
+    if any(node.name == "execute_from_command_line" for node in names):
+        return GateCommand(f"python3 {path} test", source=path)
+    return None
 
 
 def _is_named_for_tests(folder: str) -> bool:
@@ -209,18 +245,19 @@ def _lint(tools: Tools) -> GateCommand | None:
 def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:
     for session in tools.sessions:
         if session.rpartition(" ")[2] in names:
-            source = "tox.ini" if session.startswith("tox") else "noxfile.py"
-            return GateCommand(session, source=source)
+            return GateCommand(session, source=tools.session_files[session])
     return None
 
 
-def _coverage(tools: Tools, runners: tuple[str, ...]) -> GateCommand | None:
+def _coverage(
+    tools: Tools, runners: tuple[str, ...], django: GateCommand | None
+) -> GateCommand | None:
     if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
         # Under `coverage run` its measurement and pytest-cov's would overwrite each other.
         command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
         return GateCommand(command, report=_COVERAGE_JSON, source=source)
     source = tools.declared.get("coverage", "")
-    if not runners or not source:
+    if not (runners or django) or not source:
         return None
     settings = [
         tools.table("tool", "coverage", "run"),
@@ -230,11 +267,11 @@ def _coverage(tools: Tools, runners: tuple[str, ...]) -> GateCommand | None:
     is_parallel = any(str(table.get("parallel", "")).lower() == "true" for table in settings)
     # The data that `combine` finds must be from this run.
     erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
-    first, *rest = runners
+    first, *rest = [f"-m {runner}" for runner in runners] or ["manage.py test"]
     run = " && ".join(
         [
-            f"coverage run -m {first}",
-            *(f"coverage run{'' if is_parallel else ' -a'} -m {runner}" for runner in rest),
+            f"coverage run {first}",
+            *(f"coverage run{'' if is_parallel else ' -a'} {program}" for program in rest),
         ]
     )
     command = f"{erase}{run} && {combine}coverage json -o {_COVERAGE_JSON}"

@@ -14,7 +14,9 @@ from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
 
 _MANIFEST = "Cargo.toml"
-_TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b|^\s*//[/!]\s*```", re.MULTILINE)
+_TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b")
+_DOC_TEST = re.compile(r"^\s*//[/!]\s*```", re.MULTILINE)
+_COMMENT = re.compile(r"//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/")
 #: Limits for one package, which bound the work.
 _MOST_READ = 60
 
@@ -106,8 +108,12 @@ def _has_tests(files: BaseFiles, members: Collection[str]) -> bool:
     return (
         not own
         or len(own) > _MOST_READ
-        or any(_TEST.search(files.text(path)) for path in sorted(own))
+        or any(_is_tested(files.text(path)) for path in sorted(own))
     )
+
+
+def _is_tested(text: str) -> bool:
+    return bool(_DOC_TEST.search(text) or _TEST.search(_COMMENT.sub("", text)))
 
 
 def build(settings: object) -> Rust:

@@ -47,6 +47,15 @@ class Unfinished:
             Finding(kind=f"filter:{one.filter}", path=one.path, detail=one.detail)
             for one in self.candidates.filter_faults(candidate, base)
         ]
+        found += [
+            Finding(
+                kind="submodule-pin",
+                path=one.path,
+                detail=f"the remote of the submodule does not have its commit {one.commit}: only"
+                " a commit that is there can be pinned",
+            )
+            for one in self.candidates.missing_pins(candidate, base)
+        ]
         return tuple(found[:_MOST_FINDINGS])
 
     def report(

@@ -191,6 +191,10 @@ class SpawnStage:
             most_tokens=self.settings.message_tokens,
         )
 
+        for one in () if before else self.workspaces.without_content(programs.base):
+            absent = f"The submodule {one.path} is an empty folder: {one.reason}."
+            transcript.record(absent, source="workspace")
+
         def checkpoint() -> None:
             self.capture.checkpoint(attempt.programs, attempt.lease)
             self._keep_session(attempt)

@@ -15,12 +15,21 @@ from orchestrator.workspace.change.variant import with_restored
 from orchestrator.workspace.checkout_refs import read_packed, write_origin, write_packed
 from orchestrator.workspace.clone import check_agent_id
 from orchestrator.workspace.conflicts import MergePreview, rebased
-from orchestrator.workspace.diff import changed_contents, patch, summary, text_patch, whole_patch
+from orchestrator.workspace.diff import (
+    GITLINK,
+    changed_contents,
+    changed_files,
+    patch,
+    summary,
+    text_patch,
+    whole_patch,
+)
 from orchestrator.workspace.disk import naming_full_disk, remove_tree
 from orchestrator.workspace.filters import FilterFault, filter_faults
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
+from orchestrator.workspace.submodules import Submodule, Submodules
 from orchestrator.workspace.tags import packed_tags
 from orchestrator.workspace.worktree import borrow_objects, materialise
 
@@ -44,6 +53,7 @@ class Candidates:
         self._stored = frozenset(settings.stored_filters)
         self._has_refs = settings.checkout_refs == "all"
         self._git = git
+        self._submodules = Submodules(settings, git)
 
     @contextmanager
     def received(
@@ -116,13 +126,21 @@ class Candidates:
             with naming_full_disk(self._folder):
                 folder.mkdir(mode=0o700)
                 checkout = folder / "tree"
+                checked_out = commit or candidate.commit
                 materialise(
                     self._git,
                     checkout,
                     source=candidate.git_dir,
-                    commit=commit or candidate.commit,
+                    commit=checked_out,
                     has_attributes=False,
                 )
+                if candidate.base:
+                    self._submodules.lay_out(
+                        checkout,
+                        checked_out,
+                        candidate.base.repository,
+                        base_commit=candidate.base.commit,
+                    )
                 if self._has_refs:
                     write_packed(checkout / ".git", read_packed(candidate.git_dir))
                     if candidate.base:
@@ -205,6 +223,14 @@ class Candidates:
     def whole_patch(self, candidate: Candidate, base: Base) -> bytes:
         """Return the candidate's difference from the base as a patch for `git apply`."""
         return whole_patch(self._git, candidate.git_dir, base.commit, candidate.commit)
+
+    def missing_pins(self, candidate: Candidate, base: Base) -> tuple[Submodule, ...]:
+        """Return the submodules with contents that the change pins at a commit of no remote."""
+        files = changed_files(self._git, candidate.git_dir, base.commit, candidate.commit)
+        if not any(file.mode == GITLINK for file in files):
+            return ()
+        tip = candidate.git_dir, candidate.commit, base.repository
+        return tuple(self._submodules.missing_pins(*tip, base_commit=base.commit))
 
     def filter_faults(self, candidate: Candidate, base: Base) -> tuple[FilterFault, ...]:
         """Return the files of the change that an external filter should have converted."""

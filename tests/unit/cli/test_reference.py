@@ -25,7 +25,7 @@ GROUPS = {
         "Spawn and follow agents",
         ("spawn", "wait", "ls", "status", "why", "inspect", "logs", "events"),
     ),
-    "changes": ("Gates and changes", ("gates", "diff", "export", "retry", "scan")),
+    "changes": ("Gates and changes", ("init", "gates", "diff", "export", "retry", "scan")),
     "stopping": ("Kill and halt", ("kill", "kill-all", "receipt", "halt", "resume")),
     "control": (
         "Queues, budget, API keys and audit",

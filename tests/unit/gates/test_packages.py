@@ -294,7 +294,7 @@ def test_what_a_gate_leaves_out_is_named():
         "pyproject.toml": PYPROJECT + "[tool.mypy]\n[tool.pytest.ini_options]\ntestpaths = ['t']\n",
         "t/test_a.py": FUNCTION,
         "other/test_b.py": FUNCTION,
-        "web/package.json": package(**{"test": "x", "check:style": "x", "test:watch": "x"}),
+        "web/package.json": package(**{"test": "x", "check:licenses": "x", "test:watch": "x"}),
         "deep/er/and/deeper/go.mod": "",
         "vendor/go.mod": "",
         "tool/go.mod": "",

@@ -96,6 +96,16 @@ def test_the_address_is_that_of_the_repository_but_for_one_on_this_disk(
     assert shown_address(repository) == shown
 
 
+def test_a_tag_of_another_branch_of_the_mirror_is_not_in_the_checkout(
+    host: Host, upstream: Upstream
+) -> None:
+    _tagged(upstream)
+    side = host.mirrors.refresh(upstream.url, "side")
+    main = host.mirrors.refresh(upstream.url, "main")
+    assert "v9" in git(host.workspaces.create(side, "a1").worktree, "tag").split()
+    assert "v9" not in git(host.workspaces.create(main, "a2").worktree, "tag").split()
+
+
 def test_a_moved_tag_moves_and_a_removed_one_goes(host: Host, upstream: Upstream) -> None:
     _tagged(upstream)
     host.mirrors.refresh(upstream.url, "main")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,8 +44,8 @@ def test_a_spare_is_taken_once_and_only_for_its_commit(
     host.workspaces.prepare_spare(base)
     (spare,) = (host.settings.workspaces_dir / ".spare" / base.mirror.stem).iterdir()
     inode = spare.stat().st_ino
-    newer = replace(base, commit=upstream.commit(new="x"))
-    host.mirrors.refresh(upstream.url, "main")
+    upstream.commit(new="x")
+    newer = host.mirrors.refresh(upstream.url, "main")
     other = host.workspaces.create(newer, "a-newer")
     _check(other, newer)
     assert spare.exists()

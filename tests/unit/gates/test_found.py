@@ -1,0 +1,174 @@
+"""What declares tests and checks is seen in every form, and a comment declares nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from orchestrator.models import GateProfile
+from tests.unit.gates.test_packages import FUNCTION, UNITTEST, named, package, steps, units
+from tests.unit.gates.test_plan import plan_of
+
+TESTED = {"tests/test_a.py": UNITTEST}
+AUTOTOOLS = "autoreconf -fi && ./configure && make && make check"
+MANAGE = "import sys\nfrom django.core.management import execute_from_command_line\n"
+DJANGO = "from django.test import TestCase\nclass T(TestCase):\n    def test(self): pass\n"
+TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        # tox, in each of its files.
+        ({"tox.toml": TOX4}, "tox run -e py"),
+        ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, "python3 -m pytest"),
+        ({"pyproject.toml": "[tool.tox.env_run_base]\ncommands = [['./run']]"}, "tox run -e py"),
+        (
+            {"pyproject.toml": "[tool.tox]\nlegacy_tox_ini = '''\n[testenv]\ncommands=./run\n'''"},
+            "tox run -e py",
+        ),
+        ({"setup.cfg": "[tox:tox]\nenvlist=py\n[testenv:unit]\ncommands=./x"}, "tox run -e unit"),
+        ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, "python3 -m pytest"),
+        # Tests of Django need its settings.
+        ({"manage.py": MANAGE, "app/tests.py": DJANGO}, "python3 manage.py test"),
+        ({"manage.py": MANAGE, "app/tests/test_a.py": DJANGO}, "python3 manage.py test"),
+        (
+            {"manage.py": MANAGE, "requirements.txt": "pytest-django", "a/tests.py": ""},
+            "python3 -m pytest",
+        ),
+        # automake, in a condition and in an included file.
+        ({"configure.ac": "", "Makefile.am": "if X\n  TESTS += a\nendif\n"}, AUTOTOOLS),
+        (
+            {
+                "configure.ac": "",
+                "Makefile.am": "include $(srcdir)/tests/local.mk\n",
+                "tests/local.mk": "TESTS = a\n",
+            },
+            AUTOTOOLS,
+        ),
+        ({"configure.ac": "", "Makefile.am": "check-local:\n\t./a\n"}, AUTOTOOLS),
+        # Scripts whose names say that they are a part of the tests.
+        (
+            {"package.json": package(**{"test:api": "x", "test:web": "x", "test:watch": "x"})},
+            "npm run --silent test:api && npm run --silent test:web",
+        ),
+        (
+            {"package.json": package(**{"test:all": "npm run test:a", "test:a": "x"})},
+            "npm run --silent test:all",
+        ),
+        ({"package.json": package(**{"test-node": "x", "test:e2e": "x"})},
+         "npm run --silent test-node"),
+        # The package manager, by each way to name it.
+        ({"package.json": package({"devEngines": {"packageManager": {"name": "pnpm"}}}, test="x")},
+         "pnpm --silent run test"),
+        ({"package.json": package({"devEngines": {"packageManager": [{"name": "bun"}]}}, test="x")},
+         "bun run --silent test"),
+        ({"package.json": package(test="x"), "bunfig.toml": ""}, "bun run --silent test"),
+        ({"package.json": package(), "bun.lock": "", "a.test.ts": 'import {t} from "bun:test"\n'},
+         "bun test"),
+    ],
+)  # fmt: skip
+def test_tests_are_seen(files, command):
+    assert units(files) == {("", command)}
+
+
+@pytest.mark.parametrize(
+    ("files", "gate", "command"),
+    [
+        ({"tox.toml": TOX4 + '[env.lint]\ncommands = [["pylint", "x"]]\n'}, "lint",
+         "tox run -e lint"),
+        ({"tox.toml": TOX4 + '[env.type]\ncommands = [["zuban"]]\n'}, "typecheck",
+         "tox run -e type"),
+        ({"package.json": package(**{"test": "x", "test:lint": "eslint"})}, "lint",
+         "npm run --silent test:lint"),
+        ({"package.json": package(**{"test": "x", "check:format": "prettier -c ."})}, "lint",
+         "npm run --silent check:format"),
+        ({"manage.py": MANAGE, "a/tests.py": DJANGO, "requirements.txt": "coverage"}, "coverage",
+         "coverage run manage.py test && coverage json -o coverage.json"),
+    ],
+)  # fmt: skip
+def test_other_gates_are_seen(files, gate, command):
+    assert steps(plan_of(files, GateProfile.STANDARD), gate) == {("", command)}
+
+
+@pytest.mark.parametrize(
+    ("files", "gate"),
+    [
+        ({"tox.toml": "# pytest\n# [env_run_base]\n"}, "tests"),
+        ({"Pipfile": "# pytest\n[packages]\n"}, "tests"),
+        ({"configure.ac": "", "Makefile.am": "# TESTS = a\n#include tests/local.mk\n",
+          "tests/local.mk": "TESTS = a\n"}, "tests"),
+        ({"configure.ac": "", "Makefile.am": "EXTRA = TESTS\nTESTSUITE = x\n"}, "tests"),
+        ({"Makefile": "coverage:\n\t./run # coverage.json\n\t# lcov.info\n"}, "coverage"),
+        ({"manage.py": "# execute_from_command_line\n", "app/tests.py": DJANGO}, "tests"),
+        ({"package.json": package(), "bun.lock": "", "a.ts": "// import 'bun:test'\n"}, "tests"),
+        ({"package.json": package(**{"//test": "jest", "test:types": "tsd"})}, "tests"),
+    ],
+)  # fmt: skip
+def test_a_comment_declares_nothing(files, gate):
+    assert {command for _, command in steps(plan_of(files, GateProfile.STANDARD), gate)} == {None}
+
+
+@pytest.mark.parametrize(
+    "text", ["// #[test]\nfn a() {}", "/* #[test]\nfn a() {} */", "/// #[test]\nfn a() {}"]
+)
+def test_a_test_of_rust_in_a_comment_is_none(text):
+    crate = '[package]\nname = "x"\nversion = "1.0.0"\n'
+    files = {"go.mod": "", "a_test.go": "", "Cargo.toml": crate, "src/lib.rs": text}
+    assert units(files) == {("", "go test -v ./...")}
+    real = {**files, "src/lib.rs": f"{text}\n#[tokio::test]\nfn b() {{}}"}
+    assert ("", "cargo test --workspace") in units(real)
+
+
+def test_members_of_a_workspace_of_uv_are_judged_at_any_depth():
+    member = '[project]\nname = "a"\n[dependency-groups]\ndev = ["pytest"]\n'
+    files = {
+        "pyproject.toml": "[tool.uv.workspace]\nmembers = ['libs/*/*']\nexclude = ['libs/b/old']\n",
+        "libs/a/one/pyproject.toml": member,
+        "libs/a/one/tests/test_a.py": FUNCTION,
+        "libs/b/old/pyproject.toml": member,
+        "libs/b/old/tests/test_a.py": FUNCTION,
+    }
+    assert units(files) == {("libs/a/one", "python3 -m pytest")}
+    assert named(files) == {"libs/b/old"}
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "blocks"),
+    [
+        ({"justfile": "test:\n  ./x\n"}, "justfile", False),
+        ({"Taskfile.yml": "tasks:\n  test:\n    cmds: [x]\n"}, "Taskfile.yml", False),
+        ({"mise.toml": "[tasks.test]\nrun = 'x'\n"}, "mise.toml", False),
+        ({"test/a.bats": ""}, "test/a.bats", False),
+        ({"Makefile.PL": "", "t/a.t": ""}, "Makefile.PL", True),
+        ({"deno.jsonc": "", "a_test.ts": ""}, "deno.jsonc", True),
+        ({"a.Tests/a.Tests.csproj": "", "a.Tests/T.cs": ""}, "a.Tests/a.Tests.csproj", True),
+        ({"MODULE.bazel": ""}, "MODULE.bazel", False),
+        ({"package.json": package(**{"test": "npm run test:a", "test:a": "x", "test:b": "x"})},
+         "package.json", False),
+    ],
+)  # fmt: skip
+def test_what_is_found_and_not_judged_is_named(files, path, blocks):
+    files = {**TESTED, **files}
+    entries = plan_of(files, GateProfile.MINIMAL).not_judged
+    assert [(entry.path, entry.blocks) for entry in entries] == [(path, blocks)]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"justfile": "# test:\ntests_dir := 'x'\nbuild:\n  x\n"},
+        {"Taskfile.yml": "tasks:\n  # test:\n  build:\n    cmds: [x]\n"},
+    ],
+)
+def test_a_runner_without_such_a_recipe_is_no_news(files):
+    assert named({**TESTED, **files}) == set()
+
+
+@pytest.mark.parametrize("value", [1, "x", [], {"packageManager": 3}, {"packageManager": [{}]}])
+def test_malformed_engines_are_ignored_or_make_it_unreadable(value):
+    files = {"package.json": json.dumps({"devEngines": value, "scripts": {"test": "x"}})}
+    plan = plan_of(files, GateProfile.MINIMAL)
+    assert steps(plan) in ({("", "npm run --silent test")}, {("", None)})
+    assert steps(plan) != {("", None)} or plan.not_judged
