@@ -90,12 +90,12 @@ class SubmitService:
         )
 
     def retry(
-        self, agent_id: str, *, is_afresh: bool, kept_for_s: float, by: str, why: str
+        self, agent_id: str, *, is_afresh: bool, retain_s: float, by: str, why: str
     ) -> Flow[Submitted]:
         """Spawn the request of an ended agent again, as a new agent.
 
         The new agent continues from the newest saved change, unless `is_afresh` or no change is
-        saved. The copy of the change is stored for `kept_for_s` seconds. The audit contains `by`
+        saved. The copy of the change is stored for `retain_s` seconds. The audit contains `by`
         and `why`.
 
         Raises:
@@ -118,7 +118,7 @@ class SubmitService:
                 start = {}
             else:
                 # The change counts as that of attempt 0, from which the first attempt continues.
-                yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
+                yield changes.save_change(new_id, 0, bundle, for_s=retain_s)
                 start = {"base_commit": agent.base_commit, "continues_attempt": 0}
         submitted: Submitted = yield submission(
             request,

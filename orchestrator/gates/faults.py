@@ -30,7 +30,7 @@ class PlanFault:
 
     gate: str
     detail: str
-    mend: Literal["repository", "host"]
+    fix_in: Literal["repository", "host"]
 
 
 def plan_faults(

@@ -138,7 +138,7 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
     if _CI_PATH.search(path):
         yield Finding(kind="ci-config-edited", path=path, detail="it configures CI")
     if _CONFIG_PATH.search(path):
-        yield Finding(kind="judge-config-edited", path=path, detail="it configures a check")
+        yield Finding(kind="check-config-edited", path=path, detail="it configures a check")
     yield from _linked(change)
     yield from _shadowed(change, plan)
     yield from edited_parts(change, with_scripts=plan.uses_scripts)

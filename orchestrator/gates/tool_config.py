@@ -51,10 +51,10 @@ def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]
         watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if with_scripts else set())
         edited = sorted(name for name in watched if before.get(name) != after.get(name))
     except (ValueError, AttributeError, RecursionError) as error:
-        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
+        yield Finding(kind="check-config-edited", path=change.path, detail=f"unreadable: {error}")
         return
     for name in edited:
-        kind = _KIND_OF_PART.get(name, "judge-config-edited")
+        kind = _KIND_OF_PART.get(name, "check-config-edited")
         yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
 
 

@@ -60,7 +60,7 @@ class AgentLeases:
     lease_s: float
     #: This process, as `pid:start`: who finds an agent of it can tell whether it lives.
     process: str
-    #: What marks the programs of this system on a host.
+    #: What labels the programs of this system on a host.
     system: str = ""
     policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     #: The leases this process holds, by agent.
@@ -116,14 +116,14 @@ class AgentLeases:
         Nothing leaves here. When this is left after a kill, nothing the worker started for the
         agent runs any more, and the kill's receipt says so.
         """
-        marks = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
+        labels = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
         lease = Lease(
             self.store,
             agent,
             self.deadlines,
             lease_s=self.lease_s,
             clock=self.clock,
-            marks=marks | {"ORCH_OWNER": self.process},
+            labels=labels | {"ORCH_OWNER": self.process},
             claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
         )
         self.held[agent.agent_id] = lease

@@ -40,7 +40,7 @@ class KillConfirmation:
         """Write into the receipt of a kill what was seen dead; the first word counts.
 
         Where a program killed its own supervisor nothing was seen: the agent is let go of, and
-        the janitor, who searches the whole host, gives its word.
+        the host cleaner, which searches the whole host, gives its word.
 
         Raises:
             StoreUnreachable: it is not written.

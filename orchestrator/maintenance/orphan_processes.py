@@ -51,7 +51,9 @@ class HostCleaner:
 
         # Saving work may take minutes, so kill confirmations have their own thread.
         for step in (self._end_orphans, self._keep_work):
-            threading.Thread(target=keep_doing, args=(step,), daemon=True, name="janitor").start()
+            threading.Thread(
+                target=keep_doing, args=(step,), daemon=True, name="host-cleaner"
+            ).start()
 
     def sweep(self) -> None:
         """End orphan processes, confirm kills of workers that are gone, save and remove the rest.
@@ -111,7 +113,7 @@ class HostCleaner:
         return is_here and not self.host.lives(receipt.worker_process or "")
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
-        facts: dict[str, object] = {"confirmed": True, "confirmedBy": "janitor"}
+        facts: dict[str, object] = {"confirmed": True, "confirmedBy": "host_cleaner"}
         if survivors:
             facts = {"survivors": survivors}
         self.store.run(kills.add_to_receipt(receipt.agent_id, facts))

@@ -86,7 +86,7 @@ class ProcessSandbox:
         file_limit_bytes: int = 0,
         lack: BackendUnavailable | None = None,
     ) -> None:
-        self._pulse = Heartbeat(deadline_s)
+        self._heartbeat = Heartbeat(deadline_s)
         self._system = system
         self._confine = confine
         self._cgroup = cgroup
@@ -128,7 +128,7 @@ class ProcessSandbox:
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
             stack.callback(_record, tree)
             stack.callback(tree.kill)
-            stack.enter_context(self._pulse.calling(tree.heartbeat))
+            stack.enter_context(self._heartbeat.calling(tree.heartbeat))
             tree.await_start(spec.argv[0])
             stack.enter_context(ended_by(tree.order_kill))
             yield tree
@@ -136,7 +136,11 @@ class ProcessSandbox:
     def _shim_arguments(self, spec: ProcessSpec) -> list[str]:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
         return [
-            *(str(self._pulse.deadline_s), process_label(os.getpid()), str(self._file_limit_bytes)),
+            *(
+                str(self._heartbeat.deadline_s),
+                process_label(os.getpid()),
+                str(self._file_limit_bytes),
+            ),
             *(str(cgroup or ""), str(int(self._confine is not None)), ""),
             *(self._confine.command(spec) if self._confine else spec.argv),
         ]

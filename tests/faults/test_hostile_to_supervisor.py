@@ -59,4 +59,4 @@ def test_without_its_shim_a_kill_is_confirmed_only_when_the_host_was_searched(
     assert status == 200
     assert observer.alive() == set()
     receipt = fleet.receipt(agent_id)
-    assert (receipt["confirmedBy"], receipt["survivors"]) == ("janitor", [])
+    assert (receipt["confirmedBy"], receipt["survivors"]) == ("host_cleaner", [])

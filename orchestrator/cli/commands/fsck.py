@@ -26,12 +26,12 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
     with open_store(settings) as store:
         drifts = wiring_host.consistency_check(settings, store).check()
         for drift in drifts:
-            is_mended = is_fixing and drift.repair is not None
-            if is_mended and drift.repair is not None:
+            is_repaired = is_fixing and drift.repair is not None
+            if is_repaired and drift.repair is not None:
                 drift.repair()
-            left += not is_mended
+            left += not is_repaired
             if not as_json:
-                parts = ("mended",) * is_mended + (drift.kind, drift.subject, drift.detail)
+                parts = ("repaired",) * is_repaired + (drift.kind, drift.subject, drift.detail)
                 say("  ".join(map(one_line, parts)))
     if as_json:
         found = [

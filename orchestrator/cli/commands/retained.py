@@ -102,7 +102,7 @@ def retry(settings: Settings, agent_id: str, *, afresh: bool, why: str, as_json:
     """Spawn a new agent from the same request. It continues from the retained change."""
     with open_store(settings) as store:
         flow = wiring.submit_service(settings).retry(
-            agent_id, is_afresh=afresh, kept_for_s=settings.retention_s, by=who(), why=why
+            agent_id, is_afresh=afresh, retain_s=settings.retention_s, by=who(), why=why
         )
         new_id = store.follow(flow).agent_id
     if as_json:

@@ -55,7 +55,7 @@ def print_plan(plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str])
     if faults:
         say("\nno change can be approved until this is fixed")
         for fault in faults:
-            say(f"  in the {fault.mend}, for {fault.gate}: {fault.detail}")
+            say(f"  in the {fault.fix_in}, for {fault.gate}: {fault.detail}")
 
 
 def _line(gate: PlannedGate) -> str:

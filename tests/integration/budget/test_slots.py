@@ -121,8 +121,8 @@ def test_fsck_sees_and_mends_what_disagrees_with_the_states(fleet, client, tmp_p
     client.zrem(keys.SLOTS, held.agent_id)
     client.zadd(keys.WAITING, {"nobody": 1})
     assert [drift.kind for drift in fsck.check()] == [
-        "reservation-of-nobody", "reservations-wrong", "place-of-nobody", "place-missing",
-        "waiting-nobody",
+        "orphaned-reservation", "reservations-wrong", "orphaned-slot", "slot-missing",
+        "orphaned-slot-request",
     ]  # fmt: skip
     for drift in fsck.check():
         drift.repair()
