@@ -50,9 +50,9 @@ def configure_logging(*, level: int = logging.INFO, secrets: Collection[str] = (
     )
 
 
-def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
-    """Return the logger of one component; each of its lines has the field `room`."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(room=room)
+def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
+    """Return the logger of one component; each of its lines has the field `component`."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
     return logger
 
 

@@ -95,7 +95,7 @@ class SubmitService:
         agent_id: str,
         *,
         is_afresh: bool,
-        kept_for_s: float,
+        retain_s: float,
         by: str,
         why: str,
         may_edit: Sequence[str] = (),
@@ -103,7 +103,7 @@ class SubmitService:
         """Spawn the request of an ended agent again, as a new agent.
 
         The new agent continues from the newest saved change, unless `is_afresh` or no change is
-        saved. The copy of the change is stored for `kept_for_s` seconds. `may_edit` adds to the
+        saved. The copy of the change is stored for `retain_s` seconds. `may_edit` adds to the
         files that the request allows the work to edit. The audit contains `by`, `why` and these.
 
         Raises:
@@ -130,7 +130,7 @@ class SubmitService:
                 start = {}
             else:
                 # The change counts as that of attempt 0, from which the first attempt continues.
-                yield changes.save_change(new_id, 0, bundle, for_s=kept_for_s)
+                yield changes.save_change(new_id, 0, bundle, for_s=retain_s)
                 start = {"base_commit": agent.base_commit, "continues_attempt": 0}
         step = submission(
             request,

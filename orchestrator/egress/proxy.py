@@ -24,7 +24,7 @@ MOST_CONNECTIONS = 32
 #: The time after which a worker without a free descriptor tries again.
 _PAUSE_S = 1.0
 #: The number of different refusals that are reported; all of them are counted.
-_MOST_TOLD = 100
+_MOST_REPORTED = 100
 _SHOWN_CHARACTERS = 200
 
 log = get_logger("egress")
@@ -57,7 +57,7 @@ class Proxy:
         self._open_tunnels = 0
         self._is_cut = False
         self._allowed = self._refused = 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._untold: list[str] = []
         self._listen()
 
@@ -172,6 +172,6 @@ class Proxy:
         if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self._refused += 1
         line = f"egress: {refusal.reason}"[:_SHOWN_CHARACTERS]
-        if line not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add(line)
+        if line not in self._reported and len(self._reported) < _MOST_REPORTED:
+            self._reported.add(line)
             self._untold.append(line)

@@ -36,9 +36,9 @@ def setup_error(
     lines = [line.rstrip() for line in said.splitlines() if line.strip()][-_MOST_LINES:]
     end = " / ".join(lines)[-_MOST_CHARACTERS:]
     spoken = f" The end of its output: {end}" if end else " It said nothing."
-    msg = f"`{step.shown}` {cause} (mend the {who}).{spoken}"
+    msg = f"`{step.shown}` {cause} (fix the {who}).{spoken}"
     action = {
-        "host": "Mend the host as the message says, then spawn again.",
+        "host": "Fix the host as the message says, then spawn again.",
         "repository": "Correct the dependencies, or [environment] setup, on the base branch.",
     }[who]
     return EnvironmentFailed(msg, action=action)

@@ -229,7 +229,7 @@ class Environments:
         if lacking:
             named = ", ".join(lacking)
             msg = f"[environment] network names {named}, and this host does not allow it."
-            action = "Mend the host: add it to ORCHESTRATOR_EGRESS_HOSTS, if set-ups may reach it."
+            action = "Fix the host: add it to ORCHESTRATOR_EGRESS_HOSTS, if set-ups may reach it."
             raise EnvironmentFailed(msg, action=action)
 
     def _environment(self, planned: _Planned, root: Path) -> Environment:

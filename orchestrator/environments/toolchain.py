@@ -110,9 +110,7 @@ def _python(versions: Collection[str], env: Mapping[str, str]) -> tuple[str, str
     wanted = " and ".join(sorted(filter(None, versions))) or "3"
     has = f"it has {', '.join(dict.fromkeys(seen))}" if seen else "it has none"
     msg = f"The repository needs Python {wanted}, and no Python of this host fits ({has})."
-    raise EnvironmentFailed(
-        msg, action="Mend the host: install such a Python on the worker's PATH."
-    )
+    raise EnvironmentFailed(msg, action="Fix the host: install such a Python on the worker's PATH.")
 
 
 def _said(argv: tuple[str, ...], env: Mapping[str, str]) -> str:

@@ -30,7 +30,7 @@ class PlanFault:
 
     gate: str
     detail: str
-    mend: Literal["repository", "host"]
+    fix_in: Literal["repository", "host"]
 
 
 def plan_faults(
@@ -52,7 +52,7 @@ def plan_faults(
         return found
     return tuple(
         replace(fault, detail=f"{fault.detail}, nor does the repository's environment install it")
-        if fault.mend == "host"
+        if fault.fix_in == "host"
         else fault
         for fault in found
     )

@@ -135,7 +135,7 @@ class Planning:
             plan_digest=plan.digest,
             approved=False,
             gates=tuple(
-                GateResult(name=fault.gate, status=_STATUS[fault.mend], detail=fault.detail)
+                GateResult(name=fault.gate, status=_STATUS[fault.fix_in], detail=fault.detail)
                 for fault in faults
             ),
             not_judged=plan.not_judged,
@@ -200,4 +200,4 @@ def _is_installed(environment: Environment, name: str) -> bool:
 
 def worded(faults: Sequence[PlanFault]) -> str:
     """Return faults in one line: what to fix, in the repository or on this host, and why."""
-    return " ".join(f"{fault.gate} (mend the {fault.mend}): {fault.detail}." for fault in faults)
+    return " ".join(f"{fault.gate} (fix the {fault.fix_in}): {fault.detail}." for fault in faults)

@@ -38,7 +38,7 @@ _CONFIG_PATH = re.compile(
 _PATH_RULES: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("agent-config-edited", is_agent_file, "agent programs read it: it affects later agents"),
     ("ci-config-edited", _CI_PATH.search, "it configures CI"),
-    ("judge-config-edited", _CONFIG_PATH.search, "it configures a check"),
+    ("check-config-edited", _CONFIG_PATH.search, "it configures a check"),
 )
 # The agent writes the text that these expressions read. A run of blanks that may begin anywhere has
 # a bound or stays on its line; otherwise the search takes time quadratic in its length.
@@ -207,7 +207,7 @@ def _judged(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[
         detail = f"it replaces {name}" if shadow else "a check loads it unasked"
         yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
     elif kind is CheckFile.CONFIG and path.name not in _READ_BY_CONTENT:
-        yield Finding(kind="judge-config-edited", path=change.path, detail="it configures tests")
+        yield Finding(kind="check-config-edited", path=change.path, detail="it configures tests")
     elif path.suffix in _COMPILED and change.before is None:
         detail = "a compiled file that no check reads"
         yield Finding(kind="made-file", path=change.path, detail=detail)

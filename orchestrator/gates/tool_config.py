@@ -42,10 +42,10 @@ def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]
     try:
         edited = _edited(change, with_scripts=with_scripts)
     except _Unreadable as error:
-        yield Finding(kind="judge-config-edited", path=change.path, detail=f"unreadable: {error}")
+        yield Finding(kind="check-config-edited", path=change.path, detail=f"unreadable: {error}")
         return
     for name in edited:
-        kind = _KIND_OF_PART.get(name, "judge-config-edited")
+        kind = _KIND_OF_PART.get(name, "check-config-edited")
         yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
 
 

@@ -11,9 +11,9 @@ from contextvars import ContextVar
 class CancelScope:
     """The programs of one attempt; a program that starts after `end` is ended at once."""
 
-    def __init__(self, marks: Mapping[str, str] | None = None) -> None:
+    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
         #: The process labels: environment variables by which the host cleaner finds programs.
-        self.marks = dict(marks or {})
+        self.labels = dict(labels or {})
         self._lock = threading.RLock()
         self._enders: dict[int, Callable[[], None]] = {}
         self._is_ended = False
@@ -69,7 +69,7 @@ class CancelScope:
                 del self._enders[id(ender)]
 
 
-_CURRENT: ContextVar[CancelScope | None] = ContextVar("custody", default=None)
+_CURRENT: ContextVar[CancelScope | None] = ContextVar("cancel_scope", default=None)
 
 
 def current() -> CancelScope | None:

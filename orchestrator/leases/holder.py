@@ -116,14 +116,14 @@ class AgentLeases:
         Nothing leaves here. When this is left after a kill, nothing the worker started for the
         agent runs any more, and the kill's receipt says so.
         """
-        marks = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
+        labels = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
         lease = Lease(
             self.store,
             agent,
             self.deadlines,
             lease_s=self.lease_s,
             clock=self.clock,
-            marks=marks | {"ORCH_OWNER": self.process.partition("@")[0]},
+            labels=labels | {"ORCH_OWNER": self.process.partition("@")[0]},
             claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
         )
         self.held[agent.agent_id] = lease

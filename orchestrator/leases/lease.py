@@ -60,7 +60,7 @@ class Lease:
         *,
         lease_s: float,
         clock: Callable[[], datetime],
-        marks: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
         claimed_at_s: float | None = None,
     ) -> None:
         self._store = store
@@ -80,7 +80,7 @@ class Lease:
         self.is_released = False
         self._stop = threading.Event()
         self._work = ExitStack()
-        self.cancel_scope = CancelScope(marks)
+        self.cancel_scope = CancelScope(labels)
         self._thread = threading.Thread(target=self._renew_until_stopped, daemon=True)
 
     def __enter__(self) -> Self:

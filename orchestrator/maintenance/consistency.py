@@ -148,7 +148,7 @@ class ConsistencyCheck:
             agent = states.get(agent_id)
             if agent is None or agent.status in FINAL or agent.phase in WAITING:
                 yield Drift(
-                    "lease-of-nobody",
+                    "orphaned-lease",
                     agent_id,
                     f"it has a lease, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, leases.drop_lease(agent_id)),
@@ -173,7 +173,7 @@ class ConsistencyCheck:
             agent = states.get(agent_id)
             if agent is None or agent.phase not in WAITING:
                 yield Drift(
-                    "delayed-nobody",
+                    "orphaned-delay",
                     agent_id,
                     "it is delayed, and does not wait",
                     partial(self.store.run, delays.forget(agent_id)),
@@ -199,7 +199,7 @@ class ConsistencyCheck:
             agent = states.get(agent_id)
             if agent is None or agent.status in FINAL:
                 yield Drift(
-                    "reservation-of-nobody",
+                    "orphaned-reservation",
                     agent_id,
                     f"{found[agent_id]} tokens are reserved, and it is"
                     f" {agent.status if agent else 'gone'}",
@@ -220,14 +220,14 @@ class ConsistencyCheck:
             is_at_work = agent is not None and agent.phase in WITH_SLOT
             if agent_id in placed and not is_at_work:
                 yield Drift(
-                    "place-of-nobody",
+                    "orphaned-slot",
                     agent_id,
                     f"it has a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.free(agent_id)),
                 )
             elif is_at_work and agent_id not in placed:
                 yield Drift(
-                    "place-missing",
+                    "slot-missing",
                     agent_id,
                     "it is at work, and has no slot",
                     partial(self.store.run, slots.assign(agent_id, now=self.clock())),
@@ -236,7 +236,7 @@ class ConsistencyCheck:
             agent = states.get(agent_id)
             if agent is None or agent.phase not in WAITING:
                 yield Drift(
-                    "waiting-nobody",
+                    "orphaned-slot-request",
                     agent_id,
                     f"it waits for a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.stop_waiting(agent_id)),
@@ -246,7 +246,7 @@ class ConsistencyCheck:
         for agent_id in self.store.run(kills.unconfirmed()):
             if not self.store.run(kills.has_receipt(agent_id)):
                 yield Drift(
-                    "kill-of-nobody",
+                    "orphaned-kill",
                     agent_id,
                     "its kill waits for a confirmation, and has no receipt",
                     partial(self.store.run, kills.drop_unconfirmed(agent_id)),
@@ -297,7 +297,7 @@ class ConsistencyCheck:
     def _processes(self) -> Iterator[Drift]:
         for agent_id, pids in self.host.orphans().items():
             yield Drift(
-                "process-stray",
+                "orphaned-process",
                 agent_id,
                 f"no worker answers for {', '.join(map(str, pids))}",
                 partial(self.host.end_orphans, within_s=_END_WITHIN_S),

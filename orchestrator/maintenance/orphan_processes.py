@@ -67,7 +67,9 @@ class HostCleaner:
 
         # Saving work may take minutes, so kill confirmations have their own thread.
         for step in (self._end_orphans, self._keep_work):
-            threading.Thread(target=keep_doing, args=(step,), daemon=True, name="janitor").start()
+            threading.Thread(
+                target=keep_doing, args=(step,), daemon=True, name="host-cleaner"
+            ).start()
 
     def sweep(self) -> None:
         """End orphan processes, confirm kills of workers that are gone, save and remove the rest.
@@ -142,7 +144,7 @@ class HostCleaner:
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
         """Confirm a kill if the end was seen; that no labelled process is left is only a hint."""
-        facts: dict[str, object] = {"confirmed": True, "confirmedBy": "janitor"}
+        facts: dict[str, object] = {"confirmed": True, "confirmedBy": "host_cleaner"}
         facts["proof"] = "supervisor"
         if survivors:
             facts = {"survivors": survivors}

@@ -28,5 +28,5 @@ class Fleet(Record):
     #: Killed agents without a kill confirmation, oldest first.
     unconfirmed: tuple[str, ...] = ()
     #: Backend of a rate-limited provider → the end of the limit.
-    parked: dict[str, Instant] = Field(default_factory=dict)
+    rate_limited: dict[str, Instant] = Field(default_factory=dict)
     agents: tuple[AgentSummary, ...] = ()

@@ -47,7 +47,7 @@ class Receipt(Record):
     discard: bool = False
     #: Whether all processes of the agent have ended, or none ran.
     confirmed: bool = False
-    #: The source: `state` (no worker held it), `worker`, or `janitor` (its worker is gone).
+    #: The source: `state` (no worker held it), `worker`, or `host_cleaner` (its worker is gone).
     confirmed_by: str | None = None
     pids: tuple[int, ...] = ()
     containers: tuple[str, ...] = ()

@@ -30,12 +30,18 @@ def survey(
         counts[status] = yield agent_index.count(status)
     halt = yield halts.find_halt()
     unconfirmed = yield kills.unconfirmed()
-    parked: dict[str, datetime] = {}
+    rate_limited: dict[str, datetime] = {}
     for backend in sorted(backends):
         if until_ms := (yield provider_limits.limited_until_ms(backend)):
-            parked[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
+            rate_limited[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
     summaries = yield from _summaries(agent_ids, settings, now)
-    return Fleet(counts=counts, halt=halt, unconfirmed=unconfirmed, parked=parked, agents=summaries)
+    return Fleet(
+        counts=counts,
+        halt=halt,
+        unconfirmed=unconfirmed,
+        rate_limited=rate_limited,
+        agents=summaries,
+    )
 
 
 def _summaries(

@@ -65,13 +65,13 @@ def _aggregate(
         yield stored.aggregate(stream, increments, after=known, upto=stretch[-1][0])
 
 
-def _events_after(place: str) -> Flow[Stretch]:
-    events = yield event_stream.read_stored(after=place, count=_BATCH)
+def _events_after(position: str) -> Flow[Stretch]:
+    events = yield event_stream.read_stored(after=position, count=_BATCH)
     return [(event.id, event.document) for event in events]
 
 
-def _kills_after(place: str) -> Flow[Stretch]:
-    acks: Stretch = yield kills.acks_after(place, count=_BATCH)
+def _kills_after(position: str) -> Flow[Stretch]:
+    acks: Stretch = yield kills.acks_after(position, count=_BATCH)
     return acks
 
 

@@ -25,7 +25,7 @@ class Heartbeat:
         with self._lock:
             self._beats[id(heartbeat)] = heartbeat
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="pulse")
+                self._thread = threading.Thread(target=self._run, daemon=True, name="heartbeat")
                 self._thread.start()
         try:
             yield

@@ -70,7 +70,7 @@ class DockerSandbox:
         self._system = system_label(settings.home)
         self._folders = Folders(settings.home / "containers")
         self._loans = Loans()
-        self._pulse = Heartbeat(settings.supervisor_deadline_s)
+        self._heartbeat = Heartbeat(settings.supervisor_deadline_s)
 
     @property
     def level(self) -> str:
@@ -112,7 +112,7 @@ class DockerSandbox:
                 self._folders.shared(label, owner=owner, stdin=spec.stdin, environment=environment)
             )
             process = self._launch(spec, shared, owner, stack)
-            stack.enter_context(self._pulse.calling(process.heartbeat))
+            stack.enter_context(self._heartbeat.calling(process.heartbeat))
             stack.enter_context(ended_by(process.order_kill))
             process.await_start(spec.argv[0])
             yield process

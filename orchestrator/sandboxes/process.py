@@ -91,7 +91,7 @@ class ProcessSandbox:
         records: TreeRecords | None = None,
     ) -> None:
         self._records = records
-        self._pulse = Heartbeat(deadline_s)
+        self._heartbeat = Heartbeat(deadline_s)
         self._system = system
         self._confine = confine
         self._cgroup = cgroup
@@ -136,7 +136,7 @@ class ProcessSandbox:
             tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
             stack.callback(_record, tree)
             stack.callback(tree.kill)
-            stack.enter_context(self._pulse.calling(tree.heartbeat))
+            stack.enter_context(self._heartbeat.calling(tree.heartbeat))
             tree.await_start(spec.argv[0])
             stack.enter_context(ended_by(tree.order_kill))
             yield tree
@@ -144,7 +144,11 @@ class ProcessSandbox:
     def _shim_arguments(self, spec: ProcessSpec) -> list[str]:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
         return [
-            *(str(self._pulse.deadline_s), process_label(os.getpid()), str(self._file_limit_bytes)),
+            *(
+                str(self._heartbeat.deadline_s),
+                process_label(os.getpid()),
+                str(self._file_limit_bytes),
+            ),
             *(str(cgroup or ""), str(int(self._confine is not None)), ""),
             self._records.begin(spec.agent_id, spec.attempt) if self._records else "",
             *(self._confine.command(spec) if self._confine else spec.argv),

@@ -26,8 +26,8 @@ class EnvironmentSettings(BaseSettings):
     )
     environments_quota_bytes: Annotated[ByteSize, Field(ge=1)] = env(
         "ORCHESTRATOR_ENVIRONMENTS_QUOTA",
-        description="The disk space of all environments of this host, such as 20GiB. Beyond it, the"
-        " environments that were used longest ago and are not in use are removed.",
+        description="The disk space of all environments of this host, such as 20GiB. Beyond it,"
+        " those used longest ago and not in use are removed.",
         default=ByteSize(20 * 2**30),
     )
     setup_timeout_s: Duration = env(

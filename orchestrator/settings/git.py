@@ -47,8 +47,8 @@ class GitSettings(BaseSettings):
     )
     checkout_refs: Literal["all", "none"] = env(
         "ORCHESTRATOR_CHECKOUT_REFS",
-        description="`all`: the checkouts of agents and gates have the tags of the base commit's"
-        " history, and a remote `origin` that cannot push. `none`: they have neither.",
+        description="`all`: the checkouts of agents and gates have the base commit's"
+        " tags and a remote `origin` that cannot push. `none`: they have neither.",
         default="all",
     )
     submodules: Literal["none", "same-host", "any"] = env(

@@ -117,7 +117,7 @@ class SandboxSettings(BaseSettings):
     )
     sandbox_pids: Annotated[int, Field(ge=_LEAST_PIDS)] = env(
         "ORCHESTRATOR_SANDBOX_PIDS",
-        description="The limit of processes and threads of one container, at least 8.",
+        description="The most processes and threads of one container, at least 8.",
         default=512,
     )
 

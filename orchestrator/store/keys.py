@@ -24,7 +24,7 @@ LEASES = "orchestrator:leases"
 #: Sorted set: agentId → the instant (ms) from which it may be queued again.
 DELAYED = "orchestrator:delayed"
 #: Sorted set: agentId → the instant (ms) since when its message seems to be lost.
-LOST_MESSAGES = "orchestrator:suspects"
+LOST_MESSAGES = "orchestrator:lost-messages"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
 WORKERS = "orchestrator:workers"
 #: Stream: the agents of each kill that a worker holds.
@@ -113,7 +113,7 @@ def touched(repository: str) -> str:
 
 def provider_limit(backend: str) -> str:
     """String: the instant (ms) before which no agent of this backend starts; lapses then."""
-    return f"orchestrator:parked:{backend}"
+    return f"orchestrator:rate-limited:{backend}"
 
 
 def receipt(agent_id: str) -> str:

@@ -38,16 +38,16 @@ def suspected() -> Operation[dict[str, int]]:
     )
 
 
-def suspect_lost(marks: Iterable[str], *, now: datetime) -> Operation[None]:
+def suspect_lost(task_ids: Iterable[str], *, now: datetime) -> Operation[None]:
     """Note these as missed since now, and nobody else."""
     instant = now_ms(now)
-    pairs = [part for mark in marks for part in (instant, mark)]
+    pairs = [part for task_id in task_ids for part in (instant, task_id)]
     return command("ZADD", keys.LOST_MESSAGES, "NX", *pairs, decode=nothing)
 
 
-def clear_lost(marks: Iterable[str]) -> Operation[None]:
-    """Take these off the suspects."""
-    return command("ZREM", keys.LOST_MESSAGES, *marks, decode=nothing)
+def clear_lost(task_ids: Iterable[str]) -> Operation[None]:
+    """Remove these from the possibly lost messages."""
+    return command("ZREM", keys.LOST_MESSAGES, *task_ids, decode=nothing)
 
 
 def _message_ids(reply: list[bytes]) -> set[str]:

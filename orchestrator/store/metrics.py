@@ -11,7 +11,7 @@ from orchestrator.store.operations import Operation, call, command
 
 #: The streams that are counted.
 Counted = Literal["events", "kills"]
-_POSITION = "place:"
+_POSITION = "position:"
 
 
 def read_counters() -> Operation[dict[str, float]]:

@@ -118,13 +118,13 @@ def keep_session(
     """
     for subpath, entries in session.items():
         transcript = SessionTranscript(_project(agent_id, attempt), session_id, subpath)
-        marks = _positions(entries)
+        positions = _positions(entries)
         before = yield _mark(transcript)
-        at = marks.index(before) if before in marks else 0
+        at = positions.index(before) if before in positions else 0
         while at < len(entries):
             upto = min(at + _BATCH, len(entries))
             batch = entries[at:upto]
-            is_kept = yield _keep(transcript, batch, marks[at], marks[upto], now=now)
+            is_kept = yield _keep(transcript, batch, positions[at], positions[upto], now=now)
             # Another has written meanwhile, who can only be a stale one: from the beginning.
             at = upto if is_kept else 0
 
@@ -143,13 +143,13 @@ def _mark(transcript: SessionTranscript) -> Operation[str]:
 
 
 def _positions(entries: Sequence[str]) -> list[str]:
-    """Return what marks the first 0, 1, 2 … entries; the mark of none is empty."""
-    digest, marks = hashlib.sha256(), [""]
+    """Return the positions after the first 0, 1, 2 … entries; the mark of none is empty."""
+    digest, positions = hashlib.sha256(), [""]
     for count, entry in enumerate(entries, 1):
         text = entry.encode(errors="surrogatepass")
         digest.update(b"%d:" % len(text) + text)
-        marks.append(f"{count}:{digest.copy().hexdigest()}")
-    return marks
+        positions.append(f"{count}:{digest.copy().hexdigest()}")
+    return positions
 
 
 def recall_session(agent_id: str, attempt: int, session_id: str) -> Flow[Session]:

@@ -42,7 +42,7 @@ def run_program(
     with subprocess.Popen(
         argv,
         # The process labels let the host cleaner find the program after its worker was killed.
-        env={**env, **cancel_scope.marks} if cancel_scope else env,
+        env={**env, **cancel_scope.labels} if cancel_scope else env,
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -14,7 +14,7 @@ from orchestrator.store.client import Store
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.seeding import Seed
 from tests.conftest import free_port
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 
 AGENTS = 1000
 EVENTS_A_SECOND = 200

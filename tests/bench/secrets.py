@@ -9,7 +9,8 @@ from collections.abc import Callable
 import kingfisher_sdk
 
 from orchestrator.secretscan.engine import find, readings
-from tests.doubles.secret_set import Case, lookalikes, positives
+from tests.doubles.secret_maker import Case
+from tests.doubles.secret_set import lookalikes, positives
 
 #: Seeds that no rule was written or tried with.
 SEEDS = (201, 202, 203)

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.browser.seeding import Seed
+from tests.integration.api.conftest import serving
 from tests.integration.conftest import SAMPLE, System, make_remote, running
-from tests.integration.test_api import serving
 
 ARGUMENTS = (
     "--headless",

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from orchestrator.store import keys
 from orchestrator.store.operations import command
 from tests.browser.conftest import browsing
-from tests.integration.test_api import serving, spawn
+from tests.integration.api.conftest import serving, spawn
 from tests.processes import eventually
 
 pytestmark = pytest.mark.timeout(180)

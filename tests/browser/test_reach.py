@@ -12,7 +12,7 @@ from orchestrator.store import keys
 from orchestrator.store.operations import command
 from tests.browser.conftest import browsing
 from tests.browser.seeding import Seed
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -26,9 +26,9 @@ from tests.processes import eventually
 #: What cannot run here, by how its line begins → what runs it instead. Whole pages where the
 #: commands are those of another machine.
 ELSEWHERE = {
-    "make demo": "tests/integration/test_up.py",
+    "make demo": "tests/integration/cli/test_demo.py",
     "make test": "this is it",
-    "cli.md": "tests/integration/test_cli_verbs.py",
+    "cli.md": "tests/integration/cli/test_verbs.py",
     "deploying.md": "tests/topology",
     "sandboxes.md": "tests/sandbox",
     "protocol.md": "tests/model",

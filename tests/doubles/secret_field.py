@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.doubles.secret_set import Case, Maker, as_file, rows
+from tests.doubles.secret_maker import Case, Maker, as_file, rows
 
 #: `type` and a line (or lines, `\\n`) that must not be flagged.
 FIELD_LOOKALIKES = r"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-from tests.doubles.secret_set import Maker
+from tests.doubles.secret_maker import Maker
 
 #: Packages whose names hold the words that rules look for.
 _NAMES = (

@@ -88,7 +88,7 @@ def test_a_killed_worker_takes_its_agents_along_and_the_janitor_confirms_their_k
     ids = [*agents, *hostile.values()]
     assert fleet.kill(ids[0])[0] == 200
     assert fleet.kill_all() == all_killed(len(ids) - 1)
-    assert killed_by(fleet, ids) == {"janitor"}
+    assert killed_by(fleet, ids) == {"host_cleaner"}
     assert {fleet.receipt(agent_id)["worker"] for agent_id in ids} == {worker_name("spawn")}
 
 

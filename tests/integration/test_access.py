@@ -19,7 +19,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import keys
 from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock
-from tests.integration.test_api import BODY, problem_of, serving
+from tests.integration.api.conftest import BODY, problem_of, serving
 
 READ, SPAWN, KILL = KeyScope.READ, KeyScope.SPAWN, KeyScope.KILL
 #: One key for the audit, whoever writes it.

@@ -9,7 +9,7 @@ from orchestrator import wiring
 from orchestrator.models import KeyScope
 from orchestrator.settings import load_settings
 from orchestrator.store import halt as halts
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 from tests.integration.test_cli_ids import spawn
 
 

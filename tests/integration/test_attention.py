@@ -16,8 +16,8 @@ from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.store import agents, keys, workers
 from orchestrator.store.operations import command, nothing
 from tests.attention_cases import AGENT, CASES, NOW
-from tests.integration.test_api import serving, spawn
-from tests.integration.test_cli_verbs import Orch, run_to
+from tests.integration.api.conftest import serving, spawn
+from tests.integration.cli.conftest import Orch, run_to
 
 CASES_BY_NAME = {case.name: case for case in CASES}
 

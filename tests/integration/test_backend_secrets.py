@@ -15,7 +15,7 @@ from orchestrator.backends import command
 from orchestrator.models import Status
 from orchestrator.store.operations import command as valkey
 from tests.integration.conftest import SAMPLE, make_remote
-from tests.integration.test_delivery import Lab
+from tests.integration.delivery.lab import Lab
 
 KEY = "sk-their-very-own-key-0123456789"
 SAYS_IT = ["/bin/sh", "-c", 'echo "out $KEY"; echo "err $KEY" >&2; exit 1']

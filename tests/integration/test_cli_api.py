@@ -17,7 +17,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import agents
 from orchestrator.wiring import clock, new_id
 from tests.conftest import free_port
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 from tests.integration.test_cli_ids import fail, spawn
 
 SIGNED = {"ORCHESTRATOR_SIGNING_KEY": "k" * 64, "ORCHESTRATOR_SPAWN_RATE": "0"}

@@ -16,7 +16,7 @@ from orchestrator.models import LogLine
 from orchestrator.store import agent_logs, agents
 from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock, new_id, submit_service
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 
 HOUR = timedelta(hours=1)
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.models import Status
 from orchestrator.store import changes
 from tests.integration.conftest import SAMPLE, git, make_remote
-from tests.integration.test_delivery import Lab, branches, write
+from tests.integration.delivery.lab import Lab, branches, write
 
 DELIVERY = """
 [delivery]

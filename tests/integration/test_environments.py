@@ -170,7 +170,7 @@ def test_a_failed_set_up_names_command_output_and_who_has_to_act(system, tmp_pat
     agent_id = spawned(system, make_remote(tmp_path, files), script(WRITES))
     outcome = system.wait(agent_id)
     assert outcome["errorCode"] == "environment_failed"
-    for words in ("pip install", "no-such-dep", "mend the repository"):
+    for words in ("pip install", "no-such-dep", "fix the repository"):
         assert words in outcome["error"]
     state = json.loads(system.orch("status", agent_id, "--json").stdout)
     assert "startedAt" not in state

@@ -77,9 +77,9 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
     ("breakage", "kind"),
     [
         (lambda client, _: client.delete(queue_key("spawn", 5)), "message-missing"),
-        (lambda client, agent_id: client.zadd(keys.LEASES, {agent_id: 1}), "lease-of-nobody"),
-        (lambda client, _: client.zadd(keys.LEASES, {"gone": 1}), "lease-of-nobody"),
-        (lambda client, _: client.zadd(keys.DELAYED, {"gone": 1}), "delayed-nobody"),
+        (lambda client, agent_id: client.zadd(keys.LEASES, {agent_id: 1}), "orphaned-lease"),
+        (lambda client, _: client.zadd(keys.LEASES, {"gone": 1}), "orphaned-lease"),
+        (lambda client, _: client.zadd(keys.DELAYED, {"gone": 1}), "orphaned-delay"),
         (
             lambda client, agent_id: client.zadd(keys.status_index("running"), {agent_id: 1}),
             "index-wrong",
@@ -89,7 +89,7 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
             "index-missing",
         ),
         (lambda client, _: client.zadd(keys.AGENTS, {"gone": 1}), "record-missing"),
-        (lambda client, _: client.zadd(keys.UNCONFIRMED, {"gone": 1}), "kill-of-nobody"),
+        (lambda client, _: client.zadd(keys.UNCONFIRMED, {"gone": 1}), "orphaned-kill"),
     ],
 )
 def test_what_disagrees_in_valkey_is_seen_and_mended(client, fsck, agent_id, breakage, kind):
@@ -131,7 +131,7 @@ def test_what_is_left_on_the_host_is_seen_and_removed(fsck, tmp_path, agent_id):
     )
     with orphan:
         assert orphan.stdout.readline()
-        assert sorted(kinds(fsck)) == ["folder-left", "process-stray"]
+        assert sorted(kinds(fsck)) == ["folder-left", "orphaned-process"]
         mend(fsck)
         assert orphan.wait() < 0
     assert not left.exists()

@@ -70,7 +70,7 @@ def test_an_error_of_any_class_at_any_step_of_the_gates_keeps_the_change(host, k
     assert host.stored(agent_id)["made.txt"] == "made"
     retried = host.store.follow(
         submit_service(host.settings).retry(
-            agent_id, is_afresh=False, kept_for_s=60, by="ann", why=""
+            agent_id, is_afresh=False, retain_s=60, by="ann", why=""
         )
     )
     assert host.stored(retried.agent_id)["made.txt"] == "made"

@@ -1,4 +1,4 @@
-"""`orch gates plan`: what would run, why, and what is to mend, before anything is run."""
+"""`orch gates plan`: what would run, why, and what to fix, before anything is run."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_approved_says_what_is_to_mend(tmp_path, files, mend, wor
     ran = gates_plan(make_checkout(tmp_path, files), "--profile=minimal", "--json")
     assert ran.returncode == 3
     (fault,) = json.loads(ran.stdout)["faults"]
-    assert (fault["mend"], fault["gate"]) == (mend, "tests")
+    assert (fault["fixIn"], fault["gate"]) == (mend, "tests")
     assert words in fault["detail"]
 
 

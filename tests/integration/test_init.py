@@ -68,7 +68,7 @@ def test_it_writes_what_passes_on_the_newest_commit(make):
     ran = init(folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "passed          tests" in ran.stdout
-    assert "mend the repository: The base commit says nowhere how to run lint" in ran.stdout
+    assert "fix the repository: The base commit says nowhere how to run lint" in ran.stdout
     config = tomllib.loads((folder / FILE).read_text())
     assert config == {"profile": "custom", "gates": {"tests": "python3 -m unittest"}}
     assert "# lint: missing." in (folder / FILE).read_text()
@@ -109,7 +109,7 @@ def test_tests_that_are_red_on_the_base_are_the_repositorys_turn(make):
     folder = make(BROKEN)
     ran = init(folder)
     assert ran.returncode == 3
-    assert "mend the repository" in ran.stdout
+    assert "fix the repository" in ran.stdout
     assert "no change can be approved" in ran.stdout
     # Nothing red is active in the file.
     assert tomllib.loads((folder / FILE).read_text())["gates"] == {}

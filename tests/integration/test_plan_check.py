@@ -39,8 +39,8 @@ def ended(system: System, files: dict[str, str], folder: Path, *options: str) ->
 @pytest.mark.parametrize(
     ("files", "status", "words"),
     [
-        ({"README.md": ""}, "missing", "mend the repository"),
-        ({"orchestrator.toml": "[gates]\ntests = 'no-such-tool'"}, "errored", "mend the host"),
+        ({"README.md": ""}, "missing", "fix the repository"),
+        ({"orchestrator.toml": "[gates]\ntests = 'no-such-tool'"}, "errored", "fix the host"),
     ],
 )
 def test_it_is_refused_with_its_own_code_and_a_report(system, tmp_path, files, status, words):

@@ -19,7 +19,7 @@ from orchestrator.settings import load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock
-from tests.integration.test_api import serving
+from tests.integration.api.conftest import serving
 
 FEW = settings(
     max_examples=4,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.integration.test_api import serving, spawn
+from tests.integration.api.conftest import serving, spawn
 
 HEAVY = {
     *("git", "docker", "celery", "kombu", "requests", "tenacity", "httpx", "starlette", "uvicorn"),

@@ -8,7 +8,7 @@ from orchestrator.models import Status
 from orchestrator.store import changes
 from orchestrator.store.agent_logs import read_log
 from tests.integration.conftest import SAMPLE, git, make_remote
-from tests.integration.test_delivery import Lab, branches, write
+from tests.integration.delivery.lab import Lab, branches, write
 
 
 def _with_submodule(tmp_path: Path) -> Path:

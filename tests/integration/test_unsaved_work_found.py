@@ -127,7 +127,7 @@ def test_fsck_goes_on_where_it_still_does_not_work(host, set_aside, tmp_path):
     origin.write_text(origin.read_text().replace('"base_commit": "', '"base_commit": "0000'))
     ended = orch(host, tmp_path, "fsck", "--fix")
     assert ended.returncode == 1
-    assert "not mended: work-not-stored" in ended.stderr
+    assert "not repaired: work-not-stored" in ended.stderr
     assert (tree / "made.txt").read_text() == "made\n"
 
 

@@ -10,16 +10,9 @@ import pytest
 
 from tests.model import invariants
 from tests.model.explorer import Explored, Violated, explore
-from tests.model.lease_model import (
-    ALWAYS,
-    EVENTUALLY,
-    FAULT,
-    KILL,
-    Rules,
-    State,
-    actions,
-    start,
-)
+from tests.model.lease_model import actions, start
+from tests.model.lease_promises import ALWAYS, EVENTUALLY
+from tests.model.lease_state import FAULT, KILL, Rules, State
 
 MOST_STATES = 150_000
 #: Each mistake → the promises it may break first, and how many faults it takes to show it.

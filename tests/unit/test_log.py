@@ -14,13 +14,13 @@ from orchestrator.log import about, configure_logging, get_logger
 secrets = {SECRETS!r}
 configure_logging(secrets=secrets)
 with about("agent-1"):
-    get_logger("room").info("ours", url="https://x:" + secrets[0] + "@host", given=secrets[1])
+    get_logger("component").info("ours", url="https://x:" + secrets[0] + "@host", given=secrets[1])
     logging.getLogger("library").warning("theirs %s", secrets[0])
     try:
         raise ValueError(secrets[1])
     except ValueError:
-        get_logger("room").exception("fails")
-get_logger("room").info("after")
+        get_logger("component").exception("fails")
+get_logger("component").info("after")
 """
 
 

@@ -78,7 +78,7 @@ async def retry(request: Request) -> JSONResponse:
     flow = state.submit_service.retry(
         agent_id,
         is_afresh=body.afresh,
-        kept_for_s=state.settings.retention_s,
+        retain_s=state.settings.retention_s,
         by=caller_of(request).name,
         why=body.reason,
         may_edit=body.may_edit,

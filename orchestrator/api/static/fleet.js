@@ -109,10 +109,10 @@ export class Fleet {
   #turn = 0;
 
   // No event of an agent reports a cause that delays many: after a change all of them are read again.
-  #dirtyBy({ halt, parked, unconfirmed = [] }) {
+  #dirtyBy({ halt, rateLimited, unconfirmed = [] }) {
     for (const id of this.#unconfirmed) if (!unconfirmed.includes(id)) this.#dirty.add(id);
     this.#unconfirmed = unconfirmed.slice(0, OUT_OF_SIGHT);
-    const context = JSON.stringify([halt?.at, parked, this.agentLimit, this.paused]);
+    const context = JSON.stringify([halt?.at, rateLimited, this.agentLimit, this.paused]);
     if (this.#context !== null && context !== this.#context) {
       for (const entry of this.entries.values()) if (isActive(entry.agent)) this.#dirty.add(entry.id);
     }

@@ -181,7 +181,7 @@ class DirectClient:
         flow = wiring.submit_service(self.settings).retry(
             agent_id,
             is_afresh=is_afresh,
-            kept_for_s=self.settings.retention_s,
+            retain_s=self.settings.retention_s,
             by=who(),
             why=why,
             may_edit=may_edit,

@@ -27,17 +27,17 @@ def fsck(ctx: click.Context, /, *, is_fixing: bool, as_json: bool) -> None:
     with open_store(settings) as store:
         drifts = wiring_host.consistency_check(settings, store).check()
         for drift in drifts:
-            is_mended = False
+            is_repaired = False
             if is_fixing and drift.repair is not None:
                 try:
                     drift.repair()
-                    is_mended = True
+                    is_repaired = True
                 except OrchestratorError as error:
                     # The other inconsistencies are repaired all the same.
-                    notify(f"not mended: {drift.kind} {drift.subject}: {error}")
-            left += not is_mended
+                    notify(f"not repaired: {drift.kind} {drift.subject}: {error}")
+            left += not is_repaired
             if not as_json:
-                parts = ("mended",) * is_mended + (drift.kind, drift.subject, drift.detail)
+                parts = ("repaired",) * is_repaired + (drift.kind, drift.subject, drift.detail)
                 say("  ".join(map(one_line, parts)))
     if as_json:
         found = [

@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 
 #: The file that is written.
 FILE = CONFIG_FILES[-1]
-_TURNS = {"repository": "mend the repository", "host": "mend this host"}
+_TURNS = {"repository": "fix the repository", "host": "fix this host"}
 
 
 @click.command()
@@ -46,7 +46,7 @@ def init(
     """Propose orchestrator.toml for the current checkout, and write it.
 
     Finds the gates of the newest commit and runs each once on a clean copy of it, as for an agent
-    that changes nothing. Shows what passes, and for the rest whether to mend the repository or this
+    that changes nothing. Shows what passes, and for the rest whether to fix the repository or this
     host. The exit code is 3 if no change could be approved with the proposed file.
     """
     # Git, gates and sandboxes are slow to import.
@@ -162,7 +162,7 @@ def _print_end(config: RepoConfig, *, is_ready: bool) -> None:
     if is_ready:
         say(f"next: git add {FILE} && git commit && git push, then orch spawn")
     else:
-        say("no change can be approved until the lines above are mended; then: orch init --force")
+        say("no change can be approved until the lines above are fixed; then: orch init --force")
 
 
 def _gate_document(gate: Any) -> dict[str, Any]:

@@ -28,39 +28,39 @@ ASKED = ("api", "flower", _FILTER, *QUEUES)
 
 
 @click.command()
-@click.argument("part", type=ChoiceType(RUN))
+@click.argument("program", type=ChoiceType(RUN))
 @click.pass_obj
-def run(settings: Settings, *, part: str) -> None:
-    """Run one part of the system in this process (exec)."""
-    if part == _FILTER:
+def run(settings: Settings, *, program: str) -> None:
+    """Run one program of the system in this process (exec)."""
+    if program == _FILTER:
         # Not a program of `orch up`; it writes nothing to the home.
-        program = (
+        proxy_argv = (
             sys.executable,
             "-P",
             "-m",
             "orchestrator.docker_proxy",
             str(settings.docker_proxy),
         )
-        os.execv(program[0], program)  # noqa: S606 - no shell is the point
+        os.execv(proxy_argv[0], proxy_argv)  # noqa: S606 - no shell is the point
     run_dir(settings.home).mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = next(each.argv for each in programs(settings, flower=True) if each.name == part)
+    argv = next(each.argv for each in programs(settings, flower=True) if each.name == program)
     os.execv(argv[0], argv)  # noqa: S606 - no shell is the point
 
 
 @click.command()
-@click.argument("part", type=ChoiceType(ASKED))
+@click.argument("program", type=ChoiceType(ASKED))
 @click.pass_obj
-def healthy(settings: Settings, *, part: str) -> None:
-    """Exit 0 if this part answers. For a pool: if the worker of this host serves it."""
-    if part == "api":
+def healthy(settings: Settings, *, program: str) -> None:
+    """Exit 0 if this program answers. For a pool: if the worker of this host serves it."""
+    if program == "api":
         _ask(api_url(settings), "/health")
-    elif part == _FILTER:
+    elif program == _FILTER:
         _ask_engine(settings.docker_proxy)
-    elif part == "flower":
+    elif program == "flower":
         _ask(f"http://127.0.0.1:{settings.flower_port}", "/healthcheck")
     else:
         with closing(Store(settings.valkey_url)) as store:
-            name = f"{part}@{socket.gethostname()}"
+            name = f"{program}@{socket.gethostname()}"
             if name not in store.run(workers.present(now=store.run(server.now()))):
                 msg = f"The worker {name} has not said lately that it is there."
                 raise SystemNotRunning(msg, action="Read its log.")

@@ -130,7 +130,7 @@ def trial(
         gates = tuple(gate for gate in plan.gates if gate.name == name)
         commands = tuple(gate for gate in gates if gate.command)
         if fault := known.get(name):
-            status = _STATUS[fault.mend]
+            status = _STATUS[fault.fix_in]
             yield TrialGate(
                 name, commands, GateResult(name=name, status=status, detail=fault.detail)
             )

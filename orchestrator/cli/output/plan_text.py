@@ -34,7 +34,9 @@ def plan_document(
         "approvable": not faults,
         "gates": list(gates.values()),
         "notJudged": [entry.wire() for entry in plan.not_judged],
-        "faults": [vars(fault) for fault in faults],
+        "faults": [
+            {"gate": fault.gate, "detail": fault.detail, "fixIn": fault.fix_in} for fault in faults
+        ],
         "warnings": list(warnings),
     }
 
@@ -62,7 +64,7 @@ def print_plan(
     if faults:
         say("\nno change can be approved until this is fixed")
         for fault in faults:
-            say(f"  in the {fault.mend}, for {fault.gate}: {fault.detail}")
+            say(f"  in the {fault.fix_in}, for {fault.gate}: {fault.detail}")
 
 
 def _line(gate: PlannedGate) -> str:

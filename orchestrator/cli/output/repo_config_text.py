@@ -32,7 +32,7 @@ _HOOKS = """\
 # branch_prefix = "agent/"
 # author = "Name <address>"
 """
-_TURNS = {"repository": "Mend the repository", "host": "Mend this host"}
+_TURNS = {"repository": "Fix the repository", "host": "Fix this host"}
 
 
 def chosen_profile(asked: GateProfile, gates: Sequence[TrialGate]) -> GateProfile:

@@ -254,12 +254,12 @@ def _rejected(
     facts = {"verdict": verdict.wire()}
     if report is None:
         return Fail(GatesRejected(), facts)
-    if _may_be_mended(report) and agent.rounds < agent.max_retries:
+    if _may_be_reworked(report) and agent.rounds < agent.max_retries:
         return RequestRework(facts)
     return Fail(GatesRejected(_rejection(report)), facts)
 
 
-def _may_be_mended(report: GateReport) -> bool:
+def _may_be_reworked(report: GateReport) -> bool:
     return not any(result.status in _NOT_THE_AGENTS for result in report.gates)
 
 

@@ -91,13 +91,13 @@ class ChangeCapture:
         Raises:
             AgentKilled: a kill arrived during the capture; also the other errors of `Lease.check`.
         """
-        agent, kept_for_s = programs.agent, self.settings.retention_s
+        agent, retain_s = programs.agent, self.settings.retention_s
         try:
             bundle, _ = self._bundle(programs, _AT_CHECKPOINT, lease)
         except (ChangeEmpty, GitFailed) as error:
             log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
             return
-        saved = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=kept_for_s)
+        saved = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=retain_s)
         self.holder.store.run(saved)
 
     def salvage(self, agent: AgentState, workspace: Workspace, base: Base) -> bytes:

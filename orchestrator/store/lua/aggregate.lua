@@ -6,11 +6,11 @@
 --   ARGV[4..] name, increment, alternating
 -- ) -> 1 (added) | 0 (another process was first: nothing was written)
 check_arguments(3, math.huge, 2)
-local field = text_of('field of the place', ARGV[1])
+local field = text_of('field of the position', ARGV[1])
 for position = 2, 3 do
   local is_first = position == 2 and ARGV[2] == ''
   if not is_first and not string.find(ARGV[position], '^%d+%-%d+$') then
-    refuse_argument('place', 'the id of a stream entry')
+    refuse_argument('position', 'the id of a stream entry')
   end
 end
 for position = 4, #ARGV, 2 do
@@ -19,8 +19,8 @@ for position = 4, #ARGV, 2 do
     refuse_argument('increment of ' .. ARGV[position], 'a number from 0')
   end
 end
-local place = redis.call('HGET', K.counters, field) or ''
-if place ~= ARGV[2] then return 0 end
+local position = redis.call('HGET', K.counters, field) or ''
+if position ~= ARGV[2] then return 0 end
 for position = 4, #ARGV, 2 do
   add_to(K.counters, ARGV[position], finite(ARGV[position + 1]), '%.17g')
 end

@@ -4,15 +4,15 @@
 -- bound the stored data per agent and the cost of a call.
 --
 -- touch(
---   K.touched  hash    agentId -> JSON {files: [path], told: {agentId: files}, taskId, attempt,
---                      phase}                                                       written
+--   K.touched  hash    agentId -> JSON {files: [path], reported: {agentId: files}, taskId,
+--                      attempt, phase}                                              written
 --   K.events   stream                                   appended twice for each other agent
 --   ARGV[1] agentId  ARGV[2] paths, JSON list  ARGV[3] event JSON {type, timestamp, taskId, …}
 --   ARGV[4] channel  ARGV[5] stream cap  ARGV[6] ttl of the hash, s
 -- ) -> the number of other agents that share a file
 local MOST_FILES = 200
 -- The limit of files in an event and in the warnings about a pair.
-local MOST_TOLD = 20
+local MOST_REPORTED = 20
 local MOST_WARNINGS = 20
 
 check_arguments(6)
@@ -33,7 +33,7 @@ local function recorded(name)
   local found = parsed_object(redis.call('HGET', K.touched, name)) or {}
   return {
     files = table_of(found.files),
-    told = table_of(found.told),
+    reported = table_of(found.reported),
     taskId = type(found.taskId) == 'string' and found.taskId or nil,
     attempt = finite(found.attempt),
     phase = type(found.phase) == 'string' and found.phase or nil,
@@ -54,14 +54,14 @@ end
 local warnings = 0
 for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
   if warnings == MOST_WARNINGS then break end
-  local told = finite(mine.told[other]) or 0
-  if other ~= agent_id and told < MOST_TOLD then
+  local reported = finite(mine.reported[other]) or 0
+  if other ~= agent_id and reported < MOST_REPORTED then
     local both, count = {}, 0
     local theirs = recorded(other)
     for _, path in ipairs(theirs.files) do
       if is_new[path] then
         count = count + 1
-        if count <= MOST_TOLD then both[count] = path end
+        if count <= MOST_REPORTED then both[count] = path end
       end
     end
     if count > 0 then
@@ -72,7 +72,7 @@ for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
       event.agentId, event.other = other, agent_id
       event.taskId, event.attempt, event.phase = theirs.taskId, theirs.attempt, theirs.phase
       announce(K.events, channel, cap, event)
-      mine.told[other] = told + count
+      mine.reported[other] = reported + count
       warnings = warnings + 1
     end
   end

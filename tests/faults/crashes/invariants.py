@@ -52,8 +52,8 @@ def assert_nothing_lost_and_nothing_twice(crash: Crash) -> None:
         for name in ("leases", "delayed"):
             assert not ids & members(client, f"orchestrator:{name}"), name
         with suppress(AssertionError):
-            eventually(lambda: not members(client, "orchestrator:suspects"))
-        assert not members(client, "orchestrator:suspects")
+            eventually(lambda: not members(client, "orchestrator:lost-messages"))
+        assert not members(client, "orchestrator:lost-messages")
     for home in (crash.system.home, crash.folder / "second"):
         for name in ("workspaces", "candidates"):
             eventually(lambda: not left_of(ids, home / name))  # noqa: B023 - called at once

@@ -18,12 +18,12 @@ def ended(code: int, said: str, *, timed_out: bool = False) -> Completed:
 @pytest.mark.parametrize(
     ("code", "said", "refused", "words"),
     [
-        (1, "ERROR: no version of x", (), "mend the repository"),
+        (1, "ERROR: no version of x", (), "fix the repository"),
         (127, "/bin/sh: 1: poetry: not found", (), "needs poetry, which is not installed"),
         (1, "Temporary failure in name resolution", (), "could not reach a registry"),
         (1, "x", ("pypi.org:443 refused",), "ORCHESTRATOR_EGRESS_HOSTS does not name: pypi.org"),
-        (137, "", (), "SIGKILL.*mend the host"),
-        (-9, "", (), "SIGKILL.*mend the host"),
+        (137, "", (), "SIGKILL.*fix the host"),
+        (-9, "", (), "SIGKILL.*fix the host"),
     ],
 )
 def test_the_cause_says_who_has_to_act(code, said, refused, words):

@@ -1,1 +1,1 @@
-"""Tests of the gates room."""
+"""Tests of the gates package."""

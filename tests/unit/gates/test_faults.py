@@ -12,7 +12,7 @@ from tests.unit.gates.test_plan import plan_of
 def faults(command: str, *, has_module: bool = True) -> list[tuple[str, str]]:
     plan = plan_of({"orchestrator.toml": f"[gates]\ntests = '''{command}'''"}, GateProfile.MINIMAL)
     found = plan_faults(plan, which=lambda _: None, has_module=lambda _: has_module)
-    return [(fault.gate, fault.mend) for fault in found]
+    return [(fault.gate, fault.fix_in) for fault in found]
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_module_of_python_is_looked_for_where_python_is():
         return False
 
     (fault,) = plan_faults(plan, which=lambda program: program, has_module=has_module)
-    assert (fault.mend, looked) == ("host", ["pytest"])
+    assert (fault.fix_in, looked) == ("host", ["pytest"])
 
 
 def test_a_gate_without_a_command_is_the_repositorys_whatever_the_host_has():
     plan = plan_of({}, GateProfile.STANDARD)
     found = plan_faults(plan, which=lambda program: program)
-    assert {(fault.gate, fault.mend) for fault in found} == {
+    assert {(fault.gate, fault.fix_in) for fault in found} == {
         (gate, "repository") for gate in ("typecheck", "lint", "tests", "coverage")
     }
 

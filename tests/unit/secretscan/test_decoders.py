@@ -12,7 +12,7 @@ from orchestrator.secretscan.engine import find
 from orchestrator.secretscan.literals import joints
 from orchestrator.secretscan.views import Edit, View
 from tests.doubles.secret_encoded import ENCODINGS, NAMED
-from tests.doubles.secret_set import Maker
+from tests.doubles.secret_maker import Maker
 
 SEEDS = range(1, 6)
 KEY = b"k" * 32

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.secretscan.engine import find, readings
 from tests.doubles.secret_field import field_lookalikes, field_secrets
 from tests.doubles.secret_locks import FORMATS, lock_file
-from tests.doubles.secret_set import Case, Maker, lookalikes, positives
+from tests.doubles.secret_maker import Case, Maker
+from tests.doubles.secret_set import lookalikes, positives
 
 ROOT = Path(__file__).parents[3]
 SEED = 11

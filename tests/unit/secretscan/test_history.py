@@ -14,7 +14,7 @@ from orchestrator.secretscan.engine import find
 from orchestrator.settings import Settings
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.new_blobs import COMMIT, NewBlobs, new_blobs, pending, staged
-from tests.doubles.secret_set import Maker
+from tests.doubles.secret_maker import Maker
 
 KEY = b"k" * 32
 PASSWORD = Maker(3).fill("{x18}7")[0]

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from orchestrator.secretscan.engine import find
-from tests.doubles.secret_set import Maker
+from tests.doubles.secret_maker import Maker
 
 SIGNATURE = b"\x89\x02\x33"
 

@@ -16,7 +16,8 @@ from orchestrator.secretscan import (
     sarif,
 )
 from orchestrator.secretscan.engine import find
-from tests.doubles.secret_set import Maker, positives
+from tests.doubles.secret_maker import Maker
+from tests.doubles.secret_set import positives
 
 KEY = b"k" * 32
 TOKEN = Maker(1).fill("ghp_{c30}")[0]

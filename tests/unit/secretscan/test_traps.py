@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 
 from orchestrator.secretscan import UNSCANNABLE, AllowList, ScannedText, Scanner, engine
-from tests.doubles.secret_set import Maker
+from tests.doubles.secret_maker import Maker
 
 KEY = b"k" * 32
 

@@ -1,1 +1,1 @@
-"""The workspace room, on real git."""
+"""the workspace package, on real git."""

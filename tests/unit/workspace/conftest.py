@@ -1,4 +1,4 @@
-"""Real repositories for the workspace room: an upstream, and hosts that fetch from it."""
+"""Real repositories for the workspace package: an upstream, and hosts that fetch from it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Host:
-    """One machine's workspace room."""
+    """One machine and its workspaces."""
 
     settings: Settings
     git: Git
@@ -109,7 +109,7 @@ def upstream(tmp_path: Path) -> Upstream:
 
 @pytest.fixture
 def make_host(tmp_path: Path) -> Callable[..., Host]:
-    """Build the room of a machine of this name, with these variables set there."""
+    """Build the host of this name, with these variables set there."""
 
     def make(name: str = "host", **variables: str) -> Host:
         environ = {

@@ -16,10 +16,10 @@ class CheckpointMonitor:
     def __init__(
         self, context: RunContext, *, every_s: float, turn_pause_s: float = TURN_PAUSE_S
     ) -> None:
-        self._part = context
+        self._context = context
         self._every_s = every_s
         self._turn_pause_s = min(turn_pause_s, every_s)
-        self._kept_at = time.monotonic()
+        self._made_at_s = time.monotonic()
         self._turns = 0
 
     def check(self) -> None:
@@ -28,10 +28,10 @@ class CheckpointMonitor:
         Raises:
             AgentKilled: a kill arrived during the capture; also the other errors of `Lease.check`.
         """
-        since_s = time.monotonic() - self._kept_at
+        since_s = time.monotonic() - self._made_at_s
         # A new message of the model means that the turn before it, with its tools, is over.
-        turns = self._part.transcript.messages
+        turns = self._context.transcript.messages
         if since_s < self._every_s and (turns == self._turns or since_s < self._turn_pause_s):
             return
-        self._part.checkpoint()
-        self._kept_at, self._turns = time.monotonic(), turns
+        self._context.checkpoint()
+        self._made_at_s, self._turns = time.monotonic(), turns

@@ -73,7 +73,7 @@ class DiskMonitor:
             return
         lost = self._free_bytes - free_bytes(self.root)
         if time.monotonic() >= self._next_s or lost > self.quota_bytes - self._used_bytes:
-            self._measuring = threading.Thread(target=self._measure, daemon=True, name="quota")
+            self._measuring = threading.Thread(target=self._measure, daemon=True, name="disk-usage")
             self._measuring.start()
 
     def _measure(self) -> None:

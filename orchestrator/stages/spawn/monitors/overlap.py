@@ -36,21 +36,21 @@ class OverlapMonitor:
     #: The start of the program, by `time.time_ns`; files that changed later are the agent's.
     begun_ns: int
     _next_s: float = field(default_factory=lambda: time.monotonic() + EVERY_S)
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
     def check(self) -> None:
         """Scan the worktree if a scan is due; write newly changed files to the overlap index."""
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + EVERY_S
-        if len(self._told) >= FILES_LIMIT or not (news := {*self._touched()} - self._told):
+        if len(self._reported) >= FILES_LIMIT or not (news := {*self._touched()} - self._reported):
             return
-        self._told |= news
+        self._reported |= news
         self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
 
     def forget(self) -> None:
         """Remove the agent's files from the overlap index."""
-        if self._told:
+        if self._reported:
             self.holder.store.run(overlap.forget(self.agent))
 
     def _touched(self) -> Iterator[str]:

@@ -1,0 +1,92 @@
+"""Agents of a system with small limits, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from orchestrator.control.budget import BudgetService
+from orchestrator.control.submit import SubmitService
+from orchestrator.leases.holder import AgentLeases
+from orchestrator.maintenance.rescuer import Rescuer
+from orchestrator.messages import queue_key
+from orchestrator.models import (
+    Usage,
+)
+from orchestrator.queries.budget import summary
+from orchestrator.settings import load_settings
+from orchestrator.store.budget import publish
+from orchestrator.store.events import read_events
+from orchestrator.wiring import audit
+
+LIMITS = {
+    "BUDGET_DAILY_TOKENS": "1000",
+    "BUDGET_PER_AGENT_TOKENS": "500",
+    "BUDGET_RESERVATION": "100",
+    "MAX_CONCURRENT_AGENTS": "2",
+}
+
+
+class Fleet:
+    """A fleet whose clock is moved by hand, and which was told its limits."""
+
+    def __init__(self, store, home, **limits: str) -> None:
+        self.store = store
+        self.at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        numbers = iter(range(100_000))
+        self.new_id = lambda: f"id-{next(numbers)}"
+        self.settings = load_settings({**LIMITS, "ORCHESTRATOR_HOME": str(home), **limits})
+        self.door = SubmitService("scripted", frozenset({"scripted"}), lambda: self.at, self.new_id)
+        self.holder = AgentLeases(
+            store, lambda: self.at, self.new_id, worker="w@here", process="1:1", lease_s=30
+        )
+        self.monitor = Rescuer(self.holder, retention_s=1e6)
+        self.budget = BudgetService(self.settings, lambda: self.at, audit(self.settings).append)
+        store.run(publish(self.settings))
+
+    def spawn(self, agent_id: str = "", **changes: object) -> str:
+        context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+        body = {"taskId": "t", "agentType": "worker", "context": context, **changes}
+        self.at += timedelta(milliseconds=1)
+        return self.store.run(self.door.submit(body, agent_id=agent_id)).agent_id
+
+    def running(self, **changes: object):
+        return self.holder.start(self.holder.claim(self.spawn(**changes)), base_commit="abc")
+
+    def spend(self, agent, tokens: int, cost_usd: float | None = None) -> str:
+        usage = Usage(input_tokens=tokens, total_tokens=tokens, cost_usd=cost_usd)
+        return self.holder.charge(agent, {"usage": usage.wire()})
+
+    def summary(self):
+        return self.store.follow(summary(self.settings, self.at))
+
+    def counts(self) -> tuple[int, int]:
+        found = self.summary()
+        return found.used, found.reserved
+
+    def events(self, *kinds: str):
+        reported = [entry.event for entry in self.store.run(read_events(after="0-0"))]
+        return [event for event in reported if event.type in kinds]
+
+
+@pytest.fixture
+def fleet(store, tmp_path):
+    return Fleet(store, tmp_path)
+
+
+@pytest.fixture
+def client(valkey_url):
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
+        yield connection
+
+
+def queued(client) -> list[str]:
+    """Take every spawn message, the most urgent first."""
+    taken = []
+    for priority in range(10, 0, -1):
+        while message := client.rpop(queue_key("spawn", priority)):
+            taken.append(json.loads(message)["headers"]["id"])
+    return taken
