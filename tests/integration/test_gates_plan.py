@@ -105,7 +105,7 @@ def test_a_commit_a_repository_and_the_files_as_they_are_can_be_asked(tmp_path):
     (checkout / "new.test.js").write_text("")
     assert "$ true" in gates_plan(checkout).stdout
     assert "$ true" not in gates_plan(checkout, "--base=main").stdout
-    both = gates_plan(checkout, "--base=main", "--repo=x")
+    both = gates_plan(checkout, "--base=main", "--repo=/x")
     assert both.returncode == 2
     assert "use --branch" in both.stderr
 

@@ -172,8 +172,24 @@ def test_what_is_found_and_not_judged_is_named_and_names_stay_comments(make):
     assert tomllib.loads(document["config"])["gates"].get("tests") != "true"
 
 
-def test_several_packages_are_each_named_with_their_folder(make):
+def test_an_environment_that_cannot_be_set_up_is_named_and_no_gate_is_blamed(make):
+    own = {FILE: "[environment]\nsetup = 'echo no-such-index; false'\n"}
+    folder = make(PLAIN | own)
+    document, found = shown(folder, "--force")
+    assert document["approvable"] is False
+    for words in ("echo no-such-index", "ended with exit code 1", "[environment] setup"):
+        assert words in document["environmentError"]
+    assert "status" not in found["tests"]
+    assert "# The environment cannot be set up" in document["config"]
+    assert tomllib.loads(document["config"])["profile"] == "standard"
+    ran = init(folder, "--force")
+    assert ran.returncode == 3
+    assert "environment     not set up" in ran.stdout
+
+
+def test_several_packages_are_each_named_with_their_folder(make, monkeypatch):
     sides = {f"{side}/{name}": text for side in ("a", "b") for name, text in PLAIN.items()}
+    monkeypatch.setenv("ORCHESTRATOR_ENVIRONMENTS", "configured")
     document, found = shown(make(sides | {"a/setup.py": "", "b/setup.py": ""}))
     assert found["tests"]["status"] == "passed", document
     entries = tomllib.loads(document["config"])["gates"]["tests"]

@@ -11,6 +11,7 @@ import redis
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import (
     AttemptStale,
+    CursorUnknown,
     IdempotencyConflict,
     NotFound,
     RecordMalformed,
@@ -241,7 +242,7 @@ def test_pages_are_filtered(store, door, holder):
     assert [agent.agent_id for agent in running.agents] == [first]
     of_task = store.follow(page(task_id="t-2"))
     assert [agent.agent_id for agent in of_task.agents] == [second]
-    with pytest.raises(RequestInvalid):
+    with pytest.raises(CursorUnknown):
         store.follow(page(cursor="never-given"))
 
 

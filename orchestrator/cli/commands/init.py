@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,16 @@ def init(
         ) as candidate,
         set_up(settings, plan, candidate, runs=not no_run, say=notify) as ready,
     ):
-        gates = []
         started = trial(
             settings, ready, candidate, on_start=lambda name: notify(f"running {name} …")
         )
-        for gate in started:
-            gates.append(gate)
-            if not as_json and not is_printed:
-                _print_gate(gate)
-    text = config_text(profile, gates, plan.not_judged, commit)
+        gates = list(started if as_json or is_printed else _printed(started, ready.lack))
+    text = config_text(profile, gates, plan.not_judged, commit, ready.lack)
     # The proposal must be valid, whatever the names of its files contain.
     config = read_repo_config({FILE: text.encode()}.get)
     chosen = chosen_profile(profile, gates)
-    is_ready = chosen is GateProfile.CUSTOM or not any(gate.turn for gate in gates)
+    passes = chosen is GateProfile.CUSTOM or not any(gate.turn for gate in gates)
+    is_ready = passes and not ready.lack
     if not is_printed:
         _write(checkout.root / FILE, text, force=force)
     if as_json:
@@ -106,6 +104,7 @@ def init(
                 "commit": commit,
                 "profile": chosen.value,
                 "approvable": is_ready,
+                "environmentError": ready.lack or None,
                 "gates": [_gate_document(gate) for gate in gates],
                 "notJudged": [entry.wire() for entry in plan.not_judged],
                 "config": text,
@@ -143,6 +142,15 @@ def _write(file: Path, text: str, *, force: bool) -> None:
         return
     with file.open("x", encoding="utf-8") as stream:
         stream.write(text)
+
+
+def _printed(gates: Iterable[Any], lack: str) -> Iterator[Any]:
+    """Yield the gates as they end, and print each."""
+    if lack:
+        say(f"environment     not set up\n    {one_line(lack)}")
+    for gate in gates:
+        _print_gate(gate)
+        yield gate
 
 
 def _print_gate(gate: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from orchestrator.environments.service import Borrower
+from orchestrator.errors import EnvironmentFailed
 from orchestrator.gates.faults import PlanFault
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Tools, faults_here
@@ -71,6 +72,8 @@ class Ready:
     environment: Environment | None
     #: Whether the gates run.
     runs: bool
+    #: Why the environment could not be set up: no gate can run without it.
+    lack: str = ""
 
 
 @contextmanager
@@ -85,7 +88,6 @@ def set_up(
     """Set the environment of a candidate's base up, and yield the plan within it.
 
     Raises:
-        EnvironmentFailed: a command failed, or this host lacks something.
         RepoConfigInvalid: the configuration of the base commit is malformed.
         DiskFull: the disk is full; the rest of the set-up is removed.
     """
@@ -96,9 +98,16 @@ def set_up(
         yield Ready(plan, faults_here(plan, settings, Tools(pending=kinds)), None, runs)
         return
     borrower = Borrower(_NOBODY, 0, check=lambda: None, say=say)
-    with environments.held(base, borrower) as environment:
-        within = plan.within(environment)
-        yield Ready(within, faults_here(within, settings, Tools(environment)), environment, runs)
+    with ExitStack() as held:
+        try:
+            environment = held.enter_context(environments.held(base, borrower))
+        except EnvironmentFailed as error:
+            ready = Ready(plan, (), None, runs=False, lack=f"{error} {error.action}")
+        else:
+            within = plan.within(environment)
+            faults = faults_here(within, settings, Tools(environment))
+            ready = Ready(within, faults, environment, runs)
+        yield ready
 
 
 def trial(

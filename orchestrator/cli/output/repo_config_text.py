@@ -48,13 +48,23 @@ def chosen_profile(asked: GateProfile, gates: Sequence[TrialGate]) -> GateProfil
 
 
 def config_text(
-    asked: GateProfile, gates: Sequence[TrialGate], not_judged: Sequence[NotJudged], commit: str
+    asked: GateProfile,
+    gates: Sequence[TrialGate],
+    not_judged: Sequence[NotJudged],
+    commit: str,
+    lack: str = "",
 ) -> str:
-    """Return the text of `orchestrator.toml`; a gate that cannot pass is a comment in it."""
+    """Return the text of `orchestrator.toml`; a gate that cannot pass is a comment in it.
+
+    So is the reason if the environment cannot be set up.
+    """
     profile = chosen_profile(asked, gates)
     text = _HEAD.format(commit=commit[:12])
     if profile is not asked:
         text += _CUSTOM.format(asked=asked)
+    if lack:
+        text += _comment(f"The environment cannot be set up, so no gate was run: {lack}")
+        text += '# [environment]\n# setup = "a command that installs the dependencies"\n\n'
     text += f'profile = "{profile}"\n\n[gates]\n'
     text += "\n".join("".join(_gate_lines(gate)) for gate in gates)
     if not_judged:

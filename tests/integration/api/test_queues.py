@@ -13,7 +13,7 @@ from orchestrator.errors import NotFound
 from orchestrator.messages import SPAWN_QUEUE, queue_key
 from orchestrator.queries.queues import overview
 from orchestrator.settings import load_settings
-from orchestrator.store import keys
+from orchestrator.store import keys, sweeps
 from orchestrator.store.operations import command
 from orchestrator.wiring import clock
 from tests.pools import pool_worker
@@ -75,9 +75,11 @@ def test_a_paused_cleanup_does_not_stop_the_sweep(settings, store, valkey_url, t
     store.follow(wiring.queue_pauses(settings).pause("cleanup", "ann", ""))
     agent_id = spawn(settings, store, tmp_path)
     store.run(command("DEL", queue_key(SPAWN_QUEUE, 5), decode=int))
-    store.run(command("ZADD", keys.DELAYED, 1, agent_id, decode=int))
     with worker(tmp_path, valkey_url, "cleanup") as heard:
         heard("paused")
+        # A recent sweep, so that the worker's own timer does not sweep.
+        store.run(sweeps.record(sweeps.Sweeper.SCHEDULER, now=clock()))
+        store.run(command("ZADD", keys.DELAYED, 1, agent_id, decode=int))
         assert queue(store, "spawn").delayed == 1
         # As beat sends it.
         with Celery("stock", broker=valkey_url) as client:

@@ -48,6 +48,8 @@ def test_every_option_reaches_the_request(orch, store):
     ],
 )
 def test_a_local_repository_is_made_absolute(orch, store, given, stored):
+    for folder in ("sub", "x.git"):
+        (orch.cwd / folder).mkdir()
     done = orch.run("spawn", "--repo", given, *REQUEST[2:])
     agent = store.run(agents.read(done.stdout.strip()))
     assert agent.repository == stored.format(cwd=orch.cwd)
