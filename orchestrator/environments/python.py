@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import posixpath
 import re
 import shlex
 import tomllib
@@ -63,6 +64,26 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
         constraints=constraints,
         python=str(project.get("requires-python", "")),
     )
+
+
+def build_inputs(files: BaseFiles) -> Iterator[str]:
+    """Yield the files that an installation of a project reads, besides manifests and lock files.
+
+    A backend of the repository itself, and files with requirements of any name.
+    """
+    pyproject = _pyproject(files)
+    system = _table(pyproject.get("build-system"))
+    top = str(system.get("build-backend", "")).partition(":")[0].partition(".")[0]
+    folders = system.get("backend-path")
+    for folder in folders if isinstance(folders, list) and top else ():
+        module = posixpath.normpath(f"{folder}/{top}")
+        yield from (p for p in files.paths if p == f"{module}.py" or p.startswith(f"{module}/"))
+    setuptools = _table(_table(pyproject.get("tool")).get("setuptools"))
+    for entry in _table(setuptools.get("dynamic")).values():
+        named = _table(entry).get("file", ())
+        for path in [named] if isinstance(named, str) else named:
+            if path in files.paths:
+                yield path
 
 
 def _tools(files: BaseFiles, commands: Collection[str], named: Collection[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.environments.python import python_setup
+from orchestrator.environments.python import build_inputs, python_setup
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles, Detector
 from orchestrator.gates.detectors._node_packages import manager_of, members_of, read_package
@@ -22,7 +22,10 @@ _INPUTS = re.compile(
     r"|pnpm-(?:lock|workspace)\.yaml|yarn\.lock|\.yarnrc(?:\.yml)?|bun\.lockb?|go\.(?:mod|sum|work)"
     r"|Cargo\.(?:toml|lock)|rust-toolchain(?:\.toml)?|orchestrator\.toml"
 )
-_REQUIREMENT_FOLDER = re.compile(r"(?:^|/)(?:requirements|reqs)/[\w.-]+\.(?:txt|in)$")
+#: Patches are applied to packages of npm as they are installed.
+_IN_FOLDER = re.compile(
+    r"(?:^|/)(?:(?:requirements|reqs)/[\w.-]+\.(?:txt|in)|patches/[^/]+\.patch)$"
+)
 #: Package managers that npm installs, if the host has none.
 _BY_NPM = {"pnpm": "pnpm", "yarn": "yarn", "bun": "bun"}
 #: Dependencies that have no lock file are resolved at the set-up.
@@ -76,7 +79,7 @@ def make_recipe(
         parts = tuple(_detected(config, files, found, which))
     else:
         parts = ()
-    inputs = sorted(path for path in files.paths if _is_input(path))
+    inputs = sorted({path for path in files.paths if _is_input(path)} | set(_built(files, found)))
     if environment.files is not None:
         chosen = environment.files
         inputs = sorted(p for p in files.paths if any(f"{p}/".startswith(f"{c}/") for c in chosen))
@@ -89,9 +92,16 @@ def make_recipe(
     )
 
 
+def _built(files: BaseFiles, packages: Sequence[Package]) -> Iterator[str]:
+    for package in packages:
+        if package.kind == "Python":
+            for path in build_inputs(files.below(package.folder)):
+                yield f"{package.folder}/{path}".removeprefix("/")
+
+
 def _is_input(path: str) -> bool:
     name = path.rpartition("/")[2]
-    return bool(_INPUTS.fullmatch(name) or _REQUIREMENT_FOLDER.search(path))
+    return bool(_INPUTS.fullmatch(name) or _IN_FOLDER.search(path))
 
 
 def _configured(commands: Collection[str], kinds: Collection[str]) -> Iterator[EcosystemSetup]:

@@ -68,7 +68,9 @@ def _check_identifier(name: str) -> str:
     return name
 
 
-_LOOPBACK = r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^\s]*"
+#: White space as Python sees it: other engines count these controls as none.
+_SPACE = r"\s\x1c-\x1f\x85"
+_LOOPBACK = rf"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/[^{_SPACE}]*"
 #: What the checks above accept, for a schema; nothing of it is decided here.
 _BRANCH_PATTERN = (
     r"^(refs/heads/)?(?!refs/heads/)(?!HEAD$)(?![-./])"
@@ -76,11 +78,12 @@ _BRANCH_PATTERN = (
     r"([!-)+-9;->@-Z\]_-}]{1,200}|[^\x00-\x20\x7f~^:?*\[\\]{1,60})$"
 )
 _REPOSITORY_PATTERN = (
-    r"^(?!https?://[^/\s]*@)"
+    rf"^(?!https?://[^/{_SPACE}]*@)"
     r"((file://)?/[^\n\u0000]*"
-    r"|https://[A-Za-z0-9_\[][^\s]*|ssh://[A-Za-z0-9_\[][^\s]*"
+    rf"|https://[A-Za-z0-9_\[][^{_SPACE}]*|ssh://[A-Za-z0-9_\[][^{_SPACE}]*"
     rf"|{_LOOPBACK}"
-    r"|(?!.*(::|://))([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.-]*:[^/:\s][^\s]*)$"
+    r"|(?!.*(::|://))([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9_.-]*"
+    rf":[^/:{_SPACE}][^{_SPACE}]*)$"
 )
 Branch = Annotated[
     str,

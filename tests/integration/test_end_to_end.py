@@ -31,7 +31,7 @@ def request_body(remote: Path, *items: str, **changes: object) -> dict[str, obje
 def assert_pushed(remote: Path, outcome: dict, profile: str = "minimal") -> None:
     """The outcome names a branch whose only new commit is the agent's, with its trailers."""
     agent_id, commit = outcome["agentId"], outcome["commit"]
-    assert outcome["status"] == "completed", outcome
+    assert outcome["status"] == "completed", outcome["error"]
     assert outcome["branch"] == f"agent/{agent_id}"
     assert git("rev-parse", f"refs/heads/agent/{agent_id}", cwd=remote) == commit
     assert git("rev-list", "--count", f"main..{commit}", cwd=remote) == "1"

@@ -174,3 +174,33 @@ def test_an_environment_depends_on_locks_and_manifests_or_on_the_named_files():
     assert recipe(files).inputs == ("requirements.txt",)
     named = {**files, "orchestrator.toml": "[environment]\nfiles = ['ci', 'a.py']\n"}
     assert recipe(named).inputs == ("a.py", "ci/x.sh")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "path"),
+    [
+        ("[build-system]\nbuild-backend = 'b.api:x'\nbackend-path = ['.']\n", "b/api.py"),
+        ("[build-system]\nbuild-backend = 'b'\nbackend-path = ['./ci']\n", "ci/b.py"),
+        ("[tool.setuptools.dynamic]\ndependencies = {file = ['needs']}\n", "needs"),
+        ("[tool.setuptools.dynamic]\ndependencies = {file = 'needs'}\n", "needs"),
+        ("", "patches/left-pad+1.0.0.patch"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "sub/"])
+def test_an_environment_depends_on_what_an_installation_reads(folder, manifest, path):
+    manifest_path = f"{folder}pyproject.toml"
+    files = {manifest_path: manifest, f"{folder}{path}": "", f"{folder}other.py": ""}
+    tests = {f"{folder}{name}": text for name, text in TEST.items()}
+    assert recipe(files | tests).inputs == tuple(sorted((manifest_path, f"{folder}{path}")))
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "[build-system]\nbuild-backend = 1\nbackend-path = '.'\n",
+        "[tool.setuptools]\ndynamic = 'x'\n",
+        "[tool.setuptools.dynamic]\nversion = {attr = 'a.b'}\nx = {file = ['../x']}\n",
+    ],
+)
+def test_a_manifest_of_another_form_names_no_files(manifest):
+    assert recipe({"pyproject.toml": manifest, **TEST}).inputs == ("pyproject.toml",)

@@ -37,4 +37,4 @@ def test_a_python_that_the_host_lacks_is_the_hosts_to_mend():
     settings = load_settings({"PATH": "/usr/bin:/bin"})
     with pytest.raises(EnvironmentFailed, match="needs Python >=9") as error:
         find_toolchain({"python"}, {">=9"}, settings)
-    assert "Mend the host" in str(error.value)
+    assert "Fix the host" in str(error.value)
