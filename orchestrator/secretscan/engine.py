@@ -59,6 +59,8 @@ def find(text: bytes) -> list[Match]:
     Raises:
         TimeoutError: it was not done within SCAN_TIMEOUT_S.
     """
+    # Compiling the rules takes seconds, and is no fault of the text.
+    _loaded()
     deadline = time.monotonic() + SCAN_TIMEOUT_S
     blocks = PublicBlocks(text)
     found = [

@@ -65,7 +65,8 @@ class Scanner:
     def _scan(
         self, text: ScannedText, repository: str, reported: set[bytes]
     ) -> Iterator[SecretFinding]:
-        file = _shown(text.file)
+        # A path may contain a secret too.
+        file = masked(text.file)
         earlier = _Held(text.earlier)
         try:
             for match, line, shown in _secrets(text):
@@ -96,23 +97,22 @@ class Scanner:
 
 
 def masked(text: str) -> str:
-    """Return a text with every secret in it replaced by `[secret:<rule>]`, and without NULs."""
+    """Return a text with every secret in it replaced by `[secret:<rule>]`, and without NULs.
+
+    Of a text that cannot be scanned in time, nothing is returned but a note that says so.
+    """
     content = text.replace("\0", "").encode(errors="replace")
     pieces, position = [], 0
-    for match in find(content):
+    try:
+        found = find(content)
+    except TimeoutError:
+        return f"[{UNSCANNABLE}]"
+    for match in found:
         pieces += [content[position : match.start], f"[secret:{match.rule}]".encode()]
         position = match.end
     if not pieces:
         return text.replace("\0", "")
     return b"".join((*pieces, content[position:])).decode(errors="replace")
-
-
-def _shown(path: str) -> str:
-    # A path may contain a secret too.
-    try:
-        return masked(path)
-    except TimeoutError:
-        return f"[{UNSCANNABLE}]"
 
 
 class _Held:

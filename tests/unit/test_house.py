@@ -212,11 +212,11 @@ def test_unit_tests_mirror_the_tree_of_the_package():
             continue
         assert (ROOT / "orchestrator" / folder).is_dir(), relative(path)
         # A command is tested through its program, so the family of packages is enough.
-        package = f"orchestrator.{folder.parts[0]}"
-        # Its imports name the package, or those of the fixtures beside it.
+        package = folder.parts[0]
+        # Its imports name the package, its tests, or those of the fixtures beside it.
         beside = [path, *path.parent.glob("conftest.py")]
         text = "".join(one.read_text() for one in beside)
-        assert re.search(rf"\b{re.escape(package)}\b", text), relative(path)
+        assert re.search(rf"\b(orchestrator|tests\.unit)\.{package}\b", text), relative(path)
 
 
 #: Folders whose tests take long, the longest first, as `tests/conftest.py` starts them.
