@@ -126,6 +126,6 @@ def test_what_is_kept_of_an_agent_has_an_end(overlap, valkey_url):
         kept = client.hget(keys.touched("/srv/x.git"), one.agent.agent_id)
         record = json.loads(kept)
         assert len(record.pop("files")) == FILES_LIMIT
-        assert record == {"told": {}, "taskId": "t", "attempt": 1, "phase": "preparing"}
+        assert record == {"reported": {}, "taskId": "t", "attempt": 1, "phase": "preparing"}
         one.forget()
         assert not client.exists(keys.touched("/srv/x.git"))

@@ -68,7 +68,7 @@ def test_two_live_agents_in_one_file_are_told_of(lab, remote, monkeypatch):
     connection = redis.Redis.from_url(one.settings.valkey_url)
     first = one.spawn(remote, write("calc.py", "x = 1\n"))
     # As another live agent of this repository left it.
-    left = json.dumps({"files": ["calc.py", "elsewhere"], "told": {}})
+    left = json.dumps({"files": ["calc.py", "elsewhere"], "reported": {}})
     connection.hset(keys.touched(str(remote)), "another", left)
     agent_id = one.spawn(
         remote,
