@@ -72,7 +72,7 @@ def ended(store, agent):
 
 
 def retry(store, service, agent_id):
-    flow = service.retry(agent_id, is_afresh=False, kept_for_s=60, by="ann", why="again")
+    flow = service.retry(agent_id, is_afresh=False, retain_s=60, by="ann", why="again")
     return store.follow(flow)
 
 
