@@ -41,6 +41,14 @@ class GitTimedOut(GitFailed):
     action = "Check the network and the remote; if they are slow, raise ORCHESTRATOR_GIT_TIMEOUT."
 
 
+class GitKilled(GitFailed):
+    """A git command was ended by a signal that this system did not send."""
+
+    code = "git_killed"
+    retryable = True
+    action = "Read the kernel's log of the host: the memory may have run out."
+
+
 class ChangeConflicts(GitFailed):
     """The change conflicts with the current target branch."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.errors import DiskFull, GitFailed, GitTimedOut, RepositoryUnavailable
+from orchestrator.errors import DiskFull, GitFailed, GitKilled, GitTimedOut, RepositoryUnavailable
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import reports_full_disk
@@ -206,10 +206,14 @@ def checked(ended: Ended, command: str) -> bytes:
 
     Raises:
         DiskFull: git could not write.
+        GitKilled: a signal ended git.
         GitFailed: any other failure, with the message of git.
     """
     if ended.exit_code == 0:
         return ended.stdout
+    if ended.exit_code < 0:
+        msg = f"git {command} was ended by signal {-ended.exit_code}."
+        raise GitKilled(msg)
     words = cause(ended.stderr) or f"exit code {ended.exit_code}"
     error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"

@@ -96,7 +96,8 @@ class FaultyProcess:
 
     def read(self, timeout_s: float) -> Any:
         """Read."""
-        if (self._worktree / "made.txt").exists():
+        made = self._worktree / "made.txt"
+        if made.exists() and made.read_text():
             self._fault.strike("mid run")
         return self._process.read(timeout_s)
 

@@ -304,7 +304,8 @@ def test_a_cost_that_is_none_is_told_and_its_tokens_count_once(store, client, no
 
 
 def test_what_the_overlap_left_of_older_versions_stops_no_warning(store, client, now_is):
-    spoiled = {"x": "no JSON", "y": "[]", "z": '{"files": 1, "reported": 2}', "v": '{"files": null}'}
+    spoiled = {"x": "no JSON", "y": "[]", "v": '{"files": null}'}
+    spoiled["z"] = '{"files": 1, "reported": 2}'
     client.hset(keys.touched("/srv/git/x.git"), mapping=spoiled)
     assert store.run(calls(now_is)["touch"]) == 1
 

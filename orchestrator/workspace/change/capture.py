@@ -16,6 +16,7 @@ from orchestrator.errors import (
     ChangeTooLarge,
     DiskFull,
     GitFailed,
+    GitKilled,
     OrchestratorError,
     WorkspaceLost,
 )
@@ -120,6 +121,9 @@ def explain(
         )
         msg = f"The agent changed nothing that a change may contain. Left out: {shown}."
         return ChangeEmpty(msg, action=_LEFT_OUT_ACTION)
+    if exit_code < 0 or exit_code == program.KILLED:
+        by = f"signal {-exit_code}" if exit_code < 0 else cause(text)
+        return GitKilled(f"The capture of the change was ended: {by}.")
     return GitFailed(f"The change could not be captured: {cause(text) or exit_code}")
 
 

@@ -46,8 +46,19 @@ class GitError(Exception):
     """A git command failed; the text is git's message."""
 
 
+class GitKilled(Exception):
+    """A signal ended git: what it would have said is unknown, so nothing can stand in for it."""
+
+
 class Changing(Exception):
     """The content of a file changes while it is read."""
+
+
+def check_killed(exit_code: int) -> None:
+    """Raise GitKilled if git was ended by a signal."""
+    if exit_code < 0:
+        msg = f"git was ended by signal {-exit_code}"
+        raise GitKilled(msg)
 
 
 def _environment(git_dir: bytes) -> dict[bytes, bytes]:
@@ -124,9 +135,14 @@ class Repository:
         env: Mapping[bytes, bytes] | None = None,
         cwd: bytes | None = None,
     ) -> tuple[int, bytes, bytes]:
-        """Run git; returns exit code, output and messages."""
+        """Run git; returns exit code, output and messages.
+
+        Raises:
+            GitKilled: a signal ended it.
+        """
         process = self.start(*arguments, env=env, cwd=cwd)
         output, words = process.communicate(stdin)
+        check_killed(process.returncode)
         return process.returncode, output, words
 
     def run(

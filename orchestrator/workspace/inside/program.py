@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from .agents import AgentsRepository
 from .beside import Beside
-from .git import GitError, Repository, remove
+from .git import GitError, GitKilled, Repository, remove
 from .index import CheckedOut
 from .job import Job, Report
 from .naming import CHANGE, HISTORY
@@ -18,7 +18,7 @@ from .retained import Retaining, Store, own_commits
 from .survey import GITLINK, Surveyor
 from .taking import Found, Taking, read_tree, write_tree
 
-LOST, EMPTY = 71, 72
+LOST, EMPTY, KILLED = 71, 72, 73
 
 
 class Lost(Exception):
@@ -234,6 +234,9 @@ def main() -> None:
         if capture:
             capture.report.write(job.most_paths)
         sys.exit(LOST)
+    except GitKilled as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(KILLED)
     except (GitError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
-from .git import GitError, Repository
+from .git import GitError, Repository, check_killed
 from .job import Job, Report
 from .naming import ref_of, short_name
 from .refs import Named, own_objects
@@ -89,12 +90,15 @@ class Store:
         index = ("index-pack", "--stdin", "--fix-thin", *strict)
         unpacking = self.ours.start(*index, stdin=pack.fileno())
         pack.close()
-        with question:
+        # A git that has ended reads nothing more; its exit code says why.
+        with suppress(BrokenPipeError), question:
             question.write(_revisions(names, known))
         _, said = unpacking.communicate()
         with words:
             said = words.read() or said
-        if packing.wait() or unpacking.returncode:
+        for ended in (packing.wait(), unpacking.returncode):
+            check_killed(ended)
+        if packing.returncode or unpacking.returncode:
             raise GitError(said.decode(errors="replace").strip())
 
 
@@ -260,7 +264,9 @@ def own_commits(store: Store, git_dir: bytes, report: Report) -> list[Named]:
     for pack in packs:
         try:
             with open(pack, "rb") as file:
-                output, _ = store.theirs.start("show-index", stdin=file.fileno()).communicate()
+                listing = store.theirs.start("show-index", stdin=file.fileno())
+                output, _ = listing.communicate()
+                check_killed(listing.returncode)
         except OSError:
             continue
         # Offset, id, checksum.

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     ChangeTooLarge,
     DiskFull,
     GitFailed,
+    GitKilled,
     WorkspaceLost,
 )
 from orchestrator.workspace.change import explain, read_bundle
@@ -182,3 +183,29 @@ def test_the_capture_replaces_what_stood_in_its_bundle_s_place(
     (workspace.worktree / "new").touch()
     assert bundle_of_change(workspace, base).startswith(b"# v2 git bundle\n")
     assert victim.read_text() == "whole"
+
+
+def test_a_git_that_a_signal_ends_is_tried_again_and_stands_for_nothing(
+    workspace: Workspace, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel ends it out of memory, or the container of the worker is stopped."""
+    (workspace.worktree / "README.md").write_text("other\n")
+    git(workspace.worktree, "switch", "--quiet", "-c", "beside")
+    git(workspace.worktree, "commit", "--quiet", "--allow-empty", "-m", "beside")
+    double = tmp_path / "bin" / "git"
+    double.parent.mkdir()
+    asked, real = tmp_path / "asked", shutil.which("git")
+    double.write_text(
+        f'#!/bin/sh\necho "$1" >> {asked}\n[ "$1" != "$KILLED" ] || kill -9 $$\nexec {real} "$@"\n'
+    )
+    double.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{double.parent}:{os.environ['PATH']}")
+    assert capture(workspace, base).exit_code == 0
+    commands = sorted(set(asked.read_text().split()))
+    assert {"bundle", "pack-objects"} <= {*commands}
+    for command in commands:
+        ended = capture(workspace, base, ("env", f"KILLED={command}"))
+        error = explain(ended.exit_code, ended.stderr)
+        assert isinstance(error, GitKilled), (command, error)
+        assert error.retryable
+    assert isinstance(explain(-9, b""), GitKilled)
