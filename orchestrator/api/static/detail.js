@@ -71,6 +71,7 @@ export class Detail {
     set(open.kill, "hidden", !isActive(agent));
     set(open.retry, "hidden", isActive(agent) || agent.status === "completed");
     this.#need(open, agent, concern);
+    this.#links(open, agent);
     this.#work(open, agent);
     this.#spent(open, agent);
     this.tick(Date.now());
@@ -91,7 +92,7 @@ export class Detail {
   #build(id) {
     const open = {
       id, icon: icon("waiting"), state: h("span"), title: h("h2", { tabindex: -1 }),
-      facts: h("p", { class: "dim" }), where: h("p", { class: "mono dim" }), need: h("div", { class: "need", hidden: true }), work: h("div"),
+      facts: h("p", { class: "dim" }), where: h("p", { class: "mono dim" }), need: h("div", { class: "need", hidden: true }), work: h("div"), links: h("p", { hidden: true }),
       age: h("dd"), last: h("dd"), tokens: h("dd"), cost: h("dd"), body: h("div", { class: "body", role: "tabpanel", id: "panel" }),
     };
     const entry = () => this.#fleet.get(id)?.agent;
@@ -108,7 +109,7 @@ export class Detail {
     this.#panel.replaceChildren(
       h("div", { class: "crown" },
         h("div", { class: "crown-line" }, open.badge, h("code", { class: "id" }, line(id, 128)), h("span", { class: "grow" }), open.kill, open.retry, close),
-        open.title, open.facts, open.where, open.need, open.work,
+        open.title, open.facts, open.where, open.links, open.need, open.work,
         h("dl", { class: "figures" },
           h("div", {}, h("dt", {}, "Age"), open.age), h("div", {}, h("dt", {}, "Tokens"), open.tokens),
           h("div", {}, h("dt", {}, "Cost"), open.cost), h("div", {}, h("dt", {}, "Output"), open.last)),
@@ -156,6 +157,20 @@ export class Detail {
     // The reason is its first sentence; for some reasons the next step follows it.
     if (concern && error) open.need.append(h("p", { class: "dim" }, withCommands(error)));
     if (concern?.command) open.need.append(command(concern.command));
+  }
+
+  /** The pull request, and the files in conflict with the target branch. */
+  #links(open, agent) {
+    const url = /^https?:\/\//.test(agent.requestUrl ?? "") ? agent.requestUrl : "";
+    const files = (agent.conflicts ?? []).map(({ path }) => line(path, 200));
+    const key = JSON.stringify([url, files]);
+    if (open.linksKey === key) return;
+    open.linksKey = key;
+    set(open.links, "hidden", !url && !files.length);
+    open.links.replaceChildren(...[
+      url && h("a", { href: url, rel: "noreferrer", target: "_blank" }, line(url, 200)),
+      files.length && h("span", { class: "dim" }, `${url ? " · " : ""}in conflict with ${line(agent.baseBranch, 100)}: ${files.slice(0, 20).join(", ")}`),
+    ].filter(Boolean));
   }
 
   #work(open, agent) {

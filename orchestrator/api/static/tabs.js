@@ -1,54 +1,10 @@
 // The tabs of an agent. Each tab opens into an element and may close and refresh.
 
-import { h, icon, set, write } from "./dom.js";
+import { h, icon } from "./dom.js";
+import { openOutput } from "./output.js";
 import { clockTime, duration, line, plain, plural } from "./text.js";
 
-const LINES_SHOWN = 2000;
-const LINE_SHOWN = 4000;
 const DIFF_LINES = 5000;
-
-/** The live tail of the agent's output. */
-function openOutput(body, id, server) {
-  const ender = new AbortController();
-  const note = h("p", { class: "note" }, "Reading…");
-  const log = h("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Output", tabindex: 0 });
-  body.append(note, log);
-  let [waiting, frame, dropped] = [[], 0, 0];
-  const flush = () => {
-    frame = 0;
-    const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    const lines = waiting.slice(-LINES_SHOWN);
-    dropped += waiting.length - lines.length;
-    waiting = [];
-    log.append(...lines.map(logLine));
-    for (; log.childElementCount > LINES_SHOWN; dropped += 1) log.firstChild.remove();
-    if (isAtEnd) log.scrollTop = log.scrollHeight;
-    write(note, dropped ? `The newest ${plural(LINES_SHOWN, "line")}; orch logs has ${plural(dropped, "earlier one")}.` : "");
-    set(note, "hidden", !dropped);
-  };
-  server.follow(`/agents/${encodeURIComponent(id)}/logs`, {
-    signal: ender.signal,
-    state: (state, problem) => {
-      if (state === "live" && !log.childElementCount) write(note, "No output yet.");
-      if (state === "refused") write(note, problem.message);
-    },
-    heard: (event, data) => {
-      if (event === "end") {
-        if (!log.childElementCount && !waiting.length) write(note, "No output.");
-        return false;
-      }
-      waiting.push(data);
-      frame ||= requestAnimationFrame(flush);
-      return true;
-    },
-  });
-  return { close: () => ender.abort() };
-}
-
-function logLine({ at, source, text }) {
-  return h("div", { class: "line", "data-source": line(source, 20) },
-    h("time", {}, clockTime(at)), h("span", { class: "source" }, line(source, 20)), h("span", { class: "said" }, plain(text, LINE_SHOWN)));
-}
 
 /** A tab that is read when it opens, and again when the agent has changed. */
 function reading(load) {
@@ -113,6 +69,7 @@ function report({ attempt, stage, profile, approved, gates: results = [], findin
         h("tr", {}, h("th", { scope: "row" }, line(gate.name, 80)),
           h("td", { class: ["passed", "not_applicable"].includes(gate.status) ? "good" : "bad" }, line(gate.status).replace("_", " ")),
           h("td", {}, gate.durationMs < 1000 ? `${gate.durationMs ?? 0} ms` : duration(gate.durationMs)), h("td", {}, gate.exitCode === undefined ? "" : String(gate.exitCode))),
+        gate.command && h("tr", {}, h("td", { colspan: 4, class: "ran" }, h("code", {}, line(gate.command, 600)))),
         gate.detail && h("tr", {}, h("td", { colspan: 4 }, h("pre", { tabindex: 0 }, plain(gate.detail, 20_000)))),
       ].filter(Boolean)))),
     findings.length ? h("ul", { class: "findings" }, findings.slice(0, 200).map((finding) => h("li", {},
