@@ -33,7 +33,9 @@ EVENTS: Mapping[str, EventKind] = {
         (*_AGENT, "from", "to", "round"),
         _WITH_REASON,
     ),
-    "agent.waiting": EventKind("A host has too little disk space for it: `reason`.", optional=_WITH_REASON),
+    "agent.waiting": EventKind(
+        "A host has too little disk space for it: `reason`.", optional=_WITH_REASON
+    ),
     "agent.recovering": EventKind(
         "An attempt was lost or put off: `reason`; the next one continues.", optional=_WITH_REASON
     ),

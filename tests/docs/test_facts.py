@@ -66,5 +66,5 @@ def test_the_page_of_the_api_lists_the_routes_of_each_scope(scope):
 
 def test_the_page_of_daily_work_names_each_rank_and_each_thing_that_an_agent_waits_for():
     text = words(ROOT / "docs/operating.md")
-    assert {name for name in re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)} >= set(WaitingFor)
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) >= set(WaitingFor)
     assert {int(n) for n in re.findall(r"^\| (\d) \|", text, re.MULTILINE)} == set(Rank)

@@ -20,7 +20,8 @@ from orchestrator.settings import Settings
 def why(settings: Settings, agent_ids: tuple[str, ...], *, as_json: bool) -> None:
     """Show why an agent waits, failed or was rejected, and the one command that helps.
 
-    The JSON is that of GET /agents/{agentId}/why: {waitingFor?, placeInLine?, rank?, code, why, command}.
+    The JSON is that of GET /agents/{agentId}/why: {waitingFor?, placeInLine?, rank?, code, why,
+    command}.
     """
     with open_client(settings) as client:
         each(client, agent_ids, lambda name: client.why(name).wire(), _show, as_json=as_json)
