@@ -29,13 +29,15 @@ EVENTS: Mapping[str, EventKind] = {
     "agent.spawning": EventKind("The agent is stored, and waits for a slot."),
     "agent.running": EventKind("Its program runs for the first time."),
     "agent.phase": EventKind(
-        "It went from one phase to another, except to its end and its cleanup.",
+        "It moved from one phase to another, except to its end and its cleanup.",
         (*_AGENT, "from", "to", "round"),
         _WITH_REASON,
     ),
-    "agent.waiting": EventKind("A host has no room for it: `reason`.", optional=_WITH_REASON),
+    "agent.waiting": EventKind(
+        "A host has too little disk space for it: `reason`.", optional=_WITH_REASON
+    ),
     "agent.recovering": EventKind(
-        "An attempt was lost or put off: `reason`; the next one continues.", optional=_WITH_REASON
+        "An attempt was lost or delayed: `reason`; the next one continues.", optional=_WITH_REASON
     ),
     "agent.stalled": EventKind("It shows no activity."),
     "agent.active": EventKind("It shows activity again."),

@@ -35,10 +35,10 @@ class AgentSettings(BaseSettings):
     )
     agent_config: Literal["content", "trusted"] = env(
         "ORCHESTRATOR_AGENT_CONFIG",
-        description="What the configuration of agent programs in a repository (`.claude/`,"
-        " `.mcp.json`) is. `content`: files that the agent may read; no setting, hook, permission,"
-        " key helper or MCP server of them is applied. `trusted`: the agent's program applies them,"
-        " and only the address of the model's provider is kept.",
+        description="Whether the configuration of agent programs in a repository (`.claude/`,"
+        " `.mcp.json`) is applied. `content`: no; the agent may read the files. `trusted`: yes, all"
+        " settings, hooks, permissions, key helpers and MCP servers, but not the address of the"
+        " model's provider.",
         default="content",
     )
     hook_timeout_s: Duration = env(
@@ -54,21 +54,20 @@ class AgentSettings(BaseSettings):
     )
     line_limit_bytes: Positive = env(
         "ORCHESTRATOR_LINE_LIMIT_BYTES",
-        description="The longest line of an agent's output that is read, in bytes; of a longer one"
-        " the log shows the beginning.",
+        description="The longest line of an agent's output that is read, in bytes. Longer lines are"
+        " truncated.",
         default=16 * 2**20,
     )
     result_grace_s: Duration = env(
         "ORCHESTRATOR_RESULT_GRACE",
         description="How long an agent's program may be silent after its final result before it is"
-        " ended. Output, and what it reports to be under way, start it anew, up to 15 times as"
-        " long in all.",
+        " ended. Output, and open tasks and tools, restart the time, up to 15 times as long in"
+        " all.",
         default=20.0,
     )
     log_lines: Positive = env(
         "ORCHESTRATOR_LOG_LINES",
-        description="The number of log lines that the system keeps per agent. The newest lines"
-        " are kept.",
+        description="The number of log lines that the system stores per agent: the newest.",
         default=10_000,
     )
 

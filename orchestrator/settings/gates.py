@@ -11,7 +11,7 @@ from orchestrator.settings.values import Duration, env
 
 
 class GateSettings(BaseSettings):
-    """Limits of the gates, and who else approves a change."""
+    """Limits of the gates, and other approvals of a change."""
 
     gate_timeout_s: Duration = env(
         "ORCHESTRATOR_GATE_TIMEOUT",
@@ -26,9 +26,9 @@ class GateSettings(BaseSettings):
     )
     plan_check: Literal["refuse", "warn", "off"] = env(
         "ORCHESTRATOR_PLAN_CHECK",
-        description="Before an agent starts, a plan of gates that no change can pass (a missing"
-        " command or tool) is refused with `plan_unrunnable`; `warn` only logs it, `off` does not"
-        " look.",
+        description="What happens before an agent starts if no change can pass its gates (a missing"
+        " command or tool). `refuse`: the agent fails with `plan_unrunnable`. `warn`: a log line."
+        " `off`: the plan is not checked.",
         default="refuse",
     )
     reviewer: str = env(

@@ -105,8 +105,8 @@ class GitSettings(BaseSettings):
     )
     stored_filters: Annotated[tuple[str, ...], BeforeValidator(split_names)] = env(
         "ORCHESTRATOR_STORED_FILTERS",
-        description="The filters of .gitattributes, by commas or blanks, whose files agents may see"
-        " as git stores them (`lfs`: as pointers); a repository with another one is refused.",
+        description="The filters of .gitattributes whose files agents may see as git stores them"
+        " (`lfs`: as pointers), separated by commas or spaces. Other filters are refused.",
         default=(),
     )
     secret_allow_list: Path | None = env(

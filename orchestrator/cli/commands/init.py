@@ -30,7 +30,7 @@ _TURNS = {"repository": "fix the repository", "host": "fix this host"}
     show_default=True,
     help="The gates to try.",
 )
-@click.option("--no-run", is_flag=True, help="Only look; run no gate.")
+@click.option("--no-run", is_flag=True, help="Run no gate; only show what is found.")
 @click.option("--print", "is_printed", is_flag=True, help="Print the file, and write nothing.")
 @click.option("--force", is_flag=True, help=f"Replace {FILE} if it exists.")
 @json_option

@@ -18,9 +18,10 @@ from orchestrator.settings import Settings
 @json_option
 @click.pass_obj
 def why(settings: Settings, agent_ids: tuple[str, ...], *, as_json: bool) -> None:
-    """Say why an agent waits, failed or was rejected, and the one command that helps.
+    """Show why an agent waits, failed or was rejected, and the one command that helps.
 
-    JSON is what HTTP answers with: {waitingFor?, placeInLine?, rank?, code, why, command}.
+    The JSON is that of GET /agents/{agentId}/why: {waitingFor?, placeInLine?, rank?, code, why,
+    command}.
     """
     with open_client(settings) as client:
         each(client, agent_ids, lambda name: client.why(name).wire(), _show, as_json=as_json)

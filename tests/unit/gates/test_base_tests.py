@@ -1,4 +1,4 @@
-"""The second judge: when it runs, what it says where no outcomes are known, and what is allowed."""
+"""`orchestrator.stages.gate_check.base_tests`: when it runs, what it reports, what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cheats × profiles: each is rejected, or a finding reports it; honest changes draw no finding.
+"""Cheats × profiles of `orchestrator.gates`: each is rejected or reported; honest changes are not.
 
 `CHEATS=all` runs the gates for each cheat; without it, a cheat whose text is a finding is not run.
 """

@@ -1,4 +1,4 @@
-"""What declares tests and checks is seen in every form, and a comment declares nothing."""
+"""`orchestrator.gates.detectors`: each form of a declared check is found, no comment is one."""
 
 from __future__ import annotations
 
