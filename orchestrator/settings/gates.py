@@ -31,6 +31,15 @@ class GateSettings(BaseSettings):
         " look.",
         default="refuse",
     )
+    red_base: Literal["refuse", "compare", "rework"] = env(
+        "ORCHESTRATOR_RED_BASE",
+        description="A gate that fails on a change runs on the untouched base commit too. If it"
+        " fails there as well: `refuse` does not approve the change, and asks for no rework;"
+        " `compare` counts the failures that the change adds; `rework` runs nothing on the base and"
+        " charges all failures to the agent. `red_base` in `[gates]` of a repository takes"
+        " precedence.",
+        default="refuse",
+    )
     reviewer: str = env(
         "ORCHESTRATOR_REVIEWER",
         description="The backend that runs the gate ai-review.",

@@ -8,6 +8,7 @@ from functools import cache, partial
 from orchestrator.audit.log import Audit
 from orchestrator.control.submit import SubmitService
 from orchestrator.egress.proxies import EgressProxies
+from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.agent import AgentBackend
@@ -103,7 +104,9 @@ def build(settings: Settings, *, worker: str) -> Services:
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
-    planning = Planning(mirrors, detectors(settings), settings, Submodules(settings, git))
+    records = BaseRecords(settings, programs.level)
+    submodules = Submodules(settings, git)
+    planning = Planning(mirrors, detectors(settings), settings, submodules, records)
     prepared = environments(settings, programs)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)

@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.environments.products import copy_products
+from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.reporters import Recorder
@@ -42,6 +43,7 @@ from orchestrator.stages.gate_check.base_tests import (
     TestRun,
 )
 from orchestrator.stages.gate_check.recording import Recording
+from orchestrator.stages.gate_check.red_base import RedBase
 
 #: In an environment all dependencies are installed, so that no gate asks a registry.
 _OFFLINE = {
@@ -108,6 +110,11 @@ class GateRunner:
     with_own_tools: bool = False
     base_runs: BaseRuns = field(default_factory=BaseRuns)
 
+    @property
+    def base_records(self) -> BaseRecords:
+        """The runs of gates on base commits that this host remembers."""
+        return BaseRecords(self.settings, self.sandbox.level)
+
     def run(
         self,
         plan: Plan,
@@ -120,19 +127,21 @@ class GateRunner:
         Changes that weaken the checks of the repository are found before a gate runs. The base's
         own tests judge the change after its test gates passed. The profile `strict` rejects a
         change with findings even if all gates pass, except those that the request allows.
+
+        A command that fails runs on the base too, unless the policy is `rework`: only then, so that
+        neither the start of an agent nor a change that passes waits for it.
         """
-        if plan.profile not in PROFILES:
-            case = replace(case, trees=None)
+        red_base = self._red_base(plan, case)
         changes = tuple(case.contents())
         findings = find_tampering(changes, plan.commands, plan.files)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
                 continue
-            runs = self._run(gates, case, on_result)
+            runs = self._run(gates, case, on_result, red_base)
             results = tuple(merged(pairs) for pairs in _results(runs))
             has_passed = all(result.status.is_pass for result in results)
-            if has_passed and case.trees:
+            if has_passed and case.trees and plan.profile in PROFILES:
                 findings += self._base_tests(plan, case, case.trees, changes, runs)
             shown, blocking = allowed(findings, case.may_edit)
             is_tampered = plan.profile is GateProfile.STRICT and blocking
@@ -151,6 +160,19 @@ class GateRunner:
             yield report
             if not report.approved:
                 return
+
+    def _red_base(self, plan: Plan, case: GateRun) -> RedBase | None:
+        """Return the policy for gates that fail on the base too; None if the base does not run."""
+        policy, trees = plan.red_base or self.settings.red_base, case.trees
+        if trees is None or policy == "rework":
+            return None
+
+        def run(gate: PlannedGate) -> TestRun:
+            return self._run_one(gate, case, trees.of_base(f"{gate.name}.base"))
+
+        return RedBase(
+            policy, self.base_records, trees.base, case.environment, run, case.check, case.may_edit
+        )
 
     def _base_tests(
         self,
@@ -180,6 +202,7 @@ class GateRunner:
         gates: Sequence[PlannedGate],
         case: GateRun,
         on_result: Callable[[GateResult], None],
+        red_base: RedBase | None,
     ) -> tuple[tuple[tuple[PlannedGate, TestRun], ...], ...]:
         by_name: dict[str, list[PlannedGate]] = {}
         for gate in gates:
@@ -192,13 +215,16 @@ class GateRunner:
                 runs.append(self._run_one(gate, case, case.checkout(place)))
                 return runs[-1].result
 
-            judged = run_all(commands, run_one)
-            on_result(merged(judged))
+            ended = run_all(commands, run_one)
             # A command that did not run has a result and no run.
             by_result = {id(run.result): run for run in runs}
-            return tuple(
-                (gate, by_result.get(id(result), TestRun(result))) for gate, result in judged
+            pairs = tuple(
+                (gate, by_result.get(id(result), TestRun(result))) for gate, result in ended
             )
+            if red_base is not None:
+                pairs = tuple((gate, red_base.judged(gate, run)) for gate, run in pairs)
+            on_result(merged([(gate, run.result) for gate, run in pairs]))
+            return pairs
 
         # Each thread runs in the cancel scope of this one, so that a kill ends every gate.
         contexts = [copy_context() for _ in by_name]
@@ -223,16 +249,15 @@ class GateRunner:
             if case.environment is not None:
                 copy_products(case.environment, checkout)
             subject = self._gate_input(case, checkout, out, gate)
-            recording = None
+            recorder = None
             if gate.name in TEST_GATES and case.trees:
                 # Beside the checkout, in the folder that the command may write to.
                 recorder = Recorder.install(checkout.parent / "outcomes")
-                recording = Recording(recorder, subject.run)
-                subject = replace(subject, run=recording.run)
-            result = check.evaluate(gate, subject)
+            recording = Recording(recorder, subject.run)
+            result = check.evaluate(gate, replace(subject, run=recording.run))
             for line in out.drain_refusals() if out else ():
                 log.info(line, agentId=case.agent_id, gate=gate.name)
-            return recording.test_run(result) if recording else TestRun(result)
+            return recording.test_run(result, checkout)
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
