@@ -133,6 +133,17 @@ class Planning:
                 detail = f"`{gate.command}` cannot run on the base commit: {headline}"
                 yield PlanFault(gate.name, detail, "host")
 
+    def red_gates(self, plan: Plan, base: Base, environment: Environment | None) -> Iterator[str]:
+        """Yield a line for each gate of which this host remembers that it fails on the base."""
+        for gate in plan.gates if self.records else ():
+            record = self.records and self.records.find(base.commit, gate, environment)
+            if record and record.is_red:
+                policy = plan.red_base or self.settings.red_base
+                yield (
+                    f"gate {gate.name} is red on the base commit ({record.looks[-1].headline});"
+                    f" policy for failures that were there before: {policy}"
+                )
+
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]
     ) -> GateReport:

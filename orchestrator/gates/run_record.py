@@ -24,8 +24,9 @@ _LINE_CHARACTERS = 2000
 #: A place in a file: `a.py:1:2`, `a.ts(1,2)`, or the indented `1:2` of eslint.
 _POSITION = re.compile(r"(?:^|\s)[^\s:(]+(?::\d+(?::\d+)?\b|\(\d+,\d+\))|^\s+\d+:\d+\s")
 _ARROW = re.compile(r"\s*-->\s")
-#: The lines of source that ruff and rustc print below an arrow.
-_EXCERPT = re.compile(r"\s*\d*\s*(?:\||\.\.\.$)|\s*$")
+#: The lines of source that ruff and rustc print below an arrow, or below a proposal.
+_EXCERPT = re.compile(r"\s*\d*\s*(?:\||\.\.\.$|[-+]\s)|\s*$")
+_PROPOSAL = re.compile(r"\s*(?:= )?(?:help|note):\s")
 _ESLINT = re.compile(r"\s+\d+:\d+\s")
 #: A figure that a gate compares with a threshold.
 _THRESHOLD = re.compile(r"coverage|threshold|\d\s?%", re.IGNORECASE)
@@ -144,7 +145,7 @@ def _compared_lines(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         if in_excerpt and _EXCERPT.match(line):
             continue
-        in_excerpt = _ARROW.match(line) is not None
+        in_excerpt = bool(_ARROW.match(line) or _PROPOSAL.match(line))
         if not line.strip():
             continue
         if _ESLINT.match(line):

@@ -40,6 +40,13 @@ class GateSettings(BaseSettings):
         " precedence.",
         default="refuse",
     )
+    base_check: Literal["on-failure", "before"] = env(
+        "ORCHESTRATOR_BASE_CHECK",
+        description="When gates run on the base commit. `on-failure`: only if a gate fails on a"
+        " change. `before`: also before the first agent of a base starts, which waits for them; an"
+        " agent whose base has a gate that cannot run is then refused with `plan_unrunnable`.",
+        default="on-failure",
+    )
     reviewer: str = env(
         "ORCHESTRATOR_REVIEWER",
         description="The backend that runs the gate ai-review.",

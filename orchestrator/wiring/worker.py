@@ -8,7 +8,6 @@ from functools import cache, partial
 from orchestrator.audit.log import Audit
 from orchestrator.control.submit import SubmitService
 from orchestrator.egress.proxies import EgressProxies
-from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.coordinator import Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.agent import AgentBackend
@@ -22,6 +21,7 @@ from orchestrator.secretscan.scanner import Scanner
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
 from orchestrator.stages.cleanup import Cleanup
+from orchestrator.stages.gate_check.base_check import BaseCheck
 from orchestrator.stages.gate_check.delivery import Delivery
 from orchestrator.stages.gate_check.gate_runner import GateRunner
 from orchestrator.stages.gate_check.pipeline import GateCheckStage
@@ -104,7 +104,9 @@ def build(settings: Settings, *, worker: str) -> Services:
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
-    records = BaseRecords(settings, programs.level)
+    runner = gate_runner(settings)
+    base_check = BaseCheck(candidates, runner)
+    records = runner.base_records
     submodules = Submodules(settings, git)
     planning = Planning(mirrors, detectors(settings), settings, submodules, records)
     prepared = environments(settings, programs)
@@ -131,7 +133,7 @@ def build(settings: Settings, *, worker: str) -> Services:
                 programs,
                 EgressProxies(settings, new_id),
                 settings,
-                SpawnEnvironment(holder, planning, prepared, settings),
+                SpawnEnvironment(holder, planning, prepared, settings, base_check.run),
                 workspaces.prepare_spare,
             ),
             ChangeCapture(holder, programs, settings, prepared.products),
@@ -144,7 +146,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             mirrors,
             candidates,
             planning,
-            gate_runner(settings),
+            runner,
             SecretFindings(candidates, scanner),
             Delivery(
                 holder,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
@@ -19,11 +18,9 @@ from orchestrator.gates.plan import Plan
 from orchestrator.gates.reporters import Recorder
 from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import allowed, find_tampering
-from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
-from orchestrator.interfaces.run import Completed, run_to_end
-from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
+from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentType,
@@ -42,19 +39,9 @@ from orchestrator.stages.gate_check.base_tests import (
     BaseTests,
     TestRun,
 )
+from orchestrator.stages.gate_check.gate_program import GateProgram
 from orchestrator.stages.gate_check.recording import Recording
 from orchestrator.stages.gate_check.red_base import RedBase
-
-#: In an environment all dependencies are installed, so that no gate asks a registry.
-_OFFLINE = {
-    "PIP_NO_INDEX": "1",
-    "UV_OFFLINE": "1",
-    "npm_config_offline": "true",
-    "GOPROXY": "off",
-    "CARGO_NET_OFFLINE": "true",
-}
-#: The limit of one gate command's output; a command that prints more does not pass.
-OUTPUT_LIMIT_BYTES = 8 * 2**20
 
 log = get_logger("gates")
 
@@ -160,6 +147,22 @@ class GateRunner:
             yield report
             if not report.approved:
                 return
+
+    def remember_base(self, plan: Plan, case: GateRun) -> None:
+        """Run each command of the plan on the base of a case, unless this host remembers its end.
+
+        All commands run in parallel. The case needs its `trees`; its own tree is not read.
+        """
+        red_base = self._red_base(plan, case)
+        gates = [gate for gate in plan.gates if gate.command]
+        if red_base is None or not gates:
+            return
+        contexts = [copy_context() for _ in gates]
+        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
+            for _ in pool.map(
+                lambda context, gate: context.run(red_base.record_of, gate), contexts, gates
+            ):
+                pass
 
     def _red_base(self, plan: Plan, case: GateRun) -> RedBase | None:
         """Return the policy for gates that fail on the base too; None if the base does not run."""
@@ -271,62 +274,25 @@ class GateRunner:
     def _gate_input(
         self, case: GateRun, checkout: Path, out: Proxy | None, gate: PlannedGate
     ) -> GateInput:
-        socket = out.socket if out else None
-        cwd = checkout / gate.folder
-        environment = case.environment
-        given = environment.variables_in(checkout) if environment else {}
-        # A build installs its own requirements anew, apart from those of the package.
-        if environment and not gate.network and gate.name != "build":
-            given = {**_OFFLINE, **given}
-        readable = environment.shown if environment else ()
-
-        def run(
-            argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
-        ) -> Completed:
-            spec = ProcessSpec(
-                agent_id=case.agent_id,
-                argv=tuple(argv),
-                env={
-                    **host_environment(self.settings, with_own_tools=self.with_own_tools),
-                    "HOME": str(checkout.parent),
-                    "CI": "true",
-                    **given,
-                    **egress_environment(socket),
-                    **env,
-                    **_python_path(env, given),
-                },
-                cwd=cwd,
-                stdin=stdin,
-                attempt=case.attempt,
-                root=checkout.parent,
-                readable=(*case.readable, *readable),
-                path=environment.path if environment else (),
-                has_network=not self.settings.has_egress_proxy,
-                egress=socket,
-            )
-            return run_to_end(
-                self.sandbox,
-                spec,
-                timeout_s=timeout_s,
-                output_limit_bytes=OUTPUT_LIMIT_BYTES,
-                check=case.check,
-            )
-
+        program = GateProgram(
+            agent_id=case.agent_id,
+            attempt=case.attempt,
+            gate=gate,
+            checkout=checkout,
+            egress=out.socket if out else None,
+            readable=case.readable,
+            environment=case.environment,
+            check=case.check,
+        )
         return GateInput(
             case.agent_id,
             case.agent_type,
-            cwd,
+            checkout / gate.folder,
             case.work_items,
             case.diff,
-            run,
+            program.runner(self.sandbox, self.settings, with_own_tools=self.with_own_tools),
             model=out.model if out else None,
         )
-
-
-def _python_path(*environments: Mapping[str, str]) -> dict[str, str]:
-    """Return the joined PYTHONPATH of several environments, the first one first."""
-    places = [env["PYTHONPATH"] for env in environments if "PYTHONPATH" in env]
-    return {"PYTHONPATH": os.pathsep.join(places)} if places else {}
 
 
 def _results(

@@ -51,7 +51,7 @@ class RedBase:
         result = run.result
         if gate.command is None or run.record is None or result.status not in _ASKED:
             return run
-        base = self._record_of(gate)
+        base = self.record_of(gate)
         if result.status is GateStatus.FAILED and base.is_red:
             return self._compared(gate, run, run.record, base)
         last, said = base.looks[-1], ""
@@ -66,8 +66,8 @@ class RedBase:
             said = f"the base commit is no excuse, for it could not be judged: {last.headline}"
         return _with(run, result.status, [result.detail, said], is_whole=True) if said else run
 
-    def _record_of(self, gate: PlannedGate) -> BaseRecord:
-        """Return the runs of a command on the base, which this host may remember."""
+    def record_of(self, gate: PlannedGate) -> BaseRecord:
+        """Return the runs of a command on the base; make them if this host remembers none."""
 
         def look() -> RunRecord:
             run = self.run(gate)

@@ -135,7 +135,7 @@ def test_a_base_that_cannot_run_is_no_excuse(judge, command):
 
 
 def test_a_time_limit_that_the_base_exceeds_too_is_not_charged(judge):
-    command = "{command = \"test -e quick || sleep 60\", timeout = \"1s\"}"
+    command = '{command = "test -e quick || sleep 60", timeout = "1s"}'
     base = {"orchestrator.toml": config(f"lint = {command}"), "a.txt": "a\n"}
     gate = judge.gate(base, {"a.txt": "b\n"})
     assert gate.status is GateStatus.ERRORED, gate.detail
@@ -159,7 +159,7 @@ COVERAGE = (
 )
 HALF = {
     "orchestrator.toml": config(COVERAGE),
-    "calc.py": "def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n    b = -b\n    return a + b\n",
+    "calc.py": "def add(a, b):\n    return a + b\n\n\ndef sub(a, b):\n    b = -b\n    return b\n",
     "test_calc.py": "import calc\n\n\ndef test_add():\n    assert calc.add(1, 2) == 3\n",
 }
 

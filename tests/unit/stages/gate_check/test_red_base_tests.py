@@ -106,7 +106,7 @@ ATTACKS = {
             UNITTEST,
             "test_calc.py",
             "    def test_red",
-            "    def test_sub(self):\n        with self.subTest(i=1): self.fail()\n    def test_red",
+            "    def test_sub(self):\n        with self.subTest(): self.fail()\n    def test_red",
         ),
         "test_sub",
     ),
@@ -152,7 +152,9 @@ def test_a_request_allows_the_removal_of_tests(judge):
 
 
 def test_a_fixed_red_test_needs_no_comparison(judge):
-    fixed = replaced(PYTEST, "calc.py", "def sub(a, b):\n    return a + b", "def sub(a, b): return a - b")
+    fixed = replaced(
+        PYTEST, "calc.py", "def sub(a, b):\n    return a + b", "def sub(a, b): return a - b"
+    )
     assert judge.gate(PYTEST, fixed).status is GateStatus.PASSED
 
 
