@@ -24,6 +24,11 @@ _IS_CUT = re.compile(
     r"|^\s+at \S.*:\d+|Cannot find module|No module named",
     re.IGNORECASE,
 )
+#: A test runner that is started directly: nothing but its tests can fail.
+_PLAIN = re.compile(
+    r"(?:\w+=\S+ )*(?:python3? -m )?(?:pytest|unittest|go test|node (?:\S+ )*--test)\b[^;&|\n`$<>]*"
+)
+_OF_TESTS = frozenset({"tests", "names of failures"})
 _GO_STARTS, _GO_FAILS = "=== RUN", re.compile(r"FAIL\s+\S+(?:\s+\[.*\])?")
 
 
@@ -49,26 +54,43 @@ def compare(
     Only what failed in each run on the base counts as failed before. `may_edit` are patterns of
     paths whose tests the request allows to remove. Whatever is uncertain is `unknown`.
     """
+    records = (*looks, now)
     if early := _ENDS_EARLY.search(command):
         return Comparison(unknown=f"`{early[0].strip()}` may end before the last failure is known")
-    if not all(record.is_complete for record in (*looks, now)):
+    if not all(record.is_complete for record in records):
         return Comparison(unknown="the output is not complete")
+    found = _compared(looks, now, may_edit)
+    if found.unknown:
+        return found
+    if not found.own:
+        found = _explained(command, found, looks, now)
+    codes = {look.exit_code for look in looks}
+    if now.exit_code not in codes and not found.unknown:
+        shown = ", ".join(str(code) for code in sorted(codes, key=str))
+        ended = f"it ends with exit code {now.exit_code}, on the base with {shown}"
+        return replace(found, own=(*found.own, ended))
+    return found
+
+
+def _compared(looks: Sequence[RunRecord], now: RunRecord, may_edit: Sequence[str]) -> Comparison:
     if any(record.measured is not None for record in (*looks, now)):
         return _by_coverage(looks, now)
     base = looks[0]
     if base.outcomes is not None and any(look.outcomes is None for look in looks):
         return Comparison(unknown="the outcomes of its tests are not known in each run")
     if base.outcomes is not None:
-        found = _by_tests(looks, now, may_edit)
-    elif base.counts is not None:
-        found = _by_names(looks, now)
-    else:
-        found = _by_lines(looks, now)
-    codes = {look.exit_code for look in looks}
-    if now.exit_code not in codes and not found.unknown:
-        shown = ", ".join(str(code) for code in sorted(codes, key=str))
-        ended = f"it ends with exit code {now.exit_code}, on the base with {shown}"
-        return replace(found, own=(*found.own, ended))
+        return _by_tests(looks, now, may_edit)
+    return _by_names(looks, now) if base.counts is not None else _by_lines(looks, now)
+
+
+def _explained(
+    command: str, found: Comparison, looks: Sequence[RunRecord], now: RunRecord
+) -> Comparison:
+    """Return what was found if the failures of the base explain why the command fails."""
+    if not found.before:
+        return Comparison(unknown="it fails without a failure that the base has")
+    if found.by in _OF_TESTS and (other := _other_failure(command, looks, now)):
+        return Comparison(unknown=f"it runs more than tests, and prints another line: {other}")
     return found
 
 
@@ -154,6 +176,14 @@ def _unexplained_number(record: RunRecord) -> int | None:
     if record.counts is None or record.outcomes is None:
         return None
     return max(record.counts.failed - _failed(record.outcomes).total(), 0)
+
+
+def _other_failure(command: str, looks: Sequence[RunRecord], now: RunRecord) -> str:
+    """Return a new line of a command that runs more than tests; empty if there is none."""
+    if _PLAIN.fullmatch(command.strip()):
+        return ""
+    added = Counter(now.lines) - _common(Counter(look.lines) for look in looks)
+    return next((line for line in added if _is_failure(line)), "")
 
 
 def _go_faults(looks: Sequence[RunRecord], now: RunRecord) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -41,7 +42,7 @@ from orchestrator.stages.gate_check.base_tests import (
 )
 from orchestrator.stages.gate_check.gate_program import GateProgram
 from orchestrator.stages.gate_check.recording import Recording
-from orchestrator.stages.gate_check.red_base import RedBase
+from orchestrator.stages.gate_check.red_base import DECIDING, RedBase
 
 log = get_logger("gates")
 
@@ -118,9 +119,9 @@ class GateRunner:
         A command that fails runs on the base too, unless the policy is `rework`: only then, so that
         neither the start of an agent nor a change that passes waits for it.
         """
-        red_base = self._red_base(plan, case)
         changes = tuple(case.contents())
         findings = find_tampering(changes, plan.commands, plan.files)
+        red_base = self._red_base(plan, case, findings)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
@@ -164,17 +165,33 @@ class GateRunner:
             ):
                 pass
 
-    def _red_base(self, plan: Plan, case: GateRun) -> RedBase | None:
+    def _red_base(
+        self, plan: Plan, case: GateRun, findings: Sequence[Finding] = ()
+    ) -> RedBase | None:
         """Return the policy for gates that fail on the base too; None if the base does not run."""
         policy, trees = plan.red_base or self.settings.red_base, case.trees
         if trees is None or policy == "rework":
             return None
 
         def run(gate: PlannedGate) -> TestRun:
-            return self._run_one(gate, case, trees.of_base(f"{gate.name}.base"))
+            # Commands of one gate may run side by side.
+            part = zlib.crc32(f"{gate.folder}\0{gate.command}".encode())
+            return self._run_one(gate, case, trees.of_base(f"{gate.name}.base.{part:x}"))
 
+        edits = [
+            f"{finding.path}: {finding.kind}"
+            for finding in findings
+            if finding.kind in DECIDING and allowed([finding], case.may_edit)[1]
+        ]
         return RedBase(
-            policy, self.base_records, trees.base, case.environment, run, case.check, case.may_edit
+            policy=policy,
+            records=self.base_records,
+            base=trees.base,
+            environment=case.environment,
+            run=run,
+            check=case.check,
+            may_edit=case.may_edit,
+            edits=edits,
         )
 
     def _base_tests(

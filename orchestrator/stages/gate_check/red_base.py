@@ -22,6 +22,12 @@ _ADVICE = (
     "red on the base: this gate fails on the untouched base commit too. Fix it on the base branch,"
     ' or set red_base = "compare" in its [gates]'
 )
+_EDITED = ", which decides what the gates check: a red gate is compared only without such an edit"
+#: The kinds of findings on what runs in a gate, or what it checks.
+DECIDING = frozenset({
+    "check-config-edited", "gate-command-edited", "tool-shadowed", "collection-changed",
+    "threshold-lowered",
+})  # fmt: skip
 
 log = get_logger("gates")
 
@@ -41,6 +47,8 @@ class RedBase:
     #: Raises an error that must end the wait for another agent's run.
     check: Callable[[], None]
     may_edit: Sequence[str] = ()
+    #: The edits of the change that decide what its gates check, as `path: kind`.
+    edits: Sequence[str] = ()
 
     def judged(self, gate: PlannedGate, run: TestRun) -> TestRun:
         """Return the run with the result that the change answers for.
@@ -92,6 +100,8 @@ class RedBase:
         if found.unknown:
             why = f"red on the base, and cannot be compared with it: {found.unknown}"
             return _with(run, GateStatus.ERRORED, [why])
+        if self.edits and not found.own:
+            found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in self.edits))
         if found.own:
             headline = (
                 f"{len(found.own)} failures of this change, compared with the base by {found.by};"

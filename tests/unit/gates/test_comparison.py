@@ -91,6 +91,10 @@ UNKNOWN = {
     "only the place of a recipe": ("make: *** [Makefile:2: lint] Error 1",) * 2,
     "a line without a failure": ("a.py:1: x", "a.py:1: x\nand something else"),
     "nothing": ("", ""),
+    "a check that no longer runs": (
+        "a.py:1: x\nmake: *** [Makefile:2: lint] Error 1",
+        "make: *** [Makefile:2: lint] Error 2",
+    ),
     "a tool that stopped": ("a.py:1: x (errors prevented further checking)",) * 2,
     "a tool that crashed": ("a.py:1: x\nTraceback (most recent call last):",) * 2,
     "a program of node that crashed": ("a.js:1\n    at f (/x/a.js:1:2)",) * 2,
@@ -178,3 +182,30 @@ def test_output_that_was_cut_is_unknown():
     cut = make_record(result, ended, None, ())
     assert compare("x", [record("a:1: x")], cut).unknown
     assert compare("x", [cut], record("a:1: x")).unknown
+
+
+RED: dict[str, Outcome] = {"a.py::a": "failed", "a.py::b": "passed"}
+
+
+def test_a_gate_that_fails_without_a_red_test_is_unknown():
+    """Its tests are green now, and a later command fails: the base never came so far."""
+    found = of_tests(RED, {"a.py::a": "passed", "a.py::b": "passed"})
+    assert "without a failure that the base has" in found.unknown
+
+
+@pytest.mark.parametrize(
+    ("command", "is_unknown"),
+    [
+        ("python3 -m pytest -q", False),
+        ("CI=1 pytest tests", False),
+        ("node --test", False),
+        ("go test ./...", False),
+        ("pytest; ruff check", True),
+        ("make test", True),
+        ("npm test\nnode --test", True),
+    ],
+)
+def test_a_command_that_runs_more_than_tests_may_print_no_new_failure(command, is_unknown):
+    base, now = record("", tests=RED), record("a.py:1: E1 unused", tests=RED)
+    assert bool(compare(command, [base], now).unknown) is is_unknown
+    assert not compare(command, [base], record("a new line", tests=RED)).unknown

@@ -51,6 +51,14 @@ HIDDEN = {
         {"a.py": "x = 1\n", "b.py": "import os\n\ny = 2\n"},
     ),
     "the tool refuses its configuration": (RUFF, {"ruff.toml": "[lint]\nselect = ['NOPE']\n"}),
+    "the recipe prints what the base prints, and ends as the base": (
+        MAKE,
+        {"Makefile": "lint:\n\t@echo 'a.txt:2:BAD one is bad'; exit 1\n", "b.txt": "BAD one\n"},
+    ),
+    "the configuration hides the new finding": (
+        RUFF,
+        {"ruff.toml": "exclude = ['b.py']\n", "b.py": "import os\n"},
+    ),
     "the script of the gate prints what the base prints, and ends otherwise": (
         MAKE,
         {"check.sh": "echo 'a.txt:2:BAD one is bad'; exit 3\n"},
@@ -63,6 +71,13 @@ def test_red_output_that_looks_like_that_of_the_base_is_no_excuse(judge, name):
     base, edits = HIDDEN[name]
     gate = judge.gate(base, edits)
     assert not gate.status.is_pass, gate.detail
+
+
+def test_a_request_allows_an_edit_of_the_configuration(judge):
+    edits = {"ruff.toml": "line-length = 99\n"}
+    assert "ruff.toml: check-config-edited" in judge.gate(RUFF, edits).detail
+    (gate,) = judge.judged(RUFF, edits, may_edit=("ruff.toml",)).gates
+    assert gate.status is GateStatus.RED_BEFORE, gate.detail
 
 
 @pytest.mark.parametrize("base", [RUFF, PYTEST], ids=["ruff", "pytest"])
