@@ -113,8 +113,7 @@ def make_record(
 
 def has_position(line: str) -> bool:
     """Return whether a recorded line names a place in a file."""
-    is_found = _POSITION.search(line) is not None or _ARROW.match(line) is not None
-    return is_found and not _STACK.match(line)
+    return _POSITION.search(line) is not None and not _STACK.match(line)
 
 
 def is_threshold(line: str) -> bool:
@@ -136,24 +135,32 @@ def _without(line: str, places: Sequence[str]) -> str:
     return line
 
 
-def _compared_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines so that two runs on the same files give the same ones.
+def _compared_lines(lines: Iterable[str]) -> list[str]:
+    """Return lines so that two runs on the same files give the same ones.
 
-    eslint names the file once, above its findings; an excerpt of the source says nothing new.
+    eslint names the file once, above its findings; ruff and rustc name it below each finding. An
+    excerpt of the source says nothing new.
     """
+    found: list[str] = []
     file, in_excerpt = "", False
     for line in lines:
         if in_excerpt and _EXCERPT.match(line):
             continue
-        in_excerpt = bool(_ARROW.match(line) or _PROPOSAL.match(line))
+        is_arrow = _ARROW.match(line) is not None
+        in_excerpt = is_arrow or _PROPOSAL.match(line) is not None
         if not line.strip():
             continue
-        if _ESLINT.match(line):
-            yield f"{file}{_placeless(line)}"
-            continue
-        if not line[0].isspace():
-            file = line
-        yield _placeless(line) if has_position(line) or is_threshold(line) else _numberless(line)
+        if is_arrow:
+            # Its indentation depends on the number of the line.
+            finding = found.pop() if found else ""
+            found.append(f"{finding} {_placeless(line.strip())}")
+        elif _ESLINT.match(line):
+            found.append(f"{file}{_placeless(line)}")
+        else:
+            file = file if line[0].isspace() else line
+            is_exact = has_position(line) or is_threshold(line)
+            found.append(_placeless(line) if is_exact else _numberless(line))
+    return found
 
 
 def _placeless(line: str) -> str:

@@ -39,7 +39,7 @@ SAME = {
     "the order": ("a.c:1: x\nb.c:1: y", "b.c:1: y\na.c:1: x"),
     "lines of source beside a finding": (
         "F401 `os`\n --> a.py:1:8\n  |\n1 | import os\n2 | x = 1\n  |\nhelp: no\n  - import os\n",
-        "F401 `os`\n --> a.py:3:8\n  |\n2 | '''A'''\n3 | import os\n  |        ^^\n  |\nhelp: no",
+        "F401 `os`\n  --> a.py:30:8\n   |\n29 | '''A'''\n30 | import os\n   |\nhelp: no",
     ),
     "colours": ("a.c:1: bad", "\x1b[31ma.c:1:\x1b[0m bad"),
     "findings of eslint": (
