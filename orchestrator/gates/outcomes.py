@@ -15,7 +15,11 @@ Outcome = Literal["passed", "failed", "skipped"]
 MOST_TESTS = 500_000
 _NAME_CHARACTERS = 200
 _PARAMETERS = re.compile(r"\[.*\]$", re.DOTALL)
-_GO_TEST = re.compile(r"^\s*(?:.*\S)?--- (PASS|FAIL|SKIP): (\S+) \([\d.]+s\)$", re.MULTILINE)
+#: The end of a test, or of the package whose tests ended before.
+_GO_END = re.compile(
+    r"^\s*(?:.*\S)?--- (PASS|FAIL|SKIP): (\S+) \([\d.]+s\)$|^(?:ok|FAIL)[ \t]+(\S+)[ \t]+\S.*$",
+    re.MULTILINE,
+)
 _GO: Mapping[str, Outcome] = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
 
 
@@ -95,12 +99,26 @@ def _record(line: bytes) -> dict[str, object]:
 
 
 def go_outcomes(output: bytes) -> Outcomes | None:
-    """Return the outcomes that `go test -v` prints; None if it prints none."""
-    found = _GO_TEST.findall(output.decode(errors="replace"))
+    """Return the outcomes that `go test -v` prints; None if it prints none.
+
+    A test's id has the name of its package, because packages have tests of the same name.
+    """
     tests: dict[str, Outcome] = {}
-    for word, name in found[:MOST_TESTS]:
-        # Packages may have tests of the same name.
-        tests[f"{name}[{len(tests)}]" if name in tests else name] = _GO[word]
+    ended: list[tuple[str, Outcome]] = []
+
+    def close(package: str) -> None:
+        for name, outcome in ended:
+            test = f"{package}::{name}"
+            # `-count=2` runs a test twice.
+            tests[f"{test}[{len(tests)}]" if test in tests else test] = outcome
+        ended.clear()
+
+    for word, name, package in _GO_END.findall(output.decode(errors="replace"))[:MOST_TESTS]:
+        if word:
+            ended.append((name, _GO[word]))
+        else:
+            close(package)
+    close("")
     return Outcomes(tests) if tests else None
 
 

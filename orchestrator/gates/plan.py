@@ -39,6 +39,8 @@ class Plan:
     files: frozenset[str] = frozenset()
     #: The parts of the base commit that no gate checks.
     not_judged: tuple[NotJudged, ...] = ()
+    #: The repository's policy for gates that fail on the base too; empty: that of the operator.
+    red_base: str = ""
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -48,7 +50,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """The id of the plan; a verdict is valid for one tree under one plan."""
-        facts = [self.profile, [astuple(replace(g, hint="", source="")) for g in self.gates]]
+        gates = [astuple(replace(gate, hint="", source="")) for gate in self.gates]
+        facts = [self.profile, gates, *filter(None, [self.red_base])]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def within(self, environment: Environment | None) -> Plan:
@@ -109,6 +112,7 @@ def make_plan(
         tuple(planned),
         files=frozenset(_files_run(files, planned)),
         not_judged=tuple(_not_judged(names, config, found)),
+        red_base=config.gates.red_base or "",
     )
 
 

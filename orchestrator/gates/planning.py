@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.detection import Detector
 from orchestrator.gates.faults import PlanFault, plan_faults
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
@@ -48,6 +49,8 @@ class Planning:
     detectors: Sequence[Detector]
     settings: Settings
     submodules: Submodules
+    #: The runs on base commits that this host remembers.
+    records: BaseRecords | None = None
     _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
 
     def profile(self, request: SpawnRequest, base: Base) -> GateProfile:
@@ -118,7 +121,28 @@ class Planning:
             return ()
         tools = tools or Tools()
         plan = self.plan(request, base).within(tools.environment)
-        return faults_here(plan, self.settings, tools)
+        faults = faults_here(plan, self.settings, tools)
+        return faults if faults or tools.pending else tuple(self._known_faults(plan, base, tools))
+
+    def _known_faults(self, plan: Plan, base: Base, tools: Tools) -> Iterator[PlanFault]:
+        """Yield the gates of which this host remembers that they cannot run on the base."""
+        for gate in plan.gates if self.records else ():
+            record = self.records and self.records.find(base.commit, gate, tools.environment)
+            if record and record.cannot_run:
+                headline = record.looks[-1].headline
+                detail = f"`{gate.command}` cannot run on the base commit: {headline}"
+                yield PlanFault(gate.name, detail, "host")
+
+    def red_gates(self, plan: Plan, base: Base, environment: Environment | None) -> Iterator[str]:
+        """Yield a line for each gate of which this host remembers that it fails on the base."""
+        for gate in plan.gates if self.records else ():
+            record = self.records and self.records.find(base.commit, gate, environment)
+            if record and record.is_red:
+                policy = plan.red_base or self.settings.red_base
+                yield (
+                    f"gate {gate.name} is red on the base commit ({record.looks[-1].headline});"
+                    f" policy for failures that were there before: {policy}"
+                )
 
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]

@@ -20,6 +20,7 @@ _FROM_WORST = (
     GateStatus.ERRORED,
     GateStatus.TIMED_OUT,
     GateStatus.FAILED,
+    GateStatus.RED_BEFORE,
     GateStatus.PASSED,
     GateStatus.NOT_APPLICABLE,
 )

@@ -32,7 +32,7 @@ class GateStatus(StrEnum):
     @property
     def is_pass(self) -> bool:
         """Whether this status allows the delivery of the change."""
-        return self in (GateStatus.PASSED, GateStatus.NOT_APPLICABLE)
+        return self in (GateStatus.PASSED, GateStatus.NOT_APPLICABLE, GateStatus.RED_BEFORE)
 
     PASSED = "passed"
     FAILED = "failed"
@@ -41,6 +41,8 @@ class GateStatus(StrEnum):
     TIMED_OUT = "timed_out"
     #: The repository declares, with a reason, that this gate has nothing to check.
     NOT_APPLICABLE = "not_applicable"
+    #: The gate fails on the base commit too, and the change adds no failure (`red_base = compare`).
+    RED_BEFORE = "red_before"
 
 
 class GateResult(Record):
@@ -102,6 +104,12 @@ class Verdict(Record):
     gates: dict[str, GateStatus] = Field(default_factory=dict)
     #: YOLO_MODE was on: no gate ran.
     yolo: bool = False
+
+    @property
+    def red_before(self) -> tuple[str, ...]:
+        """The gates that fail on the base too, and whose failures were compared."""
+        statuses = self.gates.items()
+        return tuple(gate for gate, status in statuses if status is GateStatus.RED_BEFORE)
 
     @classmethod
     def of(cls, report: GateReport) -> Verdict:

@@ -129,10 +129,14 @@ class GatesConfig(_Table):
     """The gate build."""
     integration: Gate | None = None
     """The gate integration."""
+    red_base: Literal["refuse", "compare", "rework"] | None = None
+    """The policy for a gate that fails on the base commit too; default: the operator's. refuse: the
+    change is not approved, and the agent gets no rework round for it. compare: only the failures
+    that the change adds count. rework: the agent must make the gate pass."""
 
     def of(self, gate: str) -> tuple[GateOptions, ...]:
         """Return the entries of a gate; empty if the configuration does not name it."""
-        return getattr(self, gate, None) or ()
+        return () if gate == "red_base" else getattr(self, gate, None) or ()
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -15,21 +15,31 @@ class GateSettings(BaseSettings):
 
     gate_timeout_s: Duration = env(
         "ORCHESTRATOR_GATE_TIMEOUT",
-        description="The time limit of a gate whose plan sets no `timeout`.",
+        description="The time limit of a gate without `timeout`.",
         default=1800.0,
     )
     gate_workers: Annotated[int, Field(ge=1, le=64)] = env(
         "ORCHESTRATOR_GATE_WORKERS",
-        description="The number of changes that the gates pool of this host checks at once, 1 to"
-        " 64.",
+        description="The changes that this host checks at once, 1 to 64.",
         default=2,
     )
     plan_check: Literal["refuse", "warn", "off"] = env(
         "ORCHESTRATOR_PLAN_CHECK",
-        description="What happens before an agent starts if no change can pass its gates (a missing"
-        " command or tool). `refuse`: the agent fails with `plan_unrunnable`. `warn`: a log line."
-        " `off`: the plan is not checked.",
+        description="If no change can pass the gates: `refuse` ends the agent with"
+        " `plan_unrunnable` before it starts, `warn` only logs it, `off` does not look.",
         default="refuse",
+    )
+    red_base: Literal["refuse", "compare", "rework"] = env(
+        "ORCHESTRATOR_RED_BASE",
+        description="A gate that fails on the base commit too: `refuse` approves nothing, `compare`"
+        " counts the failures that the change adds, `rework` charges all. See gates.md.",
+        default="refuse",
+    )
+    base_check: Literal["on-failure", "before"] = env(
+        "ORCHESTRATOR_BASE_CHECK",
+        description="When gates run on the base commit: if a gate fails on a change (`on-failure`),"
+        " or also `before` the first agent of a base starts.",
+        default="on-failure",
     )
     reviewer: str = env(
         "ORCHESTRATOR_REVIEWER",
@@ -38,13 +48,11 @@ class GateSettings(BaseSettings):
     )
     coordinator_url: str | None = env(
         "COORDINATOR_URL",
-        description="The base URL of the Coordinator. If it is set, each approval also needs the"
-        " Coordinator's approval.",
+        description="The URL of the Coordinator, whose approval each change then needs too.",
         default=None,
     )
     yolo_mode: bool = env(
         "YOLO_MODE",
-        description="`true`: skip all gates. The state, the events, the log and the audit record"
-        " this.",
+        description="`true`: skip all gates. State, events, log and audit record it.",
         default=False,
     )

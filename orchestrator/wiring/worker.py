@@ -21,6 +21,7 @@ from orchestrator.secretscan.scanner import Scanner
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
 from orchestrator.stages.cleanup import Cleanup
+from orchestrator.stages.gate_check.base_check import BaseCheck
 from orchestrator.stages.gate_check.delivery import Delivery
 from orchestrator.stages.gate_check.gate_runner import GateRunner
 from orchestrator.stages.gate_check.pipeline import GateCheckStage
@@ -103,7 +104,11 @@ def build(settings: Settings, *, worker: str) -> Services:
     workspaces = Workspaces(settings, git)
     candidates = Candidates(settings, git)
     saver = work_saver(settings, store, worker=worker)
-    planning = Planning(mirrors, detectors(settings), settings, Submodules(settings, git))
+    runner = gate_runner(settings)
+    base_check = BaseCheck(candidates, runner)
+    records = runner.base_records
+    submodules = Submodules(settings, git)
+    planning = Planning(mirrors, detectors(settings), settings, submodules, records)
     prepared = environments(settings, programs)
     scanner = Scanner(
         signing_key(settings, "secret-fingerprints"), AllowList.load(settings.secret_allow_list)
@@ -128,7 +133,7 @@ def build(settings: Settings, *, worker: str) -> Services:
                 programs,
                 EgressProxies(settings, new_id),
                 settings,
-                SpawnEnvironment(holder, planning, prepared, settings),
+                SpawnEnvironment(holder, planning, prepared, settings, base_check.run),
                 workspaces.prepare_spare,
             ),
             ChangeCapture(holder, programs, settings, prepared.products),
@@ -141,7 +146,7 @@ def build(settings: Settings, *, worker: str) -> Services:
             mirrors,
             candidates,
             planning,
-            gate_runner(settings),
+            runner,
             SecretFindings(candidates, scanner),
             Delivery(
                 holder,

@@ -144,7 +144,8 @@ def test_a_file_may_begin_with_a_byte_order_mark():
 
 def test_the_gates_are_those_that_run_commands():
     runnable = {name for name, kind in profiles().gates.items() if kind.command}
-    assert set(GatesConfig.model_fields) == runnable
+    assert set(GatesConfig.model_fields) == {*runnable, "red_base"}
+    assert GatesConfig(red_base="compare").named == ()
 
 
 def test_the_shipped_schema_is_current():

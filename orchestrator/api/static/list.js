@@ -6,7 +6,7 @@ import { GROUPS } from "./fleet.js";
 import { duration, line, money, plain, repositoryName, short, shortId } from "./text.js";
 
 /** Whether a gate status allows the delivery. */
-const isPass = (status) => status === "passed" || status === "not_applicable";
+const isPass = (status) => ["passed", "not_applicable", "red_before"].includes(status);
 const ROW = 46;
 const HEAD = 34;
 const OVERSCAN = 6;

@@ -67,7 +67,7 @@ function report({ attempt, stage, profile, approved, gates: results = [], findin
     h("table", {}, h("thead", {}, h("tr", {}, ["Gate", "Result", "Took", "Exit"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, results.flatMap((gate) => [
         h("tr", {}, h("th", { scope: "row" }, line(gate.name, 80)),
-          h("td", { class: ["passed", "not_applicable"].includes(gate.status) ? "good" : "bad" }, line(gate.status).replace("_", " ")),
+          h("td", { class: ["passed", "not_applicable", "red_before"].includes(gate.status) ? "good" : "bad" }, line(gate.status).replace("_", " ")),
           h("td", {}, gate.durationMs < 1000 ? `${gate.durationMs ?? 0} ms` : duration(gate.durationMs)), h("td", {}, gate.exitCode === undefined ? "" : String(gate.exitCode))),
         gate.command && h("tr", {}, h("td", { colspan: 4, class: "ran" }, h("code", {}, line(gate.command, 600)))),
         gate.detail && h("tr", {}, h("td", { colspan: 4 }, h("pre", { tabindex: 0 }, plain(gate.detail, 20_000)))),

@@ -44,19 +44,32 @@ _REASONS = re.compile(
 )
 
 
-def plain_lines(*outputs: bytes) -> tuple[str, ...]:
-    """Return the lines of some outputs, without escapes and unprintable characters."""
-    return tuple(_plain(line) for output in outputs for line in _lines(output))
+def plain_lines(*outputs: bytes, whole: bool = False) -> tuple[str, ...]:
+    """Return the lines of some outputs, without escapes and unprintable characters.
+
+    Long lines are cut, unless the lines are `whole`.
+    """
+    return tuple(_plain(line, whole=whole) for output in outputs for line in _lines(output))
+
+
+def names_failure(line: str) -> bool:
+    """Return whether a line of output says what failed."""
+    return _NAMES.match(line) is not None
+
+
+def gives_reason(line: str) -> bool:
+    """Return whether a line of output says why something failed."""
+    return _REASONS.match(line) is not None
 
 
 def _lines(output: bytes) -> list[str]:
     return output.decode(errors="replace").splitlines()
 
 
-def _plain(line: str) -> str:
+def _plain(line: str, *, whole: bool) -> str:
     if "\x1b" in line:
         line = _ESCAPES.sub("", line)
-    if len(line) > _LINE_CHARACTERS:
+    if len(line) > _LINE_CHARACTERS and not whole:
         line = f"{line[:_LINE_CHARACTERS]}…"
     if not line.isprintable():
         line = "".join(sign for sign in line.replace("\t", "    ") if sign.isprintable())

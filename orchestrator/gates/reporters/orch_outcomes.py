@@ -69,9 +69,10 @@ class PytestOutcomes:
                 outcome = "skipped"
             self._records.add(test=getattr(report, "nodeid", ""), outcome=outcome)
 
-    def pytest_sessionfinish(self) -> None:
-        """Record that the runner came to its end."""
-        self._records.add(end=True)
+    def pytest_sessionfinish(self, session: object) -> None:
+        """Record that the runner came to its end, unless it stopped at a failure (`-x`)."""
+        if not (getattr(session, "shouldstop", False) or getattr(session, "shouldfail", False)):
+            self._records.add(end=True)
 
 
 _pytest_records = None
@@ -127,7 +128,7 @@ def _record_unittest(result: ModuleType) -> None:
     stop = kind.stopTestRun
 
     def stop_test_run(self: object) -> object:
-        if active[:1] == [self] and records:
+        if active[:1] == [self] and records and not getattr(self, "shouldStop", False):
             records[0].add(end=True)
         return stop(self)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.checks._counts import Counts
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
+from orchestrator.gates.run_record import RunRecord
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus
 
@@ -19,6 +20,7 @@ TEST_GATES = frozenset({"tests", "integration"})
 #: The profiles whose changes the base's tests judge too.
 PROFILES = frozenset({GateProfile.STANDARD, GateProfile.STRICT})
 _MOST_FINDINGS = 50
+_JUDGED = frozenset({GateStatus.PASSED, GateStatus.RED_BEFORE})
 #: The number of runs of base commits that one worker process remembers.
 _MOST_KEPT = 64
 _DETAIL_CHARACTERS = 200
@@ -31,6 +33,8 @@ class TestRun:
     result: GateResult
     outcomes: Outcomes | None = None
     counts: Counts | None = None
+    #: What the base is compared by, if the run fails.
+    record: RunRecord | None = None
 
     @property
     def ran(self) -> int | None:
@@ -75,13 +79,15 @@ class BaseTests:
     def findings(self, runs: Iterable[tuple[PlannedGate, TestRun]]) -> tuple[Finding, ...]:
         """Return the tests of the base that fail or are lost, for the test commands that passed.
 
+        A command that is red on the base has passed too, if the change adds no failure.
+
         If no file of the checks differs, one run is enough: the base's tests have judged the
         change. The base runs as well if a test was skipped, and always under strict.
         """
         asked = [
             (gate, run)
             for gate, run in runs
-            if gate.name in TEST_GATES and gate.command and run.result.status is GateStatus.PASSED
+            if gate.name in TEST_GATES and gate.command and run.result.status in _JUDGED
         ]
         found = [finding for gate, run in asked for finding in self._of_gate(gate, run)]
         shown = found[:_MOST_FINDINGS]
@@ -120,6 +126,8 @@ class BaseTests:
             # The base has no tests that could judge anything.
             return
         reported = set[str]()
+        if change.result.status is GateStatus.RED_BEFORE:
+            base = _without_red(base, change)
         for kind, now in (("base-tests", mixed), ("test-lost", change)):
             if now is None:
                 continue
@@ -181,6 +189,15 @@ def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -
     if now.ran < base.ran:
         return f"{gate.name} ran {base.ran} tests on the base, and {now.ran} now"
     return ""
+
+
+def _without_red(base: TestRun, change: TestRun) -> TestRun:
+    """Return the run of a base without the tests that still fail on the change."""
+    if base.outcomes is None or change.outcomes is None:
+        return base
+    red = change.outcomes.tests
+    tests = {test: end for test, end in base.outcomes.tests.items() if red.get(test) != "failed"}
+    return replace(base, outcomes=replace(base.outcomes, tests=tests))
 
 
 def _is_cut(base: TestRun, now: TestRun) -> bool:

@@ -114,6 +114,7 @@ class Delivery:
             agent_id=agent.agent_id,
             task_id=agent.task_id,
             profile=agent.gate_profile,
+            red_before=verdict.red_before,
         )
         # The time of the commit is fixed, so that a repeated delivery makes the same commit.
         instant = agent.started_at or agent.spawned_at

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
@@ -13,16 +13,15 @@ from pathlib import Path
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.environments.products import copy_products
+from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.reporters import Recorder
 from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import allowed, find_tampering
-from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
-from orchestrator.interfaces.run import Completed, run_to_end
-from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
+from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentType,
@@ -41,18 +40,9 @@ from orchestrator.stages.gate_check.base_tests import (
     BaseTests,
     TestRun,
 )
+from orchestrator.stages.gate_check.gate_program import GateProgram
 from orchestrator.stages.gate_check.recording import Recording
-
-#: In an environment all dependencies are installed, so that no gate asks a registry.
-_OFFLINE = {
-    "PIP_NO_INDEX": "1",
-    "UV_OFFLINE": "1",
-    "npm_config_offline": "true",
-    "GOPROXY": "off",
-    "CARGO_NET_OFFLINE": "true",
-}
-#: The limit of one gate command's output; a command that prints more does not pass.
-OUTPUT_LIMIT_BYTES = 8 * 2**20
+from orchestrator.stages.gate_check.red_base import DECIDING, RedBase
 
 log = get_logger("gates")
 
@@ -108,6 +98,11 @@ class GateRunner:
     with_own_tools: bool = False
     base_runs: BaseRuns = field(default_factory=BaseRuns)
 
+    @property
+    def base_records(self) -> BaseRecords:
+        """The runs of gates on base commits that this host remembers."""
+        return BaseRecords(self.settings, self.sandbox.level)
+
     def run(
         self,
         plan: Plan,
@@ -120,19 +115,21 @@ class GateRunner:
         Changes that weaken the checks of the repository are found before a gate runs. The base's
         own tests judge the change after its test gates passed. The profile `strict` rejects a
         change with findings even if all gates pass, except those that the request allows.
+
+        A command that fails runs on the base too, unless the policy is `rework`: only then, so that
+        neither the start of an agent nor a change that passes waits for it.
         """
-        if plan.profile not in PROFILES:
-            case = replace(case, trees=None)
         changes = tuple(case.contents())
         findings = find_tampering(changes, plan.commands, plan.files)
+        red_base = self._red_base(plan, case, findings)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
                 continue
-            runs = self._run(gates, case, on_result)
+            runs = self._run(gates, case, on_result, red_base)
             results = tuple(merged(pairs) for pairs in _results(runs))
             has_passed = all(result.status.is_pass for result in results)
-            if has_passed and case.trees:
+            if has_passed and case.trees and plan.profile in PROFILES:
                 findings += self._base_tests(plan, case, case.trees, changes, runs)
             shown, blocking = allowed(findings, case.may_edit)
             is_tampered = plan.profile is GateProfile.STRICT and blocking
@@ -151,6 +148,51 @@ class GateRunner:
             yield report
             if not report.approved:
                 return
+
+    def remember_base(self, plan: Plan, case: GateRun) -> None:
+        """Run each command of the plan on the base of a case, unless this host remembers its end.
+
+        All commands run in parallel. The case needs its `trees`; its own tree is not read.
+        """
+        red_base = self._red_base(plan, case)
+        gates = [gate for gate in plan.gates if gate.command]
+        if red_base is None or not gates:
+            return
+        contexts = [copy_context() for _ in gates]
+        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
+            for _ in pool.map(
+                lambda context, gate: context.run(red_base.record_of, gate), contexts, gates
+            ):
+                pass
+
+    def _red_base(
+        self, plan: Plan, case: GateRun, findings: Sequence[Finding] = ()
+    ) -> RedBase | None:
+        """Return the policy for gates that fail on the base too; None if the base does not run."""
+        policy, trees = plan.red_base or self.settings.red_base, case.trees
+        if trees is None or policy == "rework":
+            return None
+
+        def run(gate: PlannedGate) -> TestRun:
+            # Commands of one gate may run side by side.
+            part = zlib.crc32(f"{gate.folder}\0{gate.command}".encode())
+            return self._run_one(gate, case, trees.of_base(f"{gate.name}.base.{part:x}"))
+
+        edits = [
+            f"{finding.path}: {finding.kind}"
+            for finding in findings
+            if finding.kind in DECIDING and allowed([finding], case.may_edit)[1]
+        ]
+        return RedBase(
+            policy=policy,
+            records=self.base_records,
+            base=trees.base,
+            environment=case.environment,
+            run=run,
+            check=case.check,
+            may_edit=case.may_edit,
+            edits=edits,
+        )
 
     def _base_tests(
         self,
@@ -180,6 +222,7 @@ class GateRunner:
         gates: Sequence[PlannedGate],
         case: GateRun,
         on_result: Callable[[GateResult], None],
+        red_base: RedBase | None,
     ) -> tuple[tuple[tuple[PlannedGate, TestRun], ...], ...]:
         by_name: dict[str, list[PlannedGate]] = {}
         for gate in gates:
@@ -192,13 +235,16 @@ class GateRunner:
                 runs.append(self._run_one(gate, case, case.checkout(place)))
                 return runs[-1].result
 
-            judged = run_all(commands, run_one)
-            on_result(merged(judged))
+            ended = run_all(commands, run_one)
             # A command that did not run has a result and no run.
             by_result = {id(run.result): run for run in runs}
-            return tuple(
-                (gate, by_result.get(id(result), TestRun(result))) for gate, result in judged
+            pairs = tuple(
+                (gate, by_result.get(id(result), TestRun(result))) for gate, result in ended
             )
+            if red_base is not None:
+                pairs = tuple((gate, red_base.judged(gate, run)) for gate, run in pairs)
+            on_result(merged([(gate, run.result) for gate, run in pairs]))
+            return pairs
 
         # Each thread runs in the cancel scope of this one, so that a kill ends every gate.
         contexts = [copy_context() for _ in by_name]
@@ -223,16 +269,15 @@ class GateRunner:
             if case.environment is not None:
                 copy_products(case.environment, checkout)
             subject = self._gate_input(case, checkout, out, gate)
-            recording = None
+            recorder = None
             if gate.name in TEST_GATES and case.trees:
                 # Beside the checkout, in the folder that the command may write to.
                 recorder = Recorder.install(checkout.parent / "outcomes")
-                recording = Recording(recorder, subject.run)
-                subject = replace(subject, run=recording.run)
-            result = check.evaluate(gate, subject)
+            recording = Recording(recorder, subject.run)
+            result = check.evaluate(gate, replace(subject, run=recording.run))
             for line in out.drain_refusals() if out else ():
                 log.info(line, agentId=case.agent_id, gate=gate.name)
-            return recording.test_run(result) if recording else TestRun(result)
+            return recording.test_run(result, checkout)
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
@@ -246,62 +291,25 @@ class GateRunner:
     def _gate_input(
         self, case: GateRun, checkout: Path, out: Proxy | None, gate: PlannedGate
     ) -> GateInput:
-        socket = out.socket if out else None
-        cwd = checkout / gate.folder
-        environment = case.environment
-        given = environment.variables_in(checkout) if environment else {}
-        # A build installs its own requirements anew, apart from those of the package.
-        if environment and not gate.network and gate.name != "build":
-            given = {**_OFFLINE, **given}
-        readable = environment.shown if environment else ()
-
-        def run(
-            argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
-        ) -> Completed:
-            spec = ProcessSpec(
-                agent_id=case.agent_id,
-                argv=tuple(argv),
-                env={
-                    **host_environment(self.settings, with_own_tools=self.with_own_tools),
-                    "HOME": str(checkout.parent),
-                    "CI": "true",
-                    **given,
-                    **egress_environment(socket),
-                    **env,
-                    **_python_path(env, given),
-                },
-                cwd=cwd,
-                stdin=stdin,
-                attempt=case.attempt,
-                root=checkout.parent,
-                readable=(*case.readable, *readable),
-                path=environment.path if environment else (),
-                has_network=not self.settings.has_egress_proxy,
-                egress=socket,
-            )
-            return run_to_end(
-                self.sandbox,
-                spec,
-                timeout_s=timeout_s,
-                output_limit_bytes=OUTPUT_LIMIT_BYTES,
-                check=case.check,
-            )
-
+        program = GateProgram(
+            agent_id=case.agent_id,
+            attempt=case.attempt,
+            gate=gate,
+            checkout=checkout,
+            egress=out.socket if out else None,
+            readable=case.readable,
+            environment=case.environment,
+            check=case.check,
+        )
         return GateInput(
             case.agent_id,
             case.agent_type,
-            cwd,
+            checkout / gate.folder,
             case.work_items,
             case.diff,
-            run,
+            program.runner(self.sandbox, self.settings, with_own_tools=self.with_own_tools),
             model=out.model if out else None,
         )
-
-
-def _python_path(*environments: Mapping[str, str]) -> dict[str, str]:
-    """Return the joined PYTHONPATH of several environments, the first one first."""
-    places = [env["PYTHONPATH"] for env in environments if "PYTHONPATH" in env]
-    return {"PYTHONPATH": os.pathsep.join(places)} if places else {}
 
 
 def _results(

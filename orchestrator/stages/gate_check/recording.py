@@ -1,14 +1,16 @@
-"""The recording of one test command: its outcomes, and the count that its runner prints."""
+"""The recording of one command of a gate: its output, and the outcomes of its tests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.gates.checks._counts import count_tests
 from orchestrator.gates.checks._said import plain_lines
 from orchestrator.gates.reporters import Recorder
+from orchestrator.gates.run_record import make_record
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateResult
 from orchestrator.stages.gate_check.base_tests import TestRun
@@ -16,9 +18,9 @@ from orchestrator.stages.gate_check.base_tests import TestRun
 
 @dataclass
 class Recording:
-    """Runs the programs of a test gate with a recorder, and keeps how the last one ended."""
+    """Runs the programs of a gate, tests with a recorder, and keeps how the last one ended."""
 
-    recorder: Recorder
+    recorder: Recorder | None
     start: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
     ended: Completed | None = None
 
@@ -30,6 +32,9 @@ class Recording:
         If a tool of the program cannot load a recorder, or prints too much because of it, the
         program runs once more without one.
         """
+        if self.recorder is None:
+            self.ended = self.start(argv, env, stdin, timeout_s)
+            return self.ended
         started = time.monotonic()
         recorded = self.recorder.environment(env)
         self.ended = self.start(argv, recorded, stdin, timeout_s)
@@ -40,10 +45,16 @@ class Recording:
             self.ended = self.start(argv, env, stdin, left_s)
         return self.ended
 
-    def test_run(self, result: GateResult) -> TestRun:
-        """Return what is known of the tests of this run."""
+    def test_run(self, result: GateResult, checkout: Path) -> TestRun:
+        """Return what is known of this run."""
+        places = (str(checkout), str(checkout.parent))
         if self.ended is None:
             return TestRun(result)
-        lines = plain_lines(self.ended.stdout, self.ended.stderr)
-        outcomes = self.recorder.outcomes(self.ended.stdout + b"\n" + self.ended.stderr)
-        return TestRun(result, outcomes, count_tests(lines))
+        outcomes, counts = None, None
+        if self.recorder is not None:
+            outcomes = self.recorder.outcomes(self.ended.stdout + b"\n" + self.ended.stderr)
+            counts = count_tests(plain_lines(self.ended.stdout, self.ended.stderr))
+        if result.status.is_pass:
+            return TestRun(result, outcomes, counts)
+        record = make_record(result, self.ended, outcomes, places)
+        return TestRun(result, outcomes, counts, record)

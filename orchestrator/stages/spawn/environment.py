@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orchestrator.environments.products import copy_products
 from orchestrator.environments.service import Borrower, Environments
 from orchestrator.errors import PlanUnrunnable
+from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Planning, Tools, worded
 from orchestrator.interfaces.environment import Environment
 from orchestrator.leases.holder import AgentLeases
@@ -17,6 +18,7 @@ from orchestrator.log import get_logger
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.store import agents, changes
+from orchestrator.workspace.mirror import Base
 
 log = get_logger("environment")
 
@@ -29,6 +31,8 @@ class SpawnEnvironment:
     planning: Planning
     environments: Environments
     settings: Settings
+    #: Runs the gates of a plan on a base commit; this host remembers how they end.
+    run_on_base: Callable[[Plan, Base, Environment | None, Borrower], None]
 
     @contextmanager
     def held(self, context: RunContext) -> Iterator[Environment | None]:
@@ -57,8 +61,31 @@ class SpawnEnvironment:
                 if environment.products:
                     spent_s = time.monotonic() - started_s
                     say(f"{', '.join(environment.products)} copied after {spent_s:.1f} s")
-                self._check_plan(context, Tools(environment))
+            if not context.is_prepared:
+                self._check_base(context, environment, borrower)
             yield environment
+
+    def _check_base(
+        self, context: RunContext, environment: Environment | None, borrower: Borrower
+    ) -> None:
+        """Check the plan in its environment; with `ORCHESTRATOR_BASE_CHECK=before` its gates run.
+
+        Raises the errors of `_check_plan`.
+        """
+        settings, base = self.settings, context.programs.base
+        if settings.plan_check == "off" or settings.yolo_mode:
+            return
+        request = self.holder.store.run(agents.read_request(context.agent.agent_id))
+        plan = self.planning.plan(request, base).within(environment)
+        is_before = settings.base_check == "before"
+        if is_before:
+            started_s = time.monotonic()
+            self.run_on_base(plan, base, environment, borrower)
+            borrower.say(f"gates judged on the base after {time.monotonic() - started_s:.1f} s")
+        if is_before or environment is not None:
+            self._check_plan(context, Tools(environment))
+        for line in self.planning.red_gates(plan, base, environment):
+            context.transcript.record(line, source="gates")
 
     def _check_plan(self, context: RunContext, tools: Tools) -> None:
         """Check, before tokens are spent, that the gates of the plan can run.

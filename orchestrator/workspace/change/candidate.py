@@ -79,9 +79,24 @@ class Candidates:
                 received = receive(
                     self._git, git_dir, base.commit, bundle, may_be_empty=may_be_empty
                 )
-                if self._has_refs:
-                    write_packed(git_dir, packed_tags(self._git, base.mirror, base.commit))
+                self._write_tags(git_dir, base)
             yield Candidate(git_dir, received.commit, received.tree, base)
+
+    @contextmanager
+    def of_base(self, base: Base, agent_id: str, attempt: int) -> Iterator[Candidate]:
+        """Yield the untouched base as a candidate, whose tree is named by its commit.
+
+        Raises:
+            DiskFull: the disk is full.
+        """
+        with self._repository(base, agent_id, attempt) as git_dir:
+            with naming_full_disk(self._folder):
+                self._write_tags(git_dir, base)
+            yield Candidate(git_dir, base.commit, base.commit, base)
+
+    def _write_tags(self, git_dir: Path, base: Base) -> None:
+        if self._has_refs:
+            write_packed(git_dir, packed_tags(self._git, base.mirror, base.commit))
 
     @contextmanager
     def received_whole(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 from orchestrator.models import GateProfile
 
@@ -13,12 +14,20 @@ BODY_CHARACTERS = 8000
 _MEANINGFUL = re.compile(r"---|#|[\w-]+\s*:|\(cherry picked from ", re.IGNORECASE)
 
 
-def commit_message(summary: str, *, agent_id: str, task_id: str, profile: GateProfile) -> str:
+def commit_message(
+    summary: str,
+    *,
+    agent_id: str,
+    task_id: str,
+    profile: GateProfile,
+    red_before: Sequence[str] = (),
+) -> str:
     """Return the subject (at most 72 characters), the body and the trailers of an agent's commit.
 
     The summary is untrusted. Control characters are removed. A line that tools could read as a
     trailer, or that could hide the trailers, is indented. The orchestrator's trailers are the last
-    paragraph, which is the one that git reads.
+    paragraph, which is the one that git reads. `red_before` are the gates that also
+    fail on the base.
     """
     lines = [_printable(line) for line in summary.splitlines()]
     words = "\n".join(lines).strip("\n").split("\n")
@@ -33,6 +42,8 @@ def commit_message(summary: str, *, agent_id: str, task_id: str, profile: GatePr
         f"Task-Id: {_printable(task_id)}\n"
         f"Gate-Profile: {profile.value}"
     )
+    if red_before:
+        trailers += f"\nGates-Red-Before: {', '.join(red_before)}"
     parts = (subject, text[:BODY_CHARACTERS].strip("\n"), trailers)
     return "\n\n".join(part for part in parts if part) + "\n"
 
