@@ -32,6 +32,7 @@ from orchestrator.store import (
     kills,
     leases,
     metrics,
+    objects,
     overlap,
     rate_limits,
     registration,
@@ -44,6 +45,9 @@ from orchestrator.store.operations import Operation, call
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 USAGE = {"inputTokens": 40, "totalTokens": 40, "costUsd": 0.25}
 _CONTEXT = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+#: An object whose one piece is stored, and one that lacks the second of its pieces.
+_WHOLE = objects.ObjectRef(digest="a" * 64, size=1)
+_PART = objects.ObjectRef(digest="b" * 64, size=objects.PIECE_BYTES + 1)
 _BODY = {"taskId": "t", "agentType": "worker", "context": _CONTEXT}
 
 
@@ -80,6 +84,8 @@ def seed(store: Store) -> Agents:
     transcript = sessions.SessionTranscript("p", "old", "sub")
     store.run(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
     store.run(_set_lock())
+    for ref in (_WHOLE, _PART):
+        store.run(objects._put_piece(ref, 0, b"x"))
     return Agents(**found)
 
 
@@ -129,6 +135,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
         "events_with": events.events_with("queued", after="0-0", upto="+"),
+        "hold_object": objects._hold(_PART),
+        "put_piece": objects._put_piece(_PART, 0, b"x" * objects.PIECE_BYTES),
+        "name_object": objects._change("orchestrator:change:running:1", b"", _WHOLE, for_s=60),
         "unlock": call("unlock", {"lock": "orchestrator:sweep:lock"}, ("token",), bool),
     }
 
