@@ -82,7 +82,7 @@ def seed(store: Store) -> Agents:
     store.run(overlap.touch(other, ["a.py"], now=NOW))
     store.run(api_keys.add_key(_key("old")))
     transcript = sessions.SessionTranscript("p", "old", "sub")
-    store.run(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
+    store.follow(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
     store.run(_set_lock())
     for ref in (_WHOLE, _PART):
         store.run(objects._put_piece(ref, 0, b"x"))
@@ -122,9 +122,11 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
             "running", 1, [LogLine(at=NOW, source="stdout", text="hello")], cap=100
         ),
         "append_audit": audit.append(b"", b'{"seq":1}', 1, [(b'{"seq":1}', b"0a")], 1),
-        "append_session": sessions.append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
+        "append_session": sessions._append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
         "essential": workers.announce("spawn@there", now=NOW),
         "keep_session": sessions._keep(transcript, ['{"uuid": "3"}'], "", "1:aa", now=NOW),
+        "read_transcript": sessions._read_items(transcript, 0),
+        "read_log": next(agent_logs.read_log("running", count=5)),
         "drop_session": next(sessions.delete(sessions.SessionTranscript("p", "old", "sub"))),
         "add_key": api_keys.add_key(_key("new")),
         "revoke_key": api_keys.revoke_key("old"),

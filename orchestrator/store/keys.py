@@ -195,7 +195,7 @@ def session_subpaths(project: str, session: str) -> str:
 
 
 def session_transcript(project: str, session: str, subpath: str) -> str:
-    """List, JSON: the entries of one transcript of a session, oldest first."""
+    """List: the entries (JSON) of one transcript of a session, oldest first; large in parts."""
     return f"orchestrator:session:{_joined(project, session, subpath)}"
 
 

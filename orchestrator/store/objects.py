@@ -18,9 +18,11 @@ from orchestrator.models import Record
 from orchestrator.store import keys
 from orchestrator.store.operations import Flow, Operation, call, command, parse_record
 
-#: The most bytes of a value in one call. Each call with 256 KiB takes Valkey well below 1 ms.
-#: Another size needs another key for objects, since pieces of both would mix.
-PIECE_BYTES = 2**18
+#: The most bytes of a value in one call. With `appendfsync always`, Valkey writes the pieces of all
+#: clients and then syncs: twelve of 256 KiB delay others three times as long as twelve of 64 KiB
+#: (`python -m tests.bench.large_changes`), and are not faster. A change of this number needs
+#: another key for objects, since pieces of both sizes would mix.
+PIECE_BYTES = 2**16
 #: Pieces that no record names lapse after this. It is longer than the pauses of a slow write.
 UNNAMED_S = 3600.0
 #: A record is shorter than this, and no larger part of any value is read to find one.

