@@ -44,6 +44,7 @@ unit: $(STAMP) ## all tests, with real parts
 bench: $(STAMP) ## print ratios and latencies of this machine
 	$(BIN)/python -m tests.bench.gates
 	$(BIN)/python -m tests.bench.kill
+	$(BIN)/python -m tests.bench.large_changes
 	$(BIN)/python -m tests.bench.sandboxes
 	$(BIN)/python -m tests.bench.overhead
 	$(BIN)/python -m tests.bench.fleet

@@ -85,7 +85,7 @@ class Case:
         if around.is_unconfirmed:
             store.run(command("ZADD", keys.UNCONFIRMED, at, AGENT, decode=nothing))
         if around.has_change:
-            store.run(changes.put_change(AGENT, 1, b"bundle"))
+            store.follow(changes.put_change(AGENT, 1, b"bundle"))
 
 
 def _set(store, key, record):

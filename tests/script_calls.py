@@ -32,6 +32,7 @@ from orchestrator.store import (
     kills,
     leases,
     metrics,
+    objects,
     overlap,
     rate_limits,
     registration,
@@ -44,6 +45,9 @@ from orchestrator.store.operations import Operation, call
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 USAGE = {"inputTokens": 40, "totalTokens": 40, "costUsd": 0.25}
 _CONTEXT = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
+#: An object whose one piece is stored, and one that lacks the second of its pieces.
+_WHOLE = objects.ObjectRef(digest="a" * 64, size=1)
+_PART = objects.ObjectRef(digest="b" * 64, size=objects.PIECE_BYTES + 1)
 _BODY = {"taskId": "t", "agentType": "worker", "context": _CONTEXT}
 
 
@@ -78,8 +82,10 @@ def seed(store: Store) -> Agents:
     store.run(overlap.touch(other, ["a.py"], now=NOW))
     store.run(api_keys.add_key(_key("old")))
     transcript = sessions.SessionTranscript("p", "old", "sub")
-    store.run(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
+    store.follow(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
     store.run(_set_lock())
+    for ref in (_WHOLE, _PART):
+        store.run(objects._put_piece(ref, 0, b"x"))
     return Agents(**found)
 
 
@@ -116,9 +122,11 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
             "running", 1, [LogLine(at=NOW, source="stdout", text="hello")], cap=100
         ),
         "append_audit": audit.append(b"", b'{"seq":1}', 1, [(b'{"seq":1}', b"0a")], 1),
-        "append_session": sessions.append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
+        "append_session": sessions._append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
         "essential": workers.announce("spawn@there", now=NOW),
         "keep_session": sessions._keep(transcript, ['{"uuid": "3"}'], "", "1:aa", now=NOW),
+        "read_transcript": sessions._read_items(transcript, 0),
+        "read_log": next(agent_logs.read_log("running", count=5)),
         "drop_session": next(sessions.delete(sessions.SessionTranscript("p", "old", "sub"))),
         "add_key": api_keys.add_key(_key("new")),
         "revoke_key": api_keys.revoke_key("old"),
@@ -129,6 +137,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
         "events_with": events.events_with("queued", after="0-0", upto="+"),
+        "hold_object": objects._hold(_PART),
+        "put_piece": objects._put_piece(_PART, 0, b"x" * objects.PIECE_BYTES),
+        "name_object": objects._change("orchestrator:change:running:1", b"", _WHOLE, for_s=60),
         "unlock": call("unlock", {"lock": "orchestrator:sweep:lock"}, ("token",), bool),
     }
 

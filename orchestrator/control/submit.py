@@ -103,13 +103,14 @@ class SubmitService:
         """Spawn the request of an ended agent again, as a new agent.
 
         The new agent continues from the newest saved change, unless `is_afresh` or no change is
-        saved. The copy of the change is stored for `retain_s` seconds. `may_edit` adds to the
+        saved. Its name for the change is stored for `retain_s` seconds. `may_edit` adds to the
         files that the request allows the work to edit. The audit contains `by`, `why` and these.
 
         Raises:
             RequestInvalid: `may_edit` has faults.
             NotFound: there is no such agent.
             TransitionRefused: the agent has not ended, or has completed.
+            ObjectDamaged: a part of its change is missing; `is_afresh` goes without it.
             Halted: the halt stops the admission.
             BudgetExhausted: the tokens left today are fewer than the reservation.
         """
@@ -125,12 +126,13 @@ class SubmitService:
         start: dict[str, object] = {}
         if not is_afresh and agent.base_commit:
             try:
-                _, bundle = yield from changes.newest_change(agent_id, agent.attempt)
+                # The change counts as that of attempt 0, from which the first attempt continues.
+                yield from changes.copy_newest_change(
+                    agent_id, agent.attempt, new_id, for_s=retain_s
+                )
             except ChangeMissing:
                 start = {}
             else:
-                # The change counts as that of attempt 0, from which the first attempt continues.
-                yield changes.save_change(new_id, 0, bundle, for_s=retain_s)
                 start = {"base_commit": agent.base_commit, "continues_attempt": 0}
         step = submission(
             request,
@@ -154,7 +156,7 @@ class SubmitService:
             raise
         except OrchestratorError:
             if start:
-                yield changes.drop_changes(new_id, 0)
+                yield from changes.drop_changes(new_id, 0)
             raise
         return submitted
 

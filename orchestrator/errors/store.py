@@ -35,6 +35,13 @@ class RecordMalformed(OrchestratorError):
     action = "Another version or program wrote this key: restore it or delete it."
 
 
+class ObjectDamaged(OrchestratorError):
+    """A large value in Valkey lacks a piece, or does not match its digest."""
+
+    code = "object_damaged"
+    action = "Everything else is intact. Restore Valkey from a backup, or spawn the agent again."
+
+
 class NotFound(OrchestratorError):
     """The record does not exist."""
 

@@ -134,6 +134,20 @@ class Lease:
             WorkerStopping: this worker is asked to end.
             LeaseLost: Valkey was away for nearly as long as the lease.
         """
+        self._check_answer()
+        if self._is_stopping:
+            raise WorkerStopping
+        self.check_time()
+
+    def check_held(self) -> None:
+        """Return if this attempt still owns its agent; a worker asked to end may finish a save.
+
+        Raises as `check` does, but no WorkerStopping.
+        """
+        self._check_answer()
+        self.check_time()
+
+    def _check_answer(self) -> None:
         agent_id, answer = self._agent.agent_id, self._answer
         if answer == Status.KILLED:
             msg = f"Agent {agent_id} was killed."
@@ -143,9 +157,6 @@ class Lease:
         if answer not in ("held", _LOST):
             msg = f"Agent {agent_id} is already {answer}."
             raise TransitionRefused(msg)
-        if self._is_stopping:
-            raise WorkerStopping
-        self.check_time()
 
     def check_time(self, cause: Exception | None = None) -> None:
         """Return if the agent cannot be another's yet.

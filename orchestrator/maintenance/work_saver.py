@@ -166,7 +166,7 @@ class WorkSaver:
     def _put(self, origin: Origin, bundle: bytes) -> None:
         agent_id = origin.agent_id
         kept = changes.save_change(agent_id, origin.attempt, bundle, for_s=self.retention_s)
-        self.store.run(kept)
+        self.store.follow(kept)
         if self.store.run(kills.find_receipt(agent_id)) is not None:
             self.store.run(kills.add_to_receipt(agent_id, {"savedBytes": len(bundle)}))
 

@@ -52,5 +52,5 @@ def poll(agent_id: str, before: Snapshot | None = None, *, after: str = "") -> F
     # The event id is read first, so that a later event ends the wait of the next poll.
     event_id = yield events.last_event_id()
     agent = yield agents.read(agent_id)
-    lines = yield agent_logs.read_log(agent_id, after=after, count=LINES_A_LOOK)
+    lines = yield from agent_logs.read_log(agent_id, after=after, count=LINES_A_LOOK)
     return Snapshot(agent, tuple(lines), lines[-1].id if lines else after, event_id)

@@ -64,7 +64,7 @@ class Cleanup:
             # Some of the change is on no remote, so it is retained until the retention ends.
             store.follow(changes.keep_changes(agent_id, attempts, for_s=self.retention_s))
             return dropped
-        return dropped + store.run(changes.drop_changes(agent_id, attempts))
+        return dropped + store.follow(changes.drop_changes(agent_id, attempts))
 
     def _announce(self, agent: AgentState) -> int:
         try:

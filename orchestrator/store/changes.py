@@ -4,36 +4,37 @@ from __future__ import annotations
 
 from orchestrator.errors import ChangeMissing
 from orchestrator.models import GateReport
-from orchestrator.store import keys
+from orchestrator.store import keys, objects
+from orchestrator.store.objects import ObjectRef
 from orchestrator.store.operations import Flow, Operation, command, nothing, parse_record
 
 
-def put_change(agent_id: str, attempt: int, bundle: bytes) -> Operation[None]:
-    """Keep the bundle of one attempt; its name carries the attempt, so none overwrites another."""
-    return command("SET", keys.change(agent_id, attempt), bundle, decode=nothing)
+def put_change(agent_id: str, attempt: int, bundle: bytes) -> Flow[ObjectRef]:
+    """Store the bundle of one attempt; its name carries the attempt, so none overwrites another.
+
+    Content that Valkey already has is not sent.
+    """
+    return (yield from objects.put(keys.change(agent_id, attempt), bundle))
 
 
-def save_change(agent_id: str, attempt: int, bundle: bytes, *, for_s: float) -> Operation[None]:
-    """Keep what an attempt had changed when it was stopped, for who wants to look at it."""
-    key = keys.change(agent_id, attempt)
-    return command("SET", key, bundle, "EX", round(for_s), decode=nothing)
+def save_change(agent_id: str, attempt: int, bundle: bytes, *, for_s: float) -> Flow[ObjectRef]:
+    """Store the work of an attempt for a time; as `put_change`."""
+    return (yield from objects.put(keys.change(agent_id, attempt), bundle, for_s=for_s))
 
 
-def get_change(agent_id: str, attempt: int) -> Operation[bytes]:
+def get_change(agent_id: str, attempt: int) -> Flow[bytes]:
     """Read the bundle of one attempt.
 
     Raises:
-        ChangeMissing: it is not there.
+        ChangeMissing: there is none.
+        ObjectDamaged: a part of it is missing or changed.
     """
     key = keys.change(agent_id, attempt)
-
-    def decode(reply: bytes | None) -> bytes:
-        if reply is None:
-            msg = f"{key} is gone."
-            raise ChangeMissing(msg)
-        return reply
-
-    return command("GET", key, decode=decode)
+    bundle: bytes | None = yield from objects.read(key)
+    if bundle is None:
+        msg = f"{key} is gone."
+        raise ChangeMissing(msg)
+    return bundle
 
 
 def newest_change(agent_id: str, attempts: int, *, oldest: int = 0) -> Flow[tuple[int, bytes]]:
@@ -41,40 +42,58 @@ def newest_change(agent_id: str, attempts: int, *, oldest: int = 0) -> Flow[tupl
 
     Raises:
         ChangeMissing: there is none: it changed nothing, or its branch is pushed.
+        ObjectDamaged: a part of it is missing or changed.
     """
     for attempt in range(attempts, oldest - 1, -1):
-        bundle: bytes | None = yield command(
-            "GET", keys.change(agent_id, attempt), decode=lambda reply: reply
-        )
+        bundle: bytes | None = yield from objects.read(keys.change(agent_id, attempt))
         if bundle is not None:
             return attempt, bundle
-    msg = f"Nothing of agent {agent_id} is kept."
-    raise ChangeMissing(msg, action="It changed nothing, or pushed it: see `orch status`.")
+    raise _nothing(agent_id)
 
 
-def drop_changes(agent_id: str, attempts: int) -> Operation[int]:
+def copy_newest_change(agent_id: str, attempts: int, new_id: str, *, for_s: float) -> Flow[None]:
+    """Store the newest bundle of an agent as attempt 0 of another, without sending it again.
+
+    Raises:
+        ChangeMissing: there is none.
+        ObjectDamaged: a part of it is missing.
+    """
+    for attempt in range(attempts, -1, -1):
+        source, target = keys.change(agent_id, attempt), keys.change(new_id, 0)
+        if (yield from objects.copy(source, target, for_s=for_s)):
+            return
+    raise _nothing(agent_id)
+
+
+def drop_changes(agent_id: str, attempts: int) -> Flow[int]:
     """Remove the bundles of every attempt; returns how many there were."""
-    names = (keys.change(agent_id, attempt) for attempt in range(max(attempts, 1) + 1))
-    return command("UNLINK", *names, decode=int)
+    dropped = 0
+    for attempt in range(max(attempts, 1) + 1):
+        dropped += yield from objects.remove(keys.change(agent_id, attempt))
+    return dropped
 
 
 def keep_changes(agent_id: str, attempts: int, *, for_s: float) -> Flow[int]:
     """Let the bundles of every attempt lapse only later; returns how many there are."""
     kept = 0
     for attempt in range(attempts + 1):
-        kept += yield command("EXPIRE", keys.change(agent_id, attempt), round(for_s), decode=int)
+        kept += yield from objects.renew(keys.change(agent_id, attempt), for_s=for_s)
     return kept
 
 
 def has_change(agent_id: str, attempt: int) -> Operation[bool]:
     """Return whether an attempt has left a bundle."""
-    return command("EXISTS", keys.change(agent_id, attempt), decode=bool)
+    return objects.exists(keys.change(agent_id, attempt))
 
 
 def has_any_change(agent_id: str, attempts: int) -> Operation[bool]:
     """Return whether any attempt has left a bundle that is kept."""
-    names = (keys.change(agent_id, attempt) for attempt in range(attempts + 1))
-    return command("EXISTS", *names, decode=bool)
+    return objects.exists(*(keys.change(agent_id, attempt) for attempt in range(attempts + 1)))
+
+
+def _nothing(agent_id: str) -> ChangeMissing:
+    msg = f"Nothing of agent {agent_id} is kept."
+    return ChangeMissing(msg, action="It changed nothing, or pushed it: see `orch status`.")
 
 
 def append_report(report: GateReport) -> Operation[None]:

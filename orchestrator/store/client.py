@@ -137,8 +137,11 @@ class Store:
                 self._limited[limit_s] = client
         return client
 
-    def follow(self, flow: Flow[T]) -> T:
-        """Run the operations of a flow, one after the other."""
+    def follow(self, flow: Flow[T], *, check: Callable[[], None] = lambda: None) -> T:
+        """Run the operations of a flow, one after the other.
+
+        `check` is called before each of them; what it raises ends the flow there.
+        """
         step: Callable[[], Operation[Any]] = partial(flow.send, None)
         while True:
             try:
@@ -146,6 +149,7 @@ class Store:
             except StopIteration as end:
                 result: T = end.value
                 return result
+            check()
             try:
                 step = partial(flow.send, self.run(operation))
             except OrchestratorError as error:

@@ -102,8 +102,18 @@ def reports(agent_id: str) -> str:
 
 
 def change(agent_id: str, attempt: int) -> str:
-    """String, binary: the git bundle of what this attempt changed."""
+    """String, JSON: the ObjectRef of the git bundle of what this attempt changed."""
     return f"orchestrator:change:{agent_id}:{attempt}"
+
+
+def stored_object(digest: str) -> str:
+    """Hash: number of a piece, from 0 → its bytes, of the object with this SHA-256."""
+    return f"orchestrator:object:{digest}"
+
+
+def object_names(digest: str) -> str:
+    """Sorted set: keys whose value names this object → the instant (ms) they lapse, or `inf`."""
+    return f"orchestrator:object-names:{digest}"
 
 
 def touched(repository: str) -> str:
@@ -185,7 +195,7 @@ def session_subpaths(project: str, session: str) -> str:
 
 
 def session_transcript(project: str, session: str, subpath: str) -> str:
-    """List, JSON: the entries of one transcript of a session, oldest first."""
+    """List: the entries (JSON) of one transcript of a session, oldest first; large in parts."""
     return f"orchestrator:session:{_joined(project, session, subpath)}"
 
 

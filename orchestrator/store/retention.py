@@ -14,7 +14,7 @@ def remove_agent(agent_id: str, status: Status) -> Flow[None]:
     (agent,) = yield read_partial_records(agent_id)
     if agent is not None:
         yield from drop_sessions(agent_id, agent.attempt)
-        yield changes.drop_changes(agent_id, agent.attempt)
+        yield from changes.drop_changes(agent_id, agent.attempt)
         (task,) = yield agents.find_tasks((agent.task_id,))
         if task is not None and task.agent_id == agent_id:
             yield command("UNLINK", keys.task(agent.task_id), decode=nothing)

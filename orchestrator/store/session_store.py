@@ -46,7 +46,7 @@ class ValkeySessionStore:
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Append a batch of entries; one whose uuid is there already is left out."""
         texts = [json.dumps(entry) for entry in entries]
-        await self._store.run(sessions.append(_transcript(key), texts, now=self._clock()))
+        await self._store.follow(sessions.append(_transcript(key), texts, now=self._clock()))
 
     async def load(self, key: SessionKey) -> list[dict[str, Any]] | None:
         """Return a transcript's entries; None where there is none.
@@ -55,7 +55,7 @@ class ValkeySessionStore:
             RecordMalformed: an entry is no JSON object.
         """
         transcript = _transcript(key)
-        entries = await self._store.run(sessions.load(transcript))
+        entries = await self._store.follow(sessions.load(transcript))
         return [_document(transcript.keys[0], entry) for entry in entries] or None
 
     async def list_sessions(self, project_key: str) -> list[ListedSession]:

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.store import keys
+from orchestrator.store.objects import PIECE_BYTES
 from orchestrator.store.operations import Flow, Operation, call, command
 
 #: Subpath → entries as JSON texts; the session's main transcript has the subpath "".
 Session = Mapping[str, Sequence[str]]
 
-#: Entries in one call, so that a long session never holds the server up.
+#: Items in one call, so that a long session never holds the server up; nor do more bytes than
+#: `PIECE_BYTES`. An entry is one item, or several if it is larger.
 _BATCH = 500
+#: Characters of one item; none of them takes more than four bytes.
+_ITEM_CHARACTERS = PIECE_BYTES // 4
+#: The first character of an item that is a part of an entry: one that goes on, and its last one.
+_MORE, _LAST = "\x01", "\x02"
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,20 @@ class SessionTranscript:
 # ── operations ──────────────────────────────────────────────────────────────────────────────
 
 
-def append(
+def append(transcript: SessionTranscript, entries: Sequence[str], *, now: datetime) -> Flow[int]:
+    """Append entries; those whose uuid the transcript holds are left out, so it can be repeated.
+
+    An entry goes in one call, however large: the SDK may write one transcript from several places.
+    """
+    appended = 0
+    for at, upto in _batches(entries, 0):
+        appended += yield _append(transcript, entries[at:upto], now=now)
+    return appended
+
+
+def _append(
     transcript: SessionTranscript, entries: Sequence[str], *, now: datetime
 ) -> Operation[int]:
-    """Append entries; those whose uuid the transcript holds are left out, so it can be repeated."""
     index, member = transcript.index
     pairs = (part for entry in entries for part in (_uuid(entry), entry))
     now_ms = int(now.timestamp() * 1000)
@@ -64,12 +80,59 @@ def append(
     return call("append_session", named, (member, now_ms, *pairs), int)
 
 
-def load(transcript: SessionTranscript) -> Operation[tuple[str, ...]]:
-    """Read a transcript, oldest entry first; empty where there is none."""
-    key, _ = transcript.keys
-    return command(
-        "LRANGE", key, 0, -1, decode=lambda reply: tuple(entry.decode() for entry in reply)
+def load(transcript: SessionTranscript) -> Flow[tuple[str, ...]]:
+    """Read a transcript, oldest entry first; empty where there is none.
+
+    Reads in calls of limited size. An entry whose last part is absent is left out.
+    """
+    items: list[str] = []
+    while found := (yield _read_items(transcript, len(items))):
+        items += found
+    entries, begun = [], ""
+    for item in items:
+        if item.startswith(_MORE):
+            begun += item[1:]
+        elif item.startswith(_LAST):
+            entries.append(begun + item[1:])
+            begun = ""
+        else:
+            entries.append(item)
+            begun = ""
+    return tuple(entries)
+
+
+def _read_items(transcript: SessionTranscript, first: int) -> Operation[tuple[str, ...]]:
+    named = {"transcript": transcript.keys[0]}
+    return call(
+        *("read_transcript", named, (first, PIECE_BYTES)),
+        lambda reply: tuple(item.decode() for item in reply),
     )
+
+
+def _items(entries: Sequence[str]) -> Iterator[str]:
+    """Yield the entries as items of a transcript: large ones, and ambiguous ones, in parts."""
+    for entry in entries:
+        if len(entry) <= _ITEM_CHARACTERS and not entry.startswith((_MORE, _LAST)):
+            yield entry
+            continue
+        last = (len(entry) - 1) // _ITEM_CHARACTERS
+        for number in range(last + 1):
+            at = number * _ITEM_CHARACTERS
+            part = entry[at : at + _ITEM_CHARACTERS]
+            yield f"{_LAST if number == last else _MORE}{part}"
+
+
+def _batches(items: Sequence[str], at: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the end position of each call's items, from position `at`."""
+    while at < len(items):
+        upto, size = at, 0
+        while upto < min(at + _BATCH, len(items)):
+            size += len(items[upto].encode(errors="surrogatepass"))
+            if size > PIECE_BYTES and upto > at:
+                break
+            upto += 1
+        yield at, upto
+        at = upto
 
 
 def list_sessions(project: str) -> Operation[dict[str, int]]:
@@ -118,12 +181,13 @@ def keep_session(
     """
     for subpath, entries in session.items():
         transcript = SessionTranscript(_project(agent_id, attempt), session_id, subpath)
-        positions = _positions(entries)
+        items = tuple(_items(entries))
+        positions = _positions(items)
         before = yield _mark(transcript)
         at = positions.index(before) if before in positions else 0
-        while at < len(entries):
-            upto = min(at + _BATCH, len(entries))
-            batch = entries[at:upto]
+        while at < len(items):
+            _, upto = next(_batches(items, at))
+            batch = items[at:upto]
             is_kept = yield _keep(transcript, batch, positions[at], positions[upto], now=now)
             # Another has written meanwhile, who can only be a stale one: from the beginning.
             at = upto if is_kept else 0
@@ -158,7 +222,7 @@ def recall_session(agent_id: str, attempt: int, session_id: str) -> Flow[Session
     subpaths = yield list_subpaths(project, session_id)
     session: dict[str, Sequence[str]] = {}
     for subpath in ("", *subpaths):
-        entries = yield load(SessionTranscript(project, session_id, subpath))
+        entries = yield from load(SessionTranscript(project, session_id, subpath))
         if entries:
             session[subpath] = entries
     return session

@@ -153,7 +153,7 @@ class Seed:
         if error is None:
             patch |= {"branch": f"agent/{agent.task_id}", "commit": "3" * 40}
         else:
-            self._store.run(changes.put_change(agent.agent_id, agent.attempt, b"bundle"))
+            self._store.follow(changes.put_change(agent.agent_id, agent.attempt, b"bundle"))
         to = Status.FAILED if error else Status.COMPLETED
         return self._store.run(
             agent_transitions.end(agent, to, now=now, tag=agent.agent_id, patch=patch, error=error)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 import redis
 
+from orchestrator.store import changes
+from orchestrator.store.client import Store
 from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
 from tests.integration.conftest import SAMPLE, System, make_remote, running
 from tests.processes import Observer, eventually
@@ -115,6 +118,11 @@ class Fleet:
     def worker_pid(self, agent_id: str) -> int:
         """Return the process that holds an agent."""
         return int(self.state(agent_id)["workerProcess"].partition(":")[0])
+
+    def change(self, agent_id: str, attempt: int = 1) -> bytes:
+        """Return the bundle of an attempt."""
+        with closing(Store(self.system.valkey)) as store:
+            return store.follow(changes.get_change(agent_id, attempt))
 
     def valkey(self) -> redis.Redis:
         """Open the store."""

@@ -53,7 +53,8 @@ def test_uncommitted_work_is_saved_for_the_retention_and_no_trap_fires(
     eventually(lambda: cleaned(fleet, agent_id))
     key = f"orchestrator:change:{agent_id}:1"
     with fleet.valkey() as client:
-        bundle, left_s = client.get(key), client.ttl(key)
+        left_s = client.ttl(key)
+    bundle = fleet.change(agent_id)
     assert len(bundle) == fleet.receipt(agent_id)["savedBytes"]
     assert 0 < left_s <= 7 * 24 * 3600
     (tmp_path / "saved.bundle").write_bytes(bundle)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from orchestrator import errors
 from orchestrator.errors import OrchestratorError
 from orchestrator.models import AgentState
 from orchestrator.store import agents, changes
+from orchestrator.store.client import Store
 from orchestrator.wiring import submit_service
 from orchestrator.wiring.worker import Services, build
 from tests.integration.conftest import git
@@ -139,12 +140,16 @@ class FaultyStore:
     def run(self, operation: Any) -> Any:
         """Run."""
         words = [str(word) for word in operation.arguments]
-        if words[0] == "SET" and words[1].startswith("orchestrator:change:"):
+        if operation.script is not None and operation.script.name == "hold_object":
             self._fault.strike("store")
         if any('"awaiting-gates"' in word and '"changeAttempt"' in word for word in words):
             self._fault.strike("enqueue")
         self._fault.strike("all of valkey")
         return self._store.run(operation)
+
+    def follow(self, flow: Any, *, check: Any = lambda: None) -> Any:
+        """Run a flow, each operation by this."""
+        return Store.follow(cast("Store", self), flow, check=check)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

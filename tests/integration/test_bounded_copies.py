@@ -66,7 +66,7 @@ def test_one_line_larger_than_the_bound_stays(store, agent):
 def ended(store, agent):
     """An agent that failed and left a change."""
     holder = AgentLeases(store, clock, new_id, worker="spawn@here", process="1:1", lease_s=30)
-    store.run(changes.put_change(agent.agent_id, agent.attempt, b"a bundle"))
+    store.follow(changes.put_change(agent.agent_id, agent.attempt, b"a bundle"))
     holder.apply(agent, Fail(OrchestratorError("it failed")))
     return agent.agent_id
 
@@ -103,4 +103,4 @@ def test_a_refused_retry_leaves_no_copy_of_the_change(store, service, ended, val
 
 def test_an_accepted_retry_keeps_its_copy(store, service, ended, valkey_url):
     submitted = retry(store, service, ended)
-    assert store.run(changes.get_change(submitted.agent_id, 0)) == b"a bundle"
+    assert store.follow(changes.get_change(submitted.agent_id, 0)) == b"a bundle"

@@ -134,7 +134,7 @@ def test_a_stale_attempt_can_write_nothing(store, holder, agent_id):
     line = LogLine(at=clock(), source="agent", text="old")
     assert store.run(append_log(agent_id, 0, [line], cap=10)) is False
     assert store.run(agents.read(agent_id)) == claimed
-    assert store.run(read_log(agent_id)) == []
+    assert store.follow(read_log(agent_id)) == []
 
 
 def test_the_whole_life_is_told_by_state_task_events_and_result(store, client, holder, agent_id):

@@ -48,7 +48,7 @@ def test_an_absent_submodule_is_named_to_the_agent_and_in_the_report(tmp_path, v
     lab = Lab(tmp_path, valkey_url, ORCHESTRATOR_PROCESS_LEVEL="shim")
     agent = lab.play(remote, write("new.txt", "x"))
     assert agent.status is Status.COMPLETED, agent.error
-    lines = [line.text for line in lab.store.run(read_log(agent.agent_id))]
+    lines = [line.text for line in lab.store.follow(read_log(agent.agent_id))]
     assert any("submodule vendor is an empty folder" in line for line in lines)
     (report,) = lab.store.run(changes.read_reports(agent.agent_id))
     assert [entry.path for entry in report.not_judged] == ["vendor"]

@@ -27,9 +27,9 @@ async def logs(request: Request) -> Response:
         frames = _follow(store, agent.agent_id, query.cursor, request.app.state.is_stopping)
         return EventStream(frames)
     if query.tail is not None:
-        last = await store.run(agent_logs.last_lines(agent.agent_id, query.tail))
+        last = await store.follow(agent_logs.last_lines(agent.agent_id, query.tail))
         return JSONResponse({"lines": [line.wire() for line in last]})
-    lines = await store.run(
+    lines = await store.follow(
         agent_logs.read_log(agent.agent_id, after=query.cursor, count=query.limit + 1)
     )
     document: dict[str, object] = {"lines": [line.wire() for line in lines[: query.limit]]}

@@ -99,13 +99,13 @@ class DirectClient:
 
     def log(self, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
         self.agent(agent_id)
-        while lines := self.store.run(agent_logs.read_log(agent_id, after=after)):
+        while lines := self.store.follow(agent_logs.read_log(agent_id, after=after)):
             yield from lines
             after = lines[-1].id
 
     def log_end(self, agent_id: str, count: int) -> tuple[LogLine, ...]:
         self.agent(agent_id)
-        return self.store.run(agent_logs.last_lines(agent_id, count))
+        return self.store.follow(agent_logs.last_lines(agent_id, count))
 
     def follow(self, agent_id: str, *, after: str = "") -> Iterator[Snapshot]:
         seen: Snapshot | None = None

@@ -77,7 +77,7 @@ class GateCheckStage:
             store = self.holder.store
             request = store.run(agents.read_request(agent_id))
             made_by = agent.change_attempt or attempt
-            bundle = store.run(changes.get_change(agent_id, made_by))
+            bundle = store.follow(changes.get_change(agent_id, made_by), check=lease.check)
             # Gates use the agent's own base commit, since the branch may have moved.
             base = self.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
             agent = self.planning.with_profile(agent, request, base, self.holder)

@@ -98,7 +98,7 @@ class ChangeCapture:
             log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
             return
         saved = changes.save_change(agent.agent_id, agent.attempt, bundle, for_s=retain_s)
-        self.holder.store.run(saved)
+        self.holder.store.follow(saved, check=lease.check_held)
 
     def salvage(self, agent: AgentState, workspace: Workspace, base: Base) -> bytes:
         """Return the bundle of the work of an ended attempt, from its workspace.
@@ -146,7 +146,7 @@ class ChangeCapture:
         )
         spec = programs.program(
             command.argv,
-            env=command.env,
+            env={**command.env, **_dates(programs.agent)},
             cwd=programs.workspace.root,
             readable=command.readable,
         )
@@ -198,3 +198,9 @@ class ChangeCapture:
                 config = CaptureConfig()
             self._configs[base.commit] = config
         return self._configs[base.commit]
+
+
+def _dates(agent: AgentState) -> dict[str, str]:
+    """Return the dates of the commits: always the same, so that equal work is an equal bundle."""
+    date = f"@{int(agent.spawned_at.timestamp())} +0000"
+    return {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}

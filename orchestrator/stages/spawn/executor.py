@@ -45,7 +45,7 @@ from orchestrator.stages.spawn.monitors.result_grace import ResultGrace
 from orchestrator.stages.spawn.monitors.stall import StallMonitor
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
-from orchestrator.store.agent_logs import append_log
+from orchestrator.store.agent_logs import append_lines
 from orchestrator.workspace.mirror import Base, Mirrors
 
 #: The output of a running agent is written to Valkey at this interval.
@@ -234,10 +234,10 @@ class AgentExecutor:
         if not lines:
             return
         agent, kept = context.agent, self.settings
-        step = append_log(
+        step = append_lines(
             agent.agent_id, agent.attempt, lines, cap=kept.log_lines, most_bytes=kept.log_bytes
         )
-        self.holder.store.run(step)
+        self.holder.store.follow(step)
         try:
             self.holder.update(agent, context.facts())
         except TransitionRefused as refusal:

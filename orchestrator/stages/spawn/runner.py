@@ -51,6 +51,10 @@ _BAD_SESSION = (OSError, ValueError, LookupError, TypeError, AttributeError)
 log = get_logger("runner")
 
 
+def _nothing() -> None:
+    """Check nothing."""
+
+
 @dataclass
 class _Attempt:
     """One attempt in its workspace, and the progress of its work."""
@@ -124,9 +128,10 @@ class SpawnStage:
             with naming_restrictions(backend, self.mirrors, base):
                 attempt.bundle = self.capture.capture(attempt.programs, lease)
             lease.check()
-            store.run(changes.put_change(agent.agent_id, agent.attempt, attempt.bundle))
+            put = changes.put_change(agent.agent_id, agent.attempt, attempt.bundle)
+            store.follow(put, check=lease.check_held)
             attempt.is_stored = True
-            self._keep_session(attempt)
+            self._keep_session(attempt, check=lease.check_held)
         return EnqueueForGates(context.facts())
 
     def _base(self, agent: AgentState) -> Base:
@@ -197,7 +202,7 @@ class SpawnStage:
 
         def checkpoint() -> None:
             self.capture.checkpoint(attempt.programs, attempt.lease)
-            self._keep_session(attempt)
+            self._keep_session(attempt, check=attempt.lease.check_held)
 
         return RunContext(
             programs,
@@ -235,7 +240,8 @@ class SpawnStage:
         reported = fresh_feedback(agent, job.feedback, attempt.programs.base.commit)
         return replace(job, session_id=None, feedback=reported)
 
-    def _keep_session(self, attempt: _Attempt) -> None:
+    def _keep_session(self, attempt: _Attempt, *, check: Callable[[], None] = _nothing) -> None:
+        """Store the session; `check` is called between two calls, and may end this."""
         transcript, agent = attempt.transcript, attempt.programs.agent
         session_id = transcript.session_id if transcript else None
         if not session_id or not isinstance(attempt.backend, KeepsSessions):
@@ -248,7 +254,7 @@ class SpawnStage:
             return
         now = self.holder.clock()
         step = keep_session(agent.agent_id, agent.attempt, session_id, session, now=now)
-        self.holder.store.follow(step)
+        self.holder.store.follow(step, check=check)
 
     # ── its workspace ───────────────────────────────────────────────────────────────────────
 
@@ -264,7 +270,7 @@ class SpawnStage:
                 # A lost attempt may have left work on this host that is not stored yet.
                 self.work_saver.save_left(agent_id)
                 self.work_saver.review(agent_id)
-                start = self.holder.store.follow(resume_point(agent))
+                start = self.holder.store.follow(resume_point(agent), check=lease.check)
                 workspace = self.workspaces.create(
                     base,
                     agent_id,

@@ -41,7 +41,7 @@ def test_ls_names_who_needs_somebody_why_and_the_command(orch, store, holder):
         ids[name] = orch.spawn("--task", name)
     running = {name: run_to(holder, ids[name]) for name in ids if name != "fine"}
     holder.complete(running["done"], {"branch": "agent/x", "commit": "c" * 40})
-    store.run(changes.put_change(ids["rejected"], 1, b"a bundle"))
+    store.follow(changes.put_change(ids["rejected"], 1, b"a bundle"))
     holder.fail(running["rejected"], GatesRejected("gate tests failed. And more."))
     holder.fail(running["taken over"], AgentFailed())
     orch.spawn("--task", "taken over")

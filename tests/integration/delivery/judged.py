@@ -80,7 +80,7 @@ def judging(lab: Lab, remote: Path, **more: Any) -> Iterator[Judged]:
     agent = gate.holder.claim_for_gates(agent_id, lab.state(agent_id).attempt)
     assert agent is not None
     base = gate.mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
-    bundle = lab.store.run(changes.get_change(agent_id, agent.change_attempt or agent.attempt))
+    bundle = lab.store.follow(changes.get_change(agent_id, agent.change_attempt or agent.attempt))
     lease = Unhurried(lab.store, agent, DeadlineThread(), lease_s=600, clock=gate.holder.clock)
     gate.holder.held[agent_id] = lease
     with gate.candidates.received(base, bundle, agent_id, agent.attempt) as candidate:

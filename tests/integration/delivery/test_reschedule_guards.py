@@ -57,7 +57,7 @@ def test_the_next_attempt_goes_on_from_this_ones_change_if_it_left_one(
     assert agent is not None
     agent = holder.start(agent, base_commit="1" * 40)
     if has_change:
-        lab.store.run(changes.save_change(agent.agent_id, agent.attempt, b"x", for_s=60))
+        lab.store.follow(changes.save_change(agent.agent_id, agent.attempt, b"x", for_s=60))
     holder.apply(agent, LOST)
     state = lab.store.run(agents.read(agent.agent_id))
     assert state.continues_attempt == (agent.attempt if has_change else None)

@@ -32,7 +32,7 @@ def test_a_secret_goes_back_to_the_agent_and_never_leaves(lab, remote):
         redis.Redis.from_url(one.settings.valkey_url).dump(key) or b""
         for key in redis.Redis.from_url(one.settings.valkey_url).scan_iter("orchestrator:[aglt]*")
     )
-    log = " ".join(line.text for line in one.store.run(read_log(agent.agent_id)))
+    log = " ".join(line.text for line in one.store.follow(read_log(agent.agent_id)))
     assert "[secret:" in log
     assert value not in log
     assert value.encode() not in everything

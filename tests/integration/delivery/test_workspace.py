@@ -41,7 +41,9 @@ def test_hooks_and_included_files_of_the_base_make_the_workspace_buildable(lab, 
     assert agent.status is Status.COMPLETED, agent.error
     assert git("show", f"{agent.commit}:seen", cwd=checkout) == "COLOUR=blue\nlocal.env"
     assert git("show", f"{agent.commit}:after", cwd=checkout) == "done"
-    log = [line.text for line in one.store.run(read_log(agent.agent_id)) if line.source == "hook"]
+    log = [
+        line.text for line in one.store.follow(read_log(agent.agent_id)) if line.source == "hook"
+    ]
     assert log[0].startswith("1 files included")
     assert "after_create: cp local.env made" in log
 

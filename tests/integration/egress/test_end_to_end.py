@@ -209,7 +209,9 @@ def test_claude_code_works_through_the_proxy_alone_and_so_do_its_gates(
     assert agent.egress.refused == 1
     assert agent.egress.allowed >= 3
     assert agent.usage.output_tokens == 100 + 5, "its own, and its reviewer's"
-    log = [line.text for line in lab.store.run(read_log(agent.agent_id)) if line.source == "egress"]
+    log = [
+        line.text for line in lab.store.follow(read_log(agent.agent_id)) if line.source == "egress"
+    ]
     assert "egress: elsewhere.example:443 is not one of the allowed hosts" in log
     assert not any("tokens" in line for line in log), log
     assert list((tmp_path / "host" / "egress" / socket.gethostname()).iterdir()) == []

@@ -42,7 +42,7 @@ def test_a_running_agent_goes_on_from_its_checkpoint(store, client, clock, holde
     agent_id = spawn()
     agent = running(holder, store, agent_id)
     take_messages(client)
-    store.run(changes.save_change(agent_id, agent.attempt, b"bundle", for_s=100))
+    store.follow(changes.save_change(agent_id, agent.attempt, b"bundle", for_s=100))
     clock.forward(31)
     monitor.sweep()
     lost = state(store, agent_id)
