@@ -77,6 +77,16 @@ def first_event_id() -> Operation[str]:
     )
 
 
+def is_whole() -> Operation[bool]:
+    """Return whether no event of the stream was ever removed; the stream must exist."""
+
+    def decode(reply: list[Any]) -> bool:
+        facts = dict(zip(reply[::2], reply[1::2], strict=True))
+        return bool(facts[b"entries-added"] == facts[b"length"])
+
+    return command("XINFO", "STREAM", keys.EVENTS_STREAM, decode=decode)
+
+
 def has_event(event_id: str) -> Operation[bool]:
     """Return whether an event is still kept."""
     return command("XRANGE", keys.EVENTS_STREAM, event_id, event_id, decode=bool)

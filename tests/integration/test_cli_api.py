@@ -14,7 +14,9 @@ from orchestrator.errors import BackendUnavailable, PushFailed
 from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import KeyScope
 from orchestrator.settings import load_settings
-from orchestrator.store import agents
+from orchestrator.store import agents, keys
+from orchestrator.store.events import read_events
+from orchestrator.store.operations import command
 from orchestrator.wiring import clock, new_id
 from tests.conftest import free_port
 from tests.integration.api.conftest import serving
@@ -93,3 +95,20 @@ def test_what_a_key_may_not_or_the_client_cannot_is_one_clear_line(orch, store, 
     assert ran.stderr.count("\n") == 1
     for wrong in ("", "orch.example", "ftp://x", "https://user:pw@x"):
         assert "--api" in orch("ls", code=2, api=wrong).stderr
+
+
+def test_events_since_an_instant_before_the_first_one_are_all_that_there_are(orch, store):
+    ids = [spawn(store, task=f"t{number}") for number in range(3)]
+
+    def shown(*arguments):
+        ran = orch("events", "--json", *arguments)
+        return [one["agentId"] for one in json.loads(ran.stdout)["events"]], ran.stderr
+
+    assert shown("--since", "1h") == (ids, "")
+    events = store.run(read_events(after="0-0"))
+    store.run(command("XTRIM", keys.EVENTS_STREAM, "MINID", events[1].id, decode=int))
+    found, said = shown("--since", "1h")
+    # The server may still have the removed ones in memory.
+    assert found[-2:] == ids[1:]
+    assert "were removed" in said
+    assert shown("--since", events[2].id) == ([], "")

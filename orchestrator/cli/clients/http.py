@@ -48,6 +48,8 @@ _MARGIN_S = 10.0
 _POLL_S = 1.0
 _LINES = 1000
 _AUDIT_PAGE = 1000
+#: The event stream from its first event.
+_FIRST = "0-0"
 _ERROR = "urn:orchestrator:error:"
 _REPORTS = TypeAdapter(tuple[GateReport, ...])
 
@@ -180,7 +182,10 @@ class HttpClient:
                 if line.startswith("id: "):
                     event_id = line.removeprefix("id: ")
                 elif line == "event: reset":
-                    notify("events before this were removed from the stream")
+                    notify("events before the first one shown were removed from the stream")
+                    # All that are left: each is newer than those that were removed.
+                    yield from self._stream(_FIRST)
+                    return
                 elif line.startswith("data: ") and '"type"' in line:
                     yield _event({**json.loads(line.removeprefix("data: ")), "id": event_id})
 
