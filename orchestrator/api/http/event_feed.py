@@ -96,11 +96,11 @@ class Feed:
         if position_of(after) == (0, 0) or await self._store.run(event_stream.has_event(after)):
             return after, ": resuming\n\n"
         first = await self._store.run(event_stream.first_event_id())
-        is_known = first and position_of(first) < position_of(after) <= position_of(now)
-        # An instant before the first event of a young system: nothing was removed.
-        is_before = first and position_of(after) < position_of(first)
-        if is_known or (is_before and await self._store.run(event_stream.is_whole())):
-            return after, ": resuming\n\n"
+        if first and position_of(after) <= position_of(now):
+            is_known = position_of(first) < position_of(after)
+            # An instant before the first event of a young system: nothing was removed.
+            if is_known or await self._store.run(event_stream.is_whole()):
+                return after, ": resuming\n\n"
         return now, f'id: {now}\nevent: reset\ndata: {{"lastEventId": "{now}"}}\n\n'
 
     async def follow(self, after: str) -> AsyncIterator[str]:
