@@ -104,8 +104,8 @@ class RedBase:
             found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in self.edits))
         if found.own:
             headline = (
-                f"{len(found.own)} failures of this change, compared with the base by {found.by};"
-                f" {len(found.before)} failures were there before, and are not charged to it"
+                f"new failures: {len(found.own)}; failures that the base has too, not charged:"
+                f" {len(found.before)}; compared by {found.by}"
             )
             return _with(run, GateStatus.FAILED, [headline, *_lists(found)])
         headline = f"red on the base, and the change adds no failure (compared by {found.by})"
