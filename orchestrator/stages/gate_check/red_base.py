@@ -77,18 +77,18 @@ class RedBase:
     def record_of(self, gate: PlannedGate) -> BaseRecord:
         """Return the runs of a command on the base; make them if this host remembers none."""
 
-        def look() -> RunRecord:
+        def run_once() -> RunRecord:
             run = self.run(gate)
             status = run.result.status
             log.info("gate ran on the base", base=self.base, gate=gate.name, status=status)
             return run.record or make_record(run.result, None, None, ())
 
-        def looks() -> tuple[RunRecord, ...]:
+        def run_twice() -> tuple[RunRecord, ...]:
             # What fails once may be flaky: only a second failure was there before.
-            first = look()
-            return (first, look()) if first.status is GateStatus.FAILED else (first,)
+            first = run_once()
+            return (first, run_once()) if first.status is GateStatus.FAILED else (first,)
 
-        return self.records.get(self.base, gate, self.environment, looks, self.check)
+        return self.records.get(self.base, gate, self.environment, run_twice, self.check)
 
     def _compared(
         self, gate: PlannedGate, run: TestRun, record: RunRecord, base: BaseRecord
@@ -104,8 +104,8 @@ class RedBase:
             found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in self.edits))
         if found.own:
             headline = (
-                f"{len(found.own)} failures of this change, compared with the base by {found.by};"
-                f" {len(found.before)} failures were there before, and are not charged to it"
+                f"new failures: {len(found.own)}; failures that the base has too, not charged:"
+                f" {len(found.before)}; compared by {found.by}"
             )
             return _with(run, GateStatus.FAILED, [headline, *_lists(found)])
         headline = f"red on the base, and the change adds no failure (compared by {found.by})"

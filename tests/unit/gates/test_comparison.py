@@ -38,8 +38,11 @@ SAME = {
     ),
     "the order": ("a.c:1: x\nb.c:1: y", "b.c:1: y\na.c:1: x"),
     "lines of source beside a finding": (
-        "F401 `os`\n --> a.py:1:8\n  |\n1 | import os\n2 | x = 1\n  |\nhelp: no\n  - import os\n",
-        "F401 `os`\n  --> a.py:30:8\n   |\n29 | '''A'''\n30 | import os\n   |\nhelp: no",
+        "F401 `os`\n --> a.py:1:8\n  |\n1 | import os\n2 | x = 1\n  |\nhelp: no",
+        (
+            "F401 `os`\n  --> a.py:30:8\n   |\n29 | '''A'''"
+            "\n30 | import os\n   |\nhelp: no\n   - import os"
+        ),
     ),
     "colours": ("a.c:1: bad", "\x1b[31ma.c:1:\x1b[0m bad"),
     "findings of eslint": (
@@ -88,6 +91,7 @@ def test_another_exit_code_is_a_failure_of_the_change():
 
 UNKNOWN = {
     "no place": ("it is red", "it is red"),
+    "no place on the base": ("it is red", "it is red\na.py:1: x"),
     "only the place of a recipe": ("make: *** [Makefile:2: lint] Error 1",) * 2,
     "a line without a failure": ("a.py:1: x", "a.py:1: x\nand something else"),
     "nothing": ("", ""),
@@ -128,6 +132,7 @@ JEST = (
         (JEST.format("two", 1, 2, 3), True),
         (JEST.format("one", 1, 1, 2), True),
         (JEST.format("one\n  ● adds › two", 2, 1, 3), True),
+        (JEST.format("one", 2, 2, 4), True),
         ("FAIL ./a.test.js\n", True),
     ],
 )
@@ -136,6 +141,16 @@ def test_a_runner_without_a_recorder_is_compared_by_names_and_numbers(now, own):
     assert not found.unknown
     assert bool(found.own) is own, found
     assert found.by == "names of failures"
+
+
+def test_a_base_on_which_no_test_passes_judges_nothing():
+    base = JEST.format("one", 1, 0, 1)
+    assert "no test passes" in compared(base, base).unknown
+
+
+def test_a_finding_is_reported_with_its_file():
+    ruff = "F401 `os`\n --> a.py:1:8\n  |\n1 | import os"
+    assert compared(ruff, ruff).before == ("F401 `os` --> a.py:0",)
 
 
 def test_more_failures_than_names_are_unknown():
@@ -182,6 +197,17 @@ def test_output_that_was_cut_is_unknown():
     cut = make_record(result, ended, None, ())
     assert compare("x", [record("a:1: x")], cut).unknown
     assert compare("x", [cut], record("a:1: x")).unknown
+    known = cut.model_copy(update={"tests": RED})
+    assert compare("x", [record("", tests=RED)], known).unknown
+
+
+def test_a_lost_test_and_a_run_that_was_cut_are_failures_of_the_change():
+    assert of_tests(RED, {"a.py::a": "failed"}).own == (
+        "b, which ran on the base, is no longer run",
+    )
+    cut = record("", tests=RED).model_copy(update={"has_ended": False})
+    assert compare("x", [record("", tests=RED)], cut).own
+    assert compare("x", [cut], record("", tests=RED)).unknown
 
 
 RED: dict[str, Outcome] = {"a.py::a": "failed", "a.py::b": "passed"}

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from orchestrator.models import GateStatus
+from orchestrator.stages.gate_check.red_base import DECIDING
 from tests.unit.gates.red_bases import MAKE, MYPY, PYTEST, RUFF, RedJudge, config
 
 
@@ -74,6 +75,7 @@ def test_red_output_that_looks_like_that_of_the_base_is_no_excuse(judge, name):
 
 
 def test_a_request_allows_an_edit_of_the_configuration(judge):
+    assert "check-config-edited" in DECIDING
     edits = {"ruff.toml": "line-length = 99\n"}
     assert "ruff.toml: check-config-edited" in judge.gate(RUFF, edits).detail
     (gate,) = judge.judged(RUFF, edits, may_edit=("ruff.toml",)).gates

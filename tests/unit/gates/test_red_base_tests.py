@@ -1,4 +1,7 @@
-"""A gate of tests that is red on the base: per test, only what the change adds is charged."""
+"""A gate of tests that is red on the base: per test, only what the change adds is charged.
+
+`orchestrator.stages.gate_check.red_base` judges each case with its real test runner.
+"""
 
 from __future__ import annotations
 

@@ -85,3 +85,14 @@ def test_ids_cannot_break_the_line() -> None:
     )
     assert _parsed(message)[0] == "Agent-Id: a1"
     assert len(_parsed(message)) == 3
+
+
+def test_the_gates_that_are_red_on_the_base_have_a_trailer() -> None:
+    message = commit_message(
+        "Add a parser\n\nGates-Red-Before: none",
+        agent_id="a1",
+        task_id="T-1",
+        profile=GateProfile.STANDARD,
+        red_before=("lint", "tests"),
+    )
+    assert _parsed(message) == [*TRAILERS, "Gates-Red-Before: lint, tests"]
