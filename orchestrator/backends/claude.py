@@ -51,8 +51,7 @@ class Options(BaseModel):
     )
     model: str | None = Field(
         default=None,
-        description="The model, as `claude --model` takes it. If it is not set, this is the default"
-        " of Claude Code.",
+        description="The model, as `claude --model` takes it.",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from orchestrator.docker_proxy.container import SYSTEM
-from orchestrator.egress.connection import Refused
+from orchestrator.interfaces.provider import Refused
 
 _TARGET = re.compile(r"(?P<version>/v1\.[0-9]{1,3})?(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"

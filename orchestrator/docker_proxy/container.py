@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
-from orchestrator.egress.connection import Refused
 from orchestrator.host.processes import system_label
+from orchestrator.interfaces.provider import Refused
 from orchestrator.settings import Settings
 
 _AGENT, _ATTEMPT = "orchestrator.agent", "orchestrator.attempt"

@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from orchestrator.docker_proxy.calls import Call, read_call
 from orchestrator.docker_proxy.container import SYSTEM, Rules
-from orchestrator.egress.connection import Headers, ProxyConnection, Refused
+from orchestrator.egress.connection import Headers, ProxyConnection
+from orchestrator.interfaces.provider import Refused
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
 

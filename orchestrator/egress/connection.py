@@ -9,6 +9,8 @@ from http import HTTPStatus
 
 import h11
 
+from orchestrator.interfaces.provider import Refused
+
 #: The time limit for the whole head of a request, from the end of the request before.
 HEAD_TIMEOUT_S = 60.0
 #: The time limit for the next piece of a body, and for the client to receive sent bytes.
@@ -29,17 +31,8 @@ _HOP_BY_HOP = frozenset(
 Headers = list[tuple[bytes, bytes]]
 
 
-class Refused(Exception):
-    """A request that is not forwarded, and its status."""
-
-    def __init__(self, reason: str, *, status: int = HTTPStatus.FORBIDDEN) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.status = status
-
-
-def as_model_error(reason: str) -> Mapping[str, object]:
-    """Return a refusal in the form of the model's provider."""
+def as_plain_error(reason: str) -> Mapping[str, object]:
+    """Return a refusal in the form that programs print, whatever they wanted to reach."""
     error = {"type": "permission_error", "message": f"Egress proxy: {reason}"}
     return {"type": "error", "error": error}
 
@@ -51,11 +44,12 @@ class ProxyConnection:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        as_error: Callable[[str], Mapping[str, object]] = as_model_error,
+        as_error: Callable[[str], Mapping[str, object]] = as_plain_error,
     ) -> None:
+        #: The form of a refusal's body.
+        self.as_error = as_error
         self.reader = reader
         self.writer = writer
-        self._as_error = as_error
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
 
     async def request(self) -> h11.Request | None:
@@ -116,7 +110,7 @@ class ProxyConnection:
         """Send a refusal, and end the connection."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        content = json.dumps(self._as_error(refusal.reason)).encode()
+        content = json.dumps(self.as_error(refusal.reason)).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(content)),

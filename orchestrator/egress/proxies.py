@@ -8,14 +8,14 @@ import shutil
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from orchestrator.egress.addresses import Address, is_public
-from orchestrator.egress.providers.anthropic import DEFAULT_URL, ModelApi, Provider
+from orchestrator.egress.model_api import ModelApi
 from orchestrator.egress.proxy import Proxy
 from orchestrator.egress.tunnel import Resolve, Tunnels, resolve_here
 from orchestrator.egress.usage_observer import UsageObserver
@@ -23,10 +23,15 @@ from orchestrator.errors import EgressUnavailable
 from orchestrator.host.cancel_scope import ended_by
 from orchestrator.host.processes import process_label
 from orchestrator.interfaces.agent import ModelAccess
+from orchestrator.interfaces.provider import Provider
 from orchestrator.interfaces.sandbox import EGRESS_PORT
 from orchestrator.models import Usage
+from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 
+PROVIDERS: Family[Provider | None] = Family(
+    "orchestrator.egress.providers", "orchestrator.providers"
+)
 _BACKLOG = 64
 _Result = TypeVar("_Result")
 
@@ -97,15 +102,20 @@ class EgressProxies:
         with_model: bool,
     ) -> Proxy:
         meter = UsageObserver(on_usage)
-        key = self._settings.model_key
         model_api = model = None
-        if with_model and key is not None:
-            model = ModelAccess(f"http://127.0.0.1:{EGRESS_PORT}", f"placeholder-{self._new_id()}")
-            url = self._settings.anthropic_base_url or DEFAULT_URL
-            provider = Provider(url, key, may_fetch=self._settings.egress_model_fetches)
-            model_api = ModelApi(provider, model.key, meter, tls)
+        providers = self._providers() if with_model else {}
+        if providers:
+            model = _access(providers, f"placeholder-{self._new_id()}")
+            may_fetch = self._settings.egress_model_fetches
+            given = tuple(providers.values())
+            model_api = ModelApi(given, model.key, meter, tls, may_fetch=may_fetch)
         tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
         return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
+
+    def _providers(self) -> dict[str, Provider]:
+        """Return the providers that the settings have a key for, by name."""
+        found = {name: PROVIDERS.build(name, self._settings) for name in PROVIDERS.names()}
+        return {name: provider for name, provider in found.items() if provider is not None}
 
     def _start(self) -> ssl.SSLContext:
         """Start the loop's thread at the first proxy: no thread exists when a pool forks."""
@@ -120,6 +130,16 @@ class EgressProxies:
     def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         assert self._loop is not None  # noqa: S101 - `_start` has made it
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _access(providers: Mapping[str, Provider], key: str) -> ModelAccess:
+    """Return how an agent reaches the providers through its proxy."""
+    root = f"http://127.0.0.1:{EGRESS_PORT}"
+    addresses = {name: root + provider.prefix for name, provider in providers.items()}
+    variables = {
+        name: provider.environment(addresses[name], key) for name, provider in providers.items()
+    }
+    return ModelAccess(root, key, addresses, variables)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import h11
 
-from orchestrator.egress.connection import ProxyConnection, Refused
-from orchestrator.egress.providers.anthropic import ModelApi
+from orchestrator.egress.connection import ProxyConnection
+from orchestrator.egress.model_api import ModelApi
 from orchestrator.egress.tunnel import Tunnels
 from orchestrator.egress.usage_observer import UsageObserver
 from orchestrator.interfaces.agent import ModelAccess
+from orchestrator.interfaces.provider import Refused
 from orchestrator.log import get_logger
 from orchestrator.models import EgressCounts
 
@@ -59,6 +60,8 @@ class Proxy:
         self._allowed = self._refused = 0
         self._reported: set[str] = set()
         self._untold: list[str] = []
+        if model_api is not None:
+            model_api.on_notice = self._report
         self._listen()
 
     @property
@@ -171,7 +174,10 @@ class Proxy:
         # A forwarded request without a response (502) is no refusal, but it is reported too.
         if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self._refused += 1
-        line = f"egress: {refusal.reason}"[:_SHOWN_CHARACTERS]
+        self._report(refusal.reason)
+
+    def _report(self, reason: str) -> None:
+        line = f"egress: {reason}"[:_SHOWN_CHARACTERS]
         if line not in self._reported and len(self._reported) < _MOST_REPORTED:
             self._reported.add(line)
             self._untold.append(line)

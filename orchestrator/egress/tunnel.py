@@ -11,7 +11,8 @@ from http import HTTPStatus
 from ipaddress import ip_address
 
 from orchestrator.egress.addresses import Address, is_public
-from orchestrator.egress.connection import ProxyConnection, Refused
+from orchestrator.egress.connection import ProxyConnection
+from orchestrator.interfaces.provider import Refused
 from orchestrator.log import get_logger
 
 #: A tunnel without traffic is closed after this time.

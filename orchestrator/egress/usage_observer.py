@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.interfaces.agent import UsageReport
+from orchestrator.interfaces.provider import UsageReader
 from orchestrator.log import get_logger
 from orchestrator.models import ApiTokens, Usage, implausible
 from orchestrator.models.text import storable
@@ -30,6 +31,7 @@ class UsageObserver:
         self._meter = UsageMeter()
         self._lock = threading.Lock()
         self._on_usage = on_usage
+        self._unnamed = 0
 
     @property
     def total(self) -> Usage:
@@ -65,27 +67,47 @@ class UsageObserver:
             self._meter.add(UsageReport(message_id, usage))
         self._on_usage(message_id, usage)
 
-    def observe_message(self, message: object) -> str:
-        """Add a response, or the message of an event; returns its id, empty if it has none."""
-        if not isinstance(message, dict):
-            return ""
-        message_id = message.get("id")
-        if not isinstance(message_id, str) or not message_id:
-            return ""
-        # The reader of the agent's own report does the same: both reports of a message have one id.
-        message_id = storable(message_id)
-        if message.get("usage") is not None:
-            self.observe(message_id, ApiTokens.read(message["usage"]))
-        return message_id
+    def unnamed(self) -> str:
+        """Return a new message id, for a response that has none."""
+        with self._lock:
+            self._unnamed += 1
+            return f"response {self._unnamed}"
 
 
-class StreamReader:
+class ResponseReader:
+    """Reads the usage in one response; the provider's reader finds it in the parsed parts."""
+
+    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
+        #: Whether any usage was found.
+        self.is_counted = False
+        self._observer = observer
+        self._usage = usage
+        self._unnamed = ""
+
+    def feed(self, data: bytes) -> None:
+        """Read some bytes of it."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Read what is left at its end."""
+        raise NotImplementedError
+
+    def _observe(self, part: dict[str, Any]) -> None:
+        for message_id, tokens in self._usage.read(part):
+            if not message_id and not self._unnamed:
+                self._unnamed = self._observer.unnamed()
+            self.is_counted = True
+            # The reader of the agent's own report does the same: both reports of a message have
+            # one id.
+            self._observer.observe(storable(message_id) or self._unnamed, tokens)
+
+
+class StreamReader(ResponseReader):
     """Reads one response that arrives as server-sent events."""
 
-    def __init__(self, observer: UsageObserver) -> None:
-        self._observer = observer
+    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
+        super().__init__(observer, usage)
         self._partial = bytearray()
-        self._message_id = ""
 
     def feed(self, data: bytes) -> None:
         """Read some bytes of it."""
@@ -101,24 +123,20 @@ class StreamReader:
         self._claim(bytes(self._partial))
 
     def _claim(self, line: bytes) -> None:
-        if not line.startswith(b"data:") or b'"usage"' not in line:
+        if not line.startswith(b"data:") or self._usage.marker not in line:
             return
-        event = _object(line[len(b"data:") :])
-        if event is None:
+        event = _parsed(line[len(b"data:") :])
+        if isinstance(event, dict):
+            self._observe(event)
+        elif event is None:
             log.warning("event not understood", size=len(line))
-            return
-        if event.get("message") is not None:
-            # Any other event ends the message before, so that later usage is not added to it.
-            self._message_id = self._observer.observe_message(event["message"])
-        elif event.get("usage") is not None and self._message_id:
-            self._observer.observe(self._message_id, ApiTokens.read(event["usage"]))
 
 
-class DocumentReader:
-    """Reads one response that arrives as a whole document."""
+class DocumentReader(ResponseReader):
+    """Reads one response that arrives as a whole document, or as a list of the parts of one."""
 
-    def __init__(self, observer: UsageObserver) -> None:
-        self._observer = observer
+    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
+        super().__init__(observer, usage)
         self._content = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -128,20 +146,20 @@ class DocumentReader:
 
     def finish(self) -> None:
         """Parse it; a response that is no message (a count of tokens, an error) has no usage."""
-        document = _object(self._content)
+        document = _parsed(self._content)
         if document is None:
             log.warning("answer not understood", size=len(self._content))
-        elif document.get("type") == "message":
-            self._observer.observe_message(document)
+        for part in document if isinstance(document, list) else [document]:
+            if isinstance(part, dict):
+                self._observe(part)
 
 
-def _object(text: bytes | bytearray) -> dict[str, Any] | None:
-    """Parse a JSON object; empty for another value, None for invalid JSON."""
+def _parsed(text: bytes | bytearray) -> object:
+    """Parse JSON; None if it is invalid."""
     try:
-        document = json.loads(text, parse_int=_whole)
+        return json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) else {}
 
 
 def _whole(digits: str) -> int | float:

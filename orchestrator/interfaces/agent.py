@@ -68,8 +68,13 @@ Signal = AgentMessage | ToolUse | UsageReport | SessionStarted | Result | Stream
 class ModelAccess:
     """The address and key of the model for one agent; only the egress proxy accepts the key."""
 
+    #: The address of Anthropic's API, and the beginning of those of the other providers.
     base_url: str
     key: str
+    #: For the name of each provider with a key: the base address at which the proxy serves it.
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    #: For each of these: the variables by which its clients find address and key.
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

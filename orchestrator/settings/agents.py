@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ByteSize, SecretStr
 from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, Positive, env
+from orchestrator.settings.values import BaseUrl, Duration, Positive, env
 
 
 class AgentSettings(BaseSettings):
@@ -16,21 +16,46 @@ class AgentSettings(BaseSettings):
 
     agent: str | None = env(
         "ORCHESTRATOR_AGENT",
-        description="The backend of requests that name none. If it is not set, the backend is"
-        " `claude` when a model key is set, and `scripted` otherwise.",
+        description="The default backend. Unset: `claude` with an Anthropic key, else `scripted`.",
         default=None,
     )
     claude_api_key: SecretStr | None = env(
-        "CLAUDE_API_KEY", description="The API key of the model provider.", default=None
+        "CLAUDE_API_KEY", description="The API key of Anthropic.", default=None
     )
     anthropic_api_key: SecretStr | None = env(
         "ANTHROPIC_API_KEY",
-        description="The key of the model provider, if CLAUDE_API_KEY is not set.",
+        description="It is read if CLAUDE_API_KEY is not set.",
         default=None,
     )
-    anthropic_base_url: str | None = env(
+    anthropic_base_url: BaseUrl | None = env(
         "ANTHROPIC_BASE_URL",
-        description="The base URL of the model API, if it is not the provider's default.",
+        description="A gateway's URL in place of Anthropic's, without `/v1`.",
+        default=None,
+    )
+    openai_api_key: SecretStr | None = env(
+        "OPENAI_API_KEY", description="The API key of OpenAI.", default=None
+    )
+    openai_base_url: BaseUrl | None = env(
+        "OPENAI_BASE_URL",
+        description="A gateway's URL in place of OpenAI's, with `/v1`.",
+        default=None,
+    )
+    gemini_api_key: SecretStr | None = env(
+        "GEMINI_API_KEY", description="The API key of Google's Gemini API.", default=None
+    )
+    gemini_base_url: BaseUrl | None = env(
+        "GEMINI_BASE_URL",
+        description="A gateway's URL in place of Google's, without `/v1beta`.",
+        default=None,
+    )
+    compatible_base_url: BaseUrl | None = env(
+        "OPENAI_COMPATIBLE_BASE_URL",
+        description="The URL of any server with OpenAI's APIs.",
+        default=None,
+    )
+    compatible_api_key: SecretStr | None = env(
+        "OPENAI_COMPATIBLE_API_KEY",
+        description="The API key of that server, if it needs one.",
         default=None,
     )
     agent_config: Literal["content", "trusted"] = env(
@@ -73,14 +98,13 @@ class AgentSettings(BaseSettings):
 
     log_bytes: ByteSize = env(
         "ORCHESTRATOR_LOG_BYTES",
-        description="The memory of Valkey that the log of one agent may use. The newest lines are"
-        " kept.",
+        description="The most memory of one agent's log in Valkey.",
         default=16 * 2**20,
     )
 
     @property
     def model_key(self) -> SecretStr | None:
-        """The key of the model provider: CLAUDE_API_KEY, else ANTHROPIC_API_KEY."""
+        """The key of Anthropic: CLAUDE_API_KEY, else ANTHROPIC_API_KEY."""
         return self.claude_api_key or self.anthropic_api_key
 
     @property

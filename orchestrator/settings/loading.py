@@ -16,7 +16,12 @@ from orchestrator.settings.record import BACKEND_PREFIX, Settings
 _HOST_NAMES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "https_proxy", "no_proxy")
 #: For these variables an empty file means "no secret": deploy/secrets.sh always creates the file.
 #: For any other secret an empty file is a mistake and is refused.
-_MAY_BE_EMPTY = frozenset({"CLAUDE_API_KEY", "ANTHROPIC_API_KEY"})
+_MAY_BE_EMPTY = frozenset(
+    {
+        *("CLAUDE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"),
+        "OPENAI_COMPATIBLE_API_KEY",
+    }
+)
 
 
 def variables() -> frozenset[str]:

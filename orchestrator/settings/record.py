@@ -146,11 +146,21 @@ class Settings(
             self.signing_key,
             self.claude_api_key,
             self.anthropic_api_key,
+            self.openai_api_key,
+            self.gemini_api_key,
+            self.compatible_api_key,
             self.valkey_password,
             self.git_token,
             self.flower_password,
         )
         found = {secret.get_secret_value() for secret in held if secret}
+        for url in (
+            self.anthropic_base_url,
+            self.openai_base_url,
+            self.gemini_base_url,
+            self.compatible_base_url,
+        ):
+            found |= set(_passwords(url or ""))
         found |= {*_passwords(self.valkey_url), *self._named_like_secrets(), *self.declared_secrets}
         return tuple(sorted(found, key=len, reverse=True))
 

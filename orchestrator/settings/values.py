@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -55,9 +56,24 @@ def split_paths(paths: object) -> object:
     return [part for part in paths.split(":") if part] if isinstance(paths, str) else paths
 
 
+def check_base_url(text: str) -> str:
+    """Return the base address of an HTTP API.
+
+    Raises:
+        ValueError: it has no host, another scheme, a query or a fragment.
+    """
+    address = urlsplit(text)
+    is_http = address.scheme in {"http", "https"} and bool(address.hostname)
+    if not is_http or address.query or address.fragment or address.port == 0:
+        msg = "must be a URL such as https://gateway.example.org/v1, without a query"
+        raise ValueError(msg)
+    return text
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Tokens = Annotated[int, BeforeValidator(parse_tokens)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
+BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Positive = Annotated[int, Field(ge=1)]
 
 

@@ -1,6 +1,6 @@
-"""docs/configuration.md and deploy/example.env are written from the settings.
+"""The pages of all settings, and deploy/example.env, are written from the settings.
 
-`python -m tests.unit.test_configuration` writes both.
+`python -m tests.unit.test_configuration` writes them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
@@ -30,7 +31,11 @@ from orchestrator.settings.valkey import ValkeySettings
 from orchestrator.wiring import BACKENDS
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "configuration.md"
+#: Each page, and the title of the first group that it lists.
+PAGES = {
+    ROOT / "docs" / "configuration.md": "This host",
+    ROOT / "docs" / "configuration-work.md": "Git and delivery",
+}
 EXAMPLE = ROOT / "deploy" / "example.env"
 GROUPS: dict[str, type[BaseSettings]] = {
     "This host": Settings,
@@ -118,22 +123,27 @@ def groups() -> Iterator[tuple[str, str, list[tuple[str, FieldInfo, str]]]]:
     yield "Options of each backend", "", options
 
 
-def sections() -> str:
-    """Write the part of the page that is generated."""
+def sections(page: Path) -> str:
+    """Write the part of a page that is generated."""
     parts = []
+    listed = None
+    first = {title: at for at, title in PAGES.items()}
     for title, words, settings in groups():
+        listed = first.get(title, listed)
+        if listed != page:
+            continue
         entries = "".join(entry(*setting) for setting in settings)
         parts.append(f"## {title}\n\n{f'{words}{chr(10) * 2}' if words else ''}{entries}")
     return "\n".join(parts)
 
 
-def written() -> str:
-    """Return the page as it has to be."""
-    block = f"<!-- settings -->\n{sections()}<!-- /settings -->"
+def written(page: Path) -> str:
+    """Return a page as it has to be."""
+    block = f"<!-- settings -->\n{sections(page)}<!-- /settings -->"
     return re.sub(
         "<!-- settings -->.*<!-- /settings -->",
         lambda _: block,
-        PAGE.read_text("utf-8"),
+        page.read_text("utf-8"),
         flags=re.DOTALL,
     )
 
@@ -154,8 +164,9 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_page_is_current():
-    assert PAGE.read_text("utf-8") == written(), "python -m tests.unit.test_configuration"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_is_current(page):
+    assert page.read_text("utf-8") == written(page), "python -m tests.unit.test_configuration"
 
 
 def test_the_example_is_current():
@@ -182,5 +193,6 @@ def test_every_variable_is_on_it_once_and_says_what_it_is():
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(), "utf-8")
+    for page in PAGES:
+        page.write_text(written(page), "utf-8")
     EXAMPLE.write_text(example(), "utf-8")

@@ -1,1 +1,5 @@
-"""The model providers that the egress proxy reaches: one file each."""
+"""The providers of models; one file each, exporting `build(settings) -> Provider | None`.
+
+Loaded by `plugins.Family`; another distribution adds its own by an entry point in the group
+`orchestrator.providers`.
+"""

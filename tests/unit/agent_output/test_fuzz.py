@@ -19,6 +19,7 @@ from orchestrator.agent_output.reader import OutputReader
 from orchestrator.agent_output.usage_meter import MOST_MESSAGES, UsageMeter
 from orchestrator.backends import scripted
 from orchestrator.backends._claude_events import read_event
+from orchestrator.egress.providers.anthropic import MessagesUsage
 from orchestrator.egress.usage_observer import DocumentReader, StreamReader, UsageObserver
 from orchestrator.interfaces.agent import UsageReport
 from orchestrator.interfaces.sandbox import Chunk
@@ -178,7 +179,7 @@ def test_no_damage_to_an_answer_is_an_error_of_the_proxys_reader():
         print("FUZZ_SEED", seed)
         confirmation = UsageObserver(lambda message_id, usage: (message_id.encode(), usage.wire()))
         for reader, output in ((StreamReader, SSE), (DocumentReader, document)):
-            one = reader(confirmation)
+            one = reader(confirmation, MessagesUsage())
             broken = damaged(chance, output)
             for start in range(0, len(broken), 4096):
                 one.feed(broken[start : start + 4096])

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.backends._claude_events import read_event
+from orchestrator.egress.providers.anthropic import MessagesUsage
 from orchestrator.egress.usage_observer import DocumentReader, StreamReader, UsageObserver
 from orchestrator.interfaces.agent import UsageReport
 
@@ -20,7 +21,7 @@ _EVENT = f'data: {{"message": {{"id": "m\\udc00-\\ud83d", {_USAGE}}}}}\n'
 def test_half_of_a_surrogate_pair_in_an_id_costs_no_usage(reader, text):
     seen = []
     observer = UsageObserver(lambda message_id, usage: seen.append((message_id.encode(), usage)))
-    one = reader(observer)
+    one = reader(observer, MessagesUsage())
     one.feed(text.encode())
     one.finish()
     assert len(seen) == 1
@@ -31,7 +32,9 @@ def test_the_agent_and_the_proxy_report_one_message_with_such_an_id_once():
     meter = UsageMeter()
     usage = {"input_tokens": 5, "output_tokens": 7}
     message = {"type": "message", "role": "assistant", "id": "\ud83d", "usage": usage}
-    proxy = DocumentReader(UsageObserver(lambda name, seen: meter.add(UsageReport(name, seen))))
+    proxy = DocumentReader(
+        UsageObserver(lambda name, seen: meter.add(UsageReport(name, seen))), MessagesUsage()
+    )
     proxy.feed(json.dumps(message).encode())
     proxy.finish()
     event = json.dumps({"type": "assistant", "message": {**message, "content": []}}).encode()

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from orchestrator.egress.addresses import is_public
+from orchestrator.egress.providers.anthropic import MessagesUsage
 from orchestrator.egress.usage_observer import DocumentReader, StreamReader, UsageObserver
 from orchestrator.errors import SettingsInvalid
 from orchestrator.gates.plan import make_plan
@@ -63,7 +64,7 @@ def answer(message_id: str, output: int) -> bytes:
 @pytest.mark.parametrize("piece", [1, 7, 10_000])
 def test_a_stream_is_counted_once_a_message_however_it_is_cut(observer, heard, piece):
     for message_id, output in (("m1", 40), ("m2", 5)):
-        reader, said = StreamReader(observer), answer(message_id, output)
+        reader, said = StreamReader(observer, MessagesUsage()), answer(message_id, output)
         for start in range(0, len(said), piece):
             reader.feed(said[start : start + piece])
         reader.finish()
@@ -72,7 +73,9 @@ def test_a_stream_is_counted_once_a_message_however_it_is_cut(observer, heard, p
 
 
 def test_a_stream_that_is_cut_off_holds_what_it_had_said(observer):
-    StreamReader(observer).feed(answer("m1", 40).partition(b"event: message_delta")[0])
+    StreamReader(observer, MessagesUsage()).feed(
+        answer("m1", 40).partition(b"event: message_delta")[0]
+    )
     assert observer.total.total_tokens == 11
 
 
@@ -85,7 +88,7 @@ def test_an_answer_that_comes_whole_is_counted_and_a_count_of_tokens_is_not(obse
         {"type": "message", "usage": "none"},
         ["message"],
     ):
-        reader = DocumentReader(observer)
+        reader = DocumentReader(observer, MessagesUsage())
         reader.feed(json.dumps(document).encode())
         reader.finish()
     assert observer.total == Usage(
@@ -98,7 +101,7 @@ def test_one_wrong_count_of_an_answer_is_lost_alone(observer, wrong):
     usage = {"input_tokens": wrong, "output_tokens": 1}
     opened = {"type": "message_start", "message": {"id": "m1", "usage": usage}}
     closed = {"type": "message_delta", "usage": {"input_tokens": wrong, "output_tokens": 40}}
-    reader = StreamReader(observer)
+    reader = StreamReader(observer, MessagesUsage())
     reader.feed(sse(opened, closed))
     reader.finish()
     assert observer.total == Usage(output_tokens=40, total_tokens=40)
@@ -107,7 +110,7 @@ def test_one_wrong_count_of_an_answer_is_lost_alone(observer, wrong):
 @pytest.mark.parametrize("usage", [None, 5, "none"])
 def test_what_follows_an_opening_without_usage_is_its_own(observer, usage):
     """And not the message's before it."""
-    reader = StreamReader(observer)
+    reader = StreamReader(observer, MessagesUsage())
     reader.feed(answer("m1", 40))
     reader.feed(sse({"type": "message_start", "message": {"id": "m2", "usage": usage}}))
     reader.feed(sse({"type": "message_delta", "usage": {"output_tokens": 5}}))
@@ -116,7 +119,7 @@ def test_what_follows_an_opening_without_usage_is_its_own(observer, usage):
 
 def test_one_message_more_or_less_is_no_disagreement(observer):
     for message_id in ("m1", "m2"):
-        StreamReader(observer).feed(answer(message_id, 40))
+        StreamReader(observer, MessagesUsage()).feed(answer(message_id, 40))
     assert not observer.differs(Usage(total_tokens=100))
     assert not observer.differs(Usage(total_tokens=50))
     assert observer.differs(Usage(total_tokens=49))

@@ -1,0 +1,45 @@
+"""Parses the bodies of requests so that they have one reading, and words the refusals."""
+
+from __future__ import annotations
+
+import json
+
+from orchestrator.interfaces.provider import Refused
+
+#: A million tokens of code have fewer parts. So many parts take up to 150 MB during the check.
+_MOST_PARTS = 2_000_000
+
+
+def parsed(body: bytes) -> dict[str, object]:
+    """Return the JSON object of a body.
+
+    Raises:
+        Refused: it is no JSON object, or two readers could read it differently.
+    """
+    if sum(map(body.count, (b"{", b"[", b","))) > _MOST_PARTS:
+        msg = "the body has too many parts"
+        raise Refused(msg)
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_with_names_once)
+    except (ValueError, RecursionError) as error:
+        msg = "the body is no JSON, or not without doubt"
+        raise Refused(msg) from error
+    if not isinstance(document, dict):
+        msg = "the body is no JSON object"
+        raise Refused(msg)
+    return document
+
+
+def fetch_refused(reason: str) -> Refused:
+    """Return the refusal of what the provider would fetch or run for an agent."""
+    msg = f"the model's provider may not {reason} (ORCHESTRATOR_EGRESS_MODEL_FETCHES)"
+    return Refused(msg)
+
+
+def _with_names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Of two equal keys, the provider might use the one that was not checked.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        msg = "a name occurs twice"
+        raise ValueError(msg)
+    return found
