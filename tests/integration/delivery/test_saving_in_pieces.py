@@ -69,14 +69,16 @@ def test_a_checkpoint_of_the_same_work_sends_no_piece(lab, remote, valkey_url):
     worker = threading.Thread(target=one.work, args=(agent_id,))
     with Monitored(valkey_url) as seen:
         worker.start()
-        eventually(seen.named)
-        sent, before = seen.pieces(), seen.named()
-        stored = one.store.run(_record(agent_id))
-        eventually(lambda: seen.named() > before + 4)
-        assert one.store.run(_record(agent_id)) == stored
-        assert seen.pieces() == sent > 10
-        one.services.runner.holder.stop()
-        worker.join()
+        try:
+            eventually(seen.named)
+            sent, before = seen.pieces(), seen.named()
+            stored = one.store.run(_record(agent_id))
+            eventually(lambda: seen.named() > before + 4)
+            assert one.store.run(_record(agent_id)) == stored
+            assert seen.pieces() == sent > 10
+        finally:
+            one.services.runner.holder.stop()
+            worker.join()
     assert max(map(len, seen.commands)) <= MONITORED
 
 
