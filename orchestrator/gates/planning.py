@@ -16,7 +16,7 @@ from orchestrator.gates.faults import PlanFault, plan_faults
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
 from orchestrator.host.environment import host_environment
 from orchestrator.interfaces.environment import Environment
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import (
     AgentState,
     GateProfile,

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.store import kills
 

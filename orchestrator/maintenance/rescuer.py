@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.errors import ArgumentRefused, LeaseLost, RecordMalformed
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.retention import expire
 from orchestrator.models import AgentState, Status

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.errors import NotFound, OrchestratorError, TransitionRefused
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState

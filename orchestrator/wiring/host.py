@@ -14,7 +14,7 @@ from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import Sandbox
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.maintenance.work_saver import WorkSaver

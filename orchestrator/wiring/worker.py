@@ -24,12 +24,12 @@ from orchestrator.stages.cleanup import Cleanup
 from orchestrator.stages.gate_check.base_check import BaseCheck
 from orchestrator.stages.gate_check.delivery import Delivery
 from orchestrator.stages.gate_check.gate_runner import GateRunner
-from orchestrator.stages.gate_check.pipeline import GateCheckStage
 from orchestrator.stages.gate_check.secrets import SecretFindings
+from orchestrator.stages.gate_check.stage import GateCheckStage
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.environment import SpawnEnvironment
 from orchestrator.stages.spawn.executor import AgentExecutor
-from orchestrator.stages.spawn.runner import SpawnStage
+from orchestrator.stages.spawn.stage import SpawnStage
 from orchestrator.store.client import Store
 from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring import BACKENDS, audit, new_id, submit_service, with_secrets

@@ -10,7 +10,7 @@ from orchestrator import errors
 from orchestrator.errors import OrchestratorError
 from orchestrator.leases.attempt_result import Abandon, AwaitProvider, Reschedule
 from tests.docs.test_pages import ROOT, RUNBOOK
-from tests.unit.leases.test_recovery import decide, made
+from tests.unit.leases.test_retry_policy import decide, made
 
 PAGE = ROOT / "docs" / "errors.md"
 #: Module of `orchestrator.errors` → heading, in the order of the page.

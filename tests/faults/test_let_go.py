@@ -20,7 +20,7 @@ from orchestrator.errors import (
     StoreUnreachable,
     WorkerStopping,
 )
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Phase
 from orchestrator.store import agents, keys, kills
 from orchestrator.store.client import Store

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.errors import LeaseLost
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import Phase, Status
 from orchestrator.stages.spawn.monitors.disk import has_space

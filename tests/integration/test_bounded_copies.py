@@ -7,8 +7,8 @@ import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import BudgetExhausted, Halted, OrchestratorError
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import Fail
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.models import LogLine
 from orchestrator.settings import load_settings
 from orchestrator.store import agent_logs, changes, keys

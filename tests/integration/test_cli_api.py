@@ -11,7 +11,7 @@ from orchestrator import wiring
 from orchestrator.cli import main
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.errors import BackendUnavailable, PushFailed
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import KeyScope
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys

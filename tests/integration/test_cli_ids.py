@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from orchestrator.cli import main
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.errors import AgentFailed, PushFailed
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import LogLine
 from orchestrator.store import agent_logs, agents
 from orchestrator.store.operations import command, nothing

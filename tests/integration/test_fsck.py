@@ -13,7 +13,7 @@ import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.host.processes import Host, system_label
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.messages import queue_key
 from orchestrator.models import Status

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.host.processes import Host
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup

@@ -11,7 +11,7 @@ from orchestrator.audit.log import Audit, read_entries
 from orchestrator.control.kill_switch import KillSwitch
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import RecordMalformed
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import KillScope
 from orchestrator.store import keys
 from orchestrator.store.client import Store

@@ -19,7 +19,7 @@ from orchestrator.errors import (
     StoreUnreachable,
     TransitionRefused,
 )
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.models import LogLine, Phase, SpawnRequest, Status, TaskStatus, Usage
 from orchestrator.queries.agent_list import page

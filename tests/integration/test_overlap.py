@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from orchestrator.control.submit import SubmitService
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.stages.spawn.monitors.overlap import OverlapMonitor
 from orchestrator.store import keys

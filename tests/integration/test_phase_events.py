@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from orchestrator.errors import LeaseLost
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import Reschedule
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.models.event_schemas import EVENTS, event_schema
 from orchestrator.store import agents
 from orchestrator.store.events import read_stored

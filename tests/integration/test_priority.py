@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.store import agents, keys
 from orchestrator.store.events import read_events

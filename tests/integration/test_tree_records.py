@@ -14,7 +14,7 @@ from orchestrator.errors import BackendUnavailable, KillUnconfirmed, SettingsInv
 from orchestrator.host.processes import Host, process_label
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import ProcessSpec
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.orphan_processes import UNPROVEN, HostCleaner
 from orchestrator.sandboxes.process import ProcessTree, build
 from orchestrator.settings import load_settings

@@ -20,8 +20,8 @@ from hypothesis.strategies import DataObject, data, sampled_from
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import GitTimedOut, OrchestratorError, WorkerStopping
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.deadlines import DeadlineThread
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import _USABLE, Lease
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import QUEUES, queue_key

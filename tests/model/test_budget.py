@@ -22,7 +22,7 @@ from hypothesis.strategies import DataObject, data, integers, sampled_from
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import BudgetExceeded, BudgetExhausted, TransitionRefused
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import AgentState, Usage, state_machine

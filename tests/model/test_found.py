@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost, TransitionRefused
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Phase, Status
 from orchestrator.store import agent_transitions, agents, kills, leases
 

@@ -18,8 +18,8 @@ from orchestrator.errors import (
 )
 from orchestrator.host.cancel_scope import working_in
 from orchestrator.interfaces.forge import ChangeRequest, Forge
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import Complete, Fail
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Conflict, Phase, Verdict

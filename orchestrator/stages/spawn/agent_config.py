@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from orchestrator.errors import ChangeEmpty, HookFailed
 from orchestrator.host.folders import remove_below
 from orchestrator.interfaces.agent import AgentBackend, IgnoresAgentConfig
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.repo_config.agent_files import SETTINGS_FILES, configuration_in, restrictions

@@ -16,7 +16,7 @@ from orchestrator.errors import (
 from orchestrator.host.cancel_scope import working_in
 from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import Sandbox
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState

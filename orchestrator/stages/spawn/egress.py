@@ -11,7 +11,7 @@ from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.errors import TransitionRefused
 from orchestrator.interfaces.agent import AgentJob, UsageReport
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import Usage
 from orchestrator.stages.spawn.context import ProgramContext

@@ -13,7 +13,7 @@ from orchestrator.errors import PlanUnrunnable
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Planning, Tools, worded
 from orchestrator.interfaces.environment import Environment
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext

@@ -28,7 +28,7 @@ from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.run import TICK_S
 from orchestrator.interfaces.sandbox import Chunk, Sandbox, SandboxProcess
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings

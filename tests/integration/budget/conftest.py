@@ -10,7 +10,7 @@ import redis
 
 from orchestrator.control.budget import BudgetService
 from orchestrator.control.submit import SubmitService
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.models import (

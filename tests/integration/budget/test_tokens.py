@@ -19,7 +19,7 @@ from orchestrator.models import (
     Usage,
 )
 from orchestrator.settings import load_settings
-from orchestrator.stages.gate_check.pipeline import GateCheckStage
+from orchestrator.stages.gate_check.stage import GateCheckStage
 from orchestrator.store import agents, keys, kills, leases
 from orchestrator.store.budget import apply_limits, publish
 from tests.integration.budget.conftest import LIMITS, Fleet

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import (
     LogLine,
 )

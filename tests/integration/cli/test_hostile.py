@@ -14,7 +14,7 @@ import pytest
 from orchestrator import wiring
 from orchestrator.cli.output.text import LINE_LIMIT, cut, one_line, plain, revealed
 from orchestrator.errors import AgentFailed
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Finding, GateProfile, GateReport, GateResult, GateStatus
 from orchestrator.settings import load_settings
 from orchestrator.store import changes

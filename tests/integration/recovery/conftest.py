@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from orchestrator.control.submit import SubmitService
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
 from orchestrator.store import agents

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.errors import AttemptStale, GitTimedOut, ProviderLimited, TransitionRefused
-from orchestrator.leases.recovery import RecoveryPolicy
+from orchestrator.leases.retry_policy import RecoveryPolicy
 from orchestrator.maintenance.rescuer import LOST_AFTER_S
 from orchestrator.models import LogLine, Phase, Status
 from orchestrator.store import agent_transitions, changes, keys, leases

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from orchestrator.errors import DiskQuotaExceeded, NotFound, TransitionRefused
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.store import agent_transitions, agents
 from orchestrator.workspace.clone import Workspaces

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.host.folders import files_below
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.models.text import storable
 from orchestrator.store import overlap

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.errors import AgentRestarting, AgentStalled
 from orchestrator.interfaces.sandbox import SandboxProcess
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.settings import Settings

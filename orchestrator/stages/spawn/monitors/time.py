@@ -10,7 +10,7 @@ from orchestrator.errors import (
     AgentTimedOut,
     TransitionRefused,
 )
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode

@@ -12,7 +12,7 @@ from orchestrator.errors import (
     TransitionRefused,
     UsageReportsMissing,
 )
-from orchestrator.leases.holder import AgentLeases
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState

@@ -19,8 +19,8 @@ from orchestrator.errors import (
     StoreUnreachable,
 )
 from orchestrator.interfaces.agent import AgentBackend, AgentJob, KeepsSessions
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import EnqueueForGates
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver

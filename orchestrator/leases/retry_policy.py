@@ -1,4 +1,4 @@
-"""The recovery policy: which error of an attempt is retried, when, and which ends the agent."""
+"""The retry policy: which error of an attempt is retried, when, and which ends the agent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def known_error(error: Exception, agent: AgentState) -> OrchestratorError:
 
 @dataclass(frozen=True)
 class RecoveryPolicy:
-    """The delays of retries; the defaults are those of the settings."""
+    """The delays of retries: backoff of recoveries, and waits for a provider."""
 
     base_s: float = 1.0
     cap_s: float = 300.0

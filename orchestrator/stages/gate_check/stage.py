@@ -19,8 +19,8 @@ from orchestrator.gates.check_files import is_made
 from orchestrator.gates.coordinator import CheckAnswer, CheckRequest, Coordinator
 from orchestrator.gates.planning import Planning
 from orchestrator.interfaces.environment import Environment
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import AttemptResult, Fail, RequestRework
-from orchestrator.leases.holder import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import (
     AgentState,

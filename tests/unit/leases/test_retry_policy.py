@@ -10,7 +10,7 @@ import pytest
 from orchestrator import errors
 from orchestrator.errors import OrchestratorError, ProviderLimited
 from orchestrator.leases.attempt_result import Abandon, AwaitProvider, Fail, NotOurs, Reschedule
-from orchestrator.leases.recovery import RecoveryPolicy
+from orchestrator.leases.retry_policy import RecoveryPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RecoveryPolicy(jitter=lambda: 0.5)

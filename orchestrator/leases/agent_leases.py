@@ -36,7 +36,7 @@ from orchestrator.leases.attempt_result import (
 from orchestrator.leases.deadlines import DeadlineThread
 from orchestrator.leases.kill_confirmation import KillConfirmation
 from orchestrator.leases.lease import Lease
-from orchestrator.leases.recovery import RecoveryPolicy, known_error
+from orchestrator.leases.retry_policy import RecoveryPolicy, known_error
 from orchestrator.log import get_logger
 from orchestrator.models import AgentState, Status, iso_instant
 from orchestrator.models.state_machine import FINAL
