@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -96,8 +97,10 @@ class Store:
         _, said = unpacking.communicate()
         with words:
             said = words.read() or said
-        for ended in (packing.wait(), unpacking.returncode):
-            check_killed(ended)
+        check_killed(unpacking.returncode)
+        # A git that refused the pack closed its pipe, which ends the one that writes it.
+        if packing.wait() != -signal.SIGPIPE:
+            check_killed(packing.returncode)
         if packing.returncode or unpacking.returncode:
             raise GitError(said.decode(errors="replace").strip())
 
