@@ -14,6 +14,7 @@ from .repositories import (
     common_dir,
     find_git_dir,
     open_repository,
+    passing_remotes,
     submodules,
     unread_format,
 )
@@ -178,19 +179,25 @@ class Beside:
             self._report.leave(f"{name}: {error}", what)
 
     def _add_own(self, retaining: Retaining, git_dir: bytes, name: str) -> None:
-        """Add the commits of a repository that its own remotes do not have."""
+        """Add the commits of a repository that its own lasting remotes do not have."""
         head = read_head(git_dir)
         refs = list(read_refs(git_dir, self._report))
-        published = [one.commit for one in refs if one.name.startswith("refs/remotes/")]
+        passing = passing_remotes(common_dir(git_dir), self._job.root)
+        unsafe = tuple(f"refs/remotes/{shown(one)}/" for one in passing)
+        published = [
+            one.commit
+            for one in refs
+            if one.name.startswith("refs/remotes/") and not one.name.startswith(unsafe)
+        ]
         own = [one for one in refs if not one.name.startswith("refs/remotes/")]
         if head and all(one.commit != head for one in own):
             own.append(Named("branch", "HEAD", head))
         store = Store(self._borrowing(git_dir), self._ours)
         published = [one for one in store.commits(published) if one]
-        passing = [*read_passing(git_dir), *own_commits(store, git_dir, self._report)]
+        reached = [*read_passing(git_dir), *own_commits(store, git_dir, self._report)]
         theirs = retaining.beside(store)
         theirs.add(_prefixed(name, self._new(store, own, published, retaining)))
-        theirs.add_passing(_prefixed(name, self._new(store, passing, published, retaining)))
+        theirs.add_passing(_prefixed(name, self._new(store, reached, published, retaining)))
 
     def _new(
         self, store: Store, named: list[Named], published: list[bytes], retaining: Retaining

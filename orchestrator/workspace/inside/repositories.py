@@ -16,6 +16,10 @@ _MOST_ENTRIES = 20_000
 _OF_TOOLS = frozenset(
     (b".cache", b".cargo", b".rustup", b".npm", b".nvm", b".local", b"go", b"node_modules")
 )
+_SECTION = re.compile(rb'^\s*\[\s*remote\s+"([^"]*)"\s*\]', re.IGNORECASE)
+_URL = re.compile(rb'^\s*url\s*=\s*"?([^"\r\n]*)', re.IGNORECASE)
+#: `https://host/path`, or `host:path` of ssh.
+_OF_HOST = re.compile(rb"(?!file://)[a-z+-]+://|[^/]*:(?!//)", re.IGNORECASE)
 _SHA256 = re.compile(rb"(?im)^\s*objectformat\s*=\s*sha256\s*$")
 
 
@@ -48,14 +52,30 @@ def common_dir(git_dir: bytes) -> bytes:
 
 def unread_format(git_dir: bytes) -> str:
     """Return the format of a repository whose refs or objects the capture cannot read, or ''."""
-    try:
-        with open(os.path.join(git_dir, b"config"), "rb") as file:
-            config = file.read(2**16)
-    except OSError:
-        config = b""
-    if _SHA256.search(config):
+    if _SHA256.search(_config(git_dir)):
         return "sha256"
     return "reftable" if os.path.isdir(os.path.join(git_dir, b"reftable")) else ""
+
+
+def passing_remotes(git_dir: bytes, root: bytes) -> list[bytes]:
+    """Return the names of the remotes that end with the workspace, or that are gone already.
+
+    A commit that was pushed to one of them is published nowhere.
+    """
+    folder = os.path.dirname(git_dir) if os.path.basename(git_dir) == b".git" else git_dir
+    found, name = [], b""
+    for line in _config(git_dir).splitlines():
+        if section := _SECTION.match(line):
+            name = section[1]
+        elif line.lstrip().startswith(b"["):
+            name = b""
+        elif name and (url := _URL.match(line)) and not _OF_HOST.match(url[1]):
+            path = os.path.join(folder, url[1].strip().removeprefix(b"file://"))
+            where = os.path.realpath(path)
+            is_inside = where.startswith(os.path.realpath(root) + b"/")
+            if is_inside or not os.path.lexists(where):
+                found.append(name)
+    return found
 
 
 def submodules(git_dir: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -116,6 +136,14 @@ def open_repository(git_dir: bytes) -> None:
                     os.chmod(path, stat.S_IMODE(mode) | stat.S_IRUSR)
             except OSError:
                 pass  # reported where it is read
+
+
+def _config(git_dir: bytes) -> bytes:
+    try:
+        with open(os.path.join(git_dir, b"config"), "rb") as file:
+            return file.read(2**16)
+    except OSError:
+        return b""
 
 
 def _is_bare(folder: bytes) -> bool:

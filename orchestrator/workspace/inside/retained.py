@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -96,8 +97,10 @@ class Store:
         _, said = unpacking.communicate()
         with words:
             said = words.read() or said
-        for ended in (packing.wait(), unpacking.returncode):
-            check_killed(ended)
+        check_killed(unpacking.returncode)
+        # A git that refused the pack closed its pipe, which ends the one that writes it.
+        if packing.wait() != -signal.SIGPIPE:
+            check_killed(packing.returncode)
         if packing.returncode or unpacking.returncode:
             raise GitError(said.decode(errors="replace").strip())
 
@@ -225,13 +228,17 @@ class Retaining:
             self.name(one, size)
 
     def name(self, one: Named, size: int = 0) -> None:
-        """Name a commit that the bundle contains; no two commits get the same ref."""
+        """Name a commit that the bundle contains; no two commits get the same ref.
+
+        No ref is a folder of another one either, because git could not fetch both.
+        """
 
         def is_taken(name: str) -> bool:
             ref = ref_of(one.kind, name).encode()
-            return self.refs.get(ref, one.commit) != one.commit
+            is_folder = any(other.startswith(ref + b"/") for other in self.refs)
+            return is_folder or self.refs.get(ref, one.commit) != one.commit
 
-        name = short_name(one.name, is_taken)
+        name = short_name(self._beside_files(one.kind, one.name), is_taken)
         ref = ref_of(one.kind, name).encode()
         self.refs[ref] = one.commit
         self.sizes[ref] = size
@@ -241,6 +248,13 @@ class Retaining:
             "subject": self._title(one.commit),
             "kind": one.kind,
         }
+
+    def _beside_files(self, kind: str, name: str) -> str:
+        """Return the name, with `~` for each slash below a name that is already a ref."""
+        for at in [at for at, sign in enumerate(name) if sign == "/"]:
+            if ref_of(kind, name[:at]).encode() in self.refs:
+                name = f"{name[:at]}~{name[at + 1 :]}"
+        return name
 
     def drop(self, ref: bytes) -> str:
         """Take a commit out of the bundle again; returns its name."""
