@@ -21,7 +21,12 @@ def ended(code: int, said: str, *, timed_out: bool = False) -> Completed:
         (1, "ERROR: no version of x", (), "fix the repository"),
         (127, "/bin/sh: 1: poetry: not found", (), "needs poetry, which is not installed"),
         (1, "Temporary failure in name resolution", (), "could not reach a registry"),
-        (1, "x", ("index.example.org:443 refused",), "ORCHESTRATOR_EGRESS_HOSTS does not name: index.example.org"),
+        (
+            1,
+            "x",
+            ("index.example.org:443 refused",),
+            "ORCHESTRATOR_EGRESS_HOSTS does not name: index.example.org",
+        ),
         (137, "", (), "SIGKILL.*fix the host"),
         (-9, "", (), "SIGKILL.*fix the host"),
     ],
