@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Iterator
 
 from orchestrator.interfaces.provider import Refused
 
@@ -28,6 +29,28 @@ def parsed(body: bytes) -> dict[str, object]:
         msg = "the body is no JSON object"
         raise Refused(msg)
     return document
+
+
+def objects_in(document: object, *, opaque: Collection[str]) -> Iterator[dict[str, object]]:
+    """Yield every object of a document, except those below an opaque name."""
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            yield part
+            waiting += (inner for name, inner in part.items() if name not in opaque)
+
+
+def refuse_fetches(body: bytes, find: Callable[[dict[str, object]], Iterator[str]]) -> None:
+    """Check a body in which `find` finds what the provider would fetch or run for an agent.
+
+    Raises:
+        Refused: it makes the provider connect elsewhere, or it is ambiguous.
+    """
+    if reason := next(find(parsed(body)), None):
+        raise fetch_refused(reason)
 
 
 def fetch_refused(reason: str) -> Refused:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from orchestrator.egress.providers._bodies import fetch_refused, parsed
+from orchestrator.egress.providers._bodies import fetch_refused, objects_in, parsed
 from orchestrator.interfaces.provider import Endpoint, Refused
 from orchestrator.models import ApiTokens
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE, whole_in
@@ -145,14 +145,8 @@ def _fetches(document: dict[str, object]) -> Iterator[str]:
     for model in (document.get("model"), *(models if isinstance(models, list) else ())):
         if isinstance(model, str) and _SEARCHING_MODEL.search(model):
             yield f"search with a model that does so: {model:.80}"
-    waiting: list[object] = [document]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list):
-            waiting += part
-        elif isinstance(part, dict):
-            yield from _fetches_of(part)
-            waiting += (inner for name, inner in part.items() if name not in _OPAQUE)
+    for part in objects_in(document, opaque=_OPAQUE):
+        yield from _fetches_of(part)
 
 
 def _fetches_of(part: dict[str, object]) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from orchestrator.egress.providers._anthropic_fetches import refuse_fetches
+from orchestrator.egress.providers._anthropic_fetches import fetches
+from orchestrator.egress.providers._bodies import refuse_fetches
 from orchestrator.interfaces.provider import Endpoint
 from orchestrator.models import ApiTokens
 from orchestrator.settings import Settings
@@ -53,7 +54,7 @@ class AnthropicProvider:
         """
         del path
         if not may_fetch:
-            refuse_fetches(body)
+            refuse_fetches(body, fetches)
         return body
 
     def usage_reader(self, path: bytes) -> MessagesUsage | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from orchestrator.egress.providers._bodies import fetch_refused, parsed
+from orchestrator.egress.providers._bodies import objects_in, refuse_fetches
 from orchestrator.interfaces.provider import Endpoint
 from orchestrator.models import ApiTokens
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE, whole_in
@@ -68,8 +68,8 @@ class GeminiProvider:
             Refused: it makes the provider connect elsewhere, or it is ambiguous.
         """
         del path
-        if not may_fetch and (reason := next(_fetches(parsed(body)), None)):
-            raise fetch_refused(reason)
+        if not may_fetch:
+            refuse_fetches(body, _fetches)
         return body
 
     def usage_reader(self, path: bytes) -> GeminiUsage | None:
@@ -125,14 +125,8 @@ def _whole(usage: Mapping[str, object], name: str) -> int:
 
 
 def _fetches(document: dict[str, object]) -> Iterator[str]:
-    waiting: list[object] = [document]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list):
-            waiting += part
-        elif isinstance(part, dict):
-            yield from _fetches_of(part)
-            waiting += (inner for name, inner in part.items() if name not in _OPAQUE)
+    for part in objects_in(document, opaque=_OPAQUE):
+        yield from _fetches_of(part)
 
 
 def _fetches_of(part: dict[str, object]) -> Iterator[str]:
