@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class CancelScope:
@@ -85,6 +90,20 @@ def working_in(cancel_scope: CancelScope | None) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def side_by_side(
+    function: Callable[[_Item], _Result], items: Sequence[_Item]
+) -> tuple[_Result, ...]:
+    """Call a function for each item in a thread of its own, and return the results in order.
+
+    Each thread works in the present cancel scope, so that a kill ends the programs of all.
+    """
+    if not items:
+        return ()
+    contexts = [copy_context() for _ in items]
+    with ThreadPoolExecutor(max_workers=len(items)) as pool:
+        return tuple(pool.map(lambda context, item: context.run(function, item), contexts, items))
 
 
 @contextmanager

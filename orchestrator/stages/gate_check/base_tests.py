@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -12,6 +10,7 @@ from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.checks._counts import Counts
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
 from orchestrator.gates.run_record import RunRecord
+from orchestrator.host.cancel_scope import side_by_side
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus
 
@@ -102,17 +101,8 @@ class BaseTests:
         if not (touched or is_skipping or self.profile is GateProfile.STRICT):
             return
         trees = ("base", "mixed") if touched else ("base",)
-        base, *mixed = self._run_side_by_side(gate, trees)
+        base, *mixed = side_by_side(lambda tree: self.run_on(gate, tree), trees)
         yield from self._compared(gate, run, base, mixed[0] if mixed else None, touched)
-
-    def _run_side_by_side(self, gate: PlannedGate, trees: Sequence[str]) -> list[TestRun]:
-        contexts = [copy_context() for _ in trees]
-        with ThreadPoolExecutor(max_workers=len(trees)) as pool:
-            return list(
-                pool.map(
-                    lambda context, tree: context.run(self.run_on, gate, tree), contexts, trees
-                )
-            )
 
     def _compared(
         self,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from orchestrator.gates.plan import Plan
 from orchestrator.gates.reporters import Recorder
 from orchestrator.gates.several import folder_fault, merged, run_all
 from orchestrator.gates.tampering import allowed, find_tampering
+from orchestrator.host.cancel_scope import side_by_side
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, Gate, GateInput, PlannedGate
 from orchestrator.interfaces.sandbox import Sandbox
@@ -155,15 +154,8 @@ class GateRunner:
         All commands run in parallel. The case needs its `trees`; its own tree is not read.
         """
         red_base = self._red_base(plan, case)
-        gates = [gate for gate in plan.gates if gate.command]
-        if red_base is None or not gates:
-            return
-        contexts = [copy_context() for _ in gates]
-        with ThreadPoolExecutor(max_workers=len(gates)) as pool:
-            for _ in pool.map(
-                lambda context, gate: context.run(red_base.record_of, gate), contexts, gates
-            ):
-                pass
+        if red_base is not None:
+            side_by_side(red_base.record_of, [gate for gate in plan.gates if gate.command])
 
     def _red_base(
         self, plan: Plan, case: GateRun, findings: Sequence[Finding] = ()
@@ -246,16 +238,7 @@ class GateRunner:
             on_result(merged([(gate, run.result) for gate, run in pairs]))
             return pairs
 
-        # Each thread runs in the cancel scope of this one, so that a kill ends every gate.
-        contexts = [copy_context() for _ in by_name]
-        with ThreadPoolExecutor(max_workers=len(by_name)) as pool:
-            return tuple(
-                pool.map(
-                    lambda context, commands: context.run(run, commands),
-                    contexts,
-                    by_name.values(),
-                )
-            )
+        return side_by_side(run, list(by_name.values()))
 
     def _run_one(
         self, gate: PlannedGate, case: GateRun, place: AbstractContextManager[Path]
