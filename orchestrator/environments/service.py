@@ -81,6 +81,10 @@ class Environments:
         settings = self.settings
         return EnvironmentCache(settings.home / "environments", settings.environments_quota_bytes)
 
+    @property
+    def _submodules(self) -> Submodules:
+        return Submodules(self.settings, self.git)
+
     def is_needed(self, base: Base) -> bool:
         """Return whether a base commit has anything to set up.
 
@@ -184,7 +188,7 @@ class Environments:
         """Return the commit of each submodule whose content a set-up finds in its checkout."""
         if self.settings.submodules == "none":
             return {}
-        found = Submodules(self.settings, self.git).of(base.mirror, base.commit, base.repository)
+        found = self._submodules.of(base.mirror, base.commit, base.repository)
         return {one.path: one.commit for one in found if not one.reason}
 
     # ── the set-up ──────────────────────────────────────────────────────────────────────────
@@ -205,7 +209,7 @@ class Environments:
                 folder.mkdir(mode=0o755)
             tree = root / "tree"
             materialise(self.git, tree, source=base.mirror, commit=base.commit)
-            Submodules(self.settings, self.git).lay_out(tree, base.commit, base.repository)
+            self._submodules.lay_out(tree, base.commit, base.repository)
             environment = self._environment(planned, root)
             self._run_parts(planned, base, environment, borrower)
             environment = self._finished(environment, planned.recipe, base)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from orchestrator.errors import ForgeRefused
 from orchestrator.interfaces.forge import ChangeRequest
+from orchestrator.models.text import storable
 
 #: The lowest limit: GitLab's and Gitea's titles have 255 characters, GitHub's bodies 65,536.
 TITLE_CHARACTERS = 250
@@ -71,7 +72,7 @@ def fitted(asked: ChangeRequest) -> ChangeRequest:
     """Return the request with a title of one line and a body, both cut to the limits."""
     title = " ".join("".join(c if c.isprintable() else " " for c in asked.title).split())
     # A lone surrogate or a NUL causes an error in the forge's database, and GitLab removes `\r`.
-    body = asked.body.encode(errors="replace").decode().replace("\0", "").replace("\r", "")
+    body = storable(asked.body).replace("\0", "").replace("\r", "")
     return replace(
         asked, title=title[:TITLE_CHARACTERS] or asked.branch, body=body[:BODY_CHARACTERS]
     )

@@ -11,6 +11,7 @@ from typing import Literal
 
 from orchestrator.gates.plan import Plan
 from orchestrator.interfaces.gate import PlannedGate
+from orchestrator.models import GateResult, GateStatus
 
 #: Shell syntax beyond a list of words; the effect of such a command is not known here.
 _NOT_PLAIN = re.compile(r"[$`<>(){}*?~#]|\|\||[|;&]")
@@ -31,6 +32,12 @@ class PlanFault:
     gate: str
     detail: str
     fix_in: Literal["repository", "host"]
+
+    @property
+    def result(self) -> GateResult:
+        """The result of its gate, which is not run."""
+        status = GateStatus.MISSING if self.fix_in == "repository" else GateStatus.ERRORED
+        return GateResult(name=self.gate, status=status, detail=self.detail)
 
 
 def plan_faults(

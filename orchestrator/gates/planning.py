@@ -10,19 +10,18 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from orchestrator.gates.base_records import BaseRecords
+from orchestrator.gates.base_records import BaseRecord, BaseRecords
 from orchestrator.gates.detection import Detector
 from orchestrator.gates.faults import PlanFault, plan_faults
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
 from orchestrator.host.environment import host_environment
 from orchestrator.interfaces.environment import Environment
+from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import (
     AgentState,
     GateProfile,
     GateReport,
-    GateResult,
-    GateStatus,
     NotJudged,
     SpawnRequest,
 )
@@ -38,7 +37,6 @@ _PROBE_S = 20.0
 #: The ecosystems whose set-up may install any program, and the programs that npm may install.
 _ANY_PROGRAM = frozenset({"python", "configured"})
 _PACKAGE_MANAGERS = frozenset({"pnpm", "yarn", "bun"})
-_STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,9 @@ class Planning:
 
     def _without_content(self, base: Base) -> Iterator[NotJudged]:
         """Yield the submodules of a base commit that are empty folders in every checkout."""
-        for one in self.submodules.of(base.mirror, base.commit, base.repository):
-            if one.reason:
-                reason = f"a submodule whose content is not present: {one.reason}"
-                yield NotJudged(path=one.path, reason=reason)
+        for one in self.submodules.without_content(base):
+            reason = f"a submodule whose content is not present: {one.reason}"
+            yield NotJudged(path=one.path, reason=reason)
 
     def faults(
         self, request: SpawnRequest, base: Base, tools: Tools | None = None
@@ -126,23 +123,30 @@ class Planning:
 
     def _known_faults(self, plan: Plan, base: Base, tools: Tools) -> Iterator[PlanFault]:
         """Yield the gates of which this host remembers that they cannot run on the base."""
-        for gate in plan.gates if self.records else ():
-            record = self.records and self.records.find(base.commit, gate, tools.environment)
-            if record and record.cannot_run:
+        for gate, record in self._remembered(plan, base, tools.environment):
+            if record.cannot_run:
                 headline = record.looks[-1].headline
                 detail = f"`{gate.command}` cannot run on the base commit: {headline}"
                 yield PlanFault(gate.name, detail, "host")
 
     def red_gates(self, plan: Plan, base: Base, environment: Environment | None) -> Iterator[str]:
         """Yield a line for each gate of which this host remembers that it fails on the base."""
-        for gate in plan.gates if self.records else ():
-            record = self.records and self.records.find(base.commit, gate, environment)
-            if record and record.is_red:
+        for gate, record in self._remembered(plan, base, environment):
+            if record.is_red:
                 policy = plan.red_base or self.settings.red_base
                 yield (
                     f"gate {gate.name} is red on the base commit ({record.looks[-1].headline});"
                     f" policy for failures that were there before: {policy}"
                 )
+
+    def _remembered(
+        self, plan: Plan, base: Base, environment: Environment | None
+    ) -> Iterator[tuple[PlannedGate, BaseRecord]]:
+        """Yield each gate that this host remembers to have run on the base, with its runs."""
+        if self.records is not None:
+            for gate in plan.gates:
+                if record := self.records.find(base.commit, gate, environment):
+                    yield gate, record
 
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]
@@ -158,10 +162,7 @@ class Planning:
             tree=base.commit,
             plan_digest=plan.digest,
             approved=False,
-            gates=tuple(
-                GateResult(name=fault.gate, status=_STATUS[fault.fix_in], detail=fault.detail)
-                for fault in faults
-            ),
+            gates=tuple(fault.result for fault in faults),
             not_judged=plan.not_judged,
         )
 

@@ -25,6 +25,7 @@ from orchestrator.models import (
     iso_instant,
 )
 from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
+from orchestrator.models.text import storable
 from orchestrator.store import keys
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
@@ -57,8 +58,7 @@ class KillOrder:
     def __post_init__(self) -> None:
         """Replace what is no text in the words of a person: they must not keep a kill from all."""
         for name in ("by", "why"):
-            words = str(getattr(self, name)).encode(errors="replace").decode()
-            object.__setattr__(self, name, words)
+            object.__setattr__(self, name, storable(str(getattr(self, name))))
 
 
 @dataclass(frozen=True)

@@ -260,8 +260,7 @@ class Workspaces:
 
     def without_content(self, base: Base) -> tuple[Submodule, ...]:
         """Return the submodules of a commit that are empty folders in a workspace."""
-        found = self._submodules.of(base.mirror, base.commit, base.repository)
-        return tuple(one for one in found if one.reason)
+        return self._submodules.without_content(base)
 
     def free_bytes(self) -> int:
         """Return the free bytes of the disk of the workspaces."""

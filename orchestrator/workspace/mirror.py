@@ -64,16 +64,22 @@ class Mirrors:
         mirror = self._mirror(repository)
         # The ref has a digest as its name, so that a removed branch `a` does not block a new `a/b`.
         ref = f"refs/branches/{hashlib.sha256(branch.encode()).hexdigest()}"
+        with self._opened(mirror, repository) as fetch:
+            fetch.fetch(branch, ref)
+            tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
+            if with_tags and self._with_tags:
+                update_tags(self._git, mirror, repository, lock=fetch.lock)
+        return Base(mirror, tip.decode().strip(), repository, branch)
+
+    @contextmanager
+    def _opened(self, mirror: Path, repository: str) -> Iterator[BranchFetch]:
+        """Lock a mirror, which is made if there is none, and yield what fetches into it."""
         with naming_full_disk(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._locked(mirror, repository) as lock:
                 if not (mirror / "HEAD").exists():
                     self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
-                BranchFetch(self._git, mirror, repository, lock, self._wait_s).fetch(branch, ref)
-                tip = self._git.run("rev-parse", "--verify", f"{ref}^{{commit}}", git_dir=mirror)
-                if with_tags and self._with_tags:
-                    update_tags(self._git, mirror, repository, lock=lock)
-        return Base(mirror, tip.decode().strip(), repository, branch)
+                yield BranchFetch(self._git, mirror, repository, lock, self._wait_s)
 
     @contextmanager
     def _locked(self, mirror: Path, repository: str) -> Iterator[int]:
@@ -105,8 +111,7 @@ class Mirrors:
         except BranchUnknown as error:
             gone = error
         if not self._holds(base) and OBJECT_ID.fullmatch(commit):
-            with naming_full_disk(self._folder), self._locked(base.mirror, repository) as lock:
-                fetch = BranchFetch(self._git, base.mirror, repository, lock, self._wait_s)
+            with self._opened(base.mirror, repository) as fetch:
                 fetch.fetch_commit(commit)
         if self._holds(base):
             return base
@@ -126,15 +131,10 @@ class Mirrors:
         base = Base(self._mirror(repository), commit, repository)
         if self._holds(base):
             return base
-        with naming_full_disk(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with self._locked(base.mirror, repository) as lock:
-                if not (base.mirror / "HEAD").exists():
-                    self._git.run("init", "--quiet", "--bare", "--template=", git_dir=base.mirror)
-                fetch = BranchFetch(self._git, base.mirror, repository, lock, self._wait_s)
-                fetch.fetch_commit(commit)
-                if not self._holds(base):
-                    fetch.fetch_branches()
+        with self._opened(base.mirror, repository) as fetch:
+            fetch.fetch_commit(commit)
+            if not self._holds(base):
+                fetch.fetch_branches()
         if self._holds(base):
             return base
         msg = f"{showable(repository)} does not have the commit {commit}."

@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.diff import GITLINK
 from orchestrator.workspace.disk import remove_tree
 from orchestrator.workspace.git import Git, showable
-from orchestrator.workspace.mirror import Mirrors
+from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.worktree import check_out, new_repository
 
 _FILE = ".gitmodules"
@@ -100,6 +100,11 @@ class Submodules:
             self._found(path, pin, addresses.get(path, ""), repository)
             for path, pin in sorted(pins.items())[:MOST_SUBMODULES]
         )
+
+    def without_content(self, base: Base) -> tuple[Submodule, ...]:
+        """Return the submodules of a base commit that are empty folders in every checkout."""
+        found = self.of(base.mirror, base.commit, base.repository)
+        return tuple(one for one in found if one.reason)
 
     def lay_out(
         self,

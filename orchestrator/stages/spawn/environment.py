@@ -15,6 +15,7 @@ from orchestrator.gates.planning import Planning, Tools, worded
 from orchestrator.interfaces.environment import Environment
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
+from orchestrator.models import SpawnRequest
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.store import agents, changes
@@ -51,22 +52,28 @@ class SpawnEnvironment:
             context.transcript.record(line, source="setup")
 
         borrower = Borrower(agent.agent_id, agent.attempt, context.lease.check, say)
+        request: SpawnRequest | None = None
         if not context.is_prepared:
+            request = self.holder.store.run(agents.read_request(agent.agent_id))
             # A plan that cannot pass in any environment is found before the set-up.
-            self._check_plan(context, Tools(pending=self.environments.kinds(base)))
+            self._check_plan(context, request, Tools(pending=self.environments.kinds(base)))
         with self.environments.held(base, borrower) as environment:
-            if environment is not None and not context.is_prepared:
+            if environment is not None and request is not None:
                 started_s = time.monotonic()
                 copy_products(environment, programs.workspace.worktree)
                 if environment.products:
                     spent_s = time.monotonic() - started_s
                     say(f"{', '.join(environment.products)} copied after {spent_s:.1f} s")
-            if not context.is_prepared:
-                self._check_base(context, environment, borrower)
+            if request is not None:
+                self._check_base(context, request, environment, borrower)
             yield environment
 
     def _check_base(
-        self, context: RunContext, environment: Environment | None, borrower: Borrower
+        self,
+        context: RunContext,
+        request: SpawnRequest,
+        environment: Environment | None,
+        borrower: Borrower,
     ) -> None:
         """Check the plan in its environment; with `ORCHESTRATOR_BASE_CHECK=before` its gates run.
 
@@ -75,7 +82,6 @@ class SpawnEnvironment:
         settings, base = self.settings, context.programs.base
         if settings.plan_check == "off" or settings.yolo_mode:
             return
-        request = self.holder.store.run(agents.read_request(context.agent.agent_id))
         plan = self.planning.plan(request, base).within(environment)
         is_before = settings.base_check == "before"
         if is_before:
@@ -83,11 +89,11 @@ class SpawnEnvironment:
             self.run_on_base(plan, base, environment, borrower)
             borrower.say(f"gates judged on the base after {time.monotonic() - started_s:.1f} s")
         if is_before or environment is not None:
-            self._check_plan(context, Tools(environment))
+            self._check_plan(context, request, Tools(environment))
         for line in self.planning.red_gates(plan, base, environment):
             context.transcript.record(line, source="gates")
 
-    def _check_plan(self, context: RunContext, tools: Tools) -> None:
+    def _check_plan(self, context: RunContext, request: SpawnRequest, tools: Tools) -> None:
         """Check, before tokens are spent, that the gates of the plan can run.
 
         With `ORCHESTRATOR_PLAN_CHECK=warn` a fault is only logged.
@@ -96,16 +102,15 @@ class SpawnEnvironment:
             PlanUnrunnable: a gate of the plan cannot run, so no change could be approved.
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
-        agent, base, store = context.agent, context.programs.base, self.holder.store
-        request = store.run(agents.read_request(agent.agent_id))
-        agent = self.planning.with_profile(agent, request, base, self.holder)
+        base = context.programs.base
+        agent = self.planning.with_profile(context.agent, request, base, self.holder)
         faults = self.planning.faults(request, base, tools)
         if not faults:
             return
         lack = worded(faults)
         if self.settings.plan_check == "refuse":
             report = self.planning.report(agent, request, base, faults)
-            store.run(changes.append_report(report))
+            self.holder.store.run(changes.append_report(report))
             raise PlanUnrunnable(lack)
         log.warning("no change can be approved", agentId=agent.agent_id, why=lack)
         context.transcript.record(f"no change can be approved: {lack}", source="gates")

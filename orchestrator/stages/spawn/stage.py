@@ -51,10 +51,6 @@ _BAD_SESSION = (OSError, ValueError, LookupError, TypeError, AttributeError)
 log = get_logger("runner")
 
 
-def _nothing() -> None:
-    """Check nothing."""
-
-
 @dataclass
 class _Attempt:
     """One attempt in its workspace, and the progress of its work."""
@@ -240,7 +236,7 @@ class SpawnStage:
         reported = fresh_feedback(agent, job.feedback, attempt.programs.base.commit)
         return replace(job, session_id=None, feedback=reported)
 
-    def _keep_session(self, attempt: _Attempt, *, check: Callable[[], None] = _nothing) -> None:
+    def _keep_session(self, attempt: _Attempt, *, check: Callable[[], None] = lambda: None) -> None:
         """Store the session; `check` is called between two calls, and may end this."""
         transcript, agent = attempt.transcript, attempt.programs.agent
         session_id = transcript.session_id if transcript else None
