@@ -17,7 +17,6 @@ from orchestrator.settings import Settings
 
 #: The file that is written.
 FILE = CONFIG_FILES[-1]
-_TURNS = {"repository": "fix the repository", "host": "fix this host"}
 
 
 @click.command()
@@ -52,14 +51,14 @@ def init(
     """
     # Git, gates and sandboxes are slow to import.
     from orchestrator.cli.local.gate_plans import plan_of  # noqa: PLC0415 - as above
-    from orchestrator.cli.local.trial import set_up, trial  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.trial import trial  # noqa: PLC0415 - as above
     from orchestrator.cli.output.repo_config_text import (  # noqa: PLC0415 - as above
-        chosen_profile,
         config_text,
+        proposed_profile,
     )
     from orchestrator.workspace.checkout import LocalCheckout, LocalCommits  # noqa: PLC0415
-    from orchestrator.workspace.git import Git  # noqa: PLC0415 - as above
-    from orchestrator.workspace.head import head_candidate  # noqa: PLC0415 - as above
+    from orchestrator.workspace.git import showable  # noqa: PLC0415 - as above
+    from orchestrator.workspace.mirror import Base  # noqa: PLC0415 - as above
 
     settings: Settings = ctx.obj
     commits = LocalCommits.find(Path.cwd(), settings)
@@ -73,27 +72,18 @@ def init(
         return None if path == FILE else checkout.read(path)
 
     plan = plan_of(settings, profile, (), read, checkout.paths())
-    with (
-        head_candidate(
-            settings,
-            Git(settings),
-            commits.objects_dir,
-            commit,
-            origin=commits.origin or str(checkout.root),
-            branch=checkout.branch(),
-        ) as candidate,
-        set_up(settings, plan, candidate, runs=not no_run, say=notify) as ready,
-    ):
-        started = trial(
-            settings, ready, candidate, on_start=lambda name: notify(f"running {name} …")
-        )
-        gates = list(started if as_json or is_printed else _printed(started, ready.lack))
-    text = config_text(profile, gates, plan.not_judged, commit, ready.lack)
+    # The address of a user's remote may contain a login.
+    origin = showable(commits.origin or str(checkout.root))
+    base = Base(commits.objects_dir, commit, origin, checkout.branch())
+    with trial(settings, plan, base, runs=not no_run, say=notify) as tried:
+        started = tried.gates(settings, on_start=lambda name: notify(f"running {name} …"))
+        gates = list(started if as_json or is_printed else _printed(started, tried.lack))
+    chosen = proposed_profile(profile, gates)
+    text = config_text(profile, chosen, gates, plan.not_judged, commit, tried.lack)
     # The proposal must be valid, whatever the names of its files contain.
     config = read_repo_config({FILE: text.encode()}.get)
-    chosen = chosen_profile(profile, gates)
     passes = chosen is GateProfile.CUSTOM or not any(gate.turn for gate in gates)
-    is_ready = passes and not ready.lack
+    is_ready = passes and not tried.lack
     if not is_printed:
         _write(checkout.root / FILE, text, force=force)
     if as_json:
@@ -104,7 +94,7 @@ def init(
                 "commit": commit,
                 "profile": chosen.value,
                 "approvable": is_ready,
-                "environmentError": ready.lack or None,
+                "environmentError": tried.lack or None,
                 "gates": [_gate_document(gate) for gate in gates],
                 "notJudged": [entry.wire() for entry in plan.not_judged],
                 "config": text,
@@ -162,7 +152,7 @@ def _print_gate(gate: Any) -> None:
         where = f"  in {command.folder}" if command.folder else ""
         say(f"    $ {one_line(command.command)}{where}")
     if gate.turn:
-        say(f"    {_TURNS[gate.turn]}: {one_line(result.detail)}")
+        say(f"    {gate.advice}: {one_line(result.detail)}")
 
 
 def _print_end(config: RepoConfig, *, is_ready: bool) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from orchestrator.environments.service import Borrower
@@ -15,25 +14,23 @@ from orchestrator.errors import EnvironmentFailed
 from orchestrator.gates.faults import PlanFault
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Tools, faults_here
-from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import PlannedGate
-from orchestrator.models import AgentType, GateResult, GateStatus
+from orchestrator.models import GateResult, GateStatus
 from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.base_check import untouched_run
 from orchestrator.stages.gate_check.gate_runner import GateRun
 from orchestrator.wiring import host as wiring_host
 from orchestrator.wiring import worker as wiring
-from orchestrator.workspace.change import Candidate, Candidates
+from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.mirror import Base
 
-#: The agent id of a run without an agent.
-_NOBODY = "init"
 #: The output of a command that lacks a program, a package, or the network of this host.
 _OF_THE_HOST = re.compile(
     r"No module named|ModuleNotFoundError|Cannot find (?:module|package)|command not found"
     r"|: not found|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|[Nn]ame resolution|Could not resolve host"
     r"|Network is unreachable|dial tcp|not installed"
 )
-_STATUS = {"repository": GateStatus.MISSING, "host": GateStatus.ERRORED}
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,11 @@ class TrialGate:
         return self.result is not None and self.result.status.is_pass
 
     @property
+    def advice(self) -> str:
+        """What to do before the gate can pass; empty if there is nothing to do."""
+        return {"repository": "fix the repository", "host": "fix this host", "": ""}[self.turn]
+
+    @property
     def turn(self) -> Literal["repository", "host", ""]:
         """What must change before the gate can pass; empty if it passes or is unknown."""
         result = self.result
@@ -64,94 +66,71 @@ class TrialGate:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A plan whose gates can run in the repository's environment."""
+class Trial:
+    """A plan in the environment of an untouched commit."""
 
     plan: Plan
     faults: tuple[PlanFault, ...]
-    environment: Environment | None
-    #: Whether the gates run.
-    runs: bool
+    #: The commit on which the gates run; None if none runs.
+    case: GateRun | None = None
     #: Why the environment could not be set up: no gate can run without it.
     lack: str = ""
 
+    def gates(self, settings: Settings, *, on_start: Callable[[str], None]) -> Iterator[TrialGate]:
+        """Run the gates one after another, as the gates pool would; yield each.
+
+        A gate that is known to be unable to pass is not run, and no gate that asks a model is.
+        """
+        known = {fault.gate: fault for fault in reversed(self.faults)}
+        runner = wiring.gate_runner(settings)
+        for name in dict.fromkeys(gate.name for gate in self.plan.gates):
+            gates = tuple(gate for gate in self.plan.gates if gate.name == name)
+            commands = tuple(gate for gate in gates if gate.command)
+            if fault := known.get(name):
+                yield TrialGate(name, commands, fault.result)
+            elif not commands and not any(gate.not_applicable for gate in gates):
+                yield TrialGate(name, (), None)
+            elif self.case is None:
+                yield TrialGate(name, commands, None)
+            else:
+                on_start(name)
+                (report,) = runner.run(replace(self.plan, gates=gates), self.case)
+                yield TrialGate(name, commands, report.gates[0])
+
 
 @contextmanager
-def set_up(
-    settings: Settings,
-    plan: Plan,
-    candidate: Candidate,
-    *,
-    runs: bool,
-    say: Callable[[str], None],
-) -> Iterator[Ready]:
-    """Set the environment of a candidate's base up, and yield the plan within it.
+def trial(
+    settings: Settings, plan: Plan, base: Base, *, runs: bool, say: Callable[[str], None]
+) -> Iterator[Trial]:
+    """Set the environment of a base up, and yield the trial of a plan on it.
+
+    `base` is a commit of a user's repository, which is only read. Uncommitted work is no part of
+    it, as it is no part of what an agent starts from.
 
     Raises:
         RepoConfigInvalid: the configuration of the base commit is malformed.
         DiskFull: the disk is full; the rest of the set-up is removed.
+        GitFailed: git cannot read the commit.
     """
     environments = wiring_host.environments(settings, wiring_host.sandbox(settings))
-    base = candidate.base
-    if base is None or not runs:
-        kinds = environments.kinds(base) if base else frozenset()
-        yield Ready(plan, faults_here(plan, settings, Tools(pending=kinds)), None, runs)
+    if not runs:
+        tools = Tools(pending=environments.kinds(base))
+        yield Trial(plan, faults_here(plan, settings, tools))
         return
-    borrower = Borrower(_NOBODY, 0, check=lambda: None, say=say)
-    with ExitStack() as held:
+    # Two trials may run at once from one home.
+    borrower = Borrower(f"init-{uuid.uuid4().hex}", 0, check=lambda: None, say=say)
+    candidates = Candidates(settings, Git(settings))
+    with (
+        candidates.of_base(base, borrower.agent_id, borrower.attempt) as candidate,
+        ExitStack() as held,
+    ):
         try:
             environment = held.enter_context(environments.held(base, borrower))
         except EnvironmentFailed as error:
-            ready = Ready(plan, (), None, runs=False, lack=f"{error} {error.action}")
+            found = Trial(plan, (), lack=f"{error} {error.action}")
         else:
             within = plan.within(environment)
             faults = faults_here(within, settings, Tools(environment))
-            ready = Ready(within, faults, environment, runs)
-        yield ready
-
-
-def trial(
-    settings: Settings, ready: Ready, candidate: Candidate, *, on_start: Callable[[str], None]
-) -> Iterator[TrialGate]:
-    """Run the gates of a plan one after another, as the gates pool would; yield each.
-
-    A gate that is known to be unable to pass is not run, and no gate that asks a model is.
-    """
-    plan = ready.plan
-    known = {fault.gate: fault for fault in reversed(ready.faults)}
-    runner = wiring.gate_runner(settings) if ready.runs else None
-    candidates = Candidates(settings, Git(settings))
-    case = GateRun(
-        agent_id=_NOBODY,
-        attempt=0,
-        agent_type=AgentType.WORKER,
-        work_items=(),
-        tree=candidate.tree,
-        contents=tuple,
-        diff=str,
-        checkout=partial(candidates.checked_out, candidate),
-        environment=ready.environment,
-        readable=tuple(
-            folder / "objects" for folder in (candidate.git_dir, _base_dir(candidate))
-        ),
-    )  # fmt: skip
-    for name in dict.fromkeys(gate.name for gate in plan.gates):
-        gates = tuple(gate for gate in plan.gates if gate.name == name)
-        commands = tuple(gate for gate in gates if gate.command)
-        if fault := known.get(name):
-            status = _STATUS[fault.fix_in]
-            yield TrialGate(
-                name, commands, GateResult(name=name, status=status, detail=fault.detail)
-            )
-        elif not commands and not any(gate.not_applicable for gate in gates):
-            yield TrialGate(name, (), None)
-        elif runner is None:
-            yield TrialGate(name, commands, None)
-        else:
-            on_start(name)
-            (report,) = runner.run(replace(plan, gates=gates), case)
-            yield TrialGate(name, commands, report.gates[0])
-
-
-def _base_dir(candidate: Candidate) -> Path:
-    return candidate.base.mirror if candidate.base else candidate.git_dir
+            case = untouched_run(candidates, candidate, base, environment, borrower)
+            found = Trial(within, faults, case)
+        yield found

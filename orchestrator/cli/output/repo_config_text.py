@@ -32,10 +32,9 @@ _HOOKS = """\
 # branch_prefix = "agent/"
 # author = "Name <address>"
 """
-_TURNS = {"repository": "Fix the repository", "host": "Fix this host"}
 
 
-def chosen_profile(asked: GateProfile, gates: Sequence[TrialGate]) -> GateProfile:
+def proposed_profile(asked: GateProfile, gates: Sequence[TrialGate]) -> GateProfile:
     """Return the profile to propose: the asked one if nothing of it is known to be unable to pass.
 
     Otherwise `custom` with the gates that pass, if the tests are among them.
@@ -49,6 +48,7 @@ def chosen_profile(asked: GateProfile, gates: Sequence[TrialGate]) -> GateProfil
 
 def config_text(
     asked: GateProfile,
+    proposed: GateProfile,
     gates: Sequence[TrialGate],
     not_judged: Sequence[NotJudged],
     commit: str,
@@ -58,14 +58,13 @@ def config_text(
 
     So is the reason if the environment cannot be set up.
     """
-    profile = chosen_profile(asked, gates)
     text = _HEAD.format(commit=commit[:12])
-    if profile is not asked:
+    if proposed is not asked:
         text += _CUSTOM.format(asked=asked)
     if lack:
         text += _comment(f"The environment cannot be set up, so no gate was run: {lack}")
         text += '# [environment]\n# setup = "a command that installs the dependencies"\n\n'
-    text += f'profile = "{profile}"\n\n[gates]\n'
+    text += f'profile = "{proposed}"\n\n[gates]\n'
     text += "\n".join("".join(_gate_lines(gate)) for gate in gates)
     if not_judged:
         text += "\n# Found, and checked by no gate:\n"
@@ -83,7 +82,7 @@ def _gate_lines(gate: TrialGate) -> Iterator[str]:
         yield _comment(f"{gate.name}: passed in {gate.result.duration_ms / 1000:.1f} s.{found}")
     else:
         detail = one_line(gate.result.detail)[:_MOST_CHARACTERS].rstrip(".")
-        turn = _TURNS[gate.turn or "repository"]
+        turn = gate.advice.capitalize()
         yield _comment(f"{gate.name}: {gate.result.status}. {turn}: {detail}.{found}")
     setting = f"{gate.name} = {_value(gate.commands)}\n" if gate.commands else ""
     if gate.turn:

@@ -1,16 +1,40 @@
-"""The run of all gates on a base commit before its first agent starts."""
+"""Runs of gates on a base commit that no agent has changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from orchestrator.environments.service import Borrower
 from orchestrator.gates.plan import Plan
 from orchestrator.interfaces.environment import Environment
 from orchestrator.models import AgentType
 from orchestrator.stages.gate_check.gate_runner import BaseTrees, GateRun, GateRunner
-from orchestrator.workspace.change import Candidates
+from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Base
+
+
+def untouched_run(
+    candidates: Candidates,
+    candidate: Candidate,
+    base: Base,
+    environment: Environment | None,
+    borrower: Borrower,
+) -> GateRun:
+    """Return the run of gates on a candidate that changes nothing of its base."""
+    return GateRun(
+        agent_id=borrower.agent_id,
+        attempt=borrower.attempt,
+        agent_type=AgentType.WORKER,
+        work_items=(),
+        tree=candidate.tree,
+        contents=tuple,
+        diff=str,
+        checkout=partial(candidates.checked_out, candidate),
+        readable=(candidate.git_dir / "objects", base.mirror / "objects"),
+        environment=environment,
+        check=borrower.check,
+    )
 
 
 @dataclass(frozen=True)
@@ -30,22 +54,8 @@ class BaseCheck:
             GitFailed: git could not check the base out.
         """
         with self.candidates.of_base(base, borrower.agent_id, borrower.attempt) as candidate:
-            case = GateRun(
-                agent_id=borrower.agent_id,
-                attempt=borrower.attempt,
-                agent_type=AgentType.WORKER,
-                work_items=(),
-                tree=candidate.tree,
-                contents=tuple,
-                diff=str,
-                checkout=lambda gate: self.candidates.checked_out(candidate, gate),
-                trees=BaseTrees(
-                    base=base.commit,
-                    of_base=lambda gate: self.candidates.checked_out(candidate, gate),
-                    mixed=lambda gate, _: self.candidates.checked_out(candidate, gate),
-                ),
-                readable=(candidate.git_dir / "objects", base.mirror / "objects"),
-                environment=environment,
-                check=borrower.check,
+            case = untouched_run(self.candidates, candidate, base, environment, borrower)
+            trees = BaseTrees(
+                base=base.commit, of_base=case.checkout, mixed=lambda gate, _: case.checkout(gate)
             )
-            self.runner.remember_base(plan, case)
+            self.runner.remember_base(plan, replace(case, trees=trees))
