@@ -16,7 +16,7 @@ from orchestrator.forges.github import HOST as PUBLIC_GITHUB
 from orchestrator.interfaces.forge import ChangeRequest, Forge
 from orchestrator.plugins import Family
 from orchestrator.settings import load_settings
-from tests.doubles.forges import TOKEN, serving
+from tests.doubles.forges import TOKEN, Double
 
 FORGES: Family[Forge] = Family("orchestrator.forges")
 
@@ -28,7 +28,7 @@ def name(request):
 
 @pytest.fixture
 def double(name):
-    with serving(name) as server:
+    with Double(name) as server:
         yield server
 
 
@@ -213,7 +213,7 @@ def assert_tokenless(caught):
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(name, double, forge, asked, status):
-    with serving(name) as elsewhere:
+    with Double(name) as elsewhere:
         double.instead = [(status, {"Location": elsewhere.repository}, "")] * 2
         with pytest.raises(ForgeRefused, match=str(status)):
             forge.open_request(asked, token=TOKEN)
@@ -221,7 +221,7 @@ def test_no_redirect_is_followed(name, double, forge, asked, status):
 
 
 def test_no_proxy_of_the_environment_hears_a_plain_token(name, double, forge, asked, monkeypatch):
-    with serving(name) as proxy:
+    with Double(name) as proxy:
         for variable in ("http_proxy", "all_proxy"):
             monkeypatch.setenv(variable, proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.doubles.loopback import LoopbackServer
 
 
-class Double(ThreadingHTTPServer):
+class Double(LoopbackServer):
     """Answers (status, headers, body) in turn, the last one for ever."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.answers: list[tuple[int, dict[str, str], str]] = []
         self.bodies: list[dict] = []
         self.connections = 0
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.hang = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,25 +43,10 @@ class Handler(BaseHTTPRequestHandler):
         answers = self.server.answers
         status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
         if status == 0:
-            self.server.hang.wait(30)
+            self.server.ending.wait(30)
             return
         self.send_response(status)
         for name, value in {"content-length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body.encode())
-
-
-@contextmanager
-def serving() -> Iterator[Double]:
-    """Run a double on a thread of its own."""
-    server = Double()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.hang.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.doubles.loopback import LoopbackServer
 
 TOKEN = "forge-token-of-tests"
 BRANCHES = ("main", "release/1", "agent/a-1", "agent/a-2")
@@ -217,19 +217,17 @@ APIS: dict[str, Callable[[], Api]] = {
 Instead = tuple[int, dict[str, str], str] | str
 
 
-class Double(ThreadingHTTPServer):
+class Double(LoopbackServer):
     """A forge on a port of its own; `repository` is the address it is known by."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__(Handler)
         self.api = APIS[name]()
         self.api.url = self.url
         self.repository = f"{self.url}/{self.api.repository}.git"
         self.calls: list[Call] = []
         self.instead: list[Instead] = []
         self.connections = 0
-        self.ending = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -298,18 +296,3 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
         self.close_connection = cut
-
-
-@contextmanager
-def serving(name: str) -> Iterator[Double]:
-    """Run the double of this forge on a thread of its own."""
-    server = Double(name)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.ending.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.doubles.loopback import LoopbackServer
 
 #: What input every answer claims to have read; the output is the turn's.
 INPUT_USAGE = {
@@ -52,7 +54,7 @@ class Request:
     body: dict[str, Any]
 
 
-class MessagesApi(ThreadingHTTPServer):
+class MessagesApi(LoopbackServer):
     """The server; a context manager.
 
     A turn may be made from the request it answers. Only requests that offer tools take the next
@@ -63,28 +65,13 @@ class MessagesApi(ThreadingHTTPServer):
     def __init__(
         self, turns: Sequence[Turn | Callable[[Request], Turn]], *, key: str | None = None
     ) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.key = key
         self._turns = list(turns)
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
         self.requests: list[Request] = []
         #: The requests that took a turn.
         self.main_requests: list[Request] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    @property
-    def url(self) -> str:
-        """What ANTHROPIC_BASE_URL takes."""
-        return f"http://127.0.0.1:{self.server_port}"
 
     def record(self, request: Request) -> None:
         with self._lock:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.doubles.loopback import LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -19,28 +20,14 @@ class Received:
     body: bytes
 
 
-class ModelApi(ThreadingHTTPServer):
+class ModelApi(LoopbackServer):
     """The server, a context manager; a list of documents is sent as server-sent events."""
 
     def __init__(self, response: Any, *, status: int = 200) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.response = response
         self.status = status
         self.requests: list[Received] = []
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 import redis
 
+from tests.disks import small_disk
 from tests.faults.conftest import OPEN, Fleet
 from tests.integration.conftest import running
 from tests.processes import eventually
@@ -26,14 +26,8 @@ BLOCK = bytes(1 << 20)
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few hundred MiB."""
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(where))
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a tmpfs")
-    yield where
-    # Lazily: a test that failed may have left a program whose log is still open.
-    subprocess.run(("umount", "--lazy", str(where)), check=True)
+    with small_disk(tmp_path / "small", f"{SIZE_MIB}m") as where:
+        yield where
 
 
 @pytest.fixture

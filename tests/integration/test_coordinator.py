@@ -9,7 +9,7 @@ import pytest
 from orchestrator.errors import CoordinatorRefused, CoordinatorUnavailable
 from orchestrator.gates.coordinator import TRIES, CheckRequest, Coordinator
 from orchestrator.models import Stage
-from tests.doubles.coordinator import serving
+from tests.doubles.coordinator import Double
 
 ASKED = CheckRequest(
     task_id="t",
@@ -24,7 +24,7 @@ YES = json.dumps({"approved": True, "gate": "all", "more": 1})
 
 @pytest.fixture
 def double():
-    with serving() as server:
+    with Double() as server:
         yield server
 
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 import yaml
 
-from tests.doubles.coordinator import serving
+from tests.doubles.coordinator import Double
 from tests.doubles.messages_api import MessagesApi, Request, Text, ToolCall, Turn
 from tests.integration.conftest import git, make_remote, running
 
@@ -282,7 +282,7 @@ def test_the_coordinator_is_not_asked_about_what_the_gates_rejected(coordinator,
 
 @pytest.fixture(scope="module")
 def coordinator(tmp_path_factory):
-    with serving() as double:
+    with Double() as double:
         home = tmp_path_factory.mktemp("coordinated")
         env = {"ORCHESTRATOR_AGENT": "scripted", "COORDINATOR_URL": double.url}
         with running(home, **env) as system:

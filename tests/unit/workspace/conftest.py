@@ -17,6 +17,7 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Remote
 from orchestrator.workspace.worktree import Workspace
+from tests import disks
 
 NOBODY = 65_534
 
@@ -153,13 +154,8 @@ def workspace(host: Host, base: Base) -> Workspace:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    where = tmp_path / "small"
-    where.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where))
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this user may not mount a tmpfs")
-    yield where
-    subprocess.run(("umount", "--lazy", str(where)), check=True)
+    with disks.small_disk(tmp_path / "small", "1m") as where:
+        yield where
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from supervisor.loggers import Logger, handle_file
 
 from orchestrator.cli.local import process_manager
 from orchestrator.cli.local.process_manager import MAX_DELAY_S, LossyFileHandler, keep_trying
+from tests.disks import small_disk
 
 PAGE = 4096
 
@@ -21,13 +21,8 @@ PAGE = 4096
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of sixteen pages."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={16 * PAGE}", "tmpfs", str(where))
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a tmpfs")
-    yield where
-    subprocess.run(("umount", "--lazy", str(where)), check=True)
+    with small_disk(tmp_path / "disk", str(16 * PAGE)) as where:
+        yield where
 
 
 @contextmanager

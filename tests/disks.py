@@ -1,0 +1,22 @@
+"""Small file systems, which a test can fill."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(where: Path, size: str) -> Iterator[Path]:
+    """Make a folder a file system of this size; skips a test whose user may not mount one."""
+    where.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where))
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield where
+    # Lazily: a test that failed may have left a program whose log is still open.
+    subprocess.run(("umount", "--lazy", str(where)), check=True)
