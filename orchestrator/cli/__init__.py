@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import sys
@@ -117,6 +118,10 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; report an error in lines that say what to do, and exit with its code."""
+        # Stdout carries the answer alone; a command's own lines tell its progress.
+        from orchestrator.log import configure_logging  # noqa: PLC0415 - `--version` logs nothing
+
+        configure_logging(level=logging.WARNING)
         try:
             return super().invoke(ctx)
         except OrchestratorError as error:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.gates.run_record import RunRecord
 from orchestrator.host.environment import host_environment
@@ -44,7 +44,7 @@ class BaseRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    looks: tuple[RunRecord, ...]
+    looks: tuple[RunRecord, ...] = Field(min_length=1)
     #: When they were made, in seconds since 1970.
     at: float
 

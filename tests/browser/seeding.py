@@ -20,9 +20,10 @@ from orchestrator.models import (
     Usage,
     Verdict,
 )
-from orchestrator.store import agent_logs, agent_transitions, agents, budget, changes
+from orchestrator.store import agent_logs, agent_transitions, agents, budget, changes, keys
 from orchestrator.store.client import Store
 from orchestrator.store.kills import KillOrder, add_to_receipt, kill
+from orchestrator.store.operations import command, nothing
 from orchestrator.store.registration import submission
 
 NOUNS = ("invoice", "session", "upload", "search", "billing", "webhook", "export", "login", "cart")
@@ -174,3 +175,10 @@ def _report(agent: AgentState, gates: dict[str, GateStatus], *, approved: bool) 
             for name, status in gates.items()
         ),
     )  # fmt: skip
+
+
+def alter(store: Store, agent_id: str, **facts: object) -> None:
+    """Change fields of an agent's record."""
+    agent = store.run(agents.read(agent_id)).model_copy(update=facts)
+    document = agent.model_dump_json(by_alias=True, exclude_none=True)
+    store.run(command("SET", keys.agent(agent_id), document, decode=nothing))

@@ -6,8 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from orchestrator.models import LeftOut, NotSaved, Retained
-from orchestrator.store import agents, keys
-from orchestrator.store.operations import command, nothing
+from tests.browser.seeding import alter
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -22,16 +21,10 @@ WORK = {
 }
 
 
-def _change(store, agent_id, **facts):
-    agent = store.run(agents.read(agent_id)).model_copy(update=facts)
-    document = agent.model_dump_json(by_alias=True, exclude_none=True)
-    store.run(command("SET", keys.agent(agent_id), document, decode=nothing))
-
-
 def test_work_outside_the_push_is_named_with_its_command(seeded, store):
     board, seed = seeded
     agent_id = seed.make("failed").agent_id
-    _change(store, agent_id, **WORK)
+    alter(store, agent_id, **WORK)
     board.open(f"#/agents/{agent_id}")
     detail = board.page.get_by_role("complementary", name="Agent")
     work = detail.locator(".outside")

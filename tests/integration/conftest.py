@@ -95,6 +95,8 @@ class System:
         """Wait for an agent's end; returns its outcome."""
         ran = self.orch("wait", agent_id, "--timeout=120s", "--json", check=False)
         assert ran.stdout, ran.stderr
+        # Pytest shows it if the test fails: the code alone does not say what happened.
+        print(ran.stdout)
         outcome: dict[str, Any] = json.loads(ran.stdout)
         return outcome
 

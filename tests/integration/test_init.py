@@ -187,6 +187,27 @@ def test_an_environment_that_cannot_be_set_up_is_named_and_no_gate_is_blamed(mak
     assert "environment     not set up" in ran.stdout
 
 
+def test_a_set_up_finds_the_contents_of_submodules_and_follows_their_pin(make, monkeypatch):
+    monkeypatch.setenv("ORCHESTRATOR_SUBMODULES", "any")
+    own = {FILE: "[environment]\nsetup = 'cp lib/x made'\n"}
+    folder = make(PLAIN | own)
+    lib = folder.parent / "lib"
+    git("init", "-q", "-b", "main", str(lib), cwd=folder.parent)
+    (folder / ".gitmodules").write_text(f'[submodule "lib"]\n\tpath = lib\n\turl = {lib}\n')
+    kept = folder.parent / "home/environments"
+    for number in (1, 2):
+        (lib / "x").write_text(f"{number}")
+        git("add", "-A", cwd=lib)
+        git("commit", "-q", "-m", "x", cwd=lib)
+        pin = git("rev-parse", "HEAD", cwd=lib)
+        git("add", ".gitmodules", cwd=folder)
+        git("update-index", "--add", "--cacheinfo", f"160000,{pin},lib", cwd=folder)
+        git("commit", "-q", "-m", "pin", cwd=folder)
+        document, _ = shown(folder, "--force")
+        assert document["environmentError"] is None
+    assert sorted(path.read_text() for path in kept.glob("*/tree/made")) == ["1", "2"]
+
+
 def test_several_packages_are_each_named_with_their_folder(make, monkeypatch):
     sides = {f"{side}/{name}": text for side in ("a", "b") for name, text in PLAIN.items()}
     monkeypatch.setenv("ORCHESTRATOR_ENVIRONMENTS", "configured")

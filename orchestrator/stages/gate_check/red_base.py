@@ -84,9 +84,10 @@ class RedBase:
             return run.record or make_record(run.result, None, None, ())
 
         def run_twice() -> tuple[RunRecord, ...]:
-            # What fails once may be flaky: only a second failure was there before.
+            # What fails or cannot run once may pass the next time, and a time limit is long enough.
             first = run_once()
-            return (first, run_once()) if first.status is GateStatus.FAILED else (first,)
+            is_final = first.status.is_pass or first.status is GateStatus.TIMED_OUT
+            return (first,) if is_final else (first, run_once())
 
         return self.records.get(self.base, gate, self.environment, run_twice, self.check)
 

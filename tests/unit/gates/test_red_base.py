@@ -134,6 +134,14 @@ def test_a_base_that_passes_at_the_second_look_is_no_excuse(judge):
     assert runs(judge) == 3
 
 
+def test_a_base_that_cannot_run_once_may_pass_at_the_second_look(judge):
+    base = counted('n=$(wc -l <../../runs); test "$n" -ne 2 || kill -9 $$; test "$n" -gt 2')
+    gate = judge.gate(base, {"new.txt": "x\n"})
+    assert gate.status is GateStatus.FAILED, gate.detail
+    assert "flaky" in gate.detail
+    assert runs(judge) == 3
+
+
 def test_only_what_fails_at_each_look_was_there_before(judge):
     base = counted(
         'echo a.txt:1: bad; test "$(wc -l <../../runs)" -eq 3 || echo b.txt:1: flaky; exit 1'
