@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import GitTimedOut
+from orchestrator.errors import GitKilled, GitTimedOut
 from orchestrator.workspace.git import showable
 
 from .conftest import Host
@@ -44,6 +44,13 @@ def test_the_deadline_ends_git_and_its_helpers(
     while _runs(helper) and time.monotonic() < deadline:
         os.sched_yield()
     assert not _runs(helper)
+
+
+def test_a_git_that_is_killed_is_retried(host: Host, tmp_path: Path) -> None:
+    kills_git = ("-c", "alias.die=!kill -9 $PPID", "die")
+    with pytest.raises(GitKilled, match="ended by signal 9") as killed:
+        host.git.run(*kills_git, git_dir=tmp_path)
+    assert killed.value.retryable
 
 
 def _runs(pid: int) -> bool:
