@@ -97,6 +97,24 @@ def test_what_a_key_may_not_or_the_client_cannot_is_one_clear_line(orch, store, 
         assert "--api" in orch("ls", code=2, api=wrong).stderr
 
 
+def test_queues_and_fsck_work_over_http(orch, store):
+    assert "spawn" in orch("queues").stdout
+    assert orch("queues", "pause", "spawn", "--why", "deploy").stdout == "Queue spawn paused\n"
+    shown = json.loads(orch("queues", "--json").stdout)["queues"]
+    (pause,) = [one["pause"] for one in shown if one["name"] == "spawn"]
+    assert (pause["by"], pause["why"]) == ("ann", "deploy")
+    assert orch("queues", "resume", "spawn").stdout == "Queue spawn resumed\n"
+    unknown = orch("queues", "pause", "nope", code=1).stderr
+    assert "nope" in unknown
+    assert unknown.endswith("List them with `orch queues`.\n")
+    assert "has no such address" in orch("queues", "pause", "../halt", code=1).stderr
+    assert "everything agrees" in orch("fsck").stderr
+    store.run(command("ZADD", keys.LEASES, 1, "gone", decode=int))
+    found = json.loads(orch("fsck", "--json", code=1).stdout)
+    assert found["left"] == len(found["drifts"]) == 1
+    assert "does not work over HTTP" in orch("fsck", "--fix", code=Exit.USAGE).stderr
+
+
 def test_events_since_an_instant_before_the_first_one_are_all_that_there_are(orch, store):
     ids = [spawn(store, task=f"t{number}") for number in range(3)]
 

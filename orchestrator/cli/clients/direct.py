@@ -25,6 +25,7 @@ from orchestrator.models import (
     KillScope,
     LifecycleEvent,
     LogLine,
+    QueueState,
     Receipt,
 )
 from orchestrator.models.attention import Attention
@@ -32,6 +33,7 @@ from orchestrator.queries import agent_list
 from orchestrator.queries import budget as budgets
 from orchestrator.queries.explanations import explain_agents, explain_one, urgent
 from orchestrator.queries.follow import WAIT_MS, Snapshot, poll
+from orchestrator.queries.queues import overview
 from orchestrator.settings import Settings
 from orchestrator.store import agent_logs, agents, changes, kills
 from orchestrator.store import events as event_stream
@@ -171,6 +173,15 @@ class DirectClient:
 
     def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:
         return self.store.follow(read_entries(limit=limit, agent_id=agent_id))
+
+    def queues(self) -> tuple[QueueState, ...]:
+        return self.store.follow(overview(wiring.clock()))
+
+    def pause_queue(self, name: str, why: str) -> None:
+        self.store.follow(wiring.queue_pauses(self.settings).pause(name, who(), why))
+
+    def resume_queue(self, name: str, why: str) -> None:
+        self.store.follow(wiring.queue_pauses(self.settings).resume(name, who(), why))
 
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         service = wiring.submit_service(self.settings)

@@ -28,6 +28,7 @@ from orchestrator.models import (
     KillScope,
     LifecycleEvent,
     LogLine,
+    QueueState,
     Receipt,
     SpawnRequest,
     iso_instant,
@@ -234,6 +235,20 @@ class HttpClient:
             query["before"] = page["nextBefore"]
         return found
 
+    def queues(self) -> tuple[QueueState, ...]:
+        return tuple(map(QueueState.model_validate, self._get("/queues")["queues"]))
+
+    def pause_queue(self, name: str, why: str) -> None:
+        self._post(f"/queues/{_segment(name)}/pause", reason=why)
+
+    def resume_queue(self, name: str, why: str) -> None:
+        self._post(f"/queues/{_segment(name)}/resume", reason=why)
+
+    def drifts(self) -> list[dict[str, str]]:
+        """Return the inconsistencies of the records, and of the host of the API, as documents."""
+        found: list[dict[str, str]] = self._get("/fsck")["drifts"]
+        return found
+
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return str(self._sent("POST", "/agents/spawn", json=document, headers=headers)["agentId"])
@@ -290,14 +305,17 @@ def _check(answer: httpx.Response) -> None:
         raise ApiUnreachable(msg) from error
     if faults:
         raise RequestInvalid(faults)
+    if code == NotFound.code:
+        # The text of the server ends with its own advice, which need not be that of this class.
+        raise NotFound(detail, action=" ")
     if answer.status_code == HTTPStatus.NOT_FOUND:
-        raise NotFound(detail.removesuffix(f" {NotFound.action}"))
+        detail = f"The API has no such address as {answer.url.path}; its version may be older."
     raise ApiRefused(detail, remote_code="" if code == "about:blank" else code)
 
 
-def _segment(agent_id: str) -> str:
-    # An id is part of a path; whatever else is typed must not name another route.
-    return quote(agent_id, safe="")
+def _segment(name: str) -> str:
+    # A name is part of a path; whatever else is typed must not name another route.
+    return quote(name, safe="")
 
 
 def _query(wanted: AgentFilter) -> dict[str, str]:

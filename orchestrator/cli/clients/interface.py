@@ -19,6 +19,7 @@ from orchestrator.models import (
     KillScope,
     LifecycleEvent,
     LogLine,
+    QueueState,
     Receipt,
     SpawnRequest,
     Status,
@@ -151,6 +152,23 @@ class Client(Protocol):
 
     def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:
         """Return the last entries of the audit."""
+
+    def queues(self) -> tuple[QueueState, ...]:
+        """Return the state of each queue."""
+
+    def pause_queue(self, name: str, why: str) -> None:
+        """Pause a queue.
+
+        Raises:
+            NotFound: there is no such queue.
+        """
+
+    def resume_queue(self, name: str, why: str) -> None:
+        """Resume a queue.
+
+        Raises:
+            NotFound: there is no such queue.
+        """
 
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         """Spawn an agent; return its id."""

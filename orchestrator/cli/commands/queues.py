@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import click
 
-from orchestrator import wiring
-from orchestrator.cli import open_store
-from orchestrator.cli.clients.who import who
+from orchestrator.cli.clients import open_client
 from orchestrator.cli.commands.kill import why_option
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import Column, print_table
 from orchestrator.models import QueueState
-from orchestrator.queries.queues import overview
 from orchestrator.settings import Settings
 
 _COLUMNS = (
@@ -33,8 +30,8 @@ def queues(ctx: click.Context, *, as_json: bool) -> None:
     """Show the messages and agents of each queue, or pause and resume one."""
     if ctx.invoked_subcommand is not None:
         return
-    with open_store(ctx.obj) as store:
-        states = store.follow(overview(wiring.clock()))
+    with open_client(ctx.obj) as client:
+        states = client.queues()
     if as_json:
         print_json({"queues": [state.wire() for state in states]})
         return
@@ -59,8 +56,8 @@ def _row(state: QueueState) -> tuple[str, ...]:
 @click.pass_obj
 def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
     """Pause a queue. Active work finishes; no worker takes a message until it is resumed."""
-    with open_store(settings) as store:
-        store.follow(wiring.queue_pauses(settings).pause(name, who(), why))
+    with open_client(settings) as client:
+        client.pause_queue(name, why)
     _shown(name, is_paused=True, as_json=as_json)
 
 
@@ -71,8 +68,8 @@ def pause(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
 @click.pass_obj
 def resume(settings: Settings, name: str, *, why: str, as_json: bool) -> None:
     """Resume a queue."""
-    with open_store(settings) as store:
-        store.follow(wiring.queue_pauses(settings).resume(name, who(), why))
+    with open_client(settings) as client:
+        client.resume_queue(name, why)
     _shown(name, is_paused=False, as_json=as_json)
 
 
