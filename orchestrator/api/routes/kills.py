@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -45,9 +42,7 @@ async def kill_all(request: Request) -> JSONResponse:
 
 async def receipt(request: Request) -> JSONResponse:
     """Return the receipt of the kill of an agent."""
-    found = await store_of(request).run(kills.find_receipt(request.path_params["agentId"]))
-    if found is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "This agent was not killed.")
+    found = await store_of(request).run(kills.read_receipt(request.path_params["agentId"]))
     return JSONResponse(found.shown())
 
 

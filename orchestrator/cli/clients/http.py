@@ -7,17 +7,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
-import httpx
 from pydantic import TypeAdapter
 
 from orchestrator.cli.clients.interface import AgentFilter, Inspection, KillOptions, Listing
+from orchestrator.cli.clients.requests import ApiRequests, segment
 from orchestrator.cli.output.text import notify
 from orchestrator.control.budget import DEFAULT, LimitName, parse_limit
-from orchestrator.errors import ApiRefused, ApiUnreachable, NotFound, RequestInvalid
+from orchestrator.errors import ApiUnreachable, NotFound
 from orchestrator.models import (
     AgentState,
     AuditEntry,
@@ -40,18 +38,12 @@ from orchestrator.queries.follow import Snapshot
 from orchestrator.settings import Settings
 from orchestrator.store.events import StreamedEvent
 
-_CONNECT_S = 5.0
-#: Longer than the server waits for Valkey, and than the silence of an event stream.
-_READ_S = 30.0
-#: A kill answers after its own time limit, so this is added to it.
-_MARGIN_S = 10.0
 #: How often a command without an event stream asks again.
 _POLL_S = 1.0
 _LINES = 1000
 _AUDIT_PAGE = 1000
 #: The event stream from its first event.
 _FIRST = "0-0"
-_ERROR = "urn:orchestrator:error:"
 _REPORTS = TypeAdapter(tuple[GateReport, ...])
 
 
@@ -59,50 +51,44 @@ _REPORTS = TypeAdapter(tuple[GateReport, ...])
 class HttpClient:
     """A system by its HTTP API; the methods are those of `Client`."""
 
-    http: httpx.Client
+    api: ApiRequests
 
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[HttpClient]:
         """Open a client of the API and the key in the settings."""
-        key = settings.api_key.get_secret_value() if settings.api_key else ""
-        timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
-        headers = {"X-API-Key": key} if key else {}
-        # The key goes to this address only: a redirect elsewhere is an error.
-        with httpx.Client(
-            base_url=settings.api_url or "", headers=headers, timeout=timeout
-        ) as http:
-            yield cls(http)
+        with ApiRequests.open(settings) as api:
+            yield cls(api)
 
     # ── agents ──────────────────────────────────────────────────────────────────────────────
 
     def full_id(self, given: str) -> str:
-        return str(self._get(f"/agents/{_segment(given)}/status")["agentId"])
+        return str(self.api.get(f"/agents/{segment(given)}/status")["agentId"])
 
     def agent(self, agent_id: str) -> AgentState:
-        return AgentState.model_validate(self._get(f"/agents/{_segment(agent_id)}/status"))
+        return AgentState.model_validate(self.api.get(f"/agents/{segment(agent_id)}/status"))
 
     def agents(self, wanted: AgentFilter, *, limit: int, cursor: str) -> Listing:
         query = {**_query(wanted), "limit": limit, "cursor": cursor, "attention": "true"}
-        return _listing(self._get("/agents", **query))
+        return _listing(self.api.get("/agents", **query))
 
     def urgent(self, wanted: AgentFilter) -> tuple[tuple[AgentState, Attention], ...]:
-        found = _listing(self._get("/agents", **_query(wanted), limit=MAX_LIMIT, urgent="true"))
+        found = _listing(self.api.get("/agents", **_query(wanted), limit=MAX_LIMIT, urgent="true"))
         return tuple((agent, found.attention[agent.agent_id]) for agent in found.agents)
 
     def why(self, agent_id: str) -> Attention:
-        return Attention.model_validate(self._get(f"/agents/{_segment(agent_id)}/why"))
+        return Attention.model_validate(self.api.get(f"/agents/{segment(agent_id)}/why"))
 
     def inspect(self, agent_id: str, *, lines: int) -> Inspection:
-        path = f"/agents/{_segment(agent_id)}"
+        path = f"/agents/{segment(agent_id)}"
         try:
             receipt: Receipt | None = self.receipt(agent_id)
         except NotFound:
             receipt = None
         return Inspection(
             agent=self.agent(agent_id),
-            request=SpawnRequest.model_validate(self._get(f"{path}/request")),
-            events=tuple(_event(one).event for one in self._get(f"{path}/timeline")["events"]),
+            request=SpawnRequest.model_validate(self.api.get(f"{path}/request")),
+            events=tuple(_event(one).event for one in self.api.get(f"{path}/timeline")["events"]),
             reports=self.reports(agent_id),
             receipt=receipt,
             log=self.log_end(agent_id, lines),
@@ -110,17 +96,17 @@ class HttpClient:
         )
 
     def reports(self, agent_id: str) -> tuple[GateReport, ...]:
-        found = self._get(f"/agents/{_segment(agent_id)}/gates")
+        found = self.api.get(f"/agents/{segment(agent_id)}/gates")
         return _REPORTS.validate_python(found["reports"])
 
     def receipt(self, agent_id: str) -> Receipt:
-        return Receipt.model_validate(self._get(f"/agents/{_segment(agent_id)}/receipt"))
+        return Receipt.model_validate(self.api.get(f"/agents/{segment(agent_id)}/receipt"))
 
     # ── output and events ───────────────────────────────────────────────────────────────────
 
     def log(self, agent_id: str, *, after: str = "") -> Iterator[LogLine]:
         while True:
-            page = self._get(f"/agents/{_segment(agent_id)}/logs", cursor=after, limit=_LINES)
+            page = self.api.get(f"/agents/{segment(agent_id)}/logs", cursor=after, limit=_LINES)
             yield from map(LogLine.model_validate, page["lines"])
             if "nextCursor" not in page:
                 return
@@ -129,7 +115,7 @@ class HttpClient:
     def log_end(self, agent_id: str, count: int) -> tuple[LogLine, ...]:
         if count > _LINES:
             return tuple(self.log(agent_id))[-count:]
-        page = self._get(f"/agents/{_segment(agent_id)}/logs", tail=count)
+        page = self.api.get(f"/agents/{segment(agent_id)}/logs", tail=count)
         return tuple(map(LogLine.model_validate, page["lines"]))
 
     def follow(self, agent_id: str, *, after: str = "") -> Iterator[Snapshot]:
@@ -153,7 +139,7 @@ class HttpClient:
                 return
 
     def last_event_id(self) -> str:
-        with self._opened("/agents/events", {}) as answer:
+        with self.api.opened("/agents/events", {}) as answer:
             for line in answer.iter_lines():
                 if line.startswith("id: "):
                     return line.removeprefix("id: ")
@@ -178,7 +164,7 @@ class HttpClient:
 
     def _stream(self, after: str) -> Iterator[StreamedEvent]:
         event_id = after
-        with self._opened("/agents/events", {"Last-Event-ID": after}) as answer:
+        with self.api.opened("/agents/events", {"Last-Event-ID": after}) as answer:
             for line in answer.iter_lines():
                 if line.startswith("id: "):
                     event_id = line.removeprefix("id: ")
@@ -197,7 +183,7 @@ class HttpClient:
     # ── actions ─────────────────────────────────────────────────────────────────────────────
 
     def kill(self, agent_id: str, options: KillOptions) -> None:
-        self._post(f"/agents/{_segment(agent_id)}/kill", **_kill(options))
+        self.api.post(f"/agents/{segment(agent_id)}/kill", **_kill(options))
 
     def targets(self, scope: KillScope) -> int | None:
         del scope
@@ -205,22 +191,24 @@ class HttpClient:
 
     def kill_all(self, scope: KillScope, options: KillOptions) -> KillReport:
         asked = scope.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return KillReport.model_validate(self._post("/agents/kill-all", **asked, **_kill(options)))
+        return KillReport.model_validate(
+            self.api.post("/agents/kill-all", **asked, **_kill(options))
+        )
 
     def halt(self, why: str) -> bool:
-        return bool(self._post("/halt", reason=why)["onDisk"])
+        return bool(self.api.post("/halt", reason=why)["onDisk"])
 
     def resume(self, why: str) -> int:
-        return int(self._post("/resume", reason=why)["waiting"])
+        return int(self.api.post("/resume", reason=why)["waiting"])
 
     def budget(self) -> BudgetSummary:
-        return BudgetSummary.model_validate(self._get("/budget"))
+        return BudgetSummary.model_validate(self.api.get("/budget"))
 
     def set_limit(self, name: LimitName, value: str, why: str) -> BudgetLimits:
         # The server takes numbers; the texts of people, such as 5M, are read here.
         parsed = parse_limit(name, value)
         number = DEFAULT if parsed is None else round(parsed)
-        changed = self._sent("PATCH", "/budget", json={name: number, "reason": why})
+        changed = self.api.sent("PATCH", "/budget", json={name: number, "reason": why})
         return BudgetLimits.model_validate(changed)
 
     def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:
@@ -228,7 +216,7 @@ class HttpClient:
         query: dict[str, Any] = {"agentId": agent_id} if agent_id else {}
         while len(found) < limit:
             asked = min(limit - len(found), _AUDIT_PAGE)
-            page = self._get("/audit", limit=asked, **query)
+            page = self.api.get("/audit", limit=asked, **query)
             found = (*map(AuditEntry.model_validate, page["entries"]), *found)
             if "nextBefore" not in page:
                 break
@@ -236,86 +224,29 @@ class HttpClient:
         return found
 
     def queues(self) -> tuple[QueueState, ...]:
-        return tuple(map(QueueState.model_validate, self._get("/queues")["queues"]))
+        return tuple(map(QueueState.model_validate, self.api.get("/queues")["queues"]))
 
     def pause_queue(self, name: str, why: str) -> None:
-        self._post(f"/queues/{_segment(name)}/pause", reason=why)
+        self.api.post(f"/queues/{segment(name)}/pause", reason=why)
 
     def resume_queue(self, name: str, why: str) -> None:
-        self._post(f"/queues/{_segment(name)}/resume", reason=why)
+        self.api.post(f"/queues/{segment(name)}/resume", reason=why)
 
     def drifts(self) -> list[dict[str, str]]:
         """Return the inconsistencies of the records, and of the host of the API, as documents."""
-        found: list[dict[str, str]] = self._get("/fsck")["drifts"]
+        found: list[dict[str, str]] = self.api.get("/fsck")["drifts"]
         return found
 
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return str(self._sent("POST", "/agents/spawn", json=document, headers=headers)["agentId"])
+        return str(
+            self.api.sent("POST", "/agents/spawn", json=document, headers=headers)["agentId"]
+        )
 
     def retry(self, agent_id: str, *, is_afresh: bool, may_edit: tuple[str, ...], why: str) -> str:
-        path = f"/agents/{_segment(agent_id)}/retry"
+        path = f"/agents/{segment(agent_id)}/retry"
         body = {"mayEdit": list(may_edit)} if may_edit else {}
-        return str(self._post(path, afresh=is_afresh, reason=why, **body)["agentId"])
-
-    # ── requests ────────────────────────────────────────────────────────────────────────────
-
-    def _get(self, path: str, **query: Any) -> Any:
-        return self._sent("GET", path, params=query)
-
-    def _post(self, path: str, **body: Any) -> Any:
-        timeout = httpx.Timeout(body.get("timeout", _READ_S) + _MARGIN_S, connect=_CONNECT_S)
-        return self._sent("POST", path, json=body, timeout=timeout)
-
-    def _sent(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            answer = self.http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        _check(answer)
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise self._unreachable(error) from error
-
-    @contextmanager
-    def _opened(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        try:
-            with self.http.stream("GET", path, headers=headers) as answer:
-                if answer.status_code != HTTPStatus.OK:
-                    answer.read()
-                _check(answer)
-                yield answer
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> ApiUnreachable:
-        return ApiUnreachable(f"The API at {self.http.base_url} does not answer ({error}).")
-
-
-def _check(answer: httpx.Response) -> None:
-    if answer.is_success:
-        return
-    try:
-        problem = answer.json()
-        detail, code = str(problem["detail"]), str(problem["type"]).removeprefix(_ERROR)
-        faults = tuple((one["path"], one["message"]) for one in problem.get("errors", ()))
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"The API at {answer.url.host} answered {answer.status_code}, which is none of its."
-        raise ApiUnreachable(msg) from error
-    if faults:
-        raise RequestInvalid(faults)
-    if code == NotFound.code:
-        # The text of the server ends with its own advice, which need not be that of this class.
-        raise NotFound(detail, action=" ")
-    if answer.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"The API has no such address as {answer.url.path}; its version may be older."
-    raise ApiRefused(detail, remote_code="" if code == "about:blank" else code)
-
-
-def _segment(name: str) -> str:
-    # A name is part of a path; whatever else is typed must not name another route.
-    return quote(name, safe="")
+        return str(self.api.post(path, afresh=is_afresh, reason=why, **body)["agentId"])
 
 
 def _query(wanted: AgentFilter) -> dict[str, str]:

@@ -1,0 +1,109 @@
+"""Requests to the HTTP API: their time limits, and its answers as documents or as errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from orchestrator.errors import ApiRefused, ApiUnreachable, NotFound, RequestInvalid
+from orchestrator.settings import Settings
+
+_CONNECT_S = 5.0
+#: Longer than the server waits for Valkey, and than the silence of an event stream.
+_READ_S = 30.0
+#: A kill answers after its own time limit, so this is added to it.
+_MARGIN_S = 10.0
+_ERROR = "urn:orchestrator:error:"
+
+
+@dataclass(frozen=True)
+class ApiRequests:
+    """Sends requests with the key of the settings."""
+
+    http: httpx.Client
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[ApiRequests]:
+        """Open connections to the API that the settings name."""
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
+        headers = {"X-API-Key": key} if key else {}
+        # The key goes to this address only: a redirect elsewhere is an error.
+        with httpx.Client(
+            base_url=settings.api_url or "", headers=headers, timeout=timeout
+        ) as http:
+            yield cls(http)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the document at a path."""
+        return self.sent("GET", path, params=query)
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Send a document; return the answer. Its `timeout` is how long the server may wait."""
+        timeout = httpx.Timeout(body.get("timeout", _READ_S) + _MARGIN_S, connect=_CONNECT_S)
+        return self.sent("POST", path, json=body, timeout=timeout)
+
+    def sent(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request; return the document of the answer.
+
+        Raises:
+            ApiUnreachable: the API does not answer, or another program answers.
+            RequestInvalid, NotFound, ApiRefused: the API refuses the request.
+        """
+        try:
+            answer = self.http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        _check(answer)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise self._unreachable(error) from error
+
+    @contextmanager
+    def opened(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """Open a stream; the errors are those of `sent`."""
+        try:
+            with self.http.stream("GET", path, headers=headers) as answer:
+                if answer.status_code != HTTPStatus.OK:
+                    answer.read()
+                _check(answer)
+                yield answer
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ApiUnreachable:
+        return ApiUnreachable(f"The API at {self.http.base_url} does not answer ({error}).")
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    try:
+        problem = answer.json()
+        detail, code = str(problem["detail"]), str(problem["type"]).removeprefix(_ERROR)
+        faults = tuple((one["path"], one["message"]) for one in problem.get("errors", ()))
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"The API at {answer.url.host} answered {answer.status_code}, which is none of its."
+        raise ApiUnreachable(msg) from error
+    if faults:
+        raise RequestInvalid(faults)
+    if code == NotFound.code:
+        # The text of the server ends with its own advice, which need not be that of this class.
+        raise NotFound(detail, action=" ")
+    if answer.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"The API has no such address as {answer.url.path}; its version may be older."
+    raise ApiRefused(detail, remote_code="" if code == "about:blank" else code)
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a path."""
+    # A name is part of a path; whatever else is typed must not name another route.
+    return quote(name, safe="")
