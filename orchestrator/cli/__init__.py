@@ -45,6 +45,7 @@ _COMMANDS = {
     "ls": ("ls", "List agents, first those that need attention."),
     "status": ("status", "Show the state of an agent."),
     "why": ("why", "Show why an agent waits or failed, and what helps."),
+    "top": ("top", "Show the fleet on one screen until q."),
     "recap": ("recap", "Show what the fleet delivered and spent."),
     "inspect": ("inspect", "Show all about an agent, and the next command."),
     "logs": ("logs", "Print the log of an agent."),

@@ -51,18 +51,15 @@ def recap_tables(recap: Recap) -> Iterator[Table]:
         f" {recap.need_attention} need attention"
     )
     yield head, (), ()
-    rows = [
-        (
-            *(one.agent_id, one.task_id, one.repository, one.branch, one.commit[:12]),
-            *(str(one.rounds), str(one.tokens)),
-        )
-        for one in recap.delivered
-    ]
-    unchanged = f", {recap.unchanged} completed without a change" if recap.unchanged else ""
-    yield f"Delivered: {len(rows)}{unchanged}", _DELIVERED, rows
     failed = sum(recap.failures.values())
     codes = [(code, str(count)) for code, count in recap.failures.items()]
     yield f"Failed: {failed}, of which the gates rejected {recap.rejected}", _FAILURES, codes
+    kills = [
+        (one.agent_id, "yes" if one.confirmed else "no", one.by, one.why, one.proof)
+        for one in recap.kills
+    ]
+    confirmed = sum(one.confirmed for one in recap.kills)
+    yield f"Killed: {len(kills)}, {confirmed} confirmed", _KILLS, kills
     repositories = [
         (
             *(one.repository, str(one.agents), str(one.delivered), str(one.tokens)),
@@ -82,12 +79,15 @@ def recap_tables(recap: Recap) -> Iterator[Table]:
         for one in recap.slowest_waits
     ]
     yield "Longest waits for the first start", _WAITS, waits
-    kills = [
-        (one.agent_id, "yes" if one.confirmed else "no", one.by, one.why, one.proof)
-        for one in recap.kills
+    rows = [
+        (
+            *(one.agent_id, one.task_id, one.repository, one.branch, one.commit[:12]),
+            *(str(one.rounds), str(one.tokens)),
+        )
+        for one in recap.delivered
     ]
-    confirmed = sum(one.confirmed for one in recap.kills)
-    yield f"Killed: {len(kills)}, {confirmed} confirmed", _KILLS, kills
+    unchanged = f", {recap.unchanged} completed without a change" if recap.unchanged else ""
+    yield f"Delivered: {len(rows)}{unchanged}", _DELIVERED, rows
 
 
 def recap_page(recap: Recap) -> str:

@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "cli.md"
 GROUPS = {
     "agents": (
         "Spawn and follow agents",
-        ("spawn", "wait", "ls", "status", "why", "inspect", "logs", "events", "recap"),
+        ("spawn", "wait", "ls", "top", "status", "why", "inspect", "logs", "events", "recap"),
     ),
     "changes": ("Gates and changes", ("init", "gates", "diff", "export", "retry", "scan")),
     "stopping": ("Kill and halt", ("kill", "kill-all", "receipt", "halt", "resume")),

@@ -129,9 +129,9 @@ def test_text_of_an_agent_is_neither_markup_nor_control_characters_in_the_page()
 
 def test_a_fleet_without_agents_has_a_recap_of_zeros():
     assert [title for title, _, _ in recap_tables(made())][1:] == [
-        "Delivered: 0",
         "Failed: 0, of which the gates rejected 0",
+        "Killed: 0, 0 confirmed",
         "Spent by repository",
         "Longest waits for the first start",
-        "Killed: 0, 0 confirmed",
+        "Delivered: 0",
     ]

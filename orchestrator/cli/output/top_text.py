@@ -1,0 +1,136 @@
+"""One screen of `orch top`: the budget, the queues, and the agents that fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import click
+from rich.cells import cell_len, set_cell_size
+
+from orchestrator.cli.output.render import STYLES
+from orchestrator.cli.output.text import one_line
+from orchestrator.models import AgentState, BudgetSummary, QueueState
+from orchestrator.models.attention import Attention
+from orchestrator.models.state_machine import FINAL
+
+_GAP = "  "
+_POINT = " · "
+#: Heading, width, and whether numbers align to the right. The last column takes the rest.
+_COLUMNS = (
+    ("", 1, False),
+    ("AGENT", 8, False),
+    ("STATE", 15, False),
+    ("TIME", 8, True),
+    ("TOKENS", 10, True),
+)
+#: Shown too on a terminal of at least so many cells; a narrower one shows a reason or the task.
+_WIDE = 120
+_MORE_COLUMNS = (("TASK", 24, False), ("REPOSITORY", 18, False), ("ROUND", 5, True))
+_MARK = "!"
+#: The characters of an id that are shown; commands take them, if they are unique.
+_ID = 8
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The facts of one screen."""
+
+    now: datetime
+    budget: BudgetSummary
+    queues: tuple[QueueState, ...]
+    #: Those that need attention first.
+    agents: tuple[AgentState, ...]
+    attention: Mapping[str, Attention]
+
+
+def top_lines(screen: Screen, width: int, height: int, *, away: str = "") -> list[str]:
+    """Return at most `height` lines; no line is wider than `width` cells.
+
+    `away` is the reason why the facts are old.
+    """
+    head = [*_head(screen, width), *([f"OLD: {away}"] if away else ())]
+    # Beside the head: an empty line, the headings, and the line of what is left out.
+    room = max(1, height - len(head) - 3)
+    shown = screen.agents[:room]
+    lines = [_fitted(line, width) for line in head]
+    if shown:
+        headings = [name for name, _, _ in _columns(width)]
+        last = "WHY" if width >= _WIDE else "WHY, OR TASK"
+        lines += ["", click.style(_line([*headings, last], width).rstrip(), bold=True)]
+        lines += [_styled(agent, screen, width) for agent in shown]
+    if left := len(screen.agents) - len(shown):
+        lines.append(_fitted(f"and {left} more: orch ls", width))
+    elif not shown:
+        lines += ["", _fitted("no agent is active, and none needs attention", width)]
+    return lines[:height]
+
+
+def _columns(width: int) -> tuple[tuple[str, int, bool], ...]:
+    return (*_COLUMNS, *_MORE_COLUMNS) if width >= _WIDE else _COLUMNS
+
+
+def _fitted(text: str, width: int) -> str:
+    return _cut(one_line(text), width)
+
+
+def _line(cells: Sequence[str], width: int) -> str:
+    """Return a line of cells, each cut or padded to its column; the last one takes the rest."""
+    parts = []
+    for (_, room, is_number), cell in zip(_columns(width), cells, strict=False):
+        text = _cut(cell, room)
+        spaces = " " * (room - cell_len(text))
+        parts.append(spaces + text if is_number else text + spaces)
+    return _cut(_GAP.join([*parts, cells[-1]]), width)
+
+
+def _cut(line: str, width: int) -> str:
+    return set_cell_size(line, min(width, cell_len(line)))
+
+
+def _styled(agent: AgentState, screen: Screen, width: int) -> str:
+    line = _line(_row(agent, screen, width), width)
+    return click.style(line.rstrip(), fg=STYLES[agent.status])
+
+
+def _head(screen: Screen, width: int) -> Iterator[str]:
+    budget = screen.budget
+    limit = f" of {budget.limit} ({budget.percent:.0f} %)" if budget.limit else ""
+    yield _POINT.join((
+        f"{screen.now.astimezone():%H:%M:%S}",
+        f"need attention {len(screen.attention)}",
+        f"slots {budget.running} of {budget.limits.concurrency}",
+        f"{budget.waiting} waiting",
+    ))  # fmt: skip
+    yield _POINT.join((
+        f"tokens today {budget.used}{limit}",
+        f"reserved {budget.reserved}",
+        f"{budget.cost_usd:.2f} USD",
+    ))  # fmt: skip
+    queues = [*map(_queue, screen.queues)]
+    yield from [_POINT.join(queues)] if width >= _WIDE else queues
+
+
+def _queue(queue: QueueState) -> str:
+    paused = ", paused" if queue.is_paused else ""
+    age = "" if queue.oldest_age_s is None else f", oldest {queue.oldest_age_s:.0f}s"
+    return f"{queue.name} {queue.active} active, {queue.pending} pending{age}{paused}"
+
+
+def _row(agent: AgentState, screen: Screen, width: int) -> Sequence[str]:
+    need = screen.attention.get(agent.agent_id)
+    seconds = ((agent.completed_at or screen.now) - agent.spawned_at).total_seconds()
+    repository = agent.repository.rstrip("/").removesuffix(".git").rsplit("/", 1)[-1]
+    why = need.why if need else agent.waiting_for or ""
+    wide = (agent.task_id, repository, str(agent.rounds), why)
+    rest = wide if width >= _WIDE else (why or agent.task_id,)
+    cells = (
+        _MARK if need else "",
+        agent.agent_id[:_ID],
+        agent.status if agent.status in FINAL else agent.phase,
+        str(timedelta(seconds=max(0, round(seconds)))),
+        str(agent.usage.total_tokens),
+        *rest,
+    )
+    return [one_line(cell) for cell in cells]
