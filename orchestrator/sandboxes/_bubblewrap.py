@@ -42,6 +42,8 @@ _CLOSED_IN = {"/": 1, "/etc": 4, "/opt": 4, "/srv": 4, "/usr/local/etc": 4, "/va
 #: The entries that a folder of programs may need beside it: libraries, and the parts of a venv.
 _BESIDE = ("lib", "lib64", "libexec", "pyvenv.cfg")
 _PROBE_TIMEOUT_S = 10.0
+#: How often bubblewrap is tried: it fails if a path of the host goes meanwhile.
+VIEW_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -139,19 +141,18 @@ class Bubblewrap:
 
 @cache
 def _probe(binary: str) -> None:
-    tried = (*_NAMESPACES, *_VIEW, "--unshare-net", "--tmpfs", "/run")
-    try:
-        ran = subprocess.run(
-            (binary, *tried, "--", "true"),
-            capture_output=True,
-            check=False,
-            timeout=_PROBE_TIMEOUT_S,
-            text=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        msg = f"{binary} cannot be run ({error})."
-        raise BackendUnavailable(msg, action="Install bubblewrap again.") from error
-    if ran.returncode != 0:
+    tried = (binary, *_NAMESPACES, *_VIEW, "--unshare-net", "--tmpfs", "/run", "--", "true")
+    for _ in range(VIEW_TRIES):
+        try:
+            ran = subprocess.run(
+                tried, capture_output=True, check=False, timeout=_PROBE_TIMEOUT_S, text=True
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            msg = f"{binary} cannot be run ({error})."
+            raise BackendUnavailable(msg, action="Install bubblewrap again.") from error
+        if ran.returncode == 0:
+            break
+    else:
         msg = f"{binary} cannot confine a program here: {ran.stderr.strip()}."
         action = "Allow this user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)."
         raise BackendUnavailable(msg, action=action)

@@ -92,6 +92,11 @@ class ProcessTree:
         return float(words[-1]) if b"ended" in words else None
 
     @property
+    def is_view_refused(self) -> bool:
+        """Whether the program did not start because bubblewrap could not confine it."""
+        return self._heard == b"refused 0\n"
+
+    @property
     def has_ended_itself(self) -> bool:
         """Whether its shim has reported that all processes have ended."""
         return b"ended " in self._heard or self._heard.startswith(b"refused ")

@@ -23,7 +23,8 @@ from orchestrator.host.cancel_scope import current, ended_by
 from orchestrator.host.processes import process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import ProcessSpec
-from orchestrator.sandboxes._bubblewrap import Bubblewrap
+from orchestrator.log import get_logger
+from orchestrator.sandboxes._bubblewrap import VIEW_TRIES, Bubblewrap
 from orchestrator.sandboxes._heartbeat import Heartbeat
 from orchestrator.sandboxes._process_tree import ProcessTree
 from orchestrator.settings import Settings
@@ -36,6 +37,8 @@ _MEANING = {
     "cgroup": "cgroup: the whole tree ends at once; nothing is confined.",
     "shim": "shim: the whole tree ends; nothing is confined.",
 }
+
+log = get_logger("sandbox")
 
 
 def build(settings: Settings) -> ProcessSandbox:
@@ -132,14 +135,34 @@ class ProcessSandbox:
             path = os.pathsep.join((*spec.path, spec.env.get("PATH", os.defpath)))
             spec = replace(spec, env={**spec.env, "PATH": path})
         with ExitStack() as stack:
-            env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}
-            tree = _start_shim(spec, env, self._shim_arguments(spec), stack)
-            stack.callback(_record, tree)
-            stack.callback(tree.kill)
-            stack.enter_context(self._heartbeat.calling(tree.heartbeat))
-            tree.await_start(spec.argv[0])
+            tree = self._started(spec, stack)
             stack.enter_context(ended_by(tree.order_kill))
             yield tree
+
+    def _started(self, spec: ProcessSpec, stack: ExitStack) -> ProcessTree:
+        """Start a program; `stack` ends it.
+
+        While bubblewrap makes its view, another program may remove a path that the view hides or
+        shows. No program of the agent has run then, so it is tried again with what exists now.
+        """
+        env = {**spec.env, "ORCH_AGENT_ID": spec.agent_id, "ORCH_SYSTEM": self._system}
+        tries = 0
+        while True:
+            tries += 1
+            with ExitStack() as started:
+                tree = _start_shim(spec, env, self._shim_arguments(spec), started)
+                started.callback(_record, tree)
+                started.callback(tree.kill)
+                started.enter_context(self._heartbeat.calling(tree.heartbeat))
+                try:
+                    tree.await_start(spec.argv[0])
+                except BackendUnavailable as error:
+                    if tries == VIEW_TRIES or not tree.is_view_refused:
+                        raise
+                    log.info("the view is made again", agentId=spec.agent_id, reason=str(error))
+                    continue
+                stack.enter_context(started.pop_all())
+                return tree
 
     def _shim_arguments(self, spec: ProcessSpec) -> list[str]:
         cgroup = self._cgroup and self._cgroup / f"{spec.agent_id}.{spec.attempt}"
