@@ -15,7 +15,7 @@ from orchestrator.store import agents, changes
 from orchestrator.store.client import Store
 from orchestrator.workspace.bundle import Beside, bundle_of, read_heads
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.diff import patch, whole_patch
+from orchestrator.workspace.diff import patch, ranges, whole_patch
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.inside.naming import CHANGE
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -59,7 +59,8 @@ def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -
     git = Git(settings)
     if ref:
         with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
-            return patch(git, git_dir, base.commit, one.commit)
+            compared = ranges(git, git_dir, base.commit, one.commit)
+            return "".join(patch(git, git_dir, *pair) for pair in compared)
     if agent.branch and agent.commit:
         address = pushed_to(settings.push_url, agent.repository)
         pushed = Mirrors(settings, git).at(address, agent.branch, agent.commit)
@@ -96,7 +97,8 @@ def export_ref(
         return store.follow(changes.get_change(agent_id, number))
     with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
         if as_patch:
-            return whole_patch(git, git_dir, base.commit, one.commit)
+            compared = ranges(git, git_dir, base.commit, one.commit)
+            return b"".join(whole_patch(git, git_dir, *pair) for pair in compared)
         return bundle_of(git, git_dir, base.commit, one.ref, one.commit)
 
 

@@ -119,6 +119,9 @@ class Beside:
             open_repository(git_dir)
             if self._has_base(git_dir):
                 yield folder, git_dir
+            elif os.path.realpath(folder) not in self._visited:
+                what = "repository outside the worktree that is no clone of this one"
+                self._report.leave(os.path.relpath(folder, self._job.root), what)
 
     def staged(
         self, git_dir: bytes, linked: Sequence[Linked], blobs: Collection[bytes]
@@ -154,8 +157,14 @@ class Beside:
                 retaining.add([Named("worktree", name, tip)])
         except (GitError, OSError) as error:
             self._report.leave(f"{name}: {error}", "nested repository that could not be read")
-        if git_dir:
-            self._commits(retaining, git_dir, name, tree)
+        if not git_dir:
+            return
+        before = self._report.number
+        self._commits(retaining, git_dir, name, tree)
+        if tree not in (None, EMPTY_TREE) and self._report.number > before:
+            # The commit with the same files may be one of those that could not be retained.
+            tip = self.commit(tree, commit or None, f"What stood in {name.partition('/')[2]}")
+            retaining.add([Named("worktree", name, tip)])
 
     def _has_tree(self, git_dir: bytes | None, tree: bytes | None, commit: bytes) -> bool:
         known = (read_head(git_dir) if git_dir else None, commit or None)
@@ -171,8 +180,10 @@ class Beside:
         self._seen.add(os.path.realpath(git_dir))
         open_repository(common_dir(git_dir))
         if unread := unread_format(common_dir(git_dir)):
-            self._report.leave(name, f"repository in the format {unread}: its commits")
-            return
+            what = "refs" if unread == "reftable" else "commits, and what was only staged"
+            self._report.leave(name, f"repository in the format {unread}: its {what}")
+            if unread != "reftable":
+                return
         try:
             self._add_own(retaining, git_dir, name)
         except (GitError, OSError) as error:
@@ -242,7 +253,10 @@ class Beside:
         found = store.commits([one.commit for one in named])
         commits = dict(zip([one.commit for one in named], found))
         sound = {commit for commit in found if commit}
-        new = {commit for commit, _ in store.beyond(sound, published)} if sound else set()
+        try:
+            new = {commit for commit, _ in store.beyond(sound, published)} if sound else set()
+        except GitError:
+            new = sound  # a history without an end, as in a shallow clone
         new -= {*retaining.refs.values()}
         return [one for one in named if commits[one.commit] in new or not commits[one.commit]]
 

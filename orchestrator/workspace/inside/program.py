@@ -95,9 +95,17 @@ class Capture:
         if git_dir not in self._borrowed:
             path = os.path.join(self.job.scratch, b"theirs.%d.git" % len(self._borrowed))
             objects = [self.job.objects, os.path.join(self._ours.path, b"objects")]
-            objects += [os.path.join(git_dir, b"objects")] if git_dir else []
+            objects += [self._without_newline(os.path.join(git_dir, b"objects"))] if git_dir else []
             self._borrowed[git_dir] = Repository(path, objects)
         return self._borrowed[git_dir]
+
+    def _without_newline(self, path: bytes) -> bytes:
+        """Return a path that a list of alternates can contain."""
+        if b"\n" not in path:
+            return path
+        link = os.path.join(self.job.scratch, b"objects.%d" % len(self._borrowed))
+        os.symlink(path, link)
+        return link
 
     def _changes(
         self, base: Mapping[bytes, Found], agents: AgentsRepository, survey: Surveyor

@@ -79,8 +79,10 @@ def reachable(tree: Path, base: str) -> set[str]:
 def staged(tree: Path) -> dict[str, set[str]]:
     """Return the blobs of each index below a worktree, by the folder of its worktree."""
     found = {}
-    for git_dir in (tree / ".git", *tree.rglob("*/.git")):
-        folder = git_dir.parent
+    for where, folders, files in os.walk(tree):
+        if ".git" not in (*folders, *files):
+            continue
+        folder = Path(where)
         listed = subprocess.run(
             ("git", "ls-files", "-s", "-z"), cwd=folder, capture_output=True, check=False
         )

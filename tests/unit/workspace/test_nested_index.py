@@ -206,3 +206,60 @@ def test_a_staged_file_that_the_worktree_has_adds_nothing(
     _stage(nest)
     (nest / "staged").write_text(STAGED)
     assert not [name for name in take(host, base, workspace).beside if "index" in name]
+
+
+def test_a_shallow_clone_keeps_its_files_though_its_history_cannot_be_read(
+    host: Host, base: Base, workspace: Workspace
+) -> None:
+    source = workspace.home / "source"
+    git(workspace.home, "init", "--quiet", "source")
+    for text in ("first", "second"):
+        (source / "work").write_text(text)
+        git(source, "add", "-A")
+        git(source, "commit", "--quiet", "-m", text)
+    git(workspace.worktree, "clone", "--quiet", "--depth=1", f"file://{source}", "nest")
+    nest = workspace.worktree / "nest"
+    git(nest, "remote", "remove", "origin")
+    (nest / "own").write_text("own")
+    git(nest, "add", "-A")
+    git(nest, "commit", "--quiet", "-m", "own")
+    shutil.rmtree(source)
+    taken = take(host, base, workspace)
+    assert taken.content("own", "nested/nest/refs/heads/master") == b"own"
+    assert "damaged history" in taken.left_out()
+
+
+def test_a_folder_with_a_newline_in_its_name_keeps_what_was_staged(
+    host: Host, base: Base, workspace: Workspace
+) -> None:
+    _stage(_fresh(workspace, "new\nline"))
+    assert STAGED.encode() in _content(take(host, base, workspace), "staged")
+
+
+def test_a_repository_outside_that_is_no_clone_is_named(
+    host: Host, base: Base, workspace: Workspace
+) -> None:
+    git(workspace.home, "init", "--quiet", "--bare", "dots.git")
+    (workspace.worktree / "other").touch()
+    named = take(host, base, workspace).left_out()
+    assert named == {
+        "repository outside the worktree that is no clone of this one": ("home/dots.git",)
+    }
+
+
+def test_a_repository_whose_refs_cannot_be_read_keeps_its_commits_and_its_index(
+    host: Host, base: Base, workspace: Workspace
+) -> None:
+    nest = _committed(workspace)
+    (nest / "second").write_text("second")
+    git(nest, "add", "-A")
+    git(nest, "commit", "--quiet", "-m", "second")
+    git(nest, "reset", "--quiet", "--hard", "HEAD~1")
+    _stage(nest)
+    shutil.rmtree(nest / ".git/refs/heads")
+    (nest / ".git/refs/heads").write_text("this repository uses the reftable format\n")
+    (nest / ".git/reftable").mkdir()
+    taken = take(host, base, workspace)
+    assert b"second" in _content(taken, "second")
+    assert STAGED.encode() in _content(taken, "staged")
+    assert "repository in the format reftable: its refs" in taken.left_out()
