@@ -180,7 +180,7 @@ class Beside:
         self._seen.add(os.path.realpath(git_dir))
         open_repository(common_dir(git_dir))
         if unread := unread_format(common_dir(git_dir)):
-            what = "refs" if unread == "reftable" else "commits, and what was only staged"
+            what = "refs" if unread == "reftable" else "commits"
             self._report.leave(name, f"repository in the format {unread}: its {what}")
             if unread != "reftable":
                 return
