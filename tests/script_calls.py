@@ -15,7 +15,9 @@ from orchestrator.models import (
     ApiKey,
     AuditAction,
     KeyScope,
+    LeftOut,
     LogLine,
+    Retained,
     SpawnRequest,
     Status,
 )
@@ -27,6 +29,7 @@ from orchestrator.store import (
     api_keys,
     audit,
     budget,
+    capture_reports,
     delays,
     events,
     kills,
@@ -133,6 +136,14 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "rate_limit": rate_limits.consume("read", "ann", a_minute=60),
         "aggregate": metrics.aggregate(
             "events", {"stalls": 2, "cost_usd": 0.5}, after="", upto="1-0"
+        ),
+        "record_capture": capture_reports.record_capture(
+            "running",
+            1,
+            left_out=(LeftOut(reason="ignored", count=1, paths=("build/a",)),),
+            unfinished=("a merge was begun and not finished",),
+            change="c" * 40,
+            retained=(Retained(ref="stash@{0}", commit="d" * 40, kind="stash"),),
         ),
         "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),

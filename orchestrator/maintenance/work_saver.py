@@ -155,13 +155,18 @@ class WorkSaver:
         if self._is_discarded(origin.agent_id):
             return
         try:
-            bundle = bundle or self.salvage(agent, workspace, origin.base)
+            bundle = bundle or self._salvaged(agent, workspace, origin)
             self._put(origin, bundle)
         except ChangeEmpty:
             log.info("nothing to save", agentId=origin.agent_id, attempt=origin.attempt)
         except Exception as error:  # any error: the work must not be lost
             log.exception("not saved", agentId=origin.agent_id, attempt=origin.attempt)
             self._set_aside(origin, _reason(error), bundle)
+
+    def _salvaged(self, agent: AgentState, workspace: Workspace, origin: Origin) -> bytes:
+        # The agent's present attempt may be a newer one.
+        left = agent.model_copy(update={"attempt": origin.attempt})
+        return self.salvage(left, workspace, origin.base)
 
     def _put(self, origin: Origin, bundle: bytes) -> None:
         agent_id = origin.agent_id
@@ -215,7 +220,7 @@ class WorkSaver:
         if bundle is None and now_s < work.record.tried_at_s + TRY_AGAIN_S:
             return False
         try:
-            bundle = bundle or self.salvage(agent, work.workspace, work.origin.base)
+            bundle = bundle or self._salvaged(agent, work.workspace, work.origin)
             self._put(work.origin, bundle)
         except ChangeEmpty:
             return True

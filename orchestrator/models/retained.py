@@ -21,6 +21,8 @@ class Retained(Record):
     commit: str
     subject: str = ""
     kind: RetainedKind
+    #: An earlier attempt whose change the newest one does not contain; `ref` is `attempt-<number>`.
+    attempt: int | None = None
 
 
 class LeftOut(Record):
@@ -29,3 +31,5 @@ class LeftOut(Record):
     reason: str
     count: int
     paths: tuple[str, ...] = ()
+    #: The last attempt that left them out.
+    attempt: int | None = None

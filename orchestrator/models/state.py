@@ -122,7 +122,9 @@ class AgentState(Record):
     conflicts: tuple[Conflict, ...] = ()
     #: Retained commits outside the captured tree: branches, stashes, worktrees.
     retained: tuple[Retained, ...] | None = None
-    #: The paths and commits that the last capture left out, by reason.
+    #: The attempt whose bundle has them, except those that name another attempt.
+    retained_attempt: int | None = None
+    #: The paths and commits that its captures left out, by attempt and reason.
     left_out: tuple[LeftOut, ...] | None = None
     #: Git operations that its last rework round began and did not finish.
     unfinished: tuple[str, ...] | None = None

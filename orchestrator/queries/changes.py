@@ -15,8 +15,9 @@ from orchestrator.store import agents, changes
 from orchestrator.store.client import Store
 from orchestrator.workspace.bundle import Beside, bundle_of, read_heads
 from orchestrator.workspace.change import Candidate, Candidates
-from orchestrator.workspace.diff import patch, whole_patch
+from orchestrator.workspace.diff import patch, ranges, whole_patch
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.inside.naming import CHANGE
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import pushed_to
 
@@ -46,7 +47,8 @@ def received(
 def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -> str:
     """Return the change of an agent as a patch: the pushed commit, otherwise the retained change.
 
-    With `ref`, return the difference of that retained commit from the base commit.
+    With `ref`, return the difference of that retained commit from the base commit. The ref
+    `attempt-N` is the change of an earlier attempt; `attempt-N/REF` is a commit beside that change.
 
     Raises:
         NotFound: there is no such agent.
@@ -57,7 +59,8 @@ def read_patch(settings: Settings, store: Store, agent_id: str, ref: str = "") -
     git = Git(settings)
     if ref:
         with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
-            return patch(git, git_dir, base.commit, one.commit)
+            compared = ranges(git, git_dir, base.commit, one.commit)
+            return "".join(patch(git, git_dir, *pair) for pair in compared)
     if agent.branch and agent.commit:
         address = pushed_to(settings.push_url, agent.repository)
         pushed = Mirrors(settings, git).at(address, agent.branch, agent.commit)
@@ -81,32 +84,53 @@ def export_ref(
 ) -> bytes:
     """Return one retained commit of an agent: as a bundle since the base commit, or as a patch.
 
+    The bundle of `attempt-N` is the whole bundle of that attempt.
+
     Raises:
         NotFound: there is no such agent.
         ChangeMissing: the agent has no retained commit with this name.
     """
     git = Git(settings)
+    agent = store.run(agents.read(agent_id))
+    number, inner = _attempt_of(agent, ref)
+    if number is not None and not inner and not as_patch:
+        return store.follow(changes.get_change(agent_id, number))
     with _whole(settings, store, agent_id, ref) as (git_dir, base, one):
         if as_patch:
-            return whole_patch(git, git_dir, base.commit, one.commit)
+            compared = ranges(git, git_dir, base.commit, one.commit)
+            return b"".join(whole_patch(git, git_dir, *pair) for pair in compared)
         return bundle_of(git, git_dir, base.commit, one.ref, one.commit)
 
 
 def retained_refs(store: Store, agent_id: str) -> tuple[Beside, ...]:
-    """Return the retained commits of an agent beside its change; empty without a bundle.
+    """Return the retained commits of an agent beside its change.
+
+    They include the changes of earlier attempts that the newest bundle does not contain.
 
     Raises:
         NotFound: there is no such agent.
     """
+    agent = store.run(agents.read(agent_id))
+    earlier = tuple(
+        Beside("", one.kind, one.ref, one.commit)
+        for one in agent.retained or ()
+        if one.attempt is not None
+    )
     try:
-        return read_heads(read_bundle(store, agent_id)).beside
+        return (*read_heads(_newest(store, agent)[1]).beside, *earlier)
     except (ChangeMissing, ChangeRefused):
-        return ()
+        return earlier
 
 
-def _retained(settings: Settings, store: Store, agent_id: str) -> tuple[int, bytes, Base]:
+def _retained(
+    settings: Settings, store: Store, agent_id: str, number: int | None = None
+) -> tuple[int, bytes, Base]:
+    """Return attempt, bundle and base: of attempt `number`, or of the newest with a bundle."""
     agent: AgentState = store.run(agents.read(agent_id))
-    attempt, bundle = _newest(store, agent)
+    if number is None:
+        attempt, bundle = _newest(store, agent)
+    else:
+        attempt, bundle = number, store.follow(changes.get_change(agent_id, number))
     mirrors = Mirrors(settings, Git(settings))
     base = mirrors.at(agent.repository, agent.base_branch, agent.base_commit or "")
     return attempt, bundle, base
@@ -123,11 +147,24 @@ def _newest(store: Store, agent: AgentState) -> tuple[int, bytes]:
 def _whole(
     settings: Settings, store: Store, agent_id: str, ref: str
 ) -> Iterator[tuple[Path, Base, Beside]]:
-    attempt, bundle, base = _retained(settings, store, agent_id)
-    found = _find(read_heads(bundle).beside, ref)
+    number, inner = _attempt_of(store.run(agents.read(agent_id)), ref)
+    attempt, bundle, base = _retained(settings, store, agent_id, number)
+    heads = read_heads(bundle)
+    if number is None or inner:
+        found = _find(heads.beside, inner)
+    else:
+        found = Beside(CHANGE, "tree", ref, heads.change)
     candidates = Candidates(settings, Git(settings))
     with candidates.received_whole(base, bundle, _scratch_name(agent_id), attempt) as (git_dir, _):
         yield git_dir, base, found
+
+
+def _attempt_of(agent: AgentState, ref: str) -> tuple[int | None, str]:
+    """Return the earlier attempt that a ref names, if it names one, and the ref in its bundle."""
+    for one in agent.retained or ():
+        if one.attempt is not None and (ref == one.ref or ref.startswith(f"{one.ref}/")):
+            return one.attempt, ref[len(one.ref) + 1 :]
+    return None, ref
 
 
 def _find(beside: tuple[Beside, ...], ref: str) -> Beside:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import ChangeMissing, GitFailed
@@ -13,19 +13,21 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.host_program import run_program
 from orchestrator.workspace.unsaved import Unsaved, UnsavedWork
 
+#: The formats of an export, which are the suffixes of its files too.
+BUNDLE, ARCHIVE = "bundle", "tar.gz"
 _PACK_TIMEOUT_S = 3600.0
 #: GNU tar: some files could not be read, or changed meanwhile; the archive has all the others.
 _PARTLY = (1, 2)
 
 
 def export_set_aside(
-    settings: Settings, agent_id: str, target: Path | None
-) -> Iterator[tuple[Path, str]]:
-    """Write the work of an agent that this host set aside; yields each file and a remark.
+    settings: Settings, agent_id: str, file_of: Callable[[int, str], Path]
+) -> Iterator[tuple[Path, str, str]]:
+    """Write the work of an agent that this host set aside; yields file, format and remark of each.
 
     The file is the bundle of the change if one could be made; otherwise an archive of the folder,
-    which contains the worktree, its repository, HOME and TMPDIR. `target` is the name for the
-    first file.
+    which contains the worktree, its repository, HOME and TMPDIR. `file_of` returns the name of a
+    file from the attempt and the format, BUNDLE or ARCHIVE.
 
     Raises:
         GitFailed: a file cannot be written.
@@ -36,14 +38,13 @@ def export_set_aside(
             if not is_there:
                 continue
             bundle = work.bundle()
-            ending = "tar.gz" if bundle is None else "bundle"
-            file = target or Path(f"{agent_id}.attempt-{work.origin.attempt}.{ending}")
-            target = None
+            written = ARCHIVE if bundle is None else BUNDLE
+            file = file_of(work.origin.attempt, written)
             if bundle is None:
-                yield file, _pack(work, file.absolute())
+                yield file, written, _pack(work, file.absolute())
             else:
                 file.write_bytes(bundle)
-                yield file, ""
+                yield file, written, ""
 
 
 def missing(agent: AgentState, error: ChangeMissing) -> ChangeMissing:

@@ -88,6 +88,14 @@ def read_heads(bundle: bytes) -> Heads:
     return Heads(refs[CHANGE], beside, header.end())
 
 
+def tip_of(bundle: bytes) -> str:
+    """Return the commit of the change, only for display; zeros if the header is malformed."""
+    try:
+        return read_heads(bundle).change
+    except ChangeRefused:
+        return ABSENT
+
+
 def receive(
     git: Git, git_dir: Path, base_commit: str, bundle: bytes, *, may_be_empty: bool = False
 ) -> Received:

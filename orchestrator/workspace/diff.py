@@ -16,6 +16,9 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 #: A larger blob is never read into memory; `changed_contents` gives it as empty.
 BLOB_LIMIT_BYTES = 10 * 2**20
 ABSENT = "0" * 40
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+#: A stash with untracked files: its commit, its index and those files.
+_STASH_PARENTS = 3
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,22 @@ def whole_patch(git: Git, git_dir: Path, base: str, tip: str) -> bytes:
     """Return the difference as a patch that `git apply` accepts."""
     plain = ("-r", "-p", "--binary", "--full-index", *_PLAIN)
     return git.run("diff-tree", *plain, base, tip, git_dir=git_dir)
+
+
+def ranges(git: Git, git_dir: Path, base: str, commit: str) -> list[tuple[str, str]]:
+    """Return the pairs of trees whose differences are the work of a commit beside the change.
+
+    A commit of another history is compared with the empty tree. The untracked files of a stash are
+    in its third parent, which has a history of its own.
+    """
+    listed = git.run("rev-list", "--max-count=1", "--parents", commit, git_dir=git_dir)
+    parents = listed.decode().split()[1:]
+    shared = git.attempt("merge-base", base, commit, git_dir=git_dir)
+    found = [(base if shared.exit_code == 0 else EMPTY_TREE, commit)]
+    if len(parents) == _STASH_PARENTS and shared.exit_code == 0:
+        third = git.attempt("merge-base", base, parents[2], git_dir=git_dir)
+        found += [(EMPTY_TREE, parents[2])] if third.exit_code else []
+    return found
 
 
 def summary(git: Git, git_dir: Path, base: str, tip: str) -> str:

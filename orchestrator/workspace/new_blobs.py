@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.workspace.diff import (
     ABSENT,
     BLOB_LIMIT_BYTES,
+    EMPTY_TREE,
     GITLINK,
     ChangedFile,
     object_sizes,
@@ -29,7 +30,6 @@ _MOVED_FROM = 5
 #: A tree with so many more files than the base is not listed, because a few bytes can make a tree
 #: of any size.
 _MOST_NEW_FILES = 200_000
-_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _RAW = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
 
 
@@ -104,7 +104,7 @@ def staged(git: Git, git_dir: Path) -> Iterator[NewBlobs]:
 
 def _staged_files(git: Git, git_dir: Path) -> list[ChangedFile]:
     head = git.attempt("rev-parse", "--verify", "--quiet", "HEAD^{tree}", git_dir=git_dir)
-    tree = head.stdout.decode().strip() or _EMPTY_TREE
+    tree = head.stdout.decode().strip() or EMPTY_TREE
     raw = git.run("diff-index", "--cached", *_RAW, tree, git_dir=git_dir)
     return list(parse_raw(raw))
 

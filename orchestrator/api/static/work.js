@@ -26,9 +26,10 @@ export function workOutside(agent) {
     const total = leftOut.reduce((sum, { count }) => sum + count, 0);
     parts.push({
       title: "Left out", count: `${total} left out`,
-      lines: leftOut.map(({ reason, count, paths = [] }) => {
+      lines: leftOut.map(({ reason, count, paths = [], attempt }) => {
         const more = count > paths.length ? ` and ${count - paths.length} more` : "";
-        return `${line(reason, 200)}: ${paths.map((path) => line(path, 200)).join(", ")}${more}`;
+        const when = attempt && attempt !== agent.attempt ? ` (attempt ${attempt})` : "";
+        return `${line(reason, 200)}${when}: ${paths.map((path) => line(path, 200)).join(", ")}${more}`;
       }),
     });
   }

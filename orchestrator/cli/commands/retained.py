@@ -24,13 +24,29 @@ from orchestrator.queries.changes import (
     received,
     retained_refs,
 )
-from orchestrator.queries.set_aside import export_set_aside
+from orchestrator.queries.set_aside import ARCHIVE, BUNDLE, export_set_aside
 from orchestrator.settings import Settings
 from orchestrator.store import agents
 
 _ref_option = click.option(
     "--ref", default="", help="A branch, stash or worktree outside the change."
 )
+
+
+_SUFFIXES = {
+    BUNDLE: (".bundle",),
+    "patch": (".patch", ".diff"),
+    ARCHIVE: (".tar.gz", ".tgz", ".tar"),
+}
+_CONTENTS = {
+    BUNDLE: "a git bundle",
+    "patch": "a patch",
+    ARCHIVE: "an archive (tar, gzip)",
+}
+_USES = {
+    BUNDLE: "a git bundle",
+    ARCHIVE: "an archive: no bundle could be made of it; unpack it with `tar -xzf`",
+}
 
 
 @click.command()
@@ -72,7 +88,8 @@ def export(
     The bundle also holds the commits outside the change; with --ref, only that commit. If git
     refuses the change, no patch can be made of it, and the bundle is written as it is stored.
     Work that could not be stored is written too, on the host that has it: `notSaved` in the state
-    names that host.
+    names that host. If no bundle could be made of it, it is an archive for `tar -xzf`. A name with
+    the suffix of another format is refused.
     """
     with open_store(settings) as store:
         agent_id = store.follow(full_id(agent_id))
@@ -95,7 +112,7 @@ def export(
                     return
                 raise
         beside = () if ref else retained_refs(store, agent_id)
-    target = output or Path(f"{agent_id}.{'patch' if as_patch else 'bundle'}")
+    target = _file(output, agent_id, "patch" if as_patch else BUNDLE)
     target.write_bytes(content)
     notify(f"{target}: {len(content)} bytes")
     if not ref:
@@ -107,12 +124,38 @@ def export(
         )
 
 
+def _file(output: Path | None, stem: str, form: str) -> Path:
+    """Return the file for an export in this format.
+
+    Raises:
+        click.UsageError: the name has the suffix of another format.
+    """
+    if output is None:
+        return Path(f"{stem}.{form}")
+    for other, suffixes in _SUFFIXES.items():
+        if other != form and output.name.lower().endswith(suffixes):
+            why = "No bundle could be made of the work. " if form == ARCHIVE else ""
+            msg = (
+                f"{output} would contain {_CONTENTS[form]}, not {_CONTENTS[other]}. {why}Nothing"
+                f" was written. Name a file that ends with {_SUFFIXES[form][0]}."
+            )
+            raise click.UsageError(msg)
+    return output
+
+
 def _export_set_aside(settings: Settings, agent_id: str, output: Path | None) -> int:
     """Write the work that this host set aside; returns the number of files."""
     number = 0
-    for file, remark in export_set_aside(settings, agent_id, output):
+
+    def file_of(attempt: int, form: str) -> Path:
+        # Only the first file gets the name.
+        named = None if number else output
+        return _file(named, f"{agent_id}.attempt-{attempt}", form)
+
+    for file, form, remark in export_set_aside(settings, agent_id, file_of):
         number += 1
-        notify(f"{file}: {file.stat().st_size} bytes of work that could not be stored")
+        size = file.stat().st_size
+        notify(f"{file}: {size} bytes of work that could not be stored ({_USES[form]})")
         if remark:
             notify(f"not all of it could be read: {remark}")
     return number

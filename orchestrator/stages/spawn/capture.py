@@ -24,7 +24,10 @@ from orchestrator.repo_config import CONFIG_FILES, CaptureConfig, read_repo_conf
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.store import changes, kills
+from orchestrator.store.capture_reports import record_capture
+from orchestrator.store.operations import Operation
 from orchestrator.workspace import change
+from orchestrator.workspace.bundle import tip_of
 from orchestrator.workspace.change import CaptureReport
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -36,8 +39,6 @@ _SAID_BYTES = 2**21
 _SHOWN = 5
 _AT_CHECKPOINT = "What the agent had when it was checkpointed"
 _WHEN_STOPPED = "What the agent left when it was stopped"
-#: The facts of a capture that the receipt of a kill takes.
-_OF_RECEIPT = ("retained", "leftOut")
 #: The limit keeps processor time for kill confirmations while many agents are killed at once.
 _SAVED_AT_ONCE = 2
 
@@ -68,8 +69,8 @@ class ChangeCapture:
             GitTimedOut: the capture did not end in time.
         """
 
-        def record(report: CaptureReport) -> None:
-            self.holder.update(programs.agent, report.facts())
+        def record(report: CaptureReport, change: str) -> None:
+            self.holder.store.run(_recorded(programs.agent, report, change))
 
         bundle, report = self._bundle(programs, "What the agent left", lease, record=record)
         if not report.is_changed:
@@ -103,27 +104,29 @@ class ChangeCapture:
     def salvage(self, agent: AgentState, workspace: Workspace, base: Base) -> bytes:
         """Return the bundle of the work of an ended attempt, from its workspace.
 
-        The capture does not need the agent's `.git`. It raises the errors of `capture` except
+        `agent` has the number of that attempt, which may not be the newest. The capture does not
+        need the agent's `.git`. It raises the errors of `capture` except
         ChangeElsewhere.
         """
         programs = ProgramContext(self.settings, agent, workspace, base)
         # The cancel scope of the attempt has ended, so the capture runs in none.
         with self._saving, working_in(None):
             bundle, _ = self._bundle(
-                programs, _WHEN_STOPPED, record=lambda report: self._record(agent, report)
+                programs,
+                _WHEN_STOPPED,
+                record=lambda report, change: self._record(agent, report, change),
             )
         return bundle
 
-    def _record(self, agent: AgentState, report: CaptureReport) -> None:
-        """Write the report to the state, or to the receipt of a killed agent."""
-        store, facts = self.holder.store, report.facts()
+    def _record(self, agent: AgentState, report: CaptureReport, change: str) -> None:
+        """Write the report to the state, and to the receipt if this attempt was killed."""
+        store = self.holder.store
         try:
+            store.run(_recorded(agent, report, change))
             receipt = store.run(kills.find_receipt(agent.agent_id))
-            if receipt is None:
-                self.holder.update(agent, facts)
-            elif found := {name: facts[name] for name in _OF_RECEIPT if facts[name]}:
-                # The state of a killed agent is final.
-                store.run(kills.add_to_receipt(agent.agent_id, found))
+            facts = report.facts()
+            if receipt is not None and receipt.attempt == agent.attempt and facts:
+                store.run(kills.add_to_receipt(agent.agent_id, facts))
         except OrchestratorError as error:
             # The bundle also names its refs, so this error must not lose the bundle.
             log.info("capture not recorded", agentId=agent.agent_id, reason=str(error))
@@ -134,9 +137,12 @@ class ChangeCapture:
         message: str,
         lease: Lease | None = None,
         *,
-        record: Callable[[CaptureReport], None] = lambda _: None,
+        record: Callable[[CaptureReport, str], None] = lambda _, __: None,
     ) -> tuple[bytes, CaptureReport]:
-        """Return the bundle and the report, recorded also if there is no bundle."""
+        """Return the bundle and the report, recorded also if there is no bundle.
+
+        `record` gets the report and the commit of the change; '' if there is none.
+        """
         command = change.capture_command(
             programs.workspace,
             programs.base,
@@ -162,14 +168,18 @@ class ChangeCapture:
             raise GitTimedOut(msg)
         is_reported = ended.exit_code in change.REPORTED
         report = change.read_report(ended.stdout) if is_reported else CaptureReport()
-        if is_reported:
-            record(report)
         if report.left_out:
             shown = {one.reason: (one.count, *one.paths) for one in report.left_out}
             log.info("left out", agentId=programs.agent.agent_id, leftOut=shown)
-        if ended.exit_code != 0:
-            raise change.explain(ended.exit_code, ended.stderr, report)
-        bundle = change.read_bundle(programs.workspace, self.settings.change_limit_bytes)
+        tip = ""
+        try:
+            if ended.exit_code != 0:
+                raise change.explain(ended.exit_code, ended.stderr, report)
+            bundle = change.read_bundle(programs.workspace, self.settings.change_limit_bytes)
+            tip = tip_of(bundle)
+        finally:
+            if is_reported:
+                record(report, tip)
         return bundle, report
 
     def _config_of(self, programs: ProgramContext) -> CaptureConfig:
@@ -198,6 +208,17 @@ class ChangeCapture:
                 config = CaptureConfig()
             self._configs[base.commit] = config
         return self._configs[base.commit]
+
+
+def _recorded(agent: AgentState, report: CaptureReport, change_commit: str) -> Operation[str]:
+    return record_capture(
+        agent.agent_id,
+        agent.attempt,
+        left_out=report.left_out,
+        unfinished=report.unfinished,
+        change=change_commit,
+        retained=report.retained,
+    )
 
 
 def _dates(agent: AgentState) -> dict[str, str]:

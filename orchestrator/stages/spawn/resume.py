@@ -31,6 +31,8 @@ class ResumePoint:
     """The change, session and feedback from which an attempt continues; empty for the first."""
 
     change: bytes | None = None
+    #: The attempt whose change that is.
+    attempt: int = 0
     #: The commits contain secrets, so the attempt starts from the tree, uncommitted on the base.
     is_uncommitted: bool = False
     feedback: str | None = None
@@ -71,7 +73,7 @@ def resume_point(agent: AgentState) -> Flow[ResumePoint]:
     if was_rejected:
         said.append(feedback(reports[-1], agent.rounds, rounds_left))
     was_leaking = was_judged and any(gate.name == SECRETS for gate in reports[-1].gates)
-    return ResumePoint(change, was_leaking, "\n\n".join(said), session)
+    return ResumePoint(change, before, was_leaking, "\n\n".join(said), session)
 
 
 def fresh_feedback(agent: AgentState, said: str | None, base_commit: str) -> str:

@@ -36,12 +36,15 @@ from orchestrator.stages.spawn.executor import AgentExecutor
 from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.stages.spawn.resume import ResumePoint, fresh_feedback, resume_point
 from orchestrator.store import agents, changes, unreadable
+from orchestrator.store.capture_reports import record_apart, record_continued
 from orchestrator.store.sessions import keep_session
-from orchestrator.workspace.clone import Workspaces
+from orchestrator.workspace.bundle import tip_of
+from orchestrator.workspace.clone import EARLIER, Workspaces
 from orchestrator.workspace.disk import naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Remote
 from orchestrator.workspace.push_target import push_target
+from orchestrator.workspace.worktree import Workspace
 
 #: If an agent fails with less free space than this, the cause is a full disk.
 DISK_FULL_BYTES = 64 * 1024
@@ -275,6 +278,7 @@ class SpawnStage:
                     is_uncommitted=start.is_uncommitted,
                     may_be_refused=True,
                 )
+                self._record_start(agent_id, start, workspace)
                 programs = ProgramContext(self.settings, agent, workspace, base)
                 attempt = _Attempt(programs, lease, backend, start)
                 with self._keeping(attempt):
@@ -282,6 +286,13 @@ class SpawnStage:
         finally:
             if attempt is None or attempt.is_saved:
                 self._remove(agent_id)
+
+    def _record_start(self, agent_id: str, start: ResumePoint, workspace: Workspace) -> None:
+        """Record whether the workspace contains the work from which the attempt continues."""
+        if start.change is not None:
+            is_refused = (workspace.tmp / EARLIER).exists()
+            record = record_apart if is_refused else record_continued
+            self.holder.store.run(record(agent_id, start.attempt, tip_of(start.change)))
 
     @contextmanager
     def _keeping(self, attempt: _Attempt) -> Iterator[None]:

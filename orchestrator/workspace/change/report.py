@@ -10,12 +10,16 @@ from orchestrator.models import LeftOut, Retained
 
 _MOST_RETAINED = 100
 _MOST_REASONS, _MOST_PATHS, _CHARACTERS = 20, 10, 300
+_MOST_COUNT = 10**9
 
 log = get_logger("capture")
 
 
 class CaptureReport(BaseModel):
-    """The commits beside the change, the paths in no bundle, and the unfinished git operations."""
+    """The commits beside the change, the paths in no bundle, and the unfinished git operations.
+
+    `read_report` bounds it.
+    """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -25,15 +29,9 @@ class CaptureReport(BaseModel):
     unfinished: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, object]:
-        """Return the fields of the report for the agent's state; None removes an earlier value."""
-        retained = [one.wire() for one in self.retained[:_MOST_RETAINED]]
-        left_out = [one.wire() for one in self.left_out[:_MOST_REASONS]]
-        unfinished = list(self.unfinished[:_MOST_PATHS])
-        return {
-            "retained": retained or None,
-            "leftOut": left_out or None,
-            "unfinished": unfinished or None,
-        }
+        """Return the retained commits and the paths left out, for the receipt of a kill."""
+        facts = {"retained": self.retained, "leftOut": self.left_out}
+        return {name: [one.wire() for one in found] for name, found in facts.items() if found}
 
 
 def read_report(stdout: bytes) -> CaptureReport:
@@ -46,17 +44,27 @@ def read_report(stdout: bytes) -> CaptureReport:
     return report.model_copy(
         update={
             "retained": tuple(
-                one.model_copy(update={"subject": one.subject[:_CHARACTERS]})
-                for one in report.retained
+                one.model_copy(update={"subject": one.subject[:_CHARACTERS], "attempt": None})
+                for one in report.retained[:_MOST_RETAINED]
             ),
-            "left_out": tuple(
-                LeftOut(
-                    reason=one.reason[:_CHARACTERS],
-                    count=one.count,
-                    paths=tuple(path[:_CHARACTERS] for path in one.paths[:_MOST_PATHS]),
-                )
-                for one in report.left_out
-            ),
-            "unfinished": tuple(one[:_CHARACTERS] for one in report.unfinished),
+            "left_out": _bounded(report.left_out),
+            "unfinished": tuple(one[:_CHARACTERS] for one in report.unfinished[:_MOST_PATHS]),
         }
+    )
+
+
+def _bounded(left_out: tuple[LeftOut, ...]) -> tuple[LeftOut, ...]:
+    """Return the entries within the bounds; those of too many reasons become one entry."""
+    if len(left_out) > _MOST_REASONS:
+        rest = left_out[_MOST_REASONS - 1 :]
+        paths = tuple(path for one in rest for path in one.paths[:1])
+        one = LeftOut(reason="other reasons", count=sum(one.count for one in rest), paths=paths)
+        left_out = (*left_out[: _MOST_REASONS - 1], one)
+    return tuple(
+        LeftOut(
+            reason=one.reason[:_CHARACTERS] or "no reason given",
+            count=min(max(one.count, len(one.paths), 1), _MOST_COUNT),
+            paths=tuple(path[:_CHARACTERS] for path in one.paths[:_MOST_PATHS]),
+        )
+        for one in left_out
     )

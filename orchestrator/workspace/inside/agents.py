@@ -8,6 +8,7 @@ from .git import GitError, Repository
 from .job import Report, shown
 from .refs import read_head, unfinished
 from .repositories import find_git_dir, unread_format
+from .staged import Index, read_index
 
 
 class AgentsRepository:
@@ -21,9 +22,8 @@ class AgentsRepository:
         self.head: bytes | None = None
         #: Paths that the agent has added to its index, even if a pattern ignores them.
         self.wanted: set[bytes] = set()
-        #: Mode and blob of the staged entries that differ from the base.
-        self.staged: dict[bytes, tuple[bytes, bytes]] = {}
-        self.unmerged: list[tuple[bytes, bytes]] = []
+        #: The staged entries that differ from the base.
+        self.index = Index()
         self._sparse: set[bytes] | None = None
         self._index = os.path.join(self.git_dir, b"index") if self.git_dir else b""
         self._is_index_damaged = False
@@ -37,7 +37,7 @@ class AgentsRepository:
             self._read_head()
         self._read_index()
         report.unfinished += unfinished(self.git_dir)
-        paths = dict.fromkeys(shown(path) for path, _ in self.unmerged)
+        paths = dict.fromkeys(shown(path) for path, _ in self.index.unmerged)
         report.unfinished += [f"{path} is unmerged" for path in paths]
 
     def is_sparse(self, path: bytes) -> bool:
@@ -61,37 +61,12 @@ class AgentsRepository:
     def _read_index(self) -> None:
         if self.git_dir is None or not os.path.exists(self._index):
             return
-        for name in os.listdir(self.git_dir):
-            if name.startswith(b"sharedindex."):
-                # Half of a split index; git searches it beside HEAD.
-                with open(os.path.join(self.git_dir, name), "rb") as source:
-                    content = source.read()
-                with open(os.path.join(self._theirs.path, name), "wb") as target:
-                    target.write(content)
-        env = {b"GIT_INDEX_FILE": self._index}
-        is_unmerged = False
-        differing = ("diff-index", "--cached", "--raw", "--no-renames", "--no-abbrev", "-z")
         try:
-            fields = self._theirs.run(*differing, self._base, env=env).split(b"\0")
-            # `:<old mode> <new mode> <old blob> <new blob> <status>`, NUL, path, NUL.
-            for meta, path in zip(fields[::2], fields[1::2]):
-                _, mode, _, blob, status = meta.split(b" ")
-                is_unmerged |= status == b"U"
-                if status == b"U":
-                    continue
-                if status != b"D":
-                    self.staged[path] = (mode, blob)
-                if status == b"A":
-                    self.wanted.add(path)
-            listed = self._theirs.run("ls-files", "-u", "-z", env=env) if is_unmerged else b""
-            for line in listed.split(b"\0")[:-1]:
-                # `<mode> <blob> <stage>`, tab, path.
-                meta, _, path = line.partition(b"\t")
-                self.unmerged.append((path, meta.split(b" ")[1]))
-                self.wanted.add(path)
-        except GitError:
+            self.index = read_index(self._theirs, self._index, self._base)
+        except (GitError, OSError):
+            # What was only staged is reported where that is retained.
             self._is_index_damaged = True
-            self._report.leave(".git/index", "index that cannot be read: what was only staged")
+        self.wanted |= self.index.added | {path for path, _ in self.index.unmerged}
 
     def _read_sparse(self) -> set[bytes]:
         if not self._index or self._is_index_damaged or not os.path.exists(self._index):

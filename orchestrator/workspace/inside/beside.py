@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from .agents import AgentsRepository
 from .git import GitError, Repository
 from .job import Job, Report, shown
-from .refs import Linked, Named, read_head, read_passing, read_refs
+from .refs import Linked, Named, read_head, read_linked, read_passing, read_refs
+from .remotes import lasting_remotes
 from .repositories import (
     clones,
     common_dir,
     find_git_dir,
     open_repository,
-    passing_remotes,
     submodules,
     unread_format,
 )
 from .retained import Retaining, Store, own_commits
-from .survey import GITLINK, Surveyor
-from .taking import Found, Taking, write_tree
+from .staged import EMPTY_TREE, StagedWork
+from .survey import Surveyor
+from .taking import Found, Taking, read_tree, write_tree
 
 _MOST_SNAPSHOTS = 20
 
@@ -42,11 +42,14 @@ class Beside:
         self._job = job
         self._base = base
         self._report = report
+        self._staged = StagedWork(ours, borrowing, job, base, report)
         self._snapshots = self._asked = 0
         #: The git folders whose commits were collected.
         self._seen: set[bytes] = set()
-        #: Folders of repositories that a snapshot came across.
+        #: Folders of repositories that were found in others and are to be visited.
         self._inner: list[bytes] = []
+        #: The real paths of the folders whose work was collected.
+        self._visited: set[bytes] = set()
 
     def linked(self, linked: Sequence[Linked], common: bytes) -> list[Named]:
         """Return commits of the work in linked worktrees that their own HEADs do not contain."""
@@ -69,29 +72,43 @@ class Beside:
         self, retaining: Retaining, folders: Iterable[bytes], linked: Sequence[Linked]
     ) -> None:
         """Collect the work in nested repositories, and in the repositories nested in them."""
-        own = {os.path.realpath(one.folder) for one in linked}
+        self._visited |= {os.path.realpath(one.folder) for one in linked}
         self._inner = [os.path.join(self._job.worktree, one) for one in folders] + self._inner
+        self._visit_inner(retaining)
+
+    def _visit_inner(self, retaining: Retaining) -> None:
+        """Collect the work in the repositories that others came across."""
         while self._inner:
             where = self._inner.pop(0)
-            if os.path.realpath(where) in own:
+            real = os.path.realpath(where)
+            if real in self._visited:
                 continue
-            name = shown(os.path.relpath(where, self._job.worktree))
-            self._repository(retaining, where, find_git_dir(where), f"nested/{name}")
+            self._visited.add(real)
+            self._repository(retaining, where, find_git_dir(where), self._name_of(where))
+
+    def _name_of(self, folder: bytes) -> str:
+        below = os.path.relpath(folder, self._job.worktree)
+        if below.startswith(b"../"):
+            return f"outside/{shown(os.path.relpath(folder, self._job.root))}"
+        return f"nested/{shown(below)}"
 
     def submodules(self, retaining: Retaining, git_dir: bytes) -> None:
         """Collect the commits of submodules that have no folder any more."""
         for name, where in submodules(git_dir):
             if os.path.realpath(where) not in self._seen:
                 self._commits(retaining, where, f"modules/{shown(name)}")
+        self._visit_inner(retaining)
 
     def outside(self, retaining: Retaining, git_dir: bytes | None) -> None:
         """Collect the work in the agent's clones of this repository in its HOME or TMPDIR."""
         own = {os.path.realpath(common_dir(git_dir))} if git_dir else set()
         for folder, found in self.clones():
-            if os.path.realpath(common_dir(found)) not in own:
-                name = shown(os.path.relpath(folder, self._job.root))
-                where = f"outside/{name}"
-                self._repository(retaining, folder, found, where, self._job.base, self._base)
+            real = os.path.realpath(folder)
+            if os.path.realpath(common_dir(found)) not in own and real not in self._visited:
+                self._visited.add(real)
+                name = self._name_of(folder)
+                self._repository(retaining, folder, found, name, self._job.base, self._base)
+        self._visit_inner(retaining)
 
     def clones(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield folder and git folder of each repository outside the worktree that has the base."""
@@ -102,40 +119,20 @@ class Beside:
             open_repository(git_dir)
             if self._has_base(git_dir):
                 yield folder, git_dir
-
-    def staged_in_linked(
-        self, linked: Sequence[Linked], theirs: Repository, blobs: set[bytes]
-    ) -> list[Named]:
-        """Return commits of the work that only the index of a linked worktree contains."""
-        found = []
-        for one in linked[:_MOST_SNAPSHOTS]:
-            # Its unfinished operations do not affect the change, so they are not reported.
-            agents = AgentsRepository(one.folder, theirs, self._job.base, Report())
-            found += self.staged(agents, blobs, f"worktrees/{one.name}/index")
-        return found
+            elif os.path.realpath(folder) not in self._visited:
+                what = "repository outside the worktree that is no clone of this one"
+                self._report.leave(os.path.relpath(folder, self._job.root), what)
 
     def staged(
-        self, agents: AgentsRepository, blobs: set[bytes], name: str = "index"
+        self, git_dir: bytes, linked: Sequence[Linked], blobs: Collection[bytes]
     ) -> list[Named]:
-        """Return a commit of the work that only the agent's index contains."""
-        held = blobs | {blob for _, blob in self._base.values()}
-        files = {
-            path: (mode, blob)
-            for path, (mode, blob) in agents.staged.items()
-            if blob not in held and mode != GITLINK
-        }
-        # Each side of a conflict gets a name of its own.
-        files |= {
-            path + b".unmerged-" + blob[:8]: (b"100644", blob)
-            for path, blob in agents.unmerged
-            if blob not in held
-        }
-        sound = {path: one for path, one in files.items() if self._copy(agents, path, one[1])}
-        if not sound:
-            return []
-        self._snapshots += 1
-        tree = write_tree(self._ours, self._job.base, sound, b"index.%d" % self._snapshots)
-        return [Named("tree", name, self.commit(tree, self._job.base, "What was only staged"))]
+        """Return commits of the work that only the indexes of the agent's worktrees contain."""
+        base = self._job.base
+        found = self._staged.read(git_dir, base, lambda: blobs, "index", parent=base)
+        for one in linked[:_MOST_SNAPSHOTS]:
+            name = f"worktrees/{one.name}/index"
+            found += self._staged.read(one.git_dir, base, lambda: blobs, name, parent=base)
+        return found
 
     def commit(self, tree: bytes, parent: bytes | None, message: str) -> bytes:
         """Make a commit in the repository of the capture."""
@@ -151,45 +148,62 @@ class Beside:
         commit: bytes = b"",
         base: Mapping[bytes, Found] | None = None,
     ) -> None:
-        """Collect the files of a repository, compared to `base`, and its own commits."""
+        """Collect the files of a repository, compared to `base`, its index and its own commits."""
+        tree = None
         try:
             tree = None if where == git_dir else self._snapshot(where, commit, base or {})
-            if tree is not None and not self._has_tree(git_dir, tree, commit):
+            if tree not in (None, EMPTY_TREE) and not self._has_tree(git_dir, tree, commit):
                 tip = self.commit(tree, commit or None, f"What stood in {name.partition('/')[2]}")
                 retaining.add([Named("worktree", name, tip)])
         except (GitError, OSError) as error:
             self._report.leave(f"{name}: {error}", "nested repository that could not be read")
-        if git_dir:
-            self._commits(retaining, git_dir, name)
+        if not git_dir:
+            return
+        before = self._report.number
+        self._commits(retaining, git_dir, name, tree)
+        if tree not in (None, EMPTY_TREE) and self._report.number > before:
+            # The commit with the same files may be one of those that could not be retained.
+            tip = self.commit(tree, commit or None, f"What stood in {name.partition('/')[2]}")
+            retaining.add([Named("worktree", name, tip)])
 
-    def _has_tree(self, git_dir: bytes | None, tree: bytes, commit: bytes) -> bool:
+    def _has_tree(self, git_dir: bytes | None, tree: bytes | None, commit: bytes) -> bool:
         known = (read_head(git_dir) if git_dir else None, commit or None)
         return tree in (self._tree_of(git_dir or b"", one) for one in known)
 
-    def _commits(self, retaining: Retaining, git_dir: bytes, name: str) -> None:
+    def _commits(
+        self, retaining: Retaining, git_dir: bytes, name: str, tree: bytes | None = None
+    ) -> None:
+        """Collect the commits of a repository, and what only its indexes contain.
+
+        `tree` is the tree of its files.
+        """
         self._seen.add(os.path.realpath(git_dir))
         open_repository(common_dir(git_dir))
         if unread := unread_format(common_dir(git_dir)):
-            self._report.leave(name, f"repository in the format {unread}: its commits")
-            return
+            what = "refs" if unread == "reftable" else "commits"
+            self._report.leave(name, f"repository in the format {unread}: its {what}")
+            if unread != "reftable":
+                return
         try:
             self._add_own(retaining, git_dir, name)
         except (GitError, OSError) as error:
             what = "commits of a nested repository that could not be read"
+            self._report.leave(f"{name}: {error}", what)
+        try:
+            self._add_staged(retaining, git_dir, name, tree)
+        except (GitError, OSError) as error:
+            what = "index of a nested repository that could not be read"
             self._report.leave(f"{name}: {error}", what)
 
     def _add_own(self, retaining: Retaining, git_dir: bytes, name: str) -> None:
         """Add the commits of a repository that its own lasting remotes do not have."""
         head = read_head(git_dir)
         refs = list(read_refs(git_dir, self._report))
-        passing = passing_remotes(common_dir(git_dir), self._job.root)
-        unsafe = tuple(f"refs/remotes/{shown(one)}/" for one in passing)
-        published = [
-            one.commit
-            for one in refs
-            if one.name.startswith("refs/remotes/") and not one.name.startswith(unsafe)
-        ]
+        lasting = lasting_remotes(common_dir(git_dir), self._job.root)
+        at_remotes = tuple(f"refs/remotes/{shown(one)}/" for one in lasting)
+        published = [one.commit for one in refs if one.name.startswith(at_remotes)]
         own = [one for one in refs if not one.name.startswith("refs/remotes/")]
+        fetched = [one for one in refs if one not in own and not one.name.startswith(at_remotes)]
         if head and all(one.commit != head for one in own):
             own.append(Named("branch", "HEAD", head))
         store = Store(self._borrowing(git_dir), self._ours)
@@ -197,7 +211,40 @@ class Beside:
         reached = [*read_passing(git_dir), *own_commits(store, git_dir, self._report)]
         theirs = retaining.beside(store)
         theirs.add(_prefixed(name, self._new(store, own, published, retaining)))
+        named = [one for one in store.commits([one.commit for one in own]) if one]
+        known = [*published, *named]
+        theirs.add(_prefixed(name, self._new(store, fetched, known, retaining)))
         theirs.add_passing(_prefixed(name, self._new(store, reached, published, retaining)))
+
+    def _add_staged(
+        self, retaining: Retaining, git_dir: bytes, name: str, tree: bytes | None
+    ) -> None:
+        """Add what only the indexes of a repository and of its linked worktrees contain."""
+        common = common_dir(git_dir)
+        linked = read_linked(git_dir) if common == git_dir else ()
+        for one in (Linked("", git_dir, b""), *linked):
+            head = read_head(one.git_dir, common)
+
+            def held(commit: bytes | None = head) -> set[bytes]:
+                known = (self._blobs(git_dir, found) for found in (commit, tree))
+                return retaining.blobs.union(*known)
+
+            what = f"{name}/worktrees/{one.name}/index" if one.name else f"{name}/index"
+            retaining.add(self._staged.read(one.git_dir, head or EMPTY_TREE, held, what))
+            if one.folder and find_git_dir(one.folder) and self._is_within(one.folder):
+                self._inner.append(one.folder)
+
+    def _blobs(self, git_dir: bytes, tree: bytes | None) -> set[bytes]:
+        """Return the blobs of a tree or commit; none if it cannot be read."""
+        if tree is None:
+            return set()
+        try:
+            return {blob for _, blob in read_tree(self._borrowing(git_dir), tree).values()}
+        except GitError:
+            return set()
+
+    def _is_within(self, folder: bytes) -> bool:
+        return os.path.realpath(folder).startswith(os.path.realpath(self._job.root) + b"/")
 
     def _new(
         self, store: Store, named: list[Named], published: list[bytes], retaining: Retaining
@@ -206,7 +253,10 @@ class Beside:
         found = store.commits([one.commit for one in named])
         commits = dict(zip([one.commit for one in named], found))
         sound = {commit for commit in found if commit}
-        new = {commit for commit, _ in store.beyond(sound, published)} if sound else set()
+        try:
+            new = {commit for commit, _ in store.beyond(sound, published)} if sound else set()
+        except GitError:
+            new = sound  # a history without an end, as in a shallow clone
         new -= {*retaining.refs.values()}
         return [one for one in named if commits[one.commit] in new or not commits[one.commit]]
 
@@ -236,13 +286,6 @@ class Beside:
         asked = ("rev-parse", "--verify", "--quiet", commit + b"^{tree}")
         code, output, _ = self._borrowing(git_dir).attempt(*asked)
         return output.strip() if code == 0 else None
-
-    def _copy(self, agents: AgentsRepository, path: bytes, blob: bytes) -> bool:
-        code, data, _ = self._borrowing(agents.git_dir or b"").attempt("cat-file", "blob", blob)
-        if code or self._ours.write_blob(data) != blob:
-            self._report.leave(path, "index that cannot be read: what was only staged")
-            return False
-        return True
 
 
 def _size(path: bytes) -> int:

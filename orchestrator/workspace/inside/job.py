@@ -48,6 +48,11 @@ class Report:
         self.left_out: dict[str, list[str]] = {}
         self.unfinished: list[str] = []
 
+    @property
+    def number(self) -> int:
+        """The number of paths that were left out."""
+        return sum(map(len, self.left_out.values()))
+
     def leave(self, path: bytes | str, reason: str) -> None:
         """Record a path that no part of the bundle contains."""
         self.left_out.setdefault(reason, []).append(shown(path))

@@ -91,12 +91,21 @@ class Capture:
 
     def _borrowing(self, git_dir: bytes) -> Repository:
         """Return a repository that reads objects of another, of the mirror and of the capture."""
+        git_dir = common_dir(git_dir) if git_dir else b""
         if git_dir not in self._borrowed:
             path = os.path.join(self.job.scratch, b"theirs.%d.git" % len(self._borrowed))
             objects = [self.job.objects, os.path.join(self._ours.path, b"objects")]
-            objects += [os.path.join(common_dir(git_dir), b"objects")] if git_dir else []
+            objects += [self._without_newline(os.path.join(git_dir, b"objects"))] if git_dir else []
             self._borrowed[git_dir] = Repository(path, objects)
         return self._borrowed[git_dir]
+
+    def _without_newline(self, path: bytes) -> bytes:
+        """Return a path that a list of alternates can contain."""
+        if b"\n" not in path:
+            return path
+        link = os.path.join(self.job.scratch, b"objects.%d" % len(self._borrowed))
+        os.symlink(path, link)
+        return link
 
     def _changes(
         self, base: Mapping[bytes, Found], agents: AgentsRepository, survey: Surveyor
@@ -148,9 +157,7 @@ class Capture:
             if git_dir:
                 retaining.add(beside.linked(linked, common))
                 retaining.add(self._named(git_dir, linked))
-                retaining.add(beside.staged(agents, retaining.blobs))
-                theirs = retaining.store.theirs
-                retaining.add(beside.staged_in_linked(linked, theirs, retaining.blobs))
+                retaining.add(beside.staged(git_dir, linked, retaining.blobs))
                 passing = [*read_passing(git_dir)]
                 for one in linked:
                     passing += read_passing(one.git_dir)

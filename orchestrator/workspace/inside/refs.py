@@ -110,7 +110,8 @@ def read_linked(git_dir: bytes) -> Iterator[Linked]:
     for name in names:
         inner = os.path.join(folder, name)
         link = _content(os.path.join(inner, b"gitdir")).rstrip(b"\n")
-        yield Linked(shown(name), inner, os.path.dirname(link))
+        # Since git 2.48 the path may be relative.
+        yield Linked(shown(name), inner, os.path.dirname(os.path.join(inner, link)))
 
 
 def own_objects(git_dir: bytes) -> tuple[list[bytes], list[bytes]]:

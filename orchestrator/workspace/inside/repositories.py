@@ -16,10 +16,6 @@ _MOST_ENTRIES = 20_000
 _OF_TOOLS = frozenset(
     (b".cache", b".cargo", b".rustup", b".npm", b".nvm", b".local", b"go", b"node_modules")
 )
-_SECTION = re.compile(rb'^\s*\[\s*remote\s+"([^"]*)"\s*\]', re.IGNORECASE)
-_URL = re.compile(rb'^\s*url\s*=\s*"?([^"\r\n]*)', re.IGNORECASE)
-#: `https://host/path`, or `host:path` of ssh.
-_OF_HOST = re.compile(rb"(?!file://)[a-z+-]+://|[^/]*:(?!//)", re.IGNORECASE)
 _SHA256 = re.compile(rb"(?im)^\s*objectformat\s*=\s*sha256\s*$")
 
 
@@ -55,27 +51,6 @@ def unread_format(git_dir: bytes) -> str:
     if _SHA256.search(_config(git_dir)):
         return "sha256"
     return "reftable" if os.path.isdir(os.path.join(git_dir, b"reftable")) else ""
-
-
-def passing_remotes(git_dir: bytes, root: bytes) -> list[bytes]:
-    """Return the names of the remotes that end with the workspace, or that are gone already.
-
-    A commit that was pushed to one of them is published nowhere.
-    """
-    folder = os.path.dirname(git_dir) if os.path.basename(git_dir) == b".git" else git_dir
-    found, name = [], b""
-    for line in _config(git_dir).splitlines():
-        if section := _SECTION.match(line):
-            name = section[1]
-        elif line.lstrip().startswith(b"["):
-            name = b""
-        elif name and (url := _URL.match(line)) and not _OF_HOST.match(url[1]):
-            path = os.path.join(folder, url[1].strip().removeprefix(b"file://"))
-            where = os.path.realpath(path)
-            is_inside = where.startswith(os.path.realpath(root) + b"/")
-            if is_inside or not os.path.lexists(where):
-                found.append(name)
-    return found
 
 
 def submodules(git_dir: bytes) -> Iterator[tuple[bytes, bytes]]:

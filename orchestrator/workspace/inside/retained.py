@@ -159,7 +159,7 @@ class Retaining:
             try:
                 found = self.store.content([one.commit], self.known)
             except GitError as error:
-                self._leave_damaged(one, error)
+                kept += self._without_history(one, error)
                 continue
             if any(kind != b"commit" for kind, _ in found.values()):
                 kept.append(one)
@@ -187,7 +187,7 @@ class Retaining:
             try:
                 found = self.store.content([one.commit], known)
             except GitError as error:
-                self._leave_damaged(one, error)
+                kept += self._without_history(one, error)
                 continue
             # Amended and cherry-picked commits leave their originals behind, which add no content.
             if not {name for name, (kind, _) in found.items() if kind == b"blob"} <= self.blobs:
@@ -265,6 +265,25 @@ class Retaining:
         text = self.store.ours.run("cat-file", "commit", commit).decode(errors="replace")
         lines = text.partition("\n\n")[2].strip().splitlines()
         return lines[0][:_SUBJECT] if lines else ""
+
+    def _without_history(self, one: Named, error: GitError) -> list[Named]:
+        """Return a commit of the files alone, if these can be read: for example in a shallow clone.
+
+        The history is reported.
+        """
+        self._leave_damaged(one, error)
+        theirs = self.store.theirs
+        try:
+            tree = theirs.run("rev-parse", one.commit + b"^{tree}").strip()
+            found = self.store.content([tree], ())
+            blobs = {name for name, (kind, _) in found.items() if kind == b"blob"}
+            if blobs <= self.blobs:
+                return []
+            said = f"The files of {one.commit.decode()}, without its history"
+            made = theirs.run("commit-tree", tree, "-m", said).strip()
+        except GitError:
+            return []
+        return [Named(one.kind, one.name, made)]
 
     def _leave_damaged(self, one: Named, error: GitError) -> None:
         lines = str(error).strip().splitlines()

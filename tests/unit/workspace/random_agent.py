@@ -75,6 +75,7 @@ class RandomAgent:
             *(self.stash, self.pop, self.worktree, self.merge, self.rebase, self.reset, self.amend),
             *(self.flag, self.sparse, self.attributes, self.nested, self.special, self.close),
             *(self.stage_only, self.exclude, self.force_add, self.orphan, self.tag, self.touch),
+            *[self.stage_elsewhere] * 2,
             *(self.swap, self.kill, self.cherry_pick, self.drop_branch, self.pack, self.venv),
         ]
         for _ in range(self.rng.randint(1, 9)):
@@ -271,6 +272,27 @@ class RandomAgent:
         if self.rng.random() < 0.6:
             self.git("add", "-A", cwd=folder)
             self.git("commit", "-qm", "nested", cwd=folder)
+
+    def stage_elsewhere(self) -> None:
+        """Stage a file in a nested repository or a linked worktree; it then changes or goes."""
+        folder = self.tree / self.rng.choice(["nest", "deep/nest", "nest/inner", "wt-staged"])
+        if folder.name == "wt-staged":
+            self.git("worktree", "add", "-q", "--detach", str(folder))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.git("init", "-q", cwd=folder)
+        if not folder.is_dir():
+            return
+        path = folder / f"s{self.rng.randint(0, 3)}"
+        path.write_bytes(self._content())
+        self.git("add", "-f", path.name, cwd=folder)
+        end = self.rng.random()
+        if end < 0.4:
+            path.unlink()
+        elif end < 0.8:
+            path.write_bytes(self._content())
+        elif end < 0.9:
+            self.git("stash", "-q", cwd=folder)
 
     def pack(self) -> None:
         self.git("gc", "-q")

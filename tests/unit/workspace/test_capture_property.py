@@ -76,6 +76,27 @@ def reachable(tree: Path, base: str) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith("blob ")}
 
 
+def staged(tree: Path) -> dict[str, set[str]]:
+    """Return the blobs of each index below a worktree, by the folder of its worktree."""
+    found = {}
+    for where, folders, files in os.walk(tree):
+        if ".git" not in (*folders, *files):
+            continue
+        folder = Path(where)
+        listed = subprocess.run(
+            ("git", "ls-files", "-s", "-z"), cwd=folder, capture_output=True, check=False
+        )
+        top = subprocess.run(
+            ("git", "rev-parse", "--show-toplevel"), cwd=folder, capture_output=True, check=False
+        )
+        # In a damaged repository git answers for the one around it.
+        if listed.returncode == 0 and top.stdout.rstrip(b"\n") == os.fsencode(folder.resolve()):
+            entries = (entry.split(b" ") for entry in listed.stdout.split(b"\0")[:-1])
+            name = os.fsencode(folder.relative_to(tree)).decode(errors="backslashreplace")
+            found[name] = {one[1].decode() for one in entries if one[0] != b"160000"}
+    return found
+
+
 class Kept:
     """What a bundle gives to who has nothing but the mirror."""
 
@@ -120,6 +141,7 @@ def mixed(path: str) -> bool:
 def check(host: Host, base: Base, workspace: Workspace, agent: RandomAgent, scratch: Path) -> None:
     tree = workspace.worktree
     blobs = reachable(tree, base.commit)
+    indexes = staged(tree)
     command = capture_command(workspace, base, most_paths=100_000)
     ended = subprocess.run(
         command.argv,
@@ -159,6 +181,11 @@ def check(host: Host, base: Base, workspace: Workspace, agent: RandomAgent, scra
             assert converted(data) & kept_objects, f"{path} is lost"
     if not any(reason.startswith(OF_COMMITS) for reason in left_out):
         assert blobs <= kept_objects, blobs - kept_objects
+        # A nested repository is left out of the change, and its work is retained beside it.
+        named = {why: paths for why, paths in left_out.items() if why != "nested repository"}
+        for folder, found_blobs in indexes.items():
+            if not is_named(folder, named):
+                assert found_blobs <= kept_objects, (folder, found_blobs - kept_objects)
 
 
 @pytest.fixture(scope="module")
