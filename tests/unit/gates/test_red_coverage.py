@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.gates.comparison import Comparison, compare
+from orchestrator.models import GateStatus
+from tests.unit.gates.red_bases import RedJudge, config
 from tests.unit.gates.test_comparison import record
 
 PYTEST = "===== 5 passed in 1.20s ====="
@@ -57,3 +59,20 @@ def test_another_line_that_fails_is_not_excused(line):
 def test_a_red_test_of_the_base_leaves_no_figure():
     base = output(88.26, tests="===== 1 failed, 4 passed in 1.20s =====\nFAILED a.py::test_b")
     assert found(base, output(88.3)).unknown
+
+
+def test_failed_tests_are_named_whatever_the_repository_shows(tmp_path):
+    """Pytest's `-r` decides it, and without names no coverage of red tests could be compared."""
+    red = {
+        "orchestrator.toml": config(
+            'coverage = {command = "python3 -m pytest && cp a.json c.json", report = "c.json"}'
+        ),
+        "pytest.ini": "[pytest]\naddopts = -rxXs\n",
+        "test_a.py": "def test_a(): pass\ndef test_red(): assert False\n",
+    }
+    judge = RedJudge.build(tmp_path)
+    gate = judge.gate(red, {"README.md": "x\n"})
+    assert gate.status is GateStatus.RED_BEFORE, gate.detail
+    gate = judge.gate(red, {"test_b.py": "def test_b(): assert False\n"})
+    assert gate.status is GateStatus.FAILED, gate.detail
+    assert "test_b.py::test_b" in gate.detail
