@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import os
 import re
@@ -41,6 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clones", nargs="+", type=Path)
     parser.add_argument("--setting", action="append", default=[], help="NAME=VALUE for the system")
+    parser.add_argument(
+        "--mirror", action="append", default=[], help="ADDRESS=CLONE: the host has it already"
+    )
     parser.add_argument("--folder", type=Path, help="use this folder, and leave it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
@@ -54,6 +58,9 @@ def main() -> None:
             "ORCHESTRATOR_AGENT": "scripted",
             **dict(setting.split("=", 1) for setting in given.setting),
         }
+        for address, _, clone in (one.rpartition("=") for one in given.mirror):
+            name = f"home/mirrors/{hashlib.sha256(address.encode()).hexdigest()}.git"
+            git("clone", "-q", "--mirror", "--no-local", f"file://{clone}", name, cwd=folder)
         started = orch(env, folder, "up", "--detach", "--json")
         if started.returncode:
             raise SystemExit(started.stderr)

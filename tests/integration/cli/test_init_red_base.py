@@ -14,6 +14,8 @@ RED_TEST = "  def test_red(self): self.fail()\n"
 LINT = "lint:\n\tpython3 lint.py\n"
 #: A tool that names the place of each failure.
 PLACES = "import sys\nprint('a.py:3:1: error: no')\nsys.exit(1)\n"
+#: Another failure at each run.
+OTHER = "import uuid\nprint(f'a{uuid.uuid4()}.py:1: x')\nraise SystemExit(1)\n"
 
 
 def config(folder) -> dict[str, object]:
@@ -46,11 +48,7 @@ def test_tests_that_fail_are_compared_with_those_that_pass(make):
         # No place, no test that passes, a different end each time.
         ({**TESTED, "Makefile": LINT, "lint.py": "print('no')\nraise SystemExit(1)\n"}, "no place"),
         (
-            {
-                **TESTED,
-                "Makefile": LINT,
-                "lint.py": "import uuid\nprint(f'a{uuid.uuid4()}.py:1: x')\nraise SystemExit(1)\n",
-            },
+            {**TESTED, "Makefile": LINT, "lint.py": f"print('a.py:1: x')\n{OTHER}"},
             "new failures",
         ),
     ],
