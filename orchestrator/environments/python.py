@@ -19,6 +19,7 @@ from orchestrator.environments.requirements import (
     normal,
     project_requirements,
     requirement_files,
+    session_requirements,
 )
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles
@@ -45,11 +46,14 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
     own += group_requirements(pyproject)
     if not own and not listed and not is_built:
         return None
-    named = {name_of(line) for line in own}
-    named |= {name_of(line) for path in listed for line in files.text(path).splitlines()}
+    lines = [*own, *(line for path in listed for line in files.text(path).splitlines())]
     if is_built:
-        named |= {name_of(line) for line in project_requirements(project, wanted)}
-    own += _tools(files, commands, named)
+        lines += project_requirements(project, wanted)
+    # A requirement under a condition may not be installed.
+    named = {name_of(line) for line in lines if ";" not in line.partition("#")[0]}
+    run = _run_by(commands)
+    own += session_requirements(files, run, named)
+    own += _tools(files, commands, run, {*named, *map(name_of, own)})
     arguments = [word for path in listed for word in ("-r", path)]
     if is_built:
         arguments += ["-e", f".[{','.join(wanted)}]" if wanted else "."]
@@ -86,9 +90,15 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
                 yield path
 
 
-def _tools(files: BaseFiles, commands: Collection[str], named: Collection[str]) -> Iterator[str]:
+def _run_by(commands: Collection[str]) -> set[str]:
+    """Return the tools that commands run."""
+    return {word for command in commands for word in _WORD.findall(command)} & {*_TOOLS}
+
+
+def _tools(
+    files: BaseFiles, commands: Collection[str], run: Collection[str], named: Collection[str]
+) -> Iterator[str]:
     """Yield the tools that gates run and that no requirement names."""
-    run = {word for command in commands for word in _WORD.findall(command)}
     if "--cov" in " ".join(commands):
         yield from ("pytest-cov",) if "pytest-cov" not in named else ()
     versions = hook_versions(files)

@@ -20,7 +20,7 @@ _INPUTS = re.compile(
     r"|pylock.*\.toml|[\w.-]*(?:requirements|constraints)[\w.-]*\.(?:txt|in)|\.python-version"
     r"|\.pre-commit-config\.yaml|package\.json|package-lock\.json|npm-shrinkwrap\.json|\.npmrc"
     r"|pnpm-(?:lock|workspace)\.yaml|yarn\.lock|\.yarnrc(?:\.yml)?|bun\.lockb?|go\.(?:mod|sum|work)"
-    r"|Cargo\.(?:toml|lock)|rust-toolchain(?:\.toml)?|orchestrator\.toml"
+    r"|Cargo\.(?:toml|lock)|rust-toolchain(?:\.toml)?"
 )
 #: Patches are applied to packages of npm as they are installed.
 _IN_FOLDER = re.compile(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from orchestrator.gates.detection import BaseFiles
+from orchestrator.gates.detectors._python_tools import read_tools
 
 #: The extras, groups and environments whose names say that they are for tests or checks.
 _FOR_CHECKS = re.compile(
@@ -25,6 +26,16 @@ _FILES = re.compile(
 )
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+#: A requirement of a registry; no path, no address, no option, and nothing that tox fills in.
+_BOUND = r"(?:[<>!~=]=?=?\s*[\w.*+!-]+)"
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?"
+    rf"\s*(?:{_BOUND}(?:\s*,\s*{_BOUND})*)?\s*(?:;[^{{}}]*)?"
+)
+_FROZEN = re.compile(
+    r"^(\s*(?:-\s+)?rev:\s*)['\"]?[0-9a-f]{40}['\"]?\s*#\s*(?:frozen:\s*)?(v?\d[\w.]*)\s*$",
+    re.MULTILINE,
+)
 _BARE_VERSION = re.compile(r"[\d.]+[\w.]*")
 _NOT_OF_A_REGISTRY = {"editable", "virtual", "directory", "git", "file", "url", "path"}
 #: Included groups may include others; deeper ones are not read.
@@ -101,13 +112,8 @@ def locked_versions(files: BaseFiles) -> dict[str, str]:
 def hook_versions(files: BaseFiles) -> dict[str, str]:
     """Return the versions of ruff, mypy and flake8 that pre-commit runs."""
     found: dict[str, str] = {}
-    try:
-        document = yaml.safe_load(files.text(".pre-commit-config.yaml"))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return found
-    repos = document.get("repos") if isinstance(document, dict) else None
-    for repo in repos if isinstance(repos, list) else ():
-        address, rev = str(_table(repo).get("repo", "")), str(_table(repo).get("rev", ""))
+    for repo in _repos(files):
+        address, rev = str(repo.get("repo", "")), str(repo.get("rev", ""))
         for tool in ("ruff", "mypy", "flake8"):
             version = rev.removeprefix("v")
             if re.search(rf"/(?:mirrors-)?{tool}(?:-pre-commit)?(?:\.git)?$", address) and (
@@ -115,6 +121,52 @@ def hook_versions(files: BaseFiles) -> dict[str, str]:
             ):
                 found[tool] = version
     return found
+
+
+def session_requirements(
+    files: BaseFiles, run: Collection[str], named: Collection[str]
+) -> Iterator[str]:
+    """Yield what sessions of tox and nox, and hooks of pre-commit, install for some tools.
+
+    Distributions that are `named` elsewhere are left out, because two versions of one would make
+    the installation fail.
+    """
+    tools, seen = read_tools(files), set(named)
+    wanted = [
+        need
+        for session, needs in tools.needs.items()
+        if tools.sessions[session] & {*run}
+        for need in needs
+    ]
+    wanted += [
+        need
+        for hook in _hooks(files)
+        if str(hook.get("id")).removesuffix("-check").removeprefix("mirrors-") in run
+        for need in _strings(hook.get("additional_dependencies"))
+    ]
+    for need in wanted:
+        text = need.partition("#")[0].strip()
+        name = name_of(text)
+        if _REQUIREMENT.fullmatch(text) and name not in seen:
+            seen.add(name)
+            yield text
+
+
+def _hooks(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
+    for repo in _repos(files):
+        hooks = repo.get("hooks")
+        yield from (_table(hook) for hook in (hooks if isinstance(hooks, list) else ()))
+
+
+def _repos(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
+    try:
+        # A comment names the version of a revision that is given as a commit.
+        text = _FROZEN.sub(r"\1'\2'", files.text(".pre-commit-config.yaml"))
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return
+    repos = document.get("repos") if isinstance(document, dict) else None
+    yield from (_table(repo) for repo in (repos if isinstance(repos, list) else ()))
 
 
 def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from orchestrator.gates.checks._said import gives_reason, names_failure
 from orchestrator.gates.outcomes import Outcomes, lost_tests, name_of
-from orchestrator.gates.run_record import RunRecord, has_position, is_threshold
+from orchestrator.gates.run_record import RunRecord, has_position, is_own_minimum, is_threshold
 
 #: Commands that end at their first failure, or do not print every failure: the rest is unknown.
 _ENDS_EARLY = re.compile(
@@ -89,7 +89,9 @@ def _explained(
     """Return what was found if the failures of the base explain why the command fails."""
     if not found.before:
         return Comparison(unknown="it fails without a failure that the base has")
-    if found.by in _OF_TESTS and (other := _other_failure(command, looks, now)):
+    # A command that measures coverage may fail by the minimum of its tool.
+    is_of_tests = found.by in _OF_TESTS or (found.by == "coverage" and now.exit_code)
+    if is_of_tests and (other := _other_failure(command, looks, now)):
         return Comparison(unknown=f"it runs more than tests, and prints another line: {other}")
     return found
 
@@ -183,7 +185,7 @@ def _other_failure(command: str, looks: Sequence[RunRecord], now: RunRecord) -> 
     if _PLAIN.fullmatch(command.strip()):
         return ""
     added = Counter(now.lines) - _common(Counter(look.lines) for look in looks)
-    return next((line for line in added if _is_failure(line)), "")
+    return next((ln for ln in added if _is_failure(ln) and not is_own_minimum(ln)), "")
 
 
 def _go_faults(looks: Sequence[RunRecord], now: RunRecord) -> Iterator[str]:

@@ -31,6 +31,11 @@ _SUBSETS = ("pytest", "ruff", "flake8", "mypy")
 _LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
 _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
 _SILENT_LINE = re.compile(r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#")
+#: A line that installs what the environment of the repository contains already.
+_INSTALL_LINE = re.compile(
+    r"^(?:(?:uv )?(?:\S*python[\d.]* -m )?pip3? install|(?:uv|poetry|pdm|pipenv) (?:sync|install)"
+    r"|npm (?:ci|install|i)|(?:pnpm|yarn|bun) install)(?:\s[^&|;<>$`]*)?$"
+)
 
 
 @dataclass(frozen=True)
@@ -131,19 +136,25 @@ def _without_repeats(packages: Sequence[Package]) -> Iterator[Package]:
         commands = {
             gate: command
             for gate, command in package.detected.commands.items()
-            if not _is_repeated(gate, command, [d.commands[gate] for d in beside
-                                                if gate in d.commands])
-        }  # fmt: skip
+            if not _is_repeated(gate, command, beside)
+        }
         if commands:
             yield replace(package, detected=replace(package.detected, commands=commands))
 
 
-def _is_repeated(gate: str, command: GateCommand, others: Sequence[GateCommand]) -> bool:
-    if not others or gate == "coverage":
-        return bool(others)
+def _is_repeated(gate: str, command: GateCommand, beside: Sequence[Detected]) -> bool:
+    has_other = any(gate in detected.commands for detected in beside)
+    if not has_other or gate == "coverage":
+        return has_other
+    # A recipe for tests may lint first, which another gate does.
+    others = [other for detected in beside for other in detected.commands.values()]
     known = {_plain(step) for other in others for step in re.split(r"&&|\n", other.command)}
     lines = (_LINE_START.sub("", line.strip()) for line in command.script.splitlines())
-    return all(_plain(line) in known for line in lines if not _SILENT_LINE.search(line))
+    return all(
+        _plain(line) in known
+        for line in lines
+        if not (_SILENT_LINE.search(line) or _INSTALL_LINE.search(line))
+    )
 
 
 def _plain(line: str) -> tuple[str, ...]:

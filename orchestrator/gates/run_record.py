@@ -32,6 +32,11 @@ _ESLINT = re.compile(r"\s+\d+:\d+\s")
 _THRESHOLD = re.compile(r"coverage|threshold|\d\s?%", re.IGNORECASE)
 _MEASURED = re.compile(r"(\d+(?:\.\d+)?) % < ")
 
+#: The lines of coverage.py and of pytest-cov for a minimum of their own.
+_OWN_MINIMUM = re.compile(
+    r"Coverage failure: total of (\d+(?:\.\d+)?) is less than fail-under"
+    r"|(?:FAIL|ERROR:?) Required test coverage of .* Total coverage: (\d+(?:\.\d+)?)%"
+)
 _CLOCK = re.compile(r"\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?")
 _DURATION = re.compile(r"(?<![\w.])\d+(?:\.\d+)?\s?(?:ns|µs|us|ms|s|secs?|seconds?|min)\b")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
@@ -79,9 +84,18 @@ class RunRecord(BaseModel):
 
     @property
     def measured(self) -> float | None:
-        """The coverage in percent that was under the minimum; None if nothing was measured."""
-        match = _MEASURED.match(self.headline)
-        return float(match[1]) if match and self.exit_code == 0 else None
+        """The coverage in percent that was under the minimum; None if nothing was measured.
+
+        The minimum is that of the gate, or that of the tool itself if no test fails.
+        """
+        if self.exit_code == 0:
+            match = _MEASURED.match(self.headline)
+            return float(match[1]) if match else None
+        if self.counts is None or self.counts.failed:
+            return None
+        found = filter(None, map(_OWN_MINIMUM.match, self.lines))
+        figures = {float(match[1] or match[2]) for match in found}
+        return figures.pop() if len(figures) == 1 else None
 
 
 def make_record(
@@ -119,6 +133,11 @@ def has_position(line: str) -> bool:
 def is_threshold(line: str) -> bool:
     """Return whether a recorded line may compare a figure with a threshold."""
     return _THRESHOLD.search(line) is not None
+
+
+def is_own_minimum(line: str) -> bool:
+    """Return whether a recorded line says that coverage is under the minimum of its tool."""
+    return _OWN_MINIMUM.match(line) is not None
 
 
 def _tests(outcomes: Outcomes | None, places: Sequence[str]) -> dict[str, Outcome] | None:

@@ -47,7 +47,8 @@ def init(
 
     Finds the gates of the newest commit and runs each once on a clean copy of it, as for an agent
     that changes nothing. Shows what passes, and for the rest whether to fix the repository or this
-    host. The exit code is 3 if no change could be approved with the proposed file.
+    host. If a gate is red and a change can be compared with it, red_base = "compare" is proposed.
+    The exit code is 3 if no change could be approved with the proposed file.
     """
     # Git, gates and sandboxes are slow to import.
     from orchestrator.cli.local.gate_plans import plan_of  # noqa: PLC0415 - as above
@@ -153,6 +154,8 @@ def _print_gate(gate: Any) -> None:
         say(f"    $ {one_line(command.command)}{where}")
     if gate.turn:
         say(f"    {gate.advice}: {one_line(result.detail)}")
+    elif gate.is_red:
+        say(f'    proposed with red_base = "compare": {one_line(result.detail)}')
 
 
 def _print_end(config: RepoConfig, *, is_ready: bool) -> None:
@@ -169,7 +172,7 @@ def _gate_document(gate: Any) -> dict[str, Any]:
         "name": gate.name,
         "status": result.status.value if result else None,
         "turn": gate.turn or None,
-        "detail": result.detail if result and not gate.has_passed else None,
+        "detail": result.detail if result and (gate.turn or gate.is_red) else None,
         "durationMs": result.duration_ms if result else None,
         "commands": [
             {"command": one.command, "folder": one.folder, "because": one.source}

@@ -15,10 +15,11 @@ from orchestrator.gates.faults import PlanFault
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Tools, faults_here
 from orchestrator.interfaces.gate import PlannedGate
-from orchestrator.models import GateResult, GateStatus
+from orchestrator.models import GateProfile, GateResult, GateStatus
 from orchestrator.settings import Settings
 from orchestrator.stages.gate_check.base_check import untouched_run
 from orchestrator.stages.gate_check.gate_runner import GateRun
+from orchestrator.stages.gate_check.red_base import RED_ON_BASE
 from orchestrator.wiring import host as wiring_host
 from orchestrator.wiring import worker as wiring
 from orchestrator.workspace.change import Candidates
@@ -48,6 +49,11 @@ class TrialGate:
         return self.result is not None and self.result.status.is_pass
 
     @property
+    def is_red(self) -> bool:
+        """Whether it fails, and changes can be compared with its failures."""
+        return self.result is not None and self.result.status is GateStatus.RED_BEFORE
+
+    @property
     def advice(self) -> str:
         """What to do before the gate can pass; empty if there is nothing to do."""
         return {"repository": "fix the repository", "host": "fix this host", "": ""}[self.turn]
@@ -58,11 +64,10 @@ class TrialGate:
         result = self.result
         if result is None or result.status.is_pass:
             return ""
-        if result.status is GateStatus.ERRORED:
-            return "host"
-        if result.status is GateStatus.FAILED and _OF_THE_HOST.search(result.detail):
-            return "host"
-        return "repository"
+        is_red = result.status is GateStatus.FAILED or result.detail.startswith(RED_ON_BASE)
+        if is_red:
+            return "host" if _OF_THE_HOST.search(result.detail) else "repository"
+        return "host" if result.status is GateStatus.ERRORED else "repository"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class Trial:
     def gates(self, settings: Settings, *, on_start: Callable[[str], None]) -> Iterator[TrialGate]:
         """Run the gates one after another, as the gates pool would; yield each.
 
-        A gate that is known to be unable to pass is not run, and no gate that asks a model is.
+        A gate that fails runs twice more, to find whether changes can be compared with its
+        failures. A gate that is known to be unable to pass is not run, and no gate that asks a
+        model is.
         """
         known = {fault.gate: fault for fault in reversed(self.faults)}
         runner = wiring.gate_runner(settings)
@@ -94,7 +101,11 @@ class Trial:
                 yield TrialGate(name, commands, None)
             else:
                 on_start(name)
-                (report,) = runner.run(replace(self.plan, gates=gates), self.case)
+                # No profile adds a run of its own.
+                plan = replace(
+                    self.plan, gates=gates, profile=GateProfile.CUSTOM, red_base="compare"
+                )
+                (report,) = runner.run(plan, self.case)
                 yield TrialGate(name, commands, report.gates[0])
 
 

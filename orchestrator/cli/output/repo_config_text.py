@@ -22,6 +22,11 @@ _HEAD = """\
 _CUSTOM = """\
 # "custom" means the gates of [gates] below. The profile {asked} needs more: see the comments.
 """
+_RED = """\
+# Red on this commit too: {gates}. "compare" approves a change that adds no failure to them.
+red_base = "compare"
+
+"""
 _HOOKS = """\
 # Commands that prepare the workspace of an agent, such as an installation of dependencies:
 # [hooks]
@@ -65,6 +70,8 @@ def config_text(
         text += _comment(f"The environment cannot be set up, so no gate was run: {lack}")
         text += '# [environment]\n# setup = "a command that installs the dependencies"\n\n'
     text += f'profile = "{proposed}"\n\n[gates]\n'
+    if red := [gate.name for gate in gates if gate.is_red]:
+        text += _RED.format(gates=", ".join(red))
     text += "\n".join("".join(_gate_lines(gate)) for gate in gates)
     if not_judged:
         text += "\n# Found, and checked by no gate:\n"
@@ -78,6 +85,9 @@ def _gate_lines(gate: TrialGate) -> Iterator[str]:
     if gate.result is None:
         why = "not run" if gate.commands else "a review by another agent, which needs no command"
         yield _comment(f"{gate.name}: {why}.{found}")
+    elif gate.is_red:
+        detail = one_line(gate.result.detail)[:_MOST_CHARACTERS].rstrip(".")
+        yield _comment(f"{gate.name}: {detail}.{found}")
     elif gate.has_passed:
         yield _comment(f"{gate.name}: passed in {gate.result.duration_ms / 1000:.1f} s.{found}")
     else:

@@ -39,6 +39,8 @@ _BEFORE = re.compile(
     r"(?:\S*python[\d.]*\}?|\{\w+\})(?:\s+-[WX]\s*\S+|\s+-[bBsEIuO]+)*\s+-m\s+"
     r"|^(?:-|!|\s)*(?:uv|poetry|pdm|hatch|pipenv) run\s+"
 )
+#: Options of pip without a value.
+_FLAGS = ("-U", "--upgrade", "-q", "--quiet")
 _COVERED = re.compile(r"^coverage\s+run\s+(?:-\S+\s+)*?-m\s+")
 
 
@@ -50,6 +52,10 @@ class Tools:
     declared: dict[str, str] = field(default_factory=dict)
     #: The tools that `tox run -e lint` or `nox -s lint` runs.
     sessions: dict[str, set[str]] = field(default_factory=dict)
+    #: The requirements that a session installs, without those under a condition.
+    needs: dict[str, list[str]] = field(default_factory=dict)
+    #: The command lines of sessions, in order.
+    lines: list[str] = field(default_factory=list)
     #: The file that declares each session.
     session_files: dict[str, str] = field(default_factory=dict)
     pyproject: Mapping[str, Any] = field(default_factory=dict)
@@ -161,7 +167,10 @@ def _read_sections(path: str, sections: Mapping[str, Mapping[str, str]], tools: 
         lines = options.get("commands", "").split("\n")
         if heading.partition(":")[0] == "testenv" and any(map(str.strip, lines)):
             run = {tool for line in lines for tool in programs_of(_CONDITION.sub("", line))}
-            tools.add_session(f"tox run -e {heading.partition(':')[2] or 'py'}", run, path)
+            session = f"tox run -e {heading.partition(':')[2] or 'py'}"
+            tools.add_session(session, run, path)
+            tools.lines += lines
+            tools.needs[session] = options.get("deps", "").splitlines()
 
 
 def _read_tox(files: BaseFiles, tools: Tools) -> None:
@@ -188,7 +197,10 @@ def _read_tox(files: BaseFiles, tools: Tools) -> None:
             ]
             if lines:
                 run = {tool for line in lines for tool in programs_of(line)}
-                tools.add_session(f"tox run -e {shlex.quote(name)}", run, path)
+                session = f"tox run -e {shlex.quote(name)}"
+                tools.add_session(session, run, path)
+                tools.lines += lines
+                tools.needs[session] = list(_strings(environment.get("deps")))
 
 
 def _read_setup(files: BaseFiles, tools: Tools) -> None:
@@ -213,13 +225,14 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
             for d in decorators
         ):
             continue
-        run = set[str]()
+        run, needs = set[str](), list[str]()
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                 words = list(_constants(*call.args))
                 if call.func.attr in ("run", "run_always", "run_install"):
                     run |= set(programs_of(shlex.join(words)))
                 elif call.func.attr == "install":
+                    needs += _plain_words(call)
                     run |= {name[1] for word in words if (name := _REQUIREMENT.match(word))}
         names = [
             constant
@@ -231,6 +244,7 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
         ]
         session = shlex.quote((names or [function.name])[0])
         tools.add_session(f"nox -s {session}", run, path)
+        tools.needs[f"nox -s {session}"] = needs
 
 
 def _read_pipfile(files: BaseFiles, tools: Tools) -> None:
@@ -286,6 +300,16 @@ def _parse(text: str) -> ast.AST:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
+
+
+def _plain_words(call: ast.Call) -> Iterator[str]:
+    """Yield the arguments of a call that are plain texts, without options and their values."""
+    before = ""
+    for argument in call.args:
+        word = argument.value if isinstance(argument, ast.Constant) else None
+        if isinstance(word, str) and not word.startswith("-") and before in ("", *_FLAGS):
+            yield word
+        before = word if isinstance(word, str) and word.startswith("-") else ""
 
 
 def _constants(*nodes: ast.AST) -> Iterator[str]:

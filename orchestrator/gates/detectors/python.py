@@ -28,6 +28,9 @@ _TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
 _COVERAGE_JSON = "coverage.json"
 #: The number of test files that are read to find their framework.
 _MOST_READ = 30
+_FLAKE8_FILES = ("setup.cfg", "tox.ini", ".flake8")
+#: A line of tox without anything that tox or a shell would fill in.
+_PLAIN_LINE = re.compile(r"[\w./,=:*+ -]+")
 _LINT_SESSIONS = ("lint", "linters", "style", "flake8", "ruff", "pre-commit", "check")
 _TYPE_SESSIONS = ("typecheck", "type", "types", "typing", "mypy", "pyright", "type-check")
 _TEST_SESSIONS = ("tests", "test", "py", "unit", "py3")
@@ -230,6 +233,8 @@ def _typecheck(tools: Tools) -> GateCommand | None:
         return None
     # Files on the command line would replace the configured ones.
     path, section = tables[0] if tables else (tools.declared["mypy"], {})
+    if not tables and (line := _line(tools, "mypy")):
+        return GateCommand(line, source=path)
     is_configured = isinstance(section, dict) and section.keys() & {"files", "packages", "modules"}
     return GateCommand("mypy" if is_configured else "mypy .", source=path)
 
@@ -239,7 +244,19 @@ def _lint(tools: Tools) -> GateCommand | None:
     has_table = ruff in ("ruff.toml", ".ruff.toml") or "ruff" in tools.table("tool")
     if ruff and (has_table or flake8 != ".flake8"):
         return GateCommand("ruff check .", source=ruff)
-    return GateCommand("flake8", source=flake8) if flake8 else None
+    if not flake8:
+        return None
+    is_configured = any("flake8" in tools.ini[path] for path in _FLAKE8_FILES)
+    line = "" if is_configured else _line(tools, "flake8")
+    return GateCommand(line or "flake8", source=flake8)
+
+
+def _line(tools: Tools, tool: str) -> str:
+    """Return the line with which a session runs a tool, if a shell can run it as it stands."""
+    lines = (line.strip().removeprefix("- ") for line in tools.lines)
+    return next(
+        (line for line in lines if _PLAIN_LINE.fullmatch(line) and line.split()[0] == tool), ""
+    )
 
 
 def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:

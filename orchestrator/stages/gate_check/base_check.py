@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.environments.service import Borrower
@@ -22,6 +22,7 @@ def untouched_run(
     borrower: Borrower,
 ) -> GateRun:
     """Return the run of gates on a candidate that changes nothing of its base."""
+    checkout = partial(candidates.checked_out, candidate)
     return GateRun(
         agent_id=borrower.agent_id,
         attempt=borrower.attempt,
@@ -30,7 +31,8 @@ def untouched_run(
         tree=candidate.tree,
         contents=tuple,
         diff=str,
-        checkout=partial(candidates.checked_out, candidate),
+        checkout=checkout,
+        trees=BaseTrees(base.commit, of_base=checkout, mixed=lambda gate, _: checkout(gate)),
         readable=(candidate.git_dir / "objects", base.mirror / "objects"),
         environment=environment,
         check=borrower.check,
@@ -55,7 +57,4 @@ class BaseCheck:
         """
         with self.candidates.of_base(base, borrower.agent_id, borrower.attempt) as candidate:
             case = untouched_run(self.candidates, candidate, base, environment, borrower)
-            trees = BaseTrees(
-                base=base.commit, of_base=case.checkout, mixed=lambda gate, _: case.checkout(gate)
-            )
-            self.runner.remember_base(plan, replace(case, trees=trees))
+            self.runner.remember_base(plan, case)

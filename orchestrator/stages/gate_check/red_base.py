@@ -18,8 +18,10 @@ from orchestrator.stages.gate_check.base_tests import TestRun
 _ASKED = frozenset({GateStatus.FAILED, GateStatus.TIMED_OUT, GateStatus.ERRORED})
 _MOST_OWN, _MOST_BEFORE = 12, 6
 _LINE_CHARACTERS = 200
+#: The first words of a result that the base commit has too.
+RED_ON_BASE = "red on the base"
 _ADVICE = (
-    "red on the base: this gate fails on the untouched base commit too. Fix it on the base branch,"
+    f"{RED_ON_BASE}: this gate fails on the untouched base commit too. Fix it on the base branch,"
     ' or set red_base = "compare" in its [gates]'
 )
 _EDITED = ", which decides what the gates check: a red gate is compared only without such an edit"
@@ -67,7 +69,7 @@ class RedBase:
             if len(base.looks) > 1:
                 said = "flaky: it passed on the base commit in one of two runs"
         elif result.status is GateStatus.TIMED_OUT and last.status is GateStatus.TIMED_OUT:
-            return _with(run, GateStatus.ERRORED, ["red on the base: it does not end there either"])
+            return _with(run, GateStatus.ERRORED, [f"{RED_ON_BASE}: it does not end there either"])
         elif result.status is last.status:
             said = f"on the base commit too: {last.headline}"
         elif base.is_fault:
@@ -99,7 +101,7 @@ class RedBase:
         if self.policy != "compare":
             return _with(run, GateStatus.ERRORED, [f"{_ADVICE}.", *_lists(found)])
         if found.unknown:
-            why = f"red on the base, and cannot be compared with it: {found.unknown}"
+            why = f"{RED_ON_BASE}, and cannot be compared with it: {found.unknown}"
             return _with(run, GateStatus.ERRORED, [why])
         if self.edits and not found.own:
             found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in self.edits))
@@ -109,7 +111,7 @@ class RedBase:
                 f" {len(found.before)}; compared by {found.by}"
             )
             return _with(run, GateStatus.FAILED, [headline, *_lists(found)])
-        headline = f"red on the base, and the change adds no failure (compared by {found.by})"
+        headline = f"{RED_ON_BASE}, and the change adds no failure (compared by {found.by})"
         return _with(run, GateStatus.RED_BEFORE, [headline, *_lists(found)])
 
 
