@@ -30,7 +30,11 @@ _HARMLESS = re.compile(
 _SUBSETS = ("pytest", "ruff", "flake8", "mypy")
 _LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
 _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
-_SILENT_LINE = re.compile(r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#")
+#: Lines of a recipe that check nothing: they print, or install what the environment has.
+_SILENT_LINE = re.compile(
+    r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#|^\$[({](?:info|warning)\b[^&|;]*[)}]$"
+    r"|^(?:go (?:get|mod (?:download|tidy))|(?:npm|pnpm|yarn) (?:ci|install))\b[^&|;]*$"
+)
 
 
 @dataclass(frozen=True)
