@@ -20,6 +20,7 @@ _OTHERS = re.compile(
     r"(?:^|/)(?:node_modules|bower_components|vendor|third[_-]party|site-packages|testdata"
     r"|test[_-]?data|(?:__)?fixtures?(?:__)?|templates?|cookiecutter[^/]*|\.[^/]+|\{\{[^/]*)(?:/|$)"
 )
+_CONTRIBUTED = re.compile(r"contrib/")
 #: Detectors whose commands run the tools of others; a command that only does the same is left out.
 _WRAPPERS = ("Make",)
 #: Options in a line of a recipe that exclude no test and no file.
@@ -108,8 +109,10 @@ def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
             if detected.commands:
                 packages.append(Package(kind, folder, detected))
     packages = list(_without_repeats(packages))
+    packages, contributed = _without_contributions(packages)
     packages, untested = _without_untested(packages)
-    return Survey(tuple(packages), tuple(_settled([*not_judged, *untested], packages)))
+    named = [*not_judged, *contributed, *untested]
+    return Survey(tuple(packages), tuple(_settled(named, packages)))
 
 
 def _refusal(folder: str, count: int, *, is_listed: bool) -> str:
@@ -164,6 +167,22 @@ def _plain(line: str) -> tuple[str, ...]:
         # A list of paths selects a part of what the same tool checks without it.
         return tuple(word for word in words if word.startswith("-") or word in _SUBSETS)
     return tuple(words)
+
+
+def _without_contributions(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:
+    """Leave out the Makefiles of contributions, if the root has tests of its own.
+
+    A project does not build its contributions: they need an installed copy of it, or other tools.
+    """
+    has_tests = any(not p.folder and "tests" in p.detected.commands for p in packages)
+    left = [
+        package.folder
+        for package in packages
+        if has_tests and package.kind in _WRAPPERS and _CONTRIBUTED.match(package.folder)
+    ]
+    reason = "a contribution, which the project itself does not build"
+    named = [NotJudged(path=folder, gate="tests", reason=reason) for folder in left]
+    return [p for p in packages if p.kind not in _WRAPPERS or p.folder not in left], named
 
 
 def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:
