@@ -99,7 +99,7 @@ def _places(text: str) -> Iterator[str]:
             yield from (os.path.dirname(str(place)) for place in packages.values())  # noqa: PTH120
 
 
-def place_products(
+def provide_products(
     environment: Environment,
     checkout: Path,
     layers: Path,
@@ -134,7 +134,7 @@ def place_products(
 
 
 def overlays_in(checkout: Path, layers: Path) -> tuple[Overlay, ...]:
-    """Return the overlays that `place_products` has prepared for a checkout."""
+    """Return the overlays that `provide_products` has prepared for a checkout."""
     made = sorted(layers.iterdir()) if layers.is_dir() else []
     return tuple(
         Overlay(checkout / (layer / _TARGET).readlink(), (layer / _LOWER).readlink(), layer)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
-from orchestrator.environments.products import place_products
+from orchestrator.environments.products import provide_products
 from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
@@ -252,7 +252,7 @@ class GateRunner:
                 return TestRun(fault)
             if case.environment is not None:
                 layers = layers_of(checkout.parent)
-                place_products(case.environment, checkout, layers, self.sandbox.offers_overlays)
+                provide_products(case.environment, checkout, layers, self.sandbox.offers_overlays)
             subject = self._gate_input(case, checkout, out, gate)
             recorder = None
             if gate.name in TEST_GATES and case.trees:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestrator.environments.products import place_products
+from orchestrator.environments.products import provide_products
 from orchestrator.environments.service import Borrower, Environments
 from orchestrator.errors import PlanUnrunnable
 from orchestrator.gates.plan import Plan
@@ -64,7 +64,7 @@ class SpawnEnvironment:
             if environment is not None and request is not None:
                 started_s = time.monotonic()
                 workspace = programs.workspace
-                place_products(
+                provide_products(
                     environment,
                     workspace.worktree,
                     workspace.layers,
@@ -72,7 +72,7 @@ class SpawnEnvironment:
                 )
                 if environment.products:
                     spent_s = time.monotonic() - started_s
-                    say(f"{', '.join(environment.products)} placed after {spent_s:.1f} s")
+                    say(f"{', '.join(environment.products)} ready after {spent_s:.1f} s")
             if request is not None:
                 self._check_base(context, request, environment, borrower)
             yield environment

@@ -11,7 +11,7 @@ from orchestrator.environments.products import (
     ignore_patterns,
     keep_products,
     overlays_in,
-    place_products,
+    provide_products,
 )
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.interfaces.environment import Environment
@@ -60,14 +60,14 @@ def environment(root, *products: str) -> Environment:
     return Environment(root=root, products=products)
 
 
-def place(environment: Environment, checkout: Path, *, has_overlays: bool = False) -> None:
+def provide(environment: Environment, checkout: Path, *, has_overlays: bool = False) -> None:
     layers = checkout.with_name("layers")
-    place_products(environment, checkout, layers, lambda _: has_overlays)
+    provide_products(environment, checkout, layers, lambda _: has_overlays)
 
 
 def test_a_checkout_gets_a_copy_that_it_may_change(root, tmp_path):
     (tmp_path / "c").mkdir()
-    place(environment(root, "node_modules"), tmp_path / "c")
+    provide(environment(root, "node_modules"), tmp_path / "c")
     (tmp_path / "c/node_modules/y.js").write_text("changed")
     assert (root / "tree/node_modules/y.js").read_text() == "node_modules/y.js"
 
@@ -81,13 +81,13 @@ def test_a_product_is_placed_only_below_real_folders_of_the_checkout(root, tmp_p
         (checkout / "web").symlink_to(outside)
     elif how == "a file":
         (checkout / "web").write_text("")
-    place(environment(root, "web/node_modules"), checkout)
+    provide(environment(root, "web/node_modules"), checkout)
     assert not list(outside.iterdir())
 
 
 def test_what_the_change_has_itself_is_kept(root, tmp_path):
     (tmp_path / "c/node_modules").mkdir(parents=True)
-    place(environment(root, "node_modules"), tmp_path / "c")
+    provide(environment(root, "node_modules"), tmp_path / "c")
     assert not list((tmp_path / "c/node_modules").iterdir())
 
 
@@ -97,7 +97,7 @@ def test_folders_become_overlays_and_everything_else_is_copied(root, tmp_path):
     (root / "tree/link").symlink_to("gen")
     products = ("gen/out.txt", "link", "node_modules", "web/node_modules")
     (checkout / "gen").mkdir()
-    place(environment(root, *products), checkout, has_overlays=True)
+    provide(environment(root, *products), checkout, has_overlays=True)
     assert (checkout / "gen/out.txt").read_text() == "gen/out.txt"
     assert (checkout / "link").is_symlink()
     shown = {(one.target, one.lower) for one in overlays_in(checkout, layers)}
@@ -108,14 +108,14 @@ def test_folders_become_overlays_and_everything_else_is_copied(root, tmp_path):
 
 def test_no_overlay_covers_what_the_change_has_itself(root, tmp_path):
     (tmp_path / "c/node_modules").mkdir(parents=True)
-    place(environment(root, "node_modules"), tmp_path / "c", has_overlays=True)
+    provide(environment(root, "node_modules"), tmp_path / "c", has_overlays=True)
     assert overlays_in(tmp_path / "c", tmp_path / "layers") == ()
 
 
 def test_a_product_that_is_lost_is_an_error(root, tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(EnvironmentFailed, match="cannot be copied"):
-        place(environment(root, "lost"), tmp_path / "c")
+        provide(environment(root, "lost"), tmp_path / "c")
 
 
 def test_editable_packages_are_found_by_their_place_in_the_tree(tmp_path):
