@@ -1,8 +1,6 @@
-"""The products of a set-up as overlays: each program has its own view, and no work is lost."""
+"""The products of a set-up as overlays: each agent and each gate has its own view of them."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 
@@ -13,10 +11,6 @@ from tests.sandbox.levels import sandbox_at
 #: The gate fails if it sees what an agent made or removed.
 GATE = 'test \\"$(cat gen/made)\\" = 1 && test ! -e gen/mine'
 CONFIG = f"[environment]\nsetup = ['mkdir gen && echo 1 > gen/made']\n[gates]\ntests = \"{GATE}\"\n"
-COMMITS = (
-    "cd gen && git init -q mine && cd mine && echo x > x && git add x"
-    " && git -c user.name=a -c user.email=a@b.invalid commit -qm 'A commit inside gen'"
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +36,9 @@ def test_what_an_agent_does_in_a_product_reaches_neither_gates_nor_other_agents(
     assert not list(system.home.glob("candidates/*"))
 
 
-def test_commits_of_a_repository_inside_a_product_are_retained(system, tmp_path, script):
-    remote = make_remote(tmp_path, {"orchestrator.toml": CONFIG})
-    agent_id = spawned(system, remote, script({"run": COMMITS}, WRITES))
-    assert system.wait(agent_id)["status"] == "completed"
-    state = json.loads(system.orch("status", agent_id, "--json").stdout)
-    assert "A commit inside gen" in {one["subject"] for one in state["retained"]}
-
-
-def test_a_file_of_a_product_that_the_base_includes_is_part_of_the_change(system, tmp_path, script):
+def test_a_product_that_the_base_includes_in_changes_is_copied(system, tmp_path, script):
     # The change has the folder itself, so that the gate gets nothing of the environment in it.
-    config = CONFIG.replace(GATE, "test -e gen/mine") + "[capture]\ninclude = ['gen/mine']\n"
+    config = CONFIG.replace(GATE, "test -e gen/mine") + "[capture]\ninclude = ['gen']\n"
     remote = make_remote(tmp_path, {"orchestrator.toml": config})
     outcome = system.wait(spawned(system, remote, script({"run": "echo 1 > gen/mine"})))
     assert outcome["status"] == "completed", outcome["error"]
