@@ -128,13 +128,14 @@ def make_rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
     text = "\n".join(
         map(_text, (main, *(read(path) or b"" for path in sorted(included)[:_MOST_INCLUDED])))
     )
-    variables = dict(_VARIABLE.findall(text))
+    variables: dict[str, str] = dict(_VARIABLE.findall(text))
     rules: dict[str, list[str]] = {}
     targets: list[str] = []
 
     def value(reference: re.Match[str]) -> str:
-        name = reference[1]
-        return variables.get(name, "" if _OPTIONS.fullmatch(name) else reference[0])
+        name: str = reference[1]
+        unknown = "" if _OPTIONS.fullmatch(name) else reference.group()
+        return variables.get(name, unknown)
 
     for line in _REFERENCE.sub(value, text).splitlines():
         if line.startswith("\t"):
