@@ -1,22 +1,26 @@
-"""The results of a set-up: what it left in the tree, and the copies that checkouts get."""
+"""The results of a set-up: what it left in the tree, and how each checkout gets them."""
 
 from __future__ import annotations
 
 import ast
 import os
 import re
+import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import DiskFull, EnvironmentFailed
 from orchestrator.interfaces.environment import Environment
+from orchestrator.interfaces.sandbox import Overlay
 from orchestrator.workspace.disk import remove_tree, reports_full_disk
 from orchestrator.workspace.host_program import run_program
 
 #: Results of a build belong to the sources of the base, not to those of a change.
 _OF_SOURCES = re.compile(r"\.git|build|__pycache__|\.\w+_cache|.*\.(?:so|pyd|egg-info|pyc)")
 _COPY_S = 600.0
+#: Links in a layer, which tell later programs of the same checkout what to mount where.
+_LOWER, _TARGET = "lower", "target"
 _PTH_BYTES = 2**20
 _FINDER = re.compile(r"^MAPPING(?::[^=]*)? = (\{.*\})$", re.MULTILINE)
 
@@ -95,28 +99,59 @@ def _places(text: str) -> Iterator[str]:
             yield from (os.path.dirname(str(place)) for place in packages.values())  # noqa: PTH120
 
 
-def copy_products(environment: Environment, checkout: Path) -> None:
-    """Copy the products into a checkout that no program has used yet; its own paths are kept.
+def provide_products(
+    environment: Environment,
+    checkout: Path,
+    layers: Path,
+    offers_overlays: Callable[[Path], bool],
+) -> None:
+    """Give a checkout that no program has used yet the products; its own paths are kept.
+
+    A folder becomes the target of an overlay, whose layer is made in `layers`, if the sandbox
+    offers them for that folder. Anything else is copied. A product that is neither a file nor a
+    folder of its own is copied as well, such as a link.
 
     Raises:
         DiskFull: the disk is full.
         EnvironmentFailed: a product cannot be copied.
     """
-    for product in environment.products:
-        target = checkout / product
+    for number, product in enumerate(environment.products):
+        source, target = environment.tree / product, checkout / product
         # The change may have replaced a folder by a link that leads elsewhere.
         if os.path.lexists(target) or not _is_inside(checkout, product):
             continue
-        argv = ("cp", "-RP", "--reflink=auto", "--preserve=mode,timestamps,links")
-        paths = (str(environment.tree / product), str(target))
-        env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-        ended = run_program((*argv, "--", *paths), env=env, timeout_s=_COPY_S)
-        if ended.exit_code:
-            if reports_full_disk(ended.stderr):
-                msg = f"The copy of {product} does not fit the disk."
-                raise DiskFull(msg)
-            msg = f"{product} of the environment cannot be copied: {ended.stderr[-300:].strip()}"
-            raise EnvironmentFailed(msg)
+        if source.is_dir() and not source.is_symlink() and offers_overlays(layers.parent):
+            layer = layers / str(number)
+            for name in ("upper", "work"):
+                (layer / name).mkdir(parents=True)
+            (layer / _LOWER).symlink_to(source)
+            (layer / _TARGET).symlink_to(product)
+            target.mkdir()
+            for folder in (target, layer / "upper"):
+                shutil.copystat(source, folder)
+        else:
+            _copy(source, target, product)
+
+
+def overlays_in(checkout: Path, layers: Path) -> tuple[Overlay, ...]:
+    """Return the overlays that `provide_products` has prepared for a checkout."""
+    made = sorted(layers.iterdir()) if layers.is_dir() else []
+    return tuple(
+        Overlay(checkout / (layer / _TARGET).readlink(), (layer / _LOWER).readlink(), layer)
+        for layer in made
+    )
+
+
+def _copy(source: Path, target: Path, product: str) -> None:
+    argv = ("cp", "-RP", "--reflink=auto", "--preserve=mode,timestamps,links")
+    env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+    ended = run_program((*argv, "--", str(source), str(target)), env=env, timeout_s=_COPY_S)
+    if ended.exit_code:
+        if reports_full_disk(ended.stderr):
+            msg = f"The copy of {product} does not fit the disk."
+            raise DiskFull(msg)
+        msg = f"{product} of the environment cannot be copied: {ended.stderr[-300:].strip()}"
+        raise EnvironmentFailed(msg)
 
 
 def _is_inside(checkout: Path, path: str) -> bool:

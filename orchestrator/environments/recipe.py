@@ -14,7 +14,8 @@ from orchestrator.gates.detectors._node_packages import manager_of, members_of, 
 from orchestrator.gates.packages import Package, survey
 from orchestrator.repo_config import RepoConfig
 
-#: The lock files and manifests on which an environment depends, by their names.
+#: The lock files and manifests on which an environment depends, by their names. What
+#: `orchestrator.toml` says about it is in the commands and variables of the recipe.
 _INPUTS = re.compile(
     r"pyproject\.toml|setup\.(?:py|cfg)|tox\.ini|Pipfile(?:\.lock)?|(?:uv|poetry|pdm)\.lock"
     r"|pylock.*\.toml|[\w.-]*(?:requirements|constraints)[\w.-]*\.(?:txt|in)|\.python-version"
@@ -178,7 +179,11 @@ def _install_manager(install: str, name: str, declared: str | None) -> str:
     exact = f"@{version}" if _VERSION.fullmatch(version) else ""
     is_berry = name == "yarn" and "--immutable" in install
     wanted = f"@yarnpkg/cli-dist{exact}" if is_berry else f"{_BY_NPM[name]}{exact}"
-    options = '--global --prefix "$ORCH_ENVIRONMENT/node" --no-audit --no-fund'
+    # The host's own configuration, such as its registry, is below the prefix that is replaced here.
+    options = (
+        '--global --globalconfig "$(npm config get globalconfig)" --prefix "$ORCH_ENVIRONMENT/node"'
+        " --no-audit --no-fund"
+    )
     return f"npm install {options} {shlex.quote(wanted)}"
 
 

@@ -32,6 +32,8 @@ _VARIABLE = re.compile(
     r"^(?:(?:export|override)[ \t]+)?(\w+)[ \t]{0,20}[:?+]{0,3}=[ \t]{0,20}(.{0,200})$",
     re.MULTILINE,
 )
+#: Further options of a tool, which are empty unless somebody gives them.
+_OPTIONS = re.compile(r"\w*(?:FLAGS|ARGS|OPTS|OPTIONS)")
 _REFERENCE = re.compile(r"\$[({](\w+)[)}]")
 #: Limits for one line and for one tree, which bound the work.
 _MOST_TARGETS = 20
@@ -126,10 +128,16 @@ def make_rules(read: ReadFile) -> tuple[dict[str, list[str]], frozenset[str]]:
     text = "\n".join(
         map(_text, (main, *(read(path) or b"" for path in sorted(included)[:_MOST_INCLUDED])))
     )
-    variables = dict(_VARIABLE.findall(text))
+    variables: dict[str, str] = dict(_VARIABLE.findall(text))
     rules: dict[str, list[str]] = {}
     targets: list[str] = []
-    for line in _REFERENCE.sub(lambda name: variables.get(name[1], name[0]), text).splitlines():
+
+    def value(reference: re.Match[str]) -> str:
+        name: str = reference[1]
+        unknown = "" if _OPTIONS.fullmatch(name) else reference.group()
+        return variables.get(name, unknown)
+
+    for line in _REFERENCE.sub(value, text).splitlines():
         if line.startswith("\t"):
             for target in targets:
                 rules[target].append(line.lstrip("\t @+-"))

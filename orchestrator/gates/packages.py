@@ -20,6 +20,7 @@ _OTHERS = re.compile(
     r"(?:^|/)(?:node_modules|bower_components|vendor|third[_-]party|site-packages|testdata"
     r"|test[_-]?data|(?:__)?fixtures?(?:__)?|templates?|cookiecutter[^/]*|\.[^/]+|\{\{[^/]*)(?:/|$)"
 )
+_CONTRIBUTED = re.compile(r"contrib/")
 #: Detectors whose commands run the tools of others; a command that only does the same is left out.
 _WRAPPERS = ("Make",)
 #: Options in a line of a recipe that exclude no test and no file.
@@ -30,11 +31,15 @@ _HARMLESS = re.compile(
 _SUBSETS = ("pytest", "ruff", "flake8", "mypy")
 _LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
 _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
-_SILENT_LINE = re.compile(r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#")
+#: Lines of a recipe that check nothing: they print.
+_SILENT_LINE = re.compile(
+    r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#|^\$[({](?:info|warning)\b[^&|;]*[)}]$"
+)
 #: A line that installs what the environment of the repository contains already.
 _INSTALL_LINE = re.compile(
     r"^(?:(?:uv )?(?:\S*python[\d.]* -m )?pip3? install|(?:uv|poetry|pdm|pipenv) (?:sync|install)"
-    r"|npm (?:ci|install|i)|(?:pnpm|yarn|bun) install)(?:\s[^&|;<>$`]*)?$"
+    r"|npm (?:ci|install|i)|(?:pnpm|yarn|bun) (?:ci|install)|go (?:get|mod (?:download|tidy)))"
+    r"(?:\s[^&|;<>$`]*)?$"
 )
 
 
@@ -109,8 +114,10 @@ def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
             if detected.commands:
                 packages.append(Package(kind, folder, detected))
     packages = list(_without_repeats(packages))
+    packages, contributed = _without_contributions(packages)
     packages, untested = _without_untested(packages)
-    return Survey(tuple(packages), tuple(_settled([*not_judged, *untested], packages)))
+    named = [*not_judged, *contributed, *untested]
+    return Survey(tuple(packages), tuple(_settled(named, packages)))
 
 
 def _refusal(folder: str, count: int, *, is_listed: bool) -> str:
@@ -171,6 +178,22 @@ def _plain(line: str) -> tuple[str, ...]:
         # A list of paths selects a part of what the same tool checks without it.
         return tuple(word for word in words if word.startswith("-") or word in _SUBSETS)
     return tuple(words)
+
+
+def _without_contributions(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:
+    """Leave out the Makefiles of contributions, if the root has tests of its own.
+
+    A project does not build its contributions: they need an installed copy of it, or other tools.
+    """
+    has_tests = any(not p.folder and "tests" in p.detected.commands for p in packages)
+    left = [
+        package.folder
+        for package in packages
+        if has_tests and package.kind in _WRAPPERS and _CONTRIBUTED.match(package.folder)
+    ]
+    reason = "a contribution, which the project itself does not build"
+    named = [NotJudged(path=folder, gate="tests", reason=reason) for folder in left]
+    return [p for p in packages if p.kind not in _WRAPPERS or p.folder not in left], named
 
 
 def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[NotJudged]]:

@@ -13,6 +13,18 @@ EGRESS_PORT = 8118
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """A folder of a workspace that shows another one, and stores what programs change apart."""
+
+    #: The folder, below `root` of the program; nothing is shown if it is gone or a link.
+    target: Path
+    #: The folder that it shows; no program can change it.
+    lower: Path
+    #: The folder of the changes, out of reach of programs: `upper`, and `work` for the kernel.
+    layer: Path
+
+
+@dataclass(frozen=True)
 class ProcessSpec:
     """The specification of one program for a sandbox; `env` is its whole environment."""
 
@@ -32,6 +44,8 @@ class ProcessSpec:
     has_network: bool = True
     #: The unix socket of an egress proxy; programs reach it at 127.0.0.1:EGRESS_PORT.
     egress: Path | None = None
+    #: Only for a sandbox that offers them for the folder of their layers.
+    overlays: tuple[Overlay, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,10 @@ class Sandbox(Protocol):
     @property
     def level(self) -> str:
         """The level of confinement in one word, as in the agent's state."""
+        ...
+
+    def offers_overlays(self, folder: Path) -> bool:
+        """Return whether programs can get overlays whose layers are in a folder."""
         ...
 
     def check(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.errors import BackendUnavailable
 from orchestrator.interfaces.sandbox import EGRESS_PORT, ProcessSpec
+from orchestrator.sandboxes._overlays import overlay_prefix
 from orchestrator.settings import Settings
 
 _INIT = Path(__file__).with_name("_init.py")
@@ -100,6 +101,7 @@ class Bubblewrap:
                 shown.append(spec.egress.parent)
                 program = (*_PYTHON, str(_FORWARD), str(spec.egress), str(EGRESS_PORT), *program)
         return [
+            *overlay_prefix(root, spec.overlays),
             *(self.binary, *_NAMESPACES, *network),
             *_VIEW,
             *self._mounts(shown, root),

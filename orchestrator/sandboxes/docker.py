@@ -77,6 +77,11 @@ class DockerSandbox:
         """The level that confines the programs."""
         return "docker"
 
+    def offers_overlays(self, folder: Path) -> bool:
+        """Return False: a container mounts nothing itself."""
+        del folder
+        return False
+
     def check(self) -> str:
         """Return the engine's version and the image.
 

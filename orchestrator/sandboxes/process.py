@@ -26,6 +26,7 @@ from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.log import get_logger
 from orchestrator.sandboxes._bubblewrap import VIEW_TRIES, Bubblewrap
 from orchestrator.sandboxes._heartbeat import Heartbeat
+from orchestrator.sandboxes._overlays import is_offered
 from orchestrator.sandboxes._process_tree import ProcessTree
 from orchestrator.settings import Settings
 
@@ -108,6 +109,10 @@ class ProcessSandbox:
         if self._confine is not None:
             return "bubblewrap"
         return "shim" if self._cgroup is None else "cgroup"
+
+    def offers_overlays(self, folder: Path) -> bool:
+        """Return whether bubblewrap confines programs, and this kernel mounts overlays here."""
+        return self._confine is not None and is_offered(folder)
 
     def check(self) -> str:
         """Return the level of confinement."""

@@ -37,6 +37,7 @@ from orchestrator.workspace.worktree import (
     Workspace,
     check_out,
     keep_index,
+    layers_of,
     materialise,
 )
 
@@ -111,6 +112,7 @@ class Workspaces:
         self._check_filters(base)
         workspace = Workspace(self._folder / agent_id)
         remove_tree(workspace.root)
+        remove_tree(workspace.layers)
         try:
             with naming_full_disk(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -245,7 +247,8 @@ class Workspaces:
         """
         check_agent_id(agent_id)
         root, lock = self._folder / agent_id, self._lock(agent_id)
-        if not any(map(os.path.lexists, (root, lock, self._origin(agent_id)))):
+        layers = layers_of(root)
+        if not any(map(os.path.lexists, (root, layers, lock, self._origin(agent_id)))):
             return 0
         with ExitStack() as stack:
             try:
@@ -310,7 +313,8 @@ class Workspaces:
         return self._folder / f"{check_agent_id(agent_id)}.origin"
 
     def _remove(self, agent_id: str) -> int:
-        freed = remove_tree(self._folder / agent_id)
+        workspace = Workspace(self._folder / agent_id)
+        freed = remove_tree(workspace.root) + remove_tree(workspace.layers)
         self._origin(agent_id).unlink(missing_ok=True)
         return freed
 

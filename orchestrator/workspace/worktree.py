@@ -75,6 +75,14 @@ def keep_index(workspace: Workspace) -> None:
     shutil.copy2(workspace.worktree / ".git" / "index", workspace.index)
 
 
+def layers_of(root: Path) -> Path:
+    """Return the folder for the layers of overlays in a folder that programs may write to.
+
+    It is beside that folder, because a program that can write to a layer could redirect it.
+    """
+    return root.with_name(f"{root.name}.layers")
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The folders of one agent; after its start everything below `root` is untrusted."""
@@ -95,6 +103,11 @@ class Workspace:
     def index(self) -> Path:
         """The index of the orchestrator's last checkout, with its stat data."""
         return self.root / "index"
+
+    @property
+    def layers(self) -> Path:
+        """The folder of what its programs change in overlays; no program can reach it."""
+        return layers_of(self.root)
 
     @property
     def tmp(self) -> Path:

@@ -22,8 +22,8 @@ from orchestrator.models import NotJudged
 #: The script names of each gate; the first that exists is used.
 _SCRIPTS = {
     "typecheck": (
-        "typecheck", "type-check", "check-types", "check:types", "types:check", "check:tsc", "tsc",
-        "check:ts", "types",
+        "typecheck", "type-check", "check-types", "check:types", "types:check", "check:type",
+        "check-type", "type:check", "check:tsc", "tsc", "check:ts", "types",
     ),
     "lint": (
         "lint", "check:lint", "lint:check", "lint:ci", "eslint", "test:lint", "check:style",
@@ -46,7 +46,9 @@ _PART_OF_TESTS = re.compile(r"(?:check:)?tests?[:_-][\w:.-]+")
 _OTHER_GATES = re.compile(
     r"e2e|integration|smoke|lint|style|format|types?(?:cript)?\b|build|exports"
 )
-_COVERAGE_SCRIPTS = ("coverage", "test:coverage", "test")
+_COVERAGE_SCRIPTS = (
+    "coverage", "test:coverage", "test-coverage", "test:cov", "test-cov", "cov", "test",
+)  # fmt: skip
 _SUMMARY = "coverage/coverage-summary.json"
 #: They write a report afterwards, from the data of the script's run.
 _REPORTERS = ("c8", "nyc")
@@ -55,6 +57,9 @@ _RUNNERS = {
     "jest": "--coverage --coverageReporters=json-summary",
     "vitest": "--coverage.enabled=true --coverage.reporter=json-summary",
 }
+#: The packages with which a runner measures coverage; without one of them it measures none.
+_PROVIDERS = {"vitest": ("@vitest/coverage-v8", "@vitest/coverage-istanbul", "@vitest/coverage-c8")}
+_COMMAND_END = re.compile(r"&&|\|\||[;|\n]")
 #: The number of words of one script that are read; it bounds the work.
 _MOST_WORDS = 200
 _MOST_CHARACTERS = 10_000
@@ -110,7 +115,8 @@ class Node:
         if "typecheck" not in found and (compiler := _compiler(files, package, manager)):
             command = prepare + compiler
             found["typecheck"] = GateCommand(command, source="tsconfig.json", prepare=prepare)
-        if coverage := _coverage(package.runnable, manager):
+        all_needs = {name for each in (package, *members.values()) for name in each.needs}
+        if coverage := _coverage(package.runnable, all_needs, manager):
             found["coverage"] = GateCommand(
                 prepare + coverage.command,
                 report=coverage.report,
@@ -223,21 +229,41 @@ def _unused(folder: str, scripts: Mapping[str, str]) -> Iterator[NotJudged]:
             yield NotJudged(path=path, reason=f"no gate runs its script {name[:100]}")
 
 
-def _coverage(scripts: Mapping[str, str], manager: Manager) -> GateCommand | None:
+def _coverage(
+    scripts: Mapping[str, str], needs: Collection[str], manager: Manager
+) -> GateCommand | None:
+    """Return the command of the first script that measures coverage, or runs one that does."""
     for name in _COVERAGE_SCRIPTS:
-        script = scripts.get(name, "")
-        words = script.replace("/", " ").split()
+        if name not in scripts:
+            continue
+        reached = [name, *sorted(_reached(name, scripts) - {name})]
+        text = "\n".join(scripts[each] for each in reached)
         run = f"{manager.run} {name}"
-        if report := mentioned_report(script):
+        if report := mentioned_report(text):
             return GateCommand(run, report=report)
+        words = set(text.replace("/", " ").split())
         for tool in _REPORTERS:
             if tool in words:
                 report_command = f"{manager.execute} {tool} report --reporter=json-summary"
                 return GateCommand(f"{run} && {report_command}", report=_SUMMARY)
-        for tool, arguments in _RUNNERS.items():
-            if tool in words:
-                return GateCommand(f"{run}{manager.separator}{arguments}", report=_SUMMARY)
+        for each in reached:
+            if arguments := _arguments(scripts[each], needs):
+                command = f"{manager.run} {each}{manager.separator}{arguments}"
+                return GateCommand(command, report=_SUMMARY)
     return None
+
+
+def _arguments(script: str, needs: Collection[str]) -> str:
+    """Return the arguments with which a script measures coverage; empty if it cannot.
+
+    Arguments of a script reach its last command only.
+    """
+    words = _COMMAND_END.split(script)[-1].replace("/", " ").split()
+    for tool, arguments in _RUNNERS.items():
+        providers = _PROVIDERS.get(tool, ())
+        if tool in words and (not providers or any(each in needs for each in providers)):
+            return arguments
+    return ""
 
 
 def build(settings: object) -> Node:

@@ -80,21 +80,36 @@ def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
         if at in seen or any(at == out or at.startswith(f"{out}/") for out in excluded):
             continue
         seen.add(at)
-        todo += [path for path in _dependencies(_manifest(files, at), at) if path in folders]
+        found = _dependencies(_manifest(files, at), at, _table(workspace, "dependencies"))
+        todo += [path for path in found if path in folders]
     yield from seen - {""}
 
 
-def _dependencies(manifest: Mapping[str, Any], at: str) -> Iterator[str]:
-    for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
-        for wanted in _table(manifest, kind).values():
-            if isinstance(wanted, dict) and isinstance(path := wanted.get("path"), str):
-                parts: list[str] = []
-                for part in (*PurePosixPath(at).parts, *PurePosixPath(path).parts):
-                    if part != "..":
-                        parts.append(part)
-                    elif parts:
-                        parts.pop()
-                yield "/".join(parts)
+def _dependencies(manifest: Mapping[str, Any], at: str, shared: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the folders of the dependencies of a package that have a path.
+
+    `shared` are those of the workspace, whose paths begin at its root.
+    """
+    targets = _table(manifest, "target").values()
+    for table in (manifest, *(each for each in targets if isinstance(each, dict))):
+        for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
+            for name, wanted in _table(table, kind).items():
+                if not isinstance(wanted, dict):
+                    continue
+                is_shared = wanted.get("workspace") is True
+                place = _table(shared, name) if is_shared else wanted
+                if isinstance(path := place.get("path"), str):
+                    yield _joined("" if is_shared else at, path)
+
+
+def _joined(at: str, path: str) -> str:
+    parts: list[str] = []
+    for part in (*PurePosixPath(at).parts, *PurePosixPath(path).parts):
+        if part != "..":
+            parts.append(part)
+        elif parts:
+            parts.pop()
+    return "/".join(parts)
 
 
 def _has_tests(files: BaseFiles, members: Collection[str]) -> bool:

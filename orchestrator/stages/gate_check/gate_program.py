@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.environments.products import overlays_in
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.interfaces.run import Completed, run_to_end
 from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.settings import Settings
+from orchestrator.workspace.worktree import layers_of
 
 #: In an environment all dependencies are installed, so that no gate asks a registry.
 _OFFLINE = {
@@ -54,6 +56,7 @@ class GateProgram:
         if environment and not gate.network and gate.name != "build":
             given = {**_OFFLINE, **given}
         readable = environment.shown if environment else ()
+        overlays = overlays_in(self.checkout, layers_of(self.checkout.parent))
 
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
@@ -79,6 +82,7 @@ class GateProgram:
                 path=environment.path if environment else (),
                 has_network=not settings.has_egress_proxy,
                 egress=self.egress,
+                overlays=overlays,
             )
             return run_to_end(
                 sandbox,

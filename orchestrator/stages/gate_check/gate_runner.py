@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
-from orchestrator.environments.products import copy_products
+from orchestrator.environments.products import provide_products
 from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.check_files import check_files
 from orchestrator.gates.plan import Plan
@@ -42,6 +42,7 @@ from orchestrator.stages.gate_check.base_tests import (
 from orchestrator.stages.gate_check.gate_program import GateProgram
 from orchestrator.stages.gate_check.recording import Recording
 from orchestrator.stages.gate_check.red_base import DECIDING, RedBase
+from orchestrator.workspace.worktree import layers_of
 
 log = get_logger("gates")
 
@@ -250,7 +251,8 @@ class GateRunner:
             if fault := folder_fault(checkout, gate):
                 return TestRun(fault)
             if case.environment is not None:
-                copy_products(case.environment, checkout)
+                layers = layers_of(checkout.parent)
+                provide_products(case.environment, checkout, layers, self.sandbox.offers_overlays)
             subject = self._gate_input(case, checkout, out, gate)
             recorder = None
             if gate.name in TEST_GATES and case.trees:

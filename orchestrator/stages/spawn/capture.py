@@ -94,7 +94,8 @@ class ChangeCapture:
         """
         agent, retain_s = programs.agent, self.settings.retention_s
         try:
-            bundle, _ = self._bundle(programs, _AT_CHECKPOINT, lease)
+            # The agent runs, so its overlays are in use.
+            bundle, _ = self._bundle(programs, _AT_CHECKPOINT, lease, with_overlays=False)
         except (ChangeEmpty, GitFailed) as error:
             log.info("no checkpoint", agentId=agent.agent_id, reason=str(error))
             return
@@ -138,6 +139,7 @@ class ChangeCapture:
         lease: Lease | None = None,
         *,
         record: Callable[[CaptureReport, str], None] = lambda _, __: None,
+        with_overlays: bool = True,
     ) -> tuple[bytes, CaptureReport]:
         """Return the bundle and the report, recorded also if there is no bundle.
 
@@ -155,6 +157,7 @@ class ChangeCapture:
             env={**command.env, **_dates(programs.agent)},
             cwd=programs.workspace.root,
             readable=command.readable,
+            with_overlays=with_overlays,
         )
         ended: Completed = run_to_end(
             self.sandbox,

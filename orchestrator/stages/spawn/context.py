@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agent_output.reader import OutputReader
+from orchestrator.environments.products import overlays_in
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.agent import AgentBackend, AgentJob
 from orchestrator.interfaces.environment import Environment
@@ -71,11 +72,12 @@ class ProgramContext:
         cwd: Path | None = None,
         stdin: bytes = b"",
         readable: tuple[Path, ...] = (),
+        with_overlays: bool = True,
     ) -> ProcessSpec:
         """Return the specification of a program in this workspace; `cwd` defaults to the worktree.
 
         `env` is added to the environment of the attempt. `readable` names further paths that the
-        program may read.
+        program may read. Programs that run at the same time must not both have overlays.
         """
         workspace, environment = self.workspace, self.environment
         given = environment.variables_in(workspace.worktree) if environment else {}
@@ -103,4 +105,5 @@ class ProgramContext:
             path=environment.path if environment else (),
             has_network=not self.settings.has_egress_proxy,
             egress=self.egress,
+            overlays=overlays_in(workspace.worktree, workspace.layers) if with_overlays else (),
         )

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from orchestrator.environments.products import copy_products
+from orchestrator.environments.products import provide_products
 from orchestrator.environments.service import Borrower, Environments
 from orchestrator.errors import PlanUnrunnable
 from orchestrator.gates.plan import Plan
@@ -16,6 +18,7 @@ from orchestrator.interfaces.environment import Environment
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import SpawnRequest
+from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.context import RunContext
 from orchestrator.store import agents, changes
@@ -60,13 +63,24 @@ class SpawnEnvironment:
         with self.environments.held(base, borrower) as environment:
             if environment is not None and request is not None:
                 started_s = time.monotonic()
-                copy_products(environment, programs.workspace.worktree)
+                workspace = programs.workspace
+                provide_products(
+                    environment,
+                    workspace.worktree,
+                    workspace.layers,
+                    partial(self._offers_overlays, base),
+                )
                 if environment.products:
                     spent_s = time.monotonic() - started_s
-                    say(f"{', '.join(environment.products)} copied after {spent_s:.1f} s")
+                    say(f"{', '.join(environment.products)} ready after {spent_s:.1f} s")
             if request is not None:
                 self._check_base(context, request, environment, borrower)
             yield environment
+
+    def _offers_overlays(self, base: Base, layers: Path) -> bool:
+        # A change may only include files that stand in the worktree itself.
+        config = read_repo_config(self.planning.mirrors.read_some(base, CONFIG_FILES).get)
+        return not config.capture.include and self.environments.sandbox.offers_overlays(layers)
 
     def _check_base(
         self,

@@ -133,7 +133,11 @@ class AgentExecutor:
             monitors: tuple[Monitor, ...] = (
                 egress,
                 overlap,
-                DiskMonitor(programs.workspace.root, settings.disk_quota_bytes),
+                DiskMonitor(
+                    programs.workspace.root,
+                    settings.disk_quota_bytes,
+                    programs.workspace.layers,
+                ),
                 CheckpointMonitor(context, every_s=settings.checkpoint_s),
                 StallMonitor(self.holder, settings, agent, process, transcript),
                 working_time,

@@ -31,7 +31,7 @@ from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.new_blobs import NewBlobs, new_blobs
 from orchestrator.workspace.submodules import Submodule, Submodules
 from orchestrator.workspace.tags import packed_tags
-from orchestrator.workspace.worktree import borrow_objects, materialise
+from orchestrator.workspace.worktree import borrow_objects, layers_of, materialise
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class Candidates:
         """
         folder = candidate.git_dir.with_suffix(f".{gate}")
         remove_tree(folder)
+        remove_tree(layers_of(folder))
         try:
             with naming_full_disk(self._folder):
                 folder.mkdir(mode=0o700)
@@ -163,6 +164,7 @@ class Candidates:
             yield checkout
         finally:
             remove_tree(folder)
+            remove_tree(layers_of(folder))
 
     def variant(self, candidate: Candidate, base: Base, is_restored: Callable[[str], bool]) -> str:
         """Return a commit like the candidate's, in which the chosen paths are as in the base.

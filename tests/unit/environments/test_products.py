@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.environments.products import (
-    copy_products,
     find_sources,
     ignore_patterns,
     keep_products,
+    overlays_in,
+    provide_products,
 )
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.interfaces.environment import Environment
@@ -57,9 +60,14 @@ def environment(root, *products: str) -> Environment:
     return Environment(root=root, products=products)
 
 
+def provide(environment: Environment, checkout: Path, *, has_overlays: bool = False) -> None:
+    layers = checkout.with_name("layers")
+    provide_products(environment, checkout, layers, lambda _: has_overlays)
+
+
 def test_a_checkout_gets_a_copy_that_it_may_change(root, tmp_path):
     (tmp_path / "c").mkdir()
-    copy_products(environment(root, "node_modules"), tmp_path / "c")
+    provide(environment(root, "node_modules"), tmp_path / "c")
     (tmp_path / "c/node_modules/y.js").write_text("changed")
     assert (root / "tree/node_modules/y.js").read_text() == "node_modules/y.js"
 
@@ -73,20 +81,41 @@ def test_a_product_is_placed_only_below_real_folders_of_the_checkout(root, tmp_p
         (checkout / "web").symlink_to(outside)
     elif how == "a file":
         (checkout / "web").write_text("")
-    copy_products(environment(root, "web/node_modules"), checkout)
+    provide(environment(root, "web/node_modules"), checkout)
     assert not list(outside.iterdir())
 
 
 def test_what_the_change_has_itself_is_kept(root, tmp_path):
     (tmp_path / "c/node_modules").mkdir(parents=True)
-    copy_products(environment(root, "node_modules"), tmp_path / "c")
+    provide(environment(root, "node_modules"), tmp_path / "c")
     assert not list((tmp_path / "c/node_modules").iterdir())
+
+
+def test_folders_become_overlays_and_everything_else_is_copied(root, tmp_path):
+    checkout, layers = tmp_path / "c", tmp_path / "layers"
+    (checkout / "web").mkdir(parents=True)
+    (root / "tree/link").symlink_to("gen")
+    products = ("gen/out.txt", "link", "node_modules", "web/node_modules")
+    (checkout / "gen").mkdir()
+    provide(environment(root, *products), checkout, has_overlays=True)
+    assert (checkout / "gen/out.txt").read_text() == "gen/out.txt"
+    assert (checkout / "link").is_symlink()
+    shown = {(one.target, one.lower) for one in overlays_in(checkout, layers)}
+    assert shown == {(checkout / name, root / "tree" / name) for name in products[2:]}
+    assert not list((checkout / "web/node_modules").iterdir())
+    assert all((one.layer / "work").is_dir() for one in overlays_in(checkout, layers))
+
+
+def test_no_overlay_covers_what_the_change_has_itself(root, tmp_path):
+    (tmp_path / "c/node_modules").mkdir(parents=True)
+    provide(environment(root, "node_modules"), tmp_path / "c", has_overlays=True)
+    assert overlays_in(tmp_path / "c", tmp_path / "layers") == ()
 
 
 def test_a_product_that_is_lost_is_an_error(root, tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(EnvironmentFailed, match="cannot be copied"):
-        copy_products(environment(root, "lost"), tmp_path / "c")
+        provide(environment(root, "lost"), tmp_path / "c")
 
 
 def test_editable_packages_are_found_by_their_place_in_the_tree(tmp_path):

@@ -53,6 +53,8 @@ class DiskMonitor:
 
     root: Path
     quota_bytes: int
+    #: A further folder of the agent's files, which may not exist.
+    layers: Path | None = None
     _used_bytes: int = 0
     _free_bytes: int = 0
     _next_s: float = 0.0
@@ -80,7 +82,8 @@ class DiskMonitor:
         began_s = time.monotonic()
         self._free_bytes = free_bytes(self.root)
         try:
-            self._used_bytes = used_bytes(self.root, within_s=_MEASURE_WITHIN_S)
+            folders = [at for at in (self.root, self.layers) if at and at.exists()]
+            self._used_bytes = sum(used_bytes(at, within_s=_MEASURE_WITHIN_S) for at in folders)
         except TimeoutError as error:
             log.warning("not measured", root=str(self.root), reason=str(error))
         took_s = time.monotonic() - began_s
