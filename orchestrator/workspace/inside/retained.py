@@ -159,7 +159,7 @@ class Retaining:
             try:
                 found = self.store.content([one.commit], self.known)
             except GitError as error:
-                kept += self._without_history(one, error)
+                kept += self._as_files_only(one, error)
                 continue
             if any(kind != b"commit" for kind, _ in found.values()):
                 kept.append(one)
@@ -187,7 +187,7 @@ class Retaining:
             try:
                 found = self.store.content([one.commit], known)
             except GitError as error:
-                kept += self._without_history(one, error)
+                kept += self._as_files_only(one, error)
                 continue
             # Amended and cherry-picked commits leave their originals behind, which add no content.
             if not {name for name, (kind, _) in found.items() if kind == b"blob"} <= self.blobs:
@@ -266,7 +266,7 @@ class Retaining:
         lines = text.partition("\n\n")[2].strip().splitlines()
         return lines[0][:_SUBJECT] if lines else ""
 
-    def _without_history(self, one: Named, error: GitError) -> list[Named]:
+    def _as_files_only(self, one: Named, error: GitError) -> list[Named]:
         """Return a commit of the files alone, if these can be read: for example in a shallow clone.
 
         The history is reported.
