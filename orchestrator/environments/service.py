@@ -28,6 +28,7 @@ from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.log import get_logger
 from orchestrator.repo_config import read_repo_config
 from orchestrator.settings import Settings
+from orchestrator.workspace.checkout_refs import write_refs
 from orchestrator.workspace.disk import free_bytes, naming_full_disk, remove_tree, used_bytes
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base, Mirrors
@@ -35,7 +36,7 @@ from orchestrator.workspace.submodules import Submodules
 from orchestrator.workspace.worktree import materialise
 
 #: It changes when the meaning of a recipe changes.
-_FORMAT = 1
+_FORMAT = 2
 #: Output of a command beyond this limit is dropped.
 _OUTPUT_LIMIT_BYTES = 2**22
 _MOST_KEPT = 64
@@ -180,6 +181,7 @@ class Environments:
             "operator": settings.setup_values,
             "inputs": {path: contents.get(path) for path in recipe.inputs},
             "submodules": self._pins(base),
+            "refs": settings.checkout_refs,
         }
         text = json.dumps(facts, sort_keys=True)
         return _Planned(recipe, toolchain, hashlib.sha256(text.encode()).hexdigest())
@@ -210,6 +212,8 @@ class Environments:
             tree = root / "tree"
             materialise(self.git, tree, source=base.mirror, commit=base.commit)
             self._submodules.lay_out(tree, base.commit, base.repository)
+            if self.settings.checkout_refs == "all":
+                write_refs(self.git, tree / ".git", base)
             environment = self._environment(planned, root)
             self._run_parts(planned, base, environment, borrower)
             environment = self._finished(environment, planned.recipe, base)

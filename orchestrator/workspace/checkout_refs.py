@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
+from orchestrator.workspace.tags import packed_tags
 
 PACKED = "packed-refs"
 #: A push of an agent ends here with an error of git that names this path.
@@ -61,6 +63,18 @@ def write_origin(git_dir: Path, base: Base) -> None:
             f"\tpushurl = {NO_PUSH}\n"
             "\tfetch = +refs/heads/*:refs/remotes/origin/*\n"
         )
+
+
+def write_refs(git: Git, git_dir: Path, base: Base) -> None:
+    """Give the checkout of a base the tags of its history and the remote `origin`.
+
+    The version of a package may come from them.
+
+    Raises:
+        GitFailed: the mirror does not contain the commit.
+    """
+    write_packed(git_dir, packed_tags(git, base.mirror, base.commit))
+    write_origin(git_dir, base)
 
 
 def shown_address(repository: str) -> str:

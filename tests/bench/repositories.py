@@ -237,8 +237,8 @@ def row(found: Mapping[str, Any]) -> str:
     """Return a row of the table in the documentation."""
     init = found["init"]
     gates = init.get("gates", [])
-    judged = [g["name"] + (" (red)" if g["status"] == "red_before" else "") for g in gates
-              if g["status"] in ("passed", "red_before")]  # fmt: skip
+    judged = [g["name"] + (" (red)" if g.get("status") == "red_before" else "") for g in gates
+              if g.get("status") in ("passed", "red_before")]  # fmt: skip
     cells = [f"{found['name']} `{found['commit'][:12]}`", init.get("profile", "-"),
              ", ".join(judged), f"{found['setUpColdS']} s"]  # fmt: skip
     if "honest" in found:
