@@ -31,6 +31,11 @@ def meant_address(repository: str) -> str:
     return f"https://{found['address']}" if found else ""
 
 
+def repository_name(repository: str) -> str:
+    """Return the last part of a repository's address, without `.git`."""
+    return repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
+
+
 def _check_repository(repository: str) -> str:
     if _WITH_LOGIN.match(repository):
         # A password would be visible in argv, state and logs.

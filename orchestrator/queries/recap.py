@@ -46,7 +46,7 @@ def recap(
         unchanged=len(completed) - len(delivered),
         rejected=sum(_is_rejected(agent) for agent in failed),
         failures=dict(failures.most_common()),
-        repositories=tuple(_repositories(agents)),
+        repositories=tuple(_repositories(agents, delivered)),
         tokens=sum(agent.usage.total_tokens for agent in agents),
         cost_usd=_cost(agents),
         slowest_waits=_slowest(agents, until),
@@ -57,10 +57,6 @@ def recap(
 
 def _is_rejected(agent: AgentState) -> bool:
     return agent.verdict is not None and not agent.verdict.approved
-
-
-def _is_delivered(agent: AgentState) -> bool:
-    return agent.status is Status.COMPLETED and bool(agent.branch and agent.commit)
 
 
 def _deliveries(agents: Iterable[AgentState]) -> Iterator[Delivery]:
@@ -77,7 +73,10 @@ def _deliveries(agents: Iterable[AgentState]) -> Iterator[Delivery]:
             )
 
 
-def _repositories(agents: Sequence[AgentState]) -> Iterator[RepositoryRecap]:
+def _repositories(
+    agents: Sequence[AgentState], deliveries: Iterable[Delivery]
+) -> Iterator[RepositoryRecap]:
+    counts = Counter(one.repository for one in deliveries)
     groups: dict[str, list[AgentState]] = {}
     for agent in agents:
         groups.setdefault(agent.repository, []).append(agent)
@@ -85,7 +84,7 @@ def _repositories(agents: Sequence[AgentState]) -> Iterator[RepositoryRecap]:
         name: sum(agent.usage.total_tokens for agent in group) for name, group in groups.items()
     }
     for name in sorted(groups, key=lambda name: (-tokens[name], name)):
-        delivered = sum(map(_is_delivered, groups[name]))
+        delivered = counts[name]
         yield RepositoryRecap(
             repository=name,
             agents=len(groups[name]),

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     PushFailed,
     PushRefused,
 )
+from orchestrator.models.identifiers import repository_name
 from orchestrator.workspace.clone import AGENT_PREFIX, agent_ref
 from orchestrator.workspace.git import Git, showable
 from orchestrator.workspace.host_program import Ended
@@ -152,8 +153,7 @@ def pushed_to(push_url: str | None, repository: str) -> str:
     """Return the push remote: the repository itself, or the remote of the settings."""
     if push_url is None:
         return repository
-    name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
-    return push_url.replace("{name}", name)
+    return push_url.replace("{name}", repository_name(repository))
 
 
 def _partition(line: str) -> tuple[str, str, str]:

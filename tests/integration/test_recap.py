@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.cli.commands import recap as command
+from orchestrator.cli.clients import interface
 from orchestrator.errors import PushFailed
 from orchestrator.wiring import clock
 from tests.integration.test_cli_ids import fail, holder, orch, spawn
@@ -24,7 +24,7 @@ def fleet(store, holder):
 
 def test_it_counts_ends_waits_and_kills(orch, fleet, monkeypatch):
     # More than one page of agents.
-    monkeypatch.setattr(command, "MAX_LIMIT", 2)
+    monkeypatch.setattr(interface, "MAX_LIMIT", 2)
     failed, waiting, killed = fleet
     orch("kill", killed, "--why", "drill")
     found = json.loads(orch("recap", "--json").stdout)

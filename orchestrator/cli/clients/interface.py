@@ -25,6 +25,7 @@ from orchestrator.models import (
     Status,
 )
 from orchestrator.models.attention import Attention
+from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.follow import Snapshot
 from orchestrator.store.events import StreamedEvent
 
@@ -175,3 +176,12 @@ class Client(Protocol):
 
     def retry(self, agent_id: str, *, is_afresh: bool, may_edit: tuple[str, ...], why: str) -> str:
         """Spawn the request of an ended agent again; return the id of the new agent."""
+
+
+def all_pages(client: Client, wanted: AgentFilter) -> Iterator[Listing]:
+    """Yield every page of the agents that match, newest first."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = client.agents(wanted, limit=MAX_LIMIT, cursor=cursor)
+        yield page
+        cursor = page.next_cursor

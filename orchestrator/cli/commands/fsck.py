@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli import open_store
-from orchestrator.cli.clients.http import HttpClient
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, one_line, say
 from orchestrator.errors import ApiLacks, OrchestratorError
@@ -72,5 +71,7 @@ def _found_by_api(settings: Settings, *, is_fixing: bool) -> list[tuple[dict[str
     """
     if is_fixing:
         raise ApiLacks
+    from orchestrator.cli.clients.http import HttpClient  # noqa: PLC0415 - httpx: slow to load
+
     with HttpClient.open(settings) as client:
         return [(drift, False) for drift in client.drifts()]

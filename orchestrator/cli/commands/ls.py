@@ -9,14 +9,20 @@ from typing import Any
 import click
 
 from orchestrator.cli.clients import open_client
-from orchestrator.cli.clients.interface import AgentFilter, Client
-from orchestrator.cli.output.render import STYLES, detaching, elapsed, json_option, print_json
+from orchestrator.cli.clients.interface import AgentFilter, Client, all_pages
+from orchestrator.cli.output.render import (
+    STYLES,
+    detaching,
+    elapsed,
+    json_option,
+    print_json,
+    shown_state,
+)
 from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import is_terminal, notify, say
 from orchestrator.cli.values import GIVEN, SINCE, ChoiceType
 from orchestrator.models import AgentState, AgentType, Status
 from orchestrator.models.attention import Attention
-from orchestrator.models.state_machine import FINAL
 from orchestrator.queries import agent_list
 from orchestrator.settings import Settings
 from orchestrator.wiring import clock
@@ -45,7 +51,7 @@ _SORTS: Mapping[str, Callable[[AgentState], Any]] = {
     "priority": lambda agent: -agent.priority,
     "task": lambda agent: agent.task_id,
     "repo": lambda agent: agent.repository,
-    "state": lambda agent: agent.phase if agent.status not in FINAL else agent.status,
+    "state": shown_state,
 }
 
 
@@ -195,12 +201,10 @@ def _sorted(client: Client, wanted: _Wanted, key: Callable[[AgentState], Any]) -
         for agent, need in client.urgent(wanted.filter):
             agents.append(agent)
             attention[agent.agent_id] = need
-    cursor: str | None = None if wanted.is_urgent else ""
-    while cursor is not None:
-        page = client.agents(wanted.filter, limit=agent_list.MAX_LIMIT, cursor=cursor)
-        agents += page.agents
-        attention |= page.attention
-        cursor = page.next_cursor
+    else:
+        for page in all_pages(client, wanted.filter):
+            agents += page.agents
+            attention |= page.attention
     agents.sort(key=key)
     return _Shown(tuple(agents[: wanted.limit]), attention)
 
@@ -234,7 +238,7 @@ def _print(shown: _Shown) -> None:
             (
                 _MARK if need else "",
                 agent.agent_id,
-                agent.status if agent.status in FINAL else agent.phase,
+                shown_state(agent),
                 agent.agent_type,
                 elapsed(agent),
                 str(agent.usage.total_tokens),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import click
 
 from orchestrator.cli.clients import open_client
-from orchestrator.cli.clients.interface import AgentFilter, Client
+from orchestrator.cli.clients.interface import AgentFilter, Client, all_pages
 from orchestrator.cli.output.recap_text import recap_page, recap_tables
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import print_table
@@ -17,7 +17,6 @@ from orchestrator.cli.values import SINCE
 from orchestrator.errors import NotFound
 from orchestrator.models import AgentState, Receipt, Status
 from orchestrator.models.recap import Recap
-from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.recap import belongs
 from orchestrator.queries.recap import recap as recap_of
 from orchestrator.settings import Settings
@@ -57,7 +56,8 @@ def recap(settings: Settings, *, since: datetime | None, as_html: bool, as_json:
 
 
 def _recap(client: Client, since: datetime) -> Recap:
-    agents = [agent for agent in _all(client) if belongs(agent, since)]
+    pages = all_pages(client, AgentFilter())
+    agents = [agent for page in pages for agent in page.agents if belongs(agent, since)]
     return recap_of(
         agents,
         dict(_receipts(client, agents)),
@@ -65,14 +65,6 @@ def _recap(client: Client, since: datetime) -> Recap:
         until=clock(),
         need_attention=len(client.urgent(AgentFilter())),
     )
-
-
-def _all(client: Client) -> Iterator[AgentState]:
-    cursor: str | None = ""
-    while cursor is not None:
-        page = client.agents(AgentFilter(), limit=MAX_LIMIT, cursor=cursor)
-        yield from page.agents
-        cursor = page.next_cursor
 
 
 def _receipts(client: Client, agents: list[AgentState]) -> Iterator[tuple[str, Receipt]]:

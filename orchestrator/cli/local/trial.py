@@ -89,7 +89,8 @@ class Trial:
         model is.
         """
         known = {fault.gate: fault for fault in reversed(self.faults)}
-        runner = wiring.gate_runner(settings)
+        case = self.case
+        runner = wiring.gate_runner(settings) if case else None
         for name in dict.fromkeys(gate.name for gate in self.plan.gates):
             gates = tuple(gate for gate in self.plan.gates if gate.name == name)
             commands = tuple(gate for gate in gates if gate.command)
@@ -97,7 +98,7 @@ class Trial:
                 yield TrialGate(name, commands, fault.result)
             elif not commands and not any(gate.not_applicable for gate in gates):
                 yield TrialGate(name, (), None)
-            elif self.case is None:
+            elif case is None or runner is None:
                 yield TrialGate(name, commands, None)
             else:
                 on_start(name)
@@ -105,7 +106,7 @@ class Trial:
                 plan = replace(
                     self.plan, gates=gates, profile=GateProfile.CUSTOM, red_base="compare"
                 )
-                (report,) = runner.run(plan, self.case)
+                (report,) = runner.run(plan, case)
                 yield TrialGate(name, commands, report.gates[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
 from orchestrator.models import AgentState, LogLine, NotJudged, Status
+from orchestrator.models.state_machine import FINAL
 from orchestrator.settings import parse_duration
 from orchestrator.wiring import clock
 
@@ -72,9 +73,14 @@ def log_line(line: LogLine) -> str:
     return head + line.text.replace("\n", "\n" + " " * len(head))
 
 
-def elapsed(agent: AgentState) -> str:
+def shown_state(agent: AgentState) -> str:
+    """Return the state of an agent that has ended, or the phase of one that has not."""
+    return agent.status if agent.status in FINAL else agent.phase
+
+
+def elapsed(agent: AgentState, now: datetime | None = None) -> str:
     """Render the age of an agent, or its duration once it has ended."""
-    seconds = round(((agent.completed_at or clock()) - agent.spawned_at).total_seconds())
+    seconds = round(((agent.completed_at or now or clock()) - agent.spawned_at).total_seconds())
     return str(timedelta(seconds=max(seconds, 0)))
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import click
 from rich.cells import cell_len, set_cell_size
 
-from orchestrator.cli.output.render import STYLES
+from orchestrator.cli.output.render import STYLES, elapsed, shown_state
 from orchestrator.cli.output.text import one_line
 from orchestrator.models import AgentState, BudgetSummary, QueueState
 from orchestrator.models.attention import Attention
-from orchestrator.models.state_machine import FINAL
+from orchestrator.models.identifiers import repository_name
 
 _GAP = "  "
 _POINT = " · "
@@ -120,16 +120,15 @@ def _queue(queue: QueueState) -> str:
 
 def _row(agent: AgentState, screen: Screen, width: int) -> Sequence[str]:
     need = screen.attention.get(agent.agent_id)
-    seconds = ((agent.completed_at or screen.now) - agent.spawned_at).total_seconds()
-    repository = agent.repository.rstrip("/").removesuffix(".git").rsplit("/", 1)[-1]
+    repository = repository_name(agent.repository)
     why = need.why if need else agent.waiting_for or ""
     wide = (agent.task_id, repository, str(agent.rounds), why)
     rest = wide if width >= _WIDE else (why or agent.task_id,)
     cells = (
         _MARK if need else "",
         agent.agent_id[:_ID],
-        agent.status if agent.status in FINAL else agent.phase,
-        str(timedelta(seconds=max(0, round(seconds)))),
+        shown_state(agent),
+        elapsed(agent, screen.now),
         str(agent.usage.total_tokens),
         *rest,
     )

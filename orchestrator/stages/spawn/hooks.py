@@ -11,6 +11,7 @@ from orchestrator.errors import HookFailed
 from orchestrator.interfaces.run import run_to_end
 from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.leases.lease import Lease
+from orchestrator.models.identifiers import repository_name
 from orchestrator.repo_config import CONFIG_FILES, ReadFile, read_repo_config
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.workspace.include import INCLUDE_FILE, include
@@ -87,7 +88,7 @@ class WorkspaceHooks:
         repository = self.programs.agent.repository
         include_dir = self.programs.settings.include_dir
         if include_dir is not None:
-            name = repository.rstrip("/").removesuffix(".git").rpartition("/")[2]
+            name = repository_name(repository)
             return include_dir / name if name not in ("", ".", "..") else None
         local = Path(repository)
         return local if local.is_absolute() and (local / ".git").exists() else None

@@ -21,6 +21,7 @@ from orchestrator.queries.recap import belongs, recap
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SINCE = NOW - timedelta(hours=12)
+APPROVED = Verdict(approved=True, profile=GateProfile.STANDARD, tree="t", plan_digest="d")
 REJECTED = Verdict(approved=False, profile=GateProfile.STANDARD, tree="t", plan_digest="d")
 
 
@@ -67,7 +68,8 @@ def test_pushed_unchanged_rejected_and_failed_agents_are_told_apart():
         agent("b"),
         agent("c", Status.FAILED, error_code="gates_rejected", verdict=REJECTED),
         agent("d", Status.FAILED, error_code="push_failed", verdict=REJECTED, branch="agent/d"),
-        agent("e", Status.FAILED, error_code="push_failed"),
+        # Its change was approved, and could not be pushed.
+        agent("e", Status.FAILED, error_code="push_failed", verdict=APPROVED),
         agent("f", Status.RUNNING, completed_at=None),
     )
     assert [one.agent_id for one in found.delivered] == ["a"]
