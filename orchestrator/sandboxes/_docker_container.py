@@ -14,6 +14,7 @@ from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavaila
 from orchestrator.interfaces.sandbox import Chunk
 from orchestrator.sandboxes._docker_engine import Engine
 from orchestrator.sandboxes._docker_folder import Shared
+from orchestrator.sandboxes._process_tree import check_was_heard
 
 _CHUNK_BYTES = 64 * 1024
 _OUTPUT, _STATUS = "output", "status"
@@ -99,13 +100,15 @@ class ContainerProcess:
         returned.
 
         Raises:
-            SandboxLost: the engine, or the container of the program, is gone.
+            SandboxLost: the engine or the program's container is gone, or the supervisor inside
+                received no heartbeat in time.
         """
         if not self._pending and not self._is_over:
             self._pump(timeout_s)
         chunks, self._pending = self._pending, []
         if not chunks and self._is_over and self._exit_code is None:
             self._record_end()
+            check_was_heard(self._heard)
         return chunks
 
     @property

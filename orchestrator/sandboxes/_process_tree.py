@@ -11,11 +11,27 @@ from typing import IO
 
 import psutil
 
-from orchestrator.errors import BackendUnavailable
+from orchestrator.errors import BackendUnavailable, SandboxLost
 from orchestrator.interfaces.sandbox import Chunk
 
 _CHUNK_BYTES = 64 * 1024
 _STATUS = "status"
+
+
+def check_was_heard(report: bytes) -> None:
+    """Check that a shim did not end its tree for want of a heartbeat.
+
+    Raises:
+        SandboxLost: it did; the program is not to blame for its end.
+    """
+    if b"\nunheard\n" in report:
+        msg = "The program was ended because its worker was stopped or stalled."
+        action = (
+            "Another attempt continues. If it happens again, this host is overloaded: lower"
+            " ORCHESTRATOR_SPAWN_CONCURRENCY, or raise ORCHESTRATOR_SUPERVISOR_DEADLINE and"
+            " ORCHESTRATOR_LEASE."
+        )
+        raise SandboxLost(msg, action=action)
 
 
 class ProcessTree:
@@ -63,6 +79,9 @@ class ProcessTree:
 
         It reads at most one chunk of 64 KiB from each source. A natural end is noticed only by
         reading. `exit_code` stays None until all output has been returned.
+
+        Raises:
+            SandboxLost: the shim ended the tree, because it received no heartbeat in time.
         """
         chunks: list[Chunk] = []
         for key, _ in self._selector.select(0 if self._is_gone else timeout_s):
@@ -72,6 +91,7 @@ class ProcessTree:
                 chunks.append(Chunk(key.data, data))
         if self._is_gone and not chunks:
             self._record_end()
+            check_was_heard(self._heard)
         return chunks
 
     @property

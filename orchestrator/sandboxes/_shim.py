@@ -9,8 +9,8 @@ end of the pipe (the worker has ended), DEADLINE seconds without a byte (the wor
 stalled), and the signal SIGUSR1. The host cleaner sends SIGUSR1; from OWNER it knows the expected
 parent of this process.
 
-STATUS receives lines for the worker: `started <pid>`, or `refused <errno>`; `killed <pid>…` for the
-killed processes (the first 1,000). When no descendant is left, it receives `ended <exit code>
+STATUS receives lines for the worker: `started <pid>`, or `refused <errno>`; `unheard` if DEADLINE
+ended the tree; `killed <pid>…` for the killed processes (the first 1,000). When no descendant is left, it receives `ended <exit code>
 <when>`. The code is negative for a signal; the instant is by the clock that all processes of a host
 share (CLOCK_MONOTONIC).
 
@@ -234,8 +234,11 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
-    """Return when the program has ended, the worker orders its end, or the worker has ended."""
+def _await_end(tree: Tree, control: int, deadline_s: float) -> bool:
+    """Return when the program has ended, the worker orders its end, or the worker has ended.
+
+    Returns False only if the worker, which still lives, was not heard for `deadline_s`.
+    """
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
@@ -253,18 +256,19 @@ def _await_end(tree: Tree, control: int, deadline_s: float) -> None:
         # The deadline has passed; but if this process was itself stopped, the heartbeat is in the
         # pipe.
         if not ready and left_s <= 0:
-            return
+            return False
         for fd, _ in ready:
             said = os.read(fd, 4096)
             if fd != control:
                 if signal.SIGUSR1 in said:
-                    return
+                    return True
                 continue
             if not said or b"k" in said:
-                return
+                return True
             heard_at = time.monotonic()
             if b"t" in said:
                 tree.ask_to_end()
+    return True
 
 
 def main() -> None:
@@ -293,17 +297,20 @@ def main() -> None:
         _remove_record(record)
         os.write(status, f"refused {error.errno}\n".encode())
         return
+    was_heard = True
     try:
         with contextlib.suppress(BrokenPipeError):
             os.write(status, f"started {tree.program}\n".encode())
-        _await_end(tree, control, deadline_s)
+        was_heard = _await_end(tree, control, deadline_s)
     finally:
         tree.end()
     _remove_record(record)
     ended_at_s = time.monotonic()
     killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
+    unheard = "" if was_heard else "unheard\n"
+    report = f"{unheard}killed {killed}\nended {tree.exit_code} {ended_at_s}\n"
     with contextlib.suppress(BrokenPipeError):
-        os.write(status, f"killed {killed}\nended {tree.exit_code} {ended_at_s}\n".encode())
+        os.write(status, report.encode())
 
 
 if __name__ == "__main__":

@@ -145,8 +145,8 @@ def test_a_kill_needs_no_broadcast_and_no_connection_that_was(
                 body = b64decode(json.loads(message["data"])["body"])
                 orders.add(json.loads(body)["method"])
     assert "orchestrator:events" in channels
-    # Flower looks on, whenever it likes; nobody gives orders.
-    assert orders <= set(Inspector.inspect_methods)
+    # Flower looks on, whenever it likes, and asks for events; nobody gives other orders.
+    assert orders <= {*Inspector.inspect_methods, "enable_events"}
     assert killed_by(fleet, agents) == {"worker"}
 
 

@@ -20,6 +20,7 @@ from orchestrator.errors import (
     HooksInvalid,
     ProviderLimited,
     SandboxLimit,
+    SandboxLost,
     SessionLost,
     TransitionRefused,
     UsageReportsMissing,
@@ -196,7 +197,7 @@ class AgentExecutor:
             _await_answers(egress, (tokens, context.lease, *monitors))
             transcript.finish()
             tokens.check()
-        except (AgentTimedOut, AgentStalled, UsageReportsMissing) as error:
+        except (AgentTimedOut, AgentStalled, UsageReportsMissing, SandboxLost) as error:
             is_ended = True
             transcript.on_much_spent = _nothing
             self._end_for(error, process, context)
@@ -213,14 +214,14 @@ class AgentExecutor:
 
     def _end_for(
         self,
-        error: AgentTimedOut | AgentStalled | UsageReportsMissing,
+        error: AgentTimedOut | AgentStalled | UsageReportsMissing | SandboxLost,
         process: SandboxProcess,
         context: RunContext,
     ) -> None:
-        """End a program because of a monitor's error.
+        """End a program because of a monitor's or its sandbox's error.
 
         Raises:
-            AgentFailed: the given error, unless the agent had already given a good result.
+            OrchestratorError: the given error, unless the agent had already given a good result.
         """
         transcript = context.transcript
         if isinstance(error, AgentTimedOut) or _is_done(transcript):

@@ -1,0 +1,79 @@
+"""A worker that stalls longer than its programs may run without it: nobody blames the programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.errors import SandboxLost
+from orchestrator.interfaces.sandbox import ProcessSpec
+from tests.faults.conftest import OPEN, Fleet, send
+from tests.integration.conftest import make_remote, running
+from tests.processes import eventually
+from tests.sandbox.levels import LEVELS, sandbox_at
+
+#: Waits for ever the first time that it is run, and tells its pid.
+_ONCE = (
+    "mkdir {folder}/seen 2>/dev/null && {{ echo $$ >{folder}/pid; exec sleep 600; }};"
+    " echo Ran 1 test in 0.1s; echo OK"
+)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A system in which a lease outlasts every stall."""
+    with running(
+        tmp_path_factory.mktemp("stalling"),
+        ORCHESTRATOR_AGENT="scripted",
+        **OPEN,
+        ORCHESTRATOR_SUPERVISOR_DEADLINE="2s",
+        ORCHESTRATOR_LEASE="1h",
+    ) as system:
+        yield Fleet(system)
+
+
+@pytest.mark.parametrize("pool", ["spawn", "gates"])
+def test_what_a_stall_ends_is_done_again(fleet: Fleet, tmp_path: Path, pool: str) -> None:
+    once = _ONCE.format(folder=tmp_path)
+    gate = once if pool == "gates" else "echo Ran 1 test in 0.1s; echo OK"
+    table = f"[tool.orchestrator.gates]\ntests = {{command = '''{gate}'''}}\n"
+    remote = make_remote(tmp_path, {"pyproject.toml": table})
+    steps = [{"write": {"path": "made.txt", "content": "x"}}]
+    if pool == "spawn":
+        steps.append({"run": once})
+    agent_id = fleet.spawn(remote, *steps)
+    eventually((tmp_path / "pid").exists)
+    sleeper = int((tmp_path / "pid").read_text())
+    worker = fleet.worker_pid(agent_id)
+    send(worker, signal.SIGSTOP)
+    try:
+        eventually(lambda: not psutil.pid_exists(sleeper))
+    finally:
+        send(worker, signal.SIGCONT)
+    outcome = fleet.system.wait(agent_id)
+    assert outcome["status"] == "completed", outcome["error"]
+    assert fleet.state(agent_id)["recoveries"] == 1
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_its_end_says_that_the_worker_was_not_heard(level: str, tmp_path: Path) -> None:
+    sandbox = sandbox_at(level, tmp_path, ORCHESTRATOR_SUPERVISOR_DEADLINE="0.5s")
+    spec = ProcessSpec(
+        argv=("sh", "-c", "echo begun; exec sleep 600"),
+        cwd=tmp_path,
+        env={"PATH": os.defpath},
+        agent_id="stalled-00000000",
+    )
+    said = b""
+    # The thread of the heartbeats waits for this lock, as it would for a processor.
+    with sandbox.start(spec) as process, sandbox._heartbeat._lock:
+        with pytest.raises(SandboxLost, match="stopped or stalled"):
+            while process.exit_code is None:
+                said += b"".join(chunk.data for chunk in process.read(1))
+        assert process.exit_code == -signal.SIGKILL
+    assert said == b"begun\n"
