@@ -40,6 +40,7 @@ from orchestrator.stages.gate_check.base_tests import (
     TestRun,
 )
 from orchestrator.stages.gate_check.gate_program import GateProgram
+from orchestrator.stages.gate_check.gate_trace import Tracing, traced
 from orchestrator.stages.gate_check.recording import Recording
 from orchestrator.stages.gate_check.red_base import DECIDING, RedBase
 
@@ -120,14 +121,19 @@ class GateRunner:
         """
         changes = tuple(case.contents())
         findings = find_tampering(changes, plan.commands, plan.files)
+        not_judged = plan.not_judged
+        tracing = Tracing(changes, plan, case.may_edit, is_in_place=case.trees is None)
         red_base = self._red_base(plan, case, findings)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
                 continue
-            runs = self._run(gates, case, on_result, red_base)
+            runs = self._run(gates, case, on_result, red_base, tracing)
             results = tuple(merged(pairs) for pairs in _results(runs))
             has_passed = all(result.status.is_pass for result in results)
+            reads = [(gate.name, run.reads) for pairs in runs for gate, run in pairs]
+            findings += tracing.findings(reads, known=findings)
+            not_judged += tracing.not_traced(reads)
             if has_passed and case.trees and plan.profile in PROFILES:
                 findings += self._base_tests(plan, case, case.trees, changes, runs)
             shown, blocking = allowed(findings, case.may_edit)
@@ -142,7 +148,7 @@ class GateRunner:
                 approved=has_passed and not is_tampered,
                 gates=results,
                 findings=shown,
-                not_judged=plan.not_judged,
+                not_judged=not_judged,
             )
             yield report
             if not report.approved:
@@ -215,6 +221,7 @@ class GateRunner:
         case: GateRun,
         on_result: Callable[[GateResult], None],
         red_base: RedBase | None,
+        tracing: Tracing,
     ) -> tuple[tuple[tuple[PlannedGate, TestRun], ...], ...]:
         by_name: dict[str, list[PlannedGate]] = {}
         for gate in gates:
@@ -224,7 +231,7 @@ class GateRunner:
             runs: list[TestRun] = []
 
             def run_one(gate: PlannedGate, place: str) -> GateResult:
-                runs.append(self._run_one(gate, case, case.checkout(place)))
+                runs.append(self._run_one(gate, case, case.checkout(place), tracing))
                 return runs[-1].result
 
             ended = run_all(commands, run_one)
@@ -234,16 +241,23 @@ class GateRunner:
                 (gate, by_result.get(id(result), TestRun(result))) for gate, result in ended
             )
             if red_base is not None:
-                pairs = tuple((gate, red_base.judged(gate, run)) for gate, run in pairs)
+                pairs = tuple(
+                    (gate, red_base.judged(gate, run, tracing.edits(gate.name, run.reads)))
+                    for gate, run in pairs
+                )
             on_result(merged([(gate, run.result) for gate, run in pairs]))
             return pairs
 
         return side_by_side(run, list(by_name.values()))
 
     def _run_one(
-        self, gate: PlannedGate, case: GateRun, place: AbstractContextManager[Path]
+        self,
+        gate: PlannedGate,
+        case: GateRun,
+        place: AbstractContextManager[Path],
+        tracing: Tracing | None = None,
     ) -> TestRun:
-        """Run one command of a gate in a clean checkout of its own."""
+        """Run one command in a clean checkout of its own, with `tracing` if it is the change's."""
         case.check()
         check = self.checks(gate.name)
         with place as checkout, self._egress(gate, check, checkout) as out:
@@ -256,11 +270,12 @@ class GateRunner:
             if gate.name in TEST_GATES and case.trees:
                 # Beside the checkout, in the folder that the command may write to.
                 recorder = Recorder.install(checkout.parent / "outcomes")
-            recording = Recording(recorder, subject.run)
-            result = check.evaluate(gate, replace(subject, run=recording.run))
-            for line in out.drain_refusals() if out else ():
-                log.info(line, agentId=case.agent_id, gate=gate.name)
-            return recording.test_run(result, checkout)
+            with traced(tracing, checkout, subject.run) as trace:
+                recording = Recording(recorder, trace.run)
+                result = check.evaluate(gate, replace(subject, run=recording.run))
+                for line in out.drain_refusals() if out else ():
+                    log.info(line, agentId=case.agent_id, gate=gate.name)
+                return recording.test_run(result, checkout, trace.reads())
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path
