@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from orchestrator.models import (
     Verdict,
 )
 from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.base_coverage import base_coverage, measuring_files
 from orchestrator.stages.gate_check.base_tests import (
     PROFILES,
     TEST_GATES,
@@ -135,7 +136,7 @@ class GateRunner:
             findings += tracing.findings(reads, known=findings)
             not_judged += tracing.not_traced(reads)
             if has_passed and case.trees and plan.profile in PROFILES:
-                findings += self._base_tests(plan, case, case.trees, changes, runs)
+                findings += self._as_on_base(plan, case, case.trees, changes, runs, findings)
             shown, blocking = allowed(findings, case.may_edit)
             is_tampered = plan.profile is GateProfile.STRICT and blocking
             report = GateReport(
@@ -192,28 +193,36 @@ class GateRunner:
             edits=edits,
         )
 
-    def _base_tests(
+    def _as_on_base(
         self,
         plan: Plan,
         case: GateRun,
         trees: BaseTrees,
         changes: tuple[FileChange, ...],
         runs: Sequence[Sequence[tuple[PlannedGate, TestRun]]],
+        findings: Sequence[Finding],
     ) -> tuple[Finding, ...]:
-        """Return the tests of the base that fail on the changed sources, or are lost."""
+        """Return what the base's own tests and its measurement of coverage say of the change."""
         judged = check_files(changes, plan.commands, plan.files)
+        measuring = measuring_files(judged, findings)
+
+        def run_mixed(gate: PlannedGate, restored: Container[str]) -> TestRun:
+            place = f"{gate.name}.mixed"
+            return self._run_one(gate, case, trees.mixed(place, lambda path: path in restored))
 
         def run_on(gate: PlannedGate, tree: str) -> TestRun:
-            place = f"{gate.name}.{tree}"
             if tree == "mixed":
-                checkout = trees.mixed(place, lambda path: path in judged)
-                return self._run_one(gate, case, checkout)
+                return run_mixed(gate, judged)
             return self.base_runs.get(
-                trees.base, gate, lambda: self._run_one(gate, case, trees.of_base(place))
+                trees.base,
+                gate,
+                lambda: self._run_one(gate, case, trees.of_base(f"{gate.name}.{tree}")),
             )
 
-        tests = BaseTests(plan.profile, judged, changes, run_on)
-        return tests.findings(pair for pairs in runs for pair in pairs)
+        ended = [pair for pairs in runs for pair in pairs]
+        tests = BaseTests(plan.profile, judged, changes, run_on).findings(ended)
+        measured = base_coverage(ended, measuring, lambda gate: run_mixed(gate, measuring))
+        return (*tests, *measured)
 
     def _run(
         self,

@@ -17,7 +17,7 @@ from orchestrator.interfaces.run import Completed
 from orchestrator.models import Finding, NotJudged
 
 #: The first words of a gate's command.
-_SHELL = ("/bin/sh", "-c")
+SHELL = ("/bin/sh", "-c")
 #: Opens the probe, then runs the command in the same process.
 _PROBED = ': <"$1"; exec /bin/sh -c "$2"'
 #: A file beside the checkout. Each command opens it first, so a trace that has not seen it is none.
@@ -57,12 +57,12 @@ class GateTrace:
         self, argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
     ) -> Completed:
         """Run a program as `GateInput.run` does."""
-        if tuple(argv[:-1]) != _SHELL:
+        if tuple(argv[:-1]) != SHELL:
             return self.start(argv, env, stdin, timeout_s)
         self._has_run = True
         if self.watch is None:
             return self.start(argv, env, stdin, timeout_s)
-        probed = (*_SHELL, _PROBED, "sh", str(self.probe), argv[-1])
+        probed = (*SHELL, _PROBED, "sh", str(self.probe), argv[-1])
         return self.start(probed, env, stdin, timeout_s)
 
     def reads(self) -> Reads:

@@ -14,12 +14,12 @@ from orchestrator.gates.run_record import make_record
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateResult
 from orchestrator.stages.gate_check.base_tests import TestRun
-from orchestrator.stages.gate_check.gate_trace import Reads
+from orchestrator.stages.gate_check.gate_trace import SHELL, Reads
 
 
 @dataclass
 class Recording:
-    """Runs the programs of a gate, tests with a recorder, and keeps how the last one ended."""
+    """Runs the programs of a gate, tests with a recorder, and keeps how its command ended."""
 
     recorder: Recorder | None
     start: Callable[[Sequence[str], Mapping[str, str], bytes, float], Completed]
@@ -33,6 +33,9 @@ class Recording:
         If a tool of the program cannot load a recorder, or prints too much because of it, the
         program runs once more without one.
         """
+        if tuple(argv[:-1]) != SHELL:
+            # A program of the check beside the command, such as one that reads its data.
+            return self.start(argv, env, stdin, timeout_s)
         if self.recorder is None:
             self.ended = self.start(argv, env, stdin, timeout_s)
             return self.ended
