@@ -116,13 +116,13 @@ def report_options(gate: PlannedGate) -> tuple[str, ...] | None:
         reports = [at for at in range(len(words) - 1) if words[at + 1] in _KINDS]
         at = next((at for at in reports if names[at] in ("coverage", "coverage3")), None)
         if at is not None:
-            found = (*_kept(words[:at], _BEFORE), *_kept(words[at + 2 :], _DECIDING))
+            found = (*_deciding(words[:at], _BEFORE), *_deciding(words[at + 2 :], _DECIDING))
         elif any(word.partition("=")[0] == "--cov" for word in words):
-            found = tuple(_kept(words, _BEFORE))
+            found = tuple(_deciding(words, _BEFORE))
     return found
 
 
-def _kept(words: Sequence[str], wanted: Mapping[str, str]) -> Iterator[str]:
+def _deciding(words: Sequence[str], wanted: Mapping[str, str]) -> Iterator[str]:
     """Yield the options that decide what a report measures, and not how or where it is written."""
     is_value = False
     for word in words:

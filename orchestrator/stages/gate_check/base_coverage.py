@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile
-from orchestrator.gates.judge_files import KIND
+from orchestrator.gates.gate_files import KIND
 from orchestrator.host.cancel_scope import side_by_side
 from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.models import Finding, GateStatus

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.gates.judge_files import KIND, is_source, judge_files
+from orchestrator.gates.gate_files import KIND, gate_files, is_source
 from orchestrator.gates.plan import Plan
 from orchestrator.gates.tampering import allowed
 from orchestrator.host.file_watch import FileWatch
@@ -106,20 +106,20 @@ class Tracing:
     def findings(
         self, reads: Iterable[tuple[str, Reads]], known: Sequence[Finding] = ()
     ) -> tuple[Finding, ...]:
-        """Return the files that gates read and that judge; `known` has those of other stages."""
-        told = {finding.path for finding in known if finding.kind == KIND}
+        """Return the findings of what gates read; `known` has those of other stages."""
+        reported = {finding.path for finding in known if finding.kind == KIND}
         by_gate: dict[str, set[str]] = {}
         data: set[str] = set()
         for gate, read in reads:
             by_gate.setdefault(gate, set()).update(read.paths)
             data |= read.data
-        changes = [change for change in self.changes if change.path not in told]
+        changes = [change for change in self.changes if change.path not in reported]
         scripts = (gate.script for gate in self.plan.gates if gate.script)
         commands = (*self.plan.commands, *scripts)
-        return judge_files(changes, by_gate, commands, self.plan.files, data)
+        return gate_files(changes, by_gate, commands, self.plan.files, data)
 
     def edits(self, gate: str, reads: Reads) -> tuple[str, ...]:
-        """Return the judge's files of one run that the request does not allow, with their kind."""
+        """Return the gate's files of one run that the request does not allow, with their kind."""
         return tuple(
             f"{finding.path}: {finding.kind}"
             for finding in self.findings([(gate, reads)])

@@ -26,7 +26,7 @@ _EDITED = ", which decides what the gates check: a red gate is compared only wit
 #: The kinds of findings on what runs in a gate, or what it checks.
 DECIDING = frozenset({
     "check-config-edited", "gate-command-edited", "tool-shadowed", "collection-changed",
-    "threshold-lowered", "judge-file-changed",
+    "threshold-lowered", "gate-file-changed",
 })  # fmt: skip
 
 log = get_logger("gates")

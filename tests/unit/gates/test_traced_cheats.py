@@ -10,7 +10,7 @@ from orchestrator.models import GateProfile
 from tests.unit.gates.cheats import traced
 from tests.unit.gates.cheats.judging import Case, Judge
 
-KIND = "judge-file-changed"
+KIND = "gate-file-changed"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def ids(cases: list[Case]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", traced.CHEATS, ids=ids(traced.CHEATS))
-def test_the_judges_file_is_told_by_standard_and_rejected_by_strict(judge, case):
+def test_the_gates_file_is_told_by_standard_and_rejected_by_strict(judge, case):
     (path,) = [path for path in case.edits if not path.startswith("calc.")]
     for profile in (GateProfile.STANDARD, GateProfile.STRICT):
         report = judge.report(case, profile)

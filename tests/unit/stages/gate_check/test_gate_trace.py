@@ -56,7 +56,7 @@ def test_the_command_ends_as_without_a_trace_and_what_it_opened_is_known(checkou
     assert reads.paths == {"run.cfg", "app/a.py", "app/a.yaml"}
     assert reads.gap == ""
     (finding,) = tracing().findings([("tests", reads)])
-    assert (finding.kind, finding.path) == ("judge-file-changed", "run.cfg")
+    assert (finding.kind, finding.path) == ("gate-file-changed", "run.cfg")
     assert not tracing().not_traced([("tests", reads)])
 
 
@@ -67,9 +67,9 @@ def test_what_another_stage_told_is_not_told_again(checkout):
     assert not tracing().findings(reads, found)
 
 
-def test_an_edit_of_a_judges_file_is_no_excuse_for_a_red_gate_unless_it_is_allowed():
+def test_an_edit_of_a_gates_file_is_no_excuse_for_a_red_gate_unless_it_is_allowed():
     reads = Reads(frozenset({"run.cfg"}))
-    assert tracing().edits("tests", reads) == ("run.cfg: judge-file-changed",)
+    assert tracing().edits("tests", reads) == ("run.cfg: gate-file-changed",)
     assert tracing(may_edit=("*.cfg",)).edits("tests", reads) == ()
 
 

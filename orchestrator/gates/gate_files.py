@@ -12,7 +12,7 @@ from orchestrator.gates.command_files import Steps
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 
-KIND = "judge-file-changed"
+KIND = "gate-file-changed"
 _MOST_FINDINGS = 50
 #: The gates whose subject is what the program does. The subject of all others is the text of files,
 #: so they read most files of the tree.
@@ -64,7 +64,7 @@ def is_source(path: str) -> bool:
     return _SOURCE.search(path) is not None
 
 
-def judge_files(
+def gate_files(
     changes: Iterable[FileChange],
     reads: Mapping[str, Iterable[str]],
     commands: Sequence[str],
@@ -77,7 +77,7 @@ def judge_files(
     `files` are those of `find_tampering`; `data` are the changed files that stand in folders of
     sources.
     """
-    judging = _Judging(tuple(commands), Steps(commands), files, data)
+    reader = _Reader(tuple(commands), Steps(commands), files, data)
     by_path: dict[str, list[str]] = {}
     for gate, paths in reads.items():
         for path in paths:
@@ -86,7 +86,7 @@ def judge_files(
         finding
         for change in changes
         if change.path in by_path
-        for finding in judging.of_file(change, sorted(by_path[change.path]))
+        for finding in reader.of_file(change, sorted(by_path[change.path]))
     ]
     shown = found[:_MOST_FINDINGS]
     if len(found) > len(shown):
@@ -96,7 +96,7 @@ def judge_files(
 
 
 @dataclass(frozen=True)
-class _Judging:
+class _Reader:
     commands: tuple[str, ...]
     steps: Steps
     files: Container[str]
