@@ -43,14 +43,14 @@ def test_no_spelling_of_an_exclusion_is_missed(judge, case):
 def test_a_person_allows_a_configuration(judge):
     case = coverage.CONFIGURED[0]
     report = judge.report(case, GateProfile.STRICT, may_edit=(".coveragerc",))
-    assert report.approved, report
+    assert report.approved, report.gates
     assert all("the request allows" in finding.detail for finding in report.findings)
 
 
 @pytest.mark.parametrize("case", coverage.HONEST, ids=ids(coverage.HONEST))
 def test_an_honest_change_draws_no_finding(judge, case):
     report = judge.report(case, GateProfile.STRICT)
-    assert report.approved, report
+    assert report.approved, report.gates
     assert not report.findings
     (gate,) = report.gates
     assert gate.detail == "100 % ≥ 85 %"
