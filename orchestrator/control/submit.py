@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.control.looser_gates import looser_gates
 from orchestrator.errors import (
     ChangeMissing,
     OrchestratorError,
@@ -53,7 +54,8 @@ class SubmitService:
 
         The operation is one script. A caller that has already named the agent gives `agent_id`:
         the Celery id of a raw message. `priority` (1 to 10, 10 most urgent) applies if the request
-        has none. The audit contains `by`. An idempotency key is remembered for this caller only.
+        has none. The audit contains `by`, and what the request loosens of the gates. An
+        idempotency key is remembered for this caller only.
 
         Raises:
             RequestInvalid: the request has faults; the error lists each with its path.
@@ -79,6 +81,7 @@ class SubmitService:
             agent_id=agent_id,
             task_id=request.task_id,
             scope=f"{context.repository} {context.branch}",
+            result=looser_gates(request) or None,
         )
         return submission(
             request,
@@ -145,7 +148,7 @@ class SubmitService:
                 who=by,
                 why=why,
                 agent_id=agent_id,
-                result=", may edit ".join(filter(None, (f"agent {new_id}", " ".join(may_edit)))),
+                result="; ".join(filter(None, (_added(new_id, may_edit), looser_gates(request)))),
             ),
             start=start,
         )
@@ -163,3 +166,7 @@ class SubmitService:
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
         """Return the operation that reports a refused raw message: Celery result and event."""
         return refusal(agent_id, error, now=self.clock())
+
+
+def _added(agent_id: str, may_edit: Sequence[str]) -> str:
+    return ", may edit ".join(filter(None, (f"agent {agent_id}", " ".join(may_edit))))

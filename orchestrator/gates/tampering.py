@@ -84,8 +84,8 @@ _LINE_RULES = (
         re.compile(
             r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*type\s*:\s*ignore(?!\[)"
             r"|#\s*pyright\s*:\s*(?!ignore\[|strict)|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
-            # coverage.py accepts any blanks and any case.
-            r"|#\s*pragma[:\s]\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
+            # coverage.py accepts any blanks or none, and any case.
+            r"|#\s*pragma[:\s]?\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
             r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
             r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|//\s*nolint(?!:)|#!\[allow\("
             r"|^\s*//go:build\s+(ignore|never)\b"

@@ -7,6 +7,13 @@ import os
 import re
 from contextlib import suppress
 
+from orchestrator.gates.checks._measured import (
+    has_data,
+    measured_again,
+    measured_files,
+    report_options,
+    rewritten,
+)
 from orchestrator.gates.checks._reports import ReportUnreadable, percent_of
 from orchestrator.gates.checks._running import run_command
 from orchestrator.gates.checks._said import capped
@@ -18,6 +25,8 @@ from orchestrator.models import GateResult, GateStatus
 _RAW_DATA = re.compile(
     r"/\.coverage(?:\.[^/]*)?$|/\.nyc_output(?:/|$)|/coverage/\.?tmp(?:/[^/]*\.json)?$"
 )
+#: Reports round their figures, by their configuration to whole percents.
+_TOLERANCE = 1.0
 
 
 class Coverage:
@@ -48,9 +57,15 @@ def _judged(
 ) -> GateResult:
     if stale := _stale(root, report):
         return _errored(gate, stale)
+    before = measured_files(root)
     result, _ = run_command(gate, subject)
     if result.status is not GateStatus.PASSED:
         return result
+    if path := rewritten(before, measured_files(root)):
+        said = (
+            f"the run wrote {path}, from which its report is made: generate files before the gate"
+        )
+        return _ended(result, GateStatus.FAILED, said)
     content = read_untrusted(root, report)
     if not isinstance(content, bytes):
         return _ended(result, GateStatus.ERRORED, f"{report} {content or 'was not written'}")
@@ -58,9 +73,27 @@ def _judged(
         percent = percent_of(content)
     except ReportUnreadable as error:
         return _ended(result, GateStatus.ERRORED, f"{report} {error}")
-    if percent < minimum:
-        return _ended(result, GateStatus.FAILED, f"{_shown(percent)} % < {minimum:g} %")
-    return _ended(result, GateStatus.PASSED, f"{_shown(percent)} % ≥ {minimum:g} %")
+    note, is_false = _compared(gate, subject, root, content)
+    sign, status = ("≥", GateStatus.PASSED)
+    if percent < minimum or is_false:
+        sign, status = ("<" if percent < minimum else "≥", GateStatus.FAILED)
+    return _ended(result, status, f"{_shown(percent)} % {sign} {minimum:g} %{note}")
+
+
+def _compared(gate: PlannedGate, subject: GateInput, root: int, content: bytes) -> tuple[str, bool]:
+    """Return what the data of the run say of a report, and whether the report is false.
+
+    If the command does not show how it makes its report, a difference is reported only.
+    """
+    options = report_options(gate)
+    if options is None and not has_data(root):
+        return "", False
+    again = measured_again(options or (), subject, root, content)
+    if isinstance(again, str):
+        return f", as its command reports; not computed from the data again: {again}", False
+    if again >= percent_of(content) - _TOLERANCE:
+        return "", False
+    return f" in {gate.report}, but {_shown(again)} % by the data of the run", options is not None
 
 
 def _stale(root: int, report: str) -> str | None:

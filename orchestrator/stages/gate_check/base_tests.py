@@ -13,6 +13,7 @@ from orchestrator.gates.run_record import RunRecord
 from orchestrator.host.cancel_scope import side_by_side
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus
+from orchestrator.stages.gate_check.gate_trace import Reads
 
 #: The gates whose commands run tests.
 TEST_GATES = frozenset({"tests", "integration"})
@@ -34,6 +35,8 @@ class TestRun:
     counts: Counts | None = None
     #: What the base is compared by, if the run fails.
     record: RunRecord | None = None
+    #: The changed files that it opened.
+    reads: Reads = field(default_factory=Reads)
 
     @property
     def ran(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from orchestrator.models import (
     Verdict,
 )
 from orchestrator.settings import Settings
+from orchestrator.stages.gate_check.base_coverage import base_coverage, measuring_files
 from orchestrator.stages.gate_check.base_tests import (
     PROFILES,
     TEST_GATES,
@@ -40,6 +41,7 @@ from orchestrator.stages.gate_check.base_tests import (
     TestRun,
 )
 from orchestrator.stages.gate_check.gate_program import GateProgram
+from orchestrator.stages.gate_check.gate_trace import Tracing, traced
 from orchestrator.stages.gate_check.recording import Recording
 from orchestrator.stages.gate_check.red_base import DECIDING, RedBase
 from orchestrator.workspace.worktree import layers_of
@@ -121,16 +123,21 @@ class GateRunner:
         """
         changes = tuple(case.contents())
         findings = find_tampering(changes, plan.commands, plan.files)
+        not_judged = plan.not_judged
+        tracing = Tracing(changes, plan, case.may_edit, is_in_place=case.trees is None)
         red_base = self._red_base(plan, case, findings)
         for stage in Stage:
             gates = plan.of(stage)
             if not gates:
                 continue
-            runs = self._run(gates, case, on_result, red_base)
+            runs = self._run(gates, case, on_result, red_base, tracing)
             results = tuple(merged(pairs) for pairs in _results(runs))
             has_passed = all(result.status.is_pass for result in results)
+            reads = [(gate.name, run.reads) for pairs in runs for gate, run in pairs]
+            findings += tracing.findings(reads, known=findings)
+            not_judged += tracing.not_traced(reads)
             if has_passed and case.trees and plan.profile in PROFILES:
-                findings += self._base_tests(plan, case, case.trees, changes, runs)
+                findings += self._as_on_base(plan, case, case.trees, changes, runs, findings)
             shown, blocking = allowed(findings, case.may_edit)
             is_tampered = plan.profile is GateProfile.STRICT and blocking
             report = GateReport(
@@ -143,7 +150,7 @@ class GateRunner:
                 approved=has_passed and not is_tampered,
                 gates=results,
                 findings=shown,
-                not_judged=plan.not_judged,
+                not_judged=not_judged,
             )
             yield report
             if not report.approved:
@@ -187,28 +194,36 @@ class GateRunner:
             edits=edits,
         )
 
-    def _base_tests(
+    def _as_on_base(
         self,
         plan: Plan,
         case: GateRun,
         trees: BaseTrees,
         changes: tuple[FileChange, ...],
         runs: Sequence[Sequence[tuple[PlannedGate, TestRun]]],
+        findings: Sequence[Finding],
     ) -> tuple[Finding, ...]:
-        """Return the tests of the base that fail on the changed sources, or are lost."""
+        """Return what the base's own tests and its measurement of coverage say of the change."""
         judged = check_files(changes, plan.commands, plan.files)
+        measuring = measuring_files(judged, findings)
+
+        def run_mixed(gate: PlannedGate, restored: Container[str]) -> TestRun:
+            place = f"{gate.name}.mixed"
+            return self._run_one(gate, case, trees.mixed(place, lambda path: path in restored))
 
         def run_on(gate: PlannedGate, tree: str) -> TestRun:
-            place = f"{gate.name}.{tree}"
             if tree == "mixed":
-                checkout = trees.mixed(place, lambda path: path in judged)
-                return self._run_one(gate, case, checkout)
+                return run_mixed(gate, judged)
             return self.base_runs.get(
-                trees.base, gate, lambda: self._run_one(gate, case, trees.of_base(place))
+                trees.base,
+                gate,
+                lambda: self._run_one(gate, case, trees.of_base(f"{gate.name}.{tree}")),
             )
 
-        tests = BaseTests(plan.profile, judged, changes, run_on)
-        return tests.findings(pair for pairs in runs for pair in pairs)
+        ended = [pair for pairs in runs for pair in pairs]
+        tests = BaseTests(plan.profile, judged, changes, run_on).findings(ended)
+        measured = base_coverage(ended, measuring, lambda gate: run_mixed(gate, measuring))
+        return (*tests, *measured)
 
     def _run(
         self,
@@ -216,6 +231,7 @@ class GateRunner:
         case: GateRun,
         on_result: Callable[[GateResult], None],
         red_base: RedBase | None,
+        tracing: Tracing,
     ) -> tuple[tuple[tuple[PlannedGate, TestRun], ...], ...]:
         by_name: dict[str, list[PlannedGate]] = {}
         for gate in gates:
@@ -225,7 +241,7 @@ class GateRunner:
             runs: list[TestRun] = []
 
             def run_one(gate: PlannedGate, place: str) -> GateResult:
-                runs.append(self._run_one(gate, case, case.checkout(place)))
+                runs.append(self._run_one(gate, case, case.checkout(place), tracing))
                 return runs[-1].result
 
             ended = run_all(commands, run_one)
@@ -235,16 +251,23 @@ class GateRunner:
                 (gate, by_result.get(id(result), TestRun(result))) for gate, result in ended
             )
             if red_base is not None:
-                pairs = tuple((gate, red_base.judged(gate, run)) for gate, run in pairs)
+                pairs = tuple(
+                    (gate, red_base.judged(gate, run, tracing.edits(gate.name, run.reads)))
+                    for gate, run in pairs
+                )
             on_result(merged([(gate, run.result) for gate, run in pairs]))
             return pairs
 
         return side_by_side(run, list(by_name.values()))
 
     def _run_one(
-        self, gate: PlannedGate, case: GateRun, place: AbstractContextManager[Path]
+        self,
+        gate: PlannedGate,
+        case: GateRun,
+        place: AbstractContextManager[Path],
+        tracing: Tracing | None = None,
     ) -> TestRun:
-        """Run one command of a gate in a clean checkout of its own."""
+        """Run one command in a clean checkout of its own, with `tracing` if it is the change's."""
         case.check()
         check = self.checks(gate.name)
         with place as checkout, self._egress(gate, check, checkout) as out:
@@ -258,11 +281,12 @@ class GateRunner:
             if gate.name in TEST_GATES and case.trees:
                 # Beside the checkout, in the folder that the command may write to.
                 recorder = Recorder.install(checkout.parent / "outcomes")
-            recording = Recording(recorder, subject.run)
-            result = check.evaluate(gate, replace(subject, run=recording.run))
-            for line in out.drain_refusals() if out else ():
-                log.info(line, agentId=case.agent_id, gate=gate.name)
-            return recording.test_run(result, checkout)
+            with traced(tracing, checkout, subject.run) as trace:
+                recording = Recording(recorder, trace.run)
+                result = check.evaluate(gate, replace(subject, run=recording.run))
+                for line in out.drain_refusals() if out else ():
+                    log.info(line, agentId=case.agent_id, gate=gate.name)
+                return recording.test_run(result, checkout, trace.reads())
 
     def _egress(
         self, gate: PlannedGate, check: Gate, checkout: Path

@@ -28,7 +28,7 @@ _EDITED = ", which decides what the gates check: a red gate is compared only wit
 #: The kinds of findings on what runs in a gate, or what it checks.
 DECIDING = frozenset({
     "check-config-edited", "gate-command-edited", "tool-shadowed", "collection-changed",
-    "threshold-lowered",
+    "threshold-lowered", "gate-file-changed",
 })  # fmt: skip
 
 log = get_logger("gates")
@@ -52,9 +52,10 @@ class RedBase:
     #: The edits of the change that decide what its gates check, as `path: kind`.
     edits: Sequence[str] = ()
 
-    def judged(self, gate: PlannedGate, run: TestRun) -> TestRun:
+    def judged(self, gate: PlannedGate, run: TestRun, edits: Sequence[str] = ()) -> TestRun:
         """Return the run with the result that the change answers for.
 
+        `edits` are those that the run itself has shown, beside `self.edits`.
         Every doubt leaves a result that does not pass: a base that passes once, that cannot run or
         that cannot be compared is no excuse.
         """
@@ -63,7 +64,7 @@ class RedBase:
             return run
         base = self.record_of(gate)
         if result.status is GateStatus.FAILED and base.is_red:
-            return self._compared(gate, run, run.record, base)
+            return self._compared(gate, run, run.record, base, (*self.edits, *edits))
         last, said = base.looks[-1], ""
         if base.has_passed:
             if len(base.looks) > 1:
@@ -94,7 +95,12 @@ class RedBase:
         return self.records.get(self.base, gate, self.environment, run_twice, self.check)
 
     def _compared(
-        self, gate: PlannedGate, run: TestRun, record: RunRecord, base: BaseRecord
+        self,
+        gate: PlannedGate,
+        run: TestRun,
+        record: RunRecord,
+        base: BaseRecord,
+        edits: Sequence[str],
     ) -> TestRun:
         command = f"{gate.command}\n{gate.script}"
         found = compare(command, base.looks, record, self.may_edit)
@@ -103,8 +109,8 @@ class RedBase:
         if found.unknown:
             why = f"{RED_ON_BASE}, and cannot be compared with it: {found.unknown}"
             return _with(run, GateStatus.ERRORED, [why])
-        if self.edits and not found.own:
-            found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in self.edits))
+        if edits and not found.own:
+            found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in edits))
         if found.own:
             headline = (
                 f"new failures: {len(found.own)}; failures that the base has too, not charged:"

@@ -16,12 +16,12 @@ COUNTED = Repository(
     {
         "orchestrator.toml": '[gates]\ntests = "echo x >>../../runs && sh check.sh"\n',
         "check.sh": ". tests/check.sh\n",
-        "tests/check.sh": "grep -q right calc.txt\n",
-        "calc.txt": "right\n",
+        "tests/check.sh": "grep -q right calc.py\n",
+        "calc.py": "right\n",
         "README.md": "x\n",
     },
 )
-BENT = {"calc.txt": "wrong\n", "tests/check.sh": "true\n"}
+BENT = {"calc.py": "wrong\n", "tests/check.sh": "true\n"}
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def test_the_run_of_a_base_is_remembered_and_a_failed_one_is_not(judge):
     for _ in range(2):
         judge.report(Case("x", COUNTED, {"README.md": "y\n"}), GateProfile.STRICT)
     assert runs(judge) == 3
-    failing = Repository("failing", {**COUNTED.files, "calc.txt": "wrong\n"})
+    failing = Repository("failing", {**COUNTED.files, "calc.py": "wrong\n"})
     for _ in range(2):
-        mended = Case("x", failing, {"calc.txt": "right\n"})
+        mended = Case("x", failing, {"calc.py": "right\n"})
         assert judge.report(mended, GateProfile.STRICT).approved
     assert runs(judge) == 4
 
 
 def test_a_rejected_change_needs_no_second_judge(judge):
-    report = judge.report(Case("x", COUNTED, {"calc.txt": "wrong\n"}), GateProfile.STRICT)
+    report = judge.report(Case("x", COUNTED, {"calc.py": "wrong\n"}), GateProfile.STRICT)
     assert not report.approved
     # Its base has run too, to know whether it was red before.
     assert runs(judge) == 2
@@ -83,7 +83,7 @@ def test_where_no_outcomes_are_known_the_end_of_the_command_decides(judge):
 
 
 def test_a_request_allows_what_a_person_wants_and_the_report_says_so(judge):
-    honest = Case("x", COUNTED, {"calc.txt": "left\n", "tests/check.sh": "grep -q left calc.txt\n"})
+    honest = Case("x", COUNTED, {"calc.py": "left\n", "tests/check.sh": "grep -q left calc.py\n"})
     report = judge.report(honest, GateProfile.STRICT, may_edit=("docs/*", "tests/*"))
     assert report.approved
     (found,) = report.findings

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -65,18 +67,22 @@ def _bytes(content: str | bytes | None) -> bytes | None:
 
 @dataclass
 class Judge:
-    """The gate `tests` of each repository, under any profile."""
+    """One gate of each repository, under any profile."""
 
     folder: Path
     runner: GateRunner
+    gate: str = "tests"
     _plans: dict[str, Plan] = field(default_factory=dict)
     _made: int = 0
 
     @classmethod
-    def build(cls, folder: Path) -> Judge:
-        settings = load_settings({**load_settings().host_env, "ORCHESTRATOR_HOME": str(folder)})
+    def build(cls, folder: Path, gate: str = "tests") -> Judge:
+        host = load_settings().host_env
+        # The tools of this environment, such as coverage.py, come first.
+        path = os.pathsep.join((str(Path(sys.executable).parent), host.get("PATH", os.defpath)))
+        settings = load_settings({**host, "PATH": path, "ORCHESTRATOR_HOME": str(folder)})
         settings = settings.model_copy(update={"process_level": "shim"})
-        return cls(folder, wiring_worker.gate_runner(settings, with_own_tools=True))
+        return cls(folder, wiring_worker.gate_runner(settings, with_own_tools=True), gate)
 
     def plan(self, base: Repository, profile: GateProfile) -> Plan:
         if base.name not in self._plans:
@@ -85,7 +91,7 @@ class Judge:
                 lambda path: _bytes(base.files.get(path)),
                 wiring_worker.detectors(self.runner.settings),
                 paths=frozenset(base.files),
-                gates=["tests"],
+                gates=[self.gate],
                 timeout_s=120,
             )
         return replace(self._plans[base.name], profile=profile)

@@ -6,8 +6,8 @@ import json
 
 from tests.unit.gates.cheats.judging import Case, Repository
 
-_RIGHT_JS = "exports.add = (a, b) => a + b;\n"
-_WRONG_JS = "exports.add = (a, b) => a - b;\n"
+RIGHT_JS = "exports.add = (a, b) => a + b;\n"
+WRONG_JS = "exports.add = (a, b) => a - b;\n"
 _TEST_JS = """\
 const test = require("node:test");
 const assert = require("node:assert");
@@ -19,7 +19,7 @@ test("adds nothing", () => assert.equal(add(4, 0), 4));
 _PACKAGE = {"name": "calc", "scripts": {"test": "node --test"}}
 NODE = Repository(
     "node",
-    {"package.json": json.dumps(_PACKAGE), "calc.js": _RIGHT_JS, "test/calc.test.js": _TEST_JS},
+    {"package.json": json.dumps(_PACKAGE), "calc.js": RIGHT_JS, "test/calc.test.js": _TEST_JS},
 )
 #: A runner that reports nothing that is known: its exit code and its words decide.
 _RUNNER = 'require("./test/check.js");\nconsole.log("all is well");\n'
@@ -30,7 +30,7 @@ OWN = Repository(
         "package.json": json.dumps({"name": "calc", "scripts": {"test": "node run.js"}}),
         "run.js": _RUNNER,
         "test/check.js": _CHECK,
-        "calc.js": _RIGHT_JS,
+        "calc.js": RIGHT_JS,
     },
 )
 PREFIX = Repository(
@@ -40,7 +40,7 @@ PREFIX = Repository(
         "web/package.json": json.dumps({"name": "web", "scripts": {"test": "node run.js"}}),
         "web/run.js": _RUNNER,
         "web/test/check.js": _CHECK,
-        "web/calc.js": _RIGHT_JS,
+        "web/calc.js": RIGHT_JS,
     },
 )
 _TEST_EDITS = {
@@ -94,8 +94,8 @@ _FILES: dict[str, dict[str, str | bytes | None]] = {
     "nyc": {".nycrc.json": '{"exclude": ["calc.js"]}'},
 }  # fmt: skip
 
-_RIGHT_GO = "package calc\n\n// Add adds.\nfunc Add(a, b int) int { return a + b }\n"
-_WRONG_GO = _RIGHT_GO.replace("a + b", "a - b")
+RIGHT_GO = "package calc\n\n// Add adds.\nfunc Add(a, b int) int { return a + b }\n"
+WRONG_GO = RIGHT_GO.replace("a + b", "a - b")
 _TEST_GO = """\
 package calc
 
@@ -117,7 +117,7 @@ GO = Repository(
     "go",
     {
         "go.mod": "module example.org/calc\n\ngo 1.19\n",
-        "calc.go": _RIGHT_GO,
+        "calc.go": RIGHT_GO,
         "calc_test.go": _TEST_GO,
         # One cache for all checkouts: a gate of its own compiles the standard library anew.
         "orchestrator.toml": '[gates]\ntests = "GOCACHE=$PWD/../../cache go test ./..."\n',
@@ -160,20 +160,20 @@ _GO_FILES: dict[str, dict[str, str | bytes | None]] = {
 
 CHEATS = [
     *(
-        Case(f"test: {name}", NODE, {"calc.js": _WRONG_JS, "test/calc.test.js": _TEST_JS.replace(*edit)})
+        Case(f"test: {name}", NODE, {"calc.js": WRONG_JS, "test/calc.test.js": _TEST_JS.replace(*edit)})
         for name, edit in _TEST_EDITS.items()
     ),
-    *(Case(f"file: {name}", NODE, {"calc.js": _WRONG_JS, **edits}) for name, edits in _FILES.items()),
-    Case("the check emptied", OWN, {"calc.js": _WRONG_JS, "test/check.js": ""}),
-    Case("the runner emptied", OWN, {"calc.js": _WRONG_JS, "run.js": "console.log('fine');\n"}),
+    *(Case(f"file: {name}", NODE, {"calc.js": WRONG_JS, **edits}) for name, edits in _FILES.items()),
+    Case("the check emptied", OWN, {"calc.js": WRONG_JS, "test/check.js": ""}),
+    Case("the runner emptied", OWN, {"calc.js": WRONG_JS, "run.js": "console.log('fine');\n"}),
     Case("the runner of a folder", PREFIX, {
-        "web/calc.js": _WRONG_JS, "web/run.js": "console.log('fine');\n"}),
-    Case("the check of a folder", PREFIX, {"web/calc.js": _WRONG_JS, "web/test/check.js": ""}),
+        "web/calc.js": WRONG_JS, "web/run.js": "console.log('fine');\n"}),
+    Case("the check of a folder", PREFIX, {"web/calc.js": WRONG_JS, "web/test/check.js": ""}),
     *(
-        Case(f"test: {name}", GO, {"calc.go": _WRONG_GO, "calc_test.go": _TEST_GO.replace(*edit)})
+        Case(f"test: {name}", GO, {"calc.go": WRONG_GO, "calc_test.go": _TEST_GO.replace(*edit)})
         for name, edit in _GO_EDITS.items()
     ),
-    *(Case(f"file: {name}", GO, {"calc.go": _WRONG_GO, **edits}) for name, edits in _GO_FILES.items()),
+    *(Case(f"file: {name}", GO, {"calc.go": WRONG_GO, **edits}) for name, edits in _GO_FILES.items()),
 ]  # fmt: skip
 
 HONEST = [
@@ -193,7 +193,7 @@ HONEST = [
         "sub.go": "package calc\n\n// Sub subtracts.\nfunc Sub(a, b int) int { return a - b }\n",
         "sub_test.go": _TEST_GO.replace("Add(1, 2)", "Sub(5, 2)").replace("Add", "Sub")
         .replace("TestZero", "TestNothing")}),
-    Case("a source only", GO, {"calc.go": _RIGHT_GO.replace("a + b", "b + a")}),
+    Case("a source only", GO, {"calc.go": RIGHT_GO.replace("a + b", "b + a")}),
     Case("tests in two files", GO, {
         "calc_test.go": _TEST_GO[: _TEST_GO.index("\nfunc TestZero")],
         "zero_test.go": 'package calc\n\nimport "testing"\n'
