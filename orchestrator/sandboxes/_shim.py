@@ -10,9 +10,9 @@ stalled), and the signal SIGUSR1. The host cleaner sends SIGUSR1; from OWNER it 
 parent of this process.
 
 STATUS receives lines for the worker: `started <pid>`, or `refused <errno>`; `unheard` if DEADLINE
-ended the tree; `killed <pid>…` for the killed processes (the first 1,000). When no descendant is left, it receives `ended <exit code>
-<when>`. The code is negative for a signal; the instant is by the clock that all processes of a host
-share (CLOCK_MONOTONIC).
+ended the tree; `killed <pid>…` for the killed processes (the first 1,000). When no descendant is
+left, it receives `ended <exit code> <when>`. The code is negative for a signal; the instant is by
+the clock that all processes of a host share (CLOCK_MONOTONIC).
 
 The end of the whole tree is reliable because this process is a subreaper: every process that loses
 its parent becomes a child of this one, also a daemon with its own session. Therefore no descendant

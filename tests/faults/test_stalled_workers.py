@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.errors import SandboxLost
 from orchestrator.interfaces.sandbox import ProcessSpec
+from orchestrator.sandboxes._process_tree import ProcessTree
 from tests.faults.conftest import OPEN, Fleet, send
 from tests.integration.conftest import make_remote, running
 from tests.processes import eventually
@@ -69,11 +70,15 @@ def test_its_end_says_that_the_worker_was_not_heard(level: str, tmp_path: Path) 
         env={"PATH": os.defpath},
         agent_id="stalled-00000000",
     )
-    said = b""
+    said: list[bytes] = []
     # The thread of the heartbeats waits for this lock, as it would for a processor.
     with sandbox.start(spec) as process, sandbox._heartbeat._lock:
         with pytest.raises(SandboxLost, match="stopped or stalled"):
-            while process.exit_code is None:
-                said += b"".join(chunk.data for chunk in process.read(1))
+            read_to_end(process, said)
         assert process.exit_code == -signal.SIGKILL
-    assert said == b"begun\n"
+    assert said == [b"begun\n"]
+
+
+def read_to_end(process: ProcessTree, said: list[bytes]) -> None:
+    while process.exit_code is None:
+        said += [chunk.data for chunk in process.read(1)]
