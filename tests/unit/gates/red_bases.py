@@ -54,7 +54,7 @@ class RedJudge(Judge):
         repository = Repository(str(hash(tuple(base.items()))), base)
         return self.report(Case("x", repository, edits), profile, **options)
 
-    def gate(self, base: Mapping[str, str], edits: Mapping[str, str | None]) -> GateResult:
+    def only_gate(self, base: Mapping[str, str], edits: Mapping[str, str | None]) -> GateResult:
         """Return the result of the only gate."""
         (result,) = self.judged(base, edits).gates
         return result

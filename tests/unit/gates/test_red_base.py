@@ -37,10 +37,10 @@ EDITS = {
 @pytest.mark.parametrize("tool", TOOLS)
 def test_lines_and_places_do_not_matter_and_each_new_line_does(judge, tool):
     honest, added = EDITS[tool]
-    gate = judge.gate(TOOLS[tool], honest)
+    gate = judge.only_gate(TOOLS[tool], honest)
     assert gate.status is GateStatus.RED_BEFORE, gate.detail
     for edits in added:
-        gate = judge.gate(TOOLS[tool], edits)
+        gate = judge.only_gate(TOOLS[tool], edits)
         assert gate.status is GateStatus.FAILED, gate.detail
         assert "of this change: " in gate.detail
 
@@ -70,14 +70,14 @@ HIDDEN = {
 @pytest.mark.parametrize("name", HIDDEN)
 def test_red_output_that_looks_like_that_of_the_base_is_no_excuse(judge, name):
     base, edits = HIDDEN[name]
-    gate = judge.gate(base, edits)
+    gate = judge.only_gate(base, edits)
     assert not gate.status.is_pass, gate.detail
 
 
 def test_a_request_allows_an_edit_of_the_configuration(judge):
     assert "check-config-edited" in DECIDING
     edits = {"ruff.toml": "line-length = 99\n"}
-    assert "ruff.toml: check-config-edited" in judge.gate(RUFF, edits).detail
+    assert "ruff.toml: check-config-edited" in judge.only_gate(RUFF, edits).detail
     (gate,) = judge.judged(RUFF, edits, may_edit=("ruff.toml",)).gates
     assert gate.status is GateStatus.RED_BEFORE, gate.detail
 
@@ -96,7 +96,7 @@ def test_refuse_is_the_default_and_neither_approves_nor_charges(judge, base):
 
 def test_rework_runs_nothing_on_the_base_and_charges_all(judge):
     base = {**RUFF, "orchestrator.toml": config('lint = "ruff check ."', "rework")}
-    gate = judge.gate(base, {"README.md": "x\n"})
+    gate = judge.only_gate(base, {"README.md": "x\n"})
     assert gate.status is GateStatus.FAILED
     assert not (judge.folder / "base-records").exists()
 
@@ -112,14 +112,14 @@ def runs(judge: RedJudge) -> int:
 
 
 def test_a_gate_that_passes_runs_once(judge):
-    assert judge.gate(counted("true"), {"a.txt": "b\n"}).status is GateStatus.PASSED
+    assert judge.only_gate(counted("true"), {"a.txt": "b\n"}).status is GateStatus.PASSED
     assert runs(judge) == 1
 
 
 def test_the_runs_of_a_base_are_made_once_for_all_changes(judge):
     base = counted("echo a.txt:1: bad; exit 1")
     for number in range(3):
-        gate = judge.gate(base, {"new.txt": f"{number}\n"})
+        gate = judge.only_gate(base, {"new.txt": f"{number}\n"})
         assert gate.status is GateStatus.RED_BEFORE, gate.detail
     # One run of each change, and two of the base.
     assert runs(judge) == 5
@@ -133,7 +133,7 @@ def test_the_runs_of_a_base_are_made_once_for_all_changes(judge):
 def test_a_base_that_passes_at_the_second_look_is_no_excuse(judge, ends):
     # It passes at the third run: the first one is that of the change.
     base = counted(f'{ends}; test "$(wc -l <../../runs)" -gt 2')
-    gate = judge.gate(base, {"new.txt": "x\n"})
+    gate = judge.only_gate(base, {"new.txt": "x\n"})
     assert gate.status is GateStatus.FAILED, gate.detail
     assert "flaky" in gate.detail
     assert runs(judge) == 3
@@ -143,7 +143,7 @@ def test_only_what_fails_at_each_look_was_there_before(judge):
     base = counted(
         'echo a.txt:1: bad; test "$(wc -l <../../runs)" -eq 3 || echo b.txt:1: flaky; exit 1'
     )
-    gate = judge.gate(base, {"new.txt": "x\n"})
+    gate = judge.only_gate(base, {"new.txt": "x\n"})
     assert gate.status is GateStatus.FAILED
     assert "of this change: b.txt:0: flaky" in gate.detail
 
@@ -151,7 +151,7 @@ def test_only_what_fails_at_each_look_was_there_before(judge):
 @pytest.mark.parametrize("command", ["exit 127", "kill -9 $$"])
 def test_a_base_that_cannot_run_is_no_excuse(judge, command):
     base = counted(f"test ! -e a.txt || {{ {command}; }}; echo b.txt:1: bad; exit 1")
-    gate = judge.gate(base, {"a.txt": None})
+    gate = judge.only_gate(base, {"a.txt": None})
     assert gate.status is GateStatus.FAILED, gate.detail
     assert "no excuse" in gate.detail
 
@@ -159,18 +159,18 @@ def test_a_base_that_cannot_run_is_no_excuse(judge, command):
 def test_a_time_limit_that_the_base_exceeds_too_is_not_charged(judge):
     command = '{command = "test -e quick || sleep 60", timeout = "1s"}'
     base = {"orchestrator.toml": config(f"lint = {command}"), "a.txt": "a\n"}
-    gate = judge.gate(base, {"a.txt": "b\n"})
+    gate = judge.only_gate(base, {"a.txt": "b\n"})
     assert gate.status is GateStatus.ERRORED, gate.detail
     assert gate.detail.startswith("red on the base: ")
     slow = {**base, "quick": ""}
-    assert judge.gate(slow, {"quick": None}).status is GateStatus.TIMED_OUT
+    assert judge.only_gate(slow, {"quick": None}).status is GateStatus.TIMED_OUT
 
 
 def test_each_command_of_a_gate_has_its_own_base(judge):
     lint = 'lint = ["ruff check --no-cache a.py", "ruff check --no-cache b.py"]'
     base = {**RUFF, "orchestrator.toml": config(lint)}
-    assert judge.gate(base, {"c.py": ""}).status is GateStatus.RED_BEFORE
-    gate = judge.gate(base, {"b.py": "import os\n"})
+    assert judge.only_gate(base, {"c.py": ""}).status is GateStatus.RED_BEFORE
+    gate = judge.only_gate(base, {"b.py": "import os\n"})
     assert gate.status is GateStatus.FAILED
     assert "red before: ruff check --no-cache a.py" in gate.detail
 
@@ -200,14 +200,14 @@ HALF = {
     ],
 )
 def test_coverage_below_the_minimum_may_not_fall(judge, edits, status, word):
-    gate = judge.gate(HALF, edits)
+    gate = judge.only_gate(HALF, edits)
     assert gate.status is status, gate.detail
     assert word in gate.detail
 
 
 def test_coverage_whose_tests_are_red_is_compared_by_their_names(judge):
     red = {**HALF, "test_red.py": "def test_red():\n    assert False\n"}
-    gate = judge.gate(red, {"README.md": "x\n"})
+    gate = judge.only_gate(red, {"README.md": "x\n"})
     assert gate.status is GateStatus.RED_BEFORE, gate.detail
-    gate = judge.gate(red, {"test_red2.py": "def test_red():\n    assert False\n"})
+    gate = judge.only_gate(red, {"test_red2.py": "def test_red():\n    assert False\n"})
     assert gate.status is GateStatus.FAILED, gate.detail

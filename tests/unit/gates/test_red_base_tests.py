@@ -149,7 +149,7 @@ def test_a_change_that_adds_or_hides_a_failure_is_rejected(judge, attack):
 def test_a_request_allows_the_removal_of_tests(judge):
     edits = {"tests/test_old.py": None}
     base = {**PYTEST, "tests/test_old.py": "def test_old():\n    pass\n"}
-    assert judge.gate(base, edits).status is GateStatus.FAILED
+    assert judge.only_gate(base, edits).status is GateStatus.FAILED
     report = judge.judged(base, edits, may_edit=("tests/*",))
     assert report.gates[0].status is GateStatus.RED_BEFORE, report.gates[0].detail
 
@@ -158,7 +158,7 @@ def test_a_fixed_red_test_needs_no_comparison(judge):
     fixed = replaced(
         PYTEST, "calc.py", "def sub(a, b):\n    return a + b", "def sub(a, b): return a - b"
     )
-    assert judge.gate(PYTEST, fixed).status is GateStatus.PASSED
+    assert judge.only_gate(PYTEST, fixed).status is GateStatus.PASSED
 
 
 #: Bases that prove nothing about a change, whatever the change does.
@@ -180,7 +180,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_cannot_be_compared_is_not_approved_and_not_charged(judge, name):
-    gate = judge.gate(UNKNOWN[name], {"new.txt": "x\n"})
+    gate = judge.only_gate(UNKNOWN[name], {"new.txt": "x\n"})
     assert gate.status is GateStatus.ERRORED, gate.detail
     assert "cannot be compared" in gate.detail
 

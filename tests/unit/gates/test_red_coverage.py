@@ -71,8 +71,8 @@ def test_failed_tests_are_named_whatever_the_repository_shows(tmp_path):
         "test_a.py": "def test_a(): pass\ndef test_red(): assert False\n",
     }
     judge = RedJudge.build(tmp_path)
-    gate = judge.gate(red, {"README.md": "x\n"})
+    gate = judge.only_gate(red, {"README.md": "x\n"})
     assert gate.status is GateStatus.RED_BEFORE, gate.detail
-    gate = judge.gate(red, {"test_b.py": "def test_b(): assert False\n"})
+    gate = judge.only_gate(red, {"test_b.py": "def test_b(): assert False\n"})
     assert gate.status is GateStatus.FAILED, gate.detail
     assert "test_b.py::test_b" in gate.detail
