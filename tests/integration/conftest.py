@@ -102,8 +102,8 @@ class System:
 
 
 @contextmanager
-def running(home: Path, **extra: str) -> Iterator[System]:
-    """Start a system, and take it down whatever happens."""
+def running(home: Path, *options: str, **extra: str) -> Iterator[System]:
+    """Start a system, and take it down whatever happens; `options` are of `orch up`."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = {
         **kept,
@@ -119,7 +119,7 @@ def running(home: Path, **extra: str) -> Iterator[System]:
         (home / f"{name}.py").write_text("raise SystemExit('taken for a module of ours')\n")
     orch = [sys.executable, "-m", "orchestrator.cli"]
     up = subprocess.run(
-        [*orch, "up", "--detach", "--flower", "--json"], env=env, cwd=home, capture_output=True,
+        [*orch, "up", "--detach", "--json", *options], env=env, cwd=home, capture_output=True,
         text=True, timeout=300, check=False,
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
@@ -133,7 +133,8 @@ def running(home: Path, **extra: str) -> Iterator[System]:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One system for the tests of the whole path; its agents are scripted unless named."""
-    with running(tmp_path_factory.mktemp("home"), ORCHESTRATOR_AGENT="scripted") as started:
+    home = tmp_path_factory.mktemp("home")
+    with running(home, "--flower", ORCHESTRATOR_AGENT="scripted") as started:
         yield started
 
 

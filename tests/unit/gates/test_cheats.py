@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
 
 from orchestrator.models import GateProfile
 from tests.unit.gates.cheats import node_and_go, python
-from tests.unit.gates.cheats.judging import Case, Judge
+from tests.unit.gates.cheats.judging import PROFILES, RUNS_ALL, Case, Judge
 
 CHEATS = [*python.CHEATS, *node_and_go.CHEATS]
 HONEST = [*python.HONEST, *node_and_go.HONEST]
-PROFILES = (GateProfile.STANDARD, GateProfile.STRICT)
-RUNS_ALL = os.environ.get("CHEATS") == "all"
 
 #: What a profile does not guarantee, as the table of docs/gates.md says. No cheat of the table of
 #: this test is in it at present.

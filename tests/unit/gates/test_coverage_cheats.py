@@ -1,4 +1,7 @@
-"""Cheats of the gate `coverage`: by configuration, by the run itself, by comments."""
+"""Cheats of the gate `coverage`: by configuration, by the run itself, by comments.
+
+`CHEATS=all` judges each by both profiles; without it, only the first one by `standard` too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pytest
 
 from orchestrator.models import GateProfile, GateStatus
 from tests.unit.gates.cheats import coverage
-from tests.unit.gates.cheats.judging import Case, Judge
+from tests.unit.gates.cheats.judging import Case, Judge, profiles_of
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +23,7 @@ def ids(cases: list[Case]) -> list[str]:
 
 @pytest.mark.parametrize("case", coverage.CONFIGURED, ids=ids(coverage.CONFIGURED))
 def test_the_base_measures_too_and_what_it_measures_is_told(judge, case):
-    for profile in (GateProfile.STANDARD, GateProfile.STRICT):
+    for profile in profiles_of(case, coverage.CONFIGURED):
         report = judge.report(case, profile)
         found = [finding for finding in report.findings if finding.kind == "base-coverage"]
         assert [gate.status for gate in report.gates] == [GateStatus.PASSED], report

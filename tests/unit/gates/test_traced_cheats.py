@@ -1,4 +1,7 @@
-"""Cheats by files that only a trace of the gate's run shows; the honest edits of the same shape."""
+"""Cheats by files that only a trace of the gate's run shows; the honest edits of the same shape.
+
+`CHEATS=all` judges each by both profiles; without it, only the first one by `standard` too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import pytest
 
 from orchestrator.models import GateProfile
 from tests.unit.gates.cheats import traced
-from tests.unit.gates.cheats.judging import Case, Judge
+from tests.unit.gates.cheats.judging import Case, Judge, profiles_of
 
 KIND = "gate-file-changed"
 
@@ -27,7 +30,7 @@ def ids(cases: list[Case]) -> list[str]:
 @pytest.mark.parametrize("case", traced.CHEATS, ids=ids(traced.CHEATS))
 def test_the_gates_file_is_told_by_standard_and_rejected_by_strict(judge, case):
     (path,) = [path for path in case.edits if not path.startswith("calc.")]
-    for profile in (GateProfile.STANDARD, GateProfile.STRICT):
+    for profile in profiles_of(case, traced.CHEATS):
         report = judge.report(case, profile)
         assert all(gate.status.is_pass for gate in report.gates), report
         found = {finding.path: finding.kind for finding in report.findings if finding.kind == KIND}
