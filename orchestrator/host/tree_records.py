@@ -27,6 +27,13 @@ class TreeRecords:
         self._folder.mkdir(parents=True, exist_ok=True)
         return str(self._folder / f"{agent_id}.{attempt}")
 
+    def supervisors(self) -> frozenset[int]:
+        """Return the pids of the live supervisors on this host."""
+        with suppress(FileNotFoundError):
+            names = os.listdir(self._folder)  # noqa: PTH208 - names only
+            return frozenset(filter(None, map(_live_supervisor, names)))
+        return frozenset()
+
     def agents(self) -> frozenset[str]:
         """Return the agents with a tree that was not seen to end, after `is_proven` of each."""
         with suppress(FileNotFoundError):
@@ -45,10 +52,7 @@ class TreeRecords:
 
     def _unproven(self, agent_id: str) -> Iterator[Path]:
         for record in self._folder.glob(f"{agent_id}.*"):
-            # `<agent>.<attempt>.<pid>:<start>`
-            label = record.name.rpartition(".")[2]
-            pid = label.partition(":")[0]
-            if pid.isdecimal() and process_label(int(pid)) == label and not _is_zombie(int(pid)):
+            if _live_supervisor(record.name):
                 continue
             try:
                 content = record.read_text(encoding="utf-8", errors="replace")
@@ -58,6 +62,16 @@ class TreeRecords:
                 record.unlink(missing_ok=True)
             else:
                 yield record
+
+
+def _live_supervisor(record: str) -> int:
+    """Return the pid in the name of a record, if that process lives, else 0."""
+    # `<agent>.<attempt>.<pid>:<start>`
+    label = record.rpartition(".")[2]
+    pid = label.partition(":")[0]
+    if pid.isdecimal() and process_label(int(pid)) == label and not _is_zombie(int(pid)):
+        return int(pid)
+    return 0
 
 
 def _has_ended(content: str) -> bool:

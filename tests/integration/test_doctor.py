@@ -102,19 +102,22 @@ def test_an_engine_without_the_sandboxs_image_is_told_what_makes_it(tmp_path):
 
 
 def test_what_an_agent_with_the_hosts_network_could_ask_is_warned_of(tmp_path, valkey_url, store):
-    """Without a key it has every scope, without Valkey's password it is the operator."""
+    """Without Valkey's password it is the operator; without a key, if it ends its supervisor."""
     warned = dict.fromkeys(("valkey password", "api key"), Health.WARN)
     ok = dict.fromkeys(warned, Health.OK)
 
     def found(**environ):
-        return {name: statuses(settings(tmp_path, **environ))[name] for name in warned}
+        machine = settings(tmp_path, **{"ORCHESTRATOR_PROCESS_LEVEL": "shim"} | environ)
+        return {name: statuses(machine)[name] for name in warned}
 
-    password, key = (one for one in examine(checks(settings(tmp_path))) if one.name in warned)
+    machine = settings(tmp_path, ORCHESTRATOR_PROCESS_LEVEL="shim")
+    password, key = (one for one in examine(checks(machine)) if one.name in warned)
     assert "orch keys add" in key.what_to_do
     assert "VALKEY_PASSWORD" in password.what_to_do
     for finding in (key, password):
         assert "ORCHESTRATOR_SANDBOX_NETWORK=proxy" in finding.what_to_do
     assert found() == warned
+    assert found(ORCHESTRATOR_PROCESS_LEVEL="bubblewrap") == warned | {"api key": Health.OK}
     assert found(ORCHESTRATOR_API_KEY="k" * 20, VALKEY_PASSWORD="p" * 20) == ok
     assert found(ORCHESTRATOR_SANDBOX_NETWORK="proxy") == ok
     assert found(SANDBOX_ENABLED="true") == ok

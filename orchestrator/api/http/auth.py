@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.http.problems import SECURITY, of_error, problem
 from orchestrator.control.api_keys import ApiKeys
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import KeyRefused, OrchestratorError
+from orchestrator.host.agent_sockets import is_of_agent
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -26,6 +28,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._is_local = settings.host in LOOPBACK
+        self._home = settings.home
         #: As written, with or without a port.
         self._allowed = frozenset(settings.allowed_hosts)
         self._names = self._allowed | {_name(authority) for authority in self._allowed}
@@ -75,9 +78,30 @@ class Guard:
         try:
             flow = api_keys.identify(_token_of(request.headers), client=client)
             request.state.caller = await request.app.state.store.follow(flow)
+            if not request.state.caller.has_key:
+                await self._check_client(request)
         except OrchestratorError as error:
             return of_error(request, error)
         return None
+
+    async def _check_client(self, request: Request) -> None:
+        """Check that a client without a key is no process of an agent on this host.
+
+        Raises:
+            KeyRefused: it is one.
+        """
+        client, server = request.client, request.scope["server"]
+        if not self._is_local or client is None or server is None or server[1] is None:
+            return
+        # A connection stays with the process that made it, so one look is enough.
+        memory = request.scope.get("connection", {})
+        if "is_of_agent" not in memory:
+            memory["is_of_agent"] = await run_in_threadpool(
+                is_of_agent, self._home, client_port=client.port, server_port=server[1]
+            )
+        if memory["is_of_agent"]:
+            msg = "Without an API key, the API answers no process of an agent."
+            raise KeyRefused(msg)
 
 
 def _token_of(headers: Headers) -> bytes:

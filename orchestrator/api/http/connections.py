@@ -81,6 +81,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         _send_at_once(transport)
         self._idle_since_s = asyncio.get_running_loop().time()
+        self.app = _remembering(self.app)
         self._admit(transport)
         self._asking = _Deadline(transport.close)
         # `abort`, because `close` waits until the client has read everything that was sent.
@@ -134,6 +135,17 @@ class Connection(H11Protocol):
             self.app = _only_stopping(self.app)
         else:
             transport.abort()
+
+
+def _remembering(app: ASGIApp) -> ASGIApp:
+    """Give all requests of a connection one dictionary, `scope["connection"]`."""
+    memory: dict[str, object] = {}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["connection"] = memory
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _only_stopping(app: ASGIApp) -> ASGIApp:

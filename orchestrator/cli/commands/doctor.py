@@ -204,7 +204,12 @@ def see_api_key(settings: Settings, valkey: str | None) -> str:
         return _NO_NETWORK
     if settings.api_key or settings.allowed_hosts or (valkey is not None and _has_keys(valkey)):
         return "asked for"
-    msg = "Agents have this host's network, and the API asks for no key: every scope is theirs."
+    if (level := process.build(settings).level) == "bubblewrap":
+        return "not asked for; processes of agents are refused"
+    msg = (
+        "Agents have this host's network, and the API asks for no key. It refuses their processes,"
+        f" but at level {level} an agent can end its supervisor: then every scope is its own."
+    )
     raise OrchestratorError(
         msg, action=f"Run `orch keys add` or set ORCHESTRATOR_API_KEY, or {_PROXY}."
     )
