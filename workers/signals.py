@@ -10,6 +10,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 
 from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
 from orchestrator.log import configure_logging, get_logger
+from orchestrator.messages import GATES_QUEUE, SPAWN_QUEUE
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store import workers
@@ -33,9 +34,13 @@ def use_our_logs(**_options: Any) -> None:
 
 
 @worker_init.connect
-def load_rules(**_options: Any) -> None:
-    """Load the secret scanner before the pool forks: the children share it, and no agent waits."""
-    masked("")
+def load_rules(sender: Any, **_options: Any) -> None:
+    """Load the secret scanner before the pool forks: the children share it, and no agent waits.
+
+    Cleanup rarely needs its 40 MiB.
+    """
+    if set(own_queues(sender)) & {SPAWN_QUEUE, GATES_QUEUE}:
+        masked("")
 
 
 @worker_init.connect
