@@ -170,7 +170,7 @@ class Environments:
     def _planned(self, base: Base) -> _Planned:
         recipe, settings = self._recipe(base), self.settings
         versions = {part.python for part in recipe.parts}
-        toolchain = find_toolchain(recipe.kinds, versions, settings)
+        toolchain = find_toolchain(recipe.kinds, versions, settings, self.sandbox.image())
         contents = self.mirrors.contents(base)
         facts = {
             "format": _FORMAT,

@@ -42,17 +42,17 @@ class Toolchain:
 
 
 def find_toolchain(
-    kinds: Collection[str], versions: Collection[str], settings: Settings
+    kinds: Collection[str], versions: Collection[str], settings: Settings, image: str = ""
 ) -> Toolchain:
-    """Return the toolchain of this host for some ecosystems; in Docker it is that of the image.
+    """Return the toolchain of this host for some ecosystems; with an image it is the image's.
 
     `versions` are the bounds on the version of Python, as in `requires-python`.
 
     Raises:
         EnvironmentFailed: no Python of this host fits.
     """
-    if settings.sandbox_enabled:
-        return Toolchain(f"image {settings.sandbox_image}")
+    if image:
+        return Toolchain(f"image {image}")
     env = host_environment(settings)
     if home := settings.host_env.get("HOME"):
         # Version managers such as pyenv and rustup keep their programs there.

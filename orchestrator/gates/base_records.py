@@ -76,6 +76,8 @@ class BaseRecords:
     settings: Settings
     #: The level of the sandbox in which the gates run.
     level: str
+    #: Returns the image with the programs of the gates; empty if they are this host's.
+    image: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.time
 
     def find(
@@ -118,7 +120,7 @@ class BaseRecords:
             "gate": asdict(replace(gate, hint="", source="")),
             "environment": environment.root.name if environment else "",
             "level": self.level,
-            "image": settings.sandbox_image if settings.sandbox_enabled else "",
+            "image": self.image(),
             "host": host_environment(settings),
             "hosts": settings.egress_hosts,
             "refs": settings.checkout_refs,

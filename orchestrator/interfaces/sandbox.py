@@ -88,6 +88,15 @@ class Sandbox(Protocol):
         """The level of confinement in one word, as in the agent's state."""
         ...
 
+    def image(self) -> str:
+        """Return the image with the programs, and its digest; empty if they are this host's.
+
+        Raises:
+            BackendUnavailable: there is no such image.
+            SandboxUnavailable: the sandbox cannot be asked at present.
+        """
+        ...
+
     def offers_overlays(self, folder: Path) -> bool:
         """Return whether programs can get overlays whose layers are in a folder."""
         ...

@@ -63,6 +63,11 @@ class Engine:
             client.inspect_image(image)  # type: ignore[no-untyped-call]
             return str(client.version()["Version"])
 
+    def image_digest(self, image: str) -> str:
+        """Return the digest of an image; raises the errors of `create`."""
+        with self._asked() as client:
+            return str(client.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
+
     def ping(self) -> bool:
         """Return whether the engine responds."""
         try:

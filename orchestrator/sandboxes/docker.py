@@ -77,6 +77,16 @@ class DockerSandbox:
         """The level that confines the programs."""
         return "docker"
 
+    def image(self) -> str:
+        """Return the configured image and its digest: a name can get another image.
+
+        Raises:
+            BackendUnavailable: the engine does not have the image.
+            SandboxUnavailable: no engine answers.
+        """
+        image = self._settings.sandbox_image
+        return f"{image} {self._engine.image_digest(image)}"
+
     def offers_overlays(self, folder: Path) -> bool:
         """Return False: a container mounts nothing itself."""
         del folder

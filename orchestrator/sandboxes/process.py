@@ -114,6 +114,10 @@ class ProcessSandbox:
         """Return whether bubblewrap confines programs, and this kernel mounts overlays here."""
         return self._confine is not None and is_offered(folder)
 
+    def image(self) -> str:
+        """Return an empty text: the programs are those of this host."""
+        return ""
+
     def check(self) -> str:
         """Return the level of confinement."""
         return _MEANING[self.level]

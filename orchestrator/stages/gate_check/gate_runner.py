@@ -103,7 +103,7 @@ class GateRunner:
     @property
     def base_records(self) -> BaseRecords:
         """The runs of gates on base commits that this host remembers."""
-        return BaseRecords(self.settings, self.sandbox.level)
+        return BaseRecords(self.settings, self.sandbox.level, self.sandbox.image)
 
     def run(
         self,

@@ -38,3 +38,12 @@ def test_a_python_that_the_host_lacks_is_the_hosts_to_mend():
     with pytest.raises(EnvironmentFailed, match="needs Python >=9") as error:
         find_toolchain({"python"}, {">=9"}, settings)
     assert "Fix the host" in str(error.value)
+
+
+def test_the_toolchain_of_an_image_is_the_image_itself():
+    settings = load_settings({"PATH": "/usr/bin:/bin"})
+    found = {
+        find_toolchain({"python"}, {">=9"}, settings, f"sandbox:local sha256:{digest}").identity
+        for digest in (1, 1, 2)
+    }
+    assert len(found) == 2

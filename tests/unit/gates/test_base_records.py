@@ -29,7 +29,10 @@ class Records:
         self.runs = 0
         self.result = RED
         settings = load_settings({"ORCHESTRATOR_HOME": str(home), "PATH": "/bin"})
-        self.records = BaseRecords(settings, "shim", clock=lambda: self.now)
+        self.image = ""
+        self.records = BaseRecords(
+            settings, "shim", image=lambda: self.image, clock=lambda: self.now
+        )
 
     def get(
         self,
@@ -55,6 +58,16 @@ def test_a_base_runs_once_also_for_another_process_of_the_host(records, tmp_path
     again = Records(tmp_path)
     assert again.get() == first
     assert (records.runs, again.runs) == (1, 0)
+
+
+def test_a_new_image_under_the_same_name_runs_the_base_again(records):
+    records.image = "sandbox:local sha256:1"
+    records.get()
+    records.get()
+    assert records.runs == 1
+    records.image = "sandbox:local sha256:2"
+    records.get()
+    assert records.runs == 2
 
 
 @pytest.mark.parametrize(
