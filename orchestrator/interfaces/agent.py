@@ -131,6 +131,17 @@ class OffersModels(Protocol):
 
 
 @runtime_checkable
+class HasModelDefaults(Protocol):
+    """A backend whose options name its model and effort, and that needs a key of its provider."""
+
+    #: Of the options; None for the program's own.
+    default_model: str | None
+    default_effort: str | None
+    #: Whether the key is set; None if the backend does not know which key its program needs.
+    has_key: bool | None
+
+
+@runtime_checkable
 class KeepsSessions(Protocol):
     """A backend whose sessions are files in the agent's HOME, stored between attempts."""
 
