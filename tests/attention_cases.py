@@ -81,7 +81,7 @@ class Case:
         for queue, pause in around.pauses.items():
             store.run(queues.set_pause(queue, pause))
         if until := around.limited_until:
-            store.run(provider_limits.limit_provider(agent.agent, until=until, now=NOW))
+            store.run(provider_limits.limit_provider(agent.current, until=until, now=NOW))
         if around.is_unconfirmed:
             store.run(command("ZADD", keys.UNCONFIRMED, at, AGENT, decode=nothing))
         if around.has_change:

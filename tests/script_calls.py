@@ -17,6 +17,7 @@ from orchestrator.models import (
     KeyScope,
     LeftOut,
     LogLine,
+    ModelChoice,
     Retained,
     SpawnRequest,
     Status,
@@ -37,6 +38,7 @@ from orchestrator.store import (
     metrics,
     objects,
     overlap,
+    provider_limits,
     rate_limits,
     registration,
     sessions,
@@ -145,6 +147,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
             change="c" * 40,
             retained=(Retained(ref="stash@{0}", commit="d" * 40, kind="stash"),),
         ),
+        "limit_provider": provider_limits.limit_provider(
+            ModelChoice(agent="claude", model="opus"), until=NOW + timedelta(hours=1), now=NOW
+        ),
         "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
         "events_with": events.events_with("queued", after="0-0", upto="+"),
@@ -182,7 +187,7 @@ def _registration(idempotency_key: str) -> Operation[Any]:
     return registration.submission(
         SpawnRequest.parse(json.loads(json.dumps(_BODY))),
         agent_id="new",
-        agent="scripted",
+        choices=[ModelChoice(agent="scripted")],
         now=NOW,
         tag="tag",
         note=AuditAction(action="spawn", who="ann", why=""),

@@ -24,6 +24,7 @@ from orchestrator.api.routes import (
     kills,
     logs,
     metrics,
+    models,
     operate,
     queues,
 )
@@ -43,6 +44,7 @@ ENDPOINTS = (
     *queues.ENDPOINTS,
     *budget.ENDPOINTS,
     *operate.ENDPOINTS,
+    *models.ENDPOINTS,
     *metrics.ENDPOINTS,
     *documentation.ENDPOINTS,
     *dashboard.ENDPOINTS,

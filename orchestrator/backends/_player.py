@@ -116,6 +116,12 @@ class Player:
         """End without a result."""
         sys.exit(code)
 
+    def limited(self, seconds: float) -> None:
+        """End as a program does whose provider is at its limit for some seconds."""
+        self.emit("limit", resets_at=time.time() + seconds)
+        self.emit("refused", summary="the script says that the provider is at its limit")
+        sys.exit(1)
+
     def signal(self, number: int) -> None:
         """Send a signal to this process."""
         os.kill(os.getpid(), number)

@@ -13,6 +13,7 @@ A step is a mapping with one of these keys:
     print: text | {text, repeat}   raw on standard output, one byte a character, no newline
     daemon: seconds                starts a daemon: own session, no descriptors, no environment
     fail: exit code                ends without a result
+    limited: seconds               ends as if its provider refused requests for so long
     signal: number                 to itself
     hang: true                     for ever
 
@@ -80,6 +81,7 @@ class _Step(Closed):
     print: Annotated[_Print | None, BeforeValidator(_as_print)] = None
     daemon: Annotated[float, Field(ge=0)] | None = None
     fail: Annotated[int, Field(ge=0, le=255)] | None = None
+    limited: Annotated[float, Field(ge=0, le=10**6)] | None = None
     signal: Annotated[int, Field(ge=1, le=64)] | None = None
     hang: Literal[True] | None = None
 

@@ -7,8 +7,9 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 
 from orchestrator.backends import _claude_session, _prompt
 from orchestrator.backends._claude_events import SESSION, read_event
@@ -31,6 +32,10 @@ _ENV_WITH_TEXT = {"CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1"}
 _GLOBAL_CONFIGS = (".claude.json", ".claude/.config.json")
 #: The address that Claude Code uses if none is set.
 _PROVIDER = "https://api.anthropic.com"
+#: The full names and the aliases of Anthropic's models; a gateway may have any others.
+_MODELS = ("claude-*", "fable*", "haiku*", "opus*", "sonnet*")
+#: The levels of `claude --effort`, by its `--help` (2.1).
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _ENV = {
     # Claude Code accepts --dangerously-skip-permissions from root only with this variable.
     "IS_SANDBOX": "1",
@@ -51,7 +56,18 @@ class Options(BaseModel):
     )
     model: str | None = Field(
         default=None,
-        description="The model, as `claude --model` takes it.",
+        description="The model, as `claude --model` takes it, if neither the request nor its"
+        " defaults name one.",
+    )
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = Field(
+        default=None,
+        description="The effort, as `claude --effort` takes it, if neither the request nor its"
+        " defaults name one.",
+    )
+    models: Json[tuple[str, ...]] | None = Field(
+        default=None,
+        description="The models that requests may name: a JSON list of names and shell patterns."
+        " If it is not set, these are the models of Anthropic, or any with ANTHROPIC_BASE_URL.",
     )
 
 
@@ -91,6 +107,11 @@ class ClaudeBackend:
         ignores_agent_config: bool = True,
     ) -> None:
         self.ignores_agent_config = ignores_agent_config
+        theirs = ("*",) if base_url else _MODELS
+        self.models = theirs if options.models is None else options.models
+        self.efforts = _EFFORTS
+        self.default_model, self.default_effort = options.model, options.effort
+        self.has_key = key is not None
         self._options = options
         self._key = key
         self._base_url = base_url
@@ -117,8 +138,10 @@ class ClaudeBackend:
             # Settings count more than the environment, and these more than the repository's.
             ours = {"env": {"ANTHROPIC_BASE_URL": base_url or _PROVIDER}}
             argv += ["--dangerously-skip-permissions", "--settings", json.dumps(ours)]
-        if self._options.model:
-            argv += ["--model", self._options.model]
+        if model := job.model_name or self.default_model:
+            argv += ["--model", model]
+        if effort := job.effort or self.default_effort:
+            argv += ["--effort", effort]
         if job.session_id and _has_session(job.home, job.session_id):
             argv += ["--resume", job.session_id]
         env["ANTHROPIC_API_KEY"] = key

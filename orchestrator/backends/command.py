@@ -13,7 +13,9 @@ from orchestrator.errors import BackendUnavailable
 from orchestrator.interfaces.agent import AgentJob, AgentMessage, Launch, Signal
 from orchestrator.settings import Settings
 
-_PLACEHOLDER = re.compile(r"\{(prompt|worktree|agent_id)\}")
+_PLACEHOLDER = re.compile(r"\{(prompt|worktree|agent_id|model|effort)\}")
+#: Without a value, an argument that contains one of these is left out.
+_OPTIONAL = ("model", "effort")
 
 
 class Options(BaseModel):
@@ -23,8 +25,27 @@ class Options(BaseModel):
 
     argv: Json[tuple[str, ...]] = Field(
         default=(),
-        description="The program and its arguments: a JSON list. `{prompt}`, `{worktree}` and"
-        " `{agent_id}` are replaced.",
+        description="The program and its arguments: a JSON list. `{prompt}`, `{worktree}`,"
+        " `{agent_id}`, `{model}` and `{effort}` are replaced. If no model is named, an argument"
+        " with `{model}` is left out, and with an argument that is only `{model}` also an option"
+        " such as `--model` before it; so with `{effort}`.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="The model if neither the request nor its defaults name one.",
+    )
+    effort: str | None = Field(
+        default=None,
+        description="The effort if neither the request nor its defaults name one.",
+    )
+    models: Json[tuple[str, ...]] = Field(
+        default=("*",),
+        description="The models that requests may name, if ARGV contains `{model}`: a JSON list of"
+        " names and shell patterns.",
+    )
+    efforts: Json[tuple[str, ...]] = Field(
+        default=("*",),
+        description="The efforts that requests may name, if ARGV contains `{effort}`: as MODELS.",
     )
     env: Json[dict[str, SecretStr]] = Field(
         default_factory=dict,
@@ -57,6 +78,11 @@ class CommandBackend:
     reports_usage = False
 
     def __init__(self, options: Options, *, path: str | None) -> None:
+        text = "\n".join(options.argv)
+        self.models = options.models if "{model}" in text else ()
+        self.efforts = options.efforts if "{effort}" in text else ()
+        self.default_model, self.default_effort = options.model, options.effort
+        self.has_key: bool | None = None
         self._options = options
         self._path = path
 
@@ -67,7 +93,13 @@ class CommandBackend:
             BackendUnavailable: ARGV is not set, or its program does not exist.
         """
         prompt = _prompt.render(job)
-        values = {"prompt": prompt, "worktree": str(job.worktree), "agent_id": job.agent_id}
+        values = {
+            "prompt": prompt,
+            "worktree": str(job.worktree),
+            "agent_id": job.agent_id,
+            "model": job.model_name or self.default_model or "",
+            "effort": job.effort or self.default_effort or "",
+        }
         given = {name: value.get_secret_value() for name, value in self._options.env.items()}
         return Launch(self._argv(values), _model_env(job, given) | given, prompt.encode())
 
@@ -87,7 +119,7 @@ class CommandBackend:
         # One pass, so that a placeholder inside the prompt is not replaced.
         program, *arguments = (
             _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), argument)
-            for argument in self._options.argv or ("",)
+            for argument in _without_unnamed(self._options.argv, values) or ("",)
         )
         if not program:
             msg = "The backend `command` has no program."
@@ -101,6 +133,18 @@ class CommandBackend:
                 msg, action="Install it, or correct ORCHESTRATOR_BACKENDS__COMMAND__ARGV."
             )
         return (found, *arguments)
+
+
+def _without_unnamed(argv: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """Return the arguments without those whose model or effort is not named."""
+    unnamed = [f"{{{name}}}" for name in _OPTIONAL if values and not values[name]]
+    kept: list[str] = []
+    for argument in argv:
+        if not kept or not any(one in argument for one in unnamed):
+            kept.append(argument)
+        elif argument in unnamed and len(kept) > 1 and kept[-1].startswith("-"):
+            kept.pop()
+    return kept
 
 
 def _model_env(job: AgentJob, given: Mapping[str, str]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from orchestrator.interfaces.agent import (
 )
 from orchestrator.interfaces.signals import (
     Foreign,
+    LimitReached,
 )
 from orchestrator.models import Usage
 from orchestrator.models.text import storable
@@ -41,6 +42,8 @@ from orchestrator.settings import Settings
 _PLAYER = Path(__file__).with_name("_player.py")
 _DEFAULT = Path(__file__).parent / "scripts" / "default.yaml"
 _IS_SCRIPT = re.compile(r"""\s*\{?\s*["']?(steps|rounds)["']?\s*:""")
+#: The year 2100.
+_LATEST_S = 4_102_444_800
 _SESSION = re.compile(r"scripted-([1-9][0-9]{0,3})")
 
 
@@ -144,4 +147,6 @@ _READERS: dict[str, Callable[[Fields], Signal]] = {
     "tokens": _spent,
     "session": lambda line: SessionStarted(line.id("id")),
     "result": lambda line: Result(ok=True, summary=line.text("summary")),
+    "limit": lambda line: LimitReached(line.number("resets_at", most=_LATEST_S) or 0.0),
+    "refused": lambda line: Result(ok=False, summary=line.text("summary"), is_limited=True),
 }

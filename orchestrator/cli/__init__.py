@@ -59,6 +59,7 @@ _COMMANDS = {
     "halt": ("kill", "Admit and start no new agents."),
     "resume": ("kill", "Lift a halt."),
     "queues": ("queues", "Show the queues; pause or resume one."),
+    "models": ("models", "Show the models and efforts of each backend."),
     "keys": ("keys", "Create, list and revoke API keys."),
     "budget": ("budget", "Show the tokens of today, or change a limit."),
     "fsck": ("fsck", "Find and repair inconsistencies."),
@@ -76,7 +77,7 @@ _COMMANDS = {
 #: Commands that ask no Valkey, or start it, or run for as long as it does.
 _WITHOUT_TIMEOUT = frozenset(
     (
-        *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env"),
+        *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env", "models"),
         *("completion", "gates run", "init"),
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),

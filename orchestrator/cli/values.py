@@ -98,6 +98,25 @@ class SinceType(click.ParamType[datetime]):
             return self.fail(f"{error}, such as 30m, 2h or 2026-01-31T08:00", param, ctx)
 
 
+class FallbackType(click.ParamType[dict[str, str]]):
+    """A fallback: `AGENT`, `AGENT:MODEL`, or `:MODEL` for another model of the same backend."""
+
+    name = "fallback"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, str]:
+        """Return the entry of a request; a model may contain colons."""
+        if isinstance(value, dict):
+            return value
+        agent, colon, model = value.strip().partition(":")
+        named = {"agent": agent, "model": model}
+        if (colon and not model) or not any(named.values()):
+            self.fail(f"{value!r} must be AGENT, AGENT:MODEL or :MODEL", param, ctx)
+        return {name: text for name, text in named.items() if text}
+
+
+FALLBACK = FallbackType()
 GIVEN = GivenType()
 REPOSITORY = RepositoryType()
 SINCE = SinceType()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.control.looser_gates import looser_gates
+from orchestrator.control.model_choices import ModelChoices, no_offer
 from orchestrator.errors import (
     ChangeMissing,
     OrchestratorError,
@@ -15,9 +17,12 @@ from orchestrator.errors import (
     TransitionRefused,
 )
 from orchestrator.gates.profiles import profiles
+from orchestrator.interfaces.model_offer import ModelOffer
 from orchestrator.models import (
     AgentState,
+    AgentType,
     AuditAction,
+    ModelChoice,
     SpawnRequest,
     Status,
 )
@@ -40,6 +45,22 @@ class SubmitService:
     agents: frozenset[str]
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
+    #: The default of an agentType, if the settings name one.
+    defaults: Mapping[AgentType, ModelChoice] = field(default_factory=dict)
+    offers: Callable[[str], ModelOffer] = no_offer
+
+    @property
+    def choices(self) -> ModelChoices:
+        """The rules by which a request gets its backend, model and effort."""
+        return ModelChoices(self.default_agent, self.agents, self.defaults, self.offers)
+
+    def offered(self) -> dict[str, ModelOffer]:
+        """Return what each backend offers that can be built here."""
+        found: dict[str, ModelOffer] = {}
+        for name in sorted(self.agents):
+            with suppress(OrchestratorError, ImportError):
+                found[name] = self.offers(name)
+        return found
 
     def submit(
         self,
@@ -63,9 +84,7 @@ class SubmitService:
         request = SpawnRequest.parse(document)
         if agent_id and not AGENT_ID.fullmatch(agent_id):
             raise RequestInvalid((("task_id", "must consist of letters, digits, - and _"),))
-        if request.agent is not None and request.agent not in self.agents:
-            known = ", ".join(sorted(self.agents))
-            raise RequestInvalid((("agent", f"must be one of {known}"),))
+        choices = self.choices.of(request)
         if unknown := set(request.gates) - profiles().gates.keys():
             known = ", ".join(profiles().gates)
             fault = f"there is no gate {min(unknown)!r}, only {known}"
@@ -86,7 +105,7 @@ class SubmitService:
         return submission(
             request,
             agent_id=agent_id,
-            agent=request.agent or self.default_agent,
+            choices=choices,
             now=self.clock(),
             tag=self.new_id(),
             note=note,
@@ -110,7 +129,7 @@ class SubmitService:
         files that the request allows the work to edit. The audit contains `by`, `why` and these.
 
         Raises:
-            RequestInvalid: `may_edit` has faults.
+            RequestInvalid: `may_edit` has faults, or a backend or model is no longer offered.
             NotFound: there is no such agent.
             TransitionRefused: the agent has not ended, or has completed.
             ObjectDamaged: a part of its change is missing; `is_afresh` goes without it.
@@ -125,6 +144,8 @@ class SubmitService:
         if may_edit:
             patterns = list(dict.fromkeys((*request.may_edit, *may_edit)))
             request = SpawnRequest.parse({**request.wire(), "mayEdit": patterns})
+        # A fallback may have changed its backend; the new agent begins with the first choice again.
+        choices = self.choices.of(request, agent.all_choices[0].agent)
         new_id = self.new_id()
         start: dict[str, object] = {}
         if not is_afresh and agent.base_commit:
@@ -140,7 +161,7 @@ class SubmitService:
         step = submission(
             request,
             agent_id=new_id,
-            agent=agent.agent,
+            choices=choices,
             now=self.clock(),
             tag=self.new_id(),
             note=AuditAction(

@@ -66,9 +66,20 @@ class ProviderLimited(AgentFailed):
 
     code = "provider_limited"
     retryable = True
-    action = "No action is needed: all agents of this backend wait, and then continue."
+    action = (
+        "No action is needed: all agents of this backend and model wait, and then continue; those"
+        " with a `fallback` use it."
+    )
     #: When that is, in seconds since 1970; None where it does not say.
     resets_at_s: float | None = None
+
+
+class FallbackUnavailable(OrchestratorError):
+    """The program of a fallback cannot be started, so that the next choice is tried."""
+
+    code = "fallback_unavailable"
+    retryable = True
+    action = "No action is needed for this agent. `orch doctor` names what the backend lacks."
 
 
 class SessionLost(AgentFailed):

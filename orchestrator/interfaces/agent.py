@@ -93,6 +93,10 @@ class AgentJob:
     answer_schema: str | None = None
     #: Replaces the real address and key of the model; None for those of the settings.
     model: ModelAccess | None = None
+    #: The model that the request or its defaults name; None for the program's own.
+    model_name: str | None = None
+    #: The effort that the request or its defaults name; None for the program's own.
+    effort: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,27 @@ class IgnoresAgentConfig(Protocol):
 
     #: Whether no file of the repository can name a provider, hook, permission or MCP server.
     ignores_agent_config: bool
+
+
+@runtime_checkable
+class OffersModels(Protocol):
+    """A backend that takes `model_name` and `effort` of a job; any other one takes neither."""
+
+    #: Names of models, or shell patterns of them; `("*",)` for any name.
+    models: tuple[str, ...]
+    #: The efforts that the program knows, from the least on; empty if it takes none.
+    efforts: tuple[str, ...]
+
+
+@runtime_checkable
+class HasModelDefaults(Protocol):
+    """A backend whose options name its model and effort, and that needs a key of its provider."""
+
+    #: Of the options; None for the program's own.
+    default_model: str | None
+    default_effort: str | None
+    #: Whether the key is set; None if the backend does not know which key its program needs.
+    has_key: bool | None
 
 
 @runtime_checkable

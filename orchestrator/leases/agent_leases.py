@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.errors import (
     AttemptStale,
     BudgetExceeded,
+    FallbackUnavailable,
     Halted,
     LeaseLost,
     NoSlotFree,
@@ -34,18 +35,20 @@ from orchestrator.leases.attempt_result import (
     RetryDecision,
 )
 from orchestrator.leases.deadlines import DeadlineThread
+from orchestrator.leases.fallbacks import Switch
 from orchestrator.leases.kill_confirmation import KillConfirmation
 from orchestrator.leases.lease import Lease
+from orchestrator.leases.provider_waits import ProviderWaits
 from orchestrator.leases.retry_policy import RecoveryPolicy, known_error
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState, Status, iso_instant
+from orchestrator.models import AgentState, Status
 from orchestrator.models.state_machine import FINAL
 from orchestrator.models.warning import AgentWarning
-from orchestrator.store import agent_transitions, agents, changes, provider_limits
+from orchestrator.store import agent_transitions, agents, changes
 from orchestrator.store.client import Store
 from orchestrator.store.operations import Operation
 from orchestrator.store.patience import waiting_with
-from orchestrator.store.transition import Moved, now_ms
+from orchestrator.store.transition import Moved
 
 log = get_logger("lifecycle")
 
@@ -71,30 +74,21 @@ class AgentLeases:
     #: When claims were sent, by the clock of the deadlines, until the agent is held.
     _claimed_at_s: dict[str, float] = field(default_factory=dict)
     confirmation: KillConfirmation = field(init=False)
+    _waits: ProviderWaits = field(init=False)
 
     def __post_init__(self) -> None:
         proof = KillConfirmation(self.store, self.process, self.trees)
         object.__setattr__(self, "confirmation", proof)
+        object.__setattr__(self, "_waits", ProviderWaits(self.store, self.policy))
 
     def claim(self, agent_id: str) -> AgentState | None:
         """Claim a queued agent; None if there is nothing to do: taken, ended, or it waits."""
 
         def step(agent: AgentState) -> Operation[Moved]:
             now = self.clock()
-            until_ms = self.store.run(provider_limits.limited_until_ms(agent.agent))
-            if until_ms > now_ms(now):
-                until = now + timedelta(milliseconds=until_ms - now_ms(now))
-                self.store.run(
-                    agent_transitions.delay(
-                        agent, until=until + self.policy.provider_jitter(), now=now
-                    )
-                )
-                msg = f"No agent of {agent.agent} starts before {iso_instant(until)}."
-                raise TransitionRefused(msg)
-            tag = self.new_id()
-            return agent_transitions.claim(
-                agent, self.worker, self.process, lease_s=self.lease_s, now=now, tag=tag
-            )
+            other, tag = self._waits.before_claim(agent, now), self.new_id()
+            who, lease_s = (agent, self.worker, self.process), self.lease_s
+            return agent_transitions.claim(*who, lease_s=lease_s, now=now, tag=tag, fallback=other)
 
         return self._claim(agent_id, step)
 
@@ -244,10 +238,13 @@ class AgentLeases:
                 self.complete(agent, facts)
             case Fail(error, facts):
                 self.fail(agent, error, facts, only_expired=only_expired)
+            case Reschedule(FallbackUnavailable() as error):
+                rest = self._waits.without_choice(agent, error, self.clock())
+                self._reschedule(agent, *rest, only_expired=only_expired)
             case Reschedule():
                 self._reschedule(agent, result, only_expired=only_expired)
             case AwaitProvider():
-                self._await_provider(agent, result)
+                self._reschedule(agent, *self._waits.after_limit(agent, result, self.clock()))
             case NotOurs(error):
                 log.info("stopped", agentId=agent.agent_id, reason=str(error))
             case Abandon(error):
@@ -259,15 +256,13 @@ class AgentLeases:
         """Let another attempt go on after an error that is not the agent's, if one is left."""
         self.apply(agent, self.policy.recover(error, agent), only_expired=only_expired)
 
-    def _await_provider(self, agent: AgentState, result: AwaitProvider) -> None:
-        """Let every agent of this backend wait for its provider."""
-        now = self.clock()
-        self.store.run(provider_limits.limit_provider(agent.agent, until=result.until, now=now))
-        delay_s = (result.until - now).total_seconds() + result.jitter_s
-        self._reschedule(agent, Reschedule(result.error, delay_s))
-
     def _reschedule(
-        self, agent: AgentState, result: Reschedule, *, only_expired: bool = False
+        self,
+        agent: AgentState,
+        result: Reschedule,
+        switch: Switch | None = None,
+        *,
+        only_expired: bool = False,
     ) -> None:
         """Let another attempt go on where this one is, unless the agent is no longer its own."""
         agent_id, error = agent.agent_id, result.error
@@ -277,6 +272,7 @@ class AgentLeases:
                 log.info("not rescheduled", agentId=agent_id, reason=now_is.status)
                 return
             has_change = self.store.run(changes.has_change(agent_id, agent.attempt))
+            now = self.clock()
             step = agent_transitions.recover(
                 # Fenced by this attempt and its holder, whatever was read.
                 now_is.model_copy(update=agent.fence),
@@ -284,9 +280,10 @@ class AgentLeases:
                 continues=agent.attempt if has_change else agent.continues_attempt,
                 counts=result.counts,
                 delay_s=result.delay_s,
-                now=self.clock(),
+                now=now,
                 tag=self.new_id(),
                 only_expired=only_expired,
+                fallback=replace(switch, agent=now_is).step(now) if switch else None,
             )
             self.store.run(step)
         except (TransitionRefused, NotFound) as refusal:

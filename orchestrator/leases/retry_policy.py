@@ -11,6 +11,7 @@ from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
     CoordinatorUnavailable,
+    FallbackUnavailable,
     LeaseLost,
     OrchestratorError,
     ProviderLimited,
@@ -70,7 +71,8 @@ class RecoveryPolicy:
 
         - Valkey unreachable: nothing can be written, so the lease runs out.
         - Killed, or another attempt's: nothing is written.
-        - The provider's limit, or a worker that stops: another attempt, and no recovery is spent.
+        - The provider's limit, a fallback that cannot be started, or a worker that stops: another
+          attempt, and no recovery is spent.
         - Any other retryable error: a recovery with exponential backoff, while there is one left.
         - Everything else, and what was retried already: the agent fails.
         """
@@ -80,7 +82,7 @@ class RecoveryPolicy:
             return NotOurs(error)
         if isinstance(error, ProviderLimited):
             return self._await_provider(error, now)
-        if isinstance(error, WorkerStopping):
+        if isinstance(error, (WorkerStopping, FallbackUnavailable)):
             return Reschedule(error)
         if error.retryable and not isinstance(error, _RETRIED):
             return self.recover(error, agent)

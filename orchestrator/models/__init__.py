@@ -38,6 +38,7 @@ from orchestrator.models.gates import (
     Verdict,
 )
 from orchestrator.models.killing import Halt, KillReport, KillScope, Receipt
+from orchestrator.models.model_choice import Fallback, FallbackRecord, ModelChoice
 from orchestrator.models.queues import Pause, QueueState
 from orchestrator.models.record import (
     Instant,
@@ -97,6 +98,8 @@ __all__ = [
     "Caller",
     "Conflict",
     "EgressCounts",
+    "Fallback",
+    "FallbackRecord",
     "Finding",
     "Fleet",
     "GateProfile",
@@ -112,6 +115,7 @@ __all__ = [
     "LeftOut",
     "LifecycleEvent",
     "LogLine",
+    "ModelChoice",
     "NotJudged",
     "NotSaved",
     "Outcome",

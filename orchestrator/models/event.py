@@ -21,6 +21,12 @@ class LifecycleEvent(Record):
     phase: Phase | None = None
     attempt: int | None = None
     yolo: bool | None = None
+    #: The backend, the model and the effort of the agent.
+    agent: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    #: For `agent.fallback`: the choice before, as `AGENT` or `AGENT:MODEL`.
+    fallback_from: str | None = None
     #: For `agent.phase`: the phases before and after, and the round, from 1.
     from_phase: Phase | None = Field(None, alias="from")
     to: Phase | None = None

@@ -11,7 +11,7 @@ from orchestrator.models.event import LifecycleEvent
 #: A change that removes a field, or gives it another meaning, raises it; a new field does not.
 VERSION = 1
 _AGENT = ("agentId", "taskId", "status", "phase", "attempt")
-_ABOUT_AN_AGENT = ("yolo", "error", "errorCode")
+_ABOUT_AN_AGENT = ("yolo", "agent", "model", "effort", "error", "errorCode")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "agent.recovering": EventKind(
         "An attempt was lost or delayed: `reason`; the next one continues.", optional=_WITH_REASON
+    ),
+    "agent.fallback": EventKind(
+        "Its provider is at its limit: `reason`; another choice continues.",
+        (*_AGENT, "agent", "fallbackFrom", "reason"),
+        (*_ABOUT_AN_AGENT, "reasonCode"),
     ),
     "agent.stalled": EventKind("It shows no activity."),
     "agent.active": EventKind("It shows activity again."),

@@ -27,6 +27,6 @@ class Fleet(Record):
     halt: Halt | None = None
     #: Killed agents without a kill confirmation, oldest first.
     unconfirmed: tuple[str, ...] = ()
-    #: Backend of a rate-limited provider → the end of the limit.
+    #: `AGENT` or `AGENT:MODEL` whose provider is at its limit → the end of the limit.
     rate_limited: dict[str, Instant] = Field(default_factory=dict)
     agents: tuple[AgentSummary, ...] = ()

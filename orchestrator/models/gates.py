@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from orchestrator.models.model_choice import FallbackRecord
 from orchestrator.models.record import Record
 from orchestrator.models.usage import Usage
 
@@ -92,6 +93,11 @@ class GateReport(Record):
     gates: tuple[GateResult, ...] = ()
     findings: tuple[Finding, ...] = ()
     not_judged: tuple[NotJudged, ...] = ()
+    #: The backend, model and effort that made the change, and the fallbacks that led to them.
+    agent: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    fell_back: tuple[FallbackRecord, ...] | None = None
 
 
 class Verdict(Record):

@@ -17,6 +17,13 @@ from pydantic import (
 from orchestrator.errors import RequestInvalid
 from orchestrator.models.gates import GateProfile
 from orchestrator.models.identifiers import Branch, Identifier, Repository
+from orchestrator.models.model_choice import (
+    MOST_FALLBACKS,
+    BackendName,
+    Effort,
+    Fallback,
+    ModelName,
+)
 from orchestrator.models.record import WHOLE, Record, faults_of
 
 
@@ -71,7 +78,12 @@ class SpawnRequest(Record):
     gate_profile: GateProfile | None = None
     priority: Annotated[int, Field(strict=True, ge=1, le=10), WHOLE] = 5
     max_retries: Annotated[int, Field(strict=True, ge=0, le=100), WHOLE] = 3
-    agent: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
+    agent: BackendName | None = None
+    #: One that the backend offers (`orch models`).
+    model: ModelName | None = None
+    effort: Effort | None = None
+    #: Tried in order while the provider is at its limit.
+    fallback: Annotated[tuple[Fallback, ...], Field(max_length=MOST_FALLBACKS)] = ()
     gates: tuple[Identifier, ...] = ()
     #: Patterns of the paths of tests and of checks that this work may edit: findings on them are
     #: reported, and do not block.

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from orchestrator.models.conflict import Conflict
 from orchestrator.models.gates import GateProfile, Verdict
+from orchestrator.models.model_choice import FallbackRecord, ModelChoice
 from orchestrator.models.record import Instant, Record
 from orchestrator.models.request import AgentType, SpawnContext
 from orchestrator.models.retained import LeftOut, Retained
@@ -75,7 +76,16 @@ class AgentState(Record):
     status: Status
     phase: Phase
     agent_type: AgentType
+    #: The present backend, model and effort; a fallback changes them.
     agent: str
+    model: str | None = None
+    effort: str | None = None
+    #: For a request with `fallback`: the first choice and the fallbacks, in their order.
+    choices: tuple[ModelChoice, ...] = ()
+    #: The present one of them; None for the first.
+    choice: int | None = None
+    #: The latest fallbacks, oldest first.
+    fell_back: tuple[FallbackRecord, ...] | None = None
     repository: str
     base_branch: str
     gate_profile: GateProfile
@@ -112,6 +122,8 @@ class AgentState(Record):
     #: `pid:start@machine.boot` of the worker process that claimed it last.
     worker_process: str | None = None
     session_id: str | None = None
+    #: The backend of that session, if a fallback has changed the backend since.
+    session_agent: str | None = None
     summary: str | None = None
     base_commit: str | None = None
     branch: str | None = None
@@ -136,6 +148,16 @@ class AgentState(Record):
     error_code: str | None = None
     #: The work of an attempt that could not be stored; removed once it is stored.
     not_saved: NotSaved | None = None
+
+    @property
+    def current(self) -> ModelChoice:
+        """The present choice of backend, model and effort."""
+        return ModelChoice(agent=self.agent, model=self.model, effort=self.effort)
+
+    @property
+    def all_choices(self) -> tuple[ModelChoice, ...]:
+        """The first choice and its fallbacks, in their order."""
+        return self.choices or (self.current,)
 
     @property
     def fence(self) -> dict[str, Any]:
@@ -179,6 +201,11 @@ class Outcome(Record):
     agent_id: str
     task_id: str | None = None
     status: Status
+    #: The last backend, model and effort, and the fallbacks that led to them.
+    agent: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    fell_back: tuple[FallbackRecord, ...] | None = None
     branch: str | None = None
     commit: str | None = None
     verdict: Verdict | None = None

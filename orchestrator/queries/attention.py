@@ -49,7 +49,7 @@ class AttentionContext:
     halt: Halt | None = None
     #: Paused queues, by name.
     pauses: Mapping[str, Pause] = field(default_factory=dict)
-    #: The instant before which its backend starts no agent.
+    #: The instant before which none of its backends and models starts an agent.
     limited_until: datetime | None = None
     limits: BudgetLimits | None = None
     is_unconfirmed: bool = False
@@ -250,7 +250,11 @@ def _held_up(agent: AgentState, around: AttentionContext, now: datetime) -> Atte
     if not awaits_spawn:
         return None
     if around.limited_until and around.limited_until > now:
-        why = f"{agent.agent}'s provider is at its limit until {around.limited_until:%H:%M} UTC"
+        until = f"{around.limited_until:%H:%M} UTC"
+        why = f"{agent.current.name}'s provider is at its limit until {until}"
+        if len(agent.all_choices) > 1:
+            names = ", ".join(choice.name for choice in agent.all_choices)
+            why = f"the providers of {names} are at their limits, the first until {until}"
         return Attention(
             rank=Rank.LIMITED,
             code="provider_limited",

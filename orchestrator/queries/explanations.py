@@ -29,6 +29,7 @@ from orchestrator.store import (
 )
 from orchestrator.store import halt as halts
 from orchestrator.store.operations import Flow
+from orchestrator.store.provider_limits import Limits, limited_until_ms
 
 _LIMIT = 500
 
@@ -109,10 +110,9 @@ def _contexts(
         halt=(yield halts.find_halt()), pauses=(yield queues.paused()), limits=limits
     )
     unconfirmed = set((yield kills.unconfirmed()))
-    limited: dict[str, datetime] = {}
-    for backend in sorted({agent.agent for agent in agents if agent.phase in AWAITING_SPAWN}):
-        if until_ms := (yield provider_limits.limited_until_ms(backend)):
-            limited[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
+    provider: Limits = {}
+    if any(agent.phase in AWAITING_SPAWN for agent in agents):
+        provider = yield provider_limits.read_limits()
     newest = yield from _newest_of_tasks(agents)
     contexts: dict[str, AttentionContext] = {}
     for agent in agents:
@@ -123,12 +123,17 @@ def _contexts(
             has_change = yield changes.has_any_change(name, agent.attempt)
         contexts[name] = replace(
             shared,
-            limited_until=limited.get(agent.agent),
+            limited_until=_limited_until(agent, provider),
             is_unconfirmed=name in unconfirmed,
             has_change=has_change,
             newest=serves,
         )
     return contexts
+
+
+def _limited_until(agent: AgentState, limits: Limits) -> datetime | None:
+    until_ms = limited_until_ms(agent, limits)
+    return datetime.fromtimestamp(until_ms / 1000, UTC) if until_ms else None
 
 
 def _newest_of_tasks(agents: Sequence[AgentState]) -> Flow[dict[str, str]]:

@@ -31,9 +31,11 @@ def survey(
     halt = yield halts.find_halt()
     unconfirmed = yield kills.unconfirmed()
     rate_limited: dict[str, datetime] = {}
-    for backend in sorted(backends):
-        if until_ms := (yield provider_limits.limited_until_ms(backend)):
-            rate_limited[backend] = datetime.fromtimestamp(until_ms / 1000, UTC)
+    known, limits = frozenset(backends), (yield provider_limits.read_limits())
+    for name, until_ms in sorted(limits.items()):
+        until = datetime.fromtimestamp(until_ms / 1000, UTC)
+        if until > now and name.partition(":")[0] in known:
+            rate_limited[name] = until
     summaries = yield from _summaries(agent_ids, settings, now)
     return Fleet(
         counts=counts,

@@ -17,8 +17,11 @@ from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, l
 ReadFile = Callable[[str], bytes | None]
 
 #: These tables and keys are valid and the schema describes them, but this version does not apply
-#: them. Without keys, the whole table.
-NOT_HONOURED: Mapping[str, tuple[str, ...]] = {"environment": ("image", "services"), "agents": ()}
+#: them.
+NOT_HONOURED: Mapping[str, tuple[str, ...]] = {
+    "environment": ("image", "services"),
+    "agents": ("honour",),
+}
 
 _ERRORS: Mapping[str, type[RepoConfigInvalid]] = {"gates": PlanInvalid, "hooks": HooksInvalid}
 
@@ -46,11 +49,10 @@ def read_repo_config(read: ReadFile) -> RepoConfig:
         raise _invalid(error, files) from error
     for name, keys in NOT_HONOURED.items():
         given = tables.get(name)
-        key = next((k for k in given if not keys or k in keys), None) if _is_table(given) else None
+        key = next((k for k in given if k in keys), None) if _is_table(given) else None
         if key is not None:
-            what = f"the key {key}" if keys else f"the table {name}"
             place = f"{location_of(files[name], name)} {key}"
-            msg = f"{place}: this version does not support {what} yet: remove it."
+            msg = f"{place}: this version does not support the key {key} yet: remove it."
             raise RepoConfigInvalid(msg)
     return config
 

@@ -16,6 +16,7 @@ from pydantic import (
 
 from orchestrator.models import GateProfile
 from orchestrator.models.identifiers import Author, BranchPrefix
+from orchestrator.models.model_choice import Effort, ModelName
 from orchestrator.repo_config.values import (
     Command,
     Commands,
@@ -184,10 +185,15 @@ class HooksConfig(_Table):
 
 
 class AgentsConfig(_Table):
-    """The repository's own files for agents that agents use."""
+    """The model of agents, and the repository's own files for agents."""
 
+    model: ModelName | None = None
+    """The model of agents if their request names none; it applies to a backend that offers it."""
+    effort: Effort | None = None
+    """The effort of agents if their request names none; it applies to a backend that offers it."""
     honour: tuple[Literal["AGENTS.md", "CLAUDE.md", ".claude", ".mcp.json"], ...] | None = None
-    """The files that an agent's program may read as its configuration."""
+    """The files that an agent's program may read as its configuration. This version does not
+    support the key."""
 
 
 class CaptureConfig(_Table):
@@ -220,7 +226,7 @@ class RepoConfig(_Table):
     hooks: HooksConfig = HooksConfig()
     """Commands that run in an agent's workspace."""
     agents: AgentsConfig = AgentsConfig()
-    """The repository's files for agents. This version does not support the table and refuses it."""
+    """The model of agents, and the repository's files for agents."""
     capture: CaptureConfig = CaptureConfig()
     """The paths that belong to a change."""
     delivery: DeliveryConfig = DeliveryConfig()

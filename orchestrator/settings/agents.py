@@ -5,10 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ByteSize, SecretStr
+from pydantic import BaseModel, ByteSize, ConfigDict, Json, SecretStr
 from pydantic_settings import BaseSettings
 
 from orchestrator.settings.values import BaseUrl, Duration, Positive, env
+
+_AgentType = Literal["worker", "reviewer", "tester"]
+
+
+class ModelDefaults(BaseModel):
+    """The defaults of one agentType; None for those of the backend."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent: str | None = None
+    model: str | None = None
+    effort: str | None = None
 
 
 class AgentSettings(BaseSettings):
@@ -18,6 +30,14 @@ class AgentSettings(BaseSettings):
         "ORCHESTRATOR_AGENT",
         description="The default backend. Unset: `claude` with an Anthropic key, else `scripted`.",
         default=None,
+    )
+    models: Json[dict[_AgentType, ModelDefaults]] = env(
+        "ORCHESTRATOR_MODELS",
+        description="The default backend, model and effort of each agentType, a JSON object such as"
+        ' `{"worker": {"model": "sonnet", "effort": "medium"}, "reviewer": {"agent": "claude",'
+        ' "model": "opus"}}`. Model and effort apply to the `agent` beside them, else to'
+        " ORCHESTRATOR_AGENT. A request, and then its repository, take precedence.",
+        default_factory=lambda: "{}",
     )
     claude_api_key: SecretStr | None = env(
         "CLAUDE_API_KEY", description="The API key of Anthropic.", default=None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,13 +24,31 @@ from orchestrator.store.operations import Operation
 from orchestrator.store.transition import Move, Moved, move
 
 
+@dataclass(frozen=True)
+class FallbackStep:
+    """The part of a step that changes the agent's backend or model, with its event."""
+
+    before: str
+    facts: Mapping[str, Any]
+    reason: str
+    reason_code: str
+
+
 def claim(
-    agent: AgentState, worker: str, process: str, *, lease_s: float, now: datetime, tag: str = ""
+    agent: AgentState,
+    worker: str,
+    process: str,
+    *,
+    lease_s: float,
+    now: datetime,
+    tag: str = "",
+    fallback: FallbackStep | None = None,
 ) -> Operation[Moved]:
     """Take an agent that waits for a worker; the attempt's new number is the fencing token.
 
     It waits either for its first round or, rejected by its gates, for the next one. Where all of
-    the fleet's places are taken it waits on; `tag` names the message that calls it then.
+    the fleet's places are taken it waits on; `tag` names the message that calls it then. A
+    fallback was chosen for the given record, so that a newer attempt refuses it.
     """
     status = Status.RUNNING if agent.status is Status.RUNNING else Status.SPAWNING
     step = Move(
@@ -42,7 +61,20 @@ def claim(
         takes_slot=True,
         message=message_of(agent),
     )
+    if fallback:
+        step = replace(_with_fallback(step, fallback), attempt=agent.attempt)
     return move(agent, step, now=now, tag=tag)
+
+
+def _with_fallback(step: Move, fallback: FallbackStep) -> Move:
+    return replace(
+        step,
+        patch={**step.patch, **fallback.facts},
+        event="agent.fallback",
+        fallback_from=fallback.before,
+        reason=fallback.reason,
+        reason_code=fallback.reason_code,
+    )
 
 
 def start(
@@ -174,11 +206,13 @@ def recover(
     now: datetime,
     tag: str,
     only_expired: bool = False,
+    fallback: FallbackStep | None = None,
 ) -> Operation[Moved]:
     """Take an agent from an attempt that cannot go on, and let another go on with it.
 
     The new number fences the old attempt at once. The next one starts where this one was: before
-    its first round, from the change of attempt `continues`, or with its gates.
+    its first round, from the change of attempt `continues`, or with its gates. With a fallback it
+    has another backend or model.
     """
     phase = restart_phase(agent.status, agent.phase)
     patch: dict[str, Any] = {
@@ -202,6 +236,8 @@ def recover(
         due_at=now + timedelta(seconds=delay_s) if delay_s else None,
         expired_at=now if only_expired else None,
     )
+    if fallback:
+        step = _with_fallback(step, fallback)
     return move(agent, step, now=now, tag=tag)
 
 

@@ -73,6 +73,8 @@ SLOTS = "orchestrator:places"
 WAITING = "orchestrator:waiting"
 #: Hash: agentId → its message, of those who wait for a place and were not called yet.
 UNCALLED = "orchestrator:waiting:uncalled"
+#: Sorted set: `AGENT` or `AGENT:MODEL` → the instant (ms) before which no agent of it starts.
+PROVIDER_LIMITS = "orchestrator:provider-limits"
 #: Lock of the sweep.
 SWEEP_LOCK = "orchestrator:sweep:lock"
 #: Hash: origin of sweeps → the instant (ms) of its last one.
@@ -119,11 +121,6 @@ def object_names(digest: str) -> str:
 def touched(repository: str) -> str:
     """Hash: agentId → JSON {files it touched, others it was told of}, of a repository's agents."""
     return f"orchestrator:touched:{hashlib.sha256(repository.encode()).hexdigest()}"
-
-
-def provider_limit(backend: str) -> str:
-    """String: the instant (ms) before which no agent of this backend starts; lapses then."""
-    return f"orchestrator:rate-limited:{backend}"
 
 
 def receipt(agent_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
@@ -29,6 +29,7 @@ from orchestrator.models import (
     AuditDraft,
     Halt,
     LifecycleEvent,
+    ModelChoice,
     Outcome,
     Phase,
     SpawnRequest,
@@ -57,7 +58,7 @@ def submission(
     request: SpawnRequest,
     *,
     agent_id: str,
-    agent: str,
+    choices: Sequence[ModelChoice],
     now: datetime,
     tag: str,
     note: AuditAction,
@@ -66,9 +67,10 @@ def submission(
 ) -> Operation[Submitted]:
     """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
 
-    `start` holds facts of the agent that another one left for it. Repeating a submission with the
-    same agentId, or the same key and body, changes nothing and answers with the first agent. An
-    idempotency key belongs to the caller that the note names.
+    The first of `choices` is the agent's, the others are its fallbacks. `start` holds facts of the
+    agent that another one left for it. Repeating a submission with the same agentId, or the same
+    key and body, changes nothing and answers with the first agent. An idempotency key belongs to
+    the caller that the note names.
 
     Raises:
         IdempotencyConflict: the key was used with another body.
@@ -76,13 +78,17 @@ def submission(
         BudgetExhausted: today's tokens do not hold what it reserves.
     """
     message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
+    chosen = choices[0]
     state = AgentState(
         agent_id=agent_id,
         task_id=request.task_id,
         status=Status.SPAWNING,
         phase=Phase.QUEUED,
         agent_type=request.agent_type,
-        agent=agent,
+        agent=chosen.agent,
+        model=chosen.model,
+        effort=chosen.effort,
+        choices=tuple(choices) if len(choices) > 1 else (),
         repository=request.context.repository,
         base_branch=request.context.branch,
         gate_profile=request.profile,
@@ -108,6 +114,9 @@ def submission(
         status=Status.SPAWNING,
         phase=Phase.QUEUED,
         attempt=0,
+        agent=state.agent,
+        model=state.model,
+        effort=state.effort,
     )
     body = json.dumps(request.wire(), sort_keys=True)
     return call(

@@ -30,8 +30,8 @@ _SHARED_PARTS = ("_prelude", "_budget")
 _OUT_OF_MEMORY = frozenset(
     {
         *("add_to_receipt", "append_audit", "drop_session", "essential", "heartbeat", "kill"),
-        *("name_object", "record_capture", "recount", "refuse", "release", "revoke_key"),
-        *("transition", "unlock"),
+        *("limit_provider", "name_object", "record_capture", "recount", "refuse", "release"),
+        *("revoke_key", "transition", "unlock"),
     }
 )
 _ALLOW_OUT_OF_MEMORY = "#!lua flags=allow-oom\n"

@@ -49,6 +49,8 @@ class Move:
     event: str = ""
     #: What the event tells, where that is not the agent's end.
     warning: AgentWarning | None = None
+    #: For the event of a fallback: the choice before.
+    fallback_from: str = ""
     #: Why it is made, for its events, and the code of the error that caused it.
     reason: str = ""
     reason_code: str = ""
@@ -185,6 +187,8 @@ def _event(step: Move) -> dict[str, str] | None:
     reported = {"type": step.event}
     if step.warning is not None:
         reported |= {"error": step.warning.text, "errorCode": step.warning.code}
+    if step.fallback_from:
+        reported |= {"fallbackFrom": step.fallback_from}
     return reported
 
 

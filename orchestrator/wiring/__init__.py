@@ -15,7 +15,10 @@ from orchestrator.control.api_keys import ApiKeys
 from orchestrator.control.budget import BudgetService
 from orchestrator.control.kill_switch import KillSwitch
 from orchestrator.control.queues import QueuePauses
+from orchestrator.errors import SettingsInvalid
 from orchestrator.interfaces.agent import AgentBackend
+from orchestrator.interfaces.model_offer import ModelOffer
+from orchestrator.models import AgentType, ModelChoice
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
@@ -50,15 +53,45 @@ def with_secrets(settings: Settings) -> Settings:
 
 
 def submit_service(settings: Settings) -> SubmitService:
-    """Build the submit service."""
+    """Build the submit service.
+
+    Raises:
+        SettingsInvalid: a default model is not offered by its backend.
+    """
     from orchestrator.control.submit import SubmitService  # noqa: PLC0415 - loads the gates' names
 
-    return SubmitService(
+    service = SubmitService(
         default_agent=settings.default_agent,
         agents=frozenset(BACKENDS.names()),
         clock=clock,
         new_id=new_id,
+        defaults=default_choices(settings),
+        offers=partial(model_offer, settings),
     )
+    for path, fault in service.choices.faults_of_defaults():
+        msg = f"ORCHESTRATOR_MODELS: {path}: {fault}."
+        raise SettingsInvalid(msg)
+    return service
+
+
+def default_choices(settings: Settings) -> dict[AgentType, ModelChoice]:
+    """Return the default backend, model and effort of each agentType that the settings name."""
+    return {
+        AgentType(name): ModelChoice(
+            agent=given.agent or settings.default_agent, model=given.model, effort=given.effort
+        )
+        for name, given in settings.models.items()
+    }
+
+
+def model_offer(settings: Settings, agent: str) -> ModelOffer:
+    """Return the models and efforts that a backend offers.
+
+    Raises:
+        BackendUnknown: there is no such backend.
+        SettingsInvalid: an option of the backend is wrong.
+    """
+    return ModelOffer.of(BACKENDS.build(agent, settings))
 
 
 def audit(settings: Settings) -> Audit:

@@ -14,6 +14,7 @@ from orchestrator.models import (
     GateResult,
     GateStatus,
     LogLine,
+    ModelChoice,
     SpawnRequest,
     Stage,
     Status,
@@ -103,7 +104,14 @@ class Seed:
         agent_id = "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
         note = AuditAction(action="spawn", who="ann", why="", agent_id=agent_id)
         self._store.run(
-            submission(request, agent_id=agent_id, agent="claude", now=now, tag=agent_id, note=note)
+            submission(
+                request,
+                agent_id=agent_id,
+                choices=[ModelChoice(agent="claude")],
+                now=now,
+                tag=agent_id,
+                note=note,
+            )
         )
         return self._store.run(agents.read(agent_id))
 

@@ -72,7 +72,7 @@ FAULTS = [
         RepoConfigInvalid,
         "services: db.image: must be given",
     ),
-    ("[agents]\nhonour = ['.claude']", RepoConfigInvalid, "does not support the table agents yet"),
+    ("[agents]\nhonour = ['.claude']", RepoConfigInvalid, "does not support the key honour yet"),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Literal
@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.http.endpoint import Answer, Endpoint
+from orchestrator.api.http.model_schema import conditions, fallback_conditions
 from orchestrator.api.http.schemas import Problem
 from orchestrator.control.api_keys import UNLIMITED
 from orchestrator.gates.profiles import profiles
-from orchestrator.models import Record, SpawnRequest
+from orchestrator.interfaces.model_offer import ModelOffer
+from orchestrator.models import Fallback, Record, SpawnRequest
 
 PROBLEM = "application/problem+json"
 _REF = "#/components/schemas/{model}"
@@ -29,7 +31,11 @@ _ANY = (HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 
 
 def document(
-    endpoints: Sequence[Endpoint], *, asks_for_keys: bool, agents: Iterable[str]
+    endpoints: Sequence[Endpoint],
+    *,
+    asks_for_keys: bool,
+    offers: Mapping[str, ModelOffer],
+    default_agent: str,
 ) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of these routes, on a server with these agent backends."""
     models = {model for endpoint in endpoints for model in _models(endpoint)} | {Problem}
@@ -37,7 +43,7 @@ def document(
         (model, "validation") for model in sorted(models, key=lambda model: model.__name__)
     ]
     _, schemas = models_json_schema(modes, ref_template=_REF)
-    _name_choices(schemas["$defs"], agents)
+    _name_choices(schemas["$defs"], offers, default_agent)
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         path = paths.setdefault(_PLACE.sub(r"{\1}", endpoint.path), {})
@@ -50,10 +56,18 @@ def document(
     }
 
 
-def _name_choices(schemas: dict[str, Any], agents: Iterable[str]) -> None:
-    """Name what this server accepts of `agent` and `gates`: others are refused."""
+def _name_choices(
+    schemas: dict[str, Any], offers: Mapping[str, ModelOffer], default_agent: str
+) -> None:
+    """Name what this server accepts of `agent`, `model`, `effort` and `gates`: others are refused.
+
+    The defaults of ORCHESTRATOR_MODELS are not described: they change with the agentType.
+    """
     fields = schemas[SpawnRequest.__name__]["properties"]
-    fields["agent"]["anyOf"] = [{"enum": sorted(agents)}, {"type": "null"}]
+    known = [{"enum": sorted(offers)}, {"type": "null"}]
+    fields["agent"]["anyOf"] = schemas[Fallback.__name__]["properties"]["agent"]["anyOf"] = known
+    schemas[SpawnRequest.__name__]["allOf"] = conditions(offers, default_agent)
+    schemas[Fallback.__name__]["allOf"] = fallback_conditions(offers)
     fields["gates"]["items"] = {"enum": sorted(profiles().gates)}
 
 

@@ -25,6 +25,7 @@ from orchestrator.models import (
 )
 from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import AGENT_ID
+from orchestrator.models.offered import OfferedModels
 from orchestrator.models.record import WHOLE
 from orchestrator.queries import agent_list
 from orchestrator.settings.values import MOST_TOKENS
@@ -185,6 +186,12 @@ class AgentList(Record):
     next_cursor: str | None = None
     #: agentId → its attention, if the query requests it.
     attention: dict[str, Attention] = Field(default_factory=dict)
+
+
+class ModelList(Record):
+    """Every agent backend, and what it offers."""
+
+    backends: tuple[OfferedModels, ...]
 
 
 class ReportList(Record):

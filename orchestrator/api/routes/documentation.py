@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from orchestrator.api.http.endpoint import Endpoint, caller_of
 from orchestrator.api.http.openapi import document
 from orchestrator.api.http.static_files import page, parts
+from orchestrator.control.submit import SubmitService
 from orchestrator.models.event_schemas import event_schema
 from orchestrator.repo_config import shipped_schema
 
@@ -19,8 +21,16 @@ async def openapi(request: Request) -> Response:
     """Return the OpenAPI document."""
     asks_for_keys = caller_of(request).has_key
     state = request.app.state
-    agents = state.submit_service.agents
-    return JSONResponse(document(state.endpoints, asks_for_keys=asks_for_keys, agents=agents))
+    service: SubmitService = state.submit_service
+    # A backend may look for its program on disk.
+    offers = await run_in_threadpool(service.offered)
+    described = document(
+        state.endpoints,
+        asks_for_keys=asks_for_keys,
+        offers=offers,
+        default_agent=service.default_agent,
+    )
+    return JSONResponse(described)
 
 
 async def docs(request: Request) -> Response:

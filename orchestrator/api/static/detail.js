@@ -64,7 +64,7 @@ export class Detail {
     set(open.badge, "data-kind", entry.standing);
     set(open.badge, "data-concern", concern ? "yes" : null);
     turnIcon(open.icon, stateIcon(agent, concern));
-    write(open.facts, [agent.agentType, agent.agent, agent.gateProfile && `${agent.gateProfile} gates`,
+    write(open.facts, [agent.agentType, agent.model ? `${agent.agent}:${agent.model}` : agent.agent, agent.effort && `effort ${agent.effort}`, agent.gateProfile && `${agent.gateProfile} gates`,
       agent.priority && `priority ${agent.priority}`, agent.attempt > 1 && `attempt ${agent.attempt}`].filter(Boolean).map((fact) => line(fact, 80)).join(" · "));
     const target = agent.branch ? ` → ${line(agent.branch, 200)}${agent.commit ? ` ${line(agent.commit).slice(0, 10)}` : ""}` : "";
     write(open.where, agent.repository ? `${repositoryName(agent.repository)} @ ${line(agent.baseBranch, 200)}${target}` : "");

@@ -32,6 +32,7 @@ from orchestrator.models import (
     iso_instant,
 )
 from orchestrator.models.attention import Attention
+from orchestrator.models.offered import OfferedModels
 from orchestrator.models.state_machine import FINAL
 from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.follow import Snapshot
@@ -236,6 +237,10 @@ class HttpClient:
         """Return the inconsistencies of the records, and of the host of the API, as documents."""
         found: list[dict[str, str]] = self.api.get("/fsck")["drifts"]
         return found
+
+    def models(self) -> tuple[OfferedModels, ...]:
+        """Return what the backends offer at the host of the API."""
+        return tuple(map(OfferedModels.model_validate, self.api.get("/models")["backends"]))
 
     def spawn(self, document: Mapping[str, Any], *, idempotency_key: str) -> str:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}

@@ -120,6 +120,9 @@ def _shown(settings: Settings, value: Any) -> str:
     if isinstance(value, SecretStr):
         return MASK
     text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, dict):
+        given = {name: one.model_dump(exclude_none=True) for name, one in value.items()}
+        text = json.dumps(given) if given else ""
     text = _LOGIN.sub(f"{MASK}@", text)
     # A command or an option may contain a secret of another setting.
     for secret in settings.secrets:

@@ -12,7 +12,7 @@ from orchestrator.cli.clients import open_client
 from orchestrator.cli.commands.wait import finish, wait_for_one
 from orchestrator.cli.output.render import detaching, json_option, print_json
 from orchestrator.cli.output.text import notify, say
-from orchestrator.cli.values import GIVEN, REPOSITORY, ChoiceType
+from orchestrator.cli.values import FALLBACK, GIVEN, REPOSITORY, ChoiceType
 from orchestrator.models import AgentType, GateProfile, Status
 from orchestrator.settings import Settings
 
@@ -34,6 +34,15 @@ from orchestrator.settings import Settings
 )
 @click.option("--skill", "skills", multiple=True, help="A skill to use. Repeatable.")
 @click.option("--agent", help="The agent backend.")
+@click.option("--model", type=GIVEN, help="The model; `orch models` lists them.")
+@click.option("--effort", type=GIVEN, help="The effort of the model.")
+@click.option(
+    "--fallback",
+    multiple=True,
+    type=FALLBACK,
+    metavar="AGENT[:MODEL]",
+    help="Used while the provider is at its limit; :MODEL keeps the backend. Repeatable.",
+)
 @click.option(
     "--gate-profile",
     type=ChoiceType(GateProfile),

@@ -27,7 +27,8 @@ _LAST_LINES = 5
 #: A line may have megabytes; every screen is narrower than this.
 _LINE = 2000
 _WATCHED = {
-    *("task_id", "agent_type", "agent", "repository", "base_branch", "attempt", "worker"),
+    *("task_id", "agent_type", "agent", "model", "effort", "repository", "base_branch"),
+    *("attempt", "worker"),
     *("stalled_since", "branch", "commit", "error"),
 }
 

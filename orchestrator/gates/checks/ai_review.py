@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
@@ -79,14 +80,19 @@ class AiReview:
 
     asks_model = True
 
-    def __init__(self, reviewer: AgentBackend) -> None:
+    def __init__(
+        self, reviewer: AgentBackend, *, model: str | None = None, effort: str | None = None
+    ) -> None:
         self._reviewer = reviewer
+        self._model = model
+        self._effort = effort
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Check the subject; a failure of the reviewer is a result, never a pass."""
         try:
             patch = shown(subject.diff())
-            launch = self._reviewer.launch(_job(subject, patch))
+            job = replace(_job(subject, patch), model_name=self._model, effort=self._effort)
+            launch = self._reviewer.launch(job)
             ended = subject.run(launch.argv, launch.env, launch.stdin, gate.timeout_s)
         except (BackendUnavailable, WorkspaceLost, PatchTooLarge) as error:
             return GateResult(name=gate.name, status=GateStatus.ERRORED, detail=str(error))
@@ -185,4 +191,8 @@ def build(settings: Settings) -> AiReview:
         BackendUnknown: ORCHESTRATOR_REVIEWER names no backend.
     """
     backends: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
-    return AiReview(backends.build(settings.reviewer, settings))
+    reviewer = backends.build(settings.reviewer, settings)
+    default = settings.models.get("reviewer")
+    if default is None or (default.agent or settings.default_agent) != settings.reviewer:
+        return AiReview(reviewer)
+    return AiReview(reviewer, model=default.model, effort=default.effort)

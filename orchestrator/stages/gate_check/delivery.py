@@ -115,6 +115,8 @@ class Delivery:
             task_id=agent.task_id,
             profile=agent.gate_profile,
             red_before=verdict.red_before,
+            made_by=agent.current.name if agent.model or agent.fell_back else "",
+            fell_back=[f"{one.from_choice} to {one.to}" for one in agent.fell_back or ()],
         )
         # The time of the commit is fixed, so that a repeated delivery makes the same commit.
         instant = agent.started_at or agent.spawned_at

@@ -38,6 +38,7 @@ from orchestrator.stages.gate_check.gate_runner import BaseTrees, GateRun, GateR
 from orchestrator.stages.gate_check.secrets import SecretFindings, without_secrets
 from orchestrator.stages.gate_check.unfinished import Unfinished, refusal
 from orchestrator.store import agents, changes
+from orchestrator.store.operations import Operation
 from orchestrator.workspace.change import Candidate, Candidates
 from orchestrator.workspace.mirror import Mirrors
 
@@ -95,7 +96,7 @@ class GateCheckStage:
     def _refused(self, agent: AgentState, error: GitFailed) -> RequestRework | Fail:
         """Request rework of a change that git refuses; without a rework round left fail."""
         report = refusal(agent, error)
-        self.holder.store.run(changes.append_report(report))
+        self.holder.store.run(_recorded(report, agent))
         rejected = _rejected(agent, report, Verdict.of(report))
         return Fail(error, rejected.facts) if isinstance(rejected, Fail) else rejected
 
@@ -108,12 +109,12 @@ class GateCheckStage:
         # The secret scan is first, because gates send the change to a reviewer and the Coordinator.
         if found := self.secrets.find(context.agent, context.base, context.candidate):
             leaked = self.secrets.report(context.agent, context.candidate, found)
-            self.holder.store.run(changes.append_report(leaked))
+            self.holder.store.run(_recorded(leaked, context.agent))
             return _rejected(context.agent, leaked, Verdict.of(leaked))
         unfinished = Unfinished(self.candidates)
         if left := unfinished.find(context.agent, context.base, context.candidate):
             half_done = unfinished.report(context.agent, context.candidate, left)
-            self.holder.store.run(changes.append_report(half_done))
+            self.holder.store.run(_recorded(half_done, context.agent))
             return _rejected(context.agent, half_done, Verdict.of(half_done))
         for _ in range(MOST_REBASES + 1):
             verdict, report = self._run_gates(context)
@@ -154,7 +155,7 @@ class GateCheckStage:
         for checked in self.gate_runner.run(plan, case):
             self._count_tokens(agent, checked)
             report = without_secrets(self._with_coordinator(context, checked))
-            self.holder.store.run(changes.append_report(report))
+            self.holder.store.run(_recorded(report, agent))
             reports.append(report)
         return verdict_of(plan, candidate.tree, reports), reports[-1]
 
@@ -245,6 +246,13 @@ class GateCheckStage:
             readable=(candidate.git_dir / "objects", base.mirror / "objects"),
             check=context.lease.check,
         )
+
+
+def _recorded(report: GateReport, agent: AgentState) -> Operation[None]:
+    """Return the operation that stores a report, with the backend and model of the change."""
+    names = ("agent", "model", "effort", "fell_back")
+    facts = {name: getattr(agent, name) for name in names}
+    return changes.append_report(report.model_copy(update=facts))
 
 
 def _rejected(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.errors import ChangeMissing
+from orchestrator.errors import ChangeMissing, SessionLost
 from orchestrator.gates.feedback import feedback
 from orchestrator.gates.profiles import SECRETS
 from orchestrator.models import AgentState
@@ -74,6 +74,14 @@ def resume_point(agent: AgentState) -> Flow[ResumePoint]:
         said.append(feedback(reports[-1], agent.rounds, rounds_left))
     was_leaking = was_judged and any(gate.name == SECRETS for gate in reports[-1].gates)
     return ResumePoint(change, before, was_leaking, "\n\n".join(said), session)
+
+
+def session_elsewhere(agent: AgentState) -> SessionLost | None:
+    """Return why the agent's session cannot be resumed, if it is that of another backend."""
+    if not agent.session_id or agent.session_agent in (None, agent.agent):
+        return None
+    msg = f"Its session is one of {agent.session_agent}, and {agent.agent} cannot resume it."
+    return SessionLost(msg)
 
 
 def fresh_feedback(agent: AgentState, said: str | None, base_commit: str) -> str:

@@ -29,10 +29,12 @@ from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.repo_config import CONFIG_FILES, read_repo_config
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings
+from orchestrator.stages.spawn import resume
 from orchestrator.stages.spawn.agent_config import naming_restrictions
 from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.stages.spawn.context import ProgramContext, RunContext
 from orchestrator.stages.spawn.executor import AgentExecutor
+from orchestrator.stages.spawn.models import RepositoryModel, backend_of
 from orchestrator.stages.spawn.monitors.disk import has_space
 from orchestrator.stages.spawn.resume import ResumePoint, fresh_feedback, resume_point
 from orchestrator.store import agents, changes, unreadable
@@ -105,11 +107,13 @@ class SpawnStage:
             self.holder.apply(agent, self._work(agent, lease))
 
     def _work(self, agent: AgentState, lease: Lease) -> EnqueueForGates:
-        backend = self.backends(agent.agent)
+        backend = backend_of(agent, self.backends)
         store = self.holder.store
         request = store.run(agents.read_request(agent.agent_id))
         base = self._base(agent)
         self._check_target(agent, base)
+        repository = RepositoryModel(self.holder, self.mirrors, self.settings)
+        agent = repository.applied(agent, request, base, backend)
         with self._attempt(base, agent, lease, backend) as attempt:
             lease.check()
             workspace = attempt.programs.workspace
@@ -122,6 +126,8 @@ class SpawnStage:
                 home=workspace.home,
                 session_id=agent.session_id,
                 feedback=attempt.start.feedback,
+                model_name=agent.model,
+                effort=agent.effort,
             )
             context = self._execute(attempt, self._with_session(attempt, job))
             with naming_restrictions(backend, self.mirrors, base):
@@ -218,6 +224,8 @@ class SpawnStage:
     def _with_session(self, attempt: _Attempt, job: AgentJob) -> AgentJob:
         """Import the session of earlier attempts, if the backend stores sessions in files."""
         session = attempt.start.session
+        if lost := resume.session_elsewhere(attempt.programs.agent):
+            return self._forget_session(attempt, job, lost)
         if not job.session_id or not isinstance(attempt.backend, KeepsSessions):
             return job
         if not session:
@@ -233,7 +241,7 @@ class SpawnStage:
     def _forget_session(self, attempt: _Attempt, job: AgentJob, lost: SessionLost) -> AgentJob:
         """Continue without the earlier session; the feedback describes the work so far."""
         agent = attempt.programs.agent
-        self.holder.update(agent, {"sessionId": None})
+        self.holder.update(agent, {"sessionId": None, "sessionAgent": None})
         text = f"{lost.detail} A fresh session continues with the work, the findings and the items."
         self.holder.warn(agent, AgentWarning(code=WarningCode.SESSION_LOST, text=text))
         reported = fresh_feedback(agent, job.feedback, attempt.programs.base.commit)
@@ -310,10 +318,7 @@ class SpawnStage:
                 self.workspaces.mark_saved(attempt.programs.agent.agent_id)
 
     def _keep(self, attempt: _Attempt, error: Exception) -> None:
-        """Save the work of an attempt that ended with an error.
-
-        A failure here is logged, so that it does not replace the error of the attempt.
-        """
+        """Save the work of an attempt that ended with an error; a failure of it is only logged."""
         programs, lease = attempt.programs, attempt.lease
         try:
             if lease.is_killed:

@@ -72,7 +72,8 @@ local function kill_of(agent, target, keys, is_held, now)
   end
   local event = { type = order.event.type, timestamp = order.event.timestamp, agentId = agent.agentId,
     taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
-    yolo = agent.yolo, error = agent.error, errorCode = agent.errorCode }
+    yolo = agent.yolo, agent = agent.agent, model = agent.model, effort = agent.effort,
+    error = agent.error, errorCode = agent.errorCode }
   local is_json, made = pcall(function()
     return { receipt = cjson.encode(receipt), agent = cjson.encode(agent),
       result = target.before .. cjson.encode(outcome) .. target.after, event = event }

@@ -13,7 +13,7 @@
 --   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
 --   K.queue?        list    kombu's list                pushed if a message is given
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
---           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?},
+--           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?, fallbackFrom?},
 --           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
@@ -44,7 +44,7 @@ check_fields('move', move, FIELDS)
 for name in pairs(move.patch) do
   if FIXED[name] then refuse_argument('move.patch.' .. name, 'left out: a patch cannot change it') end
 end
-if move.event then check_fields('move.event', move.event, { type = 'text', error = 'text?', errorCode = 'text?' }) end
+if move.event then check_fields('move.event', move.event, { type = 'text', error = 'text?', errorCode = 'text?', fallbackFrom = 'text?' }) end
 if move.to and not K.index[move.to] then refuse_argument('move.to', 'a status') end
 if move.urgency and move.urgency > MOST_URGENCY then refuse_argument('move.urgency', 'an urgency') end
 if move.patch.usage ~= nil then check_usage('move.patch.usage', move.patch.usage) end
@@ -87,7 +87,8 @@ local function event_of(event)
   return {
     type = event.type, timestamp = move.timestamp, agentId = agent.agentId,
     taskId = agent.taskId, status = agent.status, phase = agent.phase, attempt = agent.attempt,
-    yolo = agent.yolo, reason = event.reason, reasonCode = event.reasonCode,
+    yolo = agent.yolo, agent = agent.agent, model = agent.model, effort = agent.effort,
+    reason = event.reason, reasonCode = event.reasonCode, fallbackFrom = event.fallbackFrom,
     from = event.from, to = event.to, round = event.round, error = event.error or agent.error, errorCode = event.errorCode or agent.errorCode,
   }
 end

@@ -21,13 +21,15 @@ def commit_message(
     task_id: str,
     profile: GateProfile,
     red_before: Sequence[str] = (),
+    made_by: str = "",
+    fell_back: Sequence[str] = (),
 ) -> str:
     """Return the subject (at most 72 characters), the body and the trailers of an agent's commit.
 
     The summary is untrusted. Control characters are removed. A line that tools could read as a
     trailer, or that could hide the trailers, is indented. The orchestrator's trailers are the last
     paragraph, which is the one that git reads. `red_before` are the gates that also
-    fail on the base.
+    fail on the base. `made_by` is the backend and the model, and `fell_back` the changes of them.
     """
     lines = [_printable(line) for line in summary.splitlines()]
     words = "\n".join(lines).strip("\n").split("\n")
@@ -42,6 +44,9 @@ def commit_message(
         f"Task-Id: {_printable(task_id)}\n"
         f"Gate-Profile: {profile.value}"
     )
+    if made_by:
+        trailers += f"\nAgent-Model: {_printable(made_by)}"
+    trailers += "".join(f"\nAgent-Fallback: {_printable(one)}" for one in fell_back)
     if red_before:
         trailers += f"\nGates-Red-Before: {', '.join(red_before)}"
     parts = (subject, text[:BODY_CHARACTERS].strip("\n"), trailers)

@@ -168,7 +168,6 @@ def test_a_provider_that_takes_no_more_parks_every_agent_of_the_backend(
     monitor.sweep()
     assert take_messages(client) == []
     clock.forward(1 + RecoveryPolicy.provider_jitter_s)
-    client.delete(keys.provider_limit("scripted"))  # as its expiry, by Valkey's own clock
     monitor.sweep()
     assert sorted(take_messages(client)) == sorted([first, second])
     assert holder.claim(first) is not None

@@ -28,8 +28,8 @@ GROUPS = {
     "changes": ("Gates and changes", ("init", "gates", "diff", "export", "retry", "scan")),
     "stopping": ("Kill and halt", ("kill", "kill-all", "receipt", "halt", "resume")),
     "control": (
-        "Queues, budget, API keys and audit",
-        ("queues", "budget", "keys", "audit", "fsck"),
+        "Queues, budget, models, API keys and audit",
+        ("queues", "budget", "models", "keys", "audit", "fsck"),
     ),
     "system": (
         "Start, check and configure a system",
