@@ -38,6 +38,10 @@ class UsageReport:
 
     message_id: str
     usage: Usage
+    #: The id is not the provider's, so the egress proxy reports the same tokens under other ids.
+    has_own_id: bool = field(default=False, compare=False)
+    #: The tokens of all messages so far; such a report has its own id.
+    is_sum: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class AgentJob:
     answer_schema: str | None = None
     #: Replaces the real address and key of the model; None for those of the settings.
     model: ModelAccess | None = None
+    #: The model that the request or its defaults name; None for the program's own.
+    model_name: str | None = None
+    #: The effort that the request or its defaults name; None for the program's own.
+    effort: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,16 @@ class IgnoresAgentConfig(Protocol):
 
     #: Whether no file of the repository can name a provider, hook, permission or MCP server.
     ignores_agent_config: bool
+
+
+@runtime_checkable
+class OffersModels(Protocol):
+    """A backend that takes `model_name` and `effort` of a job; any other one takes neither."""
+
+    #: Names of models, or shell patterns of them; `("*",)` for any name.
+    models: tuple[str, ...]
+    #: The efforts that the program knows, from the least on; empty if it takes none.
+    efforts: tuple[str, ...]
 
 
 @runtime_checkable
