@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 
 from orchestrator.backends import _prompt
+from orchestrator.backends._model_source import proxied_environment
 from orchestrator.errors import BackendUnavailable
 from orchestrator.interfaces.agent import AgentJob, AgentMessage, Launch, Signal
 from orchestrator.settings import Settings
@@ -69,7 +70,7 @@ class CommandBackend:
         prompt = _prompt.render(job)
         values = {"prompt": prompt, "worktree": str(job.worktree), "agent_id": job.agent_id}
         given = {name: value.get_secret_value() for name, value in self._options.env.items()}
-        return Launch(self._argv(values), _model_env(job, given) | given, prompt.encode())
+        return Launch(self._argv(values), proxied_environment(job, given) | given, prompt.encode())
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Return any line as a message."""
@@ -101,16 +102,3 @@ class CommandBackend:
                 msg, action="Install it, or correct ORCHESTRATOR_BACKENDS__COMMAND__ARGV."
             )
         return (found, *arguments)
-
-
-def _model_env(job: AgentJob, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of every provider of the egress proxy that the options do not name.
-
-    Address and key of a provider belong together, so one of them in the options leaves out both.
-    """
-    providers = job.model.variables.values() if job.model else ()
-    found: dict[str, str] = {}
-    for variables in providers:
-        if not variables.keys() & given.keys():
-            found |= variables
-    return found
