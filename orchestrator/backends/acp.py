@@ -55,6 +55,7 @@ _ENV = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
 }
+_CLAUDES_PROVIDER = "ANTHROPIC_BASE_URL"
 #: The Claude agent reads no settings of the repository then; other agents ignore this.
 _AS_CONTENT: Mapping[str, object] = {"claudeCode": {"options": {"settingSources": []}}}
 
@@ -145,6 +146,8 @@ class AcpBackend:
         """
         program, *arguments = self._argv()
         has_session = any((job.home / path).exists() for path in self._options.session_paths)
+        set_here = {name: value.get_secret_value() for name, value in self._options.env.items()}
+        env = _ENV | self._source.environment(job, set_here) | set_here
         given = {
             "argv": [program, *arguments],
             "prompt": _prompt.render(job),
@@ -153,14 +156,13 @@ class AcpBackend:
             "model": job.model_name or self._options.model,
             "effort": job.effort,
             "auth": self._options.auth_method,
-            "meta": _AS_CONTENT if self._is_content else {},
+            "meta": _AS_CONTENT if self._is_content else _as_trusted(env),
             "version": __version__,
         }
-        set_here = {name: value.get_secret_value() for name, value in self._options.env.items()}
         folder = package_folder(Path(program))
         return Launch(
             (sys.executable, "-I", "-S", str(_CLIENT)),
-            _ENV | self._source.environment(job, set_here) | set_here,
+            env,
             json.dumps(given).encode(),
             readable=(_CLIENT, *((folder,) if folder else (Path(program),))),
         )
@@ -193,6 +195,15 @@ class AcpBackend:
             )
         program, *arguments = self._options.argv
         return (str(find_program(program, path=self._path, action=_INSTALL)), *arguments)
+
+
+def _as_trusted(env: Mapping[str, str]) -> Mapping[str, object]:
+    """Return what keeps the provider, which settings of the repository could name for Claude."""
+    url = env.get(_CLAUDES_PROVIDER)
+    if url is None:
+        return {}
+    ours = json.dumps({"env": {_CLAUDES_PROVIDER: url}})
+    return {"claudeCode": {"options": {"extraArgs": {"settings": ours}}}}
 
 
 # ── lines of the client ─────────────────────────────────────────────────────────────────────

@@ -67,7 +67,12 @@ ACP = Client(
     settings=lambda url: {
         "CLAUDE_API_KEY": KEY,
         "ANTHROPIC_BASE_URL": url,
-        **_option("acp", ARGV=json.dumps([str(PROGRAMS / "claude-agent-acp")])),
+        **_option(
+            "acp",
+            ARGV=json.dumps([str(PROGRAMS / "claude-agent-acp")]),
+            # By default it repeats a refused request for minutes.
+            ENV=json.dumps({"CLAUDE_CODE_MAX_RETRIES": "1"}),
+        ),
     },
     shell=lambda command: ToolCall("Bash", {"command": command, "description": "Run"}),
     key_header=("x-api-key", ""),
