@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 # The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
-.PHONY: help demo test lint types imports unit bench base-image image images sandbox-image topology dist sbom audit chaos soak clean
+.PHONY: help demo test lint types imports unit agents bench base-image image images sandbox-image topology dist sbom audit chaos soak clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -40,6 +40,13 @@ imports: $(STAMP) ## the import layers
 
 unit: $(STAMP) ## all tests, with real parts
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(PYTEST_FLAGS)
+
+# Tests of an agent program are skipped without it.
+agents: build/agents/.installed ## install the agent programs of npm that tests start, at pinned versions
+build/agents/.installed: deploy/agents/package.json
+	mkdir -p build/agents && cp deploy/agents/package.json build/agents/
+	npm install --prefix build/agents --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 bench: $(STAMP) ## print ratios and latencies of this machine
 	$(BIN)/python -m tests.bench.gates
@@ -93,6 +100,7 @@ soak: $(STAMP) ## run what takes longer than CI: random agents against the captu
 	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
+	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
 
 clean: ## remove what make created
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

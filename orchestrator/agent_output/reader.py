@@ -13,6 +13,7 @@ from math import isfinite
 
 from orchestrator.agent_output.lines import Line, LineSplitter
 from orchestrator.agent_output.results import outranks
+from orchestrator.agent_output.split_event import JOINED_BYTES, SplitEvent
 from orchestrator.agent_output.usage_meter import UsageMeter
 from orchestrator.errors import AgentFailed
 from orchestrator.interfaces.agent import (
@@ -34,12 +35,16 @@ from orchestrator.interfaces.signals import (
     ToolDone,
 )
 from orchestrator.models import LogLine, Usage, implausible
-from orchestrator.models.tokens import MOST_COST_USD, MOST_TOKENS_OF_A_MESSAGE, number_in, shown
+from orchestrator.models.tokens import (
+    MOST_COST_USD,
+    MOST_TOKENS_OF_A_MESSAGE,
+    MOST_TOKENS_OF_A_SESSION,
+    number_in,
+    shown,
+)
 
 #: The limit of characters of one log line; the log is for people, and longer lines are cut.
 LOG_TEXT_LIMIT = 16_384
-#: An event on several lines is joined up to so many lines, bytes and tries.
-JOINED_LINES, JOINED_BYTES, _JOINED_TRIES = 200, 256 * 1024, 16
 #: An error message shows so many pieces of unknown output, with so many characters each.
 _SHOWN_FOREIGN, _SHOWN_CHARACTERS = 3, 200
 #: The log shows so many different refused fields; further ones are only counted.
@@ -70,6 +75,8 @@ class OutputReader:
         self.limit_resets_at_s: float | None = None
         #: The tokens that the agent itself reports.
         self.meter = UsageMeter()
+        #: Its reports whose ids the egress proxy does not know.
+        self._apart = UsageMeter()
         self._spent = UsageMeter()
         self._backend = backend
         self._clock = clock
@@ -79,7 +86,7 @@ class OutputReader:
         self._line_limit_bytes = line_limit_bytes
         self._splitters = {source: LineSplitter(line_limit_bytes) for source in _SOURCES}
         self._unread: list[LogLine] = []
-        self._split_event = _SplitEvent()
+        self._split_event = SplitEvent()
         self._foreign: deque[str] = deque(maxlen=_SHOWN_FOREIGN)
         self._refused: set[str] = set()
         self._last_words = ""
@@ -125,9 +132,12 @@ class OutputReader:
     def spent(self) -> Usage:
         """The tokens of the agent: for each message the larger of both reports.
 
-        The agent reports its tokens, and the egress proxy reads them from the responses.
+        The agent reports its tokens, and the egress proxy reads them from the responses. If the
+        agent's reports have other ids than the responses, the larger sum counts.
         """
-        return self._spent.total.model_copy(update={"cost_usd": self.meter.cost_usd})
+        sums = (self._spent.total, self._apart.total)
+        largest = max(sums, key=lambda usage: usage.total_tokens)
+        return largest.model_copy(update={"cost_usd": self.meter.cost_usd})
 
     @property
     def messages(self) -> int:
@@ -267,12 +277,13 @@ class OutputReader:
                 self._record_result(signal)
 
     def _record_usage(self, report: UsageReport) -> None:
-        if cause := implausible(report.usage, self._most_tokens) or self._unseen(report):
+        most = MOST_TOKENS_OF_A_SESSION if report.is_sum else self._most_tokens
+        if cause := implausible(report.usage, most) or self._unseen(report):
             self.refused_usage = f"usage: {cause}"
             self._record_refused(self.refused_usage)
             return
         self.meter.add(report)
-        self._spent.add(report)
+        (self._apart if report.has_own_id else self._spent).add(report)
         spent = self.meter.total.total_tokens
         if spent - self._spent_at_call >= MUCH_SPENT:
             self._spent_at_call = spent
@@ -320,31 +331,3 @@ _SOURCES = ("stdout", "stderr")
 def _open(under_way: set[str], name: str) -> None:
     if name and len(under_way) < _MOST_OPEN:
         under_way.add(name)
-
-
-class _SplitEvent:
-    """The lines of an event that continues after its first line; tries are limited."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self._size = 0
-        self._tries = 0
-
-    def begin(self, line: bytes) -> None:
-        self.lines.append(line)
-        self._size, self._tries = len(line), _JOINED_TRIES
-
-    def add(self, line: bytes) -> bool:
-        """Add a line; return False if a limit is exceeded, so that the lines are no event."""
-        self._size += len(line)
-        if self._size > JOINED_BYTES or len(self.lines) >= JOINED_LINES or not self._tries:
-            return False
-        self.lines.append(line)
-        return True
-
-    def may_end_with(self, line: bytes) -> bool:
-        """Return whether the lines may be a complete event, and count the try."""
-        if not line.rstrip().endswith(b"}"):
-            return False
-        self._tries -= 1
-        return True

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 
 from orchestrator.backends import _prompt
+from orchestrator.backends._model_source import proxied_environment
 from orchestrator.errors import BackendUnavailable
 from orchestrator.interfaces.agent import AgentJob, AgentMessage, Launch, Signal
 from orchestrator.settings import Settings
@@ -101,7 +102,7 @@ class CommandBackend:
             "effort": job.effort or self.default_effort or "",
         }
         given = {name: value.get_secret_value() for name, value in self._options.env.items()}
-        return Launch(self._argv(values), _model_env(job, given) | given, prompt.encode())
+        return Launch(self._argv(values), proxied_environment(job, given) | given, prompt.encode())
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Return any line as a message."""
@@ -145,16 +146,3 @@ def _without_unnamed(argv: Sequence[str], values: Mapping[str, str]) -> list[str
         elif argument in unnamed and len(kept) > 1 and kept[-1].startswith("-"):
             kept.pop()
     return kept
-
-
-def _model_env(job: AgentJob, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of every provider of the egress proxy that the options do not name.
-
-    Address and key of a provider belong together, so one of them in the options leaves out both.
-    """
-    providers = job.model.variables.values() if job.model else ()
-    found: dict[str, str] = {}
-    for variables in providers:
-        if not variables.keys() & given.keys():
-            found |= variables
-    return found

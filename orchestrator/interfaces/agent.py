@@ -38,6 +38,10 @@ class UsageReport:
 
     message_id: str
     usage: Usage
+    #: The id is not the provider's, so the egress proxy reports the same tokens under other ids.
+    has_own_id: bool = field(default=False, compare=False)
+    #: The tokens of all messages so far; such a report has its own id.
+    is_sum: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from orchestrator.models.usage import Usage
 #: All tokens of one message. The largest context window has 1 to 2 million tokens, and a tool
 #: that the provider runs may read it more than once within a message.
 MOST_TOKENS_OF_A_MESSAGE = 4_000_000
+#: All tokens of one session; no budget of an agent comes near.
+MOST_TOKENS_OF_A_SESSION = 10**9
 #: Dollars of one session; at list prices the tokens of an agent's budget cost less than 200.
 MOST_COST_USD = 10_000.0
 _SHOWN_CHARACTERS = 40

@@ -81,9 +81,9 @@ class AgentSettings(BaseSettings):
     agent_config: Literal["content", "trusted"] = env(
         "ORCHESTRATOR_AGENT_CONFIG",
         description="Whether the configuration of agent programs in a repository (`.claude/`,"
-        " `.mcp.json`) is applied. `content`: no; the agent may read the files. `trusted`: yes, all"
-        " settings, hooks, permissions, key helpers and MCP servers, but not the address of the"
-        " model's provider.",
+        " `.codex/`, `.mcp.json`, …) is applied. `content`: no; the agent may read the files."
+        " `trusted`: yes, all settings, hooks, permissions, key helpers and MCP servers, but not"
+        " the address of the model's provider.",
         default="content",
     )
     hook_timeout_s: Duration = env(

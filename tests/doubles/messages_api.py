@@ -45,6 +45,24 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """The provider refuses every request from now on, and may say after which seconds to retry."""
+
+    status: int = 429
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True)
+class Hang:
+    """The provider begins a response, sets the event, and says no more until its server ends."""
+
+    begun: threading.Event
+
+
+Answer = Turn | Refusal | Hang
+
+
+@dataclass(frozen=True)
 class Request:
     """What a client sent; header names are in lower case."""
 
@@ -63,7 +81,7 @@ class MessagesApi(LoopbackServer):
     """
 
     def __init__(
-        self, turns: Sequence[Turn | Callable[[Request], Turn]], *, key: str | None = None
+        self, turns: Sequence[Answer | Callable[[Request], Answer]], *, key: str | None = None
     ) -> None:
         super().__init__(_Handler)
         self.key = key
@@ -77,15 +95,17 @@ class MessagesApi(LoopbackServer):
         with self._lock:
             self.requests.append(request)
 
-    def answer(self, request: Request) -> Turn:
+    def answer(self, request: Request) -> Answer:
         with self._lock:
             if not request.body.get("tools"):
                 return Turn((Text("A side request."),), 1)
             self.main_requests.append(request)
             if not self._turns:
                 return Turn((Text("No turns are left."),))
-            turn = self._turns.pop(0)
-            return turn if isinstance(turn, Turn) else turn(request)
+            turn = self._turns[0]
+            if not isinstance(turn, Refusal):
+                del self._turns[0]
+            return turn(request) if callable(turn) else turn
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,7 +130,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.key not in (None, request.headers.get("x-api-key")):
             self._refuse(HTTPStatus.UNAUTHORIZED, "authentication_error")
             return
-        message = _message(str(request.body.get("model")), self.server.answer(request))
+        answer = self.server.answer(request)
+        if isinstance(answer, Refusal):
+            self._refuse(HTTPStatus(answer.status), "rate_limit_error", answer.retry_after_s)
+            return
+        if isinstance(answer, Hang):
+            self._hang(answer)
+            return
+        message = _message(str(request.body.get("model")), answer)
         if request.body.get("stream"):
             events = "".join(
                 f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"
@@ -134,13 +161,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.record(request)
         return request
 
-    def _refuse(self, status: HTTPStatus, kind: str) -> None:
+    def _refuse(self, status: HTTPStatus, kind: str, retry_after_s: int | None = None) -> None:
         error = {"type": kind, "message": status.description}
-        self._send(status, "application/json", json.dumps({"type": "error", "error": error}))
+        body = json.dumps({"type": "error", "error": error})
+        self._send(status, "application/json", body, retry_after_s)
 
-    def _send(self, status: HTTPStatus, kind: str, body: str) -> None:
+    def _hang(self, answer: Hang) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        answer.begun.set()
+        self.server.ending.wait()
+        self.close_connection = True
+
+    def _send(
+        self, status: HTTPStatus, kind: str, body: str, retry_after_s: int | None = None
+    ) -> None:
         data = body.encode()
         self.send_response(status)
+        if retry_after_s is not None:
+            self.send_header("retry-after", str(retry_after_s))
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
