@@ -73,6 +73,11 @@ class ModelSource:
             ),
         }[name]
 
+    @property
+    def has_key(self) -> bool:
+        """Whether agents can use the provider with the settings."""
+        return bool(self.url) and self.key is not None
+
     def endpoint(self, job: AgentJob | None = None) -> ModelEndpoint:
         """Return what a job's program is given; without a job that of the settings.
 

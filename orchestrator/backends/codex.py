@@ -111,6 +111,9 @@ class CodexBackend:
         self._options = options
         self._source = source
         self._path = path
+        self.default_model = options.model
+        self.default_effort: str | None = None
+        self.has_key = source.has_key
 
     def launch(self, job: AgentJob) -> Launch:
         """Return how to start Codex; a session whose file is in `job.home` is resumed.

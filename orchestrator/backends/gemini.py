@@ -103,6 +103,9 @@ class GeminiBackend:
         self._options = options
         self._source = source
         self._path = path
+        self.default_model = options.model
+        self.default_effort: str | None = None
+        self.has_key = source.has_key
         self._is_content = is_content
 
     def launch(self, job: AgentJob) -> Launch:

@@ -115,6 +115,9 @@ class OpenCodeBackend:
         self._options = options
         self._source = source
         self._path = path
+        self.default_model = self._model()
+        self.default_effort: str | None = None
+        self.has_key = source.has_key
 
     def launch(self, job: AgentJob) -> Launch:
         """Return how to start OpenCode; a session whose database is in `job.home` is resumed.

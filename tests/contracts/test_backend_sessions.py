@@ -20,13 +20,13 @@ from orchestrator.interfaces.agent import (
 from orchestrator.models import AgentType
 from orchestrator.settings import load_settings
 from orchestrator.wiring import BACKENDS
+from tests.contracts.stand_ins import path_of_stand_ins
 
 KEYS = {
     "CLAUDE_API_KEY": "sk-of-anthropic",
     "OPENAI_API_KEY": "sk-of-openai",
     "GEMINI_API_KEY": "sk-of-gemini",
 }
-PROGRAMS = ("claude", "claude-agent-acp", "codex", "gemini", "opencode")
 SESSION = "01a22399-bb64-7212-99b3-d19f22065f8d"
 SESSION_IDS = (SESSION, "", "*", "../../x", "/", "ses_x", "-x", "\ud800", "x" * 10_000)
 #: What a stored session may be after an update, or if its object is damaged.
@@ -41,12 +41,9 @@ SESSIONS = (
 @pytest.fixture(params=BACKENDS.names())
 def backend(request, tmp_path):
     """Each backend, with stand-ins of all programs on the PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in PROGRAMS:
-        (folder / name).write_text("#!/bin/sh\n")
-        (folder / name).chmod(0o755)
-    return BACKENDS.build(request.param, load_settings({"PATH": str(folder), **KEYS}))
+    return BACKENDS.build(
+        request.param, load_settings({"PATH": path_of_stand_ins(tmp_path), **KEYS})
+    )
 
 
 @pytest.fixture
@@ -76,8 +73,8 @@ def test_it_says_whether_it_ignores_configuration_and_which_models_it_takes(back
     if isinstance(backend, IgnoresAgentConfig):
         assert isinstance(backend.ignores_agent_config, bool)
     if isinstance(backend, OffersModels):
-        assert backend.models
-        assert len(set(backend.efforts)) == len(backend.efforts)
+        for offered in (backend.models, backend.efforts):
+            assert len(set(offered)) == len(offered)
 
 
 @pytest.mark.parametrize("session_id", SESSION_IDS)
