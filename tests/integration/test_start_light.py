@@ -16,6 +16,7 @@ HEAVY = {
     *("orchestrator.gates", "orchestrator.sandboxes", "orchestrator.maintenance"),
     *("orchestrator.leases", "orchestrator.secretscan", "orchestrator.forges"),
     *("orchestrator.api", "workers"),
+    *("structlog", "rich.console", "opentelemetry.sdk", "opentelemetry.sdk.metrics", "psutil"),
 }
 RUN = """
 import json, sys
@@ -26,7 +27,9 @@ sys.stderr.write("\\nLOADED" + json.dumps([code, sorted(sys.modules)]))
 VERBS = [
     ["ls"], ["ls", "--attention"], ["status", "ID"], ["logs", "ID"], ["budget"], ["queues"],
     ["events"], ["why", "ID"], ["inspect", "ID"], ["gates", "ID"], ["kill-all", "--yes"],
-    ["kill", "ID"], ["receipt", "ID"],
+    ["kill", "ID"], ["receipt", "ID"], ["ack", "ID"], ["retry", "ID"], ["top"],
+    ["wait", "ID", "--timeout", "100ms"], ["halt"], ["resume", "--reason", "x"], ["audit"],
+    ["recap"],
 ]  # fmt: skip
 
 
