@@ -69,6 +69,10 @@ class _Unconfigured(logging.Handler):
         logging.getLogger(record.name).handle(record)
 
 
+def _ignore(*_event: object, **_facts: object) -> None:
+    """Log nothing: the line is below the level."""
+
+
 @dataclass(frozen=True)
 class _Logger:
     """A logger of structlog that loads it with the first line."""
@@ -78,11 +82,13 @@ class _Logger:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        import structlog  # noqa: PLC0415 - as above
-
         for handler in logging.root.handlers:
             if isinstance(handler, _Unconfigured):
+                if logging.getLevelNamesMapping().get(name.upper(), handler.level) < handler.level:
+                    return _ignore
                 configure_logging(level=handler.level)
+        import structlog  # noqa: PLC0415 - as above
+
         return getattr(structlog.get_logger(component=self.component), name)
 
 

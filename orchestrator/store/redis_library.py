@@ -1,7 +1,7 @@
-"""Loads the redis library, without the SDK of OpenTelemetry that it loads where there is one.
+"""Loads the redis library, without the metrics of OpenTelemetry that it loads if there are any.
 
-The library loads the SDK at once, to measure itself on request. Nothing here requests that, and the
-SDK is a tenth of the time of a command. `orchestrator.tracing` loads what it needs later.
+The library loads them at once, to measure itself on request. Nothing here requests that, and they
+are a tenth of the time of a command. `orchestrator.tracing` loads what it needs later.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ExponentialBackoff", "NoBackoff", "Retry", "redis"]
 
-_SDK = "opentelemetry.sdk.metrics"
+_METRICS = ("opentelemetry.sdk.metrics", "opentelemetry.metrics")
 
 
 def _load() -> Any:
     modules = cast("dict[str, Any]", sys.modules)
-    is_loaded = _SDK in modules
-    if not is_loaded:
-        # As where it is not installed: an import of it fails meanwhile.
-        modules[_SDK] = None
+    absent = [name for name in _METRICS if name not in modules]
+    # As where they are not installed: an import of them fails meanwhile.
+    modules |= dict.fromkeys(absent)
     try:
         import_module("redis.asyncio")
         return import_module("redis")
     finally:
-        if not is_loaded:
-            del modules[_SDK]
+        for name in absent:
+            del modules[name]
 
 
 if not TYPE_CHECKING:

@@ -27,7 +27,7 @@ sys.stderr.write("\\nLOADED" + json.dumps([code, sorted(sys.modules)]))
 VERBS = [
     ["ls"], ["ls", "--attention"], ["status", "ID"], ["logs", "ID"], ["budget"], ["queues"],
     ["events"], ["why", "ID"], ["inspect", "ID"], ["gates", "ID"], ["kill-all", "--yes"],
-    ["kill", "ID"], ["receipt", "ID"], ["ack", "ID"], ["retry", "ID"], ["top"],
+    ["kill", "ID"], ["receipt", "ID"], ["ack", "ID"], ["top"],
     ["wait", "ID", "--timeout", "100ms"], ["audit"],
     ["recap"],
 ]  # fmt: skip

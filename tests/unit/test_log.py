@@ -42,6 +42,7 @@ from orchestrator.log import configure_when_needed, get_logger
 log = get_logger("component")
 configure_when_needed(level=logging.WARNING)
 logging.getLogger("library").info("not shown")
+log.info("not shown", of="us")
 print("structlog" in sys.modules)
 {first}
 print("structlog" in sys.modules)
