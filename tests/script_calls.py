@@ -118,7 +118,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "refuse": registration.refusal("nobody", error, now=NOW),
         "heartbeat": leases.heartbeat(runs, lease_s=60, now=NOW),
         "release": delays.release(StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), tag="tag"),
-        "set_limits": budget.set_limits({"daily": 1000, "time": 7200.0, "agent": None}, now=NOW),
+        "set_limits": budget.set_limits(
+            {"daily": 1000, "time": 7200.0, "agent": None, "mode": "soft"}, now=NOW
+        ),
         "recount": budget.recount(["queued"]),
         "add_to_receipt": kills.add_to_receipt(
             "killed", {"confirmed": True, "confirmedBy": "w", "endedMsAgo": 3}

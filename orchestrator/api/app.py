@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,10 @@ from orchestrator.api.http.event_feed import Feed
 from orchestrator.api.http.problems import HANDLERS
 from orchestrator.api.http.sse import Followers
 from orchestrator.api.routes import (
+    acknowledgements,
     agents,
     budget,
+    changes,
     dashboard,
     documentation,
     events,
@@ -40,6 +43,8 @@ ENDPOINTS = (
     *kills.ENDPOINTS,
     *events.ENDPOINTS,
     *agents.ENDPOINTS,
+    *changes.ENDPOINTS,
+    *acknowledgements.ENDPOINTS,
     *logs.ENDPOINTS,
     *queues.ENDPOINTS,
     *budget.ENDPOINTS,
@@ -49,6 +54,9 @@ ENDPOINTS = (
     *documentation.ENDPOINTS,
     *dashboard.ENDPOINTS,
 )
+
+#: Each of them may hold the whole patch of a change in memory.
+_MOST_GIT_READERS = 4
 
 log = get_logger("api")
 
@@ -67,10 +75,12 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.kill_switch = wiring.kill_switch(settings)
         state.queue_pauses = wiring.queue_pauses(settings)
         state.budget = wiring.budget(settings)
+        state.acknowledgements = wiring.acknowledgements(settings)
         state.api_keys = wiring.api_keys(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)
         state.followers = Followers()
+        state.git_readers = asyncio.Semaphore(_MOST_GIT_READERS)
         state.feed = Feed(state.store, is_stopping=is_stopping)
         try:
             await _publish(state.store, settings)

@@ -5,32 +5,26 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.output.exit_codes import Exit, exit_of_error
-from orchestrator.cli.output.text import notify
-from orchestrator.cli.values import meant_of
-from orchestrator.errors import (
-    ApiLacks,
-    ApiRefused,
-    OrchestratorError,
-    RequestInvalid,
-    SystemNotRunning,
+from orchestrator.cli.output.error_report import (
+    AGENT_ID,
+    is_json,
+    report_error,
+    report_usage,
 )
+from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.values import meant_of
+from orchestrator.errors import ApiLacks, OrchestratorError, SystemNotRunning
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.store.client import Store
-
-#: The key of the context under which a command stores its agent's id, for error reports.
-AGENT_ID = "orchestrator.agent_id"
-_ABOUT_AN_AGENT = re.compile(r"`orch (status|logs|gates|receipt|diff|export|retry|inspect|why)`")
 
 #: Command → its module in `commands/`, and its line in `orch --help`.
 _COMMANDS = {
@@ -55,6 +49,7 @@ _COMMANDS = {
     "retry": ("retained", "Spawn a new agent that continues a retained change."),
     "kill": ("kill", "Kill an agent."),
     "kill-all": ("kill", "Kill all agents, or those that match."),
+    "ack": ("ack", "Acknowledge that agents need attention."),
     "receipt": ("kill", "Show the receipt of a kill."),
     "halt": ("kill", "Admit and start no new agents."),
     "resume": ("kill", "Lift a halt."),
@@ -85,8 +80,28 @@ _WITHOUT_TIMEOUT = frozenset(
 )
 
 
+#: Commands about the host on which they run: an API that is named with them is a mistake.
+_OF_THIS_HOST = frozenset(
+    ("up", "down", "demo", "doctor", "run", "healthy", "keys", "worker", "env")
+)
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that `orch --help` stays fast."""
+
+    def main(self, args: Sequence[str] | None = None, *options: Any, **extra: Any) -> Any:
+        """Run the command line; with --json, report invalid arguments as JSON too."""
+        given = sys.argv[1:] if args is None else [*args]
+        if not is_json(given) or not extra.get("standalone_mode", True):
+            return super().main(args, *options, **extra)
+        try:
+            code = super().main(given, *options, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            report_usage(error)
+            code = error.exit_code
+        except click.Abort:
+            code = Exit.FAILED
+        return sys.exit(code if isinstance(code, int) else Exit.OK)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of the table."""
@@ -122,25 +137,21 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; report an error in lines that say what to do, and exit with its code."""
         # Stdout carries the answer alone; a command's own lines tell its progress.
-        from orchestrator.log import configure_logging  # noqa: PLC0415 - `--version` logs nothing
+        from orchestrator.log import configure_when_needed  # noqa: PLC0415 - `--version` needs none
 
-        configure_logging(level=logging.WARNING)
+        configure_when_needed(level=logging.WARNING)
+        # Also before the command has read its own options.
+        as_json = is_json(ctx.args)
         try:
             return super().invoke(ctx)
         except OrchestratorError as error:
-            _report_error(error, ctx.meta.get(AGENT_ID, ""))
-            return ctx.exit(exit_of_error(code_of(error)))
+            return ctx.exit(report_error(error, ctx.meta.get(AGENT_ID, ""), as_json=as_json))
         except BrokenPipeError:
             # Without this Python's own last flush would report the error again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
-
-
-def code_of(error: OrchestratorError) -> str:
-    """Return the code of an error, or of the error that the server of `--api` reported."""
-    return (isinstance(error, ApiRefused) and error.remote_code) or error.code
 
 
 def _add_timeout(command: click.Command, path: str) -> None:
@@ -169,19 +180,6 @@ def _add_timeout(command: click.Command, path: str) -> None:
         _add_timeout(below, f"{path} {name}")
 
 
-def _report_error(error: OrchestratorError, agent_id: str) -> None:
-    if isinstance(error, RequestInvalid):
-        for path, message in error.faults:
-            notify(f"{path}: {message}")
-        return
-    text = str(error)
-    if agent_id:
-        # The id is filled in, so that the user can copy the next command.
-        text = _ABOUT_AN_AGENT.sub(lambda command: f"{command[0][:-1]} {agent_id}`", text)
-        text = text if agent_id in text else f"agent {agent_id}: {text}"
-    notify(text)
-
-
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mosaic-orchestrator", message="%(version)s")
 @click.option(
@@ -202,6 +200,8 @@ def main(ctx: click.Context, /, *, api_url: str | None) -> None:
             settings = settings.model_copy(update={"api_url": check_api_url(api_url)})
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--api") from error
+        if ctx.invoked_subcommand in _OF_THIS_HOST:
+            raise ApiLacks
     ctx.obj = settings
 
 

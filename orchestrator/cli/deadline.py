@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import click
 
+from orchestrator.cli.output.error_report import AS_JSON
 from orchestrator.cli.output.text import notify
 from orchestrator.errors import StoreUnreachable
 from orchestrator.store.patience import waiting_with
@@ -92,14 +93,16 @@ def waiting_for_valkey(
     *, is_following: bool = False, hint: str = "", limit_s: float | None = None
 ) -> Iterator[None]:
     """Give Valkey the time of this command; a person is told of a wait, with what helps."""
+    ctx = click.get_current_context(silent=True)
     if limit_s is None:
-        ctx = click.get_current_context(silent=True)
         limit_s = ctx.meta.get(TIMEOUT, LIMIT_S) if ctx else LIMIT_S
+    # A program reads the standard error of --json: it has the error alone.
+    is_silent = bool(ctx and ctx.meta.get(AS_JSON))
     deadline, is_over = AnswerDeadline(limit_s, is_following=is_following), threading.Event()
 
     def say() -> None:
         while not is_over.wait(_LOOK_EVERY_S):
-            if deadline.waited_s >= _SAY_AFTER_S:
+            if deadline.waited_s >= _SAY_AFTER_S and not is_silent:
                 notify(f"waiting for Valkey{hint and f'; {hint}'}")
                 return
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli import AGENT_ID, code_of
 from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.output.error_report import AGENT_ID, code_of, coded, report_failures
 from orchestrator.cli.output.exit_codes import Exit, exit_of_error
 from orchestrator.cli.output.render import print_json
-from orchestrator.cli.output.text import notify
+from orchestrator.cli.output.text import notify, say
 from orchestrator.errors import IdAmbiguous, OrchestratorError
 
 if TYPE_CHECKING:
@@ -66,12 +66,14 @@ def each(
     show: Callable[[dict[str, Any]], None],
     *,
     as_json: bool,
+    has_titles: bool = False,
 ) -> None:
     """Do one thing for each agent, and go on after one that fails.
 
     `act` returns the document of an agent, and `show` prints it as text. The JSON of one agent is
     its document; of several, `{"agents": [document | {agentId, error, errorCode}, ...]}`. If the
-    document names another agent, that is `retriedAs`. The exit
+    document names another agent, that is `retriedAs`. With JSON, the failures are one document on
+    standard error. With titles, a line names the agent before the text of each of several. The exit
     code is that of the first failure.
     """
     names = typed_ids(given)
@@ -80,25 +82,30 @@ def each(
         (print_json if as_json else show)(document)
         return
     # All of them before anything is done: an ambiguous one must not end half of a list.
-    documents, code = [], Exit.OK
+    documents: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    code = Exit.OK
     for agent_id, error in list(_resolved(client, names)):
-        failure, document = error, {}
-        if failure is None:
-            try:
-                document = act(agent_id)
-            except OrchestratorError as caught:
-                failure = caught
-        if failure is not None:
+        try:
+            if error is not None:
+                raise error
+            document = act(agent_id)
+            if not as_json:
+                say(f"# agent {agent_id}") if has_titles else None
+                show(document)
+        except OrchestratorError as failure:
             code = code or exit_of_error(code_of(failure))
-            notify(f"{agent_id}: {failure}")
+            if not as_json:
+                notify(f"{agent_id}: {coded(failure)}")
             document = {"error": str(failure), "errorCode": code_of(failure)}
-        elif not as_json:
-            show(document)
+            failed.append({"agentId": agent_id, **document})
         new_id = document.pop("agentId", agent_id)
         shown = {"agentId": agent_id} | ({"retriedAs": new_id} if new_id != agent_id else {})
         documents.append({**shown, **document})
     if as_json:
         print_json({"agents": documents})
+        if failed:
+            report_failures(failed, len(documents), code)
     click.get_current_context().exit(code)
 
 

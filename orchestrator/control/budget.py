@@ -21,6 +21,7 @@ from orchestrator.settings import Settings
 from orchestrator.settings.budget import Slots, WorkTime
 from orchestrator.settings.values import Tokens
 from orchestrator.store.budget import (
+    LimitValue,
     limits,
     set_limits,
 )
@@ -29,19 +30,20 @@ from orchestrator.store.operations import (
 )
 
 #: The limits that can be changed at run time.
-LimitName = Literal["daily", "agent", "concurrency", "time"]
+LimitName = Literal["daily", "agent", "concurrency", "time", "mode"]
 _PARSERS: dict[LimitName, TypeAdapter[Any]] = {
     "daily": TypeAdapter(Tokens),
     "agent": TypeAdapter(Tokens),
     "concurrency": TypeAdapter(Slots),
     "time": TypeAdapter(WorkTime),
+    "mode": TypeAdapter(Literal["hard", "soft"]),
 }
 #: The value that resets a limit to the one of the settings.
 DEFAULT = "default"
 
 
-def parse_limit(name: LimitName, value: str) -> float | None:
-    """Parse the text of a limit: tokens, slots or seconds; None for `default`.
+def parse_limit(name: LimitName, value: str) -> LimitValue:
+    """Parse the text of a limit: tokens, slots, seconds, or the mode; None for `default`.
 
     Raises:
         LimitInvalid: the value is not valid for this limit.
@@ -49,7 +51,7 @@ def parse_limit(name: LimitName, value: str) -> float | None:
     if value == DEFAULT:
         return None
     try:
-        parsed: float = _PARSERS[name].validate_python(value)
+        parsed: LimitValue = _PARSERS[name].validate_python(value)
     except ValidationError as error:
         cause = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         msg = f"{name}: {cause}."

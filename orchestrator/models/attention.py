@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
-from orchestrator.models.record import Record
+from orchestrator.models.record import Instant, Record
 
 
 class Rank(IntEnum):
@@ -38,6 +38,17 @@ class WaitingFor(StrEnum):
     WORKER = "worker"
 
 
+class Acknowledgement(Record):
+    """Who acknowledged that an agent needs attention; it holds for this reason only."""
+
+    code: str
+    by: str
+    why: str = ""
+    at: Instant
+    #: When it lapses; None: with the agent's record.
+    until: Instant | None = None
+
+
 class Attention(Record):
     """The reason of an agent's condition, and one command that helps."""
 
@@ -49,3 +60,5 @@ class Attention(Record):
     waiting_for: WaitingFor | None = None
     #: The agent's position among those that wait for the same condition; the first is 1.
     place_in_line: int | None = None
+    #: Who acknowledged the reason: then there is no rank.
+    acknowledged: Acknowledgement | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import compress
+from itertools import compress, takewhile
 
 from orchestrator.errors import CursorUnknown, IdAmbiguous, NotFound
 from orchestrator.models import AgentState, AgentType, Status
@@ -15,27 +15,28 @@ from orchestrator.store.operations import Flow
 MAX_LIMIT = 500
 #: Ids that one step looks at for a status.
 _SCANNED = 2_000
-
-
-#: An id is found by a prefix of at least this many characters.
-LEAST_PREFIX = 4
+#: An id is found by a prefix of at least this many characters (docs/api.md).
+LEAST_PREFIX = 6
 #: An ambiguous prefix is reported with so many candidates.
 _MOST_CANDIDATES = 10
+#: A mistyped id is compared with those of so many agents, the newest.
+_COMPARED = 2_000
+_MOST_MEANT = 3
 
 
-def full_id(given: str, *, least: int = LEAST_PREFIX) -> Flow[str]:
+def full_id(given: str) -> Flow[str]:
     """Return the id of the agent with this id, or whose id alone begins with it.
 
     Touches: the record of the agent; the index of all agents, if there is no such record.
 
     Raises:
-        NotFound: there is no such agent.
+        NotFound: there is no such agent; the error names what a mistyped id may mean.
         IdAmbiguous: several ids begin so; the error lists candidates.
     """
     if (yield agents.has_record(given)):
         return given
     found: list[str] = []
-    if len(given) >= least and AGENT_ID.fullmatch(given):
+    if len(given) >= LEAST_PREFIX and AGENT_ID.fullmatch(given):
         cursor = 0
         while True:
             cursor, some = yield agent_index.scan_prefix(given, cursor)
@@ -44,11 +45,33 @@ def full_id(given: str, *, least: int = LEAST_PREFIX) -> Flow[str]:
             if not cursor or len(found) > _MOST_CANDIDATES:
                 break
     if not found:
-        msg = f"There is no agent {given}."
-        raise NotFound(msg)
+        raise (yield from _unknown(given))
     if len(found) > 1:
         raise IdAmbiguous(given, tuple(sorted(found)[:_MOST_CANDIDATES]), has_more=bool(cursor))
     return found[0]
+
+
+def _unknown(given: str) -> Flow[NotFound]:
+    msg = f"There is no agent {given}."
+    if len(given) < LEAST_PREFIX:
+        return NotFound(f"{msg} The beginning of an id has at least {LEAST_PREFIX} characters.")
+    names: list[str] = yield agent_index.ids_after("", _COMPARED)
+    meant = [name for name in names if _is_meant(given, name)][:_MOST_MEANT]
+    return NotFound(f"{msg} Did you mean {', or '.join(meant)}?" if meant else msg)
+
+
+def _is_meant(given: str, name: str) -> bool:
+    """Return whether one mistake in an id, or in the beginning of it, gives what was typed."""
+    given, name = given.lower(), name.lower()
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(given, name, strict=False))
+    at = sum(1 for _ in same)
+    typed, rest = given[at:], name[at:]
+    # One character too many, or two in the other order; another character, or one left out.
+    return (
+        not typed
+        or rest.startswith((typed[1:], typed[1::-1] + typed[2:]))
+        or rest[1:].startswith((typed[1:], typed))
+    )
 
 
 @dataclass(frozen=True)

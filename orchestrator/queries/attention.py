@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orchestrator.models import AgentState, BudgetLimits, Halt, NotSaved, Pause, Status
-from orchestrator.models.attention import Attention, Rank, WaitingFor
+from orchestrator.models.attention import Acknowledgement, Attention, Rank, WaitingFor
 from orchestrator.models.state_machine import AWAITING_SPAWN, FINAL, PHASES
 
 #: An agent with so many recoveries needs attention.
@@ -63,6 +63,8 @@ class AttentionContext:
     rank_for_slot: int | None = None
     #: The number of its message in its queue, from 1; None if it is not near the front.
     place_in_queue: int | None = None
+    #: Who acknowledged a reason of it, and which.
+    acknowledged: Acknowledgement | None = None
     #: Whether any worker serves the queue of the agent; None if not checked.
     has_worker: bool | None = None
 
@@ -70,8 +72,17 @@ class AttentionContext:
 def explain(agent: AgentState, around: AttentionContext, now: datetime) -> Attention:
     """Return the reason for the agent's present state and the command that helps.
 
-    The result has a rank only if the agent needs attention.
+    The result has a rank only if the agent needs attention, and nobody acknowledged this reason.
     """
+    found = _explain(agent, around, now)
+    seen = around.acknowledged
+    # A process that may still run is no reason to put aside.
+    if seen is None or found.rank in {None, Rank.UNCONFIRMED} or seen.code != found.code:
+        return found
+    return found.model_copy(update={"rank": None, "acknowledged": seen})
+
+
+def _explain(agent: AgentState, around: AttentionContext, now: datetime) -> Attention:
     if around.is_unconfirmed:
         return _of_unconfirmed(agent, now)
     if agent.status is Status.FAILED:

@@ -79,6 +79,18 @@ def read_bundle(store: Store, agent_id: str) -> bytes:
     return _newest(store, store.run(agents.read(agent_id)))[1]
 
 
+def export_patch(settings: Settings, store: Store, agent_id: str) -> bytes:
+    """Return the newest retained change of an agent as a patch for `git apply`.
+
+    Raises:
+        NotFound: there is no such agent.
+        ChangeMissing: the agent changed nothing, or its change was pushed.
+        ChangeRefused, ChangeTooLarge: no patch can be made of it; `read_bundle` still returns it.
+    """
+    with received(settings, store, agent_id) as (candidates, candidate, base):
+        return candidates.whole_patch(candidate, base)
+
+
 def export_ref(
     settings: Settings, store: Store, agent_id: str, ref: str, *, as_patch: bool
 ) -> bytes:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from orchestrator.messages import MOST_URGENT, agent_of, queue_key
 from orchestrator.models import AgentState, AgentType, Status
-from orchestrator.models.attention import Attention
+from orchestrator.models.attention import Acknowledgement, Attention
 from orchestrator.models.state_machine import ACTIVE, AWAITING_SPAWN, PHASES
 from orchestrator.queries.agent_list import is_listed
 from orchestrator.queries.attention import AttentionContext, explain
 from orchestrator.settings import Settings
 from orchestrator.store import (
+    acknowledgements,
     agent_index,
     budget,
     changes,
@@ -114,6 +115,7 @@ def _contexts(
     if any(agent.phase in AWAITING_SPAWN for agent in agents):
         provider = yield provider_limits.read_limits()
     newest = yield from _newest_of_tasks(agents)
+    acknowledged = yield from _acknowledged([agent.agent_id for agent in agents])
     contexts: dict[str, AttentionContext] = {}
     for agent in agents:
         name = agent.agent_id
@@ -127,6 +129,7 @@ def _contexts(
             is_unconfirmed=name in unconfirmed,
             has_change=has_change,
             newest=serves,
+            acknowledged=acknowledged.get(name),
         )
     return contexts
 
@@ -134,6 +137,15 @@ def _contexts(
 def _limited_until(agent: AgentState, limits: Limits) -> datetime | None:
     until_ms = limited_until_ms(agent, limits)
     return datetime.fromtimestamp(until_ms / 1000, UTC) if until_ms else None
+
+
+def _acknowledged(agent_ids: Sequence[str]) -> Flow[dict[str, Acknowledgement]]:
+    found: dict[str, Acknowledgement] = {}
+    for start in range(0, len(agent_ids), _LIMIT):
+        names = agent_ids[start : start + _LIMIT]
+        some = yield acknowledgements.find_each(names)
+        found |= {name: one for name, one in zip(names, some, strict=True) if one}
+    return found
 
 
 def _newest_of_tasks(agents: Sequence[AgentState]) -> Flow[dict[str, str]]:

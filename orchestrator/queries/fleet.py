@@ -25,9 +25,7 @@ def survey(
     Touches: the status indexes, the halt, the unconfirmed kills, the provider limits; for each
     agent its record, the last line of its log, and the context of its attention.
     """
-    counts: dict[Status, int] = {}
-    for status in Status:
-        counts[status] = yield agent_index.count(status)
+    counts = yield from count_agents()
     halt = yield halts.find_halt()
     unconfirmed = yield kills.unconfirmed()
     rate_limited: dict[str, datetime] = {}
@@ -44,6 +42,14 @@ def survey(
         rate_limited=rate_limited,
         agents=summaries,
     )
+
+
+def count_agents() -> Flow[dict[Status, int]]:
+    """Count the agents of each status."""
+    counts: dict[Status, int] = {}
+    for status in Status:
+        counts[status] = yield agent_index.count(status)
+    return counts
 
 
 def _summaries(

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.models import BudgetLimits, iso_instant
 from orchestrator.settings import Settings
@@ -20,6 +20,8 @@ from orchestrator.store.operations import (
     nothing,
 )
 
+#: Tokens, slots or seconds; the mode is a text; None is the value of the settings.
+LimitValue = float | Literal["hard", "soft"] | None
 #: The sum of all reservations, among them; no agent can be named so.
 TOTAL = "*"
 
@@ -36,7 +38,7 @@ def apply_limits(now: datetime) -> Operation[None]:
     return set_limits({}, now=now)
 
 
-def set_limits(limits: Mapping[str, float | None], *, now: datetime) -> Operation[None]:
+def set_limits(limits: Mapping[str, LimitValue], *, now: datetime) -> Operation[None]:
     """Set limits, with None back to the settings'; who has a place now is called at once."""
     return call(
         "set_limits",

@@ -51,6 +51,18 @@ def newest_change(agent_id: str, attempts: int, *, oldest: int = 0) -> Flow[tupl
     raise _nothing(agent_id)
 
 
+def newest_object(agent_id: str, attempts: int) -> Flow[ObjectRef | None]:
+    """Return which object is the newest bundle; None if there is none, or it is of an old version.
+
+    A reader of its pieces holds none of the others.
+    """
+    for attempt in range(attempts, -1, -1):
+        key = keys.change(agent_id, attempt)
+        if (yield objects.exists(key)):
+            return (yield from objects.find(key))
+    return None
+
+
 def copy_newest_change(agent_id: str, attempts: int, new_id: str, *, for_s: float) -> Flow[None]:
     """Store the newest bundle of an agent as attempt 0 of another, without sending it again.
 

@@ -8,11 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-import redis
-import redis.asyncio
-from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.retry import Retry
-
 from orchestrator.errors import (
     ArgumentRefused,
     OrchestratorError,
@@ -22,6 +17,7 @@ from orchestrator.errors import (
 )
 from orchestrator.store.operations import Flow, Operation
 from orchestrator.store.patience import current_patience
+from orchestrator.store.redis_library import ExponentialBackoff, NoBackoff, Retry, redis
 
 T = TypeVar("T")
 

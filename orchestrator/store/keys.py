@@ -128,6 +128,11 @@ def receipt(agent_id: str) -> str:
     return f"orchestrator:receipt:{agent_id}"
 
 
+def acknowledgement(agent_id: str) -> str:
+    """String, JSON: the Acknowledgement of why the agent needs attention; lapses."""
+    return f"orchestrator:acknowledged:{agent_id}"
+
+
 def task(task_id: str) -> str:
     """String, JSON: the TaskState."""
     return f"orchestrator:task:{task_id}"

@@ -30,6 +30,7 @@ from orchestrator.store import keys
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import (
+    Flow,
     Operation,
     call,
     command,
@@ -216,6 +217,15 @@ def unconfirmed() -> Operation[tuple[str, ...]]:
 def find_receipts(agent_ids: Sequence[str]) -> Operation[tuple[Receipt | None, ...]]:
     """Read the receipts of some kills; None where there is none that can be read."""
     return read_records(Receipt, tuple(map(keys.receipt, agent_ids)))
+
+
+def receipts_of(agents: Sequence[AgentState]) -> Flow[dict[str, Receipt]]:
+    """Read the receipts of those that were killed, by agentId, at once."""
+    killed = [agent.agent_id for agent in agents if agent.status is Status.KILLED]
+    if not killed:
+        return {}
+    found = yield find_receipts(killed)
+    return {name: receipt for name, receipt in zip(killed, found, strict=True) if receipt}
 
 
 def has_receipt(agent_id: str) -> Operation[bool]:

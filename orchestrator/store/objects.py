@@ -99,6 +99,21 @@ def read(record: str) -> Flow[bytes | None]:
     raise ObjectDamaged(msg)
 
 
+def find(record: str) -> Flow[ObjectRef | None]:
+    """Return which object a record names; None if there is none, or its value is of an old version.
+
+    Raises:
+        RecordMalformed: the record names no object.
+    """
+    head: bytes = yield _head(record)
+    return _ref_of(record, head) if head else None
+
+
+def piece(ref: ObjectRef, number: int) -> Operation[bytes | None]:
+    """Read one piece of an object, for a reader that holds no more of it; None if it is absent."""
+    return command("HGET", keys.stored_object(ref.digest), number, decode=lambda reply: reply)
+
+
 def copy(source: str, record: str, *, for_s: float | None = None) -> Flow[bool]:
     """Let another record name the same object, without sending it; False without a source.
 
@@ -218,13 +233,11 @@ def _read_object(ref: ObjectRef) -> Flow[bytes | None]:
     """Read an object; None if a piece is absent or the digest differs."""
     digest, content = hashlib.sha256(), bytearray()
     for number in range(ref.pieces):
-        piece: bytes | None = yield command(
-            "HGET", keys.stored_object(ref.digest), number, decode=lambda reply: reply
-        )
-        if piece is None:
+        part: bytes | None = yield piece(ref, number)
+        if part is None:
             return None
-        digest.update(piece)
-        content += piece
+        digest.update(part)
+        content += part
     return bytes(content) if digest.hexdigest() == ref.digest else None
 
 

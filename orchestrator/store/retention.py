@@ -19,7 +19,10 @@ def remove_agent(agent_id: str, status: Status) -> Flow[None]:
         if task is not None and task.agent_id == agent_id:
             yield command("UNLINK", keys.task(agent.task_id), decode=nothing)
         yield agent_index.remove_from_task(agent_id, agent.task_id)
-    names = (keys.agent, keys.request, keys.log, keys.reports, keys.receipt)
+    names = (
+        *(keys.agent, keys.request, keys.log, keys.reports, keys.receipt),
+        keys.acknowledgement,
+    )
     yield command("UNLINK", *(name(agent_id) for name in names), decode=nothing)
     yield kills.drop_unconfirmed(agent_id)
     yield agent_index.remove(agent_id)

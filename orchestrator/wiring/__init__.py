@@ -24,6 +24,7 @@ from orchestrator.settings import Settings
 from orchestrator.signing import signing_key
 
 if TYPE_CHECKING:
+    from orchestrator.control.acknowledgements import Acknowledgements
     from orchestrator.control.submit import SubmitService
 
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
@@ -97,6 +98,15 @@ def model_offer(settings: Settings, agent: str) -> ModelOffer:
 def audit(settings: Settings) -> Audit:
     """Build the audit."""
     return Audit(signing_key(settings, "audit"), clock, new_id)
+
+
+def acknowledgements(settings: Settings) -> Acknowledgements:
+    """Build the service that acknowledges that agents need attention."""
+    from orchestrator.control.acknowledgements import (  # noqa: PLC0415 - loads the rules
+        Acknowledgements,
+    )
+
+    return Acknowledgements(settings, audit(settings), clock)
 
 
 def kill_switch(settings: Settings) -> KillSwitch:

@@ -106,7 +106,7 @@ def test_queues_and_fsck_work_over_http(orch, store):
     assert orch("queues", "resume", "spawn").stdout == "Queue spawn resumed\n"
     unknown = orch("queues", "pause", "nope", code=1).stderr
     assert "nope" in unknown
-    assert unknown.endswith("List them with `orch queues`.\n")
+    assert unknown.endswith("List them with `orch queues`. [not_found]\n")
     assert "has no such address" in orch("queues", "pause", "../halt", code=1).stderr
     assert "everything agrees" in orch("fsck").stderr
     store.run(command("ZADD", keys.LEASES, 1, "gone", decode=int))

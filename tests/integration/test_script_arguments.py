@@ -117,8 +117,8 @@ def _malformed_values(name: str, position: int, value: Any) -> Iterator[Any]:
     if STRICT.get(name) == position:
         yield from _wrong_fields(document)
     if name == "set_limits" and position == 0:
-        for limit in ("daily", "agent", "time"):
-            for bad in (0, -1, 1e308, "5", True, [], {}):
+        for limit in ("daily", "agent", "time", "mode"):
+            for bad in (0, -1, 1e308, "5", "", "Hard", True, [], {}):
                 yield json.dumps({**document, limit: bad})
         yield json.dumps({**document, "unknown": 5})
 

@@ -16,6 +16,7 @@ HEAVY = {
     *("orchestrator.gates", "orchestrator.sandboxes", "orchestrator.maintenance"),
     *("orchestrator.leases", "orchestrator.secretscan", "orchestrator.forges"),
     *("orchestrator.api", "workers"),
+    *("structlog", "rich.console", "opentelemetry.sdk", "opentelemetry.sdk.metrics", "psutil"),
 }
 RUN = """
 import json, sys
@@ -26,14 +27,16 @@ sys.stderr.write("\\nLOADED" + json.dumps([code, sorted(sys.modules)]))
 VERBS = [
     ["ls"], ["ls", "--attention"], ["status", "ID"], ["logs", "ID"], ["budget"], ["queues"],
     ["events"], ["why", "ID"], ["inspect", "ID"], ["gates", "ID"], ["kill-all", "--yes"],
-    ["kill", "ID"], ["receipt", "ID"],
+    ["kill", "ID"], ["receipt", "ID"], ["ack", "ID"], ["top"],
+    ["wait", "ID", "--timeout", "100ms"], ["audit"],
+    ["recap"],
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def agent_of(valkey_server):
     """Spawn an agent on a Valkey that stays."""
-    with serving(valkey_server) as (client, _):
+    with serving(valkey_server, ORCHESTRATOR_SPAWN_RATE="0") as (client, _):
         yield lambda: spawn(client)
 
 

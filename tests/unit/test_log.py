@@ -33,3 +33,43 @@ def test_each_line_names_its_agent_and_no_secret():
     assert [line.get("agentId") for line in lines] == ["agent-1"] * 3 + [None]
     assert "s3cret" not in ran.stderr
     assert "[secret]" in lines[2]["exception"]
+
+
+DEFERRED = """
+import logging, sys
+from orchestrator.log import configure_when_needed, get_logger
+
+log = get_logger("component")
+configure_when_needed(level=logging.WARNING)
+logging.getLogger("library").info("not shown")
+log.info("not shown", of="us")
+print("structlog" in sys.modules)
+{first}
+print("structlog" in sys.modules)
+log.info("not shown")
+log.warning("ours", agentId="a")
+logging.getLogger("library").warning("theirs %s", 1)
+"""
+FIRST = (
+    'log.warning("first", of="us")',
+    'logging.getLogger("library").warning("first %s", "line")',
+)
+
+
+def lines_of(first: str) -> list[dict[str, object]]:
+    ran = subprocess.run(
+        [sys.executable, "-c", DEFERRED.format(first=first)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["False", "True"]
+    return [json.loads(line) for line in ran.stderr.splitlines()]
+
+
+def test_whoever_logs_first_configures_all():
+    ours, theirs = map(lines_of, FIRST)
+    assert [line["event"] for line in ours] == ["first", "ours", "theirs 1"]
+    assert [line["event"] for line in theirs] == ["first line", "ours", "theirs 1"]
+    assert ours[0]["component"] == "component"
+    assert {line["level"] for line in (*ours, *theirs)} == {"warning"}

@@ -23,8 +23,6 @@ from orchestrator.queries.agent_list import full_id
 from orchestrator.store.client import AsyncStore
 
 BODY_LIMIT_BYTES = 2**20
-#: An id in a path may be a prefix of at least this many characters (docs/api.md).
-LEAST_PREFIX = 6
 #: The time limit of a request body.
 BODY_WITHIN_S = 20.0
 
@@ -92,8 +90,7 @@ class Endpoint:
         for name, header in self.headers.items():
             header.check(name, request.headers.get(name))
         if (given := request.path_params.get("agentId")) is not None:
-            flow = full_id(given, least=LEAST_PREFIX)
-            request.path_params["agentId"] = await store_of(request).follow(flow)
+            request.path_params["agentId"] = await store_of(request).follow(full_id(given))
         return await self.handler(request)
 
 

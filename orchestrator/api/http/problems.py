@@ -18,6 +18,8 @@ from orchestrator.errors import (
     AuditBusy,
     BudgetExhausted,
     ChangeMissing,
+    ChangeRefused,
+    ChangeTooLarge,
     GitFailed,
     Halted,
     IdAmbiguous,
@@ -58,6 +60,9 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
     ChangeMissing: HTTPStatus.NOT_FOUND,
+    # The change is as it is: another format of it can still be had.
+    ChangeRefused: HTTPStatus.CONFLICT,
+    ChangeTooLarge: HTTPStatus.CONFLICT,
     TransitionRefused: HTTPStatus.CONFLICT,
     AgentEnded: HTTPStatus.CONFLICT,
     BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,

@@ -19,6 +19,7 @@ from orchestrator.models import (
     LogLine,
     PathPattern,
     QueueState,
+    Receipt,
     Record,
     Status,
     TaskState,
@@ -52,10 +53,12 @@ class AgentsQuery(Record):
     code: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
     #: Only agents that were spawned at or after this instant.
     since: Instant | None = None
-    #: Whether to list only agents that need attention, the most urgent first, without pages.
+    #: Whether to list only agents that need attention, the most urgent first.
     urgent: bool = False
     #: Whether the page includes `attention` of the agents that need it.
     attention: bool = False
+    #: Whether the page includes `receipts` of the agents that were killed.
+    receipts: bool = False
 
 
 class LogQuery(Record):
@@ -65,6 +68,20 @@ class LogQuery(Record):
     limit: Annotated[int, Field(ge=1, le=1000)] = 500
     #: Only the last lines, whatever the cursor and the limit are.
     tail: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class ChangeQuery(Record):
+    """The query of `GET /agents/{agentId}/diff`."""
+
+    #: A retained commit beside the change, as `retained` of the state names it.
+    ref: Annotated[str, StringConstraints(max_length=1000)] = ""
+
+
+class ExportQuery(ChangeQuery):
+    """The query of `GET /agents/{agentId}/export`."""
+
+    #: A git bundle to fetch from, or a patch for `git apply`.
+    format: Literal["bundle", "patch"] = "bundle"
 
 
 class AuditQuery(Record):
@@ -128,10 +145,13 @@ class LimitsBody(Because):
         Annotated[int, Field(strict=True, ge=1, le=30 * 86_400), WHOLE] | Literal["default"] | None
     ) = None
 
+    #: Whether a limit stops agents (`hard`), or is only reported (`soft`).
+    mode: Literal["hard", "soft", "default"] | None = None
+
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if not self.changes():
-            msg = "must change daily, agent, concurrency or time"
+            msg = "must change daily, agent, concurrency, time or mode"
             raise ValueError(msg)
         return self
 
@@ -139,6 +159,15 @@ class LimitsBody(Because):
         """Return the new values by the names of the limits."""
         names: tuple[LimitName, ...] = get_args(LimitName)
         return {name: str(value) for name in names if (value := getattr(self, name)) is not None}
+
+
+class AcknowledgeBody(Because):
+    """The options of an acknowledgement."""
+
+    #: How long it holds, in seconds; without it until the retention of the agent ends.
+    for_s: Annotated[float, Field(gt=0, le=366 * 86_400)] | None = None
+    #: Whether to withdraw it.
+    withdraw: bool = False
 
 
 class KillAllBody(KillBody, KillScope):
@@ -179,6 +208,14 @@ class Spawned(Record):
     status: Status
 
 
+class Acknowledged(Record):
+    """Whether the reason of an agent is acknowledged now."""
+
+    agent_id: str
+    acknowledged: bool
+    until: Instant | None = None
+
+
 class AgentList(Record):
     """A page of agents, newest first."""
 
@@ -186,6 +223,8 @@ class AgentList(Record):
     next_cursor: str | None = None
     #: agentId → its attention, if the query requests it.
     attention: dict[str, Attention] = Field(default_factory=dict)
+    #: agentId → the receipt of its kill, if the query requests it.
+    receipts: dict[str, Receipt] = Field(default_factory=dict)
 
 
 class ModelList(Record):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from orchestrator.api.http.endpoint import (
     Endpoint,
@@ -25,16 +25,17 @@ from orchestrator.api.http.schemas import (
     Spawned,
     TaskDocument,
 )
+from orchestrator.errors import CursorUnknown
 from orchestrator.models import AgentState, KeyScope, SpawnRequest, Status
 from orchestrator.models.attention import Attention
 from orchestrator.queries import agent_list
-from orchestrator.queries.changes import read_patch
 from orchestrator.queries.explanations import explain_agents, explain_one, urgent
-from orchestrator.store import agents, changes
+from orchestrator.settings import Settings
+from orchestrator.store import agents, changes, kills
+from orchestrator.store.client import AsyncStore
 from orchestrator.store.registration import Submitted
 from orchestrator.wiring import clock
 
-PATCH = "text/x-diff"
 _IDEMPOTENCY = {
     "Idempotency-Key": Header(
         "From one caller the same key and body answer with the same agent; another body with 409.",
@@ -92,31 +93,45 @@ async def status(request: Request) -> JSONResponse:
 
 
 async def index(request: Request) -> JSONResponse:
-    """Return a page of agents, newest first."""
+    """Return a page of agents, newest first, or the most urgent first."""
     query = query_of(request, AgentsQuery)
-    asked = dict(query)
-    with_attention, is_urgent = asked.pop("attention"), asked.pop("urgent")
-    store = store_of(request)
-    if is_urgent:
-        limit = asked.pop("limit")
-        asked.pop("cursor")
-        pairs = await store.follow(urgent(request.app.state.settings, clock(), **asked))
-        pairs = pairs[:limit]
-        return JSONResponse(
-            {
-                "agents": [agent.wire() for agent, _ in pairs],
-                "attention": {agent.agent_id: need.wire() for agent, need in pairs},
-            }
-        )
-    page = await store.follow(agent_list.page(**asked))
-    document: dict[str, object] = {"agents": [agent.wire() for agent in page.agents]}
-    if with_attention:
-        flow = explain_agents(page.agents, request.app.state.settings, clock())
-        needs = await store.follow(flow)
-        document["attention"] = {name: one.wire() for name, one in needs.items()}
-    if page.next_cursor:
-        document["nextCursor"] = page.next_cursor
+    names = {"attention", "urgent", "receipts"}
+    asked = {name: value for name, value in dict(query).items() if name not in names}
+    store, settings = store_of(request), request.app.state.settings
+    document: dict[str, object]
+    if query.urgent:
+        listed, needs, next_cursor = await _urgent_page(store, settings, asked)
+        document = {"agents": [agent.wire() for agent in listed], "attention": needs}
+    else:
+        page = await store.follow(agent_list.page(**asked))
+        listed, next_cursor = page.agents, page.next_cursor
+        document = {"agents": [agent.wire() for agent in listed]}
+        if query.attention:
+            found = await store.follow(explain_agents(listed, settings, clock()))
+            document["attention"] = {name: one.wire() for name, one in found.items()}
+    if query.receipts:
+        receipts = await store.follow(kills.receipts_of(listed))
+        document["receipts"] = {name: one.shown() for name, one in receipts.items()}
+    if next_cursor:
+        document["nextCursor"] = next_cursor
     return JSONResponse(document)
+
+
+async def _urgent_page(
+    store: AsyncStore, settings: Settings, asked: dict[str, Any]
+) -> tuple[tuple[AgentState, ...], dict[str, object], str | None]:
+    limit, cursor = asked.pop("limit"), asked.pop("cursor")
+    pairs = await store.follow(urgent(settings, clock(), **asked))
+    if cursor:
+        # By its place in the order of now: what became urgent meanwhile may be listed twice.
+        at = next((at for at, pair in enumerate(pairs) if pair[0].agent_id == cursor), None)
+        if at is None:
+            raise CursorUnknown
+        pairs = pairs[at + 1 :]
+    page = pairs[:limit]
+    needs: dict[str, object] = {agent.agent_id: need.wire() for agent, need in page}
+    next_cursor = page[-1][0].agent_id if len(pairs) > limit else None
+    return tuple(agent for agent, _ in page), needs, next_cursor
 
 
 async def why(request: Request) -> JSONResponse:
@@ -138,14 +153,6 @@ async def gates(request: Request) -> JSONResponse:
     agent = await find_agent(request)
     reports = await store_of(request).run(changes.read_reports(agent.agent_id))
     return JSONResponse({"reports": [report.wire() for report in reports]})
-
-
-async def diff(request: Request) -> Response:
-    """Return an agent's change as a patch."""
-    agent_id, state = request.path_params["agentId"], request.app.state
-    # Git blocks: it may have to fetch the base commit first.
-    patch = await run_in_threadpool(read_patch, state.settings, state.blocking_store, agent_id)
-    return Response(patch, media_type=PATCH)
 
 
 async def task(request: Request) -> JSONResponse:
@@ -192,11 +199,6 @@ ENDPOINTS = [
         *("GET", "/agents/{agentId}/gates", gates, "An agent's gate reports"),
         answers={200: (ReportList,)},
         refusals=(404,),
-    ),
-    Endpoint(
-        *("GET", "/agents/{agentId}/diff", diff, "The change of an agent as a patch"),
-        answers={200: (PATCH,)},
-        refusals=(404, 502),
     ),
     Endpoint(
         *("POST", "/agents/{agentId}/retry", retry, "Spawn an ended agent again"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,7 +19,9 @@ from orchestrator.api.http.schemas import (
 )
 from orchestrator.audit.log import read_entries
 from orchestrator.control.kill_switch import KillSwitch
+from orchestrator.errors import NotFound
 from orchestrator.models import KeyScope
+from orchestrator.queries.agent_list import full_id
 from orchestrator.settings import Settings
 from orchestrator.store.client import Store
 
@@ -46,9 +50,11 @@ async def resume(request: Request) -> JSONResponse:
 async def audit(request: Request) -> JSONResponse:
     """Return the newest entries of the audit, or those before one; oldest first."""
     query = query_of(request, AuditQuery)
-    flow = read_entries(
-        limit=query.limit + 1, agent_id=query.agent_id or "", before_seq=query.before or 0
-    )
+    agent_id = query.agent_id or ""
+    # The audit outlives the record of an agent: then only its whole id is matched.
+    with suppress(NotFound):
+        agent_id = agent_id and await store_of(request).follow(full_id(agent_id))
+    flow = read_entries(limit=query.limit + 1, agent_id=agent_id, before_seq=query.before or 0)
     found = await store_of(request).follow(flow)
     page = found[-query.limit :]
     document: dict[str, object] = {"entries": [entry.wire() for entry in page]}
@@ -92,7 +98,7 @@ ENDPOINTS = [
         answers={200: (AuditPage,)},
         scope=KeyScope.AUDIT,
         query=AuditQuery,
-        refusals=(422,),
+        refusals=(409, 422),
     ),
     Endpoint(
         *("GET", "/fsck", fsck, "Inconsistencies of records, queues, processes and folders"),

@@ -1,9 +1,11 @@
 // The page: the displayed state of the fleet, its refresh, and navigation.
 
+import { addressOf, readAddress } from "./address.js";
+import { Bulk } from "./bulk.js";
 import { byId, h, say, set, write } from "./dom.js";
 import { Detail } from "./detail.js";
 import { Dialogs } from "./dialogs.js";
-import { Fleet, MOST } from "./fleet.js";
+import { FILTERS, Fleet, MOST, SORTS } from "./fleet.js";
 import { List } from "./list.js";
 import * as server from "./server.js";
 import { Strip } from "./strip.js";
@@ -11,12 +13,17 @@ import { clockTime, count, duration, line, plural } from "./text.js";
 
 const LOOK_MS = 2000;
 const SOON_MS = 60;
-const FILTERS = {
-  all: "All", attention: "Needs attention", running: "Running", waiting: "Waiting",
-  completed: "Completed", failed: "Failed", killed: "Killed",
+const KEYS = {
+  "/": "Search", "j k": "Next or previous agent", Enter: "Open the agent", x: "Select or deselect the agent",
+  "Shift+x": "Select from the last selected agent to this one", a: "Select all that are listed, or none",
+  "← →": "Switch the tab of the panel", Escape: "Clear the search, close the panel, or clear the selection",
+  "?": "Show these keys",
 };
 
 let filter = "all";
+let sort = "attention";
+let selected = new Set();
+let lastPicked = null;
 let frame = 0;
 let isLoaded = false;
 let tryAgain = () => {};
@@ -30,8 +37,21 @@ const fleet = new Fleet({
   changed: () => (frame ||= requestAnimationFrame(render)),
   concerned: ({ agent, concern }) => isLoaded && say(`${line(agent.taskId, 80)}: ${concern.why}`),
 });
-const list = new List(byId("list"), fleet, (id) => go(id, "output"));
+const list = new List(byId("list"), fleet, (id) => go(id, "output"), {
+  get selected() {
+    return selected;
+  },
+  toggle: (id, isRange) => pick(id, isRange),
+  all: (isOn) => select(isOn ? list.entries.map((entry) => entry.id) : []),
+});
 const detail = new Detail(byId("detail"), { server, fleet, dialogs, go });
+const bulk = new Bulk(byId("bulk"), {
+  server, dialogs, select,
+  done: (ids) => {
+    fleet.recheck(ids);
+    lookSoon();
+  },
+});
 const strip = new Strip(byId("strip"), server, dialogs);
 
 // ── shown ──────────────────────────────────────────────────────────────────────────────────────
@@ -39,10 +59,12 @@ const strip = new Strip(byId("strip"), server, dialogs);
 function render() {
   frame = 0;
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const { groups, counts } = fleet.arranged(filter, words);
+  const { groups, counts } = fleet.arranged(filter, words, sort);
   list.show(groups, detail.id, emptyText(counts, words));
   set(byId("list"), "aria-busy", isLoaded ? "false" : "true");
   detail.refresh();
+  const picked = [...selected].map((id) => fleet.get(id)).filter(Boolean);
+  bulk.show(picked, list.entries, filter !== "all" || words.length > 0);
   renderFilters(counts);
   renderHalt();
   set(byId("capped"), "hidden", fleet.isComplete);
@@ -79,6 +101,26 @@ function renderFilters(counts) {
 
 function turnFilter(name) {
   filter = name === filter ? "all" : name;
+  lastPicked = null;
+  keepAddress();
+  render();
+}
+
+function select(ids) {
+  selected = new Set(ids);
+  lastPicked = null;
+  keepAddress();
+  render();
+}
+
+/** Select or deselect an agent; with `isRange`, all from the last picked one to it. */
+function pick(id, isRange) {
+  const ids = list.entries.map((entry) => entry.id);
+  const [from, to] = [ids.indexOf(lastPicked), ids.indexOf(id)].sort((a, b) => a - b);
+  if (isRange && lastPicked !== null && from >= 0) for (const one of ids.slice(from, to + 1)) selected.add(one);
+  else if (!selected.delete(id)) selected.add(id);
+  lastPicked = id;
+  keepAddress();
   render();
 }
 
@@ -203,42 +245,72 @@ async function refreshStrip() {
 
 // ── moved about ────────────────────────────────────────────────────────────────────────────────
 
+const view = (id, tab) => ({ id, tab, show: filter, search: byId("search").value, sort, selected });
+
 function go(id, tab = "output") {
-  const hash = id === null ? "#/" : `#/agents/${encodeURIComponent(id)}/${tab}`;
+  const hash = addressOf(view(id, tab));
   if (location.hash !== hash) location.hash = hash;
   route();
 }
 
+/** Write filter, search, order and selection to the address; *Back* leaves the page, not a letter. */
+function keepAddress() {
+  const { id, tab } = readAddress(location.hash);
+  const hash = addressOf(view(id, tab));
+  if ((location.hash || "#/") !== hash) history.replaceState(null, "", hash);
+}
+
 function route() {
-  const found = location.hash.match(/^#\/agents\/([A-Za-z0-9][A-Za-z0-9_-]{0,127})(?:\/([a-z]+))?$/);
+  const asked = readAddress(location.hash);
   const before = detail.id;
-  const id = found?.[1] ?? null;
+  const { id } = asked;
+  [filter, sort, selected] = [asked.show, asked.sort, new Set(asked.selected)];
+  if (byId("search").value !== asked.search) byId("search").value = asked.search;
+  byId("sort").value = sort;
   set(byId("main"), "data-open", id ? "yes" : null);
-  if (id === before && id === null) return;
-  detail.show(id, found?.[2] ?? "output", { withFocus: id !== before });
+  if (id === before && id === null) return render();
+  detail.show(id, asked.tab, { withFocus: id !== before });
   render();
   if (id === null) list.focus(before);
   else lookSoon();
+  return undefined;
 }
 
 addEventListener("hashchange", route);
 addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
-  const isTyping = event.target.matches?.("input, textarea, select");
+  const isTyping = event.target.matches?.("input:not([type=checkbox]), textarea, select");
   if (event.key === "Escape") {
     if (isTyping && event.target.value) {
       event.target.value = "";
-      render();
+      searched();
     } else if (detail.id) go(null);
     else if (isTyping) list.focus();
+    else if (selected.size) select([]);
     else return;
   } else if (isTyping) return;
   else if (event.key === "/") byId("search").focus();
+  else if (event.key === "?") dialogs.keys(KEYS);
+  else if (event.key === "a") select(selected.size ? [] : list.entries.map((entry) => entry.id));
   else if (["j", "k"].includes(event.key) && !byId("list").contains(event.target)) list.focus();
   else return;
   event.preventDefault();
 });
-byId("search").addEventListener("input", render);
+
+function searched() {
+  lastPicked = null;
+  keepAddress();
+  render();
+}
+
+byId("search").addEventListener("input", searched);
+byId("sort").append(...Object.entries(SORTS).map(([name, { title }]) => h("option", { value: name }, title)));
+byId("sort").addEventListener("change", () => {
+  sort = byId("sort").value;
+  keepAddress();
+  render();
+});
+byId("show-keys").addEventListener("click", () => dialogs.keys(KEYS));
 byId("try-now").addEventListener("click", () => tryAgain());
 byId("kill-all").addEventListener("click", () =>
   dialogs.killAll(() => fleet.activeCount, (report) => {

@@ -118,6 +118,40 @@ export class Dialogs {
     });
   }
 
+  /** Ask before an action on several agents, run it, and show how far it is and what failed. */
+  each({ title, text, names, label, danger, run, done }) {
+    const reason = reasonField("such as: the remote is reachable again");
+    const shown = names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "");
+    const progress = h("p", { class: "note", role: "status" });
+    let isClosed = false;
+    const asked = ask({
+      title, body: [h("p", {}, text), h("p", { class: "dim" }, shown), progress], fields: [reason.field], label, danger,
+      confirm: async () => {
+        write(asked.no, "Stop");
+        const failed = await run(reason.input.value, {
+          count: (ended, remark = "") => write(progress, `${ended} of ${names.length}${remark ? `, ${remark}` : ""}`),
+          isOver: () => isClosed,
+        });
+        done();
+        if (!failed.length) return true;
+        write(asked.fault, failed.join(" "));
+        write(asked.no, "Close");
+        asked.yes.hidden = true;
+        return false;
+      },
+    });
+    asked.dialog.addEventListener("close", () => (isClosed = true));
+  }
+
+  /** Show the keys of the page. */
+  keys(keys) {
+    ask({
+      title: "Keys", cancel: "Close",
+      body: [h("dl", { class: "keys" }, Object.entries(keys).map(([key, effect]) =>
+        h("div", {}, h("dt", {}, key.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, effect))))],
+    });
+  }
+
   /** Ask for a key; `done` retries with it. */
   key(why, keep, done) {
     if (document.querySelector("dialog.key")) return;

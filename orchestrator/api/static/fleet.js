@@ -13,7 +13,29 @@ const OUT_OF_SIGHT = 20;
 // The order of statuses: active ones in their order, then the final ones; none goes back.
 const ORDER = Object.keys(STATUSES);
 const RANK = Object.fromEntries(ORDER.map((name, at) => [name, STATUSES[name].isFinal ? ORDER.length : at]));
-export const GROUPS = ["attention", "running", "waiting", "ended"];
+export const GROUPS = ["attention", "running", "waiting", "ended", "sorted"];
+export const FILTERS = {
+  all: "All", attention: "Needs attention", running: "Running", waiting: "Waiting",
+  completed: "Completed", failed: "Failed", killed: "Killed",
+};
+const spent = (entry) => entry.agent.usage?.totalTokens ?? 0;
+const cost = (entry) => entry.agent.usage?.costUsd ?? 0;
+const born = (entry) => Date.parse(entry.agent.spawnedAt);
+const lasted = (entry) => (entry.agent.completedAt ? Date.parse(entry.agent.completedAt) : Date.now()) - born(entry);
+const text = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+/** The orders of the list: title and comparison; `attention` keeps the groups. */
+export const SORTS = {
+  attention: { title: "Attention first", order: null },
+  newest: { title: "Newest", order: (a, b) => born(b) - born(a) },
+  oldest: { title: "Oldest", order: (a, b) => born(a) - born(b) },
+  age: { title: "Longest", order: (a, b) => lasted(b) - lasted(a) },
+  tokens: { title: "Most tokens", order: (a, b) => spent(b) - spent(a) },
+  cost: { title: "Highest cost", order: (a, b) => cost(b) - cost(a) },
+  task: { title: "Task", order: (a, b) => text(a.agent.taskId, b.agent.taskId) },
+  repo: { title: "Repository", order: (a, b) => text(a.agent.repository ?? "", b.agent.repository ?? "") },
+  cause: { title: "Cause", order: (a, b) => text(causeOf(b), causeOf(a)) },
+};
+const causeOf = ({ agent, concern }) => (concern ? concern.code ?? "" : agent.errorCode ?? "");
 
 export class Fleet {
   entries = new Map();
@@ -132,13 +154,19 @@ export class Fleet {
     return this.entries.get(id);
   }
 
+  /** Read these agents again at the next look. */
+  recheck(ids) {
+    for (const id of ids) this.#dirty.add(id);
+  }
+
   get activeCount() {
     return (this.counts.spawning ?? 0) + (this.counts.running ?? 0);
   }
 
-  /** The agents of a filter and a search in their groups, each group in a stable order. */
-  arranged(filter, words) {
-    const groups = { attention: [], running: [], waiting: [], ended: [] };
+  /** The agents of a filter and a search in their groups, or sorted; each in a stable order. */
+  arranged(filter, words, sort) {
+    const groups = { attention: [], running: [], waiting: [], ended: [], sorted: [] };
+    const { order } = SORTS[sort];
     const counts = { all: 0, attention: 0, running: 0, waiting: 0, completed: 0, failed: 0, killed: 0 };
     for (const entry of this.entries.values()) {
       counts.all += 1;
@@ -146,8 +174,9 @@ export class Fleet {
       if (entry.concern) counts.attention += 1;
       if (filter === "attention" ? !entry.concern : filter !== "all" && entry.standing !== filter) continue;
       if (words.length && !words.every((word) => haystack(entry).includes(word))) continue;
-      groups[entry.group].push(entry);
+      groups[order ? "sorted" : entry.group].push(entry);
     }
+    if (order) groups.sorted.sort((a, b) => order(a, b) || text(a.id, b.id));
     groups.attention.sort((a, b) => a.concern.rank - b.concern.rank || later(a, b));
     for (const name of ["running", "waiting", "ended"]) groups[name].sort(later);
     return { groups, counts };
@@ -209,7 +238,7 @@ function haystack(entry) {
   const { agent } = entry;
   entry.text ??= plain(
     [agent.taskId, agent.agentId, agent.repository, agent.baseBranch, agent.branch, agent.agentType,
-      agent.agent, agent.worker, agent.status, agent.phase, agent.errorCode, agent.error].join("\n"),
+      agent.agent, agent.worker, entry.concern?.code, agent.status, agent.phase, agent.errorCode, agent.error].join("\n"),
     4000,
   ).toLowerCase();
   return entry.text;

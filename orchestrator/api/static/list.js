@@ -10,7 +10,7 @@ const isPass = (status) => ["passed", "not_applicable", "red_before"].includes(s
 const ROW = 46;
 const HEAD = 34;
 const OVERSCAN = 6;
-const TITLES = { attention: "Needs attention", running: "Running", waiting: "Waiting", ended: "Ended" };
+const TITLES = { attention: "Needs attention", running: "Running", waiting: "Waiting", ended: "Ended", sorted: "Sorted" };
 const COLUMNS = ["State", "Agent", "Last output or reason", "Gates", "Tokens", "Cost", "Age"];
 
 export class List {
@@ -23,27 +23,38 @@ export class List {
   #open;
   #fleet;
   #anchor = null;
+  #selection;
+  #all;
 
-  constructor(parent, fleet, open) {
+  /** `selection` has the selected ids, `toggle(id, isRange)` and `all(isOn)`. */
+  constructor(parent, fleet, open, selection) {
     this.#fleet = fleet;
     this.#open = open;
+    this.#selection = selection;
+    this.#all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", tabindex: -1, onchange: () => selection.all(this.#all.checked) });
     this.#body = h("div", { role: "rowgroup", class: "rows" });
     this.#empty = h("div", { class: "empty", hidden: true });
     this.#scroller = h("div", {
-      role: "grid", class: "grid", "aria-label": "Agents", "aria-colcount": COLUMNS.length, tabindex: 0,
+      role: "grid", class: "grid", "aria-label": "Agents", "aria-colcount": COLUMNS.length + 1, tabindex: 0,
       onscroll: () => this.#scrolled(), onkeydown: (event) => this.#key(event),
     },
       h("div", { role: "rowgroup", class: "heads" },
         h("div", { role: "row", class: "row", "aria-rowindex": 1 },
+          h("div", { role: "columnheader", class: "pick" }, this.#all),
           COLUMNS.map((name, index) => h("div", { role: "columnheader", class: `c${index}` }, name)))),
       this.#body);
     parent.append(this.#scroller, this.#empty);
     new ResizeObserver(() => this.#draw()).observe(this.#scroller);
   }
 
-  /** The ids of the visible active agents. */
+  /** The entries that are listed, in their order. */
+  get entries() {
+    return this.#items.filter((item) => item.entry).map((item) => item.entry);
+  }
+
+  /** The ids of the visible agents that are active or need attention: others may act on them. */
   get inSight() {
-    return [...this.#rows.values()].filter((row) => row.entry && !row.entry.agent.completedAt).map((row) => row.entry.id);
+    return [...this.#rows.values()].filter((row) => row.entry && (!row.entry.agent.completedAt || row.entry.concern)).map((row) => row.entry.id);
   }
 
   focus(id = this.#active) {
@@ -66,6 +77,10 @@ export class List {
       }
     }
     this.opened = opened;
+    const { selected } = this.#selection;
+    const count = this.entries.filter((entry) => selected.has(entry.id)).length;
+    this.#all.checked = count > 0 && count === this.entries.length;
+    this.#all.indeterminate = count > 0 && count < this.entries.length;
     write(this.#empty, this.#items.length ? "" : emptyText);
     set(this.#empty, "hidden", this.#items.length > 0);
     set(this.#scroller, "aria-rowcount", this.#items.length + 1);
@@ -126,7 +141,7 @@ export class List {
     for (const [index, item] of wanted.entries()) {
       let row = this.#rows.get(item.key);
       if (!row) {
-        row = item.entry ? new AgentRow(this.#fleet, (id) => this.#clicked(id)) : new GroupRow();
+        row = item.entry ? new AgentRow(this.#fleet, (id) => this.#clicked(id), this.#selection) : new GroupRow();
         this.#rows.set(item.key, row);
       }
       if (row.element !== before) this.#body.insertBefore(row.element, before);
@@ -140,6 +155,7 @@ export class List {
       if (item.entry) {
         set(row.element, "tabindex", item.key === this.#active ? 0 : -1);
         set(row.element, "aria-selected", item.key === this.opened ? "true" : "false");
+        row.pick(this.#selection.selected.has(item.key));
       }
     }
     // If the row with the tab stop is not visible, the grid has the tab stop.
@@ -159,6 +175,10 @@ export class List {
     const steps = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: 10, PageUp: -10 };
     if (event.key === "Enter") {
       if (this.#fleet.get(this.#active)) this.#open(this.#active);
+    } else if (event.key === "x") {
+      if (this.#fleet.get(this.#active)) this.#selection.toggle(this.#active, false);
+    } else if (event.key === "X") {
+      if (this.#fleet.get(this.#active)) this.#selection.toggle(this.#active, true);
     } else if (event.key in steps) this.#step(steps[event.key]);
     else if (event.key === "Home") this.#step(-Infinity);
     else if (event.key === "End") this.#step(Infinity);
@@ -198,7 +218,7 @@ class GroupRow {
     this.name = h("span");
     this.size = h("span", { class: "size" });
     this.element = h("div", { role: "row", class: "group" },
-      h("div", { role: "rowheader", "aria-colspan": COLUMNS.length }, this.name, this.size));
+      h("div", { role: "rowheader", "aria-colspan": COLUMNS.length + 1 }, this.name, this.size));
   }
 
   show({ name, size }) {
@@ -211,8 +231,9 @@ class GroupRow {
 class AgentRow {
   #version = -1;
 
-  constructor(fleet, clicked) {
+  constructor(fleet, clicked, selection) {
     this.fleet = fleet;
+    this.box = h("input", { type: "checkbox", tabindex: -1 });
     const cell = (index, ...children) => h("div", { role: "gridcell", class: `c${index}` }, ...children);
     this.icon = icon("waiting");
     this.state = h("span", { class: "state" });
@@ -225,10 +246,22 @@ class AgentRow {
     this.cost = cell(5);
     this.old = cell(6);
     this.element = h("div", { role: "row", class: "row agent", onclick: () => clicked(this.entry.id) },
+      h("div", { role: "gridcell", class: "pick", onclick: (event) => this.#picked(event, selection) }, this.box),
       cell(0, this.icon, this.state),
       cell(1, this.task, this.where),
       cell(2, this.text, this.when),
       this.gates, this.tokens, this.cost, this.old);
+  }
+
+  // The whole cell selects: on a phone the box alone is too small.
+  #picked(event, selection) {
+    event.stopPropagation();
+    selection.toggle(this.entry.id, event.shiftKey);
+  }
+
+  pick(isOn) {
+    this.box.checked = isOn;
+    set(this.element, "data-picked", isOn ? "yes" : null);
   }
 
   show({ entry }, now) {
@@ -245,6 +278,7 @@ class AgentRow {
     turnIcon(this.icon, stateIcon(agent, concern));
     write(this.state, stateLabel(agent));
     write(this.task, line(agent.taskId, 200));
+    set(this.box, "aria-label", `Select ${line(agent.taskId, 80)}`);
     write(this.where, [shortId(agent.agentId), agent.agentType, agent.repository && `${repositoryName(agent.repository)} @ ${line(agent.baseBranch, 80)}`].filter(Boolean).join(" · "));
     this.#tell(agent, concern, entry.lastOutput);
     this.#judged(agent.verdict);

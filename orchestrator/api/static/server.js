@@ -6,10 +6,11 @@ const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
 
 /** A refusal of the server, with its message. */
 export class Problem extends Error {
-  constructor(status, document) {
+  constructor(status, document, retryAfterS = 0) {
     super(document.detail || document.title || `The server answers ${status}.`);
     this.status = status;
     this.errors = document.errors ?? [];
+    this.retryAfterS = retryAfterS;
   }
 }
 
@@ -25,7 +26,7 @@ function headers(more) {
 
 async function refusal(answer) {
   const document = await answer.json().catch(() => ({}));
-  return new Problem(answer.status, document);
+  return new Problem(answer.status, document, Number(answer.headers.get("Retry-After")) || 0);
 }
 
 async function ask(path, options) {

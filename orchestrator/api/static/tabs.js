@@ -3,6 +3,7 @@
 import { h, icon } from "./dom.js";
 import { openOutput } from "./output.js";
 import { clockTime, duration, line, plain, plural } from "./text.js";
+import { drawWaterfall, spansOf } from "./waterfall.js";
 
 const DIFF_LINES = 5000;
 
@@ -33,7 +34,9 @@ function reading(load) {
 }
 
 async function timeline(path, server) {
-  const { events = [], audit = [] } = await server.get(`${path}/timeline`);
+  const [{ events = [], audit = [] }, { reports = [] }] = await Promise.all([
+    server.get(`${path}/timeline`), server.get(`${path}/gates`),
+  ]);
   const entries = [
     ...events.map((event) => ({
       at: event.timestamp, what: line(event.type, 60).replace(/^agent\./, ""), kind: "event",
@@ -46,12 +49,13 @@ async function timeline(path, server) {
   ].sort((a, b) => (a.at < b.at ? -1 : 1));
   if (!entries.length) return [h("p", { class: "note" }, "Its events are no longer stored.")];
   let before = null;
-  return [h("ol", { class: "timeline", tabindex: 0, "aria-label": "Timeline" }, entries.map(({ at, what, kind, text }) => {
+  const waterfall = drawWaterfall(spansOf(events, reports, Date.now()));
+  return [h("div", { class: "times", tabindex: 0, role: "region", "aria-label": "Timeline" }, waterfall ?? "", h("ol", { class: "timeline", "aria-label": "Events" }, entries.map(({ at, what, kind, text }) => {
     const gap = before === null ? "" : `+${duration(Date.parse(at) - before)}`;
     before = Date.parse(at);
     return h("li", { class: kind }, h("time", { datetime: at }, clockTime(at)), h("span", { class: "gap" }, gap),
       h("strong", {}, what), h("span", { class: "dim" }, line(text.filter(Boolean).join(" · "), 600)));
-  }))];
+  })))];
 }
 
 async function gates(path, server) {

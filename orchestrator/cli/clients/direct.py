@@ -27,11 +27,14 @@ from orchestrator.models import (
     LogLine,
     QueueState,
     Receipt,
+    Status,
 )
 from orchestrator.models.attention import Attention
+from orchestrator.models.retained import Retained
 from orchestrator.queries import agent_list
 from orchestrator.queries import budget as budgets
 from orchestrator.queries.explanations import explain_agents, explain_one, urgent
+from orchestrator.queries.fleet import count_agents
 from orchestrator.queries.follow import WAIT_MS, Snapshot, poll
 from orchestrator.queries.queues import overview
 from orchestrator.settings import Settings
@@ -61,10 +64,16 @@ class DirectClient:
     def agent(self, agent_id: str) -> AgentState:
         return self.store.run(agents.read(agent_id))
 
-    def agents(self, wanted: AgentFilter, *, limit: int, cursor: str) -> Listing:
+    def agents(
+        self, wanted: AgentFilter, *, limit: int, cursor: str, with_receipts: bool = False
+    ) -> Listing:
         page = self.store.follow(agent_list.page(**wanted.asked(), limit=limit, cursor=cursor))
         flow = explain_agents(page.agents, self.settings, wiring.clock())
-        return Listing(page.agents, self.store.follow(flow), page.next_cursor)
+        receipts = self.store.follow(kills.receipts_of(page.agents)) if with_receipts else {}
+        return Listing(page.agents, self.store.follow(flow), page.next_cursor, receipts)
+
+    def counts(self) -> Mapping[Status, int]:
+        return self.store.follow(count_agents())
 
     def urgent(self, wanted: AgentFilter) -> tuple[tuple[AgentState, Attention], ...]:
         return self.store.follow(urgent(self.settings, wiring.clock(), **wanted.asked()))
@@ -93,6 +102,37 @@ class DirectClient:
     def reports(self, agent_id: str) -> tuple[GateReport, ...]:
         self.agent(agent_id)
         return self.store.run(changes.read_reports(agent_id))
+
+    def patch(self, agent_id: str, ref: str = "") -> str:
+        from orchestrator.queries.changes import read_patch  # noqa: PLC0415 - git: slow to load
+
+        return read_patch(self.settings, self.store, agent_id, ref)
+
+    def export(self, agent_id: str, *, ref: str, as_patch: bool) -> Iterator[bytes]:
+        from orchestrator.queries.changes import (  # noqa: PLC0415 - as above
+            export_patch,
+            export_ref,
+            read_bundle,
+        )
+
+        if ref:
+            yield export_ref(self.settings, self.store, agent_id, ref, as_patch=as_patch)
+        elif as_patch:
+            yield export_patch(self.settings, self.store, agent_id)
+        else:
+            yield read_bundle(self.store, agent_id)
+
+    def retained(self, agent_id: str) -> tuple[Retained, ...]:
+        from orchestrator.queries.changes import retained_refs  # noqa: PLC0415 - as above
+
+        subjects = {one.ref: one.subject for one in self.agent(agent_id).retained or ()}
+        return tuple(
+            Retained.model_validate({
+                "ref": one.name, "kind": one.kind, "commit": one.commit,
+                "subject": subjects.get(one.name, ""),
+            })
+            for one in retained_refs(self.store, agent_id)
+        )  # fmt: skip
 
     def receipt(self, agent_id: str) -> Receipt:
         return self.store.run(kills.read_receipt(agent_id))
@@ -164,6 +204,14 @@ class DirectClient:
 
     def resume(self, why: str) -> int:
         return self.store.follow(wiring.kill_switch(self.settings).resume(who(), why))
+
+    def acknowledge(self, agent_id: str, why: str, *, for_s: float | None) -> None:
+        service = wiring.acknowledgements(self.settings)
+        self.store.follow(service.acknowledge(agent_id, by=who(), why=why, for_s=for_s))
+
+    def withdraw_acknowledgement(self, agent_id: str, why: str) -> None:
+        service = wiring.acknowledgements(self.settings)
+        self.store.follow(service.withdraw(agent_id, by=who(), why=why))
 
     def budget(self) -> BudgetSummary:
         return self.store.follow(budgets.summary(self.settings, wiring.clock()))

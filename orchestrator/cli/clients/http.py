@@ -29,10 +29,12 @@ from orchestrator.models import (
     QueueState,
     Receipt,
     SpawnRequest,
+    Status,
     iso_instant,
 )
 from orchestrator.models.attention import Attention
 from orchestrator.models.offered import OfferedModels
+from orchestrator.models.retained import Retained
 from orchestrator.models.state_machine import FINAL
 from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.follow import Snapshot
@@ -64,18 +66,34 @@ class HttpClient:
     # ── agents ──────────────────────────────────────────────────────────────────────────────
 
     def full_id(self, given: str) -> str:
-        return str(self.api.get(f"/agents/{segment(given)}/status")["agentId"])
+        # Validated: files are named after it.
+        return self.agent(given).agent_id
 
     def agent(self, agent_id: str) -> AgentState:
         return AgentState.model_validate(self.api.get(f"/agents/{segment(agent_id)}/status"))
 
-    def agents(self, wanted: AgentFilter, *, limit: int, cursor: str) -> Listing:
+    def agents(
+        self, wanted: AgentFilter, *, limit: int, cursor: str, with_receipts: bool = False
+    ) -> Listing:
         query = {**_query(wanted), "limit": limit, "cursor": cursor, "attention": "true"}
+        if with_receipts:
+            query["receipts"] = "true"
         return _listing(self.api.get("/agents", **query))
 
+    def counts(self) -> Mapping[Status, int]:
+        return {
+            Status(name): int(count) for name, count in self.api.get("/fleet")["counts"].items()
+        }
+
     def urgent(self, wanted: AgentFilter) -> tuple[tuple[AgentState, Attention], ...]:
-        found = _listing(self.api.get("/agents", **_query(wanted), limit=MAX_LIMIT, urgent="true"))
-        return tuple((agent, found.attention[agent.agent_id]) for agent in found.agents)
+        pairs: list[tuple[AgentState, Attention]] = []
+        query = {**_query(wanted), "limit": MAX_LIMIT, "urgent": "true"}
+        cursor: str | None = ""
+        while cursor is not None:
+            found = _listing(self.api.get("/agents", **query, cursor=cursor))
+            pairs += [(agent, found.attention[agent.agent_id]) for agent in found.agents]
+            cursor = found.next_cursor
+        return tuple(pairs)
 
     def why(self, agent_id: str) -> Attention:
         return Attention.model_validate(self.api.get(f"/agents/{segment(agent_id)}/why"))
@@ -99,6 +117,17 @@ class HttpClient:
     def reports(self, agent_id: str) -> tuple[GateReport, ...]:
         found = self.api.get(f"/agents/{segment(agent_id)}/gates")
         return _REPORTS.validate_python(found["reports"])
+
+    def patch(self, agent_id: str, ref: str = "") -> str:
+        parts = self.api.parts(f"/agents/{segment(agent_id)}/diff", ref=ref)
+        return b"".join(parts).decode(errors="replace")
+
+    def export(self, agent_id: str, *, ref: str, as_patch: bool) -> Iterator[bytes]:
+        path = f"/agents/{segment(agent_id)}/export"
+        yield from self.api.parts(path, ref=ref, format="patch" if as_patch else "bundle")
+
+    def retained(self, agent_id: str) -> tuple[Retained, ...]:
+        return tuple(self.agent(agent_id).retained or ())
 
     def receipt(self, agent_id: str) -> Receipt:
         return Receipt.model_validate(self.api.get(f"/agents/{segment(agent_id)}/receipt"))
@@ -202,14 +231,21 @@ class HttpClient:
     def resume(self, why: str) -> int:
         return int(self.api.post("/resume", reason=why)["waiting"])
 
+    def acknowledge(self, agent_id: str, why: str, *, for_s: float | None) -> None:
+        body = {} if for_s is None else {"forS": for_s}
+        self.api.post(f"/agents/{segment(agent_id)}/acknowledge", reason=why, **body)
+
+    def withdraw_acknowledgement(self, agent_id: str, why: str) -> None:
+        self.api.post(f"/agents/{segment(agent_id)}/acknowledge", reason=why, withdraw=True)
+
     def budget(self) -> BudgetSummary:
         return BudgetSummary.model_validate(self.api.get("/budget"))
 
     def set_limit(self, name: LimitName, value: str, why: str) -> BudgetLimits:
         # The server takes numbers; the texts of people, such as 5M, are read here.
         parsed = parse_limit(name, value)
-        number = DEFAULT if parsed is None else round(parsed)
-        changed = self.api.sent("PATCH", "/budget", json={name: number, "reason": why})
+        sent = DEFAULT if parsed is None else parsed if isinstance(parsed, str) else round(parsed)
+        changed = self.api.sent("PATCH", "/budget", json={name: sent, "reason": why})
         return BudgetLimits.model_validate(changed)
 
     def audit(self, *, limit: int, agent_id: str) -> tuple[AuditEntry, ...]:
@@ -271,6 +307,7 @@ def _listing(page: Mapping[str, Any]) -> Listing:
         tuple(map(AgentState.model_validate, page["agents"])),
         {name: Attention.model_validate(one) for name, one in page.get("attention", {}).items()},
         page.get("nextCursor"),
+        {name: Receipt.model_validate(one) for name, one in page.get("receipts", {}).items()},
     )
 
 

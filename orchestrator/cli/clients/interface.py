@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from orchestrator.models import (
     Status,
 )
 from orchestrator.models.attention import Attention
+from orchestrator.models.retained import Retained
 from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.follow import Snapshot
 from orchestrator.store.events import StreamedEvent
@@ -53,6 +54,8 @@ class Listing:
     agents: tuple[AgentState, ...]
     attention: Mapping[str, Attention]
     next_cursor: str | None = None
+    #: agentId → the receipt of its kill, if they were asked for.
+    receipts: Mapping[str, Receipt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,13 @@ class Client(Protocol):
     def agent(self, agent_id: str) -> AgentState:
         """Return the state of an agent."""
 
-    def agents(self, wanted: AgentFilter, *, limit: int, cursor: str) -> Listing:
-        """Return a page of agents, newest first."""
+    def agents(
+        self, wanted: AgentFilter, *, limit: int, cursor: str, with_receipts: bool = False
+    ) -> Listing:
+        """Return a page of agents, newest first; on request with the receipts of their kills."""
+
+    def counts(self) -> Mapping[Status, int]:
+        """Return the number of agents of each status."""
 
     def urgent(self, wanted: AgentFilter) -> tuple[tuple[AgentState, Attention], ...]:
         """Return the agents that need attention, the most urgent first."""
@@ -105,6 +113,20 @@ class Client(Protocol):
 
     def reports(self, agent_id: str) -> tuple[GateReport, ...]:
         """Return the gate reports of an agent."""
+
+    def patch(self, agent_id: str, ref: str = "") -> str:
+        """Return the change of an agent, or a retained commit, as a patch for readers.
+
+        Raises:
+            ChangeMissing: the agent changed nothing, or has no such ref.
+            ChangeRefused: git refuses the change.
+        """
+
+    def export(self, agent_id: str, *, ref: str, as_patch: bool) -> Iterator[bytes]:
+        """Yield the parts of a bundle or of a patch for `git apply`; raises as `patch` does."""
+
+    def retained(self, agent_id: str) -> tuple[Retained, ...]:
+        """Return the retained commits of an agent beside its change."""
 
     def receipt(self, agent_id: str) -> Receipt:
         """Return the receipt of the kill of an agent."""
@@ -145,6 +167,16 @@ class Client(Protocol):
     def resume(self, why: str) -> int:
         """Lift the halt; return how many agents had been waiting."""
 
+    def acknowledge(self, agent_id: str, why: str, *, for_s: float | None) -> None:
+        """Acknowledge the present reason of an agent.
+
+        Raises:
+            TransitionRefused: it needs no attention, or a process of it may still run.
+        """
+
+    def withdraw_acknowledgement(self, agent_id: str, why: str) -> None:
+        """Withdraw the acknowledgement of an agent, if there is one."""
+
     def budget(self) -> BudgetSummary:
         """Return the budget of today."""
 
@@ -178,10 +210,12 @@ class Client(Protocol):
         """Spawn the request of an ended agent again; return the id of the new agent."""
 
 
-def all_pages(client: Client, wanted: AgentFilter) -> Iterator[Listing]:
+def all_pages(
+    client: Client, wanted: AgentFilter, *, with_receipts: bool = False
+) -> Iterator[Listing]:
     """Yield every page of the agents that match, newest first."""
     cursor: str | None = ""
     while cursor is not None:
-        page = client.agents(wanted, limit=MAX_LIMIT, cursor=cursor)
+        page = client.agents(wanted, limit=MAX_LIMIT, cursor=cursor, with_receipts=with_receipts)
         yield page
         cursor = page.next_cursor

@@ -11,7 +11,16 @@ from urllib.parse import quote
 
 import httpx
 
-from orchestrator.errors import ApiRefused, ApiUnreachable, NotFound, RequestInvalid
+from orchestrator.errors import (
+    ApiRefused,
+    ApiUnreachable,
+    ChangeMissing,
+    ChangeRefused,
+    ChangeTooLarge,
+    NotFound,
+    OrchestratorError,
+    RequestInvalid,
+)
 from orchestrator.settings import Settings
 
 _CONNECT_S = 5.0
@@ -19,7 +28,13 @@ _CONNECT_S = 5.0
 _READ_S = 30.0
 #: A kill answers after its own time limit, so this is added to it.
 _MARGIN_S = 10.0
+#: The server may have to fetch the base commit of a change: two git commands at their limit.
+_GIT_S = 600.0
 _ERROR = "urn:orchestrator:error:"
+#: Code → the error that commands handle; another one is ApiRefused with this code.
+_KINDS: dict[str, type[OrchestratorError]] = {
+    kind.code: kind for kind in (NotFound, ChangeMissing, ChangeRefused, ChangeTooLarge)
+}
 
 
 @dataclass(frozen=True)
@@ -67,11 +82,22 @@ class ApiRequests:
         except ValueError as error:
             raise self._unreachable(error) from error
 
+    def parts(self, path: str, **query: Any) -> Iterator[bytes]:
+        """Yield the bytes at a path as they arrive; the errors are those of `sent`.
+
+        An answer that ends before its announced length is an error.
+        """
+        timeout = httpx.Timeout(_GIT_S, connect=_CONNECT_S)
+        with self.opened(path, {}, params=query, timeout=timeout) as answer:
+            yield from answer.iter_bytes()
+
     @contextmanager
-    def opened(self, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    def opened(
+        self, path: str, headers: Mapping[str, str], **options: Any
+    ) -> Iterator[httpx.Response]:
         """Open a stream; the errors are those of `sent`."""
         try:
-            with self.http.stream("GET", path, headers=headers) as answer:
+            with self.http.stream("GET", path, headers=headers, **options) as answer:
                 if answer.status_code != HTTPStatus.OK:
                     answer.read()
                 _check(answer)
@@ -95,9 +121,9 @@ def _check(answer: httpx.Response) -> None:
         raise ApiUnreachable(msg) from error
     if faults:
         raise RequestInvalid(faults)
-    if code == NotFound.code:
+    if kind := _KINDS.get(code):
         # The text of the server ends with its own advice, which need not be that of this class.
-        raise NotFound(detail, action=" ")
+        raise kind(detail, action=" ")
     if answer.status_code == HTTPStatus.NOT_FOUND:
         detail = f"The API has no such address as {answer.url.path}; its version may be older."
     raise ApiRefused(detail, remote_code="" if code == "about:blank" else code)

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from orchestrator.audit.log import Audit
 from orchestrator.cli import open_store
 from orchestrator.cli.clients import open_client
-from orchestrator.cli.ids import named
+from orchestrator.cli.clients.interface import Client
+from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.ids import named, typed_ids
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import notify, say
@@ -47,7 +49,12 @@ def _mark(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Au
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option(
-    "--agent", "agent_id", default="", metavar="ID", help="Only entries about this agent."
+    "--agent",
+    "agent_ids",
+    type=AgentId(),
+    metavar="ID",
+    multiple=True,
+    help="Only entries about this agent. Repeatable; `-` reads ids from standard input.",
 )
 @click.option(
     "--verify", "is_check", is_flag=True, help="Verify the whole audit instead of printing it."
@@ -66,7 +73,7 @@ def audit(
     ctx: click.Context,
     *,
     limit: int,
-    agent_id: str,
+    agent_ids: tuple[str, ...],
     is_check: bool,
     pinned: AuditMark | None,
     as_json: bool,
@@ -86,16 +93,24 @@ def audit(
         print_json(verdict.wire()) if as_json else _print_verdict(verdict)
         ctx.exit(0 if verdict.intact else 1)
     with open_client(settings) as client:
-        try:
-            agent_id = named(client, agent_id) if agent_id else ""
-        except NotFound:
-            # The audit outlives the record of an agent.
-            notify(f"no record of an agent begins with {agent_id}: only its full id is matched")
-        entries = client.audit(limit=limit, agent_id=agent_id)
+        names = [_agent_of(client, one) for one in typed_ids(agent_ids)] if agent_ids else [""]
+        found = [
+            one for name in dict.fromkeys(names) for one in client.audit(limit=limit, agent_id=name)
+        ]
+        entries = sorted(found, key=lambda one: one.seq)[-limit:]
     if as_json:
         print_json({"entries": [entry.wire() for entry in entries]})
     else:
         _print_table(entries)
+
+
+def _agent_of(client: Client, given: str) -> str:
+    try:
+        return named(client, given)
+    except NotFound:
+        # The audit outlives the record of an agent.
+        notify(f"no record of an agent begins with {given}: only its full id is matched")
+        return given
 
 
 def _check(store: Store, settings: Settings, pinned: AuditMark | None) -> AuditVerdict:

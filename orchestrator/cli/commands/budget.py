@@ -52,7 +52,8 @@ def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: 
     """Change a limit of the whole fleet. It applies at once and survives restarts.
 
     daily and agent take tokens (5M, 200k), concurrency takes a number of agents, and time takes a
-    duration (2h). `default` restores the value of the settings.
+    duration (2h). mode takes hard (a limit stops agents) or soft (a limit is only reported).
+    `default` restores the value of the settings.
     """
     with open_client(settings) as client:
         limits = client.set_limit(name, value, why)

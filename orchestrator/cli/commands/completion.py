@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from orchestrator.cli import AGENT_ID, main, open_store
+from orchestrator.cli import main, open_store
+from orchestrator.cli.output.error_report import AGENT_ID
 from orchestrator.errors import OrchestratorError
 
 #: The variable with which click's script requests completions from this program.
@@ -30,7 +30,7 @@ class AgentId(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Store the agent's id in the context, for error reports."""
         del param
-        if ctx:
+        if ctx and value != "-":
             ctx.meta[AGENT_ID] = str(value)
         return str(value)
 
@@ -55,11 +55,6 @@ class AgentId(click.ParamType[str]):
             if agent.agent_id.startswith(incomplete)
             and not (self._is_active and agent.status in FINAL)
         ]
-
-
-def agent_argument(*, is_active: bool = False) -> Callable[[Any], Any]:
-    """Return the argument `ID`; `is_active` completes only agents that have not ended."""
-    return click.argument("agent_id", metavar="ID", type=AgentId(is_active=is_active))
 
 
 @click.command()

@@ -18,6 +18,7 @@ from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.programs import api_lacks, api_url
 from orchestrator.cli.local.valkey_checks import see_clock, see_records, see_sweep
+from orchestrator.cli.output.render import json_option
 from orchestrator.cli.output.table import Column, print_table
 from orchestrator.cli.output.text import is_terminal, plain
 from orchestrator.errors import (
@@ -89,7 +90,7 @@ class DoctorFinding:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, as_json: bool) -> None:
     """Check this machine, and print what to do about each problem."""

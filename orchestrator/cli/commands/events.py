@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.clients import open_client
 from orchestrator.cli.clients.interface import Client
 from orchestrator.cli.commands.completion import AgentId
-from orchestrator.cli.ids import named
+from orchestrator.cli.ids import named, typed_ids
 from orchestrator.cli.output.render import detaching, json_option, print_json
 from orchestrator.cli.output.text import one_line, say
 from orchestrator.cli.values import ChoiceType
@@ -53,7 +53,12 @@ class SinceType(click.ParamType[str]):
     help="Start this long ago, or after this event id. Default: the oldest event; with -f: now.",
 )
 @click.option(
-    "--agent", "agent_id", type=AgentId(), metavar="ID", help="Only events of this agent."
+    "--agent",
+    "agent_ids",
+    type=AgentId(),
+    metavar="ID",
+    multiple=True,
+    help="Only events of this agent. Repeatable; `-` reads ids from standard input.",
 )
 @click.option(
     "--type",
@@ -70,7 +75,7 @@ def events(
     *,
     is_following: bool,
     after: str | None,
-    agent_id: str | None,
+    agent_ids: tuple[str, ...],
     kind: str | None,
     as_json: bool,
 ) -> None:
@@ -80,10 +85,11 @@ def events(
     without a gap. In JSON, each event has an `id` that --since accepts.
     """
     with open_client(settings, is_following=is_following) as client:
-        wanted = _wanted_agent(client, agent_id)
+        given = typed_ids(agent_ids) if agent_ids else ()
+        wanted = {_wanted_agent(client, name) for name in given}
 
         def is_wanted(event: LifecycleEvent) -> bool:
-            return wanted in (None, event.agent_id) and kind in (None, event.type)
+            return (not wanted or event.agent_id in wanted) and kind in (None, event.type)
 
         if not is_following:
             found = (one for one in client.events(after or _START) if is_wanted(one.event))
@@ -107,9 +113,9 @@ def events(
                 last = one.id
 
 
-def _wanted_agent(client: Client, given: str | None) -> str | None:
+def _wanted_agent(client: Client, given: str) -> str:
     try:
-        return given and named(client, given)
+        return named(client, given)
     except NotFound:
         # The stream outlives the record of an agent.
         return given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli import open_store
+from orchestrator.cli.output.error_report import coded
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, one_line, say
 from orchestrator.errors import ApiLacks, OrchestratorError
@@ -58,7 +59,7 @@ def _is_repaired(drift: Drift) -> bool:
         drift.repair()
     except OrchestratorError as error:
         # The other inconsistencies are repaired all the same.
-        notify(f"not repaired: {drift.kind} {drift.subject}: {error}")
+        notify(f"not repaired: {drift.kind} {drift.subject}: {coded(error)}")
         return False
     return True
 

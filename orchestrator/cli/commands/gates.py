@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from orchestrator.cli.clients import open_client
-from orchestrator.cli.commands.completion import AgentId, agent_argument
-from orchestrator.cli.ids import named
+from orchestrator.cli.commands.completion import AgentId
+from orchestrator.cli.ids import agents_argument, each
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.render import json_option, not_judged_line, print_json
 from orchestrator.cli.output.text import notify, say
@@ -177,21 +178,25 @@ def _print_result(result: GateResult) -> None:
 
 
 @gates.command()
-@agent_argument()
+@agents_argument()
 @json_option
 @click.pass_obj
-def show(settings: Settings, agent_id: str, *, as_json: bool) -> None:
+def show(settings: Settings, agent_ids: tuple[str, ...], *, as_json: bool) -> None:
     """Print the gate reports of an agent."""
     with open_client(settings) as client:
-        agent_id = named(client, agent_id)
-        reports = client.reports(agent_id)
-    if as_json:
-        print_json({"reports": [report.wire() for report in reports]})
-        return
-    if not reports:
-        notify(f"no gate has reported on agent {agent_id}: orch status {agent_id}")
-    for report in reports:
-        print_report(report)
+
+        def one(agent_id: str) -> dict[str, Any]:
+            reports = client.reports(agent_id)
+            if not reports and not as_json:
+                notify(f"no gate has reported on agent {agent_id}: orch status {agent_id}")
+            return {"reports": [report.wire() for report in reports]}
+
+        each(client, agent_ids, one, _show_reports, as_json=as_json, has_titles=True)
+
+
+def _show_reports(found: dict[str, Any]) -> None:
+    for report in found["reports"]:
+        print_report(GateReport.model_validate(report))
 
 
 def print_report(report: GateReport) -> None:

@@ -130,7 +130,10 @@ def kill_all(
                 client.halt(why)
             with _goes_on("orch ls --attention"):
                 report = client.kill_all(wanted, options)
-    except (StoreUnreachable, SystemNotRunning):
+    except (StoreUnreachable, SystemNotRunning) as error:
+        if as_json:
+            action = f"{error.what_to_do} Until then, {_WITHOUT_VALKEY}."
+            raise type(error)(error.detail, action=action) from error
         notify(_WITHOUT_VALKEY)
         raise
     if as_json:

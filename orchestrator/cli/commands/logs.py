@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +12,7 @@ import click
 
 from orchestrator.cli.clients import open_client
 from orchestrator.cli.clients.interface import Client
-from orchestrator.cli.commands.completion import agent_argument
-from orchestrator.cli.ids import named
+from orchestrator.cli.ids import agents_argument, each, named, typed_ids
 from orchestrator.cli.output.render import detaching, json_option, log_line, print_json
 from orchestrator.cli.output.text import notify, plain, say
 from orchestrator.cli.values import SINCE
@@ -37,7 +36,7 @@ class PatternType(click.ParamType[re.Pattern[str]]):
 
 
 @click.command()
-@agent_argument()
+@agents_argument()
 @click.option(
     "-f", "--follow", "is_following", is_flag=True, help="Follow the log until the agent ends."
 )
@@ -55,7 +54,7 @@ class PatternType(click.ParamType[re.Pattern[str]]):
 def logs(
     settings: Settings,
     /,
-    agent_id: str,
+    agent_ids: tuple[str, ...],
     *,
     is_following: bool,
     count: int | None,
@@ -65,8 +64,13 @@ def logs(
 ) -> None:
     """Print the log of an agent.
 
-    On a terminal, long lines are truncated. Pipe the output to see them whole.
+    On a terminal, long lines are truncated. Pipe the output to see them whole. -f follows one
+    agent. A line before each log names its agent if several are given.
     """
+    names = typed_ids(agent_ids)
+    if is_following and len(names) > 1:
+        msg = "-f follows one agent; `orch events -f` follows several."
+        raise click.UsageError(msg)
 
     def is_wanted(line: LogLine) -> bool:
         # As it is shown: a colour in the middle of a word must not hide it.
@@ -74,14 +78,13 @@ def logs(
 
     after = "" if since is None else f"{round(since.timestamp() * 1000)}-0"
     with open_client(settings, is_following=is_following) as client:
-        agent_id = named(client, agent_id)
-        # Read before the last lines: what comes between is printed once, by the follower.
-        last = "".join(line.id for line in client.log_end(agent_id, 1)) if is_following else ""
-        lines = _lines(client, agent_id, is_wanted, count, after)
         if not is_following:
-            _print_all(lines, as_json=as_json)
+            _print_all(client, names, is_wanted, count, after, as_json=as_json)
             return
-        for line in lines:
+        agent_id = named(client, *names)
+        # Read before the last lines: what comes between is printed once, by the follower.
+        last = "".join(line.id for line in client.log_end(agent_id, 1))
+        for line in _lines(client, agent_id, is_wanted, count, after):
             _print(line, as_json=as_json)
             last = line.id
         with detaching(lambda: f"orch logs -f {agent_id}"):
@@ -110,12 +113,27 @@ def _lines(
     return wanted if count is None else deque(wanted, count)
 
 
-def _print_all(lines: Iterable[LogLine], *, as_json: bool) -> None:
-    if as_json:
-        print_json({"lines": [line.wire() for line in lines]})
-        return
-    for line in lines:
-        say(log_line(line))
+def _print_all(
+    client: Client,
+    agent_ids: Sequence[str],
+    is_wanted: Callable[[LogLine], bool],
+    count: int | None,
+    after: str,
+    *,
+    as_json: bool,
+) -> None:
+    def one(agent_id: str) -> dict[str, Any]:
+        lines = _lines(client, agent_id, is_wanted, count, after)
+        if as_json:
+            return {"lines": [line.wire() for line in lines]}
+        # Printed as they are read: a log may be long.
+        return {"read": lines}
+
+    def show(document: dict[str, Any]) -> None:
+        for line in document["read"]:
+            say(log_line(line))
+
+    each(client, agent_ids, one, show, as_json=as_json, has_titles=True)
 
 
 def _print(line: LogLine, *, as_json: bool) -> None:

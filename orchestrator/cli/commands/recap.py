@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import click
@@ -14,8 +13,7 @@ from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import print_table
 from orchestrator.cli.output.text import say
 from orchestrator.cli.values import SINCE
-from orchestrator.errors import NotFound
-from orchestrator.models import AgentState, Receipt, Status
+from orchestrator.models import AgentState, Receipt
 from orchestrator.models.recap import Recap
 from orchestrator.queries.recap import belongs
 from orchestrator.queries.recap import recap as recap_of
@@ -56,22 +54,16 @@ def recap(settings: Settings, *, since: datetime | None, as_html: bool, as_json:
 
 
 def _recap(client: Client, since: datetime) -> Recap:
-    pages = all_pages(client, AgentFilter())
-    agents = [agent for page in pages for agent in page.agents if belongs(agent, since)]
+    agents: list[AgentState] = []
+    receipts: dict[str, Receipt] = {}
+    # With each page: a request for each kill would take longer than all pages.
+    for page in all_pages(client, AgentFilter(), with_receipts=True):
+        agents += [agent for agent in page.agents if belongs(agent, since)]
+        receipts |= page.receipts
     return recap_of(
         agents,
-        dict(_receipts(client, agents)),
+        receipts,
         since=since,
         until=clock(),
         need_attention=len(client.urgent(AgentFilter())),
     )
-
-
-def _receipts(client: Client, agents: list[AgentState]) -> Iterator[tuple[str, Receipt]]:
-    for agent in agents:
-        if agent.status is Status.KILLED:
-            try:
-                yield agent.agent_id, client.receipt(agent.agent_id)
-            except NotFound:
-                # Retention ended meanwhile; the recap says that there is none.
-                continue

@@ -9,6 +9,7 @@ from typing import TextIO
 
 import click
 
+from orchestrator.cli.output.error_report import report_error
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.table import Column, print_table
@@ -67,9 +68,8 @@ def scan(
         history = LocalCommits.find(Path.cwd(), settings)
         texts = _asked(history, staged=staged, revisions=revisions)
     except (RepositoryUnavailable, BranchUnknown) as error:
-        notify(f"{error}")
         # Nothing was scanned, and 1 means findings.
-        ctx.exit(Exit.USAGE)
+        ctx.exit(report_error(error, "", as_json=as_json, exit_code=Exit.USAGE))
     findings = scanner.scan(
         (
             ScannedText(one.commit, one.path, one.content, one.before, one.reason, one.earlier)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-from rich.live import Live
-from rich.text import Text
 
 from orchestrator.cli.clients import open_client
 from orchestrator.cli.clients.interface import Client
@@ -22,6 +22,9 @@ from orchestrator.cli.output.render import (
 from orchestrator.cli.output.text import one_line, plain, say
 from orchestrator.models import AgentState, LogLine
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _LAST_LINES = 5
 #: A line may have megabytes; every screen is narrower than this.
@@ -69,6 +72,8 @@ def _watch(client: Client, agent_id: str, *, as_json: bool) -> None:
             else:
                 say(f"{elapsed(look.agent)}  {_brief(look.agent)}")
         return
+    from rich.live import Live  # noqa: PLC0415 - slow to load: only a terminal that watches needs it
+
     last: list[LogLine] = []
     with Live(console=screen, auto_refresh=False) as live:
         for look in client.follow(agent_id):
@@ -83,6 +88,8 @@ def _brief(agent: AgentState) -> str:
 
 def _picture(agent: AgentState, last: list[LogLine]) -> Text:
     """Draw the main fields; a screen has 24 lines, and the whole record has more."""
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     shown = agent.model_dump(mode="json", by_alias=True, include=_WATCHED, exclude_none=True)
     picture = Text(no_wrap=True, overflow="ellipsis")
     picture.append(f"{elapsed(agent)}  {agent.status} ({agent.phase})\n", STYLES[agent.status])

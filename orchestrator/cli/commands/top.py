@@ -10,17 +10,17 @@ import termios
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import click
 
 from orchestrator.cli.clients import open_client
-from orchestrator.cli.clients.interface import AgentFilter, Client
+from orchestrator.cli.clients.interface import AgentFilter, Client, all_pages
 from orchestrator.cli.output.render import DurationType, json_option, print_json
 from orchestrator.cli.output.text import has_colours, is_terminal, say
 from orchestrator.cli.output.top_text import Screen, top_lines
 from orchestrator.errors import ApiUnreachable, StoreUnreachable
 from orchestrator.models import AgentState, Status
-from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.settings import Settings
 from orchestrator.wiring import clock
 
@@ -39,12 +39,12 @@ def top(settings: Settings, *, every: float, as_json: bool) -> None:
     """Show the budget, the queues and the active agents on one screen, until q or Ctrl-C.
 
     Agents that need attention are first, with the reason. In a pipe, and with --json, it prints one
-    screen and ends. The JSON is {budget, queues, agents, attention}.
+    screen and ends. The JSON is {budget, queues, counts, agents, attention}.
     """
     is_live = is_terminal() and sys.stdin.isatty() and not as_json
     with open_client(settings, is_following=is_live) as client:
         if as_json:
-            print_json(_document(_read(client)))
+            print_json(_document(_read(client, has_all=True)))
         elif is_live:
             _show_until_quit(lambda: _read(client), every)
         else:
@@ -52,21 +52,26 @@ def top(settings: Settings, *, every: float, as_json: bool) -> None:
                 say(click.unstyle(line))
 
 
-def _read(client: Client) -> Screen:
+def _read(client: Client, *, has_all: bool = False) -> Screen:
+    """Read one screen: every active agent, or those that a screen can show and their number."""
+    counts = client.counts()
     urgent = client.urgent(AgentFilter())
     attention = {agent.agent_id: need for agent, need in urgent}
     # A dictionary keeps the first place of an agent that is found again.
     agents: dict[str, AgentState] = {agent.agent_id: agent for agent, _ in urgent}
     for status in (Status.RUNNING, Status.SPAWNING):
-        page = client.agents(AgentFilter(status=status), limit=MAX_LIMIT, cursor="")
-        agents |= {one.agent_id: one for one in page.agents}
-    return Screen(clock(), client.budget(), client.queues(), tuple(agents.values()), attention)
+        pages = all_pages(client, AgentFilter(status=status))
+        for page in pages if has_all else islice(pages, 1):
+            agents |= {one.agent_id: one for one in page.agents}
+    listed = tuple(agents.values())
+    return Screen(clock(), client.budget(), client.queues(), listed, attention, counts)
 
 
 def _document(screen: Screen) -> dict[str, object]:
     return {
         "budget": screen.budget.model_dump(mode="json", by_alias=True),
         "queues": [queue.wire() for queue in screen.queues],
+        "counts": {str(status): count for status, count in screen.counts.items()},
         "agents": [agent.wire() for agent in screen.agents],
         "attention": {name: need.wire() for name, need in screen.attention.items()},
     }

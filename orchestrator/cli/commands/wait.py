@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import click
-from rich.text import Text
 
 from orchestrator.cli.clients import open_client
 from orchestrator.cli.clients.interface import Client
@@ -138,6 +137,8 @@ def _progress() -> Iterator[Callable[[Snapshot], None]]:
     if screen is None:
         yield lambda _look: None
         return
+    from rich.text import Text  # noqa: PLC0415 - slow to load: a pipe needs none
+
     last = ""
     with screen.status("") as line:
 

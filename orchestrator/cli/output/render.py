@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
+from orchestrator.cli.output.error_report import AS_JSON
 from orchestrator.cli.output.text import is_terminal, notify, one_line, plain, say
 from orchestrator.models import AgentState, LogLine, NotJudged, Status
 from orchestrator.models.state_machine import FINAL
 from orchestrator.settings import parse_duration
 from orchestrator.wiring import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "STYLES",
@@ -38,7 +41,16 @@ STYLES = {
     Status.KILLED: "magenta",
 }
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _remember(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:  # noqa: FBT001
+    ctx.meta[AS_JSON] = value
+    return value
+
+
+#: Read before the other options: a refusal of their values is JSON too.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help="Print JSON."
+)
 
 
 class DurationType(click.ParamType[float]):
@@ -118,6 +130,8 @@ def console(*, err: bool = False) -> Console | None:
     """Return a console for the stream; None if the stream is not a terminal."""
     if not is_terminal(err=err):
         return None
+    from rich.console import Console  # noqa: PLC0415 - slow to load: a pipe needs none
+
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import click
@@ -11,9 +11,10 @@ from rich.cells import cell_len, set_cell_size
 
 from orchestrator.cli.output.render import STYLES, elapsed, shown_state
 from orchestrator.cli.output.text import one_line
-from orchestrator.models import AgentState, BudgetSummary, QueueState
+from orchestrator.models import AgentState, BudgetSummary, QueueState, Status
 from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import repository_name
+from orchestrator.models.state_machine import ACTIVE
 
 _GAP = "  "
 _POINT = " · "
@@ -43,6 +44,15 @@ class Screen:
     #: Those that need attention first.
     agents: tuple[AgentState, ...]
     attention: Mapping[str, Attention]
+    #: The number of agents of each status, listed or not.
+    counts: Mapping[Status, int] = field(default_factory=dict)
+
+    @property
+    def unlisted(self) -> int:
+        """The number of active agents that were not read."""
+        known = sum(agent.status in ACTIVE for agent in self.agents)
+        # The counts are read first: an agent that was spawned since is listed and not counted.
+        return max(0, sum(self.counts.get(status, 0) for status in ACTIVE) - known)
 
 
 def top_lines(screen: Screen, width: int, height: int, *, away: str = "") -> list[str]:
@@ -60,7 +70,7 @@ def top_lines(screen: Screen, width: int, height: int, *, away: str = "") -> lis
         last = "WHY" if width >= _WIDE else "WHY, OR TASK"
         lines += ["", click.style(_line([*headings, last], width).rstrip(), bold=True)]
         lines += [_styled(agent, screen, width) for agent in shown]
-    if left := len(screen.agents) - len(shown):
+    if left := len(screen.agents) - len(shown) + screen.unlisted:
         lines.append(_fitted(f"and {left} more: orch ls", width))
     elif not shown:
         lines += ["", _fitted("no agent is active, and none needs attention", width)]

@@ -27,7 +27,8 @@ local function limit(budget, name)
 end
 
 local function is_hard(budget)
-  return redis.call('HGET', budget.settings, 'mode') ~= 'soft'
+  local mode = redis.call('HGET', budget.limits, 'mode') or redis.call('HGET', budget.settings, 'mode')
+  return mode ~= 'soft'
 end
 
 local function spent(budget)

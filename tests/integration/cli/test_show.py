@@ -26,7 +26,8 @@ def test_status_prints_the_record_of_http(orch, store):
     assert orch.json("status", agent_id) == store.run(agents.read(agent_id)).wire()
     assert re.search(r"^status +spawning$", orch.run("status", agent_id).stdout, re.MULTILINE)
     done = orch.run("status", "nobody", code=1)
-    assert done.stderr == "orch: There is no agent nobody. List the agents with `orch ls`.\n"
+    refusal = "orch: There is no agent nobody. List the agents with `orch ls`. [not_found]\n"
+    assert done.stderr == refusal
 
 
 def test_ls_filters_and_pages(orch, holder):

@@ -26,7 +26,7 @@ GROUPS = {
         ("spawn", "wait", "ls", "top", "status", "why", "inspect", "logs", "events", "recap"),
     ),
     "changes": ("Gates and changes", ("init", "gates", "diff", "export", "retry", "scan")),
-    "stopping": ("Kill and halt", ("kill", "kill-all", "receipt", "halt", "resume")),
+    "stopping": ("Kill and halt", ("kill", "kill-all", "ack", "receipt", "halt", "resume")),
     "control": (
         "Queues, budget, models, API keys and audit",
         ("queues", "budget", "models", "keys", "audit", "fsck"),

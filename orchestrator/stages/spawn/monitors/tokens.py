@@ -18,6 +18,7 @@ from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
+from orchestrator.store import budget
 
 #: The share of a limit at which an agent gets a warning.
 WARNED_AT = 0.8
@@ -84,7 +85,7 @@ class TokenMonitor:
         if silent_s < self.settings.usage_silence_s:
             return
         text = f"The agent has reported no tokens for {silent_s:.0f} s of work."
-        if self.settings.budget_mode == "hard":
+        if self.holder.store.follow(budget.limits(self.settings)).mode == "hard":
             raise UsageReportsMissing(text)
         if not self._is_reported:
             self._is_reported = True

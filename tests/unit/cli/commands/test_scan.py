@@ -140,8 +140,9 @@ def test_what_cannot_be_meant_is_exit_2(checkout, arguments, reported):
 
 
 def test_outside_a_checkout_it_says_so_in_one_line(tmp_path):
-    ended = orch_scan(tmp_path, "--json")
+    ended = orch_scan(tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert (
-        ended.stderr == f"orch: {tmp_path} is in no git checkout. Call this inside a repository.\n"
-    )
+    said = f"{tmp_path} is in no git checkout. Call this inside a repository."
+    assert ended.stderr == f"orch: {said} [repository_unavailable]\n"
+    found = json.loads(orch_scan(tmp_path, "--json").stderr)
+    assert found == {"error": said, "errorCode": "repository_unavailable", "exitCode": 2}

@@ -23,7 +23,9 @@ class Agent:
 
     def __init__(self, mode: str = "hard", *, reports_usage: bool = True) -> None:
         self.at_s, self.reported, self.overrun = 0.0, [], ""
+        self.limits = SimpleNamespace(mode=mode)
         holder = SimpleNamespace(
+            store=SimpleNamespace(follow=lambda _flow: self.limits),
             charge=lambda _agent, _facts: self.overrun,
             warn=lambda _agent, error: self.reported.append(error.code),
         )
@@ -33,7 +35,7 @@ class Agent:
             notice=AgentMessage("API: 529", is_notice=True),
             **{f"u{n}": UsageReport(f"m{n}", Usage(input_tokens=n)) for n in range(1, 4)},
         )
-        settings = load_settings({"ORCHESTRATOR_USAGE_SILENCE": "10m", "BUDGET_MODE": mode})
+        settings = load_settings({"ORCHESTRATOR_USAGE_SILENCE": "10m"})
         self.watch = TokenMonitor(
             holder, settings, SimpleNamespace(agent_id="a"), self.lease, self.said, dict,
             reports_usage, clock=lambda: self.at_s,
@@ -76,6 +78,15 @@ def test_in_soft_mode_a_silent_meter_is_told_once():
     for _ in range(4):
         agent.says("hello", after_s=600)
     assert agent.reported == ["usage_reports_missing"]
+
+
+def test_the_mode_in_force_counts_not_that_of_the_start():
+    agent = Agent("soft")
+    agent.says("hello")
+    agent.says("hello", after_s=600)
+    agent.limits.mode = "hard"
+    with pytest.raises(UsageReportsMissing):
+        agent.says("hello", after_s=1)
 
 
 def test_a_limit_that_is_reached_ends_the_agent_whoever_hears_of_it_first():
