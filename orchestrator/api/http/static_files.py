@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
+from orchestrator.models import Phase
 from orchestrator.models.state_machine import FINAL, PHASES, STATUS_LABELS, TRANSITIONS
 
 #: Scripts and styles only from files of this server, none inline; and a script cannot turn text
@@ -42,6 +43,8 @@ def _phases() -> str:
         "// Made by the server of its state machine.\n"
         f"export const PHASES = {json.dumps(phases)};\n"
         f"export const STATUSES = {json.dumps(statuses)};\n"
+        f"export const FIRST_PHASE = {json.dumps(Phase.QUEUED)};\n"
+        f"export const PHASE_OF_GATES = {json.dumps(Phase.GATING)};\n"
     )
 
 

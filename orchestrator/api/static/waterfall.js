@@ -1,7 +1,7 @@
 // The waterfall of an agent: when it was in which phase, its gates one by one, and its rework rounds.
 
 import { h } from "./dom.js";
-import { PHASES } from "./phases.js";
+import { FIRST_PHASE, PHASE_OF_GATES, PHASES } from "./phases.js";
 import { duration, line } from "./text.js";
 
 const ENDS = { "agent.completed": "Completed", "agent.failed": "Failed", "agent.killed": "Killed" };
@@ -20,7 +20,7 @@ export function spansOf(events, reports, now) {
   for (const event of events) {
     const at = Date.parse(event.timestamp);
     if (event.type === "agent.spawning" && !spans.length && !open) {
-      open = { phase: "queued", from: at, round: 1, reason: "" };
+      open = { phase: FIRST_PHASE, from: at, round: 1, reason: "" };
     } else if (event.type === "agent.phase" && event.to) {
       close(at);
       open = { phase: event.to, from: at, round: event.round ?? 1, reason: event.reason ?? "" };
@@ -32,7 +32,7 @@ export function spansOf(events, reports, now) {
   const left = [...reports];
   for (const span of spans) {
     // A round of gates has a report for each of its stages.
-    span.gates = span.phase === "gating" && left.length ? take(left) : [];
+    span.gates = span.phase === PHASE_OF_GATES && left.length ? take(left) : [];
   }
   return spans;
 }
