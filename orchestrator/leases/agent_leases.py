@@ -113,8 +113,7 @@ class AgentLeases:
     def holding(self, agent: AgentState) -> Iterator[Lease]:
         """Hold a taken agent; whatever ends the work inside is written as the end of the agent.
 
-        Nothing leaves here. When this is left after a kill, nothing the worker started for the
-        agent runs any more, and the kill's receipt says so.
+        After a kill, nothing that the worker started for the agent runs, and the receipt says so.
         """
         labels = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
         lease = Lease(
@@ -126,12 +125,13 @@ class AgentLeases:
             labels=labels | {"ORCH_OWNER": self.process.partition("@")[0]},
             claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
         )
+        if earlier := self.held.get(agent.agent_id):
+            earlier.supersede()
         self.held[agent.agent_id] = lease
         try:
             with self._ending(agent, lease), lease:
                 yield lease
         finally:
-            # Another thread of this process may hold the next attempt by now.
             if self.held.get(agent.agent_id) is lease:
                 del self.held[agent.agent_id]
         # Once it is let go of, it is another's to see dead.
@@ -208,7 +208,7 @@ class AgentLeases:
         error: OrchestratorError,
         patch: Mapping[str, Any] | None = None,
         *,
-        only_expired: bool = False,
+        found_lease_ms: int | None = None,
     ) -> None:
         """End the agent as failed; who was ended by another already stays as it is."""
         step = agent_transitions.end(
@@ -218,7 +218,7 @@ class AgentLeases:
             tag=self.new_id(),
             patch=patch,
             error=error,
-            only_expired=only_expired,
+            found_lease_ms=found_lease_ms,
         )
         try:
             self.store.run(step)
@@ -228,12 +228,12 @@ class AgentLeases:
             log.info("failed", agentId=agent.agent_id, code=error.code, error=str(error))
 
     def apply(
-        self, agent: AgentState, result: AttemptResult, *, only_expired: bool = False
+        self, agent: AgentState, result: AttemptResult, *, found_lease_ms: int | None = None
     ) -> None:
         """Write how an attempt ended: the one place where ends are written.
 
         Raises as `transition.move` does where the attempt ended well; an attempt that lost its
-        agent meanwhile changes nothing. With `only_expired` a lease renewed meanwhile refuses it.
+        agent meanwhile changes nothing. With `found_lease_ms`, so does one with a newer lease.
         """
         match result:
             case EnqueueForGates(facts):
@@ -243,9 +243,9 @@ class AgentLeases:
             case Complete(facts):
                 self.complete(agent, facts)
             case Fail(error, facts):
-                self.fail(agent, error, facts, only_expired=only_expired)
+                self.fail(agent, error, facts, found_lease_ms=found_lease_ms)
             case Reschedule():
-                self._reschedule(agent, result, only_expired=only_expired)
+                self._reschedule(agent, result, found_lease_ms=found_lease_ms)
             case AwaitProvider():
                 self._await_provider(agent, result)
             case NotOurs(error):
@@ -254,10 +254,10 @@ class AgentLeases:
                 log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
 
     def recover(
-        self, agent: AgentState, error: OrchestratorError, *, only_expired: bool = False
+        self, agent: AgentState, error: OrchestratorError, *, found_lease_ms: int | None = None
     ) -> None:
         """Let another attempt go on after an error that is not the agent's, if one is left."""
-        self.apply(agent, self.policy.recover(error, agent), only_expired=only_expired)
+        self.apply(agent, self.policy.recover(error, agent), found_lease_ms=found_lease_ms)
 
     def _await_provider(self, agent: AgentState, result: AwaitProvider) -> None:
         """Let every agent of this backend wait for its provider."""
@@ -267,7 +267,7 @@ class AgentLeases:
         self._reschedule(agent, Reschedule(result.error, delay_s))
 
     def _reschedule(
-        self, agent: AgentState, result: Reschedule, *, only_expired: bool = False
+        self, agent: AgentState, result: Reschedule, *, found_lease_ms: int | None = None
     ) -> None:
         """Let another attempt go on where this one is, unless the agent is no longer its own."""
         agent_id, error = agent.agent_id, result.error
@@ -286,7 +286,7 @@ class AgentLeases:
                 delay_s=result.delay_s,
                 now=self.clock(),
                 tag=self.new_id(),
-                only_expired=only_expired,
+                found_lease_ms=found_lease_ms,
             )
             self.store.run(step)
         except (TransitionRefused, NotFound) as refusal:
@@ -310,7 +310,7 @@ class AgentLeases:
                 if isinstance(result, Abandon):
                     raise result.error from error
                 # Nothing renews the lease any more, but it is not over yet.
-                with waiting_with(lease):
+                with waiting_with(lease, lease.wait_for_space):
                     self.apply(agent, result)
         except (StoreUnreachable, StoreRefused, LeaseLost) as error:
             self.confirmation.abandon(lease, error)
