@@ -19,9 +19,11 @@ def small_disk(where: Path, size: str) -> Iterator[Path]:
     mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where))
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a tmpfs")
-    yield where
-    # Lazily: a test that failed may have left a program whose log is still open.
-    subprocess.run(("umount", "--lazy", str(where)), check=True)
+    try:
+        yield where
+    finally:
+        # Lazily: a test that failed may have left a program whose log is still open.
+        subprocess.run(("umount", "--lazy", str(where)), check=True)
 
 
 def fill(folder: Path) -> Path:
