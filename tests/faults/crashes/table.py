@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.crashes.crash import AGAIN, NEXT, SAME
-from tests.faults.crashes.faults import EITHER, FAULTS, SENT
+from tests.faults.crashes.faults import ANY, EITHER, FAULTS, SENT
 from tests.faults.crashes.steps import STEPS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "crash-matrix.md"
 BEGIN, END = "<!-- crash matrix -->\n", "<!-- /crash matrix -->\n"
 #: Ten columns fit with short words only; the page explains them.
-_SHORT = {SAME: "same", NEXT: "next", AGAIN: "again", EITHER: "same/next", SENT: "same/again"}
+_SHORT = {
+    **{SAME: "same", NEXT: "next", AGAIN: "again", EITHER: "same/next", SENT: "same/again"},
+    ANY: "same/next/again",
+}
 
 
 def table() -> str:
