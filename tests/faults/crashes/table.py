@@ -12,7 +12,11 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "crash-matrix.md"
 BEGIN, END = "<!-- crash matrix -->\n", "<!-- /crash matrix -->\n"
 #: Ten columns fit with short words only; the page explains them.
 _SHORT = {
-    **{SAME: "same", NEXT: "next", AGAIN: "again", EITHER: "same/next", SENT: "same/again"},
+    SAME: "same",
+    NEXT: "next",
+    AGAIN: "again",
+    EITHER: "same/next",
+    SENT: "same/again",
     ANY: "same/next/again",
 }
 
