@@ -96,11 +96,13 @@ audit: $(STAMP) ## check the pinned dependencies for known vulnerabilities
 chaos: $(STAMP) ## run 50 agents for 5 minutes while workers and Valkey are killed
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
 
-soak: $(STAMP) ## run what takes longer than CI: random agents against the capture, every cheat
+soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, every crash, two days
 	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
 	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
+	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
+	$(BIN)/python -m tests.soak
 
 clean: ## remove what make created
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import isfinite
 
+from orchestrator.agent_output.dropped_lines import DroppedLines
 from orchestrator.agent_output.lines import Line, LineSplitter
 from orchestrator.agent_output.results import outranks
 from orchestrator.agent_output.split_event import JOINED_BYTES, SplitEvent
@@ -86,6 +87,7 @@ class OutputReader:
         self._line_limit_bytes = line_limit_bytes
         self._splitters = {source: LineSplitter(line_limit_bytes) for source in _SOURCES}
         self._unread: list[LogLine] = []
+        self.dropped_lines = DroppedLines()
         self._split_event = SplitEvent()
         self._foreign: deque[str] = deque(maxlen=_SHOWN_FOREIGN)
         self._refused: set[str] = set()
@@ -169,7 +171,7 @@ class OutputReader:
     def drain_lines(self) -> list[LogLine]:
         """Return and clear the log lines since the last call."""
         lines, self._unread = self._unread, []
-        return lines
+        return self.dropped_lines.report(lines)
 
     def _fit(self, text: str) -> str:
         for secret in self._secrets:
@@ -177,8 +179,6 @@ class OutputReader:
         if len(text) > LOG_TEXT_LIMIT:
             text = f"{text[:LOG_TEXT_LIMIT]} […{len(text) - LOG_TEXT_LIMIT} more characters]"
         return self._mask(text)
-
-    # ── lines ───────────────────────────────────────────────────────────────────────────────
 
     def _claim(self, source: str, line: Line) -> None:
         if line.is_cut:

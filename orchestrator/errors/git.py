@@ -116,6 +116,8 @@ class DiskFull(GitFailed):
     """The disk that holds the workspace is full."""
 
     code = "disk_full"
+    # The next attempt does not start before there is space again.
+    retryable = True
     action = "Free space under ORCHESTRATOR_HOME, or move it to a larger disk."
 
 

@@ -107,8 +107,7 @@ class AgentLeases:
     def holding(self, agent: AgentState) -> Iterator[Lease]:
         """Hold a taken agent; whatever ends the work inside is written as the end of the agent.
 
-        Nothing leaves here. When this is left after a kill, nothing the worker started for the
-        agent runs any more, and the kill's receipt says so.
+        After a kill, nothing that the worker started for the agent runs, and the receipt says so.
         """
         labels = {"ORCH_AGENT_ID": agent.agent_id, "ORCH_SYSTEM": self.system}
         lease = Lease(
@@ -120,12 +119,13 @@ class AgentLeases:
             labels=labels | {"ORCH_OWNER": self.process.partition("@")[0]},
             claimed_at_s=self._claimed_at_s.pop(agent.agent_id, None),
         )
+        if earlier := self.held.get(agent.agent_id):
+            earlier.supersede()
         self.held[agent.agent_id] = lease
         try:
             with self._ending(agent, lease), lease:
                 yield lease
         finally:
-            # Another thread of this process may hold the next attempt by now.
             if self.held.get(agent.agent_id) is lease:
                 del self.held[agent.agent_id]
         # Once it is let go of, it is another's to see dead.
@@ -202,7 +202,7 @@ class AgentLeases:
         error: OrchestratorError,
         patch: Mapping[str, Any] | None = None,
         *,
-        only_expired: bool = False,
+        found_lease_ms: int | None = None,
     ) -> None:
         """End the agent as failed; who was ended by another already stays as it is."""
         step = agent_transitions.end(
@@ -212,7 +212,7 @@ class AgentLeases:
             tag=self.new_id(),
             patch=patch,
             error=error,
-            only_expired=only_expired,
+            found_lease_ms=found_lease_ms,
         )
         try:
             self.store.run(step)
@@ -222,12 +222,12 @@ class AgentLeases:
             log.info("failed", agentId=agent.agent_id, code=error.code, error=str(error))
 
     def apply(
-        self, agent: AgentState, result: AttemptResult, *, only_expired: bool = False
+        self, agent: AgentState, result: AttemptResult, *, found_lease_ms: int | None = None
     ) -> None:
         """Write how an attempt ended: the one place where ends are written.
 
         Raises as `transition.move` does where the attempt ended well; an attempt that lost its
-        agent meanwhile changes nothing. With `only_expired` a lease renewed meanwhile refuses it.
+        agent meanwhile changes nothing. With `found_lease_ms`, so does one with a newer lease.
         """
         match result:
             case EnqueueForGates(facts):
@@ -237,12 +237,12 @@ class AgentLeases:
             case Complete(facts):
                 self.complete(agent, facts)
             case Fail(error, facts):
-                self.fail(agent, error, facts, only_expired=only_expired)
+                self.fail(agent, error, facts, found_lease_ms=found_lease_ms)
             case Reschedule(FallbackUnavailable() as error):
                 rest = self._waits.without_choice(agent, error, self.clock())
-                self._reschedule(agent, *rest, only_expired=only_expired)
+                self._reschedule(agent, *rest, found_lease_ms=found_lease_ms)
             case Reschedule():
-                self._reschedule(agent, result, only_expired=only_expired)
+                self._reschedule(agent, result, found_lease_ms=found_lease_ms)
             case AwaitProvider():
                 self._reschedule(agent, *self._waits.after_limit(agent, result, self.clock()))
             case NotOurs(error):
@@ -251,10 +251,10 @@ class AgentLeases:
                 log.warning("abandoned", agentId=agent.agent_id, reason=str(error))
 
     def recover(
-        self, agent: AgentState, error: OrchestratorError, *, only_expired: bool = False
+        self, agent: AgentState, error: OrchestratorError, *, found_lease_ms: int | None = None
     ) -> None:
         """Let another attempt go on after an error that is not the agent's, if one is left."""
-        self.apply(agent, self.policy.recover(error, agent), only_expired=only_expired)
+        self.apply(agent, self.policy.recover(error, agent), found_lease_ms=found_lease_ms)
 
     def _reschedule(
         self,
@@ -262,7 +262,7 @@ class AgentLeases:
         result: Reschedule,
         switch: Switch | None = None,
         *,
-        only_expired: bool = False,
+        found_lease_ms: int | None = None,
     ) -> None:
         """Let another attempt go on where this one is, unless the agent is no longer its own."""
         agent_id, error = agent.agent_id, result.error
@@ -282,7 +282,7 @@ class AgentLeases:
                 delay_s=result.delay_s,
                 now=now,
                 tag=self.new_id(),
-                only_expired=only_expired,
+                found_lease_ms=found_lease_ms,
                 fallback=replace(switch, agent=now_is).step(now) if switch else None,
             )
             self.store.run(step)
@@ -307,7 +307,7 @@ class AgentLeases:
                 if isinstance(result, Abandon):
                     raise result.error from error
                 # Nothing renews the lease any more, but it is not over yet.
-                with waiting_with(lease):
+                with waiting_with(lease, lease.wait_for_space):
                     self.apply(agent, result)
         except (StoreUnreachable, StoreRefused, LeaseLost) as error:
             self.confirmation.abandon(lease, error)

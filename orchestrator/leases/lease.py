@@ -15,6 +15,7 @@ from orchestrator.errors import (
     AttemptStale,
     LeaseLost,
     OrchestratorError,
+    StoreRefused,
     StoreUnreachable,
     TransitionRefused,
     WorkerStopping,
@@ -35,6 +36,8 @@ _USABLE = 0.8
 _TRY_RATIO = 1 / 3
 #: What Valkey did not answer is tried again after this.
 _TRY_AGAIN_S = 0.25
+#: A wait for space in Valkey is logged this often.
+_REPORT_WAIT_EVERY_S = 30.0
 #: What is taken for the answer when none came in that time.
 _LOST = "lost"
 
@@ -72,6 +75,7 @@ class Lease:
         #: Before it was asked for: Valkey counts from no earlier than that.
         self._renewed_at_s = self._elapsed() if claimed_at_s is None else claimed_at_s
         self._answer = "held"
+        self._reports_wait_at_s = 0.0
         #: Between the answer of a heartbeat and the deadline, the first counts.
         self._deciding = threading.Lock()
         #: The limit that leaves the agent nothing to spend; empty while there is something.
@@ -85,7 +89,7 @@ class Lease:
 
     def __enter__(self) -> Self:
         self._work.enter_context(working_in(self.cancel_scope))
-        self._work.enter_context(waiting_with(self))
+        self._work.enter_context(waiting_with(self, self.wait_for_space))
         self._work.enter_context(self._deadlines.watching(self))
         self._thread.start()
         return self
@@ -119,6 +123,17 @@ class Lease:
         # In this order: the deadline of one that is another's by now is nobody's.
         self.is_released = True
         self._stop.set()
+
+    def supersede(self) -> None:
+        """End this attempt, unless it has ended: the same process has claimed the agent again.
+
+        A failover of Valkey lost the first claim. Number and holder are equal, so that Valkey
+        cannot tell the two from each other.
+        """
+        if not self.is_released:
+            self._answer = "stale"
+            self.release()
+            self.cancel_scope.end()
 
     def revoke(self) -> None:
         """Hear of the agent's kill from elsewhere, sooner than from the next heartbeat."""
@@ -208,6 +223,25 @@ class Lease:
 
     def record_answer(self) -> None:
         """Hear that Valkey answered; only a heartbeat renews the lease."""
+
+    def wait_for_space(self, refusal: StoreRefused) -> None:
+        """Return when a write is to be tried again that Valkey refuses for lack of space.
+
+        Heartbeats work without memory, so the lease bears a shortage of any length.
+
+        Raises:
+            StoreRefused: the refusal, where the agent is this attempt's no more, or this worker is
+                asked to end.
+            LeaseLost: heartbeats were refused too, for nearly as long as the lease.
+        """
+        if not self._is_ours or self._is_stopping:
+            raise refusal
+        self.check_time(refusal)
+        now_s = self._elapsed()
+        if now_s >= self._reports_wait_at_s:
+            self._reports_wait_at_s = now_s + _REPORT_WAIT_EVERY_S
+            log.warning("waits for space", agentId=self._agent.agent_id, reason=str(refusal))
+        time.sleep(_TRY_AGAIN_S)
 
     @property
     def _is_ours(self) -> bool:

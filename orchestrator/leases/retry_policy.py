@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from orchestrator.errors import (
     AgentKilled,
     AttemptStale,
     CoordinatorUnavailable,
+    DiskFull,
     FallbackUnavailable,
     LeaseLost,
     OrchestratorError,
@@ -47,6 +49,9 @@ def known_error(error: Exception, agent: AgentState) -> OrchestratorError:
     """Return an error as one of ours; at this process edge any other is logged, and fails it."""
     if isinstance(error, OrchestratorError):
         return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # Wherever it was written: a full disk is a fault of the host.
+        return DiskFull(f"{error}.")
     log.error("unexpected", agentId=agent.agent_id, exc_info=error)
     return OrchestratorError(f"{type(error).__name__}: {error}.")
 

@@ -22,6 +22,7 @@ from orchestrator.store import (
     kills,
     leases,
     lost_messages,
+    provider_limits,
     sweeps,
     unreadable,
 )
@@ -38,6 +39,8 @@ CLEANED_WITHIN_S = 60.0
 _RECENT = timedelta(hours=1)
 #: An agent whose record cannot be read is looked at again after this; below four leases.
 _LOOK_AGAIN = timedelta(seconds=60)
+#: A due date may be this much after the longest wait of its kind.
+_TOLERANCE = timedelta(seconds=60)
 #: One sweep reads at most so many windows of expired leases, and of due agents.
 _MOST_WINDOWS = 100
 #: A lease of more than this many times its duration was written by another time.
@@ -92,9 +95,9 @@ class Rescuer:
         # What one window lists leaves it, so that the next one lists others.
         for _ in range(_MOST_WINDOWS):
             lost = self.holder.store.run(leases.expired(now))
-            for agent_id in lost:
+            for agent_id, lease_ms in lost.items():
                 with self._setting_aside(agent_id, leases.defer):
-                    self._recover(agent_id)
+                    self._recover(agent_id, lease_ms)
                     recovered.append(agent_id)
             if len(lost) < leases.WINDOW:
                 break
@@ -112,17 +115,38 @@ class Rescuer:
             until = now + timedelta(seconds=self.holder.lease_s)
             self.holder.store.run(leases.shorten(agent_id, until))
 
-    def _recover(self, agent_id: str) -> None:
+    def _recover(self, agent_id: str, found_lease_ms: int) -> None:
         agent = self.holder.store.run(agents.find(agent_id))
         if agent is None or agent.status in FINAL:
             log.warning("orphaned lease", agentId=agent_id)
             self.holder.store.run(leases.drop_lease(agent_id))
             return
         msg = f"Worker {agent.worker} stopped renewing the lease of this agent ({agent.phase})."
-        self.holder.recover(agent, LeaseLost(msg), only_expired=True)
+        self.holder.recover(agent, LeaseLost(msg), found_lease_ms=found_lease_ms)
+
+    def _shorten_waits(self, now: datetime) -> None:
+        """Let agents be due now whose date is later than any wait: Valkey's clock was set back.
+
+        Only a provider makes agents wait for longer than the longest backoff.
+        """
+        store = self.holder.store
+        longest = timedelta(seconds=self.holder.policy.cap_s) + _TOLERANCE
+        late = store.run(delays.due_after(now + longest))
+        limits = store.run(provider_limits.read_limits()) if late else {}
+        for agent_id in late:
+            with self._setting_aside(agent_id, delays.defer):
+                agent = store.run(agents.find(agent_id))
+                due_ms = store.run(delays.due_at_ms(agent_id))
+                if agent is None or due_ms is None:
+                    continue
+                limited_ms = provider_limits.limited_until_ms(agent, limits)
+                if due_ms > limited_ms + longest.total_seconds() * 1000:
+                    log.warning("wait shortened", agentId=agent_id)
+                    store.run(delays.defer(agent_id, now))
 
     def _release_due(self) -> None:
         now = self.holder.clock()
+        self._shorten_waits(now)
         for _ in range(_MOST_WINDOWS):
             due = self.holder.store.run(delays.due(now))
             for agent_id in due:
@@ -150,7 +174,8 @@ class Rescuer:
             store.run(lost_messages.suspect_lost(fresh, now=now))
         oldest = now_ms(now) - LOST_AFTER_S * 1000
         for mark, since in known.items():
-            if mark in missed and since <= oldest:
+            # What was found after the present was found before the clock was set back.
+            if mark in missed and not oldest < since <= now_ms(now):
                 agent = missed[mark]
                 log.warning("message sent again", agentId=agent.agent_id, phase=agent.phase)
                 store.run(
@@ -164,8 +189,9 @@ class Rescuer:
         known = {*store.run(delays.delayed()), *store.run(delays.uncalled())}
         ids = [*store.run(kills.active_ids())]
         for status in sorted(FINAL):
-            ended = store.run(self._ended_lately(status))
-            ids += ended
+            lately = store.run(self._ended_lately(status))
+            ahead = store.run(self._ended_ahead(status))
+            ids += lately + ahead
         found = [agent for agent in store.follow(agents.read_each(ids)) if _is_waiting(agent)]
         if not found:
             return []
@@ -198,6 +224,10 @@ class Rescuer:
         now = self.holder.clock()
         until = now - timedelta(seconds=CLEANED_WITHIN_S)
         return agent_index.entered_between(status, now - _RECENT, until)
+
+    def _ended_ahead(self, status: Status) -> Operation[list[str]]:
+        """List the agents that ended after the present: Valkey's clock was set back since."""
+        return agent_index.entered_after(status, self.holder.clock() + _TOLERANCE)
 
 
 def _is_waiting(agent: AgentState) -> bool:

@@ -94,6 +94,12 @@ def entered_between(status: Status, since: datetime, until: datetime) -> Operati
     return command("ZRANGE", keys.status_index(status), *bounds, "BYSCORE", decode=_names)
 
 
+def entered_after(status: Status, instant: datetime) -> Operation[list[str]]:
+    """List the agents that entered a status after an instant."""
+    bounds = f"({now_ms(instant)}", "+inf"
+    return command("ZRANGE", keys.status_index(status), *bounds, "BYSCORE", decode=_names)
+
+
 def entered_before(status: Status, until: datetime, *, limit: int) -> Operation[list[str]]:
     """List the agents that entered a status before an instant, the first to do so first."""
     return command(

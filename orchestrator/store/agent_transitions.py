@@ -205,7 +205,7 @@ def recover(
     delay_s: float,
     now: datetime,
     tag: str,
-    only_expired: bool = False,
+    found_lease_ms: int | None = None,
     fallback: FallbackStep | None = None,
 ) -> Operation[Moved]:
     """Take an agent from an attempt that cannot go on, and let another go on with it.
@@ -234,7 +234,7 @@ def recover(
         release=True,
         message=None if delay_s else _message(agent, phase, agent.attempt + 1),
         due_at=now + timedelta(seconds=delay_s) if delay_s else None,
-        expired_at=now if only_expired else None,
+        found_lease_ms=found_lease_ms,
     )
     if fallback:
         step = _with_fallback(step, fallback)
@@ -275,7 +275,7 @@ def end(
     tag: str,
     patch: Mapping[str, Any] | None = None,
     error: OrchestratorError | None = None,
-    only_expired: bool = False,
+    found_lease_ms: int | None = None,
 ) -> Operation[Moved]:
     """End this attempt's agent: final state, event, Celery result and the message to clean up."""
     facts: dict[str, Any] = {
@@ -292,7 +292,7 @@ def end(
         patch=facts,
         event=f"agent.{to}",
         message=_message(agent, Phase.ENDED, agent.attempt),
-        expired_at=now if only_expired else None,
+        found_lease_ms=found_lease_ms,
     )
     return move(agent, step, now=now, tag=tag)
 

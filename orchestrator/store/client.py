@@ -16,7 +16,7 @@ from orchestrator.errors import (
     StoreUnreachable,
 )
 from orchestrator.store.operations import Flow, Operation
-from orchestrator.store.patience import current_patience
+from orchestrator.store.patience import current_patience, current_wait_for_space
 from orchestrator.store.redis_library import ExponentialBackoff, NoBackoff, Retry, redis
 
 T = TypeVar("T")
@@ -38,6 +38,16 @@ _REFUSED: dict[str, type[OrchestratorError]] = {
     "BADARG": ArgumentRefused,
     "BADRECORD": RecordMalformed,
 }
+#: What Valkey refuses for a while only: it lacks memory or disk, is a replica that is not promoted
+#: yet, or has lost its replicas or its primary.
+_PASSING_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY"})
+_PASSING: tuple[type[Exception], ...] = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
 #: Socket timeouts of tries whose time is limited; each has connections of its own.
 _LIMITS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, SOCKET_TIMEOUT_S)
 
@@ -64,6 +74,12 @@ def _translated_errors(operation: Operation[Any], address: str) -> Iterator[None
         raise RecordMalformed(msg) from error
 
 
+def passes(refusal: StoreRefused) -> bool:
+    """Return whether Valkey can do later what it refused now."""
+    cause = refusal.__cause__
+    return isinstance(cause, _PASSING) or str(cause).partition(" ")[0] in _PASSING_CODES
+
+
 def _address(url: str) -> str:
     return url.rpartition("@")[2].rpartition("://")[2]
 
@@ -83,6 +99,8 @@ class Store:
     def run(self, operation: Operation[T]) -> T:
         """Run one operation; one that gets no answer is tried again as the thread's patience says.
 
+        So is a write that Valkey refuses until it has space again.
+
         Raises:
             StoreUnreachable: Valkey did not answer.
             StoreRefused: Valkey will not do it, such as one that is out of memory.
@@ -99,6 +117,13 @@ class Store:
                 answer = self._run_on(client, operation)
             except StoreUnreachable as error:
                 patience.pause(error)
+                continue
+            except StoreRefused as refusal:
+                patience.record_answer()
+                wait = current_wait_for_space()
+                if wait is None or not passes(refusal):
+                    raise
+                wait(refusal)
                 continue
             except OrchestratorError:
                 patience.record_answer()

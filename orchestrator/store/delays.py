@@ -23,6 +23,15 @@ def due(now: datetime) -> Operation[tuple[str, ...]]:
     )
 
 
+def due_after(instant: datetime) -> Operation[tuple[str, ...]]:
+    """List agents that are due only after this instant, the latest first."""
+    return command(
+        *("ZRANGE", keys.DELAYED, "+inf", f"({now_ms(instant)}", "BYSCORE", "REV"),
+        *("LIMIT", 0, WINDOW),
+        decode=_names,
+    )
+
+
 def defer(agent_id: str, until: datetime) -> Operation[None]:
     """Let a delayed agent wait until this instant instead; one that is gone stays so."""
     return essential("ZADD", keys.DELAYED, "XX", now_ms(until), agent_id, decode=nothing)

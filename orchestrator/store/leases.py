@@ -37,8 +37,8 @@ def defer(agent_id: str, until: datetime) -> Operation[None]:
     return essential("ZADD", keys.LEASES, "XX", now_ms(until), agent_id, decode=nothing)
 
 
-def expired(now: datetime, *, limit: int = WINDOW) -> Operation[tuple[str, ...]]:
-    """List agents whose lease has ended, the longest first."""
+def expired(now: datetime, *, limit: int = WINDOW) -> Operation[dict[str, int]]:
+    """List agents whose lease has ended, the longest first, with the instants (ms) of the ends."""
     return command(
         "ZRANGE",
         keys.LEASES,
@@ -48,7 +48,10 @@ def expired(now: datetime, *, limit: int = WINDOW) -> Operation[tuple[str, ...]]
         "LIMIT",
         0,
         limit,
-        decode=lambda reply: tuple(agent_id.decode() for agent_id in reply),
+        "WITHSCORES",
+        decode=lambda reply: {
+            name.decode(): int(end) for name, end in zip(reply[::2], reply[1::2], strict=True)
+        },
     )
 
 

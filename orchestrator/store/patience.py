@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from orchestrator.errors import StoreUnreachable
+from orchestrator.errors import StoreRefused, StoreUnreachable
 
 
 class Patience(Protocol):
@@ -26,7 +26,11 @@ class Patience(Protocol):
         """Hear that Valkey answered."""
 
 
+#: Returns when a write is to be tried again that Valkey refuses for a while; raises to give it up.
+WaitForSpace = Callable[[StoreRefused], None]
+
 _CURRENT: ContextVar[Patience | None] = ContextVar("patience", default=None)
+_FOR_SPACE: ContextVar[WaitForSpace | None] = ContextVar("space", default=None)
 
 
 def current_patience() -> Patience | None:
@@ -34,11 +38,32 @@ def current_patience() -> Patience | None:
     return _CURRENT.get()
 
 
+def current_wait_for_space() -> WaitForSpace | None:
+    """Return what this thread does when Valkey refuses a write for a while; None: it gives up."""
+    return _FOR_SPACE.get()
+
+
 @contextmanager
-def waiting_with(patience: Patience | None) -> Iterator[None]:
-    """Let every operation that this thread runs meanwhile wait with this patience."""
-    token = _CURRENT.set(patience)
+def waiting_with(
+    patience: Patience | None, for_space: WaitForSpace | None = None
+) -> Iterator[None]:
+    """Let every operation that this thread runs meanwhile wait with this patience.
+
+    `for_space` is called where Valkey answers, and refuses a write until it has space again.
+    """
+    token, of_space = _CURRENT.set(patience), _FOR_SPACE.set(for_space)
     try:
         yield
     finally:
+        _FOR_SPACE.reset(of_space)
         _CURRENT.reset(token)
+
+
+@contextmanager
+def not_waiting_for_space() -> Iterator[None]:
+    """Let a write that can be left out be refused at once where Valkey has no space."""
+    token = _FOR_SPACE.set(None)
+    try:
+        yield
+    finally:
+        _FOR_SPACE.reset(token)

@@ -39,8 +39,9 @@ def last_ms() -> Operation[dict[str, int]]:
 def age_s(last: dict[str, int], now: datetime) -> float | None:
     """Return the age of the newest sweep; None if there was none.
 
-    An instant in the future counts as old: Valkey's clock was set back.
+    An instant in the future counts as old: Valkey's clock was set back, and that sweep was before.
     """
     if not last:
         return None
-    return abs(now_ms(now) - max(last.values())) / 1000
+    present = now_ms(now)
+    return min(abs(present - one) for one in last.values()) / 1000

@@ -57,8 +57,9 @@ class Move:
     lease_s: float | None = None
     release: bool = False
     message: StageMessage | None = None
-    #: Only if the lease has not been renewed since this instant.
-    expired_at: datetime | None = None
+    #: Only if the lease still ends at this instant: it was found expired, and not renewed since.
+    #: After a jump of Valkey's clock, a comparison with the present would take renewed ones too.
+    found_lease_ms: int | None = None
     #: Instead of a message: it is sent, by whoever looks, from this instant on.
     due_at: datetime | None = None
     #: It takes one of the fleet's places; without one it waits, and the message calls it.
@@ -134,7 +135,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "nowMs": now_ms(now),
         "release": step.release,
         "leaseUntilMs": None if step.lease_s is None else now_ms(now) + round(step.lease_s * 1000),
-        "expiredAtMs": None if step.expired_at is None else now_ms(step.expired_at),
+        "foundLeaseMs": step.found_lease_ms,
         "dueMs": None if step.due_at is None else now_ms(step.due_at),
         "urgency": urgency(agent) if step.takes_slot else None,
         "outcome": OUTCOME_FIELDS,

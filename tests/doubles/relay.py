@@ -41,6 +41,12 @@ class Relay:
         """Let clients in again."""
         self._is_cut = False
 
+    def redirect(self, port: int) -> None:
+        """Lead clients to another server; what is open is closed."""
+        self.cut()
+        self._server = ("127.0.0.1", port)
+        self.mend()
+
     def drop(self) -> None:
         """Let nothing through from now on, without a word to either side."""
         self._passes.clear()

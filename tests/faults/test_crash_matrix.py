@@ -1,4 +1,7 @@
-"""Each fault at each step of an agent's life: nothing is lost, and nothing happens twice."""
+"""Each fault at each step of an agent's life: nothing is lost, and nothing happens twice.
+
+`CRASH_STEPS=all` meets agents at every step; without it, each fault does at some of them.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,18 @@ from tests.faults.crashes.table import documented, table
 @pytest.mark.parametrize("name", FAULTS)
 def test_an_agent_met_by_a_fault_at_any_step_comes_to_its_right_end(name: str, tmp_path: Path):
     fault = FAULTS[name]
-    with crashing(tmp_path) as crash:
+    with crashing(tmp_path, fault.steps, fault.site) as crash:
         fault.strike(crash)
-        crash.await_end(*STEPS)
+        crash.await_end(*fault.steps)
         assert_nothing_lost_and_nothing_twice(crash)
-        found = {step: crash.carried_on(step) for step in STEPS}
+        found = {step: crash.carried_on(step) for step in fault.steps}
         assert not {step: how for step, how in found.items() if how not in fault.outcome(step)}
         assert_every_slot_is_back(crash)
+
+
+def test_the_sample_of_each_fault_meets_every_step_somewhere():
+    assert all(set(fault.sample) <= STEPS.keys() for fault in FAULTS.values())
+    assert {step for fault in FAULTS.values() for step in fault.sample} == STEPS.keys()
 
 
 def test_the_documentation_shows_the_matrix_as_it_is_tested():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from dataclasses import replace
 
 import pytest
@@ -113,3 +114,33 @@ def test_the_gates_of_another_worker_take_what_its_holder_has_handed_over(split)
     assert (judged.phase, judged.worker) == (Phase.GATING, "gates@here")
     with pytest.raises(AttemptStale):
         first.update(held, {"summary": "x"})
+
+
+def test_a_process_that_claims_an_agent_again_ends_what_it_ran_for_its_lost_claim(servers):
+    """Its number and its holder are the same: only the process itself can tell the two."""
+    old_url, new_url, replica = servers
+    old, new = Store(f"{old_url}/0"), Store(f"{new_url}/0")
+    service = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
+    agent_id = old.run(service.submit(request_body("/srv/x.git"))).agent_id
+    eventually(lambda: new.run(agents.find(agent_id)) is not None)
+    replica.replicaof("NO", "ONE")
+    first = worker(old, "spawn@here", "1:1")
+    lost = first.claim(agent_id)
+    with first.holding(lost) as lost_lease:
+        process = replace(first, store=new)
+        held = process.claim(agent_id)
+        assert held.fence == lost.fence
+        another = copy_context()
+        holding = process.holding(held)
+        lease = another.run(holding.__enter__)
+        assert lost_lease.cancel_scope.is_ended
+        with pytest.raises(AttemptStale):
+            lost_lease.check()
+        # The connection of the process leads to the new primary by now.
+        first.store._client = new._client
+        raise OSError
+    assert new.run(agents.read(agent_id)) == held
+    lease.check()
+    another.run(holding.__exit__, None, None, None)
+    old.close()
+    new.close()

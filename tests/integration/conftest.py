@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +102,13 @@ class System:
 
 
 @contextmanager
-def running(home: Path, *options: str, **extra: str) -> Iterator[System]:
-    """Start a system, and take it down whatever happens; `options` are of `orch up`."""
+def running(
+    home: Path, *options: str, within: Sequence[str] = (), **extra: str
+) -> Iterator[System]:
+    """Start a system, by the command `within` if there is one, and take it down in any case.
+
+    `options` are of `orch up`.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env = {
         **kept,
@@ -119,8 +124,8 @@ def running(home: Path, *options: str, **extra: str) -> Iterator[System]:
         (home / f"{name}.py").write_text("raise SystemExit('taken for a module of ours')\n")
     orch = [sys.executable, "-m", "orchestrator.cli"]
     up = subprocess.run(
-        [*orch, "up", "--detach", "--json", *options], env=env, cwd=home, capture_output=True,
-        text=True, timeout=300, check=False,
+        [*within, *orch, "up", "--detach", "--json", *options], env=env, cwd=home,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     try:

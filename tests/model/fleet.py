@@ -77,7 +77,7 @@ class Fleet(RuleBasedStateMachine):
         self.owners: dict[str, Hands | None] = {}
         self.remote: dict[str, str] = {}
         self.flying: list[tuple[str, str, str]] = []
-        self.found: list[AgentState] = []
+        self.found: list[tuple[AgentState, int]] = []
         self.ended: dict[str, Status] = {}
         self.broken: set[str] = set()
 

@@ -1,7 +1,8 @@
 """The lease protocol of one agent as a value and the actions that may follow: small, pure, hostile.
 
 Any action may come at any time: a worker that is slow, stopped and resumed, or dead is one whose
-next action comes late or never. Only what ends by a clock is told apart: whether heartbeats come.
+next action comes late or never. Only what ends by a clock is told apart: whether heartbeats come,
+and how the clocks of Valkey and of the worker's host go (`lease_outages.py`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ from collections.abc import Iterator
 
 from orchestrator.models import Phase, Status
 from orchestrator.models.state_machine import ACTIVE, FINAL, WAITING
+from tests.model.lease_outages import (
+    clock_jumps,
+    failover,
+    new_holder,
+    passing_time,
+    shortened,
+)
 from tests.model.lease_state import (
     EXPIRED,
-    EXPIRING,
     FAULT,
     FRESH,
     KILL,
+    TOGETHER,
     Rules,
     State,
     Worker,
@@ -34,15 +42,30 @@ from tests.model.lease_state import (
 )
 
 Step = tuple[str, State]
+_PHASES = {
+    "preparing": Phase.PREPARING,
+    "executing": Phase.EXECUTING,
+    "gating": Phase.GATING,
+}
 
 
 def start(rules: Rules) -> State:
     """Return a registered agent and its message."""
-    return State(faults=rules.faults)
+    return State(faults=rules.faults, jumps=rules.jumps, failovers=rules.failovers)
 
 
 def actions(state: State, rules: Rules) -> Iterator[Step]:
     """Yield each action that may come next, by name, with the state it leaves."""
+    for name, after in _actions(state, rules):
+        if after.swept is None:
+            yield name, after if after.is_found else after._replace(is_found=True)
+        elif state.swept is not None and state.lease == EXPIRED != after.lease:
+            yield name, after._replace(is_found=False)
+        else:
+            yield name, after
+
+
+def _actions(state: State, rules: Rules) -> Iterator[Step]:
     if state.status in ACTIVE:
         yield KILL, ended_as(state, Status.KILLED, rules)
     yield from _broker(state, rules)
@@ -53,15 +76,9 @@ def actions(state: State, rules: Rules) -> Iterator[Step]:
         others.remove(worker)
         yield from _clock_of(state, worker, others, rules)
         yield from _work(state, worker, others, rules)
-    is_renewed = any(worker.owns and worker.beats for worker in state.workers)
-    if state.lease and not is_renewed:
-        # The shim's own clock needs no worker.
-        over = state.lease == EXPIRING and rules.deadline_ends_the_agent
-        workers = [
-            w._replace(lives=w.lives and not (w.owns and over and not w.blocked))
-            for w in state.workers
-        ]
-        yield "time passes", with_workers(state, workers, lease=state.lease - 1)
+    yield from passing_time(state, rules)
+    yield from clock_jumps(state, rules)
+    yield from failover(state, rules)
 
 
 def _broker(state: State, rules: Rules) -> Iterator[Step]:
@@ -73,7 +90,7 @@ def _broker(state: State, rules: Rules) -> Iterator[Step]:
             yield f"{FAULT}message lost", with_fault_spent(left)
             yield f"{FAULT}message twice", with_fault_spent(with_message(state, message))
         if len(state.workers) < rules.most_workers:
-            yield from _claim(left, rules) if message == 0 else _take_over(left, message)
+            yield from _claim(left, rules) if message == 0 else _take_over(left, message, rules)
     if state.halted:
         woken = state.phase in {Phase.QUEUED, Phase.AWAITING_REWORK}
         resumed = state._replace(halted=False)
@@ -100,19 +117,22 @@ def _claim(state: State, rules: Rules) -> Iterator[Step]:
         lease=FRESH,
         delayed=False,
         broken=broken,
+        holder=new_holder(state, rules),
     )
-    yield "claim", with_workers(held, [*state.workers, Worker("preparing", held.attempt)])
+    worker = Worker("preparing", held.attempt, holder=held.holder)
+    yield "claim", with_workers(held, [*state.workers, worker])
     if state.faults:
         yield f"{FAULT}claim, its reply lost", with_fault_spent(held)
 
 
-def _take_over(state: State, attempt: int) -> Iterator[Step]:
+def _take_over(state: State, attempt: int, rules: Rules) -> Iterator[Step]:
     waits = (Status.RUNNING, Phase.AWAITING_GATES, attempt)
     if (state.status, state.phase, state.attempt) != waits:
         yield "gate check dropped", state
         return
-    held = state._replace(phase=Phase.GATING, lease=FRESH)
-    yield "take over", with_workers(held, [*state.workers, Worker("gating", attempt)])
+    held = state._replace(phase=Phase.GATING, lease=FRESH, holder=new_holder(state, rules))
+    worker = Worker("gating", attempt, holder=held.holder)
+    yield "take over", with_workers(held, [*state.workers, worker])
     if state.faults:
         yield f"{FAULT}take over, its reply lost", with_fault_spent(held)
 
@@ -137,7 +157,8 @@ def _clock_of(state: State, worker: Worker, others: list[Worker], rules: Rules) 
             # On its way when the agent was let go of.
             yield f"{FAULT}late heartbeat", with_fault_spent(_heartbeat(gone, worker, rules))
     if not worker.beats and accepts(state, worker, rules):
-        renewed = with_workers(state, [*others, worker._replace(beats=True, blocked=False)])
+        back = worker._replace(beats=True, blocked=False, left=TOGETHER)
+        renewed = with_workers(state, [*others, back])
         yield f"{worker.at} worker resumes", _heartbeat(renewed, worker, rules)
     if not worker.lives or not accepts(state, worker, rules):
         yield f"{worker.at} worker gives up", gone
@@ -180,6 +201,10 @@ def _work(state: State, worker: Worker, others: list[Worker], rules: Rules) -> I
 def _move_on(
     state: State, written: State, worker: Worker, others: list[Worker], rules: Rules
 ) -> Iterator[Step]:
+    if rules.failovers and state.phase is not _PHASES[worker.at]:
+        # Its last move is lost.
+        yield f"{worker.at} worker is refused", with_workers(state, others)
+        return
     if worker.at == "preparing":
         moved = moved_to(written, Status.RUNNING, rules)._replace(
             phase=Phase.EXECUTING, lease=FRESH
@@ -255,8 +280,10 @@ def _sweep(state: State, rules: Rules) -> Iterator[Step]:
         )
     elif waits and message_of(state) not in state.queue and rules.sweep_sends_again:
         yield "sweep sends again", with_message(state, message_of(state))
+    yield from shortened(state, rules)
     if state.swept is None:
-        if state.lease == EXPIRED:
+        is_judged = not state.unsteady or not rules.sweep_waits_after_a_jump
+        if state.lease == EXPIRED and is_judged:
             yield "sweep finds the lease", state._replace(swept=())
         return
     done = state._replace(swept=None)
@@ -271,7 +298,8 @@ def _sweep(state: State, rules: Rules) -> Iterator[Step]:
         attempt, recoveries = state.swept
         fails = recoveries >= rules.max_retries
         compares = rules.failing_compares_the_lease if fails else rules.recovery_compares_the_lease
-        if attempt != state.attempt or (compares and state.lease != EXPIRED):
+        is_other = rules.recovery_compares_the_found_lease and not state.is_found
+        if attempt != state.attempt or (compares and (state.lease != EXPIRED or is_other)):
             yield "sweep is refused", done
             return
         if state.lease != EXPIRED:

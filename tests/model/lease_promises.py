@@ -34,6 +34,11 @@ ALWAYS: Mapping[str, Callable[[State], bool]] = {
     "counts_add_up": lambda state: state.indexes == {state.status},
 }
 
+#: A worker whose claim was lost with the last second learns so from its next heartbeat.
+ACROSS_FAILOVERS = {
+    name: holds for name, holds in ALWAYS.items() if name != "at_most_one_live_attempt"
+}
+
 EVENTUALLY: Mapping[str, Callable[[State], bool]] = {
     "every_active_agent_has_a_message_a_lease_or_a_date": lambda state: (
         state.status in FINAL

@@ -10,6 +10,10 @@ from orchestrator.models.state_machine import ACTIVE, FINAL
 
 #: How a lease passes; a worker that hears of no renewal ends its agent before the last step.
 FRESH, EXPIRING, EXPIRED = 2, 1, 0
+#: It ends after any that a worker asks for: the clock it goes by was set back.
+BEYOND = 3
+#: A worker's clock goes as Valkey's does.
+TOGETHER = -1
 HELD = frozenset({Phase.PREPARING, Phase.EXECUTING, Phase.GATING, Phase.DELIVERING})
 MOST_MESSAGES = 3
 #: Begins the name of what goes wrong; there is a bounded number of these.
@@ -37,10 +41,18 @@ class Rules:
     writes_look_at_the_status: bool = True
     release_frees_the_lease: bool = True
     sweep_sends_again: bool = True
+    deadline_is_monotonic: bool = True
+    sweep_waits_after_a_jump: bool = True
+    recovery_compares_the_found_lease: bool = True
+    sweep_shortens_leases: bool = True
+    writes_compare_the_holder: bool = True
     # Not the protocol's, but how far it is looked at.
     faults: int = 2
     most_workers: int = 2
     max_retries: int = 1
+    #: Jumps of a clock, and promotions of a replica that missed what came last.
+    jumps: int = 0
+    failovers: int = 0
 
 
 class Worker(NamedTuple):
@@ -56,6 +68,10 @@ class Worker(NamedTuple):
     replaces: int = 0
     #: Its threads wait in a call, and the one among them that keeps its deadline.
     blocked: bool = False
+    #: What is left of its lease by its own clock.
+    left: int = TOGETHER
+    #: Who it is, where two can hold one number.
+    holder: int = 0
 
 
 class State(NamedTuple):
@@ -77,19 +93,29 @@ class State(NamedTuple):
     workers: tuple[Worker, ...] = ()
     #: What a sweep has read: nothing, () for a lease that had ended, (attempt, recoveries).
     swept: tuple[int, ...] | None = None
+    #: The lease that the sweep found expired is the one that stands.
+    is_found: bool = True
     #: Pushes on their way: (commit, the commit it may replace).
     flying: frozenset[tuple[int, int]] = frozenset()
     branch: int = 0
     #: The first final status.
     ended: Status | None = None
     faults: int = 0
+    jumps: int = 0
+    failovers: int = 0
+    #: How long the sweep still judges no lease: Valkey's clock has jumped.
+    unsteady: int = 0
+    holder: int = 0
+    #: What a replica knows that hears nothing more.
+    replica: State | None = None
     #: The promise that the last action broke.
     broken: str = ""
 
 
 def accepts(state: State, worker: Worker, rules: Rules) -> bool:
     is_active = state.status in ACTIVE or not rules.writes_look_at_the_status
-    return is_active and worker.token == state.attempt
+    is_holder = worker.holder == state.holder or not rules.writes_compare_the_holder
+    return is_active and is_holder and worker.token == state.attempt
 
 
 def written_by(state: State, worker: Worker) -> State:
@@ -121,7 +147,8 @@ def with_push(state: State, commit: int, replaces: int) -> State:
 
 
 def with_no_owner(state: State) -> State:
-    return with_workers(state, [worker._replace(owns=False) for worker in state.workers])
+    workers = [worker._replace(owns=False, left=TOGETHER) for worker in state.workers]
+    return with_workers(state, workers)
 
 
 def with_no_lease(state: State, rules: Rules) -> State:

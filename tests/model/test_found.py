@@ -110,9 +110,9 @@ def test_a_sweep_that_stalls_leaves_what_has_its_lease_again(fleet, losses):
         sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
     agent = spawn.claim(fleet.agent_id)
     fleet.at += timedelta(seconds=LEASE_S + 1)
-    assert fleet.store.run(leases.expired(fleet.at)) == (fleet.agent_id,)
+    found = fleet.store.run(leases.expired(fleet.at))
     fleet.store.run(leases.heartbeat(agent, lease_s=LEASE_S, now=fleet.at))
-    sweep.recover(agent, LeaseLost(), only_expired=True)
+    sweep.recover(agent, LeaseLost(), found_lease_ms=found[fleet.agent_id])
     assert fleet.state == agent
 
 
@@ -123,10 +123,29 @@ def test_a_sweep_that_stalls_leaves_what_was_handed_over_meanwhile(fleet, losses
         sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
     agent = spawn.start(spawn.claim(fleet.agent_id), base_commit="abc")
     fleet.at += timedelta(seconds=LEASE_S + 1)
+    found = fleet.store.run(leases.expired(fleet.at))
     spawn.enqueue_for_gates(agent, {})
     handed = fleet.state
-    sweep.recover(handed, LeaseLost(), only_expired=True)
+    sweep.recover(handed, LeaseLost(), found_lease_ms=found[fleet.agent_id])
     assert fleet.state == handed
+
+
+@pytest.mark.parametrize("jump_s", [7200, -7200])
+@pytest.mark.parametrize("losses", [0, 1])
+def test_a_sweep_that_stalls_over_a_jump_leaves_what_has_another_lease(fleet, losses, jump_s):
+    """Of a worker that went on: by the new time its lease may have ended too."""
+    spawn, sweep, gates = fleet.worker(), fleet.worker(), fleet.worker()
+    for _ in range(losses):
+        sweep.recover(spawn.claim(fleet.agent_id), LeaseLost())
+    agent = spawn.start(spawn.claim(fleet.agent_id), base_commit="abc")
+    fleet.at += timedelta(seconds=LEASE_S + 1)
+    found = fleet.store.run(leases.expired(fleet.at))
+    fleet.at += timedelta(seconds=min(jump_s, 0))
+    spawn.enqueue_for_gates(agent, {})
+    held = gates.claim_for_gates(fleet.agent_id, agent.attempt)
+    fleet.at += timedelta(seconds=abs(jump_s))
+    sweep.recover(held, LeaseLost(), found_lease_ms=found[fleet.agent_id])
+    assert fleet.state == held
 
 
 def test_who_ends_late_does_not_forget_the_next_attempt_of_its_own_process(fleet):

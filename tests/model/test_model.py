@@ -11,7 +11,7 @@ import pytest
 from tests.model import invariants
 from tests.model.explorer import Explored, Violated, explore
 from tests.model.lease_model import actions, start
-from tests.model.lease_promises import ALWAYS, EVENTUALLY
+from tests.model.lease_promises import ACROSS_FAILOVERS, ALWAYS, EVENTUALLY
 from tests.model.lease_state import FAULT, KILL, Rules, State
 
 MOST_STATES = 150_000
@@ -33,13 +33,27 @@ MISTAKES = {
     "end_leaves_the_index": ("counts_add_up", 0),
     "release_frees_the_lease": ("a_held_agent_has_a_lease_or_is_recovered", 0),
     "sweep_sends_again": ("every_active_agent_has_a_message_a_lease_or_a_date", 1),
+    "deadline_is_monotonic": ("at_most_one_live_attempt", 1),
+    "sweep_waits_after_a_jump": ("at_most_one_live_attempt", 0),
+    "recovery_compares_the_found_lease": ("at_most_one_live_attempt", 1),
+    "sweep_shortens_leases": ("every_agent_ends", 1),
+    "writes_compare_the_holder": ("a_stale_attempt_writes_nothing", 0),
+}
+#: Mistakes that show only where a clock jumps, or a failover loses what was written last.
+SCOPES = {
+    "deadline_is_monotonic": {"jumps": 1},
+    "sweep_waits_after_a_jump": {"jumps": 1},
+    "recovery_compares_the_found_lease": {"jumps": 1},
+    "sweep_shortens_leases": {"jumps": 1},
+    "writes_compare_the_holder": {"failovers": 1},
 }
 
 
 def explored(rules: Rules) -> Explored[State]:
     """Visit every state under these rules."""
+    always = ACROSS_FAILOVERS if rules.failovers else ALWAYS
     return explore(
-        start(rules), lambda state: actions(state, rules), ALWAYS, most_states=MOST_STATES
+        start(rules), lambda state: actions(state, rules), always, most_states=MOST_STATES
     )
 
 
@@ -71,6 +85,15 @@ def test_three_workers_at_once_keep_them_too():
     hold(Rules(faults=1, most_workers=3))
 
 
+def test_clocks_that_jump_break_no_promise():
+    hold(Rules(faults=1, jumps=1))
+    hold(Rules(faults=0, jumps=2))
+
+
+def test_a_failover_that_loses_the_last_writes_leaves_one_who_may_write():
+    hold(Rules(faults=0, failovers=1))
+
+
 def test_every_rule_has_its_mistake():
     rules = {field.name for field in fields(Rules) if field.type == "bool"}
     assert rules == MISTAKES.keys()
@@ -80,11 +103,13 @@ def test_every_rule_has_its_mistake():
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_protocol_with_a_mistake_is_found_out_by_the_shortest_trace(mistake):
     broken_name, faults = MISTAKES[mistake]
-    rules = replace(Rules(faults=faults), **{mistake: False})
+    scope = SCOPES.get(mistake, {})
+    rules = replace(Rules(faults=faults, **scope), **{mistake: False})
     with pytest.raises(Violated) as violated:
         hold(rules)
     assert broken_name in violated.value.names, violated.value
-    assert sum(action.startswith(FAULT) for action in violated.value.trace) <= faults
+    most = faults + sum(scope.values())
+    assert sum(action.startswith(FAULT) for action in violated.value.trace) <= most
     print(violated.value)
 
 

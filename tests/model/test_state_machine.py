@@ -48,8 +48,8 @@ class HostileFleet(Fleet):
     def sweep_stalls(self, meanwhile: str) -> None:
         """A sweep reads what it finds and stops; what it does with it comes later."""
         self.time_passes(LEASE_S + 1)
-        names = self.store.run(stored_leases.expired(self.at))
-        self.found = [self.store.run(agents.read(agent_id)) for agent_id in names]
+        leases = self.store.run(stored_leases.expired(self.at))
+        self.found = [(self.store.run(agents.read(one)), end) for one, end in leases.items()]
         for hands in list(self.hands) if meanwhile != "nothing" else []:
             getattr(self, meanwhile)(hands)
 
@@ -57,8 +57,9 @@ class HostileFleet(Fleet):
     @rule()
     def sweep_goes_on(self) -> None:
         with self.sweeping():
-            for agent in self.found:
-                self.monitor.holder.recover(agent, LeaseLost(), only_expired=True)
+            for agent, found_lease_ms in self.found:
+                recover = self.monitor.holder.recover
+                recover(agent, LeaseLost(), found_lease_ms=found_lease_ms)
         self.found = []
 
     @contextmanager

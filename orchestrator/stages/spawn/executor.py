@@ -22,6 +22,7 @@ from orchestrator.errors import (
     SandboxLimit,
     SandboxLost,
     SessionLost,
+    StoreRefused,
     TransitionRefused,
     UsageReportsMissing,
 )
@@ -47,6 +48,7 @@ from orchestrator.stages.spawn.monitors.stall import StallMonitor
 from orchestrator.stages.spawn.monitors.time import TimeMonitor
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from orchestrator.store.agent_logs import append_lines
+from orchestrator.store.patience import not_waiting_for_space
 from orchestrator.workspace.mirror import Base, Mirrors
 
 #: The output of a running agent is written to Valkey at this interval.
@@ -242,7 +244,13 @@ class AgentExecutor:
         step = append_lines(
             agent.agent_id, agent.attempt, lines, cap=kept.log_lines, most_bytes=kept.log_bytes
         )
-        self.holder.store.follow(step)
+        try:
+            with not_waiting_for_space():
+                self.holder.store.follow(step)
+        except StoreRefused as refusal:
+            # A log is no reason to end its agent, or to stop reading its output.
+            context.transcript.dropped_lines.add(len(lines))
+            log.warning("log lines dropped", agentId=agent.agent_id, reason=str(refusal))
         try:
             self.holder.update(agent, context.facts())
         except TransitionRefused as refusal:

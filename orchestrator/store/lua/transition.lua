@@ -12,7 +12,7 @@
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
 --   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
 --   K.queue?        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, expiredAtMs?, dueMs?, to?, final?,
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, foundLeaseMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?, fallbackFrom?},
 --           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
@@ -23,7 +23,7 @@
 --         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend, or ""}
 local FIELDS = {
   agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', holder = 'text?', bump = 'flag?',
-  heedsHalt = 'flag?', expiredAtMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
+  heedsHalt = 'flag?', foundLeaseMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
   urgency = 'ms?', reason = 'text?', reasonCode = 'text?',
@@ -68,9 +68,9 @@ if move.attempt and agent.attempt ~= move.attempt then return { 'stale', before 
 -- The same number with another holder: each claimed it on one side of a failover.
 if move.holder and holder_of(agent) ~= move.holder then return { 'stale', before } end
 -- A lease renewed since it was found expired has a holder; an absent lease was released.
-if move.expiredAtMs then
+if move.foundLeaseMs then
   local deadline = redis.call('ZSCORE', K.leases, move.agentId)
-  if not deadline or tonumber(deadline) > move.expiredAtMs then return { 'refused', before } end
+  if not deadline or tonumber(deadline) ~= move.foundLeaseMs then return { 'refused', before } end
 end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end

@@ -2,5 +2,5 @@
 
 The system is a real one, nothing of it is changed: the `git` that stands first in its PATH, the
 agent's script, a gate's command and a lock on a workspace make each agent wait where it is to be
-met, once. `python -m tests.faults.crashes.table` writes the table in `docs/reliability.md`.
+met, once. `python -m tests.faults.crashes.table` writes the table in `docs/crash-matrix.md`.
 """

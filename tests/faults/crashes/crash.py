@@ -9,7 +9,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ import redis
 from celery import Celery
 
 from tests.faults.conftest import OPEN, Document, request_body
+from tests.faults.crashes.sites import MakeSite, Site, plain
 from tests.faults.crashes.steps import STEPS, project, put_programs
 from tests.faults.crashes.watch import Watch, queued
 from tests.integration.conftest import System, git, make_remote, running
@@ -34,8 +35,12 @@ SAME, NEXT, AGAIN = "same attempt", "next attempt", "message sent again"
 class Crash:
     """A system, and an agent at each step (or by other names, at none)."""
 
-    def __init__(self, system: System, folder: Path, names: Iterable[str] = STEPS) -> None:
+    def __init__(
+        self, system: System, folder: Path, names: Iterable[str] = STEPS, site: Site | None = None
+    ) -> None:
         self.system = system
+        self.site = site or Site(system.home)
+        self.url = self.site.url or system.valkey
         self.ids = {name: f"{name}-{secrets.token_hex(4)}" for name in names}
         self.remotes: dict[str, Path] = {}
         self.watch = Watch(self.ids.values())
@@ -57,7 +62,7 @@ class Crash:
         """Return the state of the agent of this step, as soon as Valkey tells it."""
 
         def read() -> bytes | None:
-            with suppress(redis.ConnectionError), self.valkey() as client:
+            with suppress(redis.ConnectionError, redis.TimeoutError), self.valkey() as client:
                 found: bytes | None = client.get(f"orchestrator:agent:{self.ids[step]}")
                 return found
             return None
@@ -68,13 +73,13 @@ class Crash:
 
     def valkey(self) -> redis.Redis:
         """Open the store."""
-        return redis.Redis.from_url(self.system.valkey)
+        return redis.Redis.from_url(self.url, socket_timeout=60)
 
     def begin(self) -> None:
         """Spawn all agents as a client that knows only Celery; each of its own repository."""
         seed = make_remote(self.folder / "seed", project(self.holds))
         git("config", "core.logAllRefUpdates", "always", cwd=seed)
-        with Celery("coordinator", broker=self.system.valkey) as client:
+        with Celery("coordinator", broker=self.url) as client:
             for step, agent_id in self.ids.items():
                 self.remotes[step] = self.folder / f"{step}.git"
                 shutil.copytree(seed, self.remotes[step])
@@ -87,37 +92,38 @@ class Crash:
 
     def await_all(self) -> None:
         """Wait until every agent stands at its step."""
-        self._hold_cleanup()
-        for step, (status, phase) in STEPS.items():
+        if "cleaning" in self.ids:
+            self._hold_cleanup()
+        for step in self.ids:
+            status, phase = STEPS[step]
             eventually((self.holds / step).is_dir)
             state = self.state(step)
             assert (state["status"], state["phase"]) == (status, phase), state
 
     def release(self) -> None:
         """Let every agent, and what is left of an attempt at it, go on from its step."""
-        for step in STEPS:
+        for step in self.ids:
             (self.holds / step / "go").touch()
-        assert self._lock is not None
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def holders(self, *steps: str) -> set[int]:
         """Return the processes that hold the agents of these steps."""
-        reported = {self.state(step)["workerProcess"] for step in steps}
+        reported = {self.state(step)["workerProcess"] for step in steps if step in self.ids}
         return {int(process.partition(":")[0]) for process in reported}
 
     def await_end(self, *steps: str) -> None:
-        """Wait until these agents have ended and are cleaned up."""
-        for step in steps:
+        """Wait until these agents, of those there are, have ended and are cleaned up."""
+        for step in filter(self.ids.__contains__, steps):
             eventually(lambda: self.state(step)["phase"] == "cleaned", within_s=WITHIN_S)  # noqa: B023
 
     def carried_on(self, step: str) -> str:
         """Return how this agent came to its end."""
         if self.state(step).get("recoveries"):
             return NEXT
-        log = (self.system.home / "log" / "cleanup.log").read_text()
-        is_sent_again = any(
-            "message sent again" in line and self.ids[step] in line for line in log.splitlines()
-        )
+        logs = (self.system.home / "log" / "cleanup.log", self.folder / "second" / "log")
+        lines = [line for log in logs if log.exists() for line in log.read_text().splitlines()]
+        is_sent_again = any("message sent again" in one and self.ids[step] in one for one in lines)
         return AGAIN if is_sent_again else SAME
 
     @contextmanager
@@ -128,7 +134,7 @@ class Crash:
         env = {
             **self.system.env,
             "ORCHESTRATOR_HOME": str(home),
-            "VALKEY_URL": self.system.valkey,
+            "VALKEY_URL": self.url,
         }
         workers = []
         with (home / "log").open("wb") as log:
@@ -158,21 +164,30 @@ class Crash:
 
 
 @contextmanager
-def crashing(folder: Path) -> Iterator[Crash]:
-    """Start a system and have an agent at each step, watched."""
+def crashing(
+    folder: Path, steps: Sequence[str] = tuple(STEPS), make_site: MakeSite = plain
+) -> Iterator[Crash]:
+    """Start a system and have an agent at each of these steps, watched."""
     programs = folder / "programs"
     put_programs(folder / "holds", programs)
-    with running(
-        folder / "home",
-        ORCHESTRATOR_AGENT="scripted",
-        **OPEN,
-        ORCHESTRATOR_LEASE=f"{LEASE_S}s",
-        ORCHESTRATOR_SUPERVISOR_DEADLINE=f"{DEADLINE_S}s",
-        ORCHESTRATOR_GATE_WORKERS="8",
-        MAX_CONCURRENT_AGENTS=str(len(STEPS)),
-        PATH=f"{programs}:{os.environ['PATH']}",
-    ) as system:
-        crash = Crash(system, folder)
+    with (
+        make_site(folder) as site,
+        running(
+            site.home,
+            within=site.within,
+            **{
+                "ORCHESTRATOR_AGENT": "scripted",
+                **OPEN,
+                "ORCHESTRATOR_LEASE": f"{LEASE_S}s",
+                "ORCHESTRATOR_SUPERVISOR_DEADLINE": f"{DEADLINE_S}s",
+                "ORCHESTRATOR_GATE_WORKERS": "8",
+                "MAX_CONCURRENT_AGENTS": str(len(steps)),
+                "PATH": f"{programs}:{os.environ['PATH']}",
+                **site.settings,
+            },
+        ) as system,
+    ):
+        crash = Crash(system, folder, steps, site)
         with crash.watch:
             crash.begin()
             crash.await_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,13 +10,20 @@ from types import MappingProxyType
 
 from orchestrator.messages import QUEUES
 from tests.faults.conftest import send
+from tests.faults.crashes import shortages, sites
 from tests.faults.crashes.crash import AGAIN, NEXT, SAME, Crash
-from tests.faults.crashes.steps import GATES_STEPS, SPAWN_STEPS
+from tests.faults.crashes.sites import MakeSite
+from tests.faults.crashes.steps import GATES_STEPS, SPAWN_STEPS, STEPS
 from tests.faults.crashes.watch import is_alive
 from tests.processes import eventually, marked_all
 
 #: How long Valkey is away decides, and either is right.
 EITHER = f"{SAME} or {NEXT}"
+SENT = f"{SAME} or {AGAIN}"
+#: A message may be lost with what its worker could not write.
+ANY = f"{EITHER} or {AGAIN}"
+#: In CI each fault meets agents at some of the steps: a step costs seconds, and all are hit.
+RUNS_ALL = os.environ.get("CRASH_STEPS") == "all"
 
 
 @dataclass(frozen=True)
@@ -24,8 +32,16 @@ class Fault:
 
     title: str
     strike: Callable[[Crash], None]
+    #: The steps in CI.
+    sample: tuple[str, ...]
     #: What goes on, once the fault is over, that it does not go on as before.
     carried_on: Mapping[str, str] = field(default_factory=dict)
+    site: MakeSite = sites.plain
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps at which agents are met, in the order of their life."""
+        return tuple(step for step in STEPS if RUNS_ALL or step in self.sample)
 
     def outcome(self, step: str) -> str:
         """Return how an agent that was at this step comes to its end."""
@@ -81,20 +97,95 @@ def stop_workers(crash: Crash) -> None:
             send(pid, signal.SIGCONT)
 
 
-_ALL_NEXT = dict.fromkeys((*SPAWN_STEPS, *GATES_STEPS), NEXT)
+_HELD = (*SPAWN_STEPS, *GATES_STEPS)
+_ALL_NEXT = dict.fromkeys(_HELD, NEXT)
+_ALL_ANY = dict.fromkeys(_HELD, ANY) | {"cleaning": SENT}
 FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
-        "workers": Fault("SIGKILL of the workers", kill_workers, _ALL_NEXT | {"cleaning": AGAIN}),
+        "workers": Fault(
+            "SIGKILL of the workers",
+            kill_workers,
+            ("cloned", "running", "pushing"),
+            _ALL_NEXT | {"cleaning": AGAIN},
+        ),
         "pool": Fault(
             "SIGKILL of the gates pool's processes",
             kill_pool_children,
+            ("gating", "committed", "pushed"),
             dict.fromkeys(GATES_STEPS, NEXT),
         ),
-        "scheduler": Fault("SIGKILL of the scheduler", kill_scheduler),
-        "api": Fault("SIGKILL of the API", kill_api),
-        "valkey": Fault("SIGKILL of Valkey", kill_valkey, dict.fromkeys(_ALL_NEXT, EITHER)),
+        "scheduler": Fault(
+            "SIGKILL of the scheduler", kill_scheduler, ("claimed", "verdict", "cleaning")
+        ),
+        "api": Fault("SIGKILL of the API", kill_api, ("running", "committed")),
+        "valkey": Fault(
+            "SIGKILL of Valkey",
+            kill_valkey,
+            ("captured", "verdict", "pushed"),
+            dict.fromkeys(_HELD, EITHER),
+        ),
         "stopped": Fault(
-            "SIGSTOP of the workers past their lease, SIGCONT", stop_workers, _ALL_NEXT
+            "SIGSTOP of the workers past their lease, SIGCONT",
+            stop_workers,
+            ("claimed", "captured", "pushing"),
+            _ALL_NEXT,
+        ),
+        "disk": Fault(
+            "the disk full, then freed",
+            shortages.fill_disk,
+            ("cloned", "running", "gating", "committed"),
+            _ALL_ANY,
+            sites.small_home,
+        ),
+        "hung": Fault(
+            "Valkey hung for 20 s",
+            shortages.hang_valkey,
+            ("running", "captured", "verdict", "pushing"),
+            site=sites.long_lease,
+        ),
+        "dropped": Fault(
+            "packets between a host and Valkey dropped, then not",
+            shortages.drop_packets,
+            ("running", "captured", "gating", "pushed"),
+            _ALL_NEXT | {"cleaning": SENT},
+            sites.behind_a_link,
+        ),
+        "memory": Fault(
+            "Valkey at its `maxmemory`, then raised",
+            shortages.fill_valkey,
+            ("claimed", "captured", "gating", "cleaning"),
+            site=sites.calm,
+        ),
+        "promoted": Fault(
+            "a replica promoted, its last second lost",
+            shortages.promote_replica,
+            ("captured", "verdict", "committed", "pushed"),
+            _ALL_ANY,
+            sites.with_replica,
+        ),
+        "ahead": Fault(
+            "the clock of the host jumps by +2 h",
+            shortages.set_clock,
+            ("claimed", "running", "verdict"),
+            site=sites.clock_of_host("+2h"),
+        ),
+        "behind": Fault(
+            "the clock of the host jumps by -2 h",
+            shortages.set_clock,
+            ("cloned", "gating", "cleaning"),
+            site=sites.clock_of_host("-2h"),
+        ),
+        "jump": Fault(
+            "the clock of Valkey jumps by +2 h",
+            shortages.set_clock,
+            ("running", "captured", "committed"),
+            site=sites.clock_of_valkey("+2h"),
+        ),
+        "back": Fault(
+            "the clock of Valkey jumps by -2 h",
+            shortages.set_clock,
+            ("claimed", "gating", "pushing"),
+            site=sites.clock_of_valkey("-2h"),
         ),
     }
 )

@@ -31,7 +31,7 @@ def test_an_attempt_that_was_replaced_does_not_reschedule_the_next(judged):
 
 def test_a_lease_that_was_renewed_meanwhile_refuses_the_rescuer(judged):
     before = judged.lab.state(judged.agent.agent_id)
-    judged.delivery.holder.apply(judged.agent, LOST, only_expired=True)
+    judged.delivery.holder.apply(judged.agent, LOST, found_lease_ms=1)
     assert judged.lab.state(judged.agent.agent_id) == before
 
 

@@ -98,10 +98,17 @@ def test_a_lease_that_is_renewed_in_time_is_nobody_elses(store, clock, holder, m
     # Found expired, and renewed before the move: the move is refused.
     clock.forward(2)
     found = state(store, agent_id)
+    ends = store.run(leases.expired(clock()))
     later = clock() + timedelta(seconds=30)
     store.run(command("ZADD", keys.LEASES, round(later.timestamp() * 1000), agent_id, decode=int))
     step = agent_transitions.recover(
-        found, continues=None, counts=True, delay_s=0, now=clock(), tag="t", only_expired=True
+        found,
+        continues=None,
+        counts=True,
+        delay_s=0,
+        now=clock(),
+        tag="t",
+        found_lease_ms=ends[agent_id],
     )
     with pytest.raises(TransitionRefused):
         store.run(step)

@@ -187,3 +187,18 @@ def test_much_that_is_spent_is_accounted_for_before_the_next_line_is_read():
     with pytest.raises(BudgetExceeded):
         said.feed(Chunk("stdout", b"a\nb\nb\n"))
     assert said.spent.total_tokens == MUCH_SPENT
+
+
+def test_lines_that_were_not_stored_are_counted_once():
+    said = transcript()
+    said.record("one")
+    said.record("two")
+    said.dropped_lines.add(len(said.drain_lines()))
+    said.record("three")
+    # The line with the number is not stored either, and is none of the agent's.
+    said.dropped_lines.add(len(said.drain_lines()))
+    said.record("four")
+    (_, number), (_, line) = texts(said)
+    assert (number.split()[0], line) == ("3", "four")
+    said.record("five")
+    assert texts(said) == [("orchestrator", "five")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from orchestrator import errors
 from orchestrator.errors import OrchestratorError, ProviderLimited
 from orchestrator.leases.attempt_result import Abandon, AwaitProvider, Fail, NotOurs, Reschedule
-from orchestrator.leases.retry_policy import RecoveryPolicy
+from orchestrator.leases.retry_policy import RecoveryPolicy, known_error
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RecoveryPolicy(jitter=lambda: 0.5)
@@ -78,3 +79,12 @@ def test_a_provider_is_waited_for_within_bounds(stated_in_s, waited_s):
     result = decide(error, recoveries=3)
     assert result.until == NOW + timedelta(seconds=waited_s)
     assert result.jitter_s == POLICY.provider_jitter_s / 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_the_hosts_fault_whatever_was_written(number):
+    error = known_error(OSError(number, "full"), agent())
+    assert isinstance(error, errors.DiskFull)
+    assert decide(error).counts
+    other = SimpleNamespace(agent_id="a")
+    assert not isinstance(known_error(OSError(errno.EACCES, "no"), other), errors.DiskFull)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 
+from orchestrator.errors import StoreRefused
+from orchestrator.log import get_logger
 from orchestrator.stages.spawn.context import RunContext
+from orchestrator.store.patience import not_waiting_for_space
 
 #: The end of a turn causes a checkpoint, if the last one is at least this old.
 TURN_PAUSE_S = 15.0
+
+log = get_logger("monitors")
 
 
 class CheckpointMonitor:
@@ -23,7 +28,7 @@ class CheckpointMonitor:
         self._turns = 0
 
     def check(self) -> None:
-        """Make a checkpoint if one is due.
+        """Make a checkpoint if one is due; one that Valkey has no space for is left out.
 
         Raises:
             AgentKilled: a kill arrived during the capture; also the other errors of `Lease.check`.
@@ -33,5 +38,10 @@ class CheckpointMonitor:
         turns = self._context.transcript.messages
         if since_s < self._every_s and (turns == self._turns or since_s < self._turn_pause_s):
             return
-        self._context.checkpoint()
+        try:
+            with not_waiting_for_space():
+                self._context.checkpoint()
+        except StoreRefused as refusal:
+            agent_id = self._context.agent.agent_id
+            log.warning("no checkpoint", agentId=agent_id, reason=str(refusal))
         self._made_at_s, self._turns = time.monotonic(), turns

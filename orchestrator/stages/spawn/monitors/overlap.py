@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from orchestrator.errors import StoreRefused
 from orchestrator.host.folders import files_below
 from orchestrator.leases.agent_leases import AgentLeases
+from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.models.text import storable
 from orchestrator.store import overlap
 from orchestrator.store.overlap import FILES_LIMIT
+from orchestrator.store.patience import not_waiting_for_space
 
 #: The interval of the scans of a workspace; a scan of 5,000 files takes about 20 ms.
 EVERY_S = 5.0
@@ -24,6 +27,8 @@ _MADE = frozenset(
         *(".ruff_cache", "node_modules", ".next", "target", "build", "dist", ".gradle"),
     )
 )
+
+log = get_logger("monitors")
 
 
 @dataclass
@@ -45,8 +50,14 @@ class OverlapMonitor:
         self._next_s = time.monotonic() + EVERY_S
         if len(self._reported) >= FILES_LIMIT or not (news := {*self._touched()} - self._reported):
             return
-        self._reported |= news
-        self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
+        try:
+            with not_waiting_for_space():
+                self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
+        except StoreRefused as refusal:
+            # They are found again at the next scan.
+            log.warning("overlap", agentId=self.agent.agent_id, reason=str(refusal))
+        else:
+            self._reported |= news
 
     def forget(self) -> None:
         """Remove the agent's files from the overlap index."""
