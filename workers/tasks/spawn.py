@@ -9,7 +9,7 @@ from celery import Task
 from orchestrator.errors import BudgetExhausted, Halted, RequestInvalid
 from orchestrator.messages import SPAWN_TASK
 from workers.app import app, services_of
-from workers.raw_requests import register
+from workers.raw_requests import register_at_last
 
 
 @app.task(bind=True, name=SPAWN_TASK)
@@ -25,7 +25,8 @@ def spawn(task: Task[Any, Any], /, *arguments: Any, **named: Any) -> None:
         services.runner.run(agent_id)
         return
     try:
-        register(services, agent_id, _request_in(arguments, named), task.request.delivery_info)
+        document = _request_in(arguments, named)
+        register_at_last(services, agent_id, document, task.request.delivery_info)
     except (RequestInvalid, Halted, BudgetExhausted) as error:
         services.store.run(services.submit_service.refuse(agent_id, error))
 
