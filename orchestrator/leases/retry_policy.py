@@ -39,8 +39,8 @@ from orchestrator.retry import calculate_backoff_delay
 _UNWRITABLE = (StoreUnreachable, StoreRefused, LeaseLost)
 #: A step is refused to an attempt whose agent is no longer where the attempt left it.
 _NOT_OURS = (AgentKilled, AttemptStale, TransitionRefused)
-#: The code that raises these has retried already.
-_RETRIED = (CoordinatorUnavailable, PushFailed)
+#: The code that raises these has retried already, or no other choice is left.
+_RETRIED = (CoordinatorUnavailable, FallbackUnavailable, PushFailed)
 
 log = get_logger("lifecycle")
 
@@ -87,7 +87,8 @@ class RecoveryPolicy:
             return NotOurs(error)
         if isinstance(error, ProviderLimited):
             return self._await_provider(error, now)
-        if isinstance(error, (WorkerStopping, FallbackUnavailable)):
+        has_other_choice = isinstance(error, FallbackUnavailable) and len(agent.all_choices) > 1
+        if isinstance(error, WorkerStopping) or has_other_choice:
             return Reschedule(error)
         if error.retryable and not isinstance(error, _RETRIED):
             return self.recover(error, agent)

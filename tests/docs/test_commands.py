@@ -32,6 +32,7 @@ ELSEWHERE = {
     "deploying.md": "tests/topology",
     "sandboxes.md": "tests/sandbox",
     "protocol.md": "tests/model",
+    "crash-matrix.md": "tests/faults/test_crash_matrix.py",
     # A page and the number of a block.
     "your-repository.md-0": "tests/docs/test_first_branch.py",
 }

@@ -17,11 +17,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RecoveryPolicy(jitter=lambda: 0.5)
 ABANDONED = {"StoreUnreachable", "StoreRefused", "LeaseLost"}
 NOT_OURS = {"AgentKilled", "AttemptStale", "TransitionRefused"}
-RETRIED_ALREADY = {"CoordinatorUnavailable", "PushFailed"}
+RETRIED_ALREADY = {"CoordinatorUnavailable", "FallbackUnavailable", "PushFailed"}
 
 
-def agent(recoveries=0, max_retries=3):
-    return SimpleNamespace(recoveries=recoveries, max_retries=max_retries)
+def agent(recoveries=0, max_retries=3, choices=1):
+    return SimpleNamespace(
+        recoveries=recoveries, max_retries=max_retries, all_choices=("one",) * choices
+    )
 
 
 def decide(error, **facts):
@@ -54,6 +56,11 @@ def made(error_class):
 @pytest.mark.parametrize("error_class", sorted(set(tree()), key=lambda one: one.__name__))
 def test_each_class_of_error_has_its_decision(error_class):
     assert isinstance(decide(made(error_class)), expected(error_class))
+
+
+def test_a_fallback_that_cannot_be_started_leaves_the_other_choices():
+    result = decide(errors.FallbackUnavailable(), choices=2)
+    assert result == Reschedule(result.error, delay_s=0, counts=False)
 
 
 def test_each_recovery_waits_longer_than_the_one_before_until_none_is_left():
