@@ -91,7 +91,8 @@ def stop_workers(crash: Crash) -> None:
             crash.await_end(*taken_over)
             crash.release()
             # Its own git is no program of an agent: it may come to its end, late and fenced.
-            eventually(lambda: not {crash.ids[step] for step in taken_over} & marked_all().keys())
+            held = {crash.ids[step] for step in taken_over if step in crash.ids}
+            eventually(lambda: not held & marked_all().keys())
     finally:
         for pid in stopped:
             send(pid, signal.SIGCONT)

@@ -13,7 +13,7 @@ from orchestrator.cli.clients.http import HttpClient
 from orchestrator.cli.clients.interface import AgentFilter
 from orchestrator.cli.clients.requests import ApiRequests
 from orchestrator.errors import PushFailed
-from orchestrator.models import AuditAction, SpawnRequest
+from orchestrator.models import AuditAction, ModelChoice, SpawnRequest
 from orchestrator.settings import load_settings
 from orchestrator.store.registration import submission
 from tests.integration.api.conftest import serving
@@ -22,6 +22,7 @@ from tests.integration.test_cli_ids import fail, holder, orch, spawn
 __all__ = ["holder", "orch"]
 
 MANY = 507
+SCRIPTED = (ModelChoice(agent="scripted"),)
 BODY = {
     "taskId": "t",
     "agentType": "worker",
@@ -37,7 +38,7 @@ def many(store):
     for number in range(MANY):
         name = f"{number:08x}-0000-4000-8000-000000000001"
         store.run(
-            submission(request, agent_id=name, agent="scripted", now=now, tag=name, note=note)
+            submission(request, agent_id=name, choices=SCRIPTED, now=now, tag=name, note=note)
         )
 
 

@@ -43,6 +43,7 @@ def test_a_model_that_is_not_offered_is_refused(orch):
     done = orch.run("spawn", *REQUEST, "--agent", "scripted", "--model", "m", code=2)
     assert done.stderr.strip() == (
         "orch: model: the backend scripted takes no model: leave it out, or choose another agent"
+        " [request_invalid]"
     )
 
 
