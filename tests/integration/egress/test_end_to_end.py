@@ -74,6 +74,9 @@ class Noted:
     def check(self) -> str:
         return self._sandbox.check()
 
+    def image(self) -> str:
+        return self._sandbox.image()
+
     @contextmanager
     def start(self, spec: ProcessSpec) -> Iterator[SandboxProcess]:
         assert not spec.has_network
