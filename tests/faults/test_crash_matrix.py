@@ -1,6 +1,6 @@
 """Each fault at each step of an agent's life: nothing is lost, and nothing happens twice.
 
-`CRASH_STEPS=all` meets agents at every step; without it, each fault does at some of them.
+`CRASH_STEPS=all` meets agents at every step; without it, most faults do at some of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.faults.crashes.table import documented, table
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.steps])
 def test_an_agent_met_by_a_fault_at_any_step_comes_to_its_right_end(name: str, tmp_path: Path):
     fault = FAULTS[name]
     with crashing(tmp_path, fault.steps, fault.site) as crash:
