@@ -44,7 +44,8 @@ def kinds(group: str) -> list[type[OrchestratorError]]:
 
 def retried(kind: type[OrchestratorError]) -> str:
     """Return what the recovery policy does with an agent after this error."""
-    found = decide(made(kind))
+    # As of an agent with a fallback.
+    found = decide(made(kind), choices=2)
     if isinstance(found, AwaitProvider):
         return "waits"
     if isinstance(found, Reschedule) and not found.counts:
