@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator.errors import (
     BranchUnknown,
     GitFailed,
+    GitKilled,
     GitTimedOut,
     RepositoryUnavailable,
 )
@@ -145,6 +146,7 @@ class Mirrors:
 
         Raises:
             GitFailed: the mirror does not contain the commit, or the file is over FILE_LIMIT_BYTES.
+            GitKilled: git was ended before it had answered.
         """
         # The import of GitPython runs git, so only the read of a commit imports it.
         from git import Blob, Repo  # noqa: PLC0415 - as above
@@ -154,6 +156,9 @@ class Mirrors:
             try:
                 tree = repository.commit(base.commit).tree
             except ValueError as error:
+                if self._holds(base):
+                    msg = f"git ended before it had answered ({error})."
+                    raise GitKilled(msg) from error
                 msg = f"The commit {base.commit} is not in this host's mirror."
                 raise GitFailed(msg) from error
             try:
