@@ -11,7 +11,6 @@ from orchestrator.models import GateProfile, GateStatus
 from tests.unit.gates.cheats import coverage
 from tests.unit.gates.cheats.judging import RUNS_ALL, Case, Judge, profiles_of
 
-
 #: Its tests passed, and the gate reached its time limit all the same, twice in some 60 runs on a
 #: busy machine. The cause is not known; `CHEATS=all` runs it.
 UNSTEADY = "a test that writes files"
