@@ -7,11 +7,10 @@ fields, and kinds of events and of blocks; unknown ones are ignored.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from orchestrator.backends._event_readers import UUID, Reader, read_events
 from orchestrator.backends._fields import Fields, as_json
-from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
     Result,
@@ -21,7 +20,6 @@ from orchestrator.interfaces.agent import (
     UsageReport,
 )
 from orchestrator.interfaces.signals import (
-    Foreign,
     LimitReached,
     OpenTasks,
     TaskChanged,
@@ -32,7 +30,7 @@ from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_COST_USD
 
 #: The agent chooses the session id; no other form may become an argument or a path.
-SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SESSION = UUID
 _DETAIL_LIMIT = 500
 #: Too many requests, overloaded.
 _LIMITED = frozenset({429, 529})
@@ -46,18 +44,7 @@ _SUCCESS = "success"
 
 def read_event(line: bytes) -> Sequence[Signal]:
     """Read one line, which may contain any number of events; unknown events give no signal."""
-    return tuple(signal for part in parts(line) for signal in _signals(part))
-
-
-def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
-    if isinstance(part, Foreign):
-        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
-        return
-    reader = _READERS.get(str(part["type"]))
-    if reader is not None:
-        fields = Fields.of(part)
-        yield from reader(fields)
-        yield from fields.refused
+    return read_events(line, _READERS)
 
 
 # ── events of the program ───────────────────────────────────────────────────────────────────
@@ -212,7 +199,7 @@ def _limit(event: Fields) -> Iterator[Signal]:
             yield LimitReached(resets_at_s)
 
 
-_READERS: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+_READERS: Mapping[str, Reader] = {
     "system": _system,
     "assistant": _assistant,
     "user": _user,

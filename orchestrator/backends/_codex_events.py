@@ -7,10 +7,10 @@ end, as the sum over the thread since it was started or imported.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from orchestrator.backends._event_readers import UUID, Reader, read_events
 from orchestrator.backends._fields import Fields, as_json
-from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
     Result,
@@ -19,13 +19,13 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
-from orchestrator.interfaces.signals import Foreign, ToolDone
+from orchestrator.interfaces.signals import ToolDone
 from orchestrator.models import Usage
 from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_SESSION
 
 #: Codex chooses the thread id; no other form may become an argument or a path.
-THREAD = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+THREAD = UUID
 _DETAIL_LIMIT = 500
 #: Codex words a status of the provider; for 500 and above it speaks of high demand.
 _LIMITED = re.compile(
@@ -40,18 +40,7 @@ _DETAILS = ("command", "changes", "query", "tool", "arguments", "prompt")
 
 def read_event(line: bytes) -> Sequence[Signal]:
     """Read one line, which may contain any number of events."""
-    return tuple(signal for part in parts(line) for signal in _signals(part))
-
-
-def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
-    if isinstance(part, Foreign):
-        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
-        return
-    reader = _READERS.get(str(part["type"]))
-    if reader is not None:
-        fields = Fields.of(part)
-        yield from reader(fields)
-        yield from fields.refused
+    return read_events(line, _READERS)
 
 
 def _thread(event: Fields) -> Iterator[Signal]:
@@ -111,7 +100,7 @@ def _tokens(usage: Fields) -> Usage:
 
 
 _COUNTS = ("input_tokens", "cached_input_tokens", "cache_write_input_tokens", "output_tokens")
-_READERS: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+_READERS: Mapping[str, Reader] = {
     "thread.started": _thread,
     "item.started": _item_started,
     "item.completed": _item_completed,

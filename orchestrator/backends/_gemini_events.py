@@ -7,10 +7,10 @@ result reports the tokens of the run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from orchestrator.backends._event_readers import UUID, Reader, read_events
 from orchestrator.backends._fields import Fields, as_json
-from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
     Result,
@@ -19,13 +19,12 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
-from orchestrator.interfaces.signals import Foreign, ToolDone
+from orchestrator.interfaces.signals import ToolDone
 from orchestrator.models import Usage
-from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_SESSION
 
 #: No other form may become an argument or a path.
-SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SESSION = UUID
 _DETAIL_LIMIT = 500
 _LIMITED = re.compile(
     r"\b(429|503)\b|too many requests|resource.?exhausted|quota|overloaded|unavailable",
@@ -35,18 +34,7 @@ _LIMITED = re.compile(
 
 def read_event(line: bytes) -> Sequence[Signal]:
     """Read one line, which may contain any number of events."""
-    return tuple(signal for part in parts(line) for signal in _signals(part))
-
-
-def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
-    if isinstance(part, Foreign):
-        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
-        return
-    reader = _READERS.get(str(part["type"]))
-    if reader is not None:
-        fields = Fields.of(part)
-        yield from reader(fields)
-        yield from fields.refused
+    return read_events(line, _READERS)
 
 
 def _init(event: Fields) -> Iterator[Signal]:
@@ -89,7 +77,7 @@ def _result(event: Fields) -> Iterator[Signal]:
 
 
 _COUNTS = ("input_tokens", "cached", "output_tokens")
-_READERS: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+_READERS: Mapping[str, Reader] = {
     "init": _init,
     "message": _message,
     "tool_use": _tool_use,

@@ -7,10 +7,10 @@ client adds the event `end` with the exit code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from orchestrator.backends._event_readers import Reader, read_events
 from orchestrator.backends._fields import Fields, as_json
-from orchestrator.backends._json_lines import parts
 from orchestrator.interfaces.agent import (
     AgentMessage,
     Result,
@@ -19,9 +19,7 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
-from orchestrator.interfaces.signals import Foreign
 from orchestrator.models import Usage
-from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE
 
 #: No other form may become an argument.
@@ -34,18 +32,7 @@ _LIMITED = re.compile(r"too many requests|rate.?limit|overloaded|quota", re.IGNO
 
 def read_event(line: bytes) -> Sequence[Signal]:
     """Read one line, which may contain any number of events."""
-    return tuple(signal for part in parts(line) for signal in _signals(part))
-
-
-def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
-    if isinstance(part, Foreign):
-        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
-        return
-    reader = _READERS.get(str(part["type"]))
-    if reader is not None:
-        fields = Fields.of(part)
-        yield from reader(fields)
-        yield from fields.refused
+    return read_events(line, _READERS)
 
 
 def _step_start(event: Fields) -> Iterator[Signal]:
@@ -99,7 +86,7 @@ def _end(event: Fields) -> Iterator[Signal]:
         yield Result(ok=True)
 
 
-_READERS: Mapping[str, Callable[[Fields], Iterator[Signal]]] = {
+_READERS: Mapping[str, Reader] = {
     "step_start": _step_start,
     "text": _text,
     "tool_use": _tool_use,

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr
 
 from orchestrator import __version__
 from orchestrator.backends import _prompt, _session_files
+from orchestrator.backends._event_readers import Reader, read_events
 from orchestrator.backends._fields import Fields, as_json
-from orchestrator.backends._json_lines import parts
 from orchestrator.backends._model_source import ModelSource, ProviderName
 from orchestrator.backends._program import find_program, package_folder
 from orchestrator.errors import BackendUnavailable
@@ -34,7 +35,6 @@ from orchestrator.interfaces.agent import (
 )
 from orchestrator.interfaces.signals import Foreign, ToolDone
 from orchestrator.models import Usage
-from orchestrator.models.text import storable
 from orchestrator.models.tokens import MOST_COST_USD, MOST_TOKENS_OF_A_SESSION
 from orchestrator.settings import Settings
 
@@ -180,7 +180,7 @@ class AcpBackend:
 
     def signals(self, line: bytes) -> Sequence[Signal]:
         """Read the events of a line; any other text is returned as foreign."""
-        return tuple(signal for part in parts(line) for signal in _signals(part))
+        return read_events(line, _READERS, _unknown)
 
     def check(self) -> str:
         """Return the command line that would be started.
@@ -212,32 +212,23 @@ def _as_trusted(env: Mapping[str, str]) -> Mapping[str, object]:
 # ── lines of the client ─────────────────────────────────────────────────────────────────────
 
 
-def _signals(part: dict[str, object] | Foreign) -> Iterator[Signal]:
-    if isinstance(part, Foreign):
-        yield Foreign(part.kind, storable(part.text), part.is_open, part.is_damaged)
-        return
-    reader = _READERS.get(str(part["type"]))
-    if reader is None:
-        yield Foreign("not of the client", as_json(part))
-        return
-    fields = Fields.of(part)
-    yield reader(fields)
-    yield from fields.refused
+def _unknown(part: dict[str, Any]) -> Iterator[Signal]:
+    yield Foreign("not of the client", as_json(part))
 
 
-def _usage(line: Fields) -> Signal:
+def _usage(line: Fields) -> Iterator[Signal]:
     counts = {
         name: line.whole(given, most=MOST_TOKENS_OF_A_SESSION) or 0
         for name, given in _COUNTS.items()
     }
-    return UsageReport("turn", Usage(**counts), has_own_id=True, is_sum=True)
+    yield UsageReport("turn", Usage(**counts), has_own_id=True, is_sum=True)
 
 
-def _result(line: Fields) -> Signal:
+def _result(line: Fields) -> Iterator[Signal]:
     summary, ok = line.text("summary"), line.flag("ok") is True
     is_limited = not ok and _LIMITED.search(summary) is not None
     cost_usd = line.number("cost_usd", most=MOST_COST_USD)
-    return Result(ok, summary, cost_usd, is_limited=is_limited)
+    yield Result(ok, summary, cost_usd, is_limited=is_limited)
 
 
 _COUNTS = {
@@ -246,11 +237,11 @@ _COUNTS = {
     "cache_read_tokens": "cachedReadTokens",
     "cache_write_tokens": "cachedWriteTokens",
 }
-_READERS: dict[str, Callable[[Fields], Signal]] = {
-    "session": lambda line: SessionStarted(line.id("id")),
-    "message": lambda line: AgentMessage(line.text("text")),
-    "tool": lambda line: ToolUse(line.text("name"), line.text("detail"), line.id("id")),
-    "tool_done": lambda line: ToolDone(line.id("id")),
+_READERS: Mapping[str, Reader] = {
+    "session": lambda line: (SessionStarted(line.id("id")),),
+    "message": lambda line: (AgentMessage(line.text("text")),),
+    "tool": lambda line: (ToolUse(line.text("name"), line.text("detail"), line.id("id")),),
+    "tool_done": lambda line: (ToolDone(line.id("id")),),
     "usage": _usage,
     "result": _result,
 }
