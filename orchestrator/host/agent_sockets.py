@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.host.tree_records import TreeRecords
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _SOCKET = "socket:["
-
-
-@dataclass(frozen=True)
-class _Socket:
-    #: 0 if no process holds it any more.
-    inode: int
-    uid: int
 
 
 def is_of_agent(home: Path, *, client_port: int, server_port: int) -> bool:
@@ -31,9 +23,7 @@ def is_of_agent(home: Path, *, client_port: int, server_port: int) -> bool:
     supervisors = TreeRecords(home).supervisors()
     if not supervisors:
         return False
-    sockets = {
-        one.inode: one.uid for one in _sockets(client_port=client_port, server_port=server_port)
-    }
+    sockets = _sockets(client_port=client_port, server_port=server_port)
     if not sockets or 0 in sockets:
         return True
     agents = set(_descendants(supervisors))
@@ -56,14 +46,17 @@ def is_of_agent(home: Path, *, client_port: int, server_port: int) -> bool:
     return True
 
 
-def _sockets(*, client_port: int, server_port: int) -> Iterator[_Socket]:
+def _sockets(*, client_port: int, server_port: int) -> dict[int, int]:
+    """Return the owner's uid by inode, which is 0 if no process holds the socket any more."""
+    found: dict[int, int] = {}
     ends = (f"{client_port:04X}", f"{server_port:04X}")
     for table in _TABLES:
         with suppress(FileNotFoundError):
             for row in Path(table).read_text(encoding="ascii").splitlines()[1:]:
                 words = row.split()
                 if (words[1].rpartition(":")[2], words[2].rpartition(":")[2]) == ends:
-                    yield _Socket(inode=int(words[9]), uid=int(words[7]))
+                    found[int(words[9])] = int(words[7])
+    return found
 
 
 def _processes() -> Iterator[int]:
