@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from celery.signals import task_received
@@ -12,7 +13,7 @@ from celery.worker import state
 from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachable
 from orchestrator.log import get_logger
 from orchestrator.messages import SPAWN_TASK, contract_priority
-from orchestrator.store.client import passes
+from orchestrator.store.patience import waiting_with
 from orchestrator.wiring.worker import Services
 from workers.app import services_in
 
@@ -42,20 +43,32 @@ def register_at_last(
     Raises:
         OrchestratorError: any other error; also these, if this worker is asked to end.
     """
-    while True:
-        try:
-            register(services, agent_id, document, delivery_info)
-        except (StoreRefused, StoreUnreachable) as error:
-            if isinstance(error, StoreRefused) and not passes(error):
-                raise
-            # An exit code, 0 included.
-            if state.should_stop is not None and state.should_stop is not False:
-                log.critical("raw request lost", agentId=agent_id, reason=str(error))
-                raise
-            log.warning("not registered yet", agentId=agent_id, reason=str(error))
-            time.sleep(_PAUSE_S)
-        else:
-            return
+    patience = _UntilStopped(agent_id)
+    with waiting_with(patience, patience.pause):
+        register(services, agent_id, document, delivery_info)
+
+
+@dataclass(frozen=True)
+class _UntilStopped:
+    """The patience of a task that nobody repeats: it ends when the worker is asked to end."""
+
+    agent_id: str
+
+    def left_s(self, blocks_s: float) -> None:
+        """Leave the time of a try to the store."""
+        del blocks_s
+
+    def pause(self, error: StoreUnreachable | StoreRefused) -> None:
+        """Return when the request is to be registered again; raise the error to lose it."""
+        # An exit code, 0 included.
+        if state.should_stop is not None and state.should_stop is not False:
+            log.critical("raw request lost", agentId=self.agent_id, reason=str(error))
+            raise error
+        log.warning("not registered yet", agentId=self.agent_id, reason=str(error))
+        time.sleep(_PAUSE_S)
+
+    def record_answer(self) -> None:
+        """Any number of outages may follow one another."""
 
 
 @task_received.connect

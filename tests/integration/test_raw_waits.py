@@ -64,14 +64,15 @@ def test_it_is_registered_when_a_full_valkey_has_space_again(valkey: str, tmp_pa
         store.close()
 
 
-class Away:
+class Away(Store):
     """The store of a Valkey that does not answer the first times."""
 
     def __init__(self, times: int) -> None:
+        super().__init__("redis://127.0.0.1:1/0")
         self.left = times
 
-    def run(self, operation: object) -> None:
-        del operation
+    def _run_on(self, client: object, operation: object) -> None:
+        del client, operation
         self.left -= 1
         if self.left >= 0:
             raise StoreUnreachable
@@ -84,7 +85,8 @@ def registering(monkeypatch: pytest.MonkeyPatch):
 
     def register(times: int) -> int:
         store = Away(times)
-        service = SimpleNamespace(submit=lambda *_args, **_named: None)
+        operation = SimpleNamespace(blocks_s=0)
+        service = SimpleNamespace(submit=lambda *_args, **_named: operation)
         services = SimpleNamespace(store=store, submit_service=service)
         raw_requests.register_at_last(services, "a-1", {}, {})
         return times - max(store.left, 0)
