@@ -209,5 +209,26 @@ def hanging_ssh(programs: Path) -> Path:
     return programs
 
 
+def spawn_that_waits_once(fleet: Fleet, folder: Path, pool: str) -> tuple[str, int]:
+    """Spawn an agent whose program, or whose gate, waits for ever the first time that it is run.
+
+    Returns its id and the pid of what waits.
+    """
+    once = (
+        f"mkdir {folder}/seen 2>/dev/null && {{ echo $$ >{folder}/pid; exec sleep 600; }};"
+        " echo Ran 1 test in 0.1s; echo OK"
+    )
+    gate = once if pool == "gates" else "echo Ran 1 test in 0.1s; echo OK"
+    table = f"[tool.orchestrator.gates]\ntests = {{command = '''{gate}'''}}\n"
+    remote = make_remote(folder, {"pyproject.toml": table})
+    steps: list[Document] = [{"write": {"path": "made.txt", "content": "x"}}]
+    if pool == "spawn":
+        steps.append({"run": once})
+    agent_id = fleet.spawn(remote, *steps)
+    told = folder / "pid"
+    eventually(lambda: told.exists() and told.read_text().strip())
+    return agent_id, int(told.read_text())
+
+
 def send(pid: int, number: signal.Signals) -> None:
     os.kill(pid, number)

@@ -13,13 +13,10 @@ from orchestrator.control.submit import SubmitService
 from orchestrator.models import Phase
 from orchestrator.store import agents
 from orchestrator.wiring import clock, new_id
-from tests.faults.conftest import OPEN, Fleet, request_body
+from tests.faults.conftest import OPEN, Fleet, request_body, spawn_that_waits_once
 from tests.integration.conftest import make_remote, running
 from tests.pools import pool_worker
 from tests.processes import eventually
-
-#: Waits for ever the first time that it is run.
-_ONCE = "mkdir {folder}/seen 2>/dev/null && sleep 600; echo Ran 1 test in 0.1s; echo OK"
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +35,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def test_an_agent_goes_on_when_its_worker_is_asked_to_end(
     fleet: Fleet, tmp_path: Path, pool: str
 ) -> None:
-    once = _ONCE.format(folder=tmp_path)
-    gate = once if pool == "gates" else "echo Ran 1 test in 0.1s; echo OK"
-    table = f"[tool.orchestrator.gates]\ntests = {{command = '''{gate}'''}}\n"
-    remote = make_remote(tmp_path, {"pyproject.toml": table})
-    steps = [{"write": {"path": "made.txt", "content": "x"}}]
-    if pool == "spawn":
-        steps.append({"run": once})
-    agent_id = fleet.spawn(remote, *steps)
-    eventually((tmp_path / "seen").exists)
+    agent_id, _ = spawn_that_waits_once(fleet, tmp_path, pool)
     before = fleet.state(agent_id)
     holder = psutil.Process(fleet.worker_pid(agent_id))
     # In a pool of processes the one that holds it is a child.

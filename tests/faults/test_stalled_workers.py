@@ -13,16 +13,10 @@ import pytest
 from orchestrator.errors import SandboxLost
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes._process_tree import ProcessTree
-from tests.faults.conftest import OPEN, Fleet, send
-from tests.integration.conftest import make_remote, running
+from tests.faults.conftest import OPEN, Fleet, send, spawn_that_waits_once
+from tests.integration.conftest import running
 from tests.processes import eventually
 from tests.sandbox.levels import LEVELS, sandbox_at
-
-#: Waits for ever the first time that it is run, and tells its pid.
-_ONCE = (
-    "mkdir {folder}/seen 2>/dev/null && {{ echo $$ >{folder}/pid; exec sleep 600; }};"
-    " echo Ran 1 test in 0.1s; echo OK"
-)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +34,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.mark.parametrize("pool", ["spawn", "gates"])
 def test_what_a_stall_ends_is_done_again(fleet: Fleet, tmp_path: Path, pool: str) -> None:
-    once = _ONCE.format(folder=tmp_path)
-    gate = once if pool == "gates" else "echo Ran 1 test in 0.1s; echo OK"
-    table = f"[tool.orchestrator.gates]\ntests = {{command = '''{gate}'''}}\n"
-    remote = make_remote(tmp_path, {"pyproject.toml": table})
-    steps = [{"write": {"path": "made.txt", "content": "x"}}]
-    if pool == "spawn":
-        steps.append({"run": once})
-    agent_id = fleet.spawn(remote, *steps)
-    eventually((tmp_path / "pid").exists)
-    sleeper = int((tmp_path / "pid").read_text())
+    agent_id, sleeper = spawn_that_waits_once(fleet, tmp_path, pool)
     worker = fleet.worker_pid(agent_id)
     send(worker, signal.SIGSTOP)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from orchestrator.store.locks import sweeping
 from orchestrator.wiring import api_keys, clock, kill_switch, submit_service
 from orchestrator.wiring.worker import Services, build
 from tests.conftest import free_port
+from tests.full_valkey import fill_memory
 
 ORDER = KillOrder("ann", "it is full")
 BODY = {
@@ -68,12 +68,8 @@ def claimed(settings: Settings, services: Services) -> AgentState:
 def fill(settings: Settings) -> None:
     """Take all the memory that Valkey may use."""
     with redis.Redis.from_url(settings.valkey_url) as client:
-        used = client.info("memory")["used_memory"]
         client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", used + 2**22)
-        with suppress(redis.OutOfMemoryError):
-            while True:
-                client.append("ballast", bytes(2**16))
+        fill_memory(client)
         with pytest.raises(redis.OutOfMemoryError):
             client.set("one more", 1)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +20,7 @@ from orchestrator.store import agents
 from orchestrator.store.client import Store
 from orchestrator.wiring import new_id
 from tests.conftest import free_port
+from tests.full_valkey import fill_memory
 from tests.pools import pool_worker
 from tests.processes import eventually
 from workers import raw_requests
@@ -31,14 +31,6 @@ def valkey() -> Iterator[str]:
     """The address of a Valkey of the test's own."""
     with ValkeyServer(port=free_port()) as server:
         yield f"{server.connection_url}/0"
-
-
-def fill(client: redis.Redis) -> None:
-    """Take all the memory that Valkey may use."""
-    client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**21)
-    with suppress(redis.OutOfMemoryError):
-        while True:
-            client.append("ballast", bytes(2**16))
 
 
 def test_it_is_registered_when_a_full_valkey_has_space_again(valkey: str, tmp_path: Path):
@@ -54,7 +46,7 @@ def test_it_is_registered_when_a_full_valkey_has_space_again(valkey: str, tmp_pa
         worker.process.send_signal(signal.SIGSTOP)
         kwargs = {"request": body}
         sent = stock.send_task(SPAWN_TASK, kwargs=kwargs, queue="spawn", task_id=new_id())
-        fill(client)
+        fill_memory(client, room=2**21)
         worker.process.send_signal(signal.SIGCONT)
         eventually(lambda: worker.log.read_text().count("not registered yet") > 2)
         client.config_set("maxmemory", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,6 +21,7 @@ from orchestrator.store import agents, sweeps, workers
 from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring import clock, submit_service
 from orchestrator.wiring.worker import build
+from tests.full_valkey import fill_memory
 from tests.pools import pool_worker
 from tests.processes import eventually
 
@@ -57,10 +57,7 @@ def full(valkey_url):
 
         def fill():
             client.config_set("maxmemory-policy", "noeviction")
-            client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**21)
-            with suppress(redis.OutOfMemoryError):
-                while True:
-                    client.append("ballast", bytes(2**16))
+            fill_memory(client, room=2**21)
 
         yield fill
         client.config_set("maxmemory", 0)
@@ -99,6 +96,9 @@ def test_a_cleanup_worker_that_cannot_connect_frees_memory_first(
 ):
     agent_id = ended(services, settings)
     full()
+    # The only sweep before this worker gives up: no process manager starts it again here.
+    is_due = clock() + timedelta(seconds=1)
+    eventually(lambda: clock() > is_due)
     with pytest.raises(redis.OutOfMemoryError), redis.Redis.from_url(valkey_url) as client:
         client.lpush("cleanup", b"what the scheduler sends")
     with pool_worker(tmp_path, valkey_url, "cleanup", **SHORT | {"ORCHESTRATOR_RETENTION": "1s"}):

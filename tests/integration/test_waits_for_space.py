@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from orchestrator.store.client import Store
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import kill_switch
 from tests.conftest import free_port
+from tests.full_valkey import fill_memory
 from tests.integration.conftest import SAMPLE, make_remote
 from tests.integration.ending import HOOKS, Host
 from tests.processes import eventually
@@ -35,11 +35,7 @@ class Full:
         self._client = redis.Redis.from_url(url)
 
     def fill(self) -> None:
-        used = self._client.info("memory")["used_memory"]
-        self._client.config_set("maxmemory", used + 2**21)
-        with suppress(redis.OutOfMemoryError):
-            while True:
-                self._client.append("ballast", bytes(2**16))
+        fill_memory(self._client, room=2**21)
 
     def free(self) -> None:
         self._client.config_set("maxmemory", 0)

@@ -7,11 +7,11 @@ from contextlib import suppress
 from threading import Event
 
 import psutil
-import redis
 
 from tests.faults.conftest import send
 from tests.faults.crashes.crash import Crash
 from tests.faults.crashes.steps import GATES_STEPS, SPAWN_STEPS
+from tests.full_valkey import fill_memory
 from tests.processes import eventually
 
 #: A lease of the default length bears this.
@@ -64,10 +64,7 @@ def drop_packets(crash: Crash) -> None:
 def fill_valkey(crash: Crash) -> None:
     """It stays full for longer than a lease."""
     with crash.valkey() as client:
-        client.config_set("maxmemory", client.info("memory")["used_memory"] + 2**22)
-        with suppress(redis.OutOfMemoryError):
-            while True:
-                client.append("ballast", bytes(2**16))
+        fill_memory(client)
         crash.release()
         Event().wait(FULL_S)
         client.config_set("maxmemory", 0)
