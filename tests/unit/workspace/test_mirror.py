@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from orchestrator.errors import (
     BranchUnknown,
     DiskFull,
     GitFailed,
+    GitKilled,
     RepositoryEmpty,
     RepositoryUnavailable,
 )
@@ -139,6 +141,22 @@ def test_reading_files_of_a_commit(host: Host, upstream: Upstream) -> None:
         host.mirrors.read(base, "large")
     with pytest.raises(GitFailed, match="not in this host's mirror"):
         host.mirrors.read(Base(base.mirror, "1" * 40), "README.md")
+
+
+def test_a_git_that_is_killed_as_it_reads_stands_for_nothing(
+    make_host: Callable[..., Host], upstream: Upstream, tmp_path: Path
+) -> None:
+    programs = tmp_path / "killed"
+    programs.mkdir()
+    (programs / "git").write_text(
+        '#!/bin/sh\ncase "$*" in *cat-file*--batch*) kill -9 $$ ;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    (programs / "git").chmod(0o755)
+    host = make_host(PATH=f"{programs}:{os.environ['PATH']}")
+    base = host.mirrors.refresh(upstream.url, "main")
+    with pytest.raises(GitKilled):
+        host.mirrors.read(base, "README.md")
 
 
 def test_a_shallow_clone_is_told_and_never_taken_for_what_it_was_before(
