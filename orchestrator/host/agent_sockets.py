@@ -17,8 +17,8 @@ def is_of_agent(home: Path, *, client_port: int, server_port: int) -> bool:
     """Return whether an agent, or no process any more, holds the client's end of a connection.
 
     Both ends are on this host. The processes of agents are the descendants of their supervisors,
-    which no process can leave while its supervisor lives. Where another user's process cannot be
-    examined, the connection is taken for that process's.
+    which no process can leave while its supervisor lives. A connection that no examined process
+    holds is taken for one of an agent's process that cannot be examined, then for one of another.
     """
     supervisors = TreeRecords(home).supervisors()
     if not supervisors:
@@ -26,24 +26,23 @@ def is_of_agent(home: Path, *, client_port: int, server_port: int) -> bool:
     sockets = _sockets(client_port=client_port, server_port=server_port)
     if not sockets or 0 in sockets:
         return True
-    agents = set(_descendants(supervisors))
-    if any(sockets.keys() & (_held(pid) or ()) for pid in agents):
+    held = {pid: _held(pid) for pid in _descendants(supervisors)}
+    if any(sockets.keys() & (inodes or ()) for inodes in held.values()):
         return True
-    left = set(sockets)
-    uids = set(sockets.values())
+    left, uids = set(sockets), set(sockets.values())
+    has_unknown = False
     for pid in _processes():
-        if pid in agents:
+        if pid in held:
             continue
-        held = _held(pid)
-        if held is None:
-            if _uid(pid) in uids:
-                return False
+        inodes = _held(pid)
+        if inodes is None:
+            has_unknown |= _uid(pid) in uids
         else:
-            left -= held
+            left -= inodes
             if not left:
                 return False
-    # A process of an agent passes it from hand to hand.
-    return True
+    # An agent can forbid to examine it, or pass the socket from process to process.
+    return None in held.values() or not has_unknown
 
 
 def _sockets(*, client_port: int, server_port: int) -> dict[int, int]:

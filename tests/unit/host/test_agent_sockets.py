@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.host import agent_sockets
 from orchestrator.host.agent_sockets import is_of_agent
 from orchestrator.host.processes import process_label
 from orchestrator.host.tree_records import TreeRecords
@@ -80,3 +82,16 @@ def test_a_connection_that_no_process_holds_is_taken_for_an_agents(tmp_path, lis
         port = one.getsockname()[1]
         assert not asked(tmp_path, listener, port)
     assert asked(tmp_path, listener, port)
+
+
+def test_an_agent_that_cannot_be_examined_is_suspected_before_others(
+    tmp_path, listener, client, monkeypatch: pytest.MonkeyPatch
+):
+    port = port_of(client)
+    supervised_by(tmp_path, client.pid)
+    read = agent_sockets._held
+    closed = {client.pid, os.getppid()}
+    monkeypatch.setattr(agent_sockets, "_held", lambda pid: None if pid in closed else read(pid))
+    assert asked(tmp_path, listener, port)
+    with socket.create_connection(listener.getsockname()) as own:
+        assert not asked(tmp_path, listener, own.getsockname()[1])
