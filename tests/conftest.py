@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from orchestrator.store.operations import command, nothing
 
 #: Rooms of tests by the time they take.
 _LONGEST = ("topology", "faults", "sandbox", "release", "browser")
+#: The kernel gives connections higher ports.
+_PORTS = range(12_000, 32_000)
 
 
 def pytest_configure() -> None:
@@ -37,11 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nothing listens on, and that no connection is given meanwhile."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(scope="session")

@@ -132,6 +132,7 @@ class Git:
 
         Raises:
             GitTimedOut: it did not finish in time; git and its helpers have ended.
+            GitKilled: a signal ended it, so its exit code answers nothing.
             RepositoryUnavailable: the address of the remote is not allowed.
             CredentialsUnavailable: the remote needs a token, and none is available.
             GitFailed: git cannot be started.
@@ -158,6 +159,9 @@ class Git:
         except OSError as error:
             msg = f"git cannot be started ({error.strerror})."
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
+        if ended.exit_code < 0:
+            msg = f"git {arguments[0]} was ended by signal {-ended.exit_code}."
+            raise GitKilled(msg)
         return replace(ended, stderr=access.mask(ended.stderr))
 
     def _check_repository(self, remote: str) -> bool:
@@ -191,6 +195,7 @@ class Git:
 
         Raises:
             GitTimedOut: it did not finish in time.
+            GitKilled: a signal ended it.
             DiskFull: git could not write.
             CredentialsUnavailable: the remote needs a token, and none is available.
             GitFailed: any other failure, with the message of git.
@@ -206,14 +211,10 @@ def checked(ended: Ended, command: str) -> bytes:
 
     Raises:
         DiskFull: git could not write.
-        GitKilled: a signal ended git.
         GitFailed: any other failure, with the message of git.
     """
     if ended.exit_code == 0:
         return ended.stdout
-    if ended.exit_code < 0:
-        msg = f"git {command} was ended by signal {-ended.exit_code}."
-        raise GitKilled(msg)
     words = cause(ended.stderr) or f"exit code {ended.exit_code}"
     error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"

@@ -12,14 +12,13 @@ from pathlib import Path
 from orchestrator.errors import (
     BranchUnknown,
     GitFailed,
-    GitKilled,
     GitTimedOut,
     RepositoryUnavailable,
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.branch_fetch import BranchFetch
 from orchestrator.workspace.disk import locked, naming_full_disk
-from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.git import Git, checked, showable
 from orchestrator.workspace.tags import update_tags
 
 #: No configuration file is larger.
@@ -148,42 +147,22 @@ class Mirrors:
             GitFailed: the mirror does not contain the commit, or the file is over FILE_LIMIT_BYTES.
             GitKilled: git was ended before it had answered.
         """
-        # The import of GitPython runs git, so only the read of a commit imports it.
-        from git import Blob, Repo  # noqa: PLC0415 - as above
-
-        with Repo(base.mirror) as repository:
-            repository.git.update_environment(**self._git.environment(base.mirror))
-            try:
-                tree = repository.commit(base.commit).tree
-            except ValueError as error:
-                if self._holds(base):
-                    msg = f"git ended before it had answered ({error})."
-                    raise GitKilled(msg) from error
-                msg = f"The commit {base.commit} is not in this host's mirror."
-                raise GitFailed(msg) from error
-            try:
-                entry = tree / path
-            except KeyError:
-                return None
-            if not isinstance(entry, Blob) or entry.mode not in _REGULAR_FILES:
-                return None
-            if entry.size > FILE_LIMIT_BYTES:
-                msg = f"{path} of the base commit has {entry.size} bytes, over {FILE_LIMIT_BYTES}."
-                raise GitFailed(msg)
-            content: bytes = entry.data_stream.read()
-            return content
+        return self.read_some(base, (path,)).get(path)
 
     def read_some(self, base: Base, paths: Sequence[str]) -> Mapping[str, bytes]:
         """Return the named files that exist in this commit, in a few milliseconds for all.
 
         Raises:
             GitFailed: the mirror does not contain the commit, or a file is over FILE_LIMIT_BYTES.
+            GitKilled: git was ended before it had answered.
         """
-        listed = self._git.run(
-            "ls-tree", "-z", "--long", base.commit, "--", *paths, git_dir=base.mirror
-        ).decode(errors="replace")
+        asked = ("ls-tree", "-z", "--long", base.commit, "--", *paths)
+        ended = self._git.attempt(*asked, git_dir=base.mirror)
+        if ended.exit_code != 0 and not self._holds(base):
+            msg = f"The commit {base.commit} is not in this host's mirror."
+            raise GitFailed(msg)
         found = {}
-        for entry in filter(None, listed.split("\0")):
+        for entry in filter(None, checked(ended, "ls-tree").decode(errors="replace").split("\0")):
             # `<mode> blob <oid> <size>`, tab, path.
             meta, _, path = entry.partition("\t")
             mode, _, oid, size = meta.split()

@@ -10,6 +10,7 @@ from orchestrator.errors import (
     BranchBlocked,
     CredentialsUnavailable,
     GitFailed,
+    GitKilled,
     GitTimedOut,
     PushFailed,
     PushRefused,
@@ -71,7 +72,7 @@ class Remote:
             if replaces and found == replaces:
                 ended = self._send(git_dir, repository, commit, ref, instead_of=replaces)
                 found = self._read_back(git_dir, repository, ref, ended)
-        except GitTimedOut as error:
+        except (GitTimedOut, GitKilled) as error:
             raise PushFailed(error.detail) from error
         if found == commit:
             return Pushed(branch, commit)
@@ -129,7 +130,7 @@ class Remote:
         """Return the commit of this ref on the remote; empty if there is none."""
         try:
             return self._listed(git_dir, repository, ref)
-        except (GitTimedOut, CredentialsUnavailable):
+        except (GitTimedOut, GitKilled, CredentialsUnavailable):
             raise
         except GitFailed as error:
             if ended.exit_code != 0:

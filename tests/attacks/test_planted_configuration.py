@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from git import Repo
 
 from orchestrator.errors import ChangeRefused
 from orchestrator.workspace.mirror import Base
@@ -168,26 +167,6 @@ def test_planted_programs_run_in_a_naive_git_and_not_in_ours(
     assert not traps.sprung()
     assert traps.sprung_inside() == planted.inside
     assert files_of(upstream.path, commit)["README.md"] == "hello, changed"
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda repository: repository.is_dirty(),
-        lambda repository: repository.untracked_files,
-        lambda repository: repository.index.diff(None),
-        lambda repository: repository.git.add("-A"),
-    ],
-    ids=["is_dirty", "untracked_files", "index.diff", "git.add"],
-)
-def test_gitpython_on_an_agent_s_tree_runs_what_is_planted(
-    workspace: Workspace, traps: Traps, call: Callable[[Repo], object]
-) -> None:
-    """Why ours gives GitPython nothing but mirrors, which the next test shows."""
-    _fsmonitor(workspace.worktree, traps)
-    with Repo(workspace.worktree) as repository:
-        call(repository)
-    assert traps.sprung() == {"fsmonitor"}
 
 
 def test_ours_reads_and_checks_out_a_base_full_of_attributes_and_runs_nothing(

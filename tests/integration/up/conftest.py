@@ -120,7 +120,8 @@ def foreground(machine) -> Iterator[subprocess.Popen[str]]:
     with machine.popen("up") as running:
         assert running.stdout is not None
         lines = [running.stdout.readline() for _ in range(3)]
-        assert lines[0] == f"API     http://127.0.0.1:{machine.api_port}\n"
+        expected = f"API     http://127.0.0.1:{machine.api_port}\n"
+        assert lines[0] == expected, lines[0] or running.communicate()[1]
         try:
             yield running
         finally:

@@ -143,20 +143,21 @@ def test_reading_files_of_a_commit(host: Host, upstream: Upstream) -> None:
         host.mirrors.read(Base(base.mirror, "1" * 40), "README.md")
 
 
+@pytest.mark.parametrize("command", ["ls-tree", "cat-file blob", "cat-file -e"])
 def test_a_git_that_is_killed_as_it_reads_stands_for_nothing(
-    make_host: Callable[..., Host], upstream: Upstream, tmp_path: Path
+    make_host: Callable[..., Host], upstream: Upstream, tmp_path: Path, command: str
 ) -> None:
     programs = tmp_path / "killed"
     programs.mkdir()
     (programs / "git").write_text(
-        '#!/bin/sh\ncase "$*" in *cat-file*--batch*) kill -9 $$ ;; esac\n'
+        f'#!/bin/sh\ncase "$*" in *"{command}"*) kill -9 $$ ;; esac\n'
         f'exec {shutil.which("git")} "$@"\n'
     )
     (programs / "git").chmod(0o755)
     host = make_host(PATH=f"{programs}:{os.environ['PATH']}")
     base = host.mirrors.refresh(upstream.url, "main")
     with pytest.raises(GitKilled):
-        host.mirrors.read(base, "README.md")
+        host.mirrors.read(host.mirrors.at(upstream.url, "main", base.commit), "README.md")
 
 
 def test_a_shallow_clone_is_told_and_never_taken_for_what_it_was_before(
