@@ -30,6 +30,11 @@ def now():
     return datetime.now(UTC)
 
 
+def spawned_by(process):
+    """Return the id that a following `orch spawn` announces, after what it says of a slow store."""
+    return next(words[-1] for words in map(str.split, process.stderr) if "spawned" in words)
+
+
 class Orch:
     """Runs commands against one Valkey."""
 

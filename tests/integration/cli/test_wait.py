@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.errors import AgentFailed
 from orchestrator.store import agents
-from tests.integration.cli.conftest import HOSTILE, REQUEST, run_to, say
+from tests.integration.cli.conftest import HOSTILE, REQUEST, run_to, say, spawned_by
 
 OUTCOME = {"agentId", "taskId", "status", "branch", "commit", "verdict", "usage", "error"}
 
@@ -23,7 +23,7 @@ def test_spawn_wait_ends_with_the_outcome_and_its_exit_code(orch, holder, is_goo
     command = ("spawn", *REQUEST, "--wait", "--json")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with orch.started(*command, **pipes) as process:
-        agent_id = process.stderr.readline().split()[-1]
+        agent_id = spawned_by(process)
         agent = run_to(holder, agent_id)
         if is_good:
             holder.complete(agent, {"branch": f"agent/{agent_id}", "commit": "c" * 40})
@@ -58,7 +58,7 @@ def test_ctrl_c_detaches_with_a_word_and_130(orch, store):
     agent_id = orch.spawn()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with orch.started("spawn", *REQUEST, "--wait", **pipes) as process:
-        agent_id = process.stderr.readline().split()[-1]
+        agent_id = spawned_by(process)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=150)
         assert process.returncode == 130
