@@ -99,6 +99,7 @@ chaos: $(STAMP) ## run 50 agents for 5 minutes while workers and Valkey are kill
 soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, every crash, two days
 	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
+	ENDS=all $(BIN)/pytest -n $(JOBS) tests/integration/test_ends_keep_work.py tests/integration/test_gate_ends_keep_work.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
 	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py

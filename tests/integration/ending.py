@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,10 @@ STEPS = (
     *("preparation", "launch", "mid run", "result", "after_run"),
     *("capture", "store", "session", "enqueue"),
 )
+#: The soak meets every class at every step.
+EVERY = os.environ.get("ENDS") == "all"
+BUGS = (RuntimeError, KeyError, OSError, MemoryError)
+_OF_A_KIND = 3
 HOOKS = """
 [hooks]
 after_create = "echo hook > hook.txt"
@@ -34,6 +40,22 @@ def error_classes() -> list[type[OrchestratorError]]:
     """Return every class of the tree of errors, those that are added later included."""
     found = [getattr(errors, name) for name in errors.__all__]
     return sorted((one for one in found if inspect.isclass(one)), key=lambda one: one.__name__)
+
+
+def ends() -> list[tuple[type[Exception], int]]:
+    """Return the classes an attempt may end by, each with its number, which chooses its step.
+
+    In CI these are some of each kind, which is the parent and whether it is retried.
+    """
+    numbered = list(enumerate((*error_classes(), *BUGS)))
+    kinds = Counter[tuple[type, bool]]()
+    chosen: list[tuple[type[Exception], int]] = []
+    for number, one in numbered:
+        kind = (one.__base__ or one, getattr(one, "retryable", False))
+        kinds[kind] += 1
+        if EVERY or one in BUGS or kinds[kind] <= _OF_A_KIND:
+            chosen.append((one, number))
+    return chosen
 
 
 def make_error(kind: type[Exception]) -> Exception:

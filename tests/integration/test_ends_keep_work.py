@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
 from orchestrator.errors import AgentFailed, OrchestratorError
-from tests.integration.ending import STEPS, Fault, error_classes, make_error
+from tests.integration.ending import EVERY, STEPS, Fault, ends, make_error
 
-BUGS = (RuntimeError, KeyError, OSError, MemoryError)
-ENDS = (*error_classes(), *BUGS)
 MADE = json.dumps({"steps": [{"write": {"path": "made.txt", "content": "made\n"}}, {"say": "x"}]})
 #: A backend that raises one of these cannot read the line, which is then no result.
 UNREADABLE = (AgentFailed, ValueError, TypeError, LookupError)
 #: Each class at one step, each step with several; the whole product is for the soak.
-EVERY = "ORCH_TEST_EVERY_END" in os.environ
 CASES = [
     (kind, step)
-    for number, kind in enumerate(ENDS)
+    for kind, number in ends()
     for place, step in enumerate(STEPS)
     if EVERY or kind is RuntimeError or place == number % len(STEPS)
 ]

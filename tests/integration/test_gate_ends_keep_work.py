@@ -9,16 +9,15 @@ import pytest
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.state_machine import FINAL
 from orchestrator.wiring import submit_service
-from tests.integration.ending import error_classes, make_error
-from tests.integration.test_ends_keep_work import BUGS, MADE
+from tests.integration.ending import EVERY, ends, make_error
+from tests.integration.test_ends_keep_work import MADE
 
 STEPS = ("receive", "run gates", "find secrets", "reconcile", "deliver")
-ENDS = (*error_classes(), *BUGS)
 CASES = [
     pytest.param(kind, step, id=f"{kind.__name__}-{step}")
-    for number, kind in enumerate(ENDS)
+    for kind, number in ends()
     for place, step in enumerate(STEPS)
-    if kind is RuntimeError or place == number % len(STEPS)
+    if EVERY or kind is RuntimeError or place == number % len(STEPS)
 ]
 
 
