@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ from orchestrator.workspace.tags import update_tags
 FILE_LIMIT_BYTES = 2**20
 OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REGULAR_FILES = (0o100644, 0o100755)
+#: A repository may have a file whose name git would read as a pattern.
+_LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 
 
 @dataclass(frozen=True)
@@ -156,8 +159,11 @@ class Mirrors:
             GitFailed: the mirror does not contain the commit, or a file is over FILE_LIMIT_BYTES.
             GitKilled: git was ended before it had answered.
         """
-        asked = ("ls-tree", "-z", "--long", base.commit, "--", *paths)
-        ended = self._git.attempt(*asked, git_dir=base.mirror)
+        possible = [path for path in paths if _is_of_a_tree(path)]
+        if not possible:
+            return {}
+        asked = ("ls-tree", "-z", "--long", base.commit, "--", *possible)
+        ended = self._git.attempt(*asked, git_dir=base.mirror, env=_LITERAL)
         if ended.exit_code != 0 and not self._holds(base):
             msg = f"The commit {base.commit} is not in this host's mirror."
             raise GitFailed(msg)
@@ -179,7 +185,7 @@ class Mirrors:
         listed = self._git.run(
             "ls-tree", "-r", "-z", "--name-only", base.commit, git_dir=base.mirror
         )
-        return frozenset(listed.decode(errors="ignore").split("\0"))
+        return frozenset(filter(None, listed.decode(errors="ignore").split("\0")))
 
     def contents(self, base: Base) -> Mapping[str, str]:
         """Return the id of the content of every file of this commit, by path."""
@@ -196,3 +202,9 @@ class Mirrors:
             return False
         revision = f"{base.commit}^{{commit}}"
         return self._git.attempt("cat-file", "-e", revision, git_dir=base.mirror).exit_code == 0
+
+
+def _is_of_a_tree(path: str) -> bool:
+    """Tell a path that a tree may have from others, which git would refuse."""
+    inside = path not in ("", ".", "..") and not path.startswith(("/", "../"))
+    return inside and "\0" not in path and posixpath.normpath(path) == path

@@ -135,7 +135,8 @@ def test_reading_files_of_a_commit(host: Host, upstream: Upstream) -> None:
     upstream.commit(large="x" * (FILE_LIMIT_BYTES + 1))
     base = host.mirrors.refresh(upstream.url, "main")
     assert host.mirrors.read(base, "folder/file") == b"\0\xff"
-    for absent in ("nosuch", "folder", "folder/file/x", "link"):
+    impossible = ("", ".", "..", "/folder/file", "../folder/file", "folder//file", "folder/", "a\0")
+    for absent in ("nosuch", "folder", "folder/file/x", "link", "f*", ":/README.md", *impossible):
         assert host.mirrors.read(base, absent) is None
     with pytest.raises(GitFailed, match="large of the base commit has"):
         host.mirrors.read(base, "large")
