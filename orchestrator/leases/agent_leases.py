@@ -175,11 +175,10 @@ class AgentLeases:
         since = None if for_s is None else now - timedelta(seconds=for_s)
         self.store.run(agent_transitions.stall(agent, since=since, now=now))
 
-    def enqueue_for_gates(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
-        """Give the agent to the gates pool; raises as `moves.move` does."""
-        self.store.run(
-            agent_transitions.enqueue_for_gates(agent, patch, now=self.clock(), tag=self.new_id())
-        )
+    def enqueue_for_gates(self, agent: AgentState, patch: Mapping[str, Any], bundle: bytes) -> None:
+        """Give the agent, with its stored change, to the gates pool; raises as `move` does."""
+        now, tag = self.clock(), self.new_id()
+        self.store.follow(agent_transitions.hand_over(agent, patch, bundle, now=now, tag=tag))
         self._release(agent)
 
     def request_rework(self, agent: AgentState, patch: Mapping[str, Any]) -> None:
@@ -230,8 +229,8 @@ class AgentLeases:
         agent meanwhile changes nothing. With `found_lease_ms`, so does one with a newer lease.
         """
         match result:
-            case EnqueueForGates(facts):
-                self.enqueue_for_gates(agent, facts)
+            case EnqueueForGates(bundle, facts):
+                self.enqueue_for_gates(agent, facts, bundle)
             case RequestRework(facts):
                 self.request_rework(agent, facts)
             case Complete(facts):

@@ -15,8 +15,10 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class EnqueueForGates:
-    """The change is captured: the gates pool goes on with it."""
+    """The change is captured and stored: the gates pool goes on with it."""
 
+    #: The change, which is stored again where a failover of Valkey loses it.
+    bundle: bytes = field(repr=False)
     facts: Facts = field(default_factory=dict)
 
 

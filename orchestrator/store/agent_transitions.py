@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.errors import GatesRejected, OrchestratorError
+from orchestrator.errors import ChangeMissing, GatesRejected, OrchestratorError
 from orchestrator.messages import QUEUE_OF_TASK, SPAWN_TASK, StageMessage
 from orchestrator.models import AgentState, GateStatus, Phase, Status, iso_instant
 from orchestrator.models.state_machine import (
@@ -20,7 +20,8 @@ from orchestrator.models.state_machine import (
     sources,
 )
 from orchestrator.models.warning import AgentWarning
-from orchestrator.store.operations import Operation
+from orchestrator.store import changes
+from orchestrator.store.operations import Flow, Operation
 from orchestrator.store.transition import Move, Moved, move
 
 
@@ -135,7 +136,10 @@ def warn(agent: AgentState, warning: AgentWarning, *, now: datetime) -> Operatio
 def enqueue_for_gates(
     agent: AgentState, patch: Mapping[str, Any], *, now: datetime, tag: str
 ) -> Operation[Moved]:
-    """Give a running agent to the gates: its phase, its freed lease and the message at once."""
+    """Give a running agent to the gates: its phase, its freed lease and the message at once.
+
+    Raises as `move` does; ChangeMissing if the change of this attempt is not stored.
+    """
     step = Move(
         sources=(Status.RUNNING,),
         # Sent again after a lost reply it must not take the agent from its gates.
@@ -149,8 +153,25 @@ def enqueue_for_gates(
         },
         release=True,
         message=_message(agent, Phase.AWAITING_GATES, agent.attempt),
+        needs_change=True,
     )
     return move(agent, step, now=now, tag=tag)
+
+
+def hand_over(
+    agent: AgentState, patch: Mapping[str, Any], bundle: bytes, *, now: datetime, tag: str
+) -> Flow[Moved]:
+    """Give a running agent to the gates; its change is stored again if a failover has lost it.
+
+    Raises as `move` does.
+    """
+    try:
+        moved: Moved = yield enqueue_for_gates(agent, patch, now=now, tag=tag)
+    except ChangeMissing:
+        # The workspace is gone by now, so this is the only copy.
+        yield from changes.put_change(agent.agent_id, agent.attempt, bundle)
+        moved = yield enqueue_for_gates(agent, patch, now=now, tag=tag)
+    return moved
 
 
 def claim_for_gates(

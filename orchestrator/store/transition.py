@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.errors import (
     AttemptStale,
+    ChangeMissing,
     Halted,
     NoSlotFree,
     NotFound,
@@ -64,6 +65,8 @@ class Move:
     due_at: datetime | None = None
     #: It takes one of the fleet's places; without one it waits, and the message calls it.
     takes_slot: bool = False
+    #: Only while the change of the agent's attempt is stored: the next stage begins with it.
+    needs_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         TransitionRefused: its status or phase does not allow the move.
         Halted: the move heeds the latch, and it stands.
         NoSlotFree: the move claims a slot, and none is left; it waits for one.
+        ChangeMissing: the change that the move needs is not stored.
         ArgumentRefused: a value of the patch cannot be stored; nothing was written.
     """
     instant = iso_instant(now)
@@ -121,6 +125,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "holder": None if step.attempt is None else holder_of(agent),
         "bump": step.new_attempt,
         "heedsHalt": step.heeds_halt,
+        "needsChange": step.needs_change,
         "to": step.to,
         "final": final,
         # Empty ones are left out of records, as `Record.wire` does. Who is let go of waits again.
@@ -154,6 +159,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             "delayed": keys.DELAYED,
             "index": keys.index(),
             "budget": keys.budget(now),
+            "change": keys.change(agent.agent_id, agent.attempt),
             **({"queue": message.key} if message else {}),
         },
         (
@@ -208,6 +214,9 @@ def _moved(agent_id: str, reply: list[bytes]) -> Moved:
     if answer == "full":
         msg = f"Agent {agent_id} waits for a place."
         raise NoSlotFree(msg)
+    if answer == "lacks":
+        msg = f"The change of agent {agent_id} is not stored any more."
+        raise ChangeMissing(msg)
     if answer == "refused":
         msg = f"Agent {agent_id} is {state.status} ({state.phase}): this step is not allowed."
         raise TransitionRefused(msg)

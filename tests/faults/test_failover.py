@@ -14,7 +14,7 @@ from orchestrator.errors import AttemptStale, GitTimedOut, OrchestratorError, Pr
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Phase, Status
 from orchestrator.models.warning import AgentWarning, WarningCode
-from orchestrator.store import agent_transitions, agents, leases
+from orchestrator.store import agent_transitions, agents, changes, leases
 from orchestrator.store.client import Store
 from orchestrator.wiring import clock, new_id
 from tests.conftest import free_port
@@ -109,11 +109,18 @@ def test_an_error_of_it_is_not_the_end_of_the_other(split, error):
 def test_the_gates_of_another_worker_take_what_its_holder_has_handed_over(split):
     first, _, held = split
     gates = worker(first.store, "gates@here", "3:3")
-    worker(first.store, held.worker, held.worker_process).enqueue_for_gates(held, {})
+    worker(first.store, held.worker, held.worker_process).enqueue_for_gates(held, {}, b"change")
     judged = gates.claim_for_gates(held.agent_id, 1)
     assert (judged.phase, judged.worker) == (Phase.GATING, "gates@here")
     with pytest.raises(AttemptStale):
         first.update(held, {"summary": "x"})
+
+
+def test_a_change_that_the_failover_lost_is_stored_again_as_its_agent_is_handed_over(split):
+    first, _, held = split
+    worker(first.store, held.worker, held.worker_process).enqueue_for_gates(held, {}, b"change")
+    assert first.store.follow(changes.get_change(held.agent_id, 1)) == b"change"
+    assert first.store.run(agents.read(held.agent_id)).phase is Phase.AWAITING_GATES
 
 
 def test_a_process_that_claims_an_agent_again_ends_what_it_ran_for_its_lost_claim(servers):

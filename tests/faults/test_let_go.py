@@ -137,7 +137,7 @@ def test_who_handed_an_agent_over_and_was_not_told_so_does_not_confirm_its_kill(
     with far.holding(agent):
         try:
             relay.lose_replies(replies_lost)
-            far.enqueue_for_gates(agent, {})
+            far.enqueue_for_gates(agent, {}, b"change")
         finally:
             relay.lose_replies(0)
             taken = gates.claim_for_gates(agent.agent_id, agent.attempt)

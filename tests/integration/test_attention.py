@@ -144,5 +144,5 @@ def test_an_agent_that_leaves_its_worker_is_stalled_no_more(system, store, holde
     if leaves == "lost":
         holder.recover(agent, LeaseLost("Gone."))
     else:
-        holder.enqueue_for_gates(agent, {})
+        holder.enqueue_for_gates(agent, {}, b"change")
     assert store.run(agents.read(agent.agent_id)).stalled_since is None

@@ -38,7 +38,7 @@ def fleet(store):
             fail(holder, agent_id, kind(f"{kind.code} of {number}."))
     for number in range(COMPLETED):
         agent = run(holder, spawn(store, task=f"done-{number}"))
-        holder.enqueue_for_gates(agent, {})
+        holder.enqueue_for_gates(agent, {}, b"change")
         patch = {"branch": f"agent/done-{number}", "commit": "c" * 40}
         holder.complete(holder.claim_for_gates(agent.agent_id, 1), patch)
     for number in range(RUNNING):
@@ -109,7 +109,7 @@ def test_the_night_of_an_operator(orch, store, fleet):
     assert not {"push_failed", "push_refused", "budget_exceeded", "backend_unavailable"} & set(left)
     for new in retried.values():
         agent = run(fleet, new)
-        fleet.enqueue_for_gates(agent, {})
+        fleet.enqueue_for_gates(agent, {}, b"change")
         patch = {"branch": f"agent/{agent.task_id}", "commit": "d" * 40}
         fleet.complete(fleet.claim_for_gates(agent.agent_id, 1), patch)
     assert store.run(agents.read(new)).status == "completed"

@@ -49,10 +49,10 @@ def phases(store):
 def test_a_rejected_and_mended_agent_tells_each_phase_and_round(store, holder):
     agent_id = spawn(store)
     agent = holder.start(holder.claim(agent_id), base_commit="b" * 40)
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     holder.request_rework(holder.claim_for_gates(agent_id, agent.attempt), {"verdict": VERDICT})
     agent = holder.start(holder.claim(agent_id), base_commit="b" * 40)
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     gated = holder.update(holder.claim_for_gates(agent_id, agent.attempt), {"phase": "delivering"})
     holder.complete(gated, {})
     assert phases(store) == [

@@ -26,7 +26,7 @@ from orchestrator.leases.lease import _USABLE, Lease
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import QUEUES, queue_key
 from orchestrator.models import AgentState, Phase, Status
-from orchestrator.store import agent_transitions, halt, keys
+from orchestrator.store import agent_transitions, changes, halt, keys
 from orchestrator.store import leases as stored_leases
 from orchestrator.store.client import Store
 
@@ -212,7 +212,7 @@ class Fleet(RuleBasedStateMachine):
                 hands.at = "executing"
             elif at == "executing":
                 hands.at = "let go"
-                holder.enqueue_for_gates(agent, {})
+                holder.enqueue_for_gates(agent, {}, b"change")
             elif at == "gating" and not approved and agent.rounds < agent.max_retries:
                 hands.at = "let go"
                 holder.request_rework(agent, {})
@@ -268,6 +268,8 @@ class Fleet(RuleBasedStateMachine):
         )
         hands.lease.is_released = False
         with self.working(hands):
+            put = changes.put_change(hands.agent.agent_id, hands.agent.attempt, b"change")
+            self.store.follow(put)
             self.store.run(step(hands.agent, {}, now=self.at, tag=self.new_id()))
 
     @precondition(lambda self: self.hands)

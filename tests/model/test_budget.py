@@ -197,7 +197,7 @@ class Fleet(RuleBasedStateMachine):
         self.hands.remove(hands)
         if how == "hand over":
             try:
-                self.holder.enqueue_for_gates(hands.agent, {})
+                self.holder.enqueue_for_gates(hands.agent, {}, b"change")
             except TransitionRefused:
                 return
         for _ in range({"fail": 1, "twice": 2}.get(how, 0)):
@@ -276,7 +276,7 @@ class Fleet(RuleBasedStateMachine):
                     self.take(document)
             for hands in list(self.hands):
                 self.hands.remove(hands)
-                self.holder.enqueue_for_gates(hands.agent, {})
+                self.holder.enqueue_for_gates(hands.agent, {}, b"change")
         self.tokens()
         self.places()
         assert {state.status for state in self.states().values()} <= FINAL

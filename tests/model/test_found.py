@@ -12,7 +12,7 @@ from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost, TransitionRefused
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import Phase, Status
-from orchestrator.store import agent_transitions, agents, kills, leases
+from orchestrator.store import agent_transitions, agents, changes, kills, leases
 
 LEASE_S = 30
 
@@ -53,6 +53,7 @@ def test_a_hand_over_sent_again_does_not_take_the_agent_from_its_gates(fleet):
     spawn, gates, others = fleet.worker(), fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
         agent = spawn.start(lease.agent, base_commit="abc")
+        fleet.store.follow(changes.put_change(fleet.agent_id, 1, b"change"))
         step = agent_transitions.enqueue_for_gates(agent, {}, now=fleet.at, tag="t")
         fleet.store.run(step)
         judged = gates.claim_for_gates(fleet.agent_id, 1)
@@ -67,14 +68,16 @@ def test_a_start_sent_again_says_the_same_and_ends_nothing(fleet):
     step = agent_transitions.start(agent, base_commit="abc", lease_s=LEASE_S, now=fleet.at)
     assert fleet.store.run(step).state == again(fleet, step).state == fleet.state
     assert fleet.state.phase is Phase.EXECUTING
-    spawn.enqueue_for_gates(fleet.state, {})
+    spawn.enqueue_for_gates(fleet.state, {}, b"change")
     with pytest.raises(TransitionRefused):
         again(fleet, step)
 
 
 def test_a_send_back_sent_again_does_not_fail_the_agent(fleet):
     spawn, gates = fleet.worker(), fleet.worker()
-    spawn.enqueue_for_gates(spawn.start(spawn.claim(fleet.agent_id), base_commit="abc"), {})
+    spawn.enqueue_for_gates(
+        spawn.start(spawn.claim(fleet.agent_id), base_commit="abc"), {}, b"change"
+    )
     with gates.holding(gates.claim_for_gates(fleet.agent_id, 1)) as lease:
         step = agent_transitions.request_rework(lease.agent, {}, now=fleet.at, tag="t")
         fleet.store.run(step)
@@ -86,7 +89,7 @@ def test_a_send_back_sent_again_does_not_fail_the_agent(fleet):
 def test_an_error_of_whom_the_agent_has_left_is_not_its_end(fleet, error):
     spawn, gates = fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
-        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {})
+        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {}, b"change")
         judged = gates.claim_for_gates(fleet.agent_id, 1)
         raise error
     assert fleet.state == judged
@@ -95,7 +98,7 @@ def test_an_error_of_whom_the_agent_has_left_is_not_its_end(fleet, error):
 def test_who_has_handed_an_agent_over_does_not_confirm_its_death(fleet):
     spawn, gates = fleet.worker(), fleet.worker()
     with spawn.holding(spawn.claim(fleet.agent_id)) as lease:
-        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {})
+        spawn.enqueue_for_gates(spawn.start(lease.agent, base_commit="abc"), {}, b"change")
         judged = gates.claim_for_gates(fleet.agent_id, 1)
         order = kills.KillOrder("me", "why")
         fleet.store.run(kills.kill([judged], order, now=fleet.at, tags=["t"]))
@@ -124,7 +127,7 @@ def test_a_sweep_that_stalls_leaves_what_was_handed_over_meanwhile(fleet, losses
     agent = spawn.start(spawn.claim(fleet.agent_id), base_commit="abc")
     fleet.at += timedelta(seconds=LEASE_S + 1)
     found = fleet.store.run(leases.expired(fleet.at))
-    spawn.enqueue_for_gates(agent, {})
+    spawn.enqueue_for_gates(agent, {}, b"change")
     handed = fleet.state
     sweep.recover(handed, LeaseLost(), found_lease_ms=found[fleet.agent_id])
     assert fleet.state == handed
@@ -141,7 +144,7 @@ def test_a_sweep_that_stalls_over_a_jump_leaves_what_has_another_lease(fleet, lo
     fleet.at += timedelta(seconds=LEASE_S + 1)
     found = fleet.store.run(leases.expired(fleet.at))
     fleet.at += timedelta(seconds=min(jump_s, 0))
-    spawn.enqueue_for_gates(agent, {})
+    spawn.enqueue_for_gates(agent, {}, b"change")
     held = gates.claim_for_gates(fleet.agent_id, agent.attempt)
     fleet.at += timedelta(seconds=abs(jump_s))
     sweep.recover(held, LeaseLost(), found_lease_ms=found[fleet.agent_id])

@@ -137,7 +137,7 @@ class SpawnStage:
             store.follow(put, check=lease.check_held)
             attempt.is_stored = True
             self._keep_session(attempt, check=lease.check_held)
-        return EnqueueForGates(context.facts())
+        return EnqueueForGates(attempt.bundle, context.facts())
 
     def _base(self, agent: AgentState) -> Base:
         """Return the base of the agent; every rework round starts from the same commit."""

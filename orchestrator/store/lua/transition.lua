@@ -11,19 +11,20 @@
 --   K.delayed       zset    agentId -> due ms           added if delayed, else removed
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
 --   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
+--   K.change        string  ObjectRef JSON              must exist if the move needs it
 --   K.queue?        list    kombu's list                pushed if a message is given
---   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, foundLeaseMs?, dueMs?, to?, final?,
+--   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, needsChange?, foundLeaseMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?, fallbackFrom?},
 --           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] Celery's prefix of a result  ARGV[6] its suffix  ARGV[7] result ttl, s
--- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"full", agent JSON}
+-- ) -> {"absent"} | {"halted"} | {"refused"|"stale"|"lacks"|"full", agent JSON}
 --      | {"moved", agent JSON, agent JSON before,
 --         if it spent or claimed a slot, in hard mode: the limit that leaves it nothing to spend, or ""}
 local FIELDS = {
   agentId = 'text', from = 'texts', phases = 'texts?', attempt = 'count?', holder = 'text?', bump = 'flag?',
-  heedsHalt = 'flag?', foundLeaseMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
+  heedsHalt = 'flag?', needsChange = 'flag?', foundLeaseMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
   urgency = 'ms?', reason = 'text?', reasonCode = 'text?',
@@ -74,6 +75,8 @@ if move.foundLeaseMs then
 end
 if not contains(move.from, agent.status) then return { 'refused', before } end
 if move.phases and not contains(move.phases, agent.phase) then return { 'refused', before } end
+-- It was stored before, and a failover may have lost it since.
+if move.needsChange and redis.call('EXISTS', K.change) == 0 then return { 'lacks', before } end
 
 local budget = K.budget
 if move.urgency and not has_slot(budget, move.urgency) then

@@ -112,7 +112,7 @@ def test_when_the_day_is_spent_who_has_a_reservation_left_goes_on(fleet):
 def test_a_reviewers_tokens_are_those_of_the_agent_it_judges(fleet):
     agent = fleet.running()
     fleet.spend(agent, 150, 0.5)
-    fleet.holder.enqueue_for_gates(agent, {})
+    fleet.holder.enqueue_for_gates(agent, {}, b"change")
     judged = fleet.holder.claim_for_gates(agent.agent_id, 1)
     review = GateResult(
         name="ai-review",
@@ -188,7 +188,7 @@ def test_the_summary_tells_what_came_of_the_tokens(fleet):
     fleet.holder.fail(failed, BudgetExceeded())
     order = kills.KillOrder("me", "why")
     fleet.store.run(kills.kill([killed], order, now=fleet.at, tags=["t"]))
-    fleet.holder.enqueue_for_gates(done, {})
+    fleet.holder.enqueue_for_gates(done, {}, b"change")
     fleet.holder.complete(fleet.holder.claim_for_gates(done.agent_id, 1), {})
     found = fleet.summary()
     assert (found.day, found.status, found.percent) == ("2026-01-01", "within_budget", 37.5)
