@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,6 +81,10 @@ class BaseRecords:
     image: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.time
 
+    def of_one_run(self) -> BaseRecords:
+        """Return these records for one run, which asks for the image only once."""
+        return replace(self, image=cache(self.image))
+
     def find(
         self, base: str, gate: PlannedGate, environment: Environment | None
     ) -> BaseRecord | None:
@@ -120,7 +125,7 @@ class BaseRecords:
             "gate": asdict(replace(gate, hint="", source="")),
             "environment": environment.root.name if environment else "",
             "level": self.level,
-            "image": self.image(),
+            "image": str((environment and environment.image) or self.image()),
             "host": host_environment(settings),
             "hosts": settings.egress_hosts,
             "refs": settings.checkout_refs,

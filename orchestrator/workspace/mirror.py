@@ -179,7 +179,7 @@ class Mirrors:
         listed = self._git.run(
             "ls-tree", "-r", "-z", "--name-only", base.commit, git_dir=base.mirror
         )
-        return frozenset(listed.decode(errors="ignore").split("\0"))
+        return frozenset(listed.decode(errors="ignore").split("\0")) - {""}
 
     def contents(self, base: Base) -> Mapping[str, str]:
         """Return the id of the content of every file of this commit, by path."""

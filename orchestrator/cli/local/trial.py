@@ -139,7 +139,7 @@ def trial(
         try:
             environment = held.enter_context(environments.held(base, borrower))
         except EnvironmentFailed as error:
-            found = Trial(plan, (), lack=f"{error} {error.action}")
+            found = Trial(plan, (), lack=f"{error.detail} {error.what_to_do}")
         else:
             within = plan.within(environment)
             faults = faults_here(within, settings, Tools(environment))
