@@ -100,6 +100,7 @@ soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, eve
 	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
+	IMAGES=all $(BIN)/pytest tests/sandbox/test_repository_images.py
 	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
 	$(BIN)/python -m tests.soak

@@ -116,6 +116,14 @@ class Environments:
         """
         return self._recipe(base).kinds
 
+    def image(self, base: Base) -> str:
+        """Return the image that a base commit names; empty if it names none.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        return self._recipe(base).image
+
     @contextmanager
     def held(self, base: Base, borrower: Borrower) -> Iterator[Environment | None]:
         """Lend the environment of a base commit; set it up if it does not exist yet.

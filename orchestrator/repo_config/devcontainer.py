@@ -75,7 +75,7 @@ def read_devcontainer(
     setup, unused = _commands(document)
     variables, left = _variables(document.get("containerEnv"))
     notes += [*why, *_not_taken(document), *unused, *left]
-    given: dict[str, Any] = {"image": image, "setup": setup or None, "variables": variables}
+    given: dict[str, Any] = {"image": image, "setup": list(setup), "variables": variables}
     given = {key: value for key, value in given.items() if value}
     return Devcontainer(path, EnvironmentConfig(**given), tuple(notes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 import docker
 
-from tests.sandbox.conftest import SOCKET, settings_at
+from tests.sandbox.conftest import IMAGE, SOCKET
 
 
 def _added(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -44,8 +45,7 @@ def variant(*changes: str, files: dict[str, bytes] | None = None) -> Iterator[st
     """Make an image like the sandbox's, with changes of a Dockerfile and more files; its name."""
     name = f"variant-{uuid.uuid4().hex[:12]}"
     with engine() as client:
-        base = settings_at(None).sandbox_image  # type: ignore[arg-type]
-        made = client.create_container(base, ["true"])
+        made = client.create_container(IMAGE or "orchestrator-sandbox:local", ["true"])
         client.put_archive(made, "/", archive_of(files or {}))
         client.commit(made, name, "local", changes="\n".join(changes) or None)
         client.remove_container(made)
@@ -59,21 +59,16 @@ def variant(*changes: str, files: dict[str, bytes] | None = None) -> Iterator[st
 def bare(architecture: str = "amd64") -> Iterator[str]:
     """Make an image without any program, for an architecture; its name."""
     name = f"bare-{uuid.uuid4().hex[:12]}:local"
-    config = {"architecture": architecture, "os": "linux", "config": {}, "rootfs": {"type": "layers"}}
     layer = archive_of({"file": b""})
+    layers = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]}
+    config = {"architecture": architecture, "os": "linux", "config": {}, "rootfs": layers}
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "layer.tar": layer,
+        "manifest.json": json.dumps(manifest).encode(),
+    }
     with engine() as client:
-        import hashlib
-
-        config["rootfs"] = {
-            "type": "layers",
-            "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"],
-        }
-        manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-        files = {
-            "config.json": json.dumps(config).encode(),
-            "layer.tar": layer,
-            "manifest.json": json.dumps(manifest).encode(),
-        }
         list(client.load_image(archive_of(files)))
         try:
             yield name

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from orchestrator.cli.local.gate_plans import plan_of
+from orchestrator.cli.local.trial import trial
 from orchestrator.environments.images import find_image, probe
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.run import run_to_end
-from orchestrator.interfaces.sandbox import ProcessSpec
+from orchestrator.models import GateProfile
 from orchestrator.sandboxes.docker import DockerSandbox
+from orchestrator.settings import Settings
+from orchestrator.stages.spawn.context import ProgramContext
+from orchestrator.wiring import worker as wiring
+from orchestrator.workspace.worktree import Workspace
 from tests.integration.conftest import make_remote, running
 from tests.sandbox.conftest import IMAGE, SOCKET, settings_at
 from tests.sandbox.images import bare, engine, variant
@@ -22,38 +31,62 @@ TOOL = {"usr/local/bin/only-here": b"#!/bin/sh\necho made by the image\n"}
 ENV = ("ENV COLOUR=blue", "ENV PATH=/opt/own:/usr/local/bin:/usr/bin:/bin", "VOLUME /data")
 SEEN = 'test "$COLOUR" = blue && only-here && case $PATH in */opt/own*) ;; *) false;; esac'
 
+SET_UP = "only-here > made; ! touch /data/x"
+
 
 def in_docker(home: Path, **environ: str) -> DockerSandbox:
     return DockerSandbox(settings_at(home, SANDBOX_ENABLED="true", **environ))
 
 
-def test_set_up_hooks_agent_and_gates_run_in_the_image_of_the_base(tmp_path, home, left):
+#: `IMAGES=all` spawns an agent too.
+WAYS = ["trial", "agent"] if os.environ.get("IMAGES") == "all" else ["trial"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_runs_for_a_repository_runs_in_the_image_of_its_base(tmp_path, home, left, way):
     with variant(*ENV, files=TOOL) as image:
         config = (
-            f'[environment]\nimage = "{image}"\nsetup = "only-here > made"\n'
+            f'[environment]\nimage = "{image}"\nsetup = "{SET_UP}"\n'
             f"[hooks]\nbefore_run = '{SEEN}'\n"
-            f"[gates]\ntests = '{SEEN} && grep made made && python3 -m unittest'\n"
+            f"[gates]\ntests = '{SEEN} && grep made made'\n"
         )
-        test = "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
-        remote = make_remote(tmp_path, {"orchestrator.toml": config, "test_a.py": test})
-        own = {"ORCHESTRATOR_SANDBOX_IMAGE": IMAGE} if IMAGE else {}
-        with running(
-            home,
-            ORCHESTRATOR_AGENT="scripted",
-            SANDBOX_ENABLED="true",
-            DOCKER_SOCKET=SOCKET,
-            ORCHESTRATOR_ALLOWED_IMAGES="variant-*",
-            **own,
-        ) as system:
-            steps = [{"run": f"{SEEN} > work"}, {"run": "! touch /data/x"}]
-            work = yaml.safe_dump({"steps": steps})
-            agent_id = system.spawn(remote, work, gate_profile="minimal")
-            outcome = system.wait(agent_id)
-            assert outcome["status"] == "completed", (
-                outcome,
-                system.orch("gates", agent_id).stdout,
-            )
-            assert left() == []
+        remote = make_remote(tmp_path, {"orchestrator.toml": config})
+        given = {"SANDBOX_ENABLED": "true", "ORCHESTRATOR_ALLOWED_IMAGES": "variant-*"}
+        if way == "trial":
+            _try(settings_at(home, PATH=os.environ["PATH"], **given), str(remote))
+        else:
+            _spawn(home, remote, given)
+        assert left() == []
+
+
+def _try(settings: Settings, remote: str) -> None:
+    """Set the environment up and run its gates, as both pools do; look at the other programs."""
+    mirrors = wiring.mirrors(settings)
+    base = mirrors.refresh(remote, "main")
+    read = partial(mirrors.read, base)
+    plan = plan_of(settings, GateProfile.MINIMAL, (), read, mirrors.paths(base))
+    with trial(settings, plan, base, runs=True, say=lambda _: None) as tried:
+        assert tried.lack == ""
+        (gate,) = tried.gates(settings, on_start=lambda _: None)
+        assert gate.has_passed, gate
+        environment = tried.case.environment
+    agent = SimpleNamespace(agent_id="a", attempt=1)
+    workspace = Workspace(settings.home)
+    programs = ProgramContext(settings, agent, workspace, base, environment=environment)
+    assert programs.program(("x",)).image == environment.image
+    # The capture of a change uses the operator's image, which has what it needs.
+    assert replace(programs, environment=None).program(("x",)).image is None
+
+
+def _spawn(home: Path, remote: Path, given: dict[str, str]) -> None:
+    own = {"ORCHESTRATOR_SANDBOX_IMAGE": IMAGE} if IMAGE else {}
+    with running(
+        home, ORCHESTRATOR_AGENT="scripted", DOCKER_SOCKET=SOCKET, **given, **own
+    ) as system:
+        steps = [{"run": f"{SEEN} > work"}, {"run": "! touch /data/x"}]
+        agent_id = system.spawn(remote, yaml.safe_dump({"steps": steps}))
+        outcome = system.wait(agent_id)
+        assert outcome["status"] == "completed", outcome
 
 
 def test_a_program_uses_the_image_that_its_run_found(home, spec, left):
@@ -76,7 +109,7 @@ def test_a_program_uses_the_image_that_its_run_found(home, spec, left):
 def test_an_image_that_cannot_be_used_is_one_error_with_what_to_do(home, root, spec, left):
     settings = settings_at(home, SANDBOX_ENABLED="true", ORCHESTRATOR_ALLOWED_IMAGES="bare-*")
     sandbox = DockerSandbox(settings)
-    with pytest.raises(EnvironmentFailed, match=r"does not have the image bare-x.*docker pull bare"):
+    with pytest.raises(EnvironmentFailed, match=r"does not have .* bare-x\..*docker pull bare"):
         find_image("bare-x", settings, sandbox)
     with bare("s390x") as name, pytest.raises(EnvironmentFailed, match="is for linux/s390x, and"):
         find_image(name, settings, sandbox)
