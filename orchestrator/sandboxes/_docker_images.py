@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from docker.errors import ImageNotFound
+
 from orchestrator.errors import BackendUnavailable
 from orchestrator.interfaces.sandbox import SandboxImage
 from orchestrator.sandboxes._docker_engine import Engine
@@ -16,6 +18,7 @@ _ALSO_RUNS: Mapping[str, tuple[str, ...]] = {"amd64": ("386",), "arm64": ("arm",
 #: What the sandbox itself sets.
 _OURS = ("PATH", "ORCH_AGENT_ID", "ORCH_SYSTEM")
 
+_PROXY = "If workers use the Docker socket proxy, set ORCHESTRATOR_ALLOWED_IMAGES for it too."
 _LACKS = (
     "Pull or build that image with /bin/sh, env, python3 (3.9 or newer) and this program, or remove"
     " the key `image` of [environment]."
@@ -32,6 +35,9 @@ def find_image(engine: Engine, name: str) -> SandboxImage:
     try:
         found, host = engine.image(str(parse_image(name)))
     except BackendUnavailable as error:
+        if not isinstance(error.__cause__, ImageNotFound):
+            msg = f"The image {name} cannot be used: {error.detail}"
+            raise BackendUnavailable(msg, action=_PROXY) from error
         msg = f"The Docker Engine does not have the image {name}."
         raise BackendUnavailable(msg, action=f"Run `docker pull {name}`, or build it.") from error
     made_for, here = (_platform(facts) for facts in (found, host))
