@@ -90,7 +90,7 @@ def run(
     checkout = LocalCheckout.find(Path.cwd(), base, settings)
     plan = plan_of(settings, profile, names, checkout.read, checkout.paths())
     if image := read_repo_config(checkout.read).environment.image:
-        notify(f"the gates run with the tools of this checkout, not in the image {image}")
+        notify(f"the gates run here, not in the image {image}")
     for gate in plan.gates:
         # A report counts only if this run wrote it.
         if gate.report:

@@ -49,6 +49,7 @@ def init(
     Finds the gates of the newest commit and runs each once on a clean copy of it, as for an agent
     that changes nothing. Shows what passes, and for the rest whether to fix the repository or this
     host. If a gate is red and a change can be compared with it, red_base = "compare" is proposed.
+    A committed [environment] is kept; without one, what a devcontainer.json says is proposed.
     The exit code is 3 if no change could be approved with the proposed file.
     """
     # Git, gates and sandboxes are slow to import.
