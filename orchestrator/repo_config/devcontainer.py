@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from orchestrator.repo_config.tables import EnvironmentConfig
 from orchestrator.repo_config.values import Image, Variable
 
-_PLACES = (".devcontainer/devcontainer.json", ".devcontainer.json")
+_LOCATIONS = (".devcontainer/devcontainer.json", ".devcontainer.json")
 #: The commands that prepare a container once, in their order.
 _SETUP = ("onCreateCommand", "updateContentCommand", "postCreateCommand")
 #: Keys that say how a container is made or run, and that have no counterpart.
@@ -62,7 +62,7 @@ def read_devcontainer(
 
     A file that is malformed gives notes only, because nothing depends on it.
     """
-    found = sorted((path for path in paths if _is_place(path)), key=_order)
+    found = sorted((path for path in paths if _is_location(path)), key=_order)
     if not found:
         return None
     path, *others = found
@@ -80,16 +80,16 @@ def read_devcontainer(
     return Devcontainer(path, EnvironmentConfig(**given), tuple(notes))
 
 
-def _is_place(path: str) -> bool:
+def _is_location(path: str) -> bool:
     parts = path.split("/")
     is_nested = len(parts) == len((".devcontainer", "name", "devcontainer.json"))
-    return path in _PLACES or (
+    return path in _LOCATIONS or (
         is_nested and parts[0] == ".devcontainer" and parts[2] == "devcontainer.json"
     )
 
 
 def _order(path: str) -> tuple[int, str]:
-    return (_PLACES.index(path) if path in _PLACES else len(_PLACES), path)
+    return (_LOCATIONS.index(path) if path in _LOCATIONS else len(_LOCATIONS), path)
 
 
 def _parse(text: str) -> Mapping[str, Any]:
