@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +52,7 @@ def find_image(engine: Engine, name: str) -> SandboxImage:
         name=name,
         digest=found["Id"],
         variables={key: text for key, text in variables.items() if key not in _OURS},
-        volumes=tuple(sorted(config.get("Volumes") or ())),
+        volumes=tuple(sorted(map(posixpath.normpath, config.get("Volumes") or ()))),
     )
 
 

@@ -18,11 +18,13 @@ from tests.sandbox.conftest import IMAGE, SOCKET
 def _added(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = len(data), 0o755
+    if name.endswith("/"):
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o777
     archive.addfile(entry, io.BytesIO(data))
 
 
 def archive_of(files: dict[str, bytes]) -> bytes:
-    """Return a tar archive of these files."""
+    """Return a tar archive of these files, and of folders that everybody may write to."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():

@@ -27,7 +27,7 @@ from tests.integration.conftest import make_remote, running
 from tests.sandbox.conftest import IMAGE, SOCKET, settings_at
 from tests.sandbox.images import bare, engine, variant
 
-TOOL = {"usr/local/bin/only-here": b"#!/bin/sh\necho made by the image\n"}
+TOOL = {"data/": b"", "usr/local/bin/only-here": b"#!/bin/sh\necho made by the image\n"}
 ENV = ("ENV COLOUR=blue", "ENV PATH=/opt/own:/usr/local/bin:/usr/bin:/bin", "VOLUME /data")
 SEEN = 'test "$COLOUR" = blue && only-here && case $PATH in */opt/own*) ;; *) false;; esac'
 
