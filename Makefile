@@ -101,6 +101,7 @@ soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, eve
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 	ENDS=all $(BIN)/pytest -n $(JOBS) tests/integration/test_ends_keep_work.py tests/integration/test_gate_ends_keep_work.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
+	IMAGES=all $(BIN)/pytest tests/sandbox/test_repository_images.py
 	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
 	$(BIN)/python -m tests.soak

@@ -60,6 +60,7 @@ _COMMANDS = {
     "fsck": ("fsck", "Find and repair inconsistencies."),
     "init": ("init", "Propose the configuration of the current repository."),
     "gates": ("gates", "Show gate reports, or run gates here."),
+    "environments": ("environments", "List or remove what is remembered of base commits."),
     "scan": ("scan", "Scan the current repository for secrets."),
     "audit": ("audit", "Print or verify the audit."),
     "worker": ("worker", "Run the worker of one pool in the foreground."),
@@ -73,7 +74,7 @@ _COMMANDS = {
 _WITHOUT_TIMEOUT = frozenset(
     (
         *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env", "models"),
-        *("completion", "gates run", "init"),
+        *("completion", "gates run", "init", "environments"),
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),
     )
@@ -82,7 +83,7 @@ _WITHOUT_TIMEOUT = frozenset(
 
 #: Commands about the host on which they run: an API that is named with them is a mistake.
 _OF_THIS_HOST = frozenset(
-    ("up", "down", "demo", "doctor", "run", "healthy", "keys", "worker", "env")
+    ("up", "down", "demo", "doctor", "run", "healthy", "keys", "worker", "env", "environments")
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -14,6 +14,7 @@ from orchestrator.interfaces.provider import Refused
 _TARGET = re.compile(r"(?P<version>/v1\.[0-9]{1,3})?(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}"
 _CONTAINER = re.compile(rf"/containers/(?P<name>{_NAME})(?P<action>(?:/[a-z]+)?)")
+_IMAGE = re.compile(r"/images/(?P<name>.+)/json")
 CREATE = "POST /containers/create"
 
 #: Each path with the one query that it may have.
@@ -54,7 +55,9 @@ class Call:
         return self.version + path + query
 
 
-def read_call(method: str, target: str, *, image: str, system: str) -> Call:
+def read_call(
+    method: str, target: str, *, allows_image: Callable[[str], bool], system: str
+) -> Call:
     """Read the head of a request.
 
     Raises:
@@ -76,8 +79,10 @@ def read_call(method: str, target: str, *, image: str, system: str) -> Call:
     elif line == "GET /containers/json":
         label = json.dumps({"label": [f"{SYSTEM}={system}"]})
         wanted = {"limit": "-1", "all": "1", "size": "0", "trunc_cmd": "0", "filters": label}
-    elif method == "GET" and unquote(path) == f"/images/{image}/json":
-        path, wanted = f"/images/{quote(image, safe='/:')}/json", {}
+    elif method == "GET" and (asked := _IMAGE.fullmatch(path)):
+        image = unquote(asked["name"])
+        path = f"/images/{quote(image, safe='/:')}/json"
+        wanted = {} if allows_image(image) else None
     elif found := _CONTAINER.fullmatch(path):
         wanted = _OF_A_CONTAINER.get(f"{method} {found['action']}")
         call = Call(method, version, path, query, found["name"], found["action"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,12 +17,14 @@ from orchestrator.settings import Settings
 _AGENT, _ATTEMPT = "orchestrator.agent", "orchestrator.attempt"
 _HOST, SYSTEM = "orchestrator.host", "orchestrator.system"
 #: Folders of the home; a sandbox may get a folder below them.
-_WRITABLE = ("candidates",)
-_READABLE = ("bin", "candidates", "containers", "egress", "mirrors")
+_WRITABLE = ("candidates", "environments")
+_READABLE = ("bin", "candidates", "containers", "egress", "environments", "mirrors")
 _CPU_PERIOD_US = 100_000
 
 #: Below 2³¹, and neither the user nor the group is root's.
 _USER = r"^[1-9][0-9]{0,8}:[1-9][0-9]{0,8}$"
+#: An image that a repository names is asked for by its id.
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _TMP = r"^rw,noexec,nosuid,nodev,size=[1-9][0-9]{0,3}m,mode=1777$"
 
 
@@ -34,6 +37,17 @@ class _Asked(BaseModel):
 class _LogConfig(_Asked):
     type: Literal["none"]
     config: dict[str, str] = Field(max_length=0)
+
+
+class _Healthcheck(_Asked):
+    """No check of the image's own."""
+
+    test: tuple[Literal["NONE"]]
+    # The client sends all of them.
+    interval: None = None
+    timeout: None = None
+    retries: None = None
+    start_period: None = None
 
 
 class _Mount(_Asked):
@@ -74,6 +88,7 @@ class Container(_Asked):
     image: str
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
+    healthcheck: _Healthcheck
     working_dir: Literal["/"]
     stop_signal: Literal["SIGKILL"]
     tty: Literal[False]
@@ -98,8 +113,14 @@ class Rules:
         self._writable = (workspaces, *(home / name for name in _WRITABLE))
         self._readable = (workspaces, *(home / name for name in _READABLE))
 
-    def checked(self, name: str, body: bytes) -> bytes:
-        """Return the body for the engine in place of this one.
+    def allows_image(self, name: str) -> bool:
+        """Return whether the image of this name may be described."""
+        return name == self._settings.sandbox_image or self._settings.allows_image(name)
+
+    def checked(self, name: str, body: bytes) -> tuple[bytes, str]:
+        """Return the body for the engine in place of this one, and the image's id to check.
+
+        The id is empty for the operator's own image.
 
         Raises:
             Refused: the docker sandbox makes no such container.
@@ -111,14 +132,15 @@ class Rules:
             where = ".".join(map(str, first["loc"]))
             msg = f"a container's {where or 'description'}: {first['msg']}"
             raise Refused(msg) from error
-        if asked.image != self._settings.sandbox_image:
-            msg = f"image {asked.image} is not {self._settings.sandbox_image}"
+        is_own = asked.image == self._settings.sandbox_image
+        if not is_own and not _IMAGE_ID.fullmatch(asked.image):
+            msg = f"image {asked.image} is not {self._settings.sandbox_image}, and no image's id"
             raise Refused(msg)
         self._check_labels(name, asked.labels)
         self._check_limits(asked.host_config)
         for mount in asked.host_config.mounts:
             self.check_source(mount.source, writable=not mount.read_only)
-        return asked.model_dump_json(by_alias=True).encode()
+        return asked.model_dump_json(by_alias=True).encode(), "" if is_own else asked.image
 
     def check_source(self, source: str, *, writable: bool) -> None:
         """Check the source of a mount in its current state.

@@ -50,14 +50,22 @@ class _Inspected(BaseModel):
     host_config: _HostConfig = Field(alias="HostConfig")
 
 
+class _Named(BaseModel):
+    """The names of an image, as the engine has them."""
+
+    tags: tuple[str, ...] | None = Field(alias="RepoTags", default=None)
+    digests: tuple[str, ...] | None = Field(alias="RepoDigests", default=None)
+
+
 class Filter:
     """Serves the clients of one system and forwards to the engine that listens at `engine`."""
 
     def __init__(self, settings: Settings, engine: Path) -> None:
-        self._image = settings.sandbox_image
         self._rules = Rules(settings)
         self._engine = engine
         self._refused = 0
+        #: The images by id that had an allowed name: a program may outlast the name of its image.
+        self._known: set[str] = set()
 
     async def serve(self, path: Path) -> None:
         """Listen on a unix socket that this user and group may use, until cancelled."""
@@ -84,10 +92,14 @@ class Filter:
 
     async def _pass(self, client: ProxyConnection, request: h11.Request) -> None:
         method, target = request.method.decode(), request.target.decode("ascii", "replace")
-        call = read_call(method, target, image=self._image, system=self._rules.system)
+        call = read_call(
+            method, target, allows_image=self._rules.allows_image, system=self._rules.system
+        )
         body = await _body_of(client)
         if call.is_creation:
-            body = self._rules.checked(call.query["name"], body)
+            body, image = self._rules.checked(call.query["name"], body)
+            if image and image not in self._known:
+                await self._check_image(image)
         elif body:
             msg = f"{method} {call.path} has no body"
             raise Refused(msg)
@@ -96,13 +108,7 @@ class Filter:
 
     async def _inspect(self, call: Call) -> str:
         """Return the id of the container of a call, if it belongs to this system."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self._engine))
-        try:
-            async with httpx.AsyncClient(transport=transport, timeout=_ENGINE_TIMEOUT_S) as engine:
-                url = f"http://engine/containers/{call.container}/json"
-                answer = await engine.get(url)
-        except httpx.HTTPError as error:
-            raise _unanswered(error) from error
+        answer = await self._ask(f"/containers/{call.container}/json")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             # No action is possible, and the sandbox needs the response that the container does not
             # exist.
@@ -120,6 +126,30 @@ class Filter:
             for mount in found.host_config.mounts:
                 self._rules.check_source(mount.source, writable=not mount.read_only)
         return found.container_id
+
+    async def _check_image(self, image: str) -> None:
+        """Check that an image has a name that repositories may use."""
+        answer = await self._ask(f"/images/{image}/json")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            msg = f"No such image: {image}"
+            raise Refused(msg, status=HTTPStatus.NOT_FOUND)
+        try:
+            found = _Named.model_validate_json(answer.raise_for_status().content)
+        except (httpx.HTTPStatusError, ValidationError) as error:
+            raise _unanswered(error) from error
+        names = (*(found.tags or ()), *(found.digests or ()))
+        if not any(map(self._rules.allows_image, names)):
+            msg = f"image {image} ({', '.join(names) or 'without a name'}) is not allowed"
+            raise Refused(msg)
+        self._known.add(image)
+
+    async def _ask(self, path: str) -> httpx.Response:
+        transport = httpx.AsyncHTTPTransport(uds=str(self._engine))
+        try:
+            async with httpx.AsyncClient(transport=transport, timeout=_ENGINE_TIMEOUT_S) as engine:
+                return await engine.get(f"http://engine{path}")
+        except httpx.HTTPError as error:
+            raise _unanswered(error) from error
 
     async def _carry(
         self, client: ProxyConnection, call: Call, container_id: str, body: bytes

@@ -6,7 +6,8 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,6 +31,16 @@ class Manifest(BaseModel):
     size_bytes: int
     #: The duration of the set-up.
     setup_s: float
+
+
+@dataclass(frozen=True)
+class StoredEnvironment:
+    """A finished environment of this host."""
+
+    digest: str
+    manifest: Manifest
+    #: When it was used last, in seconds since 1970.
+    used_at: float
 
 
 class EnvironmentCache:
@@ -95,6 +106,21 @@ class EnvironmentCache:
     def touch(self, digest: str) -> None:
         """Record that an environment is used now."""
         os.utime(self._manifest(digest))
+
+    def all(self) -> tuple[StoredEnvironment, ...]:
+        """Return the finished environments, the one used last first."""
+        found: list[StoredEnvironment] = []
+        for path in self._folder.glob("*.json"):
+            # Another process may remove it at the same time.
+            with suppress(FileNotFoundError):
+                used_at, manifest = path.stat().st_mtime, self.ready(path.stem)
+                if manifest:
+                    found.append(StoredEnvironment(path.stem, manifest, used_at))
+        return tuple(sorted(found, key=lambda one: -one.used_at))
+
+    def remove(self, digest: str) -> bool:
+        """Remove an environment; return False if it is in use."""
+        return self._remove(digest)
 
     def trim(self) -> None:
         """Remove the environments that were used longest ago, until the others fit the quota.

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.environments.steps import Step
 from orchestrator.errors import DiskFull, EnvironmentFailed, OrchestratorError
 from orchestrator.interfaces.run import Completed
+from orchestrator.settings import Settings
 from orchestrator.workspace.disk import reports_full_disk
 
 _MOST_LINES, _MOST_CHARACTERS = 12, 1500
@@ -61,3 +62,19 @@ def _cause(
     if _UNREACHABLE.search(said):
         return "host", "could not reach a registry"
     return "repository", f"ended with exit code {code}"
+
+
+def check_hosts(hosts: Collection[str], settings: Settings) -> None:
+    """Check that this host lets set-ups reach the hosts that a repository names.
+
+    Raises:
+        EnvironmentFailed: it does not; the message names the hosts.
+    """
+    if not settings.has_egress_proxy:
+        return
+    wanted = {(host if ":" in host else f"{host}:443").lower() for host in hosts}
+    if lacking := sorted(wanted - set(settings.egress_hosts)):
+        named = ", ".join(lacking)
+        msg = f"[environment] network names {named}, and this host does not allow it."
+        action = "Fix the host: add it to ORCHESTRATOR_EGRESS_HOSTS, if set-ups may reach it."
+        raise EnvironmentFailed(msg, action=action)

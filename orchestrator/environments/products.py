@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from orchestrator.errors import DiskFull, EnvironmentFailed
@@ -166,3 +166,13 @@ def _is_inside(checkout: Path, path: str) -> bool:
 def ignore_patterns(products: Collection[str]) -> tuple[str, ...]:
     """Return the products as patterns of .gitignore, by which a change excludes them."""
     return tuple("/" + re.sub(r"([*?\[\]\\ ])", r"\\\1", product) for product in products)
+
+
+def make_unwritable(folders: Sequence[Path]) -> None:
+    """Make folders unwritable, where no sandbox does: a program could change them by mistake."""
+    for folder in folders:
+        for at, names, files in os.walk(folder):
+            for name in (*names, *files):
+                path = Path(at, name)
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode & ~0o222)

@@ -47,6 +47,13 @@ class Recipe:
     is_configured: bool = False
     #: The hosts that the set-up connects to.
     hosts: tuple[str, ...] = ()
+    #: The image in which everything of the repository runs; empty for the operator's.
+    image: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether programs need nothing of it."""
+        return not (self.parts or self.variables or self.image)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -90,7 +97,13 @@ def make_recipe(
         dict(environment.variables),
         is_configured=environment.setup is not None,
         hosts=environment.network,
+        image=environment.image or "",
     )
+
+
+def image_only(config: RepoConfig) -> Recipe:
+    """Return the recipe of a host that installs nothing: the image applies all the same."""
+    return Recipe((), (), image=config.environment.image or "")
 
 
 def _built(files: BaseFiles, packages: Sequence[Package]) -> Iterator[str]:

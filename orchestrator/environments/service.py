@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.environments.cache import EnvironmentCache, Manifest
-from orchestrator.environments.failures import setup_error
-from orchestrator.environments.products import find_sources, ignore_patterns, keep_products
-from orchestrator.environments.recipe import Recipe, make_recipe
+from orchestrator.environments.failures import check_hosts, setup_error
+from orchestrator.environments.images import find_image, probe
+from orchestrator.environments.layout import new_environment
+from orchestrator.environments.products import (
+    find_sources,
+    ignore_patterns,
+    keep_products,
+    make_unwritable,
+)
+from orchestrator.environments.recipe import Recipe, image_only, make_recipe
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.environments.toolchain import Toolchain, find_toolchain
-from orchestrator.errors import DiskFull, EnvironmentFailed
+from orchestrator.errors import DiskFull
 from orchestrator.gates.detection import BaseFiles, Detector
 from orchestrator.host.environment import egress_environment, host_environment
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.run import run_to_end
-from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
+from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox, SandboxImage
 from orchestrator.log import get_logger
-from orchestrator.repo_config import read_repo_config
+from orchestrator.repo_config import ReadFile, RepoConfig, read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.workspace.checkout_refs import write_refs
 from orchestrator.workspace.disk import free_bytes, naming_full_disk, remove_tree, used_bytes
@@ -56,12 +61,18 @@ class Borrower:
     #: Writes a line to the agent's log.
     say: Callable[[str], None] = lambda _: None
 
+    @property
+    def label(self) -> tuple[str, int]:
+        """The agent and the attempt, for the labels of programs."""
+        return self.agent_id, self.attempt
+
 
 @dataclass(frozen=True)
 class _Planned:
     recipe: Recipe
     toolchain: Toolchain
     digest: str
+    image: SandboxImage | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,10 @@ class Environments:
     egress: EgressProxies
     settings: Settings
     git: Git
+    read_config: Callable[[ReadFile], RepoConfig] = read_repo_config
     _recipes: dict[Base, Recipe] = field(default_factory=dict)
+    #: The digest of the environment that was lent last for a base.
+    _lent: dict[Base, str] = field(default_factory=dict)
 
     @property
     def cache(self) -> EnvironmentCache:
@@ -92,7 +106,7 @@ class Environments:
         Raises:
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
-        return bool(self._recipe(base).parts or self._recipe(base).variables)
+        return not self._recipe(base).is_empty
 
     def kinds(self, base: Base) -> frozenset[str]:
         """Return the ecosystems of a base commit that have something to set up.
@@ -102,6 +116,14 @@ class Environments:
         """
         return self._recipe(base).kinds
 
+    def image(self, base: Base) -> str:
+        """Return the image that a base commit names; empty if it names none.
+
+        Raises:
+            RepoConfigInvalid: the configuration of the base commit is malformed.
+        """
+        return self._recipe(base).image
+
     @contextmanager
     def held(self, base: Base, borrower: Borrower) -> Iterator[Environment | None]:
         """Lend the environment of a base commit; set it up if it does not exist yet.
@@ -110,7 +132,7 @@ class Environments:
         calls wait for one set-up.
 
         Raises:
-            EnvironmentFailed: a command failed, or this host lacks something.
+            EnvironmentFailed: a command failed, or this host lacks or refuses something.
             RepoConfigInvalid: the configuration of the base commit is malformed.
             DiskFull: the disk is full; the rest of the set-up is removed.
         """
@@ -124,6 +146,7 @@ class Environments:
             with lock:
                 if manifest := cache.ready(planned.digest):
                     cache.touch(planned.digest)
+                    self._lent[base] = planned.digest
                     spent_s = time.monotonic() - started
                     borrower.say(f"environment {planned.digest[:12]} ready after {spent_s:.1f} s")
                     yield manifest.environment
@@ -137,30 +160,38 @@ class Environments:
         """Return the patterns of the paths that a set-up placed in the checkouts of a base."""
         if not self.is_needed(base):
             return ()
-        manifest = self.cache.manifest(self._planned(base).digest)
+        # The name of an image may have got another one since.
+        digest = self._lent.get(base) or self._planned(base).digest
+        manifest = self.cache.manifest(digest)
         return ignore_patterns(manifest.environment.products) if manifest else ()
 
     # ── what is set up ──────────────────────────────────────────────────────────────────────
 
     def _recipe(self, base: Base) -> Recipe:
-        if self.settings.environments == "off":
-            return Recipe((), ())
         if base not in self._recipes:
             while len(self._recipes) >= _MOST_KEPT:
-                self._recipes.pop(next(iter(self._recipes)), None)
-            paths = self.mirrors.paths(base)
-
-            def read(path: str) -> bytes | None:
-                return self.mirrors.read(base, path) if path in paths else None
-
-            self._recipes[base] = make_recipe(
-                read_repo_config(read),
-                BaseFiles(read, paths),
-                self.detectors,
-                is_detected=self.settings.environments == "auto",
-                which=self._which,
-            )
+                oldest = next(iter(self._recipes))
+                self._recipes.pop(oldest, None)
+                self._lent.pop(oldest, None)
+            self._recipes[base] = self._make_recipe(base)
         return self._recipes[base]
+
+    def _make_recipe(self, base: Base) -> Recipe:
+        paths = self.mirrors.paths(base)
+
+        def read(path: str) -> bytes | None:
+            return self.mirrors.read(base, path) if path in paths else None
+
+        config = self.read_config(read)
+        if self.settings.environments == "off":
+            return image_only(config)
+        return make_recipe(
+            config,
+            BaseFiles(read, paths),
+            self.detectors,
+            is_detected=self.settings.environments == "auto",
+            which=self._which,
+        )
 
     def _which(self, program: str) -> str | None:
         if self.settings.sandbox_enabled:
@@ -170,7 +201,9 @@ class Environments:
     def _planned(self, base: Base) -> _Planned:
         recipe, settings = self._recipe(base), self.settings
         versions = {part.python for part in recipe.parts}
-        toolchain = find_toolchain(recipe.kinds, versions, settings, self.sandbox.image())
+        image = find_image(recipe.image, settings, self.sandbox) if recipe.image else None
+        identity = str(image or self.sandbox.image())
+        toolchain = find_toolchain(recipe.kinds, versions, settings, identity)
         contents = self.mirrors.contents(base)
         facts = {
             "format": _FORMAT,
@@ -184,7 +217,8 @@ class Environments:
             "refs": settings.checkout_refs,
         }
         text = json.dumps(facts, sort_keys=True)
-        return _Planned(recipe, toolchain, hashlib.sha256(text.encode()).hexdigest())
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return _Planned(recipe, toolchain, digest, image)
 
     def _pins(self, base: Base) -> dict[str, str]:
         """Return the commit of each submodule whose content a set-up finds in its checkout."""
@@ -197,7 +231,7 @@ class Environments:
 
     def _set_up(self, planned: _Planned, base: Base, borrower: Borrower) -> None:
         """Set an environment up whose exclusive lock is held; on any failure nothing is left."""
-        self._check_hosts(planned.recipe)
+        check_hosts(planned.recipe.hosts, self.settings)
         cache, started = self.cache, time.monotonic()
         cache.trim()
         root = cache.clear(planned.digest)
@@ -214,7 +248,8 @@ class Environments:
             self._submodules.lay_out(tree, base.commit, base.repository)
             if self.settings.checkout_refs == "all":
                 write_refs(self.git, tree / ".git", base)
-            environment = self._environment(planned, root)
+            environment = new_environment(root, planned.recipe, planned.toolchain, planned.image)
+            probe(self.sandbox, environment, borrower.label, borrower.check)
             self._run_parts(planned, base, environment, borrower)
             environment = self._finished(environment, planned.recipe, base)
             size_bytes = used_bytes(root, within_s=_SIZE_S)
@@ -228,35 +263,6 @@ class Environments:
         )
         log.info("environment ready", digest=planned.digest, seconds=round(spent_s, 1))
         cache.trim()
-
-    def _check_hosts(self, recipe: Recipe) -> None:
-        if not self.settings.has_egress_proxy:
-            return
-        wanted = [host if ":" in host else f"{host}:443" for host in recipe.hosts]
-        lacking = sorted({host.lower() for host in wanted} - set(self.settings.egress_hosts))
-        if lacking:
-            named = ", ".join(lacking)
-            msg = f"[environment] network names {named}, and this host does not allow it."
-            action = "Fix the host: add it to ORCHESTRATOR_EGRESS_HOSTS, if set-ups may reach it."
-            raise EnvironmentFailed(msg, action=action)
-
-    def _environment(self, planned: _Planned, root: Path) -> Environment:
-        kinds, variables = planned.recipe.kinds, dict(planned.recipe.variables)
-        path = [str(root / "node" / "bin")] if "node" in kinds else []
-        if "python" in kinds:
-            path.append(str(root / "venv" / "bin"))
-            variables["VIRTUAL_ENV"] = str(root / "venv")
-        if "go" in kinds:
-            variables["GOMODCACHE"] = str(root / "go")
-        if "rust" in kinds:
-            variables["CARGO_HOME"] = str(root / "cargo")
-        toolchain = planned.toolchain
-        return Environment(
-            root=root,
-            variables=variables,
-            path=(*path, *toolchain.path),
-            readable=toolchain.readable,
-        )
 
     def _run_parts(
         self, planned: _Planned, base: Base, environment: Environment, borrower: Borrower
@@ -305,6 +311,7 @@ class Environments:
                 path=environment.path,
                 has_network=not settings.has_egress_proxy,
                 egress=socket,
+                image=environment.image,
             )
             ended = run_to_end(
                 self.sandbox,
@@ -329,7 +336,7 @@ class Environments:
         for scratch in ("home", "tmp", "constraints.txt"):
             remove_tree(root / scratch)
         if self.sandbox.level in ("shim", "cgroup"):
-            _close([root / name for name in ("venv", "go", "cargo", "node")])
+            make_unwritable([root / name for name in ("venv", "go", "cargo", "node")])
         return environment.model_copy(
             update={"sources": tuple(sources), "products": tuple(products)}
         )
@@ -338,13 +345,3 @@ class Environments:
 def _long(values: Mapping[str, str]) -> Iterator[str]:
     """Yield values that do not occur in any text by chance."""
     return (value for value in values.values() if len(value) >= len("secret"))
-
-
-def _close(folders: Sequence[Path]) -> None:
-    """Make folders unwritable, where no sandbox does: a program could change them by mistake."""
-    for folder in folders:
-        for at, names, files in os.walk(folder):
-            for name in (*names, *files):
-                path = Path(at, name)
-                if not path.is_symlink():
-                    path.chmod(path.stat().st_mode & ~0o222)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -47,6 +48,10 @@ class BaseRecord(BaseModel):
     looks: tuple[RunRecord, ...] = Field(min_length=1)
     #: When they were made, in seconds since 1970.
     at: float
+    #: What ran, for people.
+    base: str = ""
+    gate: str = ""
+    command: str = ""
 
     @property
     def has_passed(self) -> bool:
@@ -80,6 +85,10 @@ class BaseRecords:
     image: Callable[[], str] = lambda: ""
     clock: Callable[[], float] = time.time
 
+    def of_one_run(self) -> BaseRecords:
+        """Return these records for one run, which asks for the image only once."""
+        return replace(self, image=cache(self.image))
+
     def find(
         self, base: str, gate: PlannedGate, environment: Environment | None
     ) -> BaseRecord | None:
@@ -107,9 +116,37 @@ class BaseRecords:
             with suppress(BlockingIOError), locked(lock, wait_s=_WAIT_S):
                 found = self._read(path)
                 if found is None:
-                    found = BaseRecord(looks=run(), at=self.clock())
+                    found = BaseRecord(
+                        looks=run(),
+                        at=self.clock(),
+                        base=base,
+                        gate=gate.name,
+                        command=gate.command or "",
+                    )
                     self._write(path, found)
                 return found
+
+    def all(self) -> tuple[BaseRecord, ...]:
+        """Return the valid records, the newest first."""
+        found = [record for path in self._paths() if (record := self._read(path))]
+        return tuple(sorted(found, key=lambda record: -record.at))
+
+    def forget(self, base: str = "") -> int:
+        """Remove the records of the base commits whose id begins so, or all; return their number.
+
+        The records of another version, which no run uses, are removed with all.
+        """
+        count = 0
+        for path in self._paths():
+            record = self._read(path)
+            # A record of an earlier version does not say its base.
+            if not base or (record and (not record.base or record.base.startswith(base))):
+                path.unlink(missing_ok=True)
+                count += 1
+        return count
+
+    def _paths(self) -> tuple[Path, ...]:
+        return tuple((self.settings.home / "base-records").glob("*.json"))
 
     def _path(self, base: str, gate: PlannedGate, environment: Environment | None) -> Path:
         settings = self.settings
@@ -120,7 +157,7 @@ class BaseRecords:
             "gate": asdict(replace(gate, hint="", source="")),
             "environment": environment.root.name if environment else "",
             "level": self.level,
-            "image": self.image(),
+            "image": str((environment and environment.image) or self.image()),
             "host": host_environment(settings),
             "hosts": settings.egress_hosts,
             "refs": settings.checkout_refs,

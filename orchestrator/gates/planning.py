@@ -144,8 +144,9 @@ class Planning:
     ) -> Iterator[tuple[PlannedGate, BaseRecord]]:
         """Yield each gate that this host remembers to have run on the base, with its runs."""
         if self.records is not None:
+            records = self.records.of_one_run()
             for gate in plan.gates:
-                if record := self.records.find(base.commit, gate, environment):
+                if record := records.find(base.commit, gate, environment):
                     yield gate, record
 
     def report(

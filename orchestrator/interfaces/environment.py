@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.interfaces.sandbox import SandboxImage
+
 
 class Environment(BaseModel):
     """A repository's environment on this host: installed once, and only read afterwards."""
@@ -25,6 +27,8 @@ class Environment(BaseModel):
     products: tuple[str, ...] = ()
     #: Further folders of this host that its programs read, such as the interpreter of a venv.
     readable: tuple[Path, ...] = ()
+    #: The image in which its programs run; None for the operator's, and outside Docker.
+    image: SandboxImage | None = None
 
     def variables_in(self, checkout: Path) -> dict[str, str]:
         """Return the variables of a program that works in a checkout of the repository."""

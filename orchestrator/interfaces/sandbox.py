@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,23 @@ class Overlay:
     lower: Path
     #: The folder of the changes, out of reach of programs: `upper`, and `work` for the kernel.
     layer: Path
+
+
+@dataclass(frozen=True)
+class SandboxImage:
+    """An image that a repository names, as it was when its run began."""
+
+    name: str
+    #: The id of its content; its programs are started by it, whatever the name means meanwhile.
+    digest: str
+    #: The variables that it gives to its programs, without PATH.
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: The folders for which an engine would make writable volumes.
+    volumes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return its identity, for keys."""
+        return f"{self.name} {self.digest}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,8 @@ class ProcessSpec:
     egress: Path | None = None
     #: Only for a sandbox that offers them for the folder of their layers.
     overlays: tuple[Overlay, ...] = ()
+    #: The image of the repository; None for the operator's. Only for a sandbox that finds images.
+    image: SandboxImage | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,15 @@ class Sandbox(Protocol):
 
         Raises:
             BackendUnavailable: there is no such image.
+            SandboxUnavailable: the sandbox cannot be asked at present.
+        """
+        ...
+
+    def find_image(self, name: str) -> SandboxImage:
+        """Return an image that a repository names.
+
+        Raises:
+            BackendUnavailable: there is no such image, or this host cannot run its programs.
             SandboxUnavailable: the sandbox cannot be asked at present.
         """
         ...

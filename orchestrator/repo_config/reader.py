@@ -19,7 +19,7 @@ ReadFile = Callable[[str], bytes | None]
 #: These tables and keys are valid and the schema describes them, but this version does not apply
 #: them.
 NOT_HONOURED: Mapping[str, tuple[str, ...]] = {
-    "environment": ("image", "services"),
+    "environment": ("services",),
     "agents": ("honour",),
 }
 

@@ -164,7 +164,8 @@ class EnvironmentConfig(_Table):
     """The files and folders that the environment depends on; default: the lock files and manifests
     found."""
     image: Image | None = None
-    """The container image in which agents and gates run. This version does not support it."""
+    """The container image in which set-up, hooks, agents and gates run, if the sandbox is Docker;
+    the operator must allow it. It is refused if the sandbox is not Docker."""
     variables: dict[Variable, str] = {}
     """The environment variables of hooks, gates and agents."""
     network: tuple[Host, ...] = ()

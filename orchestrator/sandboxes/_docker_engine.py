@@ -68,6 +68,11 @@ class Engine:
         with self._asked() as client:
             return str(client.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
 
+    def image(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return the descriptions of an image and of the engine; raises the errors of `create`."""
+        with self._asked() as client:
+            return client.inspect_image(name), client.version()  # type: ignore[no-untyped-call]
+
     def ping(self) -> bool:
         """Return whether the engine responds."""
         try:

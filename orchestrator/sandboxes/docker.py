@@ -18,11 +18,12 @@ from docker.types import LogConfig, Mount
 from orchestrator.errors import BackendUnavailable, SandboxLost, SandboxUnavailable, WorkspaceLost
 from orchestrator.host.cancel_scope import current, ended_by
 from orchestrator.host.processes import process_label, system_label
-from orchestrator.interfaces.sandbox import EGRESS_PORT, ProcessSpec
+from orchestrator.interfaces.sandbox import EGRESS_PORT, ProcessSpec, SandboxImage
 from orchestrator.log import get_logger
 from orchestrator.sandboxes._docker_container import ContainerProcess
 from orchestrator.sandboxes._docker_engine import Container, Engine
 from orchestrator.sandboxes._docker_folder import INSIDE, Folders, Shared
+from orchestrator.sandboxes._docker_images import find_image, naming
 from orchestrator.sandboxes._docker_ownership import Loans, Owner
 from orchestrator.sandboxes._heartbeat import Heartbeat
 from orchestrator.settings import Settings
@@ -34,7 +35,7 @@ _OURS = Path(__file__).parents[1]
 _PYTHON = ("python3", "-I", "-S")
 #: A program below these paths belongs to the image; one elsewhere comes from this host.
 _OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
-_TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=512m,mode=1777"
+_TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,size=512m,mode=1777"}  # noqa: S108 - inside
 _CPU_PERIOD_US = 100_000
 _PAUSE_S = 0.25
 
@@ -87,6 +88,15 @@ class DockerSandbox:
         image = self._settings.sandbox_image
         return f"{image} {self._engine.image_digest(image)}"
 
+    def find_image(self, name: str) -> SandboxImage:
+        """Return an image that a repository names.
+
+        Raises:
+            BackendUnavailable: there is no such image, or its programs are for another platform.
+            SandboxUnavailable: no engine answers.
+        """
+        return find_image(self._engine, name)
+
     def offers_overlays(self, folder: Path) -> bool:
         """Return False: a container mounts nothing itself."""
         del folder
@@ -106,9 +116,9 @@ class DockerSandbox:
     def start(self, spec: ProcessSpec) -> Iterator[ContainerProcess]:
         """Start a program; leaving the context removes its container.
 
-        The program's environment is `spec.env` and ORCH_AGENT_ID, but PATH is the image's. It runs
-        as the workspace's owner, or as an unused user if that owner is root. The current cancel
-        scope can end the tree.
+        The program's environment is `spec.env` and ORCH_AGENT_ID, but PATH is the image's. An image
+        of a repository adds its variables. The program runs as the workspace's owner, or as an
+        unused user if that owner is root. The current cancel scope can end the tree.
 
         Raises:
             BackendUnavailable: the program does not exist or may not be run, or there is no image.
@@ -121,15 +131,17 @@ class DockerSandbox:
         with ExitStack() as stack:
             owner = stack.enter_context(self._loans.lent(spec.root or spec.cwd))
             label = f"{spec.agent_id}.{spec.attempt}"
-            env = {name: value for name, value in spec.env.items() if name != "PATH"}
+            env = {**(spec.image.variables if spec.image else {}), **spec.env}
+            env.pop("PATH", None)
             environment = b"\0".join(os.fsencode(f"{name}={env[name]}") for name in env)
             shared = stack.enter_context(
                 self._folders.shared(label, owner=owner, stdin=spec.stdin, environment=environment)
             )
-            process = self._launch(spec, shared, owner, stack)
-            stack.enter_context(self._heartbeat.calling(process.heartbeat))
-            stack.enter_context(ended_by(process.order_kill))
-            process.await_start(spec.argv[0])
+            with naming(spec.image):
+                process = self._launch(spec, shared, owner, stack)
+                stack.enter_context(self._heartbeat.calling(process.heartbeat))
+                stack.enter_context(ended_by(process.order_kill))
+                process.await_start(spec.argv[0])
             yield process
 
     def _launch(
@@ -154,7 +166,9 @@ class DockerSandbox:
         forward = (*_PYTHON, f"{INSIDE}.forward", str(spec.egress), str(EGRESS_PORT))
         shim = (*_PYTHON, f"{INSIDE}.shim", "3", "4", str(self._settings.supervisor_deadline_s))
         return {
-            "image": self._settings.sandbox_image,
+            "image": spec.image.digest if spec.image else self._settings.sandbox_image,
+            # A check of the image's own would be a process beside the program.
+            "healthcheck": {"test": ["NONE"]},
             "entrypoint": ["/bin/sh", "-c", _FIRST, "sh"],
             "command": [
                 *(str(spec.cwd), _path_of(spec)),
@@ -192,13 +206,18 @@ class DockerSandbox:
             seen = (root, *spec.readable, *_OF_THE_IMAGE)
             if not any(program.is_relative_to(folder) for folder in seen):
                 read_only += [(str(program),) * 2]
+        if spec.image and spec.image.volumes:
+            # Otherwise the engine would make writable folders on its own disk.
+            empty = shared.inside.with_name("empty")
+            empty.mkdir()
+            read_only += [(str(empty), at) for at in spec.image.volumes if at not in _TMPFS]
         return {
             "mounts": [
                 Mount(str(root), str(root), type="bind"),
                 *(Mount(to, source, type="bind", read_only=True) for source, to in read_only),
             ],
             "read_only": True,
-            "tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - inside
+            "tmpfs": _TMPFS,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
             "network_mode": "none",

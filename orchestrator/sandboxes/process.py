@@ -22,7 +22,7 @@ from orchestrator.host import cgroups
 from orchestrator.host.cancel_scope import current, ended_by
 from orchestrator.host.processes import process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
-from orchestrator.interfaces.sandbox import ProcessSpec
+from orchestrator.interfaces.sandbox import ProcessSpec, SandboxImage
 from orchestrator.log import get_logger
 from orchestrator.sandboxes._bubblewrap import VIEW_TRIES, Bubblewrap
 from orchestrator.sandboxes._heartbeat import Heartbeat
@@ -117,6 +117,11 @@ class ProcessSandbox:
     def image(self) -> str:
         """Return an empty text: the programs are those of this host."""
         return ""
+
+    def find_image(self, name: str) -> SandboxImage:
+        """Raise BackendUnavailable: programs run outside images."""
+        msg = f"The image {name} can be used in the Docker sandbox only."
+        raise BackendUnavailable(msg, action="Set SANDBOX_ENABLED=true.")
 
     def check(self) -> str:
         """Return the level of confinement."""

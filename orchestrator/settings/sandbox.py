@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
+from orchestrator.settings.images import check_pattern, is_allowed, is_same
 from orchestrator.settings.values import Duration, env, split_paths
 
 #: Below these limits neither a shell nor the Docker Engine starts a program.
@@ -30,6 +31,12 @@ def _parse_hosts(text: object) -> object:
             raise ValueError(msg)
         hosts.append(f"{match[1]}:{match[2] or _HTTPS}")
     return tuple(hosts)
+
+
+def _parse_patterns(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    return tuple(check_pattern(entry) for entry in text.replace(",", " ").split())
 
 
 class SandboxSettings(BaseSettings):
@@ -105,6 +112,13 @@ class SandboxSettings(BaseSettings):
         description="The image of the containers. docs/sandboxes.md lists what it must contain.",
         default="orchestrator-sandbox:local",
     )
+    allowed_images: Annotated[tuple[str, ...], BeforeValidator(_parse_patterns)] = env(
+        "ORCHESTRATOR_ALLOWED_IMAGES",
+        description="The images that `image` of [environment] in a repository may name, beside the"
+        " image of the sandbox: patterns such as `python:3.*` or `registry.example.org/ci/*`,"
+        " separated by commas or spaces. `*` matches any text without a slash, `**` any text.",
+        default=(),
+    )
     sandbox_memory_bytes: Annotated[ByteSize, Field(ge=_LEAST_MEMORY_BYTES)] = env(
         "ORCHESTRATOR_SANDBOX_MEMORY",
         description="The memory limit of one container, without swap, at least 16MiB.",
@@ -125,3 +139,7 @@ class SandboxSettings(BaseSettings):
     def has_egress_proxy(self) -> bool:
         """Whether the egress proxy is the programs' only network; in Docker it always is."""
         return self.sandbox_enabled or self.sandbox_network == "proxy"
+
+    def allows_image(self, name: str) -> bool:
+        """Return whether a repository may name an image: the operator's own is always allowed."""
+        return is_same(name, self.sandbox_image) or is_allowed(name, self.allowed_images)

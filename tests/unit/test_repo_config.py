@@ -65,7 +65,8 @@ FAULTS = [
     ("[capture]\ninclude = ['../x']", RepoConfigInvalid, "[capture] include: must be one pattern"),
     ("[capture]\nignore = ['!x']", RepoConfigInvalid, "must not begin with ! or #"),
     # What would be ignored is refused.
-    ("[environment]\nimage = 'python:3.12'", RepoConfigInvalid, "does not support the key image"),
+    ("[environment]\nimage = 'Python:3'", RepoConfigInvalid, "image: must be the name of an"),
+    ("[environment.services.db]\nimage = 'a'", RepoConfigInvalid, "support the key services"),
     ("[environment]\nsetup = ['uv sync', 7]", RepoConfigInvalid, "[environment] setup: "),
     (
         "[environment.services.db]\nimg = 'x'",

@@ -89,6 +89,8 @@ def run(
     settings: Settings = ctx.obj
     checkout = LocalCheckout.find(Path.cwd(), base, settings)
     plan = plan_of(settings, profile, names, checkout.read, checkout.paths())
+    if image := read_repo_config(checkout.read).environment.image:
+        notify(f"the gates run here, not in the image {image}")
     for gate in plan.gates:
         # A report counts only if this run wrote it.
         if gate.report:
@@ -149,10 +151,12 @@ def show_plan(
     # As for `run`: slow to import.
     from orchestrator.cli.local.gate_plans import (  # noqa: PLC0415 - as above
         files_of,
+        image_lack,
         plan_of,
         recipe_of,
     )
     from orchestrator.cli.output.plan_text import (  # noqa: PLC0415 - as above
+        ShownEnvironment,
         plan_document,
         print_plan,
     )
@@ -164,11 +168,13 @@ def show_plan(
     recipe = recipe_of(settings, config, read, paths)
     faults = faults_here(plan, settings, Tools(pending=recipe.kinds))
     steps = tuple(step.shown for step in recipe.steps)
+    lack = image_lack(settings, recipe.image)
+    environment = ShownEnvironment(steps, recipe.image, lack)
     if as_json:
-        print_json(plan_document(plan, faults, config.warnings, steps))
+        print_json(plan_document(plan, faults, config.warnings, environment))
     else:
-        print_plan(plan, faults, config.warnings, steps)
-    if faults:
+        print_plan(plan, faults, config.warnings, environment)
+    if faults or lack:
         ctx.exit(Exit.REJECTED)
 
 

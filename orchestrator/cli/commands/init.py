@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,14 @@ def init(
     Finds the gates of the newest commit and runs each once on a clean copy of it, as for an agent
     that changes nothing. Shows what passes, and for the rest whether to fix the repository or this
     host. If a gate is red and a change can be compared with it, red_base = "compare" is proposed.
+    A committed [environment] is kept; without one, what a devcontainer.json says is proposed.
     The exit code is 3 if no change could be approved with the proposed file.
     """
     # Git, gates and sandboxes are slow to import.
+    from orchestrator.cli.local.environment_proposal import (  # noqa: PLC0415 - as above
+        proposed_environment,
+    )
     from orchestrator.cli.local.gate_plans import plan_of  # noqa: PLC0415 - as above
-    from orchestrator.cli.local.trial import trial  # noqa: PLC0415 - as above
     from orchestrator.cli.output.repo_config_text import (  # noqa: PLC0415 - as above
         config_text,
         proposed_profile,
@@ -76,11 +80,17 @@ def init(
     # The address of a user's remote may contain a login.
     origin = showable(commits.origin or str(checkout.root))
     base = Base(commits.objects_dir, commit, origin, checkout.branch())
-    with trial(settings, plan, base, runs=not no_run, say=notify) as tried:
+    environment = proposed_environment(settings, checkout.read, checkout.paths())
+    for line in environment.notes:
+        notify(line)
+    with ExitStack() as stack:
+        environment, tried = _tried(stack, settings, plan, base, environment, runs=not no_run)
+        for key, reason in environment.withheld.items():
+            notify(f"{key} of {environment.source} is proposed as a comment: {reason}")
         started = tried.gates(settings, on_start=lambda name: notify(f"running {name} …"))
         gates = list(started if as_json or is_printed else _printed(started, tried.lack))
     chosen = proposed_profile(profile, gates)
-    text = config_text(profile, chosen, gates, plan.not_judged, commit, tried.lack)
+    text = config_text(profile, chosen, gates, plan.not_judged, commit, tried.lack, environment)
     # The proposal must be valid, whatever the names of its files contain.
     config = read_repo_config({FILE: text.encode()}.get)
     passes = chosen is GateProfile.CUSTOM or not any(gate.turn for gate in gates)
@@ -96,6 +106,11 @@ def init(
                 "profile": chosen.value,
                 "approvable": is_ready,
                 "environmentError": tried.lack or None,
+                "environment": {
+                    "source": environment.source or None,
+                    "withheld": dict(environment.withheld),
+                    "notes": list(environment.notes),
+                },
                 "gates": [_gate_document(gate) for gate in gates],
                 "notJudged": [entry.wire() for entry in plan.not_judged],
                 "config": text,
@@ -109,6 +124,26 @@ def init(
         _print_end(config, is_ready=is_ready)
     if not is_ready:
         ctx.exit(Exit.REJECTED)
+
+
+def _tried(
+    stack: ExitStack, settings: Settings, plan: Any, base: Any, environment: Any, *, runs: bool
+) -> tuple[Any, Any]:
+    """Return the proposed environment and its trial, which ends with the stack.
+
+    If the commands of a devcontainer fail, those that the files of the repository give are tried.
+    """
+    from orchestrator.cli.local.trial import trial  # noqa: PLC0415 - slow to import
+
+    with ExitStack() as first:
+        made = trial(settings, plan, base, runs=runs, say=notify, environment=environment.active)
+        tried = first.enter_context(made)
+        if not tried.lack or not environment.may_be_less:
+            stack.push(first.pop_all())
+            return environment, tried
+    less = environment.without_setup(tried.lack)
+    made = trial(settings, plan, base, runs=runs, say=notify, environment=less.active)
+    return less, stack.enter_context(made)
 
 
 def _refuse_existing(root: Path, read: Any, *, force: bool) -> None:

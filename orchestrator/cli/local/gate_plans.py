@@ -6,7 +6,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from orchestrator.environments.recipe import Recipe, make_recipe
+from orchestrator.environments.images import find_image
+from orchestrator.environments.recipe import Recipe, image_only, make_recipe
+from orchestrator.errors import EnvironmentFailed, SandboxUnavailable
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.gates.plan import Plan, chosen_profile, make_plan
 from orchestrator.host.environment import host_environment
@@ -43,7 +45,7 @@ def recipe_of(
 ) -> Recipe:
     """Return how the environment of these files would be set up on this host."""
     if settings.environments == "off":
-        return Recipe((), ())
+        return image_only(config)
     path = host_environment(settings).get("PATH")
     return make_recipe(
         config,
@@ -54,6 +56,17 @@ def recipe_of(
             program if settings.sandbox_enabled else shutil.which(program, path=path)
         ),
     )
+
+
+def image_lack(settings: Settings, image: str) -> str:
+    """Return why this host runs no program in the image of a repository; empty if it does."""
+    if not image:
+        return ""
+    try:
+        find_image(image, settings, wiring_host.sandbox(settings))
+    except (EnvironmentFailed, SandboxUnavailable) as error:
+        return f"{error.detail} {error.what_to_do}"
+    return ""
 
 
 def plan_of(

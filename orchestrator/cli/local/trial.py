@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from orchestrator.cli.local.gate_plans import image_lack
 from orchestrator.environments.service import Borrower
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.gates.faults import PlanFault
@@ -16,6 +17,7 @@ from orchestrator.gates.plan import Plan
 from orchestrator.gates.planning import Tools, faults_here
 from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.models import GateProfile, GateResult, GateStatus
+from orchestrator.repo_config import EnvironmentConfig, read_repo_config
 from orchestrator.settings import Settings
 from orchestrator.stages.gate_check.base_check import untouched_run
 from orchestrator.stages.gate_check.gate_runner import GateRun
@@ -112,12 +114,18 @@ class Trial:
 
 @contextmanager
 def trial(
-    settings: Settings, plan: Plan, base: Base, *, runs: bool, say: Callable[[str], None]
+    settings: Settings,
+    plan: Plan,
+    base: Base,
+    *,
+    runs: bool,
+    say: Callable[[str], None],
+    environment: EnvironmentConfig | None = None,
 ) -> Iterator[Trial]:
     """Set the environment of a base up, and yield the trial of a plan on it.
 
     `base` is a commit of a user's repository, which is only read. Uncommitted work is no part of
-    it, as it is no part of what an agent starts from.
+    it, as it is no part of what an agent starts from. `environment` replaces the committed table.
 
     Raises:
         RepoConfigInvalid: the configuration of the base commit is malformed.
@@ -125,9 +133,15 @@ def trial(
         GitFailed: git cannot read the commit.
     """
     environments = wiring_host.environments(settings, wiring_host.sandbox(settings))
+    if environment is not None:
+        given = {"environment": environment}
+        environments = replace(
+            environments, read_config=lambda read: read_repo_config(read).model_copy(update=given)
+        )
     if not runs:
         tools = Tools(pending=environments.kinds(base))
-        yield Trial(plan, faults_here(plan, settings, tools))
+        lack = image_lack(settings, environments.image(base))
+        yield Trial(plan, faults_here(plan, settings, tools), lack=lack)
         return
     # Two trials may run at once from one home.
     borrower = Borrower(f"init-{uuid.uuid4().hex}", 0, check=lambda: None, say=say)
@@ -137,12 +151,12 @@ def trial(
         ExitStack() as held,
     ):
         try:
-            environment = held.enter_context(environments.held(base, borrower))
+            found = held.enter_context(environments.held(base, borrower))
         except EnvironmentFailed as error:
-            found = Trial(plan, (), lack=f"{error} {error.action}")
+            tried = Trial(plan, (), lack=f"{error.detail} {error.what_to_do}")
         else:
-            within = plan.within(environment)
-            faults = faults_here(within, settings, Tools(environment))
-            case = untouched_run(candidates, candidate, base, environment, borrower)
-            found = Trial(within, faults, case)
-        yield found
+            within = plan.within(found)
+            faults = faults_here(within, settings, Tools(found))
+            case = untouched_run(candidates, candidate, base, found, borrower)
+            tried = Trial(within, faults, case)
+        yield tried

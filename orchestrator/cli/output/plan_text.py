@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cli.output.render import not_judged_line
@@ -12,8 +13,21 @@ from orchestrator.gates.plan import Plan
 from orchestrator.interfaces.gate import PlannedGate
 
 
+@dataclass(frozen=True)
+class ShownEnvironment:
+    """The environment in which the gates of a plan would run."""
+
+    setup: tuple[str, ...] = ()
+    image: str = ""
+    #: Why no program can run in it on this host, and what to do; empty if nothing is known.
+    lack: str = ""
+
+
 def plan_document(
-    plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str], setup: Sequence[str] = ()
+    plan: Plan,
+    faults: Sequence[PlanFault],
+    warnings: Sequence[str],
+    environment: ShownEnvironment = ShownEnvironment(),
 ) -> dict[str, Any]:
     """Return the JSON document of a plan."""
     gates: dict[str, dict[str, Any]] = {}
@@ -30,8 +44,10 @@ def plan_document(
     return {
         "profile": plan.profile.value,
         "planDigest": plan.digest,
-        "setup": list(setup),
-        "approvable": not faults,
+        "setup": list(environment.setup),
+        "image": environment.image or None,
+        "environmentError": environment.lack or None,
+        "approvable": not faults and not environment.lack,
         "gates": list(gates.values()),
         "notJudged": [entry.wire() for entry in plan.not_judged],
         "faults": [
@@ -42,13 +58,18 @@ def plan_document(
 
 
 def print_plan(
-    plan: Plan, faults: Sequence[PlanFault], warnings: Sequence[str], setup: Sequence[str] = ()
+    plan: Plan,
+    faults: Sequence[PlanFault],
+    warnings: Sequence[str],
+    environment: ShownEnvironment = ShownEnvironment(),
 ) -> None:
     """Print a plan: set-up, the commands of each gate, unchecked paths, and faults to repair."""
     say(f"profile {plan.profile}")
-    if setup:
+    if environment.image:
+        say(f"image {environment.image}")
+    if environment.setup:
         say("\nset-up of the environment, once for all agents and gates")
-        for step in setup:
+        for step in environment.setup:
             say(f"  $ {step}")
     for name in dict.fromkeys(gate.name for gate in plan.gates):
         of_name = [gate for gate in plan.gates if gate.name == name]
@@ -61,10 +82,16 @@ def print_plan(
             say(f"  {not_judged_line(entry)}")
     for warning in warnings:
         say(f"\nwarning: {warning}")
-    if faults:
+    _print_faults(faults, environment.lack)
+
+
+def _print_faults(faults: Sequence[PlanFault], lack: str) -> None:
+    if faults or lack:
         say("\nno change can be approved until this is fixed")
-        for fault in faults:
-            say(f"  in the {fault.fix_in}, for {fault.gate}: {fault.detail}")
+    if lack:
+        say(f"  for the environment: {lack}")
+    for fault in faults:
+        say(f"  in the {fault.fix_in}, for {fault.gate}: {fault.detail}")
 
 
 def _line(gate: PlannedGate) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from orchestrator.cli.local.environment_proposal import ProposedEnvironment
 from orchestrator.cli.local.trial import TrialGate
 from orchestrator.cli.output.render import not_judged_line
 from orchestrator.cli.output.text import one_line
@@ -58,18 +59,21 @@ def config_text(
     not_judged: Sequence[NotJudged],
     commit: str,
     lack: str = "",
+    environment: ProposedEnvironment | None = None,
 ) -> str:
     """Return the text of `orchestrator.toml`; a gate that cannot pass is a comment in it.
 
-    So is the reason if the environment cannot be set up.
+    So is the reason if the environment cannot be set up, and what of it this host does not offer.
     """
+    table = _environment(environment) if environment else ""
     text = _HEAD.format(commit=commit[:12])
     if proposed is not asked:
         text += _CUSTOM.format(asked=asked)
     if lack:
         text += _comment(f"The environment cannot be set up, so no gate was run: {lack}")
-        text += '# [environment]\n# setup = "a command that installs the dependencies"\n\n'
-    text += f'profile = "{proposed}"\n\n[gates]\n'
+        if not table:
+            text += '# [environment]\n# setup = "a command that installs the dependencies"\n\n'
+    text += f'profile = "{proposed}"\n\n{table}[gates]\n'
     if red := [gate.name for gate in gates if gate.is_red]:
         text += _RED.format(gates=", ".join(red))
     text += "\n".join("".join(_gate_lines(gate)) for gate in gates)
@@ -77,6 +81,34 @@ def config_text(
         text += "\n# Found, and checked by no gate:\n"
         text += "".join(_comment(f"- {not_judged_line(entry)}") for entry in not_judged)
     return f"{text}\n{_HOOKS}"
+
+
+def _environment(proposed: ProposedEnvironment) -> str:
+    """Return the table [environment]; empty if nothing is proposed and nothing left out."""
+    keys, withheld = proposed.keys, proposed.withheld
+    if not keys and not proposed.notes:
+        return ""
+    text = _comment(f"The environment, from {proposed.source}:")
+    text += "".join(_comment(f"- {note}") for note in proposed.notes)
+    is_active = bool(keys.keys() - withheld.keys())
+    if keys:
+        text += "[environment]\n" if is_active else "# [environment]\n"
+    for key, value in keys.items():
+        if key in withheld:
+            reason = one_line(withheld[key])[:_MOST_CHARACTERS]
+            text += _comment(f"{key} is a comment, because it failed on this host: {reason}")
+        text += f"{'# ' if key in withheld else ''}{key} = {_toml(value)}\n"
+    return f"{text}\n"
+
+
+def _toml(value: object) -> str:
+    """Return a text, a list or a table of them on one line of TOML."""
+    if isinstance(value, Mapping):
+        entries = ", ".join(f"{_quoted(name)} = {_toml(one)}" for name, one in value.items())
+        return f"{{ {entries} }}" if entries else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return _quoted(str(value))
 
 
 def _gate_lines(gate: TrialGate) -> Iterator[str]:

@@ -47,6 +47,8 @@ class GateProgram:
     environment: Environment | None
     #: Raises an error that must end the run: a kill, a lost lease.
     check: Callable[[], None]
+    #: Whether its program is the operator's, such as a reviewing agent.
+    is_operators: bool = False
 
     def runner(self, sandbox: Sandbox, settings: Settings, *, with_own_tools: bool) -> Run:
         """Return the function that runs a program in the gate's folder, as `GateInput.run`."""
@@ -57,6 +59,7 @@ class GateProgram:
             given = {**_OFFLINE, **given}
         readable = environment.shown if environment else ()
         overlays = overlays_in(self.checkout, layers_of(self.checkout.parent))
+        image = environment.image if environment and not self.is_operators else None
 
         def run(
             argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout_s: float
@@ -83,6 +86,7 @@ class GateProgram:
                 has_network=not settings.has_egress_proxy,
                 egress=self.egress,
                 overlays=overlays,
+                image=image,
             )
             return run_to_end(
                 sandbox,

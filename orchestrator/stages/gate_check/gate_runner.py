@@ -185,7 +185,7 @@ class GateRunner:
         ]
         return RedBase(
             policy=policy,
-            records=self.base_records,
+            records=self.base_records.of_one_run(),
             base=trees.base,
             environment=case.environment,
             run=run,
@@ -276,7 +276,7 @@ class GateRunner:
             if case.environment is not None:
                 layers = layers_of(checkout.parent)
                 provide_products(case.environment, checkout, layers, self.sandbox.offers_overlays)
-            subject = self._gate_input(case, checkout, out, gate)
+            subject = self._gate_input(case, checkout, out, gate, check)
             recorder = None
             if gate.name in TEST_GATES and case.trees:
                 # Beside the checkout, in the folder that the command may write to.
@@ -298,7 +298,7 @@ class GateRunner:
         return self.egress.opened(checkout, hosts=hosts, with_model=check.asks_model)
 
     def _gate_input(
-        self, case: GateRun, checkout: Path, out: Proxy | None, gate: PlannedGate
+        self, case: GateRun, checkout: Path, out: Proxy | None, gate: PlannedGate, check: Gate
     ) -> GateInput:
         program = GateProgram(
             agent_id=case.agent_id,
@@ -309,6 +309,7 @@ class GateRunner:
             readable=case.readable,
             environment=case.environment,
             check=case.check,
+            is_operators=check.asks_model,
         )
         return GateInput(
             case.agent_id,

@@ -106,4 +106,5 @@ class ProgramContext:
             has_network=not self.settings.has_egress_proxy,
             egress=self.egress,
             overlays=overlays_in(workspace.worktree, workspace.layers) if with_overlays else (),
+            image=environment.image if environment else None,
         )

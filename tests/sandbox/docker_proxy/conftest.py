@@ -113,7 +113,7 @@ def asked(home: Path, root: Path, agent_id: str) -> dict[str, Any]:
         "User": "10001:10001", "Tty": False, "OpenStdin": False, "StdinOnce": False,
         "AttachStdin": False, "AttachStdout": True, "AttachStderr": True,
         "Cmd": ["true"], "Entrypoint": ["/bin/sh"], "Image": BASE, "NetworkDisabled": False,
-        "WorkingDir": "/", "StopSignal": "SIGKILL",
+        "WorkingDir": "/", "StopSignal": "SIGKILL", "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "Memory": 64 * 2**20, "MemorySwap": 64 * 2**20, "IpcMode": "private",
             "ReadonlyRootfs": True, "NetworkMode": "none", "CapDrop": ["ALL"],

@@ -25,7 +25,10 @@ GROUPS = {
         "Spawn and follow agents",
         ("spawn", "wait", "ls", "top", "status", "why", "inspect", "logs", "events", "recap"),
     ),
-    "changes": ("Gates and changes", ("init", "gates", "diff", "export", "retry", "scan")),
+    "changes": (
+        "Gates and changes",
+        ("init", "gates", "environments", "diff", "export", "retry", "scan"),
+    ),
     "stopping": ("Kill and halt", ("kill", "kill-all", "ack", "receipt", "halt", "resume")),
     "control": (
         "Queues, budget, models, API keys and audit",

@@ -14,6 +14,7 @@ from orchestrator.gates.base_records import BaseRecord, BaseRecords
 from orchestrator.gates.run_record import RunRecord
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import PlannedGate
+from orchestrator.interfaces.sandbox import SandboxImage
 from orchestrator.models import GateStatus, Stage
 from orchestrator.settings import load_settings
 
@@ -189,3 +190,26 @@ def test_without_space_the_run_is_used_and_not_stored(records, monkeypatch):
     monkeypatch.setattr(base_records.tempfile, "mkstemp", full)
     assert records.get().is_red
     assert records.records.find("b1", GATE, None) is None
+
+
+def test_the_image_is_asked_for_once_in_a_run_and_is_the_repositorys_if_it_names_one(records):
+    asked: list[str] = []
+
+    def image() -> str:
+        asked.append("own sha256:1")
+        return asked[-1]
+
+    run = replace(records.records, image=image).of_one_run()
+    for gate in (GATE, replace(GATE, command="ruff format")):
+        run.find("b1", gate, None)
+    assert len(asked) == 1
+    keys = {
+        run._path("b1", GATE, environment)
+        for environment in (
+            None,
+            Environment(root=Path("/e")),
+            Environment(root=Path("/e"), image=SandboxImage("a", "sha256:1")),
+            Environment(root=Path("/e"), image=SandboxImage("a", "sha256:2")),
+        )
+    }
+    assert len(keys) == 4

@@ -33,6 +33,8 @@ def test_refresh_gives_the_tip_and_follows_a_rewritten_branch(
     rewritten = upstream.commit("main", other="x")
     assert host.mirrors.refresh(upstream.url, "main") == Base(first.mirror, rewritten)
     assert host.mirrors.read(first, "README.md") == b"hello\n", "an old base must stay readable"
+    # An empty path is none: git refuses to read it.
+    assert host.mirrors.paths(first) == {".gitignore", "README.md"}
 
 
 def test_a_base_this_host_holds_needs_no_remote_any_more(
