@@ -91,7 +91,7 @@ def requeue_on_shutdown(**_options: Any) -> None:
 
 def _stop_holding() -> None:
     for services in _built:
-        services.runner.holder.stop()
+        services.holder.stop()
 
 
 _building = threading.Lock()

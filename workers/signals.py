@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from celery.signals import worker_init, worker_ready, worker_shutting_down
@@ -19,6 +18,7 @@ from orchestrator.store import workers
 from orchestrator.store.client import Store
 from orchestrator.store.server_clock import ServerClock
 from orchestrator.wiring.host import host_cleaner, server_clock
+from orchestrator.wiring.worker import load_stage
 from orchestrator.workspace.disk import lack_of_space
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
@@ -34,8 +34,10 @@ def load_before_fork(sender: Any, **_options: Any) -> None:
 
     Cleanup rarely needs the 40 MiB of the scanner.
     """
-    import_module("orchestrator.wiring.worker")
-    if set(own_queues(sender)) & {SPAWN_QUEUE, GATES_QUEUE}:
+    own = own_queues(sender)
+    for queue in own:
+        load_stage(queue)
+    if {*own} & {SPAWN_QUEUE, GATES_QUEUE}:
         masked("")
     # A collection in a child would write to each object that it shares with its parent.
     gc.collect()
