@@ -27,7 +27,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 @contextmanager
-def _told_as_ours() -> Iterator[None]:
+def _library_errors() -> Iterator[None]:
     """Raise the errors of the library as those of `connection`."""
     try:
         yield
@@ -50,7 +50,7 @@ class AsyncStore:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run one operation; raises as `Store.run` does."""
-        with translated_errors(operation, self._address), _told_as_ours():
+        with translated_errors(operation, self._address), _library_errors():
             try:
                 reply = await self._client.execute_command(*operation.command())
             except redis.exceptions.NoScriptError:

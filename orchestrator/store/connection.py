@@ -132,8 +132,8 @@ class Connection:
             raise NoAnswer(msg) from error
         except OSError as error:
             number, *rest = error.args or ("",)
-            told = f"Error {number} connecting to {self._address}."
-            msg = f"{told} {rest[0]}." if rest else told
+            text = f"Error {number} connecting to {self._address}."
+            msg = f"{text} {rest[0]}." if rest else text
             raise ConnectionLost(msg) from error
         opened.settimeout(self._timeout_s)
         self._socket, self._used_s = opened, time.monotonic()
@@ -228,7 +228,7 @@ class Connections:
         """
         failures = 0
         while True:
-            connection = self._take()
+            connection = self._acquire()
             try:
                 return connection.call(arguments)
             except ConnectionLost as error:
@@ -241,7 +241,7 @@ class Connections:
             if pause_s := self._tries.pause_s(failures):
                 time.sleep(pause_s)
 
-    def _take(self) -> Connection:
+    def _acquire(self) -> Connection:
         if self._pid != os.getpid():
             # A forked child must not speak on its parent's connections.
             inherited, self._all, self._free = self._all, set(), []
