@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from billiard.process import active_children
 from celery import Celery, Task
@@ -21,7 +21,9 @@ from orchestrator.settings import load_settings
 from orchestrator.store import agents, queues
 from orchestrator.store.budget import publish
 from orchestrator.tracing import exporting, stage
-from orchestrator.wiring.worker import Services, build
+
+if TYPE_CHECKING:
+    from orchestrator.wiring.worker import Services
 
 #: The signal from a worker to its pool's children; Celery uses the other signals itself.
 REQUEUE_ON_SHUTDOWN = signal.SIGRTMIN
@@ -89,7 +91,7 @@ def requeue_on_shutdown(**_options: Any) -> None:
 
 def _stop_holding() -> None:
     for services in _built:
-        services.runner.holder.stop()
+        services.holder.stop()
 
 
 _building = threading.Lock()
@@ -101,6 +103,8 @@ _built: list[Services] = []
 def _build(pid: int, worker: str) -> Services:
     # Keyed by process: a forked pool child must not share its parent's connections.
     del pid
+    from orchestrator.wiring.worker import build  # noqa: PLC0415 - the scheduler needs no stage
+
     services = build(load_settings(), worker=worker)
     # Before its first claim: the published limits apply.
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.signals import task_received
 from celery.worker import state
@@ -14,8 +14,10 @@ from orchestrator.errors import OrchestratorError, StoreRefused, StoreUnreachabl
 from orchestrator.log import get_logger
 from orchestrator.messages import SPAWN_TASK, contract_priority
 from orchestrator.store.patience import waiting_with
-from orchestrator.wiring.worker import Services
 from workers.app import services_in
+
+if TYPE_CHECKING:
+    from orchestrator.wiring.worker import Services
 
 #: The pause before Valkey is asked again.
 _PAUSE_S = 1.0

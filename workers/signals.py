@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import partial
 from typing import Any
 
-from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 
 from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
-from orchestrator.log import configure_logging, get_logger
+from orchestrator.log import get_logger
 from orchestrator.messages import GATES_QUEUE, SPAWN_QUEUE
 from orchestrator.secretscan.scanner import masked
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
 from orchestrator.store.server_clock import ServerClock
-from orchestrator.wiring import with_secrets
 from orchestrator.wiring.host import host_cleaner, server_clock
+from orchestrator.wiring.worker import load_stage
 from orchestrator.workspace.disk import lack_of_space
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
 
@@ -27,20 +28,20 @@ WAKE_EVERY_S = 0.1
 log = get_logger("worker")
 
 
-@setup_logging.connect
-def use_our_logs(**_options: Any) -> None:
-    """Prevent Celery from configuring logging."""
-    configure_logging(secrets=with_secrets(load_settings()).secrets)
-
-
 @worker_init.connect
-def load_rules(sender: Any, **_options: Any) -> None:
-    """Load the secret scanner before the pool forks: the children share it, and no agent waits.
+def load_before_fork(sender: Any, **_options: Any) -> None:
+    """Load stages and secret scanner before the pool forks: children share them, no agent waits.
 
-    Cleanup rarely needs its 40 MiB.
+    Cleanup rarely needs the 40 MiB of the scanner.
     """
-    if set(own_queues(sender)) & {SPAWN_QUEUE, GATES_QUEUE}:
+    own = own_queues(sender)
+    for queue in own:
+        load_stage(queue)
+    if {*own} & {SPAWN_QUEUE, GATES_QUEUE}:
         masked("")
+    # A collection in a child would write to each object that it shares with its parent.
+    gc.collect()
+    gc.freeze()
 
 
 @worker_init.connect

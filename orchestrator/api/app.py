@@ -34,8 +34,9 @@ from orchestrator.api.routes import (
 from orchestrator.errors import StoreUnreachable
 from orchestrator.log import get_logger
 from orchestrator.settings import Settings
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.budget import publish
-from orchestrator.store.client import AsyncStore, Store
+from orchestrator.store.client import Store
 
 #: All routes; a fixed path comes before a path with a parameter at the same position.
 ENDPOINTS = (

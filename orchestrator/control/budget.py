@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from orchestrator.errors import LimitInvalid
 from orchestrator.models import (
@@ -31,12 +31,13 @@ from orchestrator.store.operations import (
 
 #: The limits that can be changed at run time.
 LimitName = Literal["daily", "agent", "concurrency", "time", "mode"]
+_LATER = ConfigDict(defer_build=True)
 _PARSERS: dict[LimitName, TypeAdapter[Any]] = {
-    "daily": TypeAdapter(Tokens),
-    "agent": TypeAdapter(Tokens),
-    "concurrency": TypeAdapter(Slots),
-    "time": TypeAdapter(WorkTime),
-    "mode": TypeAdapter(Literal["hard", "soft"]),
+    "daily": TypeAdapter(Tokens, config=_LATER),
+    "agent": TypeAdapter(Tokens, config=_LATER),
+    "concurrency": TypeAdapter(Slots, config=_LATER),
+    "time": TypeAdapter(WorkTime, config=_LATER),
+    "mode": TypeAdapter(Literal["hard", "soft"], config=_LATER),
 }
 #: The value that resets a limit to the one of the settings.
 DEFAULT = "default"

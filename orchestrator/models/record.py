@@ -35,8 +35,13 @@ WHOLE = BeforeValidator(_whole)
 class Record(BaseModel):
     """A frozen record that refuses unknown keys."""
 
+    # Most processes read few of the records: each schema is built at its first use.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        defer_build=True,
     )
 
     def wire(self) -> dict[str, Any]:

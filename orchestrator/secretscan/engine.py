@@ -9,8 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import kingfisher_sdk
+from typing import TYPE_CHECKING
 
 from orchestrator.secretscan.encodings import encoded
 from orchestrator.secretscan.false_positives import is_secret
@@ -18,6 +17,9 @@ from orchestrator.secretscan.literals import joints
 from orchestrator.secretscan.public_blocks import PublicBlocks
 from orchestrator.secretscan.public_values import is_public
 from orchestrator.secretscan.views import View
+
+if TYPE_CHECKING:
+    import kingfisher_sdk
 
 #: One text takes milliseconds; a text that takes this long was made to be slow.
 SCAN_TIMEOUT_S = 20.0
@@ -138,6 +140,8 @@ def _only_looks_like_one(match: Match) -> bool:
 @functools.cache
 def _loaded() -> tuple[kingfisher_sdk.Scanner, dict[str, str]]:
     """Load the rules once for each process; the user's cache stores the compiled rules."""
+    import kingfisher_sdk  # noqa: PLC0415 - most processes read only the allow list
+
     rules = tomllib.loads(_RULES.read_text(encoding="utf-8"))["rules"]
     kinds = {f"{_OURS}{rule['id']}": rule["value"] for rule in rules}
     # This package decodes encoded text itself, so that a secret is the same in every encoding.

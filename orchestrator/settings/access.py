@@ -7,9 +7,8 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Port, env, split_names
+from orchestrator.settings.values import Port, SettingsGroup, env, split_names
 
 #: A browser sends a login in ASCII, and the first colon ends the name.
 _LOGIN = re.compile(r"[!-9;-~]+")
@@ -49,7 +48,7 @@ def check_api_url(text: str) -> str:
 ApiUrl = Annotated[str, AfterValidator(check_api_url)]
 
 
-class AccessSettings(BaseSettings):
+class AccessSettings(SettingsGroup):
     """Where the API and Flower listen, and how they authenticate clients."""
 
     host: str = env(

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Json, SecretStr
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import BaseUrl, Duration, Positive, env
+from orchestrator.settings.values import BaseUrl, Duration, Positive, SettingsGroup, env
 
 _AgentType = Literal["worker", "reviewer", "tester"]
 
@@ -23,7 +22,7 @@ class ModelDefaults(BaseModel):
     effort: str | None = None
 
 
-class AgentSettings(BaseSettings):
+class AgentSettings(SettingsGroup):
     """The default backend, the model's API key, and limits of a run."""
 
     agent: str | None = env(

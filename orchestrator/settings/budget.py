@@ -6,16 +6,15 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, Tokens, env
+from orchestrator.settings.values import Duration, SettingsGroup, Tokens, env
 
 Slots = Annotated[int, Field(ge=1, le=1000)]
 #: No agent runs for a month; a longer duration is a mistake.
 WorkTime = Annotated[Duration, Field(le=timedelta(days=30).total_seconds())]
 
 
-class BudgetSettings(BaseSettings):
+class BudgetSettings(SettingsGroup):
     """The limits of the fleet and of one agent. `orch budget set` overrides them at run time."""
 
     max_concurrent_agents: Slots = env(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, env
+from orchestrator.settings.values import Duration, SettingsGroup, env
 
 
 def _split(names: object) -> object:
     return names.replace(",", " ").split() if isinstance(names, str) else names
 
 
-class EnvironmentSettings(BaseSettings):
+class EnvironmentSettings(SettingsGroup):
     """How a repository's dependencies are installed for its agents and gates."""
 
     environments: Literal["auto", "configured", "off"] = env(

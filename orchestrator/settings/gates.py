@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Duration, env
+from orchestrator.settings.values import Duration, SettingsGroup, env
 
 
-class GateSettings(BaseSettings):
+class GateSettings(SettingsGroup):
     """Limits of the gates, and other approvals of a change."""
 
     gate_timeout_s: Duration = env(

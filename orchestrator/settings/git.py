@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
 
 from orchestrator.git_names import check_author, check_branch_prefix
-from orchestrator.settings.values import Duration, env, split_names, split_paths
+from orchestrator.settings.values import Duration, SettingsGroup, env, split_names, split_paths
 
 
-class GitSettings(BaseSettings):
+class GitSettings(SettingsGroup):
     """How the system reaches repositories, and how it delivers an approved change."""
 
     local_repositories: Annotated[tuple[Path, ...], BeforeValidator(split_paths)] = env(

@@ -17,7 +17,6 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsInvalid
 from orchestrator.settings.access import AccessSettings
@@ -83,11 +82,8 @@ class Settings(
     GateSettings,
     EnvironmentSettings,
     ReliabilitySettings,
-    BaseSettings,
 ):
     """The settings of operators; each field names its variable."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Annotated[Path, AfterValidator(Path.absolute)] = env(
         "ORCHESTRATOR_HOME",
@@ -114,19 +110,6 @@ class Settings(
     host_env: dict[str, str] = Field(default_factory=dict)
     #: The `.env` and every `*_FILE` that the settings were read from or could have been.
     sources: frozenset[Path] = frozenset()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read only what `load_settings` passes: it has already merged the sources."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @property
     def workspaces_dir(self) -> Path:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from pydantic_settings import BaseSettings
-
-from orchestrator.settings.values import Duration, env
+from orchestrator.settings.values import Duration, SettingsGroup, env
 
 
-class ReliabilitySettings(BaseSettings):
+class ReliabilitySettings(SettingsGroup):
     """Leases, checkpoints, stall detection and retention."""
 
     lease_s: Duration = env(

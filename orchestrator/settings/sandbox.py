@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field
-from pydantic_settings import BaseSettings
 
 from orchestrator.settings.images import check_pattern, is_allowed, is_same
-from orchestrator.settings.values import Duration, env, split_paths
+from orchestrator.settings.values import Duration, SettingsGroup, env, split_paths
 
 #: Below these limits neither a shell nor the Docker Engine starts a program.
 _LEAST_MEMORY_BYTES = 16 * 2**20
@@ -39,7 +38,7 @@ def _parse_patterns(text: object) -> object:
     return tuple(check_pattern(entry) for entry in text.replace(",", " ").split())
 
 
-class SandboxSettings(BaseSettings):
+class SandboxSettings(SettingsGroup):
     """Where programs run, what they can reach, and their resource limits."""
 
     sandbox_enabled: bool = env(

@@ -7,9 +7,8 @@ from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, SecretStr
-from pydantic_settings import BaseSettings
 
-from orchestrator.settings.values import Port, env
+from orchestrator.settings.values import Port, SettingsGroup, env
 
 
 def _check_url(url: str | None) -> str | None:
@@ -20,7 +19,7 @@ def _check_url(url: str | None) -> str | None:
     return url
 
 
-class ValkeySettings(BaseSettings):
+class ValkeySettings(SettingsGroup):
     """The Valkey of the state and the queues. If none is set, `orch up` starts one."""
 
     valkey_url_set: Annotated[str | None, AfterValidator(_check_url)] = env(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -75,6 +75,15 @@ Tokens = Annotated[int, BeforeValidator(parse_tokens)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+class SettingsGroup(BaseModel):
+    """A group of settings; `load_settings` passes the values of the variables.
+
+    Only the schema of all groups together is built, at its first use.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True, defer_build=True)
 
 
 def env(name: str, *, description: str, **constraints: Any) -> Any:

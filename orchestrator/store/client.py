@@ -1,4 +1,4 @@
-"""The two ways to run an operation: blocking for workers and the CLI, awaiting for HTTP."""
+"""Runs operations and waits: for workers and the CLI; `async_client` does so for HTTP."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from orchestrator.errors import (
     StoreRefused,
     StoreUnreachable,
 )
+from orchestrator.store.address import Address
+from orchestrator.store.connection import (
+    ConnectionLost,
+    Connections,
+    ReplyError,
+    Tries,
+    text_of,
+)
 from orchestrator.store.operations import Flow, Operation
 from orchestrator.store.patience import current_patience, current_wait_for_space
-from orchestrator.store.redis_library import ExponentialBackoff, NoBackoff, Retry, redis
+from orchestrator.store.replies import shaped
 
 T = TypeVar("T")
 
 #: A blocking read asks the server to wait less than this.
 SOCKET_TIMEOUT_S = 10.0
-_OPTIONS: dict[str, Any] = {
-    "protocol": 2,  # the decoders read RESP2 replies
-    "socket_timeout": SOCKET_TIMEOUT_S,
-    "socket_connect_timeout": 3.0,
-    "socket_keepalive": True,
-    "health_check_interval": 15,
-    # Each thread of a pool worker holds one at times, and so does each lease: at 100, the default,
-    # a worker of 200 agents would take a full pool for an outage.
-    "max_connections": 10_000,
-}
+CONNECT_TIMEOUT_S = 3.0
+# A command may be sent again after a lost reply: every script refuses a second move.
+_TRIES = Tries(again=3, is_after_timeouts=True)
+# Once more where Valkey closed an idle connection; a timeout is the end.
+_ONCE_MORE = Tries(again=1, is_after_timeouts=False, base_s=0.0)
 #: How the scripts begin what they refuse before their first write.
 _REFUSED: dict[str, type[OrchestratorError]] = {
     "BADARG": ArgumentRefused,
@@ -40,34 +43,32 @@ _REFUSED: dict[str, type[OrchestratorError]] = {
 }
 #: What Valkey refuses for a while only: it lacks memory or disk, is a replica that is not promoted
 #: yet, or has lost its replicas or its primary.
-_PASSING_CODES = frozenset({"MISCONF", "NOREPLICAS", "BUSY"})
-_PASSING: tuple[type[Exception], ...] = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
+_PASSING_CODES = frozenset(
+    (
+        *("MISCONF", "NOREPLICAS", "BUSY", "OOM", "READONLY", "MASTERDOWN"),
+        *("CLUSTERDOWN", "TRYAGAIN"),
+    )
 )
 #: Socket timeouts of tries whose time is limited; each has connections of its own.
 _LIMITS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, SOCKET_TIMEOUT_S)
 
 
 @contextmanager
-def _translated_errors(operation: Operation[Any], address: str) -> Iterator[None]:
+def translated_errors(operation: Operation[Any], address: str) -> Iterator[None]:
+    """Raise the errors of a connection as those of the store."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except ConnectionLost as error:
         msg = f"Valkey at {address} does not answer ({error})."
         raise StoreUnreachable(msg) from error
-    except redis.ResponseError as error:
-        kind, _, reason = str(error).partition(" ")
-        # Valkey adds the line of the script.
-        reason = reason.partition(" script: ")[0]
-        if refused := _REFUSED.get(kind):
+    except ReplyError as error:
+        if refused := _REFUSED.get(error.code):
+            # Valkey adds the line of the script.
+            reason = str(error).partition(" ")[2].partition(" script: ")[0]
             msg = f"{reason}."
             raise refused(msg) from error
         if "WRONGTYPE" not in str(error):
-            msg = f"Valkey at {address} refuses: {error}."
+            msg = f"Valkey at {address} refuses: {text_of(error)}."
             raise StoreRefused(msg) from error
         keys = [part for part in operation.arguments if str(part).startswith("orchestrator:")]
         msg = f"{', '.join(map(str, keys))}: one of these keys holds another type of value."
@@ -77,23 +78,21 @@ def _translated_errors(operation: Operation[Any], address: str) -> Iterator[None
 def passes(refusal: StoreRefused) -> bool:
     """Return whether Valkey can do later what it refused now."""
     cause = refusal.__cause__
-    return isinstance(cause, _PASSING) or str(cause).partition(" ")[0] in _PASSING_CODES
-
-
-def _address(url: str) -> str:
-    return url.rpartition("@")[2].rpartition("://")[2]
+    return isinstance(cause, ReplyError) and cause.code in _PASSING_CODES
 
 
 class Store:
     """Runs operations and waits for the reply."""
 
     def __init__(self, url: str) -> None:
-        self._address = _address(url)
-        # A command may be sent again after a lost reply: every script refuses a second move.
-        retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
-        self._client: Any = redis.Redis.from_url(url, retry=retry, **_OPTIONS)
-        self._url = url
-        self._limited: dict[float, Any] = {}
+        self._address = Address.of(url)
+        self._client = Connections(
+            self._address,
+            timeout_s=SOCKET_TIMEOUT_S,
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            tries=_TRIES,
+        )
+        self._limited: dict[float, Connections] = {}
         self._lock = threading.Lock()
 
     def run(self, operation: Operation[T]) -> T:
@@ -138,23 +137,28 @@ class Store:
         """
         return self._run_on(self._client_within(within_s), operation)
 
-    def _run_on(self, client: Any, operation: Operation[T]) -> T:
-        with _translated_errors(operation, self._address):
+    def _run_on(self, client: Connections, operation: Operation[T]) -> T:
+        arguments = operation.command()
+        with translated_errors(operation, str(self._address)):
             try:
-                reply = client.execute_command(*operation.command())
-            except redis.exceptions.NoScriptError:
-                reply = client.execute_command(*operation.command(by_text=True))
-        return operation.decode(reply)
+                reply = client.call(*arguments)
+            except ReplyError as error:
+                if error.code != "NOSCRIPT":
+                    raise
+                reply = client.call(*operation.command(by_text=True))
+        return operation.decode(shaped(arguments[0], reply))
 
-    def _client_within(self, within_s: float) -> Any:
+    def _client_within(self, within_s: float) -> Connections:
         """Return a client whose sockets wait no longer than this, or than the least limit."""
         limit_s = max((one for one in _LIMITS_S if one <= within_s), default=_LIMITS_S[0])
         with self._lock:
             if (client := self._limited.get(limit_s)) is None:
-                # Once more where Valkey closed an idle connection; a timeout is the end.
-                retry = Retry(NoBackoff(), retries=1, supported_errors=(redis.ConnectionError,))
-                options = {**_OPTIONS, "socket_timeout": limit_s, "socket_connect_timeout": limit_s}
-                client = redis.Redis.from_url(self._url, retry=retry, **options)
+                client = Connections(
+                    self._address,
+                    timeout_s=limit_s,
+                    connect_timeout_s=limit_s,
+                    tries=_ONCE_MORE,
+                )
                 self._limited[limit_s] = client
         return client
 
@@ -182,40 +186,3 @@ class Store:
         with self._lock:
             for client in (self._client, *self._limited.values()):
                 client.close()
-
-
-class AsyncStore:
-    """Runs operations on an event loop."""
-
-    def __init__(self, url: str) -> None:
-        self._address = _address(url)
-        retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
-        self._client: Any = redis.asyncio.Redis.from_url(url, retry=retry, **_OPTIONS)
-
-    async def run(self, operation: Operation[T]) -> T:
-        """Run one operation; raises as `Store.run` does."""
-        with _translated_errors(operation, self._address):
-            try:
-                reply = await self._client.execute_command(*operation.command())
-            except redis.exceptions.NoScriptError:
-                reply = await self._client.execute_command(*operation.command(by_text=True))
-        return operation.decode(reply)
-
-    async def follow(self, flow: Flow[T]) -> T:
-        """Run the operations of a flow, one after the other."""
-        step: Callable[[], Operation[Any]] = partial(flow.send, None)
-        while True:
-            try:
-                operation = step()
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                step = partial(flow.send, await self.run(operation))
-            except OrchestratorError as error:
-                # Where the flow asked, so that it can do without.
-                step = partial(flow.throw, error)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()

@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 from orchestrator.errors import RecordMalformed
 from orchestrator.store import sessions
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 
 
 class SubkeysKey(TypedDict):

@@ -1,6 +1,7 @@
 """The composition root: builds all services from the settings.
 
 This module has the services that load fast, for any command. `host` and `worker` have the others.
+A service is imported where it is built, because a command builds one of them at most.
 """
 
 from __future__ import annotations
@@ -10,21 +11,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.audit.log import Audit
-from orchestrator.control.api_keys import ApiKeys
-from orchestrator.control.budget import BudgetService
-from orchestrator.control.kill_switch import KillSwitch
-from orchestrator.control.queues import QueuePauses
 from orchestrator.errors import SettingsInvalid
 from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.interfaces.model_offer import ModelOffer
 from orchestrator.models import AgentType, ModelChoice
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
-from orchestrator.signing import signing_key
 
 if TYPE_CHECKING:
+    from orchestrator.audit.log import Audit
     from orchestrator.control.acknowledgements import Acknowledgements
+    from orchestrator.control.api_keys import ApiKeys
+    from orchestrator.control.budget import BudgetService
+    from orchestrator.control.kill_switch import KillSwitch
+    from orchestrator.control.queues import QueuePauses
     from orchestrator.control.submit import SubmitService
 
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
@@ -59,7 +59,7 @@ def submit_service(settings: Settings) -> SubmitService:
     Raises:
         SettingsInvalid: a default model is not offered by its backend.
     """
-    from orchestrator.control.submit import SubmitService  # noqa: PLC0415 - loads the gates' names
+    from orchestrator.control.submit import SubmitService  # noqa: PLC0415 - see the module
 
     service = SubmitService(
         default_agent=settings.default_agent,
@@ -97,12 +97,15 @@ def model_offer(settings: Settings, agent: str) -> ModelOffer:
 
 def audit(settings: Settings) -> Audit:
     """Build the audit."""
+    from orchestrator.audit.log import Audit  # noqa: PLC0415 - see the module
+    from orchestrator.signing import signing_key  # noqa: PLC0415 - as above
+
     return Audit(signing_key(settings, "audit"), clock, new_id)
 
 
 def acknowledgements(settings: Settings) -> Acknowledgements:
     """Build the service that acknowledges that agents need attention."""
-    from orchestrator.control.acknowledgements import (  # noqa: PLC0415 - loads the rules
+    from orchestrator.control.acknowledgements import (  # noqa: PLC0415 - see the module
         Acknowledgements,
     )
 
@@ -111,11 +114,15 @@ def acknowledgements(settings: Settings) -> Acknowledgements:
 
 def kill_switch(settings: Settings) -> KillSwitch:
     """Build the kill switch."""
+    from orchestrator.control.kill_switch import KillSwitch  # noqa: PLC0415 - see the module
+
     return KillSwitch(audit(settings), clock, new_id)
 
 
 def api_keys(settings: Settings) -> ApiKeys:
     """Build the check of API keys."""
+    from orchestrator.control.api_keys import ApiKeys  # noqa: PLC0415 - see the module
+
     key = settings.api_key.get_secret_value().encode() if settings.api_key else None
     # An allowed host means a proxy, behind which every client has a loopback address.
     asks = bool(settings.allowed_hosts)
@@ -124,9 +131,13 @@ def api_keys(settings: Settings) -> ApiKeys:
 
 def queue_pauses(settings: Settings) -> QueuePauses:
     """Build the service that pauses and resumes queues."""
+    from orchestrator.control.queues import QueuePauses  # noqa: PLC0415 - see the module
+
     return QueuePauses(audit(settings), clock)
 
 
 def budget(settings: Settings) -> BudgetService:
     """Build the service that changes the budget."""
+    from orchestrator.control.budget import BudgetService  # noqa: PLC0415 - see the module
+
     return BudgetService(settings, clock, audit(settings).append)

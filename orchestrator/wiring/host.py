@@ -1,26 +1,24 @@
-"""Builds the services that use the processes and folders of agents on this host."""
+"""Builds the services that use the processes and folders of agents on this host.
+
+What belongs to a stage is imported where it is built: the worker of another queue needs none of it.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
-from orchestrator.egress.proxies import EgressProxies
-from orchestrator.environments.service import Environments
-from orchestrator.gates.detection import Detector
-from orchestrator.gates.detectors import ordered
 from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, RunsElsewhere, process_label, system_label
 from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import Sandbox
 from orchestrator.leases.agent_leases import AgentLeases
-from orchestrator.maintenance.consistency import ConsistencyCheck
 from orchestrator.maintenance.orphan_processes import HostCleaner
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
-from orchestrator.stages.spawn.capture import ChangeCapture
 from orchestrator.store.client import Store
 from orchestrator.store.server_clock import ServerClock
 from orchestrator.wiring import clock, new_id
@@ -30,6 +28,12 @@ from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Mirrors
 from orchestrator.workspace.orphans import Leftovers
 from orchestrator.workspace.unsaved import Unsaved
+
+if TYPE_CHECKING:
+    from orchestrator.environments.service import Environments
+    from orchestrator.gates.detection import Detector
+    from orchestrator.maintenance.consistency import ConsistencyCheck
+    from orchestrator.stages.spawn.capture import ChangeCapture
 
 SANDBOXES: Family[Sandbox] = Family("orchestrator.sandboxes")
 DETECTORS: Family[Detector] = Family("orchestrator.gates.detectors")
@@ -57,6 +61,8 @@ def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
     @cache
     def capture() -> ChangeCapture:
         # Built at first use, because it probes the sandbox and most hosts have no work to save.
+        from orchestrator.stages.spawn.capture import ChangeCapture  # noqa: PLC0415 - as above
+
         return ChangeCapture(
             agent_leases(settings, store, worker=worker),
             sandbox(settings),
@@ -78,6 +84,10 @@ def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:
 
 def consistency_check(settings: Settings, store: Store) -> ConsistencyCheck:
     """Build the consistency check of Valkey and this host."""
+    from orchestrator.maintenance.consistency import (  # noqa: PLC0415 - see the module
+        ConsistencyCheck,
+    )
+
     home, here = settings.home, f"fsck@{socket.gethostname()}"
     saver = work_saver(settings, store, worker=here)
     return ConsistencyCheck(
@@ -101,11 +111,16 @@ def sandbox(settings: Settings) -> Sandbox:
 
 def detectors(settings: Settings) -> tuple[Detector, ...]:
     """Build every detector, in the order in which their commands run."""
+    from orchestrator.gates.detectors import ordered  # noqa: PLC0415 - see the module
+
     return tuple(DETECTORS.build(name, settings) for name in ordered(DETECTORS.names()))
 
 
 def environments(settings: Settings, programs: Sandbox) -> Environments:
     """Build the environments of repositories; their set-ups run in the given sandbox."""
+    from orchestrator.egress.proxies import EgressProxies  # noqa: PLC0415 - see the module
+    from orchestrator.environments.service import Environments  # noqa: PLC0415 - as above
+
     git = Git(settings)
     egress = EgressProxies(settings, new_id)
     return Environments(

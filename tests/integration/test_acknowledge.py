@@ -88,8 +88,9 @@ def test_what_cannot_be_acknowledged_says_so_and_stores_nothing(orch, store, fai
     orch("kill", killed, "--timeout", "100ms", code=1)
     # Unconfirmed for longer than a kill takes.
     key, ago = keys.agent(killed), clock() - timedelta(minutes=1)
-    stored = json.loads(store._client.get(key)) | {"completedAt": f"{ago:%Y-%m-%dT%H:%M:%S}.000Z"}
-    store._client.set(key, json.dumps(stored))
+    stored = json.loads(store._client.call("GET", key))
+    stored["completedAt"] = f"{ago:%Y-%m-%dT%H:%M:%S}.000Z"
+    store._client.call("SET", key, json.dumps(stored))
     for name in (runs, killed):
         said = orch("ack", name, code=1).stderr
         assert "[transition_refused]" in said
@@ -125,4 +126,4 @@ def test_over_http_it_needs_the_scope_operate(store, valkey_url, failed):
             assert ask(KeyScope.OPERATE, **wrong).status_code == 422
         gone = ask(KeyScope.OPERATE, withdraw=True).json()
         assert gone == {"agentId": failed[0], "acknowledged": False}
-    store._client.flushall()
+    store._client.call("FLUSHALL")

@@ -30,7 +30,7 @@ def api(store, valkey_url):
 
         yield ask
     # Whoever comes next on this Valkey has no key.
-    store._client.flushall()
+    store._client.call("FLUSHALL")
 
 
 ROUTES = [
@@ -112,7 +112,7 @@ def test_the_audit_has_pages_and_one_agents_entries(api, store):
 
 def test_fsck_reads_and_repairs_nothing(api, store):
     agent_id = spawn(store)
-    store._client.delete(f"orchestrator:agent:{agent_id}")
+    store._client.call("DEL", f"orchestrator:agent:{agent_id}")
     for _ in range(2):
         found = api("GET", "/fsck", "audit").json()
         assert found["left"] == len(found["drifts"]) > 0

@@ -42,7 +42,7 @@ def orch(store, valkey_url, tmp_path, monkeypatch):
 
         yield run
     # Whoever comes next on this Valkey has no key.
-    store._client.flushall()
+    store._client.call("FLUSHALL")
 
 
 def test_the_drill_of_an_operator(orch, store):

@@ -131,8 +131,9 @@ def test_ls_filters_sorts_and_prints_ids(orch, store, holder):
     assert listed("--attention", "--repo", "shop") == []
     assert listed("--attention") == [other]
     key, ago = "orchestrator:agent:" + shop, datetime.now(UTC) - HOUR
-    stored = json.loads(store._client.get(key)) | {"spawnedAt": f"{ago:%Y-%m-%dT%H:%M:%S}.000Z"}
-    store._client.set(key, json.dumps(stored))
+    stored = json.loads(store._client.call("GET", key))
+    stored["spawnedAt"] = f"{ago:%Y-%m-%dT%H:%M:%S}.000Z"
+    store._client.call("SET", key, json.dumps(stored))
     store.run(command("ZADD", "orchestrator:agents", ago.timestamp() * 1000, shop, decode=nothing))
     assert listed("--since", "30m") == [other]
     assert set(listed("--since", "2h")) == {shop, other}

@@ -72,7 +72,7 @@ def test_a_fallback_goes_on_with_the_work_of_another_backend(lab, remote):
     assert report.fell_back == agent.fell_back
     outcome = Outcome.of(agent)
     assert (outcome.agent, outcome.model, outcome.fell_back) == ("command", "m-1", agent.fell_back)
-    stored = json.loads(one.store._client.get(f"celery-task-meta-{agent_id}"))
+    stored = json.loads(one.store._client.call("GET", f"celery-task-meta-{agent_id}"))
     assert stored["result"]["fellBack"][0]["to"] == "command:m-1"
 
     events = [found.event for found in one.store.run(read_events(after="0-0"))]

@@ -51,8 +51,8 @@ class Measured(Store):
             """Sees the reply."""
 
             @staticmethod
-            def execute_command(*arguments):
-                reply = client.execute_command(*arguments)
+            def call(*arguments):
+                reply = client.call(*arguments)
                 self.sizes.append(size_of(reply))
                 return reply
 

@@ -34,7 +34,7 @@ ENDLESS = "/agents/events"
 def staffed(url):
     """An empty Valkey in which every pool has a worker, for as long as the tests last."""
     store = Store(url)
-    store._client.flushall()
+    store._client.call("FLUSHALL")
     for queue in QUEUES:
         store.run(workers.announce(f"{queue}@here", now=clock() + timedelta(hours=1)))
     return store

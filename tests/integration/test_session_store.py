@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import RecordMalformed
 from orchestrator.store import keys
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.operations import command, nothing
 from orchestrator.store.session_store import ValkeySessionStore
 from orchestrator.store.sessions import drop_sessions, keep_session, recall_session

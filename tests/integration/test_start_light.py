@@ -17,6 +17,7 @@ HEAVY = {
     *("orchestrator.leases", "orchestrator.secretscan", "orchestrator.forges"),
     *("orchestrator.api", "workers"),
     *("structlog", "rich.console", "opentelemetry.sdk", "opentelemetry.sdk.metrics", "psutil"),
+    *("redis", "asyncio", "ssl", "pydantic_settings"),
 }
 RUN = """
 import json, sys

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings
 
 from orchestrator.settings import Settings, load_settings, variables
 from orchestrator.settings.access import AccessSettings
@@ -28,6 +27,7 @@ from orchestrator.settings.record import BACKEND_PREFIX
 from orchestrator.settings.reliability import ReliabilitySettings
 from orchestrator.settings.sandbox import SandboxSettings
 from orchestrator.settings.valkey import ValkeySettings
+from orchestrator.settings.values import SettingsGroup
 from orchestrator.wiring import BACKENDS
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ PAGES = {
     ROOT / "docs" / "configuration-work.md": "Git and delivery",
 }
 EXAMPLE = ROOT / "deploy" / "example.env"
-GROUPS: dict[str, type[BaseSettings]] = {
+GROUPS: dict[str, type[SettingsGroup]] = {
     "This host": Settings,
     "Access": AccessSettings,
     "Valkey": ValkeySettings,
@@ -99,7 +99,7 @@ def is_secret(field: FieldInfo) -> bool:
     return "SecretStr" in str(field.annotation)
 
 
-def settings_of(group: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo, str]]:
+def settings_of(group: type[SettingsGroup]) -> Iterator[tuple[str, FieldInfo, str]]:
     """Return the variable, the field and the name of each setting of a group."""
     for name in group.__annotations__:
         field = Settings.model_fields.get(name)

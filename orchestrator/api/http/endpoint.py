@@ -20,7 +20,7 @@ from orchestrator.control.api_keys import ApiKeys
 from orchestrator.errors import RequestInvalid, ScopeMissing
 from orchestrator.models import Caller, KeyScope, Record, faults_of
 from orchestrator.queries.agent_list import full_id
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 
 BODY_LIMIT_BYTES = 2**20
 #: The time limit of a request body.

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from orchestrator.errors import OrchestratorError
 from orchestrator.log import get_logger
 from orchestrator.store import events as event_stream
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.events import StoredEvent
 
 #: How long the reader blocks in Valkey at a time; it bounds the delay of a shutdown.

@@ -32,7 +32,7 @@ from orchestrator.queries import agent_list
 from orchestrator.queries.explanations import explain_agents, explain_one, urgent
 from orchestrator.settings import Settings
 from orchestrator.store import agents, changes, kills
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.registration import Submitted
 from orchestrator.wiring import clock
 

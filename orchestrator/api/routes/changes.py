@@ -18,7 +18,7 @@ from orchestrator.errors import ObjectDamaged
 from orchestrator.models import AgentState
 from orchestrator.queries.changes import export_patch, export_ref, read_bundle, read_patch
 from orchestrator.store import changes, objects
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.objects import ObjectRef
 
 PATCH = "text/x-diff"

@@ -16,7 +16,7 @@ from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import iso_instant
 from orchestrator.store import server, sweeps
 from orchestrator.store import workers as pool_workers
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.wiring import clock
 
 #: A probe needs a fast answer; a Valkey that does not answer in time counts as unreachable.

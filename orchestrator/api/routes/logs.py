@@ -14,7 +14,7 @@ from orchestrator.api.http.sse import EVENT_STREAM, LAST_EVENT_ID, EventStream
 from orchestrator.api.routes.agents import find_agent
 from orchestrator.queries.follow import Snapshot, poll
 from orchestrator.store import agent_logs
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 
 
 async def logs(request: Request) -> Response:

@@ -30,7 +30,7 @@ from orchestrator.queries.metrics import (
 from orchestrator.queries.queues import overview, waiting_for_resources
 from orchestrator.store import agent_index, halt, kills, server, sweeps
 from orchestrator.store import workers as pool_workers
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.transition import now_ms
 
 _TEXT = "text/plain"

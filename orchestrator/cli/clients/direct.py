@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import wiring
 from orchestrator.audit.log import read_entries
 from orchestrator.cli.clients.interface import AgentFilter, Inspection, KillOptions, Listing
 from orchestrator.cli.clients.who import who
 from orchestrator.cli.output.text import notify
-from orchestrator.control.budget import LimitName
 from orchestrator.errors import StoreUnreachable
 from orchestrator.models import (
     AgentState,
@@ -43,6 +42,9 @@ from orchestrator.store import events as event_stream
 from orchestrator.store.client import Store
 from orchestrator.store.events import StreamedEvent
 from orchestrator.store.kills import KillOrder
+
+if TYPE_CHECKING:
+    from orchestrator.control.budget import LimitName
 
 #: Instants come from a worker's clock, stream ids from Valkey's: they may differ by this much.
 _SKEW = timedelta(minutes=5)

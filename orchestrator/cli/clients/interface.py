@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.control.budget import LimitName
 from orchestrator.models import (
     AgentState,
     AgentType,
@@ -29,6 +28,9 @@ from orchestrator.models.retained import Retained
 from orchestrator.queries.agent_list import MAX_LIMIT
 from orchestrator.queries.follow import Snapshot
 from orchestrator.store.events import StreamedEvent
+
+if TYPE_CHECKING:
+    from orchestrator.control.budget import LimitName
 
 
 @dataclass(frozen=True)

@@ -62,19 +62,19 @@ def test_on_loopback_no_page_from_elsewhere_gets_in(api, headers, status):
 
 def test_a_record_that_others_wrote_is_500_and_named(api, store):
     agent_id = spawn(api)
-    store._client.set(f"orchestrator:agent:{agent_id}", '{"secret": "x"}')
+    store._client.call("SET", f"orchestrator:agent:{agent_id}", '{"secret": "x"}')
     document = problem_of(api.get(f"/agents/{agent_id}/status"), 500)
     assert f"orchestrator:agent:{agent_id}" in document["detail"]
 
 
 def test_a_valkey_out_of_memory_is_503_in_its_words_and_stores_nothing(api, store):
-    store._client.config_set("maxmemory", 1)
+    store._client.call("CONFIG", "SET", "maxmemory", 1)
     try:
         document = problem_of(api.post("/agents/spawn", json=BODY), 503)
     finally:
-        store._client.config_set("maxmemory", 0)
+        store._client.call("CONFIG", "SET", "maxmemory", 0)
     assert "used memory > 'maxmemory'" in document["detail"]
-    assert store._client.keys("orchestrator:*") == []
+    assert store._client.call("KEYS", "orchestrator:*") == []
 
 
 def test_a_taken_port_is_one_line_and_exit_1(valkey_url):

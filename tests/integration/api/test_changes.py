@@ -52,7 +52,7 @@ def server(lab, valkey_url, tmp_path):
     with serving(valkey_url, **SIGNED, ORCHESTRATOR_HOME=home) as (client, _):
         client.headers["X-API-Key"] = token
         yield client
-    lab.store._client.flushall()
+    lab.store._client.call("FLUSHALL")
 
 
 @pytest.fixture
@@ -186,9 +186,9 @@ def test_orch_export_over_http(orch, failed, tmp_path):
 def test_work_that_another_host_has_is_named(orch, lab, remote):
     agent_id = lab.play(remote, {"fail": 3}).agent_id
     key = keys.agent(agent_id)
-    stored = json.loads(lab.store._client.get(key))
+    stored = json.loads(lab.store._client.call("GET", key))
     stored["notSaved"] = {"attempt": 1, "reason": "full", "host": "build-7", "path": "/srv/w"}
-    lab.store._client.set(key, json.dumps(stored))
+    lab.store._client.call("SET", key, json.dumps(stored))
     said = orch("export", agent_id, code=1).stderr
     assert "build-7:/srv/w has it" in said
     assert "[change_missing]" in said

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.api.http import event_feed as feeding
 from orchestrator.api.http.event_feed import Feed
 from orchestrator.store import keys
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.operations import command, nothing
 from tests.integration.api.conftest import frames, serving, spawn
 

@@ -13,8 +13,8 @@ from orchestrator.audit.log import Audit, read_entries
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import IdempotencyConflict
 from orchestrator.store import keys
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.audit import Answer
-from orchestrator.store.client import AsyncStore
 from orchestrator.wiring import clock, new_id
 from tests.integration.audit.conftest import KEY, note
 
