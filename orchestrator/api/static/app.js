@@ -12,8 +12,10 @@ import * as server from "./server.js";
 import { askSpawn } from "./spawn.js";
 import { Strip } from "./strip.js";
 import { clockTime, count, duration, line, plural } from "./text.js";
+import { Trends } from "./trends.js";
 
 const LOOK_MS = 2000;
+const TRENDS_MS = 15_000;
 const SOON_MS = 60;
 const KEYS = {
   "/": "Search", "j k": "Next or previous agent", Enter: "Open the agent", x: "Select or deselect the agent",
@@ -58,6 +60,7 @@ const halt = new Halt(byId("halt"), byId("switch-halt"), {
   post: server.post, done: () => lookSoon(),
 });
 const strip = new Strip(byId("strip"), server, dialogs);
+const trends = new Trends(byId("trends"), server);
 
 // ── shown ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,6 +202,7 @@ async function reload({ anew = false } = {}) {
   render();
   look();
   refreshStrip();
+  refreshTrends();
   return undefined;
 }
 
@@ -223,6 +227,11 @@ async function look() {
   } finally {
     looking = false;
   }
+}
+
+async function refreshTrends() {
+  // The stream of events reports that the server is unreachable.
+  if (!lost && !isRefused && !document.hidden) await trends.refresh().catch(() => {});
 }
 
 async function refreshStrip() {
@@ -327,6 +336,7 @@ setInterval(() => {
 }, 1000);
 setInterval(look, LOOK_MS);
 setInterval(refreshStrip, LOOK_MS + 1000);
+setInterval(refreshTrends, TRENDS_MS);
 
 render();
 route();
