@@ -30,6 +30,7 @@ from orchestrator.api.routes import (
     models,
     operate,
     queues,
+    trends,
 )
 from orchestrator.errors import StoreUnreachable
 from orchestrator.log import get_logger
@@ -52,6 +53,7 @@ ENDPOINTS = (
     *operate.ENDPOINTS,
     *models.ENDPOINTS,
     *metrics.ENDPOINTS,
+    *trends.ENDPOINTS,
     *documentation.ENDPOINTS,
     *dashboard.ENDPOINTS,
 )

@@ -65,6 +65,7 @@ _COMMANDS = {
     "audit": ("audit", "Print or verify the audit."),
     "worker": ("worker", "Run the worker of one pool in the foreground."),
     "config": ("config", "Show the settings and their sources, or validate them."),
+    "context": ("context", "Name addresses of the API, and choose one."),
     "env": ("env", "Print the addresses of the running system as shell variables."),
     "completion": ("completion", "Print the script for shell completion."),
 }
@@ -74,7 +75,7 @@ _COMMANDS = {
 _WITHOUT_TIMEOUT = frozenset(
     (
         *("up", "down", "demo", "run", "healthy", "scan", "worker", "config", "env", "models"),
-        *("completion", "gates run", "init", "environments"),
+        *("completion", "context", "gates run", "init", "environments"),
         # Theirs is how long they wait for an agent; Valkey has its 5 s for each answer.
         *("kill", "kill-all", "wait"),
     )
@@ -85,6 +86,13 @@ _WITHOUT_TIMEOUT = frozenset(
 _OF_THIS_HOST = frozenset(
     ("up", "down", "demo", "doctor", "run", "healthy", "keys", "worker", "env", "environments")
 )
+
+
+#: The file of the contexts, below the home.
+CONTEXTS_FILE = "contexts.json"
+
+#: Commands that use no API: a context that cannot be read must not stop them.
+_WITHOUT_CONTEXT = _OF_THIS_HOST | {"context", "completion", "config", "scan", "init"}
 
 
 class LazyGroup(click.Group):
@@ -189,21 +197,43 @@ def _add_timeout(command: click.Command, path: str) -> None:
     metavar="URL",
     help="Use the HTTP API at this address, with ORCHESTRATOR_API_KEY, instead of Valkey.",
 )
+@click.option(
+    "--context",
+    "context_name",
+    metavar="NAME",
+    help="Use the HTTP API of this context; `orch context ls` lists them.",
+)
 @click.pass_context
-def main(ctx: click.Context, /, *, api_url: str | None) -> None:
+def main(ctx: click.Context, /, *, api_url: str | None, context_name: str | None) -> None:
     """Spawn, watch and control coding agents."""
     from orchestrator.settings import load_settings  # noqa: PLC0415 - pydantic: --help needs none
     from orchestrator.settings.access import check_api_url  # noqa: PLC0415 - as above
 
     settings = load_settings()
     if api_url is not None:
+        if context_name is not None:
+            msg = "--api does not go with --context."
+            raise click.UsageError(msg)
         try:
             settings = settings.model_copy(update={"api_url": check_api_url(api_url)})
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--api") from error
         if ctx.invoked_subcommand in _OF_THIS_HOST:
             raise ApiLacks
+    elif context_name is not None or _may_have_context(settings, ctx.invoked_subcommand):
+        from orchestrator.cli.contexts import in_context  # noqa: PLC0415 - pydantic, as above
+
+        settings = in_context(settings, context_name)
+        if context_name is not None and ctx.invoked_subcommand in _OF_THIS_HOST:
+            raise ApiLacks
     ctx.obj = settings
+
+
+def _may_have_context(settings: Settings, subcommand: str | None) -> bool:
+    # Where nobody named a context, nothing more is imported.
+    if subcommand in _WITHOUT_CONTEXT:
+        return False
+    return settings.context is not None or (settings.home / CONTEXTS_FILE).exists()
 
 
 @contextmanager

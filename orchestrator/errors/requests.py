@@ -41,7 +41,7 @@ class ApiUnreachable(OrchestratorError):
 
     code = "api_unreachable"
     retryable = True
-    action = "Check ORCHESTRATOR_API_URL or --api, and that the API runs there."
+    action = "Check --api, ORCHESTRATOR_API_URL or the context, and that the API runs there."
 
 
 class ApiRefused(OrchestratorError):
@@ -60,7 +60,14 @@ class ApiLacks(OrchestratorError):
     """This command needs Valkey or this host: it does not work over HTTP."""
 
     code = "api_lacks"
-    action = "Run it on a host of the system, without --api and ORCHESTRATOR_API_URL."
+    action = "Run it on a host of the system, without --api, --context and ORCHESTRATOR_API_URL."
+
+
+class ContextInvalid(OrchestratorError):
+    """The context of `orch` cannot be used."""
+
+    code = "context_invalid"
+    action = "`orch context ls` lists the contexts, `orch context add` stores one."
 
 
 class IdempotencyConflict(OrchestratorError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 
 from orchestrator.models.record import Instant, Record
+from orchestrator.models.state import Status
 
 
 class Rank(IntEnum):
@@ -62,3 +64,14 @@ class Attention(Record):
     place_in_line: int | None = None
     #: Who acknowledged the reason: then there is no rank.
     acknowledged: Acknowledgement | None = None
+
+
+#: The newest agents of each status that a list of those that need attention examines.
+MOST_EXAMINED = 500
+#: The statuses whose agents may need attention; a killed one does until its end is confirmed.
+MAY_NEED_ATTENTION = (Status.SPAWNING, Status.RUNNING, Status.FAILED, Status.COMPLETED)
+
+
+def examines_all(counts: Mapping[Status, int]) -> bool:
+    """Return whether such a list is complete, by the number of agents of each status."""
+    return all(counts.get(status, 0) <= MOST_EXAMINED for status in MAY_NEED_ATTENTION)

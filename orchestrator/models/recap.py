@@ -73,3 +73,5 @@ class Recap(Record):
     kills: tuple[KillRecap, ...]
     #: The number of agents that need attention now.
     need_attention: int
+    #: Whether more may: only the newest agents of a status are examined.
+    need_attention_is_least: bool = False

@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 
 from orchestrator.messages import MOST_URGENT, agent_of, queue_key
 from orchestrator.models import AgentState, AgentType, Status
-from orchestrator.models.attention import Acknowledgement, Attention
+from orchestrator.models.attention import (
+    MAY_NEED_ATTENTION,
+    MOST_EXAMINED,
+    Acknowledgement,
+    Attention,
+)
 from orchestrator.models.state_machine import ACTIVE, AWAITING_SPAWN, PHASES
 from orchestrator.queries.agent_list import is_listed
 from orchestrator.queries.attention import AttentionContext, explain
@@ -77,7 +82,7 @@ def urgent(
 ) -> Flow[tuple[tuple[AgentState, Attention], ...]]:
     """Read the agents that need attention, the most urgent first, then the newest.
 
-    At most the newest `_LIMIT` agents of each status are checked.
+    At most the newest MOST_EXAMINED agents of each status are checked.
     """
     candidates = yield from _candidates()
     wanted = [
@@ -194,7 +199,7 @@ def _rank_in_queue(agent: AgentState, queue: str) -> Flow[int | None]:
 def _candidates() -> Flow[tuple[AgentState, ...]]:
     """Read the agents that may need attention, newest first."""
     ids = set((yield kills.unconfirmed()))
-    for status in (*sorted(ACTIVE), Status.FAILED, Status.COMPLETED):
-        ids |= set((yield agent_index.newest(status, limit=_LIMIT)))
+    for status in MAY_NEED_ATTENTION:
+        ids |= set((yield agent_index.newest(status, limit=MOST_EXAMINED)))
     found = yield from stored.read_each(sorted(ids))
     return tuple(sorted(found, key=lambda agent: agent.spawned_at, reverse=True))

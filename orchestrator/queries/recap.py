@@ -26,6 +26,7 @@ def recap(
     since: datetime,
     until: datetime,
     need_attention: int,
+    need_attention_is_least: bool = False,
 ) -> Recap:
     """Return the recap of agents that belong to it; `receipts` are those of the killed ones.
 
@@ -52,6 +53,7 @@ def recap(
         slowest_waits=_slowest(agents, until),
         kills=tuple(_kills(ended, receipts)),
         need_attention=need_attention,
+        need_attention_is_least=need_attention_is_least,
     )
 
 

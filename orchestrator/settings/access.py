@@ -65,7 +65,13 @@ class AccessSettings(SettingsGroup):
     api_url: ApiUrl | None = env(
         "ORCHESTRATOR_API_URL",
         description="The address of the HTTP API that `orch` uses instead of Valkey, with"
-        " ORCHESTRATOR_API_KEY. `orch --api` overrides it.",
+        " ORCHESTRATOR_API_KEY. `orch --api` and `orch --context` override it.",
+        default=None,
+    )
+    context: str | None = env(
+        "ORCHESTRATOR_CONTEXT",
+        description="The context that `orch` uses (`orch context ls`), if ORCHESTRATOR_API_URL is"
+        " not set. `orch --context` overrides it.",
         default=None,
     )
     api_key: SecretStr | None = env(

@@ -53,6 +53,8 @@ SHORTAGES = "orchestrator:shortages"
 UNREADABLE_AGENTS = "orchestrator:agents:unreadable"
 #: Hash: name → how often or how much; and the places up to which the streams are counted.
 METRICS = "orchestrator:metrics"
+#: Hash: minute or hour, measure, repository → how often or how much; of the last day.
+TRENDS = "orchestrator:trends"
 #: Hash: name → StoredKey JSON, of every key but that of the settings.
 KEYS = "orchestrator:keys"
 #: Hash: name → the instant (ISO 8601) of the key's last use, to the minute.

@@ -14,8 +14,8 @@ Counted = Literal["events", "kills"]
 _POSITION = "position:"
 
 
-def read_counters() -> Operation[dict[str, float]]:
-    """Read every counter by its name."""
+def read_counters(key: str = keys.METRICS) -> Operation[dict[str, float]]:
+    """Read every counter of a hash by its name."""
 
     def decode(reply: Mapping[bytes, bytes]) -> dict[str, float]:
         return {
@@ -24,19 +24,24 @@ def read_counters() -> Operation[dict[str, float]]:
             if not name.startswith(_POSITION.encode())
         }
 
-    return command("HGETALL", keys.METRICS, decode=decode)
+    return command("HGETALL", key, decode=decode)
 
 
-def position_of(stream: Counted) -> Operation[str]:
+def position_of(stream: Counted, key: str = keys.METRICS) -> Operation[str]:
     """Read the id up to which a stream is counted; empty where nothing of it is."""
     return command(
-        *("HGET", keys.METRICS, f"{_POSITION}{stream}"),
+        *("HGET", key, f"{_POSITION}{stream}"),
         decode=lambda reply: reply.decode() if reply else "",
     )
 
 
 def aggregate(
-    stream: Counted, increments: Mapping[str, float], *, after: str, upto: str
+    stream: Counted,
+    increments: Mapping[str, float],
+    *,
+    after: str,
+    upto: str,
+    key: str = keys.METRICS,
 ) -> Operation[bool]:
     """Add what a stretch of a stream comes to; False where another has counted it already.
 
@@ -49,4 +54,4 @@ def aggregate(
         for part in (name, value)
     )
     arguments = (f"{_POSITION}{stream}", after, upto, *pairs)
-    return call("aggregate", {"counters": keys.METRICS}, arguments, bool)
+    return call("aggregate", {"counters": key}, arguments, bool)

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
-from orchestrator.models import Phase
+from orchestrator.models import AgentType, Phase
 from orchestrator.models.state_machine import FINAL, PHASES, STATUS_LABELS, TRANSITIONS
 
 #: Scripts and styles only from files of this server, none inline; and a script cannot turn text
@@ -26,7 +26,7 @@ _TYPES = {
 }
 
 
-#: The generated module of the state machine, so that no page has its own list of phases.
+#: The generated module of the state machine: no page has its own list of phases or agent types.
 _PHASES = "phases.js"
 
 
@@ -44,6 +44,7 @@ def _phases() -> str:
         f"export const PHASES = {json.dumps(phases)};\n"
         f"export const STATUSES = {json.dumps(statuses)};\n"
         f"export const FIRST_PHASE = {json.dumps(Phase.QUEUED)};\n"
+        f"export const AGENT_TYPES = {json.dumps(list(AgentType))};\n"
         f"export const PHASE_OF_GATES = {json.dumps(Phase.GATING)};\n"
     )
 

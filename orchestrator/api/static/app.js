@@ -6,18 +6,22 @@ import { byId, h, say, set, write } from "./dom.js";
 import { Detail } from "./detail.js";
 import { Dialogs } from "./dialogs.js";
 import { FILTERS, Fleet, MOST, SORTS } from "./fleet.js";
+import { Halt } from "./halt.js";
 import { List } from "./list.js";
 import * as server from "./server.js";
+import { askSpawn } from "./spawn.js";
 import { Strip } from "./strip.js";
 import { clockTime, count, duration, line, plural } from "./text.js";
+import { Trends } from "./trends.js";
 
 const LOOK_MS = 2000;
+const TRENDS_MS = 15_000;
 const SOON_MS = 60;
 const KEYS = {
   "/": "Search", "j k": "Next or previous agent", Enter: "Open the agent", x: "Select or deselect the agent",
   "Shift+x": "Select from the last selected agent to this one", a: "Select all that are listed, or none",
   "← →": "Switch the tab of the panel", Escape: "Clear the search, close the panel, or clear the selection",
-  "?": "Show these keys",
+  n: "Spawn an agent", "?": "Show these keys",
 };
 
 let filter = "all";
@@ -52,7 +56,11 @@ const bulk = new Bulk(byId("bulk"), {
     lookSoon();
   },
 });
+const halt = new Halt(byId("halt"), byId("switch-halt"), {
+  post: server.post, done: () => lookSoon(),
+});
 const strip = new Strip(byId("strip"), server, dialogs);
+const trends = new Trends(byId("trends"), server);
 
 // ── shown ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -66,7 +74,7 @@ function render() {
   const picked = [...selected].map((id) => fleet.get(id)).filter(Boolean);
   bulk.show(picked, list.entries, filter !== "all" || words.length > 0);
   renderFilters(counts);
-  renderHalt();
+  halt.show(fleet.halt, Object.keys(fleet.counts).length > 0);
   set(byId("capped"), "hidden", fleet.isComplete);
   write(byId("capped"), `The list shows the newest ${plural(MOST, "agent")}; orch ls lists all agents.`);
   const active = fleet.activeCount;
@@ -77,7 +85,7 @@ function render() {
 
 function emptyText(counts, words) {
   if (!isLoaded) return lost ? "No agents to show yet." : "Reading the agents…";
-  if (!counts.all) return "No agents yet. Spawn one: orch spawn --repo R --branch B --item \"…\"";
+  if (!counts.all) return "No agents yet. Spawn one here, or with orch spawn --repo R --branch B --item \"…\"";
   if (words.length) return "No agent matches this search.";
   return filter === "attention" ? "No agent needs attention." : "No agent is in this state.";
 }
@@ -122,20 +130,6 @@ function pick(id, isRange) {
   lastPicked = id;
   keepAddress();
   render();
-}
-
-function renderHalt() {
-  const { halt } = fleet;
-  const banner = byId("halt");
-  const key = halt ? JSON.stringify(halt) : "";
-  if (banner.dataset.key === key || (!halt && banner.hidden)) return;
-  banner.dataset.key = key;
-  set(banner, "hidden", !halt);
-  if (!halt) return say("The halt is lifted.");
-  banner.replaceChildren(h("p", {}, h("strong", {}, "Halted"),
-    ` by ${line(halt.by, 80)} at ${clockTime(halt.at)}${halt.why ? `: ${line(halt.why, 300)}` : ""}. Nothing new is admitted or started. `,
-    h("code", {}, "orch resume --reason …"), " lifts it."));
-  say("The system is halted.");
 }
 
 function connection(state, detailOf) {
@@ -208,6 +202,7 @@ async function reload({ anew = false } = {}) {
   render();
   look();
   refreshStrip();
+  refreshTrends();
   return undefined;
 }
 
@@ -232,6 +227,11 @@ async function look() {
   } finally {
     looking = false;
   }
+}
+
+async function refreshTrends() {
+  // The stream of events reports that the server is unreachable.
+  if (!lost && !isRefused && !document.hidden) await trends.refresh().catch(() => {});
 }
 
 async function refreshStrip() {
@@ -291,11 +291,17 @@ addEventListener("keydown", (event) => {
   } else if (isTyping) return;
   else if (event.key === "/") byId("search").focus();
   else if (event.key === "?") dialogs.keys(KEYS);
+  else if (event.key === "n") spawn();
   else if (event.key === "a") select(selected.size ? [] : list.entries.map((entry) => entry.id));
   else if (["j", "k"].includes(event.key) && !byId("list").contains(event.target)) list.focus();
   else return;
   event.preventDefault();
 });
+
+function spawn() {
+  const newest = [...fleet.entries.values()].sort((a, b) => (a.agent.spawnedAt < b.agent.spawnedAt ? 1 : -1));
+  askSpawn(server.post, newest.map(({ agent }) => agent.repository).filter(Boolean), (id) => go(id, "output"));
+}
 
 function searched() {
   lastPicked = null;
@@ -311,6 +317,7 @@ byId("sort").addEventListener("change", () => {
   render();
 });
 byId("show-keys").addEventListener("click", () => dialogs.keys(KEYS));
+byId("spawn").addEventListener("click", spawn);
 byId("try-now").addEventListener("click", () => tryAgain());
 byId("kill-all").addEventListener("click", () =>
   dialogs.killAll(() => fleet.activeCount, (report) => {
@@ -329,6 +336,7 @@ setInterval(() => {
 }, 1000);
 setInterval(look, LOOK_MS);
 setInterval(refreshStrip, LOOK_MS + 1000);
+setInterval(refreshTrends, TRENDS_MS);
 
 render();
 route();

@@ -1,53 +1,8 @@
-// The confirmation dialogs. The cancel button has the focus, so that an accidental key does nothing.
+// The dialogs of the page: kill, retry, actions on several agents, the keys, and the API key.
 
+import { ask, checkField, field, reasonField } from "./dialog.js";
 import { h, set, write } from "./dom.js";
 import { line, plural } from "./text.js";
-
-let number = 0;
-
-/** A modal dialog; `confirm` performs the action and may throw the server's refusal. */
-function ask({ title, body, fields = [], confirm, label, danger = false, cancel = "Cancel" }) {
-  const id = `dialog-${(number += 1)}`;
-  const heading = h("h2", { id }, title);
-  const fault = h("p", { class: "fault", role: "alert" });
-  const no = h("button", { type: "button", onclick: () => dialog.close() }, cancel);
-  const yes = label && h("button", { type: "button", class: danger ? "danger solid" : "primary" }, label);
-  const back = document.activeElement;
-  const dialog = h("dialog", { "aria-labelledby": id },
-    heading, ...body, ...fields, fault, h("div", { class: "answers" }, no, yes));
-  yes?.addEventListener("click", async (event) => {
-    // A key that is held down would confirm before the user has read the text.
-    if (dialog.dataset.busy) return;
-    dialog.dataset.busy = "yes";
-    yes.disabled = true;
-    write(fault, "");
-    try {
-      if ((await confirm(event)) !== false) dialog.close();
-    } catch (error) {
-      write(fault, [error.message, ...(error.errors ?? []).map((one) => `${line(one.path)}: ${line(one.message)}`)].join(" "));
-    }
-    delete dialog.dataset.busy;
-    yes.disabled = false;
-  });
-  dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (back?.isConnected) back.focus();
-  });
-  document.body.append(dialog);
-  dialog.showModal();
-  no.focus();
-  return { dialog, yes, fault, no, heading };
-}
-
-const reasonField = (placeholder) => {
-  const input = h("input", { type: "text", maxlength: 1000, placeholder, autocomplete: "off" });
-  return { input, field: h("label", { class: "field" }, h("span", {}, "Reason, for the audit"), input) };
-};
-
-const checkField = (text) => {
-  const input = h("input", { type: "checkbox" });
-  return { input, field: h("label", { class: "check" }, input, h("span", {}, text)) };
-};
 
 export class Dialogs {
   #server;
@@ -159,7 +114,7 @@ export class Dialogs {
     const { dialog, yes } = ask({
       title: "An API key, please",
       body: [h("p", {}, why), h("p", { class: "note" }, "The key is stored in this tab until the tab is closed.")],
-      fields: [h("label", { class: "field" }, h("span", {}, "API key"), input)], label: "Use key",
+      fields: [field("API key", input)], label: "Use key",
       confirm: () => {
         keep(input.value.trim());
         done();

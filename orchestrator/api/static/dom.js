@@ -30,19 +30,21 @@ export function write(element, text) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", `icon ${name}`);
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
-  return svg;
+/** Make an element of a drawing. */
+export function svg(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) set(element, key, value);
+  element.append(...children);
+  return element;
 }
 
-export function turnIcon(svg, name) {
-  set(svg, "class", `icon ${name}`);
-  set(svg.firstChild, "href", `#i-${name}`);
+export function icon(name) {
+  return svg("svg", { class: `icon ${name}`, "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
+}
+
+export function turnIcon(drawing, name) {
+  set(drawing, "class", `icon ${name}`);
+  set(drawing.firstChild, "href", `#i-${name}`);
 }
 
 /** Text in which `words in backquotes` are commands. */

@@ -44,11 +44,11 @@ export async function get(path, { text = false } = {}) {
   return text ? answer.text() : answer.json();
 }
 
-/** Send an action. */
-export async function post(path, body) {
+/** Send an action; `more` are further headers. */
+export async function post(path, body, more = {}) {
   const answer = await ask(path, {
     method: "POST",
-    headers: headers({ "Content-Type": "application/json" }),
+    headers: headers({ "Content-Type": "application/json", ...more }),
     body: JSON.stringify(body),
   });
   if (!answer.ok) throw await refusal(answer);

@@ -1,11 +1,10 @@
 // The tabs of an agent. Each tab opens into an element and may close and refresh.
 
+import { drawPatch } from "./diff.js";
 import { h, icon } from "./dom.js";
 import { openOutput } from "./output.js";
-import { clockTime, duration, line, plain, plural } from "./text.js";
+import { clockTime, duration, line, plain } from "./text.js";
 import { drawWaterfall, spansOf } from "./waterfall.js";
-
-const DIFF_LINES = 5000;
 
 /** A tab that is read when it opens, and again when the agent has changed. */
 function reading(load) {
@@ -83,16 +82,7 @@ function report({ attempt, stage, profile, approved, gates: results = [], findin
 async function change(path, server) {
   const text = await server.get(`${path}/diff`, { text: true });
   if (!text.trim()) return [h("p", { class: "note" }, "It has no change.")];
-  const lines = text.split("\n");
-  const shown = lines.slice(0, DIFF_LINES).map((one) => h("span", { class: `d ${mark(one)}` }, `${plain(one, 2000)}\n`));
-  const rest = lines.length - DIFF_LINES;
-  return [h("pre", { class: "diff", tabindex: 0, "aria-label": "Change" }, shown),
-    rest > 0 ? h("p", { class: "note" }, `${plural(rest, "more line")}: orch diff shows them all.`) : null].filter(Boolean);
-}
-
-function mark(text) {
-  if (/^(diff |index |\+\+\+|---|new |deleted |rename |similarity )/.test(text)) return "file";
-  return { "+": "add", "-": "del", "@": "hunk" }[text[0]] ?? "";
+  return drawPatch(text);
 }
 
 async function record(path, server, agent) {

@@ -14,6 +14,7 @@ from orchestrator.cli.output.table import print_table
 from orchestrator.cli.output.text import say
 from orchestrator.cli.values import SINCE
 from orchestrator.models import AgentState, Receipt
+from orchestrator.models.attention import examines_all
 from orchestrator.models.recap import Recap
 from orchestrator.queries.recap import belongs
 from orchestrator.queries.recap import recap as recap_of
@@ -66,4 +67,5 @@ def _recap(client: Client, since: datetime) -> Recap:
         since=since,
         until=clock(),
         need_attention=len(client.urgent(AgentFilter())),
+        need_attention_is_least=not examines_all(client.counts()),
     )

@@ -55,6 +55,7 @@ _OF_ERRORS = {
     "not_running": Exit.UNREACHABLE,
     "api_unreachable": Exit.UNREACHABLE,
     "api_lacks": Exit.USAGE,
+    "context_invalid": Exit.USAGE,
     "id_ambiguous": Exit.USAGE,
     "cursor_unknown": Exit.USAGE,
     "wait_timed_out": Exit.GAVE_UP,

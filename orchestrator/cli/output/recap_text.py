@@ -44,11 +44,12 @@ _STYLE = (
 
 def recap_tables(recap: Recap) -> Iterator[Table]:
     """Yield each part of a recap: its title, its columns, and its rows."""
+    least = "at least " if recap.need_attention_is_least else ""
     cost = "" if recap.cost_usd is None else f", {recap.cost_usd:.2f} USD"
     head = (
         f"{iso_instant(recap.since)} to {iso_instant(recap.until)}: {recap.ended} agents ended,"
         f" {recap.active} have not; {recap.tokens} tokens{cost};"
-        f" {recap.need_attention} need attention"
+        f" {least}{recap.need_attention} need attention"
     )
     yield head, (), ()
     failed = sum(recap.failures.values())

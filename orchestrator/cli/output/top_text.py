@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from orchestrator.cli.output.render import STYLES, elapsed, shown_state
 from orchestrator.cli.output.text import one_line
 from orchestrator.models import AgentState, BudgetSummary, QueueState, Status
-from orchestrator.models.attention import Attention
+from orchestrator.models.attention import Attention, examines_all
 from orchestrator.models.identifiers import repository_name
 from orchestrator.models.state_machine import ACTIVE
 
@@ -106,10 +106,11 @@ def _styled(agent: AgentState, screen: Screen, width: int) -> str:
 
 def _head(screen: Screen, width: int) -> Iterator[str]:
     budget = screen.budget
+    least = "" if examines_all(screen.counts) else "at least "
     limit = f" of {budget.limit} ({budget.percent:.0f} %)" if budget.limit else ""
     yield _POINT.join((
         f"{screen.now.astimezone():%H:%M:%S}",
-        f"need attention {len(screen.attention)}",
+        f"need attention {least}{len(screen.attention)}",
         f"slots {budget.running} of {budget.limits.concurrency}",
         f"{budget.waiting} waiting",
     ))  # fmt: skip

@@ -36,7 +36,10 @@ GROUPS = {
     ),
     "system": (
         "Start, check and configure a system",
-        ("up", "down", "demo", "doctor", "run", "healthy", "worker", "config", "env", "completion"),
+        (
+            *("up", "down", "demo", "doctor", "run", "healthy", "worker", "config", "context"),
+            *("env", "completion"),
+        ),
     ),
 }
 
