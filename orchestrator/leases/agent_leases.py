@@ -178,7 +178,9 @@ class AgentLeases:
     def enqueue_for_gates(self, agent: AgentState, patch: Mapping[str, Any], bundle: bytes) -> None:
         """Give the agent, with its stored change, to the gates pool; raises as `move` does."""
         now, tag = self.clock(), self.new_id()
-        self.store.follow(agent_transitions.hand_over(agent, patch, bundle, now=now, tag=tag))
+        self.store.follow(
+            agent_transitions.enqueue_with_change(agent, patch, bundle, now=now, tag=tag)
+        )
         self._release(agent)
 
     def request_rework(self, agent: AgentState, patch: Mapping[str, Any]) -> None:

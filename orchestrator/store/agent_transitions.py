@@ -158,7 +158,7 @@ def enqueue_for_gates(
     return move(agent, step, now=now, tag=tag)
 
 
-def hand_over(
+def enqueue_with_change(
     agent: AgentState, patch: Mapping[str, Any], bundle: bytes, *, now: datetime, tag: str
 ) -> Flow[Moved]:
     """Give a running agent to the gates; its change is stored again if a failover has lost it.
