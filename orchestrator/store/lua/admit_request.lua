@@ -45,19 +45,21 @@ local least = prompt + answers * math.min(asked, LEAST)
 local needs = string.format('its next request needs up to %s.', whole(least))
 
 local most = limit(budget, 'agent')
-if own + least > most then
+local rest = most - own
+if least > rest then
   return { 'refused', string.format('The agent has spent %s tokens, its limit is %s, and %s',
     whole(own), whole(most), needs) }
 end
-if used + all - extended - base + least > daily then
+local rest_of_day = daily - used - (all - extended - base)
+if least > rest_of_day then
   return { 'refused', string.format("Of today's %s tokens %s are spent and %s reserved, and %s",
     whole(daily), whole(used), whole(all - extended), needs) }
 end
 
-local left = math.min(most - own, daily - used - all + mine) - held
-local is_shared = held > 0 or extended > 0
-local wanted = is_shared and prompt + answers * math.min(asked, worth) or least
-if left < math.max(least, wanted) then
+local left = math.min(rest, daily - used - all + mine) - held
+-- What would be left without open requests: only more than now is worth a wait.
+local later = math.min(rest, rest_of_day)
+if left < least or (left < later and left < prompt + answers * math.min(asked, worth)) then
   return { 'wait', string.format('Other requests hold the rest of the budget, and %s', needs) }
 end
 local output = math.min(asked, math.floor((left - prompt) / answers))

@@ -1,0 +1,62 @@
+"""The model requests of one attempt: admitted within its limits, and settled after the charge."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from orchestrator.leases.agent_leases import AgentLeases
+from orchestrator.models import AgentState
+from orchestrator.store.model_requests import (
+    Admission,
+    TokenNeed,
+    admit_request,
+    settle_requests,
+)
+
+
+@dataclass
+class ModelRequests:
+    """The open requests of one proxy; its proxy's threads and the monitors' use it."""
+
+    holder: AgentLeases
+    agent: AgentState
+    #: Names the proxy: a later one of the same agent closes what this one left open.
+    session: str
+    #: Why the last request was refused for lack of tokens; empty if none was.
+    refusal: str = ""
+    _finished: deque[str] = field(default_factory=deque)
+
+    def admit(self, request: str, need: TokenNeed) -> Admission:
+        """Reserve the tokens of a request.
+
+        Raises:
+            OrchestratorError: the budget cannot be read or written.
+        """
+        holder = self.holder
+        step = admit_request(self.agent, self.session, request, need, now=holder.clock())
+        admission = holder.store.run(step)
+        if admission.answer == "refused":
+            self.refusal = admission.reason
+        return admission
+
+    def finish(self, request: str) -> None:
+        """Record that the usage of a request is complete."""
+        self._finished.append(request)
+
+    def drain_finished(self) -> list[str]:
+        """Return the requests that finished since the last call; settle them after the charge."""
+        found = []
+        while self._finished:
+            found.append(self._finished.popleft())
+        return found
+
+    def settle(self, requests: list[str]) -> None:
+        """Return what these requests did not use.
+
+        Raises:
+            OrchestratorError: the budget cannot be written.
+        """
+        now = self.holder.clock()
+        step = settle_requests(self.agent.agent_id, self.session, requests, now=now)
+        self.holder.store.run(step)
