@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import AgentState
 from orchestrator.store.model_requests import (
@@ -23,9 +24,17 @@ class ModelRequests:
     agent: AgentState
     #: Names the proxy: a later one of the same agent closes what this one left open.
     session: str
-    #: Why the last request was refused for lack of tokens; empty if none was.
-    refusal: str = ""
     _finished: deque[str] = field(default_factory=deque)
+    _open: set[str] = field(default_factory=set)
+    _refusal: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why a request was refused for lack of tokens; empty as long as others are open.
+
+        An open request has its tokens, and a response that is cut is charged only in part.
+        """
+        return "" if self._open else self._refusal
 
     def admit(self, request: str, need: TokenNeed) -> Admission:
         """Reserve the tokens of a request.
@@ -34,10 +43,18 @@ class ModelRequests:
             OrchestratorError: the budget cannot be read or written.
         """
         holder = self.holder
+        # It is open before its tokens are reserved, so that no check ends the agent in between.
+        self._open.add(request)
         step = admit_request(self.agent, self.session, request, need, now=holder.clock())
-        admission = holder.store.run(step)
+        try:
+            admission = holder.store.run(step)
+        except OrchestratorError:
+            self._open.discard(request)
+            raise
         if admission.answer == "refused":
-            self.refusal = admission.reason
+            self._refusal = admission.reason
+        if admission.answer != "admitted":
+            self._open.discard(request)
         return admission
 
     def finish(self, request: str) -> None:
@@ -60,3 +77,4 @@ class ModelRequests:
         now = self.holder.clock()
         step = settle_requests(self.agent.agent_id, self.session, requests, now=now)
         self.holder.store.run(step)
+        self._open.difference_update(requests)
