@@ -128,7 +128,7 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "admit_request": model_requests.admit_request(
             runs, "session", "new", model_requests.TokenNeed(100, 50, 1, 16), now=NOW
         ),
-        "settle_requests": model_requests.settle_requests("running", "session", ["old"], now=NOW),
+        "close_requests": model_requests.close_requests("running", "session", ["old"], now=NOW),
         "add_to_receipt": kills.add_to_receipt(
             "killed", {"confirmed": True, "confirmedBy": "w", "endedMsAgo": 3}
         ),

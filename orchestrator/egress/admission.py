@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
-from orchestrator.egress.prompt_bound import Fingerprint, PromptBounds
+from orchestrator.egress.prompt_bound import Fingerprint, PromptBounds, bound_by_size
 from orchestrator.egress.providers._bodies import parsed
 from orchestrator.errors import OrchestratorError
 from orchestrator.interfaces.provider import LimitsOutput, OutputAsked, Provider, Refused
@@ -71,11 +71,12 @@ class Admissions:
             Refused: the limits leave nothing for it (403), or the budget cannot be read (503).
             ConnectionResetError: its client left while it waited.
         """
-        document, asked, fingerprint = await asyncio.to_thread(_read, provider, path, body)
+        # The document is not kept: it may take more memory than the body, for as long as it waits.
+        asked, fingerprint, by_size = await asyncio.to_thread(_read, provider, path, body)
         self._number += 1
         request = str(self._number)
         output = min(asked.tokens or MOST_OUTPUT, MOST_OUTPUT)
-        prompt = self._prompts.bound(fingerprint, document)
+        prompt = self._prompts.bound(fingerprint, by_size)
         need = TokenNeed(prompt, output, asked.answers, min(output, _WORTH_OUTPUT))
         admitted = await self._reserved(request, need, is_gone)
         granted = admitted.output_tokens
@@ -87,7 +88,7 @@ class Admissions:
             granted = _USUAL_OUTPUT
             await self._reserved(request, replace(need, output_tokens=granted), is_gone)
         try:
-            limited = await asyncio.to_thread(_limited, provider, document, granted)
+            limited = await asyncio.to_thread(_limited, provider, body, granted)
         except BaseException:
             ticket.finish(0)
             raise
@@ -125,21 +126,19 @@ class Admissions:
             await asyncio.sleep(_POLL_S)
 
 
-def _read(
-    provider: Provider, path: bytes, body: bytes
-) -> tuple[Mapping[str, Any], OutputAsked, Fingerprint]:
+def _read(provider: Provider, path: bytes, body: bytes) -> tuple[OutputAsked, Fingerprint, int]:
     document = parsed(body)
     asked = OutputAsked(None)
     if isinstance(provider, LimitsOutput):
         asked = provider.output_asked(document)
     # Another model has other tokens.
     key = f"{provider.prefix} {path.decode('ascii', 'replace')} {document.get('model')!s:.200}"
-    return document, asked, Fingerprint.of(key, body)
+    return asked, Fingerprint.of(key, body), bound_by_size(len(body), document)
 
 
-def _limited(provider: LimitsOutput, document: Mapping[str, Any], most: int) -> bytes:
+def _limited(provider: LimitsOutput, body: bytes, most: int) -> bytes:
     try:
-        return json.dumps(provider.with_output(document, most), allow_nan=False).encode()
+        return json.dumps(provider.with_output(parsed(body), most), allow_nan=False).encode()
     except ValueError as error:
         msg = "the body has a number that is none"
         raise Refused(msg) from error

@@ -55,6 +55,13 @@ class Fingerprint:
         return self.size - begin - end
 
 
+def bound_by_size(size: int, document: Mapping[str, object]) -> int:
+    """Return the most tokens of a request of so many bytes: a token of text has at least one."""
+    for length, (least, most) in _attachments(document):
+        size += max(least, min(most, length)) - length
+    return size
+
+
 class PromptBounds:
     """Knows the prompts of one attempt that its providers have counted."""
 
@@ -62,13 +69,13 @@ class PromptBounds:
         self._counted: OrderedDict[int, tuple[Fingerprint, int]] = OrderedDict()
         self._number = 0
 
-    def bound(self, fingerprint: Fingerprint, document: Mapping[str, object]) -> int:
-        """Return the most tokens that a prompt has.
+    def bound(self, fingerprint: Fingerprint, by_size: int) -> int:
+        """Return the most tokens that a prompt has, of which its size allows `by_size`.
 
-        A token of a text has at least one byte. Where a request repeats the begin and the end of
-        an earlier one, the provider's count of the earlier one holds for these.
+        Where a request repeats the begin and the end of an earlier one, the provider's count of
+        the earlier one holds for these.
         """
-        found = _by_size(fingerprint.size, document)
+        found = by_size
         for earlier, tokens in self._counted.values():
             if earlier.key == fingerprint.key:
                 found = min(found, tokens + fingerprint.new_bytes(earlier))
@@ -81,12 +88,6 @@ class PromptBounds:
             self._counted[self._number] = fingerprint, tokens
             if len(self._counted) > _MOST_REMEMBERED:
                 self._counted.popitem(last=False)
-
-
-def _by_size(size: int, document: Mapping[str, object]) -> int:
-    for length, (least, most) in _attachments(document):
-        size += max(least, min(most, length)) - length
-    return size
 
 
 def _attachments(document: Mapping[str, object]) -> Iterator[tuple[int, tuple[int, int]]]:

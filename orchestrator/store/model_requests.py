@@ -1,4 +1,4 @@
-"""The open requests of agents to their models: admitted within the limits, and settled."""
+"""The open requests of agents to their models: admitted within the limits, and closed."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def admit_request(
     )
 
 
-def settle_requests(
+def close_requests(
     agent_id: str, session: str, requests: Sequence[str], *, now: datetime
 ) -> Operation[bool]:
     """Return what these requests did not use; call it after their usage was charged."""
     listed = json.dumps(list(requests))
-    return call("settle_requests", {"budget": keys.budget(now)}, (agent_id, session, listed), bool)
+    return call("close_requests", {"budget": keys.budget(now)}, (agent_id, session, listed), bool)
 
 
 def _admission(reply: tuple[bytes, int | bytes]) -> Admission:

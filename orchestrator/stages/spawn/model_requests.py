@@ -1,4 +1,4 @@
-"""The model requests of one attempt: admitted within its limits, and settled after the charge."""
+"""The model requests of one attempt: admitted within its limits, and closed after the charge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.store.model_requests import (
     Admission,
     TokenNeed,
     admit_request,
-    settle_requests,
+    close_requests,
 )
 
 
@@ -62,19 +62,19 @@ class ModelRequests:
         self._finished.append(request)
 
     def drain_finished(self) -> list[str]:
-        """Return the requests that finished since the last call; settle them after the charge."""
+        """Return the requests that finished since the last call; close them after the charge."""
         found = []
         while self._finished:
             found.append(self._finished.popleft())
         return found
 
-    def settle(self, requests: list[str]) -> None:
+    def close(self, requests: list[str]) -> None:
         """Return what these requests did not use.
 
         Raises:
             OrchestratorError: the budget cannot be written.
         """
         now = self.holder.clock()
-        step = settle_requests(self.agent.agent_id, self.session, requests, now=now)
+        step = close_requests(self.agent.agent_id, self.session, requests, now=now)
         self.holder.store.run(step)
         self._open.difference_update(requests)

@@ -12,7 +12,7 @@ from orchestrator.leases.attempt_result import Reschedule
 from orchestrator.settings import load_settings
 from orchestrator.store import budget, keys, kills
 from orchestrator.store.budget import publish
-from orchestrator.store.model_requests import TokenNeed, admit_request, settle_requests
+from orchestrator.store.model_requests import TokenNeed, admit_request, close_requests
 from tests.integration.budget.conftest import LIMITS, Fleet
 
 LARGE = 100_000
@@ -24,8 +24,8 @@ def asks(fleet, agent, request="1", *, prompt=50, output=LARGE, answers=1, worth
     return admission.answer, admission.output_tokens
 
 
-def settles(fleet, agent, *requests, session="s"):
-    return fleet.store.run(settle_requests(agent.agent_id, session, requests, now=fleet.at))
+def closes(fleet, agent, *requests, session="s"):
+    return fleet.store.run(close_requests(agent.agent_id, session, requests, now=fleet.at))
 
 
 def extended(fleet, client) -> int:
@@ -39,13 +39,13 @@ def test_an_answer_gets_what_the_agent_has_left_and_returns_what_it_does_not_use
     assert extended(fleet, client) == 400
     fleet.spend(agent, 120)
     assert fleet.counts() == (120, 380)
-    assert settles(fleet, agent, "1")
+    assert closes(fleet, agent, "1")
     assert fleet.counts() == (120, 0)
     assert extended(fleet, client) == 0
     assert asks(fleet, agent, "2") == ("admitted", 330)
-    assert not settles(fleet, agent, "2", session="another")
+    assert not closes(fleet, agent, "2", session="another")
     fleet.spend(agent, 500)
-    settles(fleet, agent, "2")
+    closes(fleet, agent, "2")
     assert fleet.counts() == (500, 0)
     assert asks(fleet, agent, "3")[0] == "refused"
 
@@ -55,7 +55,7 @@ def test_the_rest_of_a_reservation_outlives_the_requests_that_used_less(fleet, c
     assert asks(fleet, agent, output=30) == ("admitted", 30)
     assert (fleet.counts(), extended(fleet, client)) == ((0, 100), 0)
     fleet.spend(agent, 20)
-    settles(fleet, agent, "1")
+    closes(fleet, agent, "1")
     assert fleet.counts() == (20, 80)
 
 
@@ -66,7 +66,7 @@ def test_parallel_requests_share_the_day_and_wait_for_each_other(fleet):
     # Each agent has its own limit; a further request of one waits for its first.
     assert asks(fleet, first, "2") == ("wait", 0)
     fleet.spend(first, 200)
-    settles(fleet, first, "1")
+    closes(fleet, first, "1")
     assert asks(fleet, first, "2", worth=400) == ("admitted", 250)
     with pytest.raises(BudgetExhausted):
         fleet.spawn()
@@ -76,8 +76,9 @@ def test_a_request_waits_for_more_than_the_least_output_only_while_others_are_op
     agent = fleet.running()
     assert asks(fleet, agent, output=380) == ("admitted", 380)
     assert asks(fleet, agent, "2", prompt=10, worth=80)[0] == "wait"
+    assert asks(fleet, agent, "2", prompt=60)[0] == "wait", "10 tokens are too few for any model"
     assert asks(fleet, agent, "2", prompt=10, worth=60) == ("admitted", 60)
-    settles(fleet, agent, "1", "2")
+    closes(fleet, agent, "1", "2")
     fleet.spend(agent, 430)
     assert asks(fleet, agent, "3", prompt=10, worth=80) == ("admitted", 60)
 
@@ -88,7 +89,7 @@ def test_what_other_agents_reserved_is_not_admitted_and_the_refusal_names_the_li
     assert asks(fleet, agent) == ("admitted", 850)
     # The other keeps its own reservation, and gets nothing beyond it.
     assert asks(fleet, other, prompt=50) == ("admitted", 50)
-    settles(fleet, other, "1")
+    closes(fleet, other, "1")
     assert asks(fleet, other, "2", prompt=880)[0] == "wait"
     need = TokenNeed(990, 20, 1, 1)
     refused = fleet.store.run(admit_request(other, "s", "2", need, now=fleet.at))
@@ -126,9 +127,11 @@ def test_a_reservation_of_a_proxy_that_is_gone_lapses(fleet, client, how):
     left = 0
     if how == "end":
         fleet.holder.fail(agent, BudgetExceeded())
+        assert asks(fleet, agent, "2") == ("ended", 0)
     elif how == "kill":
         order = kills.KillOrder("me", "why")
         fleet.store.run(kills.kill([agent], order, now=fleet.at, tags=["t"]))
+        assert asks(fleet, agent, "2") == ("ended", 0)
     elif how == "release":
         fleet.holder.enqueue_for_gates(agent, {})
         left = 100
@@ -137,7 +140,7 @@ def test_a_reservation_of_a_proxy_that_is_gone_lapses(fleet, client, how):
         left = 100
         assert asks(fleet, agent, "2")[0] == "ended"
     else:
-        assert asks(fleet, agent, prompt=10, output=20, session="next") == ("admitted", 20)
+        assert asks(fleet, agent, "2", prompt=10, output=20, session="next") == ("admitted", 20)
         left = 100
     assert fleet.counts() == (0, left)
     assert extended(fleet, client) == 0
@@ -164,7 +167,7 @@ def test_a_malformed_record_of_open_requests_holds_up_nothing(fleet, client, sto
     client.hset(keys.MODEL_REQUESTS, "*", "x")
     assert asks(fleet, agent) == ("admitted", 450)
     fleet.spend(agent, 100)
-    settles(fleet, agent, "1")
+    closes(fleet, agent, "1")
     fleet.holder.fail(agent, BudgetExceeded())
     assert fleet.counts() == (100, 0)
 
@@ -204,7 +207,7 @@ def test_in_any_order_of_requests_no_limit_is_exceeded(fleet, client, seed):
             spent[name] += draw.choice((pending[key], draw.randint(0, pending[key])))
             fleet.spend(agent, spent[name])
             if draw.random() < 0.8:
-                settles(fleet, agent, key[1])
+                closes(fleet, agent, key[1])
             del pending[key]
         used, reserved = fleet.counts()
         assert used + reserved <= 1000

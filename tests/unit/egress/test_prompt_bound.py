@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.egress.prompt_bound import ADDED_TOKENS, MOST_TOKENS, Fingerprint, PromptBounds
+from orchestrator.egress.prompt_bound import (
+    ADDED_TOKENS,
+    MOST_TOKENS,
+    Fingerprint,
+    PromptBounds,
+    bound_by_size,
+)
 
 TOOLS = [{"name": f"tool-{number}", "description": "x" * 400} for number in range(50)]
 
@@ -15,7 +21,8 @@ def body_of(*texts: str, **fields: object) -> bytes:
 
 
 def bound(bounds: PromptBounds, body: bytes, key: str = "m") -> int:
-    return bounds.bound(Fingerprint.of(key, body), json.loads(body)) - ADDED_TOKENS
+    by_size = bound_by_size(len(body), json.loads(body))
+    return bounds.bound(Fingerprint.of(key, body), by_size) - ADDED_TOKENS
 
 
 def test_each_byte_is_a_token_until_the_provider_has_counted():
@@ -41,7 +48,7 @@ def test_begin_and_end_of_an_earlier_prompt_are_counted_once_each():
     bounds, once = PromptBounds(), b'"' + b"ab" * 5_000 + b'"'
     twice = b'"' + b"ab" * 10_000 + b'"'
     bounds.record(Fingerprint.of("m", once), 100)
-    found = bounds.bound(Fingerprint.of("m", twice), {}) - ADDED_TOKENS
+    found = bounds.bound(Fingerprint.of("m", twice), len(twice)) - ADDED_TOKENS
     assert found >= 100 + len(twice) - len(once)
 
 
@@ -72,4 +79,4 @@ def test_only_some_prompts_are_remembered_and_none_that_is_huge():
     assert len(bounds._counted) == 8
     huge = Fingerprint.of("m", b"x" * (4 * 2**20 + 1))
     bounds.record(huge, 10)
-    assert bounds.bound(huge, {}) == MOST_TOKENS
+    assert bounds.bound(huge, huge.size) == MOST_TOKENS

@@ -71,7 +71,7 @@ class TokenMonitor:
             self._settled, self._words = tokens, self.transcript.words
             self._silent_since_s = None
         if requests and finished:
-            requests.settle(finished)
+            requests.close(finished)
         if self.transcript.refused_usage and not self._is_refusal_reported:
             self._is_refusal_reported = True
             text = f"A report was not counted. {self.transcript.refused_usage}"

@@ -1,7 +1,7 @@
 -- Ends open model requests of an agent: the tokens that they did not use are free again. Their usage
 -- is charged before.
 --
--- settle_requests(
+-- close_requests(
 --   K.budget.*  see _budget.lua    reservation and open requests written
 --   ARGV[1] agentId  ARGV[2] session of the requests  ARGV[3] requests, JSON list
 -- ) -> 1; 0 if the session has no open requests
