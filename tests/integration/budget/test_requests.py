@@ -180,6 +180,7 @@ def test_fsck_s_recount_counts_open_requests_again(fleet, client):
     assert fleet.store.run(budget.recount([])) == 650
     assert extended(fleet, client) == 450
     assert fleet.store.run(budget.recount([agent.agent_id])) == 150
+    assert not client.hexists(keys.MODEL_REQUESTS, agent.agent_id)
     assert extended(fleet, client) == 50
 
 
