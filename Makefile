@@ -104,6 +104,7 @@ soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, eve
 	IMAGES=all $(BIN)/pytest tests/sandbox/test_repository_images.py
 	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
+	HOSTILE_RUNS=100 $(BIN)/pytest -n $(JOBS) tests/integration/budget/test_hostile_programs.py
 	$(BIN)/python -m tests.soak
 
 clean: ## remove what make created

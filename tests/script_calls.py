@@ -36,6 +36,7 @@ from orchestrator.store import (
     kills,
     leases,
     metrics,
+    model_requests,
     objects,
     overlap,
     provider_limits,
@@ -83,6 +84,8 @@ def seed(store: Store) -> Agents:
     order = kills.KillOrder(by="ann", why="test")
     store.run(kills.kill([found["killed"]], order, now=NOW, tags=["order"]))
     running = found["running"]
+    need = model_requests.TokenNeed(20_000, 50, 1, 16)
+    store.run(model_requests.admit_request(running, "session", "old", need, now=NOW))
     other = running.model_copy(update={"agent_id": "another"})
     store.run(overlap.touch(other, ["a.py"], now=NOW))
     store.run(api_keys.add_key(_key("old")))
@@ -122,6 +125,10 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
             {"daily": 1000, "time": 7200.0, "agent": None, "mode": "soft"}, now=NOW
         ),
         "recount": budget.recount(["queued"]),
+        "admit_request": model_requests.admit_request(
+            runs, "session", "new", model_requests.TokenNeed(100, 50, 1, 16), now=NOW
+        ),
+        "close_requests": model_requests.close_requests("running", "session", ["old"], now=NOW),
         "add_to_receipt": kills.add_to_receipt(
             "killed", {"confirmed": True, "confirmedBy": "w", "endedMsAgo": 3}
         ),

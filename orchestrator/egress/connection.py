@@ -129,6 +129,11 @@ class ProxyConnection:
         """Close the connection at once and drop all unsent bytes."""
         self.writer.transport.abort()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has closed its side, and everything that it sent was read."""
+        return self.reader.at_eof()
+
     def trailing(self) -> bytes:
         """Return the bytes that the client already sent after its CONNECT."""
         return self._http.trailing_data[0]

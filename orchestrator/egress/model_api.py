@@ -13,6 +13,7 @@ from http import HTTPStatus
 import h11
 import httpx
 
+from orchestrator.egress.admission import Admissions, RequestLimits, Ticket
 from orchestrator.egress.connection import (
     BODY_LIMIT_BYTES,
     Headers,
@@ -52,6 +53,8 @@ class AdmittedRequest:
 
     request: httpx.Request
     usage: UsageReader | None
+    #: None if the request needs no tokens, or no budget limits the attempt.
+    ticket: Ticket | None = None
 
 
 class ModelApi:
@@ -65,19 +68,21 @@ class ModelApi:
         tls: ssl.SSLContext,
         *,
         may_fetch: bool = False,
+        limits: RequestLimits | None = None,
     ) -> None:
         # The longest prefix first: one provider is served at the root.
         self._providers = sorted(providers, key=lambda one: len(one.prefix), reverse=True)
         self._placeholder = placeholder.encode()
         self._observer = observer
         self._may_fetch = may_fetch
+        self._admissions = Admissions(limits) if limits else None
         #: Reports what the agent's log should tell.
         self.on_notice: Callable[[str], None] = lambda _line: None
         self._reading = asyncio.Lock()
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+        connections = httpx.Limits(max_connections=None, max_keepalive_connections=8)
         # The proxy settings in this process's environment do not apply to agents.
         self._client = httpx.AsyncClient(
-            verify=tls, timeout=_TIMEOUT, limits=limits, trust_env=False, headers={}
+            verify=tls, timeout=_TIMEOUT, limits=connections, trust_env=False, headers={}
         )
 
     async def admit(self, client: ProxyConnection, request: h11.Request) -> AdmittedRequest:
@@ -85,11 +90,13 @@ class ModelApi:
 
         Raises:
             Refused: the path is not part of an API, the key is not the placeholder, the body is
-                over the limit (413), or it asks for a fetch that this attempt may not use.
+                over the limit (413), it asks for a fetch that this attempt may not use, or the
+                budget leaves nothing for it.
         """
         provider, path = self._provider_of(request)
         client.as_error = provider.as_error
         headers = self._headers_for(provider, request, path)
+        usage, ticket = provider.usage_reader(path), None
         # One body at a time is in memory, because an agent may open many connections.
         async with self._reading:
             body = bytearray()
@@ -101,6 +108,10 @@ class ModelApi:
                 content = await asyncio.to_thread(
                     provider.checked, path, content, may_fetch=self._may_fetch
                 )
+                if self._admissions is not None and usage is not None:
+                    content, ticket = await self._admissions.admit(
+                        provider, path, content, lambda: client.is_gone
+                    )
         has_body = any(name in _FRAMING for name, _ in request.headers)
         if has_body:
             headers.append((b"content-length", b"%d" % len(content)))
@@ -110,7 +121,7 @@ class ModelApi:
             headers=headers,
             content=_spent([content]) if has_body else None,
         )
-        return AdmittedRequest(admitted, provider.usage_reader(path))
+        return AdmittedRequest(admitted, usage, ticket)
 
     async def forward(self, client: ProxyConnection, admitted: AdmittedRequest) -> None:
         """Forward a request, and stream its response back.
@@ -118,14 +129,19 @@ class ModelApi:
         Raises:
             Refused: the provider does not respond (502).
         """
+        prompt_tokens = 0
         try:
             answer = await self._client.send(admitted.request, stream=True)
             async with aclosing(answer):
-                await self._return(client, answer, admitted.usage)
+                prompt_tokens = await self._return(client, answer, admitted.usage)
         except httpx.HTTPError as error:
             log.warning("model not reached", error=type(error).__name__)
             msg = f"the model's provider does not answer ({type(error).__name__})"
             raise Refused(msg, status=HTTPStatus.BAD_GATEWAY) from error
+        finally:
+            # All of its usage has been observed.
+            if admitted.ticket is not None:
+                admitted.ticket.finish(prompt_tokens)
 
     async def close(self) -> None:
         """Close the open connections to the provider."""
@@ -133,7 +149,8 @@ class ModelApi:
 
     async def _return(
         self, client: ProxyConnection, answer: httpx.Response, usage: UsageReader | None
-    ) -> None:
+    ) -> int:
+        """Stream a response back, and return the count of its prompt."""
         reader = None if usage is None else self._reader(answer, usage)
         # A response that is encoded despite the request is decoded, so its length changes.
         is_encoded = "content-encoding" in answer.headers
@@ -153,7 +170,8 @@ class ModelApi:
             if reader is not None:
                 self._finish(reader, answer)
         if is_heard:
-            await client.end()
+            await _is_in_use(client.end())
+        return reader.prompt_tokens if reader is not None else 0
 
     def _reader(self, answer: httpx.Response, usage: UsageReader) -> ResponseReader:
         kind = answer.headers.get("content-type", "")

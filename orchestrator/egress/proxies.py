@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from orchestrator.egress.addresses import Address, is_public
+from orchestrator.egress.admission import RequestLimits
 from orchestrator.egress.model_api import ModelApi
 from orchestrator.egress.proxy import Proxy
 from orchestrator.egress.tunnel import Resolve, Tunnels, resolve_here
@@ -69,11 +70,13 @@ class EgressProxies:
         hosts: Collection[str] = (),
         with_model: bool = False,
         on_usage: Callable[[str, Usage], None] = lambda _id, _usage: None,
+        limits: RequestLimits | None = None,
     ) -> Iterator[Proxy | None]:
         """Open a proxy for programs that run as the user who owns the folder `owner`.
 
         Yields None if the settings give programs the network of the host. The current cancel scope
-        can cut the proxy. `on_usage` is called in another thread, and must not block.
+        can cut the proxy. `on_usage` is called in another thread, and must not block. `limits`
+        decides about each request that needs tokens; without it, nothing limits them.
 
         Raises:
             EgressUnavailable: its socket cannot be made.
@@ -83,8 +86,8 @@ class EgressProxies:
             return
         tls = self._start()
         with _folder_in(self._folder) as folder, _listening(folder / "s", owner) as listener:
-            make = self._make(folder / "s", listener, tls, hosts, on_usage, with_model=with_model)
-            proxy = self._run(make)
+            metered = (UsageObserver(on_usage), limits) if with_model else None
+            proxy = self._run(self._make(folder / "s", listener, tls, hosts, metered))
             try:
                 with ended_by(proxy.cut):
                     yield proxy
@@ -97,18 +100,16 @@ class EgressProxies:
         listener: socket.socket,
         tls: ssl.SSLContext,
         hosts: Collection[str],
-        on_usage: Callable[[str, Usage], None],
-        *,
-        with_model: bool,
+        metered: tuple[UsageObserver, RequestLimits | None] | None,
     ) -> Proxy:
-        meter = UsageObserver(on_usage)
+        meter, limits = metered or (UsageObserver(lambda _id, _usage: None), None)
         model_api = model = None
-        providers = self._providers() if with_model else {}
+        providers = self._providers() if metered else {}
         if providers:
             model = _access(providers, f"placeholder-{self._new_id()}")
             may_fetch = self._settings.egress_model_fetches
             given = tuple(providers.values())
-            model_api = ModelApi(given, model.key, meter, tls, may_fetch=may_fetch)
+            model_api = ModelApi(given, model.key, meter, tls, may_fetch=may_fetch, limits=limits)
         tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
         return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
 

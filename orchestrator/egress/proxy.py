@@ -121,6 +121,8 @@ class Proxy:
         task = self._loop.create_task(self._serve(connected))
         self._clients.add(task)
         task.add_done_callback(self._record_end)
+        # A task that is cut before its first step never closes it itself.
+        task.add_done_callback(lambda _: connected.close())
         if len(self._clients) >= MOST_CONNECTIONS:
             # New clients wait until one of the connections ends.
             self._loop.remove_reader(self._listener)

@@ -80,6 +80,8 @@ class ResponseReader:
     def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
         #: Whether any usage was found.
         self.is_counted = False
+        #: The tokens of its prompt, cached ones included, as the provider counted them.
+        self.prompt_tokens = 0
         self._observer = observer
         self._usage = usage
         self._unnamed = ""
@@ -97,6 +99,9 @@ class ResponseReader:
             if not message_id and not self._unnamed:
                 self._unnamed = self._observer.unnamed()
             self.is_counted = True
+            counted = tokens.usage
+            prompt = (counted.input_tokens, counted.cache_read_tokens, counted.cache_write_tokens)
+            self.prompt_tokens = max(self.prompt_tokens, sum(prompt))
             # The reader of the agent's own report does the same: both reports of a message have
             # one id.
             self._observer.observe(storable(message_id) or self._unnamed, tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -83,4 +83,31 @@ class Provider(Protocol):
 
     def as_error(self, reason: str) -> Mapping[str, object]:
         """Return a refusal in the form of the provider's errors."""
+        ...
+
+
+@dataclass(frozen=True)
+class OutputAsked:
+    """The output that a request allows."""
+
+    #: The most tokens of one answer; None if the request does not say so.
+    tokens: int | None
+    #: The number of answers to its prompt.
+    answers: int = 1
+
+
+@runtime_checkable
+class LimitsOutput(Protocol):
+    """A provider whose requests can limit the output; without it, only the prompt is limited."""
+
+    def output_asked(self, document: Mapping[str, Any]) -> OutputAsked:
+        """Return the output that the body of a request allows.
+
+        Raises:
+            Refused: the provider could read the limit in two ways.
+        """
+        ...
+
+    def with_output(self, document: Mapping[str, Any], most: int) -> dict[str, Any]:
+        """Return the body with this limit on the tokens of one answer."""
         ...

@@ -96,7 +96,8 @@ def spent_today(now: datetime) -> Flow[dict[str, float]]:
 
 def recount(orphans: Sequence[str]) -> Operation[int]:
     """Drop the reservations of these agents, and sum up those of the others again."""
-    return call("recount", {"reserved": keys.RESERVED}, tuple(orphans), int)
+    named = {"reserved": keys.RESERVED, "requests": keys.MODEL_REQUESTS}
+    return call("recount", named, tuple(orphans), int)
 
 
 def stated_limits(settings: Settings) -> dict[str, Any]:

@@ -67,6 +67,8 @@ BUDGET_SETTINGS = "orchestrator:budget:settings"
 BUDGET_LIMITS = "orchestrator:budget:limits"
 #: Hash: agentId → tokens it may still spend of what was reserved for it; `*` the sum of them.
 RESERVED = "orchestrator:budget:reserved"
+#: Hash: agentId → its open model requests, JSON; `*` the tokens by which they extend reservations.
+MODEL_REQUESTS = "orchestrator:budget:requests"
 #: String: the BudgetStatus that was told last.
 BUDGET_STATUS = "orchestrator:budget:status"
 #: Sorted set: agentId → the instant (ms) since when it holds one of the fleet's places.
@@ -179,6 +181,7 @@ def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
         "settings": BUDGET_SETTINGS,
         "limits": BUDGET_LIMITS,
         "reserved": RESERVED,
+        "requests": MODEL_REQUESTS,
         "day": budget_day(now),
         "status": BUDGET_STATUS,
         "slots": SLOTS,

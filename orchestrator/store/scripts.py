@@ -31,7 +31,7 @@ _OUT_OF_MEMORY = frozenset(
     {
         *("add_to_receipt", "append_audit", "drop_session", "essential", "heartbeat", "kill"),
         *("limit_provider", "name_object", "record_capture", "recount", "refuse", "release"),
-        *("revoke_key", "transition", "unlock"),
+        *("revoke_key", "close_requests", "transition", "unlock"),
     }
 )
 _ALLOW_OUT_OF_MEMORY = "#!lua flags=allow-oom\n"

@@ -188,7 +188,7 @@ LABELS = [
     "add_to_receipt", "append_log", "append_audit", "append_session", "drop_session", "add_key",
     "revoke_key", "rate_limit", "aggregate", "touch", "ids_after",
     "events_with", "unlock", "hold_object", "put_piece", "name_object",
-    "read_transcript", "read_log",
+    "read_transcript", "read_log", "admit_request", "close_requests",
 ]  # fmt: skip
 
 

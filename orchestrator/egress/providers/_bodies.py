@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from orchestrator.interfaces.provider import Refused
+from orchestrator.models.tokens import whole_in
 
 #: A million tokens of code have fewer parts. So many parts take up to 150 MB during the check.
 _MOST_PARTS = 2_000_000
+_MOST_LIMIT = 10**9
+_MOST_ANSWERS = 1000
 
 
 def parsed(body: bytes) -> dict[str, object]:
@@ -51,6 +54,34 @@ def refuse_fetches(body: bytes, find: Callable[[dict[str, object]], Iterator[str
     """
     if reason := next(find(parsed(body)), None):
         raise fetch_refused(reason)
+
+
+def output_limit(fields: Mapping[str, object], *names: str) -> int | None:
+    """Return the largest limit of output of these names; None if none is set, or one is no limit.
+
+    The server may read any of them.
+    """
+    given = [fields[name] for name in names if fields.get(name) is not None]
+    limits = [whole_in(value, most=_MOST_LIMIT) for value in given]
+    return max((limit for limit in limits if limit), default=None) if all(limits) else None
+
+
+def answers_in(fields: Mapping[str, object], *names: str) -> int:
+    """Return the number of answers that a request asks for, by any of these names.
+
+    Raises:
+        Refused: a number is none, so that the provider may read another one.
+    """
+    found = 1
+    for name in names:
+        if (value := fields.get(name)) is None:
+            continue
+        count = whole_in(value, most=_MOST_ANSWERS)
+        if not count:
+            msg = f"{name} must be a whole number from 1 to {_MOST_ANSWERS}"
+            raise Refused(msg)
+        found = max(found, count)
+    return found
 
 
 def fetch_refused(reason: str) -> Refused:

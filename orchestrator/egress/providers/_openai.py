@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from orchestrator.egress.providers._bodies import fetch_refused, objects_in, parsed
-from orchestrator.interfaces.provider import Endpoint, Refused
+from orchestrator.egress.providers._bodies import (
+    answers_in,
+    fetch_refused,
+    objects_in,
+    output_limit,
+    parsed,
+)
+from orchestrator.interfaces.provider import Endpoint, OutputAsked, Refused
 from orchestrator.models import ApiTokens
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE, whole_in
 
@@ -34,6 +41,8 @@ _SEARCHING_MODEL = re.compile(r"search|deep-research|:online|sonar", re.IGNORECA
 #: Schemas and arguments, in which only the client reads.
 _OPAQUE = frozenset({"parameters", "schema", "arguments"})
 _CHAT = b"/chat/completions"
+#: The names of the limit of output: of Responses, and of Chat Completions, the newer one first.
+_OUTPUT, _OUTPUTS_OF_CHAT = "max_output_tokens", ("max_completion_tokens", "max_tokens")
 
 
 class OpenAiProvider:
@@ -82,6 +91,20 @@ class OpenAiProvider:
         """Return a reader for a response or a completion."""
         is_generating = path in {b"/responses", _CHAT}
         return OpenAiUsage(has_ids=self._has_ids) if is_generating else None
+
+    def output_asked(self, document: Mapping[str, Any]) -> OutputAsked:
+        """Return the limit of either API, and `n` of a completion."""
+        asked = output_limit(document, _OUTPUT, *_OUTPUTS_OF_CHAT)
+        return OutputAsked(asked, answers_in(document, "n", "best_of"))
+
+    def with_output(self, document: Mapping[str, Any], most: int) -> dict[str, Any]:
+        """Return the body with another limit, by each name that it has."""
+        named = [name for name in (_OUTPUT, *_OUTPUTS_OF_CHAT) if name in document]
+        if not named:
+            # Many servers with OpenAI's API know only the older name.
+            of_chat = _OUTPUTS_OF_CHAT[0 if self._has_ids else 1]
+            named = [of_chat if "messages" in document else _OUTPUT]
+        return {**document, **dict.fromkeys(named, most)}
 
     def as_error(self, reason: str) -> Mapping[str, object]:
         """Return a refusal in the form of OpenAI's errors."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from orchestrator.egress.providers._anthropic_fetches import fetches
-from orchestrator.egress.providers._bodies import refuse_fetches
-from orchestrator.interfaces.provider import Endpoint
+from orchestrator.egress.providers._bodies import output_limit, refuse_fetches
+from orchestrator.interfaces.provider import Endpoint, OutputAsked
 from orchestrator.models import ApiTokens
 from orchestrator.settings import Settings
 
 DEFAULT_URL = "https://api.anthropic.com"
+#: The least budget of thinking that the API accepts; it must be below the limit of the output.
+_LEAST_THINKING = 1024
 #: Only calls whose response the client waits for are allowed, so that a cut connection ends the
 #: usage. Batches are refused, because their tokens would be spent later and unmetered; files are
 #: refused too.
@@ -60,6 +63,22 @@ class AnthropicProvider:
     def usage_reader(self, path: bytes) -> MessagesUsage | None:
         """Return a reader, except for a count of tokens and for models."""
         return MessagesUsage() if path.partition(b"?")[0] == b"/v1/messages" else None
+
+    def output_asked(self, document: Mapping[str, Any]) -> OutputAsked:
+        """Return `max_tokens`."""
+        return OutputAsked(output_limit(document, "max_tokens"))
+
+    def with_output(self, document: Mapping[str, Any], most: int) -> dict[str, Any]:
+        """Return the body with another `max_tokens`; a budget of thinking stays below it."""
+        limited = {**document, "max_tokens": most}
+        thinking = document.get("thinking")
+        fields = thinking if isinstance(thinking, dict) else {}
+        budget = fields.get("budget_tokens")
+        if isinstance(budget, int) and budget >= most:
+            is_possible = most > _LEAST_THINKING
+            less = {**fields, "budget_tokens": most - 1}
+            limited["thinking"] = less if is_possible else {"type": "disabled"}
+        return limited
 
     def as_error(self, reason: str) -> Mapping[str, object]:
         """Return a refusal in the form of the Messages API."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from orchestrator.egress.providers._bodies import objects_in, refuse_fetches
-from orchestrator.interfaces.provider import Endpoint
+from orchestrator.egress.providers._bodies import (
+    answers_in,
+    objects_in,
+    output_limit,
+    refuse_fetches,
+)
+from orchestrator.interfaces.provider import Endpoint, OutputAsked, Refused
 from orchestrator.models import ApiTokens
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE, whole_in
 from orchestrator.settings import Settings
@@ -27,6 +33,11 @@ _OWN_TOOLS = frozenset(
 #: A stored cache may have tools of the provider.
 _STORED = ("cachedContent", "cached_content")
 _FILES = ("fileData", "file_data")
+#: Each field has two names, of which the API takes either.
+_CONFIGS = ("generationConfig", "generation_config")
+_OUTPUTS = ("maxOutputTokens", "max_output_tokens")
+_MOST_DIGITS = 19
+_ANSWERS = ("candidateCount", "candidate_count")
 #: Schemas, arguments and results of functions, in which only client and model read.
 _OPAQUE = frozenset(
     {
@@ -76,6 +87,27 @@ class GeminiProvider:
         """Return a reader, except for a count of tokens and for models."""
         return GeminiUsage() if _GENERATES.search(path) else None
 
+    def output_asked(self, document: Mapping[str, Any]) -> OutputAsked:
+        """Return the limit of the configuration, and its number of candidates.
+
+        Raises:
+            Refused: a field has both of its names, or is no object.
+        """
+        config = document.get(_one_name(document, _CONFIGS)) or {}
+        if not isinstance(config, Mapping):
+            msg = f"{_CONFIGS[0]} must be an object"
+            raise Refused(msg)
+        # The API takes whole numbers as texts too.
+        fields = {name: _unquoted(value) for name, value in config.items()}
+        output, answers = _one_name(fields, _OUTPUTS), _one_name(fields, _ANSWERS)
+        return OutputAsked(output_limit(fields, output), answers_in(fields, answers))
+
+    def with_output(self, document: Mapping[str, Any], most: int) -> dict[str, Any]:
+        """Return the body with another limit."""
+        name = _one_name(document, _CONFIGS)
+        config = document.get(name) or {}
+        return {**document, name: {**config, _one_name(config, _OUTPUTS): most}}
+
     def as_error(self, reason: str) -> Mapping[str, object]:
         """Return a refusal in the form of Google's errors."""
         message = f"Egress proxy: {reason}"
@@ -118,6 +150,20 @@ class GeminiUsage:
                 "cache_read_input_tokens": cached,
             }
         )
+
+
+def _one_name(fields: Mapping[str, Any], names: tuple[str, str]) -> str:
+    given = [name for name in names if name in fields]
+    if len(given) > 1:
+        msg = f"only one of {' and '.join(names)} may be given"
+        raise Refused(msg)
+    return given[0] if given else names[0]
+
+
+def _unquoted(value: object) -> object:
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        return value
+    return int(value) if len(value) <= _MOST_DIGITS else value
 
 
 def _whole(usage: Mapping[str, object], name: str) -> int:

@@ -15,6 +15,7 @@ from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.models import Usage
 from orchestrator.stages.spawn.context import ProgramContext
+from orchestrator.stages.spawn.model_requests import ModelRequests
 
 _SOURCE = "egress"
 
@@ -27,6 +28,8 @@ class EgressSession:
 
     proxy: Proxy | None
     transcript: OutputReader
+    #: The requests to the model that the proxy admits.
+    requests: ModelRequests
 
     def job_with_model(self, job: AgentJob) -> AgentJob:
         """Return the job with the model address and key of this proxy."""
@@ -64,8 +67,9 @@ def egress_session(
     def see(message_id: str, usage: Usage) -> None:
         transcript.see(UsageReport(message_id, usage))
 
-    with egress.opened(root, hosts=hosts, with_model=True, on_usage=see) as proxy:
-        out = EgressSession(proxy, transcript)
+    requests = ModelRequests(holder, programs.agent, holder.new_id())
+    with egress.opened(root, hosts=hosts, with_model=True, on_usage=see, limits=requests) as proxy:
+        out = EgressSession(proxy, transcript, requests)
         # With hosts of its own an agent may reach a model whose responses nobody reads.
         if proxy is not None and not hosts:
             transcript.most_spent = proxy.meter.most_spent

@@ -173,6 +173,7 @@ class AgentExecutor:
             transcript,
             context.facts,
             context.backend.reports_usage,
+            egress.requests,
         )
         grace = ResultGrace(transcript, self.settings.result_grace_s, lambda: egress.is_busy)
 

@@ -4,6 +4,8 @@
 --   K.budget.settings     hash    limit -> value of the settings of the processes
 --   K.budget.limits       hash    limit -> value set at run time; precedes the settings
 --   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' their sum
+--   K.budget.requests     hash    agentId -> its open model requests, JSON; '*' the tokens by which
+--                                 they extend reservations
 --   K.budget.day          hash    used, cost, tokens:<agentId>, cost:<agentId>
 --   K.budget.status       string  the last reported status of the day
 --   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
@@ -54,8 +56,55 @@ local function reserve(budget, agent_id)
   add_to(budget.reserved, TOTAL, asked)
 end
 
+-- Returns the open model requests of an agent: {session, base, held = {requestId: tokens}}; nil
+-- without any. `base` is its reservation without them.
+local function open_requests(budget, agent_id)
+  local found = parsed_object(redis.call('HGET', budget.requests, agent_id))
+  if not found or type(found.held) ~= 'table' then return nil end
+  for id, tokens in pairs(found.held) do found.held[id] = finite(tokens) or 0 end
+  found.base = math.min(finite(found.base) or 0, reserved(budget, agent_id))
+  return found
+end
+
+-- The tokens by which open requests extend reservations.
+local function reserved_for_requests(budget)
+  return finite(redis.call('HGET', budget.requests, TOTAL)) or 0
+end
+
+local function held_by(open)
+  local sum = 0
+  for _, tokens in pairs(open.held) do sum = sum + tokens end
+  return sum
+end
+
+-- Writes the reservation of an agent together with its open requests; both sums follow.
+local function write_reservation(budget, agent_id, tokens, open)
+  local before, earlier = reserved(budget, agent_id), open_requests(budget, agent_id)
+  local is_open = open and next(open.held)
+  local more = (is_open and tokens - open.base or 0) - (earlier and before - earlier.base or 0)
+  redis.call('HSET', budget.reserved, agent_id, whole(tokens))
+  if tokens ~= before then add_to(budget.reserved, TOTAL, tokens - before) end
+  if is_open then
+    redis.call('HSET', budget.requests, agent_id, cjson.encode(open))
+  else
+    redis.call('HDEL', budget.requests, agent_id)
+  end
+  if more ~= 0 then add_to(budget.requests, TOTAL, more) end
+end
+
+-- Ends the open requests with these ids, or all: the reservation shrinks to what the others need.
+local function close_requests(budget, agent_id, ids)
+  local open = open_requests(budget, agent_id)
+  if not open then return end
+  if not ids then open.held = {} end
+  for _, id in ipairs(ids or {}) do open.held[id] = nil end
+  local needed = math.max(open.base, held_by(open))
+  write_reservation(budget, agent_id, math.min(reserved(budget, agent_id), needed), open)
+end
+
 -- Returns the unspent reservation of an agent; a second call has no effect.
 local function return_reservation(budget, agent_id)
+  close_requests(budget, agent_id)
   local left = reserved(budget, agent_id)
   if redis.call('HDEL', budget.reserved, agent_id) == 1 and left > 0 then
     add_to(budget.reserved, TOTAL, -left)
@@ -88,10 +137,10 @@ end
 local function settle(budget, agent_id, before, after)
   local tokens = (after.totalTokens or 0) - (finite(before.totalTokens) or 0)
   local cost = (after.costUsd or 0) - (finite(before.costUsd) or 0)
-  local drawn = math.min(reserved(budget, agent_id), tokens)
-  if drawn > 0 then
-    add_to(budget.reserved, agent_id, -drawn)
-    add_to(budget.reserved, TOTAL, -drawn)
+  local held, open = reserved(budget, agent_id), open_requests(budget, agent_id)
+  if open then open.base = math.max(0, open.base - tokens) end
+  if held > 0 and tokens > 0 then
+    write_reservation(budget, agent_id, held - math.min(held, tokens), open)
   end
   if tokens > 0 then
     add_to(budget.day, 'used', tokens)
@@ -112,8 +161,10 @@ local function overrun(budget, agent)
     return string.format('The agent has spent %s tokens, its limit is %s.', whole(own), whole(most))
   end
   local daily, used, held = limit(budget, 'daily'), spent(budget), reserved(budget, TOTAL)
-  -- An agent with a remaining reservation takes no tokens from the others.
-  if used < daily and (used + held < daily or reserved(budget, agent.agentId) > 0) then return '' end
+  -- An agent with a remaining reservation takes no tokens from the others. Open requests of others
+  -- may return most of what they hold.
+  local lasting = used + held - reserved_for_requests(budget)
+  if used < daily and (lasting < daily or reserved(budget, agent.agentId) > 0) then return '' end
   return string.format("Of today's %s tokens %s are spent and %s reserved.", whole(daily), whole(used), whole(held))
 end
 

@@ -160,6 +160,8 @@ end
 
 if move.urgency then redis.call('ZADD', budget.slots, whole(move.nowMs), move.agentId) end
 if move.final then return_reservation(budget, move.agentId) end
+-- No proxy of this attempt is left to settle them.
+if move.release then close_requests(budget, move.agentId) end
 if move.final or move.release then redis.call('ZREM', budget.slots, move.agentId) end
 if move.urgency or move.final or move.release or move.dueMs then
   stop_waiting(budget, move.agentId)

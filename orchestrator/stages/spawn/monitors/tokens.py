@@ -18,6 +18,7 @@ from orchestrator.log import get_logger
 from orchestrator.models import AgentState
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
+from orchestrator.stages.spawn.model_requests import ModelRequests
 from orchestrator.store import budget
 
 #: The share of a limit at which an agent gets a warning.
@@ -40,6 +41,8 @@ class TokenMonitor:
     #: Returns the fields of the state that are written with the tokens.
     facts: Callable[[], dict[str, object]]
     reports_usage: bool
+    #: The requests that the egress proxy admits; None if none stands between.
+    requests: ModelRequests | None = None
     clock: Callable[[], float] = time.monotonic
     _settled: int = 0
     #: The count of words at the last report, and the time of the first word after it.
@@ -55,6 +58,9 @@ class TokenMonitor:
             BudgetExceeded: a token limit is exceeded, and the budget mode is hard.
             UsageReportsMissing: the agent works without reports of tokens, and the mode is hard.
         """
+        # Before the count is read, so that it includes their usage.
+        requests = self.requests
+        finished = requests.drain_finished() if requests else []
         tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
         if tokens != self._settled:
             try:
@@ -64,12 +70,14 @@ class TokenMonitor:
                 log.info("tokens not charged", agentId=self.agent.agent_id, reason=str(refusal))
             self._settled, self._words = tokens, self.transcript.words
             self._silent_since_s = None
+        if requests and finished:
+            requests.close(finished)
         if self.transcript.refused_usage and not self._is_refusal_reported:
             self._is_refusal_reported = True
             text = f"A report was not counted. {self.transcript.refused_usage}"
             warning = AgentWarning(code=WarningCode.USAGE_REFUSED, text=text)
             self.holder.warn(self.agent, warning)
-        if overrun:
+        if overrun := overrun or (requests.refusal if requests else ""):
             raise BudgetExceeded(overrun)
         if self.reports_usage:
             self._check_usage_reports()

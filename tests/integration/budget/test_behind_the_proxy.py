@@ -1,0 +1,58 @@
+"""An agent whose requests pass the proxy ends at its limit, and exceeds it by no token."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orchestrator.backends.command import CommandBackend, Options
+from orchestrator.interfaces.agent import AgentJob, Launch
+from orchestrator.models import Status
+from orchestrator.queries.budget import summary
+from orchestrator.store.budget import publish
+from tests.doubles.greedy_models import GreedyModels
+from tests.integration.conftest import SAMPLE, make_remote
+from tests.integration.delivery.lab import Lab
+
+LIMIT = 60_000
+ASKED = {"model": "m", "max_tokens": 10**9, "messages": [{"role": "user", "content": "x" * 400}]}
+
+
+class Asker(CommandBackend):
+    """An agent that asks its model until it is refused, and then waits."""
+
+    def launch(self, job: AgentJob) -> Launch:
+        ask = (
+            "import http.client, time\n"
+            "while True:\n"
+            "    c = http.client.HTTPConnection('127.0.0.1', 8118)\n"
+            f"    c.request('POST', '/v1/messages', {json.dumps(ASKED)!r},"
+            f" {{'x-api-key': {job.model.key!r}}})\n"
+            "    if c.getresponse().status != 200: time.sleep(600)\n"
+        )
+        return Launch(("/usr/bin/python3", "-c", ask))
+
+
+def test_an_agent_ends_at_its_limit_and_has_spent_no_token_more(tmp_path, valkey_url):
+    remote = make_remote(tmp_path, SAMPLE)
+    with GreedyModels() as models:
+        lab = Lab(
+            tmp_path,
+            valkey_url,
+            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
+            CLAUDE_API_KEY="sk-double",
+            ANTHROPIC_BASE_URL=models.url,
+            BUDGET_PER_AGENT_TOKENS=str(LIMIT),
+        )
+        asker = Asker(Options(), path=None)
+        lab.services = replace(
+            lab.services, runner=replace(lab.services.runner, backends=lambda _: asker)
+        )
+        lab.store.run(publish(lab.settings))
+        agent = lab.work(lab.spawn(remote))
+        found = lab.store.follow(summary(lab.settings, lab.services.runner.holder.clock()))
+    assert (agent.status, agent.error_code) == (Status.FAILED, "budget_exceeded"), agent.error
+    assert f"its limit is {LIMIT}, and its next request needs up to" in agent.error
+    assert agent.usage.total_tokens == models.billed
+    assert 0.97 * LIMIT <= models.billed <= LIMIT
+    assert (found.used, found.reserved) == (models.billed, 0)
