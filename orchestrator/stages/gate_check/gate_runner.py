@@ -309,6 +309,7 @@ class GateRunner:
             readable=case.readable,
             environment=case.environment,
             check=case.check,
+            is_in_place=case.trees is None,
         )
         return GateInput(
             case.agent_id,
