@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
 import redis
 
 from orchestrator.errors import (
+    ArgumentRefused,
     AttemptStale,
     Halted,
     NoSlotFree,
@@ -30,7 +32,7 @@ from orchestrator.store import (
 )
 from orchestrator.store.locks import sweeping
 from orchestrator.store.transition import Move, move
-from tests.script_calls import NOW, seed
+from tests.script_calls import NOW, arguments_of, seed, with_arguments
 
 LATER = NOW + timedelta(seconds=90)
 
@@ -212,6 +214,50 @@ def test_a_claim_without_a_slot_waits_with_its_message(store, client, now_is):
     store.run(agent_transitions.claim(now_is.queued, "w@h", "1:1", lease_s=30, now=NOW))
     assert client.zscore(waiting, "queued") is None
     assert client.zscore(keys.SLOTS, "queued") is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("to", "gone", "move.to"),
+        ("event", {"type": "agent.x", "more": "y"}, "move.event.more"),
+        ("event", {"error": "x"}, "move.event.type"),
+        ("urgency", 1e14, "move.urgency"),
+        ("urgency", 5, "message"),
+        ("patch", {"status": "killed"}, "move.patch.status"),
+        ("patch", {"usage": {"totalTokens": -1}}, "move.patch.usage"),
+    ],
+)
+def test_a_malformed_move_is_refused_before_the_first_write(
+    store, client, now_is, field, value, named
+):
+    step = agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW)
+    document, *rest = arguments_of(step)
+    changed = json.dumps({**json.loads(document), field: value})
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=re.escape(named)):
+        store.run(with_arguments(step, (changed, *rest)))
+    assert written(client) == before
+
+
+@pytest.mark.parametrize("position", [3, 4, 5])
+def test_a_move_has_a_message_with_its_queue_only_and_a_result_if_it_is_final(
+    store, client, now_is, position
+):
+    step = agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW)
+    arguments = [*arguments_of(step)]
+    arguments[position] = "{}" if position == 3 else "x"
+    before = written(client)
+    with pytest.raises(ArgumentRefused):
+        store.run(with_arguments(step, tuple(arguments)))
+    assert written(client) == before
+
+
+def test_a_field_that_a_move_clears_is_not_stored(store, client, now_is):
+    for value in ("a provider", None):
+        store.run(agent_transitions.update(now_is.running, {"waitingFor": value}, now=NOW))
+        stored = json.loads(client.get(keys.agent("running")))
+        assert ("waitingFor" in stored) is (value is not None)
 
 
 def events_of(client, kind):
