@@ -14,16 +14,16 @@ _AGENTS = (
     "tests/model/test_state_machine.py",
 )
 _LEASE_QUICK = (
-    *("tests/unit/leases", "tests/integration/test_lifecycle.py", "tests/integration/recovery"),
-    *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
+    *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_switch.py"),
+    *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
     *("tests/model/test_found.py", "tests/integration/test_unreadable_agents.py"),
-    "tests/integration/test_host_identity.py",
+    *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
 )
 _LEASE_SLOW = (
-    *("tests/model/test_state_machine.py", "tests/integration/test_acknowledge.py"),
-    *("tests/integration/test_model_fallback.py", "tests/integration/test_tree_records.py"),
-    *("tests/integration/test_kill_switch.py", "tests/integration/budget/test_limits.py"),
-    *("tests/integration/budget/test_mode.py", "tests/integration/test_lost_attempt_named.py"),
+    *("tests/integration/test_host_identity.py", "tests/integration/test_tree_records.py"),
+    *("tests/integration/test_acknowledge.py", "tests/integration/budget/test_mode.py"),
+    *("tests/integration/test_janitor.py", "tests/integration/test_out_of_memory.py"),
+    *("tests/model/test_state_machine.py", "tests/faults/test_let_go.py"),
 )
 
 

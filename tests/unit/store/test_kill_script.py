@@ -198,3 +198,30 @@ def test_a_kill_that_is_not_proven_is_news_once(store, client, now_is):
 def test_facts_for_an_agent_that_was_not_killed_are_not_kept(store, client, now_is):
     assert store.run(kills.add_to_receipt("queued", {"confirmed": True})) == "absent"
     assert not client.exists(keys.receipt("queued"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("endedMsAgo", value) for value in ("1 s", -1, -0.5, 1e16, [1], True)),
+        *(("confirmed", value) for value in ("true", 1, [])),
+        *(("unproven", value) for value in (True, 1, ["no cgroup"])),
+    ],
+)
+def test_a_fact_of_another_kind_is_refused(store, client, now_is, name, value):
+    killed(store, now_is.running)
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=name):
+        store.run(kills.add_to_receipt("running", {name: value}))
+    assert written(client) == before
+
+
+@pytest.mark.parametrize("ended_ms_ago", [None, 0, 2.5, 10**9])
+def test_the_time_of_a_kill_ends_with_the_last_process(store, client, now_is, ended_ms_ago):
+    killed(store, now_is.running)
+    facts = {"confirmed": True} | ({} if ended_ms_ago is None else {"endedMsAgo": ended_ms_ago})
+    store.run(kills.add_to_receipt("running", facts))
+    receipt = json.loads(client.get(keys.receipt("running")))
+    # A process that ended before the request was not the last one.
+    assert 0 <= receipt["durationMs"] < 10**6
+    assert "endedMsAgo" not in receipt
