@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
-from orchestrator.gates.skip_marks import SkipMarks
+from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
@@ -122,8 +122,8 @@ def find_tampering(
     """
     changes = tuple(changes)
     plan = Steps(commands)
-    marks = SkipMarks(changes)
-    found = (finding for change in changes for finding in _of_file(change, plan, files, marks))
+    decorators = SkipDecorators(changes)
+    found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
     return tuple(_first(chain(found, find_lost_tests(changes))))
 
 
@@ -162,7 +162,7 @@ def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _of_file(
-    change: FileChange, plan: Steps, files: Container[str], marks: SkipMarks
+    change: FileChange, plan: Steps, files: Container[str], decorators: SkipDecorators
 ) -> Iterator[Finding]:
     path, name = change.path, PurePosixPath(change.path).name
     if path in plan.files or path in files:
@@ -181,7 +181,7 @@ def _of_file(
     for rule in _LINE_RULES:
         if rule.path.search(path):
             added = [each for each in _added_lines(change) if rule.line.search(each[1])]
-            known = marks.harmless(change) if added and rule.kind == "test-skipped" else ()
+            known = decorators.harmless(change) if added and rule.kind == "test-skipped" else ()
             for number, line in added:
                 if number not in known:
                     shown = line.strip()[:_DETAIL_CHARACTERS]

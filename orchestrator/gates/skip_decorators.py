@@ -21,7 +21,7 @@ _SPACE = frozenset({tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DED
 
 
 @dataclass(frozen=True)
-class _Mark:
+class _Decorator:
     """One decorator of a function or a class."""
 
     #: The names of the classes around the function, and its own.
@@ -32,7 +32,7 @@ class _Mark:
     lines: range
 
 
-class SkipMarks:
+class SkipDecorators:
     """The decorators that skip tests, in the Python files of a change."""
 
     def __init__(self, changes: Sequence[FileChange]) -> None:
@@ -45,34 +45,36 @@ class SkipMarks:
         return frozenset(name for each in paths for name in test_names(each.path, each.before))
 
     def harmless(self, change: FileChange) -> frozenset[int]:
-        """Return the lines of the marks that skip no test that ran before.
+        """Return the lines of the decorators that skip no test that ran before.
 
-        The marks of a new test, if they have a condition and nothing else names the test; and the
-        marks that the same test had before, in whatever format. A test with the name of a test of
+        The decorators of a new test, if they have a condition and nothing else names the test; and
+        those that the same test had before, in whatever format. A test with the name of a test of
         the base is not new.
         """
         if not change.path.endswith(".py"):
             return frozenset()
         after = _text(change.after)
-        marks = list(_marks(after))
-        before = Counter((mark.owner, mark.text) for mark in _marks(_text(change.before)))
-        now = Counter((mark.owner, mark.text) for mark in marks)
-        words = Counter(re.findall(r"\w+", after)) if marks else Counter()
+        decorators = list(_decorated(after))
+        before = Counter(
+            (decorator.owner, decorator.text) for decorator in _decorated(_text(change.before))
+        )
+        now = Counter((decorator.owner, decorator.text) for decorator in decorators)
+        words = Counter(re.findall(r"\w+", after)) if decorators else Counter()
         return frozenset(
             line
-            for mark in marks
-            if 0 < now[mark.owner, mark.text] <= before[mark.owner, mark.text]
-            or self._is_of_new_test(mark, words)
-            for line in mark.lines
+            for decorator in decorators
+            if 0 < now[decorator.owner, decorator.text] <= before[decorator.owner, decorator.text]
+            or self._is_of_new_test(decorator, words)
+            for line in decorator.lines
         )
 
-    def _is_of_new_test(self, mark: _Mark, words: Counter[str]) -> bool:
-        name = mark.owner[-1]
+    def _is_of_new_test(self, decorator: _Decorator, words: Counter[str]) -> bool:
+        name = decorator.owner[-1]
         return (
-            mark.is_function
+            decorator.is_function
             and name.startswith("test")
             and name not in self._base_tests
-            and _CONDITIONAL.match(mark.text) is not None
+            and _CONDITIONAL.match(decorator.text) is not None
             # Another name for it could be that of a test of the base.
             and words[name] == 1
         )
@@ -82,7 +84,7 @@ def _text(content: bytes | None) -> str:
     return (content or b"")[: _MOST_BYTES + 1].decode(errors="replace")
 
 
-def _marks(text: str) -> Iterator[_Mark]:
+def _decorated(text: str) -> Iterator[_Decorator]:
     """Yield the decorators of a Python file; none of a file that is too large or malformed."""
     if len(text) > _MOST_BYTES:
         return
@@ -92,7 +94,7 @@ def _marks(text: str) -> Iterator[_Mark]:
         return
 
 
-def _decorators(text: str) -> Iterator[_Mark]:
+def _decorators(text: str) -> Iterator[_Decorator]:
     classes: list[tuple[int, str]] = []
     waiting: list[tuple[str, range]] = []
     for line in _logical_lines(text):
@@ -107,8 +109,8 @@ def _decorators(text: str) -> Iterator[_Mark]:
         words = words[1:] if words[0] == "async" else words
         if words[0] in ("def", "class") and len(words) > 1:
             owner = (*(name for _, name in classes), words[1])
-            for mark, rows in waiting:
-                yield _Mark(owner, words[0] == "def", mark, rows)
+            for decorator, rows in waiting:
+                yield _Decorator(owner, words[0] == "def", decorator, rows)
             classes.append((column, words[1]))
         waiting.clear()
 

@@ -1,4 +1,4 @@
-"""`orchestrator.gates.skip_marks`: a skip is a finding if a test of the base may run less often."""
+"""`gates.skip_decorators`: a skip is a finding if a test of the base may run less often."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_condition_of_a_new_test_is_no_finding(added):
     assert of_test_file(f"{OLD}\n\n{PLAIN}\n\n{added}") == set()
 
 
-def test_the_same_mark_in_another_format_is_no_finding():
+def test_the_same_decorator_in_another_format_is_no_finding():
     formatted = OLD.replace(
         "(WIN, reason='no sed')", '(\n    WIN,\n    # It is not GNU.\n    reason="no sed",\n)'
     )
@@ -85,7 +85,7 @@ def test_a_test_that_comes_from_another_file_is_not_new():
     assert "test-skipped" in kinds(there, ("tests/test_c.py", None, f"{IF}{PLAIN}"))
 
 
-def test_a_mark_is_the_test_s_own_in_its_class_only():
+def test_a_decorator_is_the_test_s_own_in_its_class_only():
     before = f"{OLD}\n\n{CLASS}"
     marked = CLASS.replace("    def", "    @pytest.mark.skipif(WIN, reason='no sed')\n    def")
     assert "test-skipped" in of_test_file(f"{OLD}\n\n{marked}", before)
