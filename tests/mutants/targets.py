@@ -10,7 +10,7 @@ _SCRIPTS = ("tests/unit/store", "tests/integration/test_script_arguments.py")
 _AGENTS = (
     *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
     *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
-    *("tests/model/test_found.py", "tests/model/test_budget.py"),
+    *("tests/model/test_found.py", "tests/integration/budget/test_mode.py"),
     "tests/model/test_state_machine.py",
 )
 _LEASE_QUICK = (
@@ -51,8 +51,8 @@ TARGETS = (
                 *("register", "refuse", "set_limits", "recount", "_budget"),
             )
         ),
-        _SCRIPTS,
-        (*_AGENTS, "tests/integration/budget/test_limits.py"),
+        (*_SCRIPTS, *_AGENTS[:-1]),
+        (*_AGENTS[-1:], "tests/integration/budget/test_limits.py"),
     ),
     Target(
         "lua-records",
