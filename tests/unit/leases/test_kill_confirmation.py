@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -110,3 +111,16 @@ def test_what_could_not_be_said_is_said_by_a_review_and_forgotten(store, client,
     client.delete(keys.receipt("running"))
     confirmation.review()
     assert not client.exists(keys.receipt("running"))
+
+
+def test_a_late_confirmation_counts_to_the_end_of_the_last_process(store, client, runs):
+    kill(store, runs)
+    written = receipt(client)
+    client.set(
+        keys.receipt("running"), json.dumps({**written, "clockMs": written["clockMs"] - 60_000})
+    )
+    held = Held(runs)
+    held.cancel_scope.record((), ended_at_s=time.monotonic() - 40, is_proven=True)
+    KillConfirmation(store, "1:1").confirm_if_killed(held)
+    # Both ages grow by what this test takes.
+    assert 15_000 < receipt(client)["durationMs"] < 25_000
