@@ -15,6 +15,7 @@ _AGENTS = (
 )
 _LEASE_QUICK = (
     *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_switch.py"),
+    "tests/integration/test_kill_answers.py",
     *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
     *("tests/model/test_found.py", "tests/integration/test_unreadable_agents.py"),
     *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
