@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 # The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
-.PHONY: help demo test lint types imports unit agents bench base-image image images sandbox-image topology dist sbom audit chaos soak clean
+.PHONY: help demo test lint types imports unit agents bench base-image image images sandbox-image topology dist sbom audit chaos soak mutants clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -106,6 +106,11 @@ soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, eve
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
 	HOSTILE_RUNS=100 $(BIN)/pytest -n $(JOBS) tests/integration/budget/test_hostile_programs.py
 	$(BIN)/python -m tests.soak
+
+# Hours; `ONLY=lua`, `leases`, `delivery`, `findings` or `secrets` takes a part of it.
+ONLY ?=
+mutants: $(STAMP) ## print the faults in guards that no test notices
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what make created
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

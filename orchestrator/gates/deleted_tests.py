@@ -41,20 +41,21 @@ def find_lost_tests(changes: Sequence[FileChange]) -> Iterator[Finding]:
     placed: dict[str, set[str]] = {}
     for change in changes:
         if _NAMED_TEST_PATH.search(change.path):
-            named |= _tests(change.path, change.after)
+            named |= test_names(change.path, change.after)
         elif TEST_PATH.search(change.path):
             kept = placed.setdefault(PurePosixPath(change.path).suffix, set())
-            kept |= _tests(change.path, change.after)
+            kept |= test_names(change.path, change.after)
     for change in changes:
         is_named = _NAMED_TEST_PATH.search(change.path)
         if is_named or TEST_PATH.search(change.path):
             kept = named if is_named else named | placed[PurePosixPath(change.path).suffix]
-            for name in sorted(_tests(change.path, change.before) - kept):
+            for name in sorted(test_names(change.path, change.before) - kept):
                 detail = f"{name[:_NAME_CHARACTERS]} is gone"
                 yield Finding(kind="test-deleted", path=change.path, detail=detail)
 
 
-def _tests(path: str, content: bytes | None) -> set[str]:
+def test_names(path: str, content: bytes | None) -> set[str]:
+    """Return the names of the tests that the text of a file declares."""
     pattern = _RUST_TEST if path.endswith(".rs") else _TEST
     text = (content or b"").decode(errors="replace")
     return {next(filter(None, found.groups())) for found in pattern.finditer(text)}

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
+from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
@@ -83,7 +84,7 @@ _LINE_RULES = (
         re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
         re.compile(
             r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*type\s*:\s*ignore(?!\[)"
-            r"|#\s*pyright\s*:\s*(?!ignore\[|strict)|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
+            r"|#\s*pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
             # coverage.py accepts any blanks or none, and any case.
             r"|#\s*pragma[:\s]?\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
             r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
@@ -121,7 +122,8 @@ def find_tampering(
     """
     changes = tuple(changes)
     plan = Steps(commands)
-    found = (finding for change in changes for finding in _of_file(change, plan, files))
+    decorators = SkipDecorators(changes)
+    found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
     return tuple(_first(chain(found, find_lost_tests(changes))))
 
 
@@ -159,7 +161,9 @@ def _first(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding.model_copy(update={"detail": detail})
 
 
-def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
+def _of_file(
+    change: FileChange, plan: Steps, files: Container[str], decorators: SkipDecorators
+) -> Iterator[Finding]:
     path, name = change.path, PurePosixPath(change.path).name
     if path in plan.files or path in files:
         yield Finding(kind="gate-command-edited", path=path, detail="a gate runs this file")
@@ -176,8 +180,10 @@ def _of_file(change: FileChange, plan: Steps, files: Container[str]) -> Iterator
     yield from _thresholds(change)
     for rule in _LINE_RULES:
         if rule.path.search(path):
-            for number, line in _added_lines(change):
-                if rule.line.search(line):
+            added = [each for each in _added_lines(change) if rule.line.search(each[1])]
+            known = decorators.harmless(change) if added and rule.kind == "test-skipped" else ()
+            for number, line in added:
+                if number not in known:
                     shown = line.strip()[:_DETAIL_CHARACTERS]
                     yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
 
@@ -219,7 +225,8 @@ def _thresholds(change: FileChange) -> Iterator[Finding]:
     before, after = (_least(_text(side)) for side in (change.before, change.after or b""))
     for name, least in before.items():
         now = after.get(name)
-        if now is None or now < least:
+        # A minimum of 0 demands nothing.
+        if least and (now is None or now < least):
             detail = f"{name} was {least:g}, is {'gone' if now is None else f'{now:g}'}"
             yield Finding(kind="threshold-lowered", path=change.path, detail=detail)
 

@@ -26,6 +26,9 @@ _OFFLINE = {
 }
 #: A repository may hide the names of failed tests; feedback and comparisons need them.
 _NAME_FAILURES = "-rfE"
+#: The level at which /tmp is empty, without a limit, and removed with the program. At the levels of
+#: processes it is the host's, and in a container no program in it can be executed.
+_OWN_TMP = "bubblewrap"
 #: The limit of one gate command's output; a command that prints more does not pass.
 OUTPUT_LIMIT_BYTES = 8 * 2**20
 
@@ -49,6 +52,8 @@ class GateProgram:
     check: Callable[[], None]
     #: Whether its program is the operator's, such as a reviewing agent.
     is_operators: bool = False
+    #: Whether the checkout is a person's own, in whose folder nothing is made.
+    is_in_place: bool = False
 
     def runner(self, sandbox: Sandbox, settings: Settings, *, with_own_tools: bool) -> Run:
         """Return the function that runs a program in the gate's folder, as `GateInput.run`."""
@@ -58,6 +63,7 @@ class GateProgram:
         if environment and not gate.network and gate.name != "build":
             given = {**_OFFLINE, **given}
         readable = environment.shown if environment else ()
+        tmp = {} if self.is_in_place else _own_tmp(self.checkout.parent, sandbox)
         overlays = overlays_in(self.checkout, layers_of(self.checkout.parent))
         image = environment.image if environment and not self.is_operators else None
 
@@ -70,6 +76,7 @@ class GateProgram:
                 env={
                     **host_environment(settings, with_own_tools=with_own_tools),
                     "HOME": str(self.checkout.parent),
+                    **tmp,
                     "CI": "true",
                     **given,
                     **egress_environment(self.egress),
@@ -97,6 +104,20 @@ class GateProgram:
             )
 
         return run
+
+
+def _own_tmp(root: Path, sandbox: Sandbox) -> dict[str, str]:
+    """Return the TMPDIR of a gate, so that it shares no temporary files with other programs.
+
+    A test runner removes those of earlier runs: at its end, pytest deletes the folders of every
+    other pytest of this user, which takes minutes if they are large.
+    """
+    if sandbox.level == _OWN_TMP:
+        # Names of unix sockets are limited to 107 bytes, so the short path is better.
+        return {}
+    folder = root / "tmp"
+    folder.mkdir(exist_ok=True)
+    return {"TMPDIR": str(folder)}
 
 
 def _python_path(*environments: Mapping[str, str]) -> dict[str, str]:

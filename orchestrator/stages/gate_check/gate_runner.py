@@ -310,6 +310,7 @@ class GateRunner:
             environment=case.environment,
             check=case.check,
             is_operators=check.asks_model,
+            is_in_place=case.trees is None,
         )
         return GateInput(
             case.agent_id,

@@ -9,12 +9,7 @@ import pytest
 
 from orchestrator.models import GateProfile, GateStatus
 from tests.unit.gates.cheats import coverage
-from tests.unit.gates.cheats.judging import RUNS_ALL, Case, Judge, profiles_of
-
-#: Once its tests passed, and the gate reached its time limit all the same; it failed once before.
-#: Both times the machine was busy, and the cause is not known. `CHEATS=all` runs it.
-UNSTEADY = "a test that writes files"
-HONEST = [case for case in coverage.HONEST if RUNS_ALL or case.name != UNSTEADY]
+from tests.unit.gates.cheats.judging import Case, Judge, profiles_of
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +50,7 @@ def test_a_person_allows_a_configuration(judge):
     assert all("the request allows" in finding.detail for finding in report.findings)
 
 
-@pytest.mark.parametrize("case", HONEST, ids=ids(HONEST))
+@pytest.mark.parametrize("case", coverage.HONEST, ids=ids(coverage.HONEST))
 def test_an_honest_change_draws_no_finding(judge, case):
     report = judge.report(case, GateProfile.STRICT)
     assert report.approved, report.gates

@@ -1,0 +1,111 @@
+"""Which tests must notice the mutants of which sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+#: Each runs a script's own guards within a few seconds.
+_SCRIPTS = ("tests/unit/store", "tests/integration/test_script_arguments.py")
+_AGENTS = (
+    *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
+    *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
+    *("tests/model/test_found.py", "tests/integration/budget/test_mode.py"),
+    "tests/model/test_state_machine.py",
+)
+_LEASE_QUICK = (
+    *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_switch.py"),
+    "tests/integration/test_kill_answers.py",
+    *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
+    *("tests/model/test_found.py", "tests/integration/test_unreadable_agents.py"),
+    *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
+)
+_LEASE_SLOW = (
+    *("tests/integration/test_host_identity.py", "tests/integration/test_tree_records.py"),
+    *("tests/integration/test_acknowledge.py", "tests/integration/budget/test_mode.py"),
+    *("tests/integration/test_janitor.py", "tests/integration/test_out_of_memory.py"),
+    *("tests/model/test_state_machine.py", "tests/faults/test_let_go.py"),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The sources of one kind, and their tests: all of the quick ones run first."""
+
+    name: str
+    sources: tuple[str, ...]
+    quick: tuple[str, ...]
+    slow: tuple[str, ...] = ()
+
+    def has(self, path: str) -> bool:
+        """Return whether a source is of this kind."""
+        return any(fnmatch(path, pattern) for pattern in self.sources)
+
+
+TARGETS = (
+    Target(
+        "lua",
+        tuple(
+            f"orchestrator/store/lua/{name}.lua"
+            for name in (
+                *("kill", "heartbeat", "release", "unlock", "transition", "add_to_receipt"),
+                *("register", "refuse", "set_limits", "recount", "_budget"),
+            )
+        ),
+        (*_SCRIPTS, *_AGENTS[:-1]),
+        (*_AGENTS[-1:], "tests/integration/budget/test_limits.py"),
+    ),
+    Target(
+        "lua-records",
+        ("orchestrator/store/lua/*.lua",),
+        (
+            *(*_SCRIPTS, "tests/integration/test_overlap.py", "tests/integration/test_objects.py"),
+            *("tests/integration/audit/test_append.py", "tests/integration/test_session_store.py"),
+            *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
+        ),
+    ),
+    Target(
+        "leases",
+        ("orchestrator/leases/*.py", "orchestrator/control/kill_switch.py"),
+        _LEASE_QUICK,
+        _LEASE_SLOW,
+    ),
+    Target(
+        "delivery",
+        ("orchestrator/stages/gate_check/delivery.py", "orchestrator/workspace/push.py"),
+        ("tests/unit/workspace/test_push.py", "tests/unit/workspace/test_conflicts.py"),
+        ("tests/integration/delivery",),
+    ),
+    Target(
+        "findings",
+        tuple(
+            f"orchestrator/gates/{name}.py"
+            for name in (
+                *("tampering", "gate_files", "check_files", "deleted_tests", "command_files"),
+                *("tool_config", "outcomes", "comparison"),
+            )
+        ),
+        (
+            *("tests/unit/gates/test_tampering.py", "tests/unit/gates/test_outcomes.py"),
+            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_found.py"),
+        ),
+        (
+            *("tests/unit/gates/test_traced_cheats.py", "tests/unit/gates/test_cheats.py"),
+            *("tests/unit/gates/test_red_base.py", "tests/unit/gates/test_red_base_tests.py"),
+            "tests/unit/gates/test_red_coverage.py",
+        ),
+    ),
+    Target("secrets", ("orchestrator/secretscan/*.py",), ("tests/unit/secretscan",)),
+)
+
+
+def target_of(path: str) -> Target:
+    """Return the target of a source.
+
+    Raises:
+        LookupError: no target has it.
+    """
+    for target in TARGETS:
+        if target.has(path):
+            return target
+    raise LookupError(path)
