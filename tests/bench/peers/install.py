@@ -1,4 +1,4 @@
-"""Installs the services at pinned versions into build/peers: `python -m tests.bench.peers.install`."""
+"""Installs the other services, at pinned versions, into build/peers."""
 
 from __future__ import annotations
 

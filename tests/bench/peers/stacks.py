@@ -94,7 +94,11 @@ def _services(valkey_port: int, folder: Path) -> Iterator[_Service]:
     # `--workers 1`, the default, as every other service here is one process.
     yield (
         CELERY,
-        ["sh", "-c", f'exec {BUILD}/venv/bin/uvicorn celery_app:app --port "$PORT" --no-access-log'],
+        [
+            "sh",
+            "-c",
+            f'exec {BUILD}/venv/bin/uvicorn celery_app:app --port "$PORT" --no-access-log',
+        ],
         {"VALKEY_URL": f"{url}/3", "PYTHONPATH": str(HERE)},
         ["spawn"],
     )
