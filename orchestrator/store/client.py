@@ -18,6 +18,7 @@ from orchestrator.errors import (
 from orchestrator.store.operations import Flow, Operation
 from orchestrator.store.patience import current_patience, current_wait_for_space
 from orchestrator.store.redis_library import ExponentialBackoff, NoBackoff, Retry, redis
+from orchestrator.store.shared_reads import SharedReads
 
 T = TypeVar("T")
 
@@ -191,9 +192,18 @@ class AsyncStore:
         self._address = _address(url)
         retry = redis.asyncio.retry.Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
         self._client: Any = redis.asyncio.Redis.from_url(url, retry=retry, **_OPTIONS)
+        self._shared = SharedReads()
 
     async def run(self, operation: Operation[T]) -> T:
-        """Run one operation; raises as `Store.run` does."""
+        """Run one operation; raises as `Store.run` does.
+
+        Equal operations whose reply may be shared are sent once for all who ask meanwhile.
+        """
+        if operation.is_shared:
+            return await self._shared.run(operation.arguments, partial(self._send, operation))
+        return await self._send(operation)
+
+    async def _send(self, operation: Operation[T]) -> T:
         with _translated_errors(operation, self._address):
             try:
                 reply = await self._client.execute_command(*operation.command())

@@ -34,6 +34,8 @@ class Operation(Generic[T]):
     script: LuaScript | None = None
     #: The server itself may hold the answer back for this long.
     blocks_s: float = 0.0
+    #: A read of one reply for all who ask before it is sent.
+    is_shared: bool = False
 
     def command(self, *, by_text: bool = False) -> tuple[Argument, ...]:
         """Return what to send; a script goes by digest unless Valkey does not know it yet."""
@@ -45,10 +47,13 @@ class Operation(Generic[T]):
 
 
 def command(
-    *arguments: Argument, decode: Callable[[Any], T], blocks_s: float = 0.0
+    *arguments: Argument,
+    decode: Callable[[Any], T],
+    blocks_s: float = 0.0,
+    is_shared: bool = False,
 ) -> Operation[T]:
     """Make an operation of a plain command."""
-    return Operation(arguments, decode, blocks_s=blocks_s)
+    return Operation(arguments, decode, blocks_s=blocks_s, is_shared=is_shared)
 
 
 def essential(

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"there is no benchmark {unknown[0]}, only {', '.join(LIMITS)}")
     failed = [name for name in names if not run(name)]
     if failed:
-        raise SystemExit(f"these gave no results: {', '.join(failed)}")
+        msg = f"these gave no results: {', '.join(failed)}"
+        raise SystemExit(msg)
 
 
 if __name__ == "__main__":

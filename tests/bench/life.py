@@ -80,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             figure("idle system, share of a core", "", idle),
         ],
         notes=[
-            f"The large repository has {FILES} files. {given.agents} agents ran at once."
-            " The agent writes one file, and the gates of profile minimal run its tests.",
+            f"The large repository has {FILES} files. {given.agents} agents ran at once.",
+            "The agent writes one file, and the gates of profile minimal run its tests.",
             "The processor time of an idle system is subtracted.",
         ],
     )
