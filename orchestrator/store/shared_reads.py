@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
+from orchestrator.store.batches import WAIT_S
+
 T = TypeVar("T")
 
 
 class SharedReads:
-    """Sends one read at a time of each kind.
+    """Sends one read at a time of each kind, if replies come fast.
 
     A caller never gets the reply to a read that was sent before it asked, so that it sees every
     change that was complete by then, such as the revocation of a key.
@@ -40,7 +42,7 @@ class SharedReads:
     async def _follow(
         self, kind: Hashable, sent: asyncio.Future[None], send: Callable[[], Awaitable[T]]
     ) -> T:
-        await asyncio.shield(sent)
+        await asyncio.wait((sent,), timeout=WAIT_S)
         # No await until it is sent: whoever asks from here on must get a later read.
         del self._next[kind]
         return await self._send(kind, send)
