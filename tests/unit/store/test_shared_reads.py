@@ -70,6 +70,26 @@ def test_one_who_asks_after_a_read_was_sent_gets_a_later_one():
     asyncio.run(scenario())
 
 
+def test_one_who_asks_after_a_shared_read_was_sent_gets_a_later_one():
+    async def scenario() -> None:
+        server, reads = Server(), SharedReads()
+        tasks = [asyncio.create_task(reads.run("keys", server.read)) for _ in range(3)]
+        await settled()
+        server.sent[0].set_result("")
+        await settled()
+        assert len(server.sent) == 2
+        server.value = "revoked"
+        late = asyncio.create_task(reads.run("keys", server.read))
+        await settled()
+        server.sent[1].set_result("")
+        await settled()
+        server.sent[2].set_result("")
+        assert await late == "revoked"
+        assert await asyncio.gather(*tasks) == ["first"] * 3
+
+    asyncio.run(scenario())
+
+
 def test_reads_of_another_kind_do_not_wait():
     async def scenario() -> None:
         server, reads = Server(), SharedReads()
