@@ -109,7 +109,7 @@ def _machine(results: Mapping[str, Result]) -> str:
     if max(loads) > float(facts["cores"]) / 2:
         text += (
             f" Other work ran on this machine meanwhile (load average up to {max(loads):.0f}),"
-            " so the absolute figures are too high, and ratios have a wide range."
+            " so times are longer than on a quiet machine, and ratios have a wide range."
         )
     listed = ", ".join(f"{name} {text}" for name, text in sorted(versions.items()))
     return f"{_wrapped(text)}\n\n{_wrapped(f'Versions: {listed}.')}"
