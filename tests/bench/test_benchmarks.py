@@ -142,7 +142,7 @@ def test_the_load_refuses_what_it_cannot_count():
 
 
 def test_a_service_that_hangs_up_is_an_error():
-    with pytest.raises(ConnectionError, match="closed"):
+    with pytest.raises(ConnectionError):
         load.send_all(served(), [load.message("GET", "/")], connections=1)
 
 
