@@ -46,6 +46,7 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             app,
             http=Connection,
+            loop="uvloop",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import NotFound
@@ -16,7 +17,7 @@ _BATCH = 500
 
 def find(agent_id: str) -> Operation[AgentState | None]:
     """Read an agent's state; None where there is none."""
-    return read_record(AgentState, keys.agent(agent_id))
+    return replace(read_record(AgentState, keys.agent(agent_id)), is_batched=True)
 
 
 def read(agent_id: str) -> Operation[AgentState]:
@@ -45,7 +46,7 @@ def read_each(agent_ids: Iterable[str]) -> Flow[list[AgentState]]:
 
 def has_record(agent_id: str) -> Operation[bool]:
     """Return whether there is a record of an agent, readable or not."""
-    return command("EXISTS", keys.agent(agent_id), decode=bool)
+    return command("EXISTS", keys.agent(agent_id), decode=bool, is_batched=True)
 
 
 def find_tasks(task_ids: Sequence[str]) -> Operation[tuple[TaskState | None, ...]]:
@@ -80,4 +81,4 @@ def _required(found: Operation[Any], message: str) -> Operation[Any]:
             raise NotFound(message)
         return record
 
-    return Operation(found.arguments, decode, found.script)
+    return replace(found, decode=decode)

@@ -39,12 +39,12 @@ def stored_keys() -> Operation[tuple[StoredKey, ...]]:
     def decode(reply: list[Any]) -> tuple[StoredKey, ...]:
         return tuple(parse_record(StoredKey, keys.KEYS, document) for document in reply)
 
-    return command("HVALS", keys.KEYS, decode=decode)
+    return command("HVALS", keys.KEYS, decode=decode, is_shared=True)
 
 
 def was_given() -> Operation[bool]:
     """Return whether there is a key, or once was: then requests need one."""
-    return command("EXISTS", keys.KEYS, keys.KEYS_ASKED, decode=bool)
+    return command("EXISTS", keys.KEYS, keys.KEYS_ASKED, decode=bool, is_shared=True)
 
 
 def record_use(name: str, *, now: datetime) -> Operation[None]:

@@ -34,6 +34,10 @@ class Operation(Generic[T]):
     script: LuaScript | None = None
     #: The server itself may hold the answer back for this long.
     blocks_s: float = 0.0
+    #: A read of one reply for all who ask before it is sent.
+    is_shared: bool = False
+    #: An event loop may send it in one batch with others: it is frequent, and its reply is small.
+    is_batched: bool = False
 
     def command(self, *, by_text: bool = False) -> tuple[Argument, ...]:
         """Return what to send; a script goes by digest unless Valkey does not know it yet."""
@@ -45,10 +49,16 @@ class Operation(Generic[T]):
 
 
 def command(
-    *arguments: Argument, decode: Callable[[Any], T], blocks_s: float = 0.0
+    *arguments: Argument,
+    decode: Callable[[Any], T],
+    blocks_s: float = 0.0,
+    is_shared: bool = False,
+    is_batched: bool = False,
 ) -> Operation[T]:
     """Make an operation of a plain command."""
-    return Operation(arguments, decode, blocks_s=blocks_s)
+    return Operation(
+        arguments, decode, blocks_s=blocks_s, is_shared=is_shared, is_batched=is_batched
+    )
 
 
 def essential(
@@ -59,12 +69,17 @@ def essential(
 
 
 def call(
-    name: str, named: KeyNames, arguments: tuple[Argument, ...], decode: Callable[[Any], T]
+    name: str,
+    named: KeyNames,
+    arguments: tuple[Argument, ...],
+    decode: Callable[[Any], T],
+    *,
+    is_batched: bool = False,
 ) -> Operation[T]:
     """Make an operation of a script call; its keys are given by the names its header declares."""
     lua = script(name)
     keys = lua.layout.arrange(named)
-    return Operation((len(keys), *keys, *arguments), decode, lua)
+    return Operation((len(keys), *keys, *arguments), decode, lua, is_batched=is_batched)
 
 
 def to_json(document: Any) -> str:

@@ -154,6 +154,7 @@ def submission(
             AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
         ),
         lambda reply: _submitted(reply, now),
+        is_batched=True,
     )
 
 

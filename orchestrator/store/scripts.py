@@ -67,7 +67,8 @@ class KeyLayout:
         """
         rest = dict(named)
         tail = rest.pop(self.repeated, ()) if self.repeated else ()
-        found = dict(_flat(rest))
+        found: dict[str, str] = {}
+        _flatten(rest, "", found)
         last = (found.pop(self.optional),) if self.optional in found else ()
         if found.keys() != set(self.fixed):
             wrong = ", ".join(sorted(found.keys() ^ set(self.fixed)))
@@ -169,13 +170,14 @@ def layout_of(source: str) -> KeyLayout:
     return KeyLayout(tuple(fixed), optional, repeated, tuple(fields))
 
 
-def _flat(named: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(named, str):
-        yield path, named
-        return
+def _flatten(named: Any, path: str, found: dict[str, str]) -> None:
+    """Add the keys of a group to those found, by their dotted paths."""
     items = named.items() if isinstance(named, Mapping) else enumerate(named)
     for name, value in items:
-        yield from _flat(value, f"{path}.{name}" if path else str(name))
+        if isinstance(value, str):
+            found[f"{path}{name}"] = value
+        else:
+            _flatten(value, f"{path}{name}.", found)
 
 
 def _table(tree: Mapping[str, Any]) -> str:

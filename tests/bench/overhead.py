@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-import statistics
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
+from tests.bench.results import figure, save, sizes
 from tests.integration.conftest import SAMPLE, System, make_remote, running
 
 FILES = 5_000
-ROUNDS = 20
 
 
 def large_project(seed: int = 1) -> dict[str, str]:
@@ -41,17 +41,22 @@ def overhead_ms(system: System, remote: Path) -> float:
     return (started - spawned).total_seconds() * 1000
 
 
-def main() -> None:
-    """Print the first start (cold mirror) and the median of those after it (warm)."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure the first start (cold mirror) and those after it (warm)."""
+    given = sizes(__doc__, argv, rounds=20)
     with tempfile.TemporaryDirectory() as folder:
         remote = make_remote(Path(folder), large_project())
         with running(Path(folder) / "home", ORCHESTRATOR_AGENT="scripted") as system:
             cold = overhead_ms(system, remote)
-            warm = sorted(overhead_ms(system, remote) for _ in range(ROUNDS))
-    print(f"repository of {FILES} files; spawn accepted -> agent process started")
-    print(f"  cold mirror: {cold:6.0f} ms")
-    print(f"  warm mirror: {statistics.median(warm):6.0f} ms median of {ROUNDS}", end="")
-    print(f" ({warm[0]:.0f} to {warm[-1]:.0f}); aim: under 150 ms")
+            warm = [overhead_ms(system, remote) for _ in range(given.rounds)]
+    save(
+        "overhead",
+        [
+            figure("spawn to program, cold mirror", "ms", cold),
+            figure("spawn to program, warm mirror", "ms", *warm),
+        ],
+        notes=[f"The repository has {FILES} files; the sandbox is the default one for processes."],
+    )
 
 
 if __name__ == "__main__":

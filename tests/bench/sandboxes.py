@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator.interfaces.sandbox import ProcessSpec, Sandbox
 from orchestrator.settings import load_settings
 from orchestrator.wiring import host as wiring_host
+from tests.bench.results import figure, save, sizes
 
-ROUNDS = 15
 #: Level → the settings that ask for it.
 LEVELS: Mapping[str, Mapping[str, str]] = {
     **{name: {"ORCHESTRATOR_PROCESS_LEVEL": name} for name in ("bubblewrap", "cgroup", "shim")},
@@ -38,21 +37,22 @@ def measure(sandbox: Sandbox, folder: Path) -> tuple[float, float, float]:
     return started - began, killed - started, time.monotonic() - killed
 
 
-def main() -> None:
-    """Print the medians, in milliseconds."""
-    print(
-        f"{'sandbox':<12}{'to the first byte':>20}{'kill to gone':>16}{'to nothing left':>18}  ms"
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure each level in turn."""
+    given = sizes(__doc__, argv, rounds=15)
+    figures = []
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "workspace"
         folder.mkdir()
         host = {"ORCHESTRATOR_HOME": home, "PATH": os.environ["PATH"]}
         for name, asked in LEVELS.items():
             sandbox = wiring_host.sandbox(load_settings({**host, **asked}))
-            measured = [measure(sandbox, folder) for _ in range(ROUNDS)]
+            measured = [measure(sandbox, folder) for _ in range(given.rounds)]
             columns = zip(*measured, strict=True)
-            start, kill, leave = (statistics.median(column) * 1000 for column in columns)
-            print(f"{name:<12}{start:>20.1f}{kill:>16.1f}{leave:>18.1f}")
+            steps = ("start to first byte", "kill to gone", "gone to nothing left")
+            for step, column in zip(steps, columns, strict=True):
+                figures.append(figure(f"{step}, {name}", "ms", *(s * 1000 for s in column)))
+    save("sandboxes", figures)
 
 
 if __name__ == "__main__":
