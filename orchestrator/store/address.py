@@ -29,6 +29,10 @@ _OF_TLS = frozenset(
         *("ssl_min_version", "ssl_ciphers"),
     )
 )
+_VERIFIED = "required"
+_VERIFICATIONS = ("none", "optional", _VERIFIED)
+#: The numbers of TLS 1.2 and 1.3 in `ssl.TLSVersion`.
+_TLS_VERSIONS = ("771", "772")
 _FALSE = frozenset(("", "0", "f", "false", "n", "no"))
 
 
@@ -57,6 +61,12 @@ class Address:
         options = dict(parse_qsl(parts.query))
         for name in options.keys() - _OF_BROKER - _OF_TLS - {"db", "username", "password"}:
             msg = f"VALKEY_URL: there is no option {name}."
+            raise SettingsInvalid(msg)
+        if options.get("ssl_cert_reqs", _VERIFIED).lower() not in _VERIFICATIONS:
+            msg = f"VALKEY_URL: ssl_cert_reqs must be one of {', '.join(_VERIFICATIONS)}."
+            raise SettingsInvalid(msg)
+        if options.get("ssl_min_version", _TLS_VERSIONS[0]) not in _TLS_VERSIONS:
+            msg = f"VALKEY_URL: ssl_min_version must be one of {', '.join(_TLS_VERSIONS)}."
             raise SettingsInvalid(msg)
         is_path = parts.scheme == "unix"
         given = "" if is_path else parts.path.strip("/")
@@ -118,16 +128,13 @@ class Address:
             capath=given.get("ssl_ca_path"),
             cadata=given.get("ssl_ca_data"),
         )
-        verify = given.get("ssl_cert_reqs", "required").lower()
+        verify = given.get("ssl_cert_reqs", _VERIFIED).lower()
         checks_name = given.get("ssl_check_hostname", "true").lower() not in _FALSE
         modes = {
             "none": ssl.CERT_NONE,
             "optional": ssl.CERT_OPTIONAL,
             "required": ssl.CERT_REQUIRED,
         }
-        if verify not in modes:
-            msg = "VALKEY_URL: ssl_cert_reqs must be none, optional or required."
-            raise SettingsInvalid(msg)
         # Python refuses a context that checks names and verifies no certificate.
         context.check_hostname = checks_name and verify != "none"
         context.verify_mode = modes[verify]

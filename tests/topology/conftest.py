@@ -25,6 +25,7 @@ from pytest_celery import (
 )
 from pytest_docker_tools import container, fxtr, network
 
+from tests.certificates import certificate
 from tests.conftest import free_port
 from tests.doubles.git_http import GitServer, git_server
 from tests.engine import has_image
@@ -38,7 +39,6 @@ from tests.topology.hosts import (
     Hosts,
     PoolContainer,
     ValkeyContainer,
-    certificate,
 )
 
 #: Seconds for a container to be ready: all of them start at once, on two cores.

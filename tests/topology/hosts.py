@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import ssl
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -99,21 +97,3 @@ class Hosts(Crash):
         eventually(lambda: self.state("cleaning")["phase"] == "ended")
         with self.valkey() as client:
             eventually(lambda: not queued(client, agent_id))
-
-
-def certificate(folder: Path, address: str) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for this address; returns what trusts it, and what serves with it."""
-    trusted, key = folder / "remote.pem", folder / "remote.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=remote"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-addext", f"subjectAltName=IP:{address}"),
-            *("-keyout", str(key), "-out", str(trusted)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(trusted, key)
-    return trusted, context

@@ -24,6 +24,7 @@ from orchestrator.store import (
     agent_transitions,
     agents,
     budget,
+    changes,
     delays,
     halt,
     keys,
@@ -300,6 +301,7 @@ def test_a_phase_that_changes_is_an_event_and_one_that_stays_is_none(store, clie
     phases = len(events_of(client, "agent.phase"))
     store.run(agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW))
     assert len(events_of(client, "agent.phase")) == phases
+    store.follow(changes.put_change("running", now_is.running.attempt, b"change"))
     store.run(agent_transitions.enqueue_for_gates(now_is.running, {}, now=NOW, tag="t"))
     assert len(events_of(client, "agent.phase")) == phases + 1
     waits = store.run(agents.read("running"))

@@ -10,7 +10,7 @@ import redis
 from orchestrator.errors import OrchestratorError
 from orchestrator.messages import GATES_QUEUE, queue_key, result_key
 from orchestrator.models import Status
-from orchestrator.store import agent_transitions, agents
+from orchestrator.store import agent_transitions, agents, changes
 from tests.script_calls import NOW, seed
 
 
@@ -49,6 +49,7 @@ def test_a_move_to_the_gates_sends_one_message_and_an_update_none(store, client,
     queue = queue_key(GATES_QUEUE, now_is.running.priority)
     store.run(agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW))
     assert client.llen(queue) == 0
+    store.follow(changes.put_change("running", now_is.running.attempt, b"change"))
     store.run(agent_transitions.enqueue_for_gates(now_is.running, {}, now=NOW, tag="t"))
     (message,) = client.lrange(queue, 0, -1)
     assert json.loads(message)["headers"]["task"] == "orchestrator.gate_check"
