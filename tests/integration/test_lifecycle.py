@@ -140,7 +140,7 @@ def test_a_stale_attempt_can_write_nothing(store, holder, agent_id):
 def test_the_whole_life_is_told_by_state_task_events_and_result(store, client, holder, agent_id):
     agent = holder.start(holder.claim(agent_id), base_commit="abc")
     assert store.run(agents.read_task("t-1")).status is TaskStatus.EXECUTING
-    holder.enqueue_for_gates(agent, {"usage": Usage(total_tokens=7).wire()})
+    holder.enqueue_for_gates(agent, {"usage": Usage(total_tokens=7).wire()}, b"change")
     assert client.zcard(keys.LEASES) == 0
     (gate_check,) = client.lrange("gates\x06\x165", 0, -1)
     assert json.loads(gate_check)["headers"]["root_id"] == agent_id
@@ -157,7 +157,7 @@ def test_the_whole_life_is_told_by_state_task_events_and_result(store, client, h
 
 
 def test_a_second_delivery_of_a_hand_over_is_dropped(holder, agent_id):
-    holder.enqueue_for_gates(holder.start(holder.claim(agent_id), base_commit="abc"), {})
+    holder.enqueue_for_gates(holder.start(holder.claim(agent_id), base_commit="abc"), {}, b"change")
     assert holder.claim_for_gates(agent_id, 1) is not None
     assert holder.claim_for_gates(agent_id, 1) is None
     assert holder.claim(agent_id) is None

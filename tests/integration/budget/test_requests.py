@@ -133,7 +133,7 @@ def test_a_reservation_of_a_proxy_that_is_gone_lapses(fleet, client, how):
         fleet.store.run(kills.kill([agent], order, now=fleet.at, tags=["t"]))
         assert asks(fleet, agent, "2") == ("ended", 0)
     elif how == "release":
-        fleet.holder.enqueue_for_gates(agent, {})
+        fleet.holder.enqueue_for_gates(agent, {}, b"change")
         left = 100
     elif how == "recover":
         fleet.holder.apply(agent, Reschedule(LeaseLost(), counts=True))

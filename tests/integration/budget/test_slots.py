@@ -26,7 +26,7 @@ def test_over_the_cap_agents_wait_by_priority_then_age_and_cost_nothing(fleet, c
     assert (fleet.summary().running, fleet.summary().waiting) == (2, 4)
     expected = [waiting[3], waiting[1], waiting[0], waiting[2]]
     for agent in (first, second):
-        fleet.holder.enqueue_for_gates(agent, {})
+        fleet.holder.enqueue_for_gates(agent, {}, b"change")
     called = queued(client)
     assert called == expected[:2]
     # A less urgent one that comes by meanwhile takes no place from those who were called.
@@ -86,7 +86,7 @@ def test_who_waits_is_found_by_kills_and_a_lost_call_is_made_again(fleet, client
     target = fleet.store.run(agents.read(killed))
     fleet.store.run(kills.kill([target], kills.KillOrder("me", ""), now=fleet.at, tags=["t"]))
     assert client.zrange(keys.WAITING, 0, -1) == [lost]
-    fleet.holder.enqueue_for_gates(first, {})
+    fleet.holder.enqueue_for_gates(first, {}, b"change")
     assert queued(client) == [lost]
     for _ in range(2):
         fleet.at += timedelta(seconds=LOST_AFTER_S)

@@ -76,7 +76,7 @@ def test_the_context_that_applies(orch, store, valkey_url, monkeypatch, tmp_path
         monkeypatch.delenv("VALKEY_URL")
         orch("context", "rm", "away")
         assert "No orchestrator runs here" in orch("ls", code=Exit.UNREACHABLE).stderr
-    store._client.flushall()
+    store._client.call("FLUSHALL")
 
 
 def test_what_is_wrong_is_one_clear_error_and_loses_nothing(orch, tmp_path, monkeypatch):

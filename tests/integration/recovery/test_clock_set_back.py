@@ -44,14 +44,14 @@ def test_a_wait_for_a_provider_is_left_as_it_is(client, clock, holder, monitor, 
 
 
 def test_a_lost_message_is_sent_again(client, clock, holder, monitor, agent):
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     take_messages(client)
     sweep_after(monitor, clock, 0, -TWO_HOURS_S, LOST_AFTER_S + 1)
     assert take_messages(client) == [f"{agent.agent_id}.gate_check.1"]
 
 
 def test_a_lost_cleanup_is_sent_again(store, client, clock, holder, monitor, agent):
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     holder.complete(holder.claim_for_gates(agent.agent_id, 1), {})
     take_messages(client)
     assert store.run(agents.read(agent.agent_id)).phase == "ended"

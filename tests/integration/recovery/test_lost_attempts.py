@@ -59,7 +59,7 @@ def test_gates_that_were_lost_are_run_again_on_the_same_change(
 ):
     agent_id = spawn()
     agent = running(holder, store, agent_id)
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     stale = holder.claim_for_gates(agent_id, agent.attempt)
     take_messages(client)
     clock.forward(31)
@@ -121,7 +121,7 @@ def test_a_message_that_died_with_its_worker_is_sent_again(
     agent_id = spawn()
     if step != "queued":
         agent = running(holder, store, agent_id)
-        holder.enqueue_for_gates(agent, {})
+        holder.enqueue_for_gates(agent, {}, b"change")
     if step == "ended":
         holder.complete(holder.claim_for_gates(agent_id, 1), {})
     (*_, last) = take_messages(client)

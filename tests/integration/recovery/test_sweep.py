@@ -65,7 +65,7 @@ def test_nothing_of_an_agent_outlives_its_retention(store, client, clock, holder
     agent = running(holder, store, agent_id)
     store.run(append_log(agent_id, 1, [LogLine(at=clock(), source="x", text="x")], cap=10))
     store.follow(changes.put_change(agent_id, 1, b"x"))
-    holder.enqueue_for_gates(agent, {})
+    holder.enqueue_for_gates(agent, {}, b"change")
     holder.complete(holder.claim_for_gates(agent_id, 1), {})
     client.delete(f"celery-task-meta-{agent_id}")
     take_messages(client)
