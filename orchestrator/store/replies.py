@@ -31,6 +31,11 @@ def _scanned(reply: list[Any]) -> tuple[int, dict[bytes, bytes]]:
     return int(cursor), _pairs(pairs)
 
 
+def _ranked(reply: list[Any]) -> tuple[int, list[tuple[bytes, bytes]]]:
+    cursor, pairs = reply
+    return int(cursor), list(zip(pairs[::2], pairs[1::2], strict=True))
+
+
 def _facts(reply: bytes) -> dict[str, object]:
     """Parse the `name:value` lines of INFO; comments and blank lines are left out."""
     lines = reply.decode(errors="replace").splitlines()
@@ -54,4 +59,5 @@ _SHAPES: dict[object, Callable[[Any], Any]] = {
     "XRANGE": _entries,
     "XREAD": _streams,
     "XREVRANGE": _entries,
+    "ZSCAN": _ranked,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from orchestrator.backends.command import CommandBackend, Options
 from orchestrator.interfaces.agent import AgentJob, Launch
@@ -44,10 +43,7 @@ def test_an_agent_ends_at_its_limit_and_has_spent_no_token_more(tmp_path, valkey
             ANTHROPIC_BASE_URL=models.url,
             BUDGET_PER_AGENT_TOKENS=str(LIMIT),
         )
-        asker = Asker(Options(), path=None)
-        lab.services = replace(
-            lab.services, runner=replace(lab.services.runner, backends=lambda _: asker)
-        )
+        lab.use(Asker(Options(), path=None))
         lab.store.run(publish(lab.settings))
         agent = lab.work(lab.spawn(remote))
         found = lab.store.follow(summary(lab.settings, lab.services.runner.holder.clock()))

@@ -17,7 +17,7 @@ from tests.integration.test_cli_ids import spawn
 
 AWAY = f"http://127.0.0.1:{free_port()}"
 #: Commands of a checkout or of the shell; they ask no system.
-LOCAL = {"init", "scan", "config", "completion"}
+LOCAL = {"init", "scan", "config", "completion", "context"}
 #: Command → arguments that an API serves; ID is an agent that waits.
 SERVED = {
     "models": [], "ls": [], "status": ["ID"], "why": ["ID"], "top": [], "recap": [],

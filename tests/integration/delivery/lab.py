@@ -7,9 +7,11 @@ import os
 import secrets
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.interfaces.agent import AgentBackend
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import load_settings
 from orchestrator.store import agents
@@ -38,6 +40,13 @@ class Lab:
         self.settings = load_settings(self.environment, dotenv=home / "no.env")
         self.services: Services = build(self.settings, worker="spawn@here")
         self.store = self.services.store
+
+    def use(self, backend: AgentBackend | None = None, **stages: Any) -> None:
+        """Replace stages, or let every agent be of this backend."""
+        if backend is not None:
+            stages["runner"] = replace(self.services.runner, backends=lambda _: backend)
+        # A stage is built at its first use, and kept in the dictionary of the services.
+        vars(self.services).update(stages)
 
     def spawn(self, remote: Path | str, *steps: object, **more: Any) -> str:
         script = {"rounds": more.pop("rounds")} if "rounds" in more else {"steps": list(steps)}

@@ -117,15 +117,13 @@ def confined(lab: Lab) -> Noted:
     egress = EgressProxies(
         lab.settings, lambda: "id", resolve=resolve, is_public=lambda address: address.is_loopback
     )
-    services = lab.services
-    runner = services.runner
+    runner, gates = lab.services.runner, lab.services.gate_check
     executor = replace(runner.executor, sandbox=sandbox, egress=egress)
     capture = replace(runner.capture, sandbox=sandbox)
-    gate_runner = replace(services.gate_check.gate_runner, sandbox=sandbox, egress=egress)
-    lab.services = replace(
-        services,
+    gate_runner = replace(gates.gate_runner, sandbox=sandbox, egress=egress)
+    lab.use(
         runner=replace(runner, executor=executor, capture=capture),
-        gate_check=replace(services.gate_check, gate_runner=gate_runner),
+        gate_check=replace(gates, gate_runner=gate_runner),
     )
     return sandbox
 
@@ -242,10 +240,7 @@ def test_what_an_agent_asked_before_it_ended_is_spent_when_it_is_judged(tmp_path
         ANTHROPIC_BASE_URL=drip.url,
     )
     sandbox = confined(lab)
-    leaver = Leaver(Options(), path=None)
-    lab.services = replace(
-        lab.services, runner=replace(lab.services.runner, backends=lambda _: leaver)
-    )
+    lab.use(Leaver(Options(), path=None))
 
     def answer() -> None:
         drip.accept()
