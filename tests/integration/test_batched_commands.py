@@ -9,7 +9,7 @@ import pytest
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import NotFound, RecordMalformed, StoreUnreachable
 from orchestrator.store import agents, api_keys, keys
-from orchestrator.store.client import AsyncStore
+from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.operations import command, nothing
 from orchestrator.wiring import clock, new_id
 from tests.integration.api.conftest import BODY
