@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -231,28 +231,29 @@ class Leaver(CommandBackend):
 
 
 def test_what_an_agent_asked_before_it_ended_is_spent_when_it_is_judged(tmp_path, valkey_url):
-    remote, drip = make_remote(tmp_path, SAMPLE), Drip()
-    lab = Lab(
-        tmp_path,
-        valkey_url,
-        **CONFINED["bubblewrap"],
-        CLAUDE_API_KEY=KEY,
-        ANTHROPIC_BASE_URL=drip.url,
-    )
-    sandbox = confined(lab)
-    lab.use(Leaver(Options(), path=None))
+    remote = make_remote(tmp_path, SAMPLE)
+    with closing(Drip()) as drip:
+        lab = Lab(
+            tmp_path,
+            valkey_url,
+            **CONFINED["bubblewrap"],
+            CLAUDE_API_KEY=KEY,
+            ANTHROPIC_BASE_URL=drip.url,
+        )
+        sandbox = confined(lab)
+        lab.use(Leaver(Options(), path=None))
 
-    def answer() -> None:
-        drip.accept()
-        drip.begin()
-        drip.say(STARTED)
-        eventually(lambda: sandbox.processes[0].exit_code is not None)
-        drip.say({"type": "message_delta", "usage": {"input_tokens": 5, "output_tokens": 20_000}})
-        drip.end()
+        def answer() -> None:
+            drip.accept()
+            drip.begin()
+            drip.say(STARTED)
+            eventually(lambda: sandbox.processes[0].exit_code is not None)
+            spent = {"input_tokens": 5, "output_tokens": 20_000}
+            drip.say({"type": "message_delta", "usage": spent})
+            drip.end()
 
-    answering = threading.Thread(target=answer)
-    answering.start()
-    agent = lab.work(lab.spawn(remote))
-    answering.join()
-    drip.close()
+        answering = threading.Thread(target=answer)
+        answering.start()
+        agent = lab.work(lab.spawn(remote))
+        answering.join()
     assert agent.usage.total_tokens == 20_005, agent.error
