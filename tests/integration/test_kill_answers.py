@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import redis
 
 from orchestrator.audit.log import Audit, read_entries
 from orchestrator.control.kill_switch import KillSwitch
@@ -17,12 +16,6 @@ from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, new_id
 
 ORDER = KillOrder("ann", "it loops")
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import threading
 
 import pytest
-import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import (
@@ -33,12 +32,6 @@ from orchestrator.wiring import clock, new_id
 def body(**changes: object) -> dict[str, object]:
     context = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
     return {"taskId": "t-1", "agentType": "worker", "context": context, **changes}
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 @pytest.fixture

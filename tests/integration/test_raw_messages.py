@@ -25,12 +25,6 @@ UNACKED, UNACKED_AGE = "unacked", "unacked_index"
 
 
 @pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
-
-
-@pytest.fixture
 def raw_worker(valkey_url, tmp_path):
     with pool_worker(tmp_path, valkey_url, "spawn") as worker:
         yield worker

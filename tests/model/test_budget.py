@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-import pytest
-import redis
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
@@ -282,12 +280,6 @@ class Fleet(RuleBasedStateMachine):
         assert {state.status for state in self.states().values()} <= FINAL
         assert self.sums()[1] == 0
         assert self.client.exists(keys.SLOTS, keys.WAITING, keys.UNCALLED) == 0
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 def test_the_budget_holds_whatever_comes(store, client):

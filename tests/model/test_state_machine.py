@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
-import pytest
-import redis
 from hypothesis.stateful import (
     invariant,
     precondition,
@@ -186,12 +184,6 @@ EVENTUALLY: Mapping[str, Callable[[View], bool]] = {
     ),
     "every_agent_ends": lambda view: all(a.status in FINAL for a in view.records.values()),
 }
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 def test_the_product_is_held_to_every_promise_and_no_other():

@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import redis
 
 from orchestrator.control.budget import BudgetService
 from orchestrator.control.submit import SubmitService
@@ -75,12 +74,6 @@ class Fleet:
 @pytest.fixture
 def fleet(store, tmp_path):
     return Fleet(store, tmp_path)
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 def queued(client) -> list[str]:

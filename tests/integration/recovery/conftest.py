@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.leases.agent_leases import AgentLeases
@@ -59,12 +58,6 @@ def monitor(holder):
 def spawn(store, clock, new_id):
     door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
     return lambda **changes: store.run(door.submit({**BODY, **changes})).agent_id
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 def take_messages(client) -> list[str]:

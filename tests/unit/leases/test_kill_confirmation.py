@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-import redis
 
 from orchestrator.errors import StoreUnreachable
 from orchestrator.host.cancel_scope import CancelScope
@@ -36,12 +35,6 @@ class Trees:
     def is_proven(self, agent_id: str) -> bool:
         assert agent_id == "running"
         return self.proven
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 @pytest.fixture

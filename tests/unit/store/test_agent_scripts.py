@@ -7,7 +7,6 @@ import re
 from datetime import timedelta
 
 import pytest
-import redis
 
 from orchestrator.errors import (
     ArgumentRefused,
@@ -33,20 +32,9 @@ from orchestrator.store import (
 )
 from orchestrator.store.locks import sweeping
 from orchestrator.store.transition import Move, move
-from tests.script_calls import NOW, arguments_of, seed, with_arguments
+from tests.script_calls import NOW, arguments_of, with_arguments
 
 LATER = NOW + timedelta(seconds=90)
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def now_is(store):
-    return seed(store)
 
 
 def written(client):

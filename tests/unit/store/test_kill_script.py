@@ -5,25 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-import redis
 
 from orchestrator.errors import ArgumentRefused
 from orchestrator.models import Status
 from orchestrator.store import agent_transitions, agents, keys, kills
-from tests.script_calls import NOW, arguments_of, keys_of, seed, with_arguments, with_keys
+from tests.script_calls import NOW, arguments_of, keys_of, with_arguments, with_keys
 
 ORDER = kills.KillOrder(by="ann", why="enough")
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def now_is(store):
-    return seed(store)
 
 
 def killed(store, *targets, tag="tag"):

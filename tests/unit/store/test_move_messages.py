@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-import redis
-
 from orchestrator.errors import OrchestratorError
 from orchestrator.messages import GATES_QUEUE, queue_key, result_key
 from orchestrator.models import Status
 from orchestrator.store import agent_transitions, agents, changes
-from tests.script_calls import NOW, seed
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def now_is(store):
-    return seed(store)
+from tests.script_calls import NOW
 
 
 def test_an_end_stores_and_publishes_the_outcome_and_no_other_move_does(store, client, now_is):

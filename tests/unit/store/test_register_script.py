@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import redis
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.errors import ArgumentRefused, BudgetExhausted, Halted, IdempotencyConflict
@@ -15,12 +14,6 @@ from tests.script_calls import NOW, arguments_of, calls, seed, with_arguments
 
 _CONTEXT = {"repository": "/srv/git/x.git", "branch": "main", "workItems": ["do it"]}
 BODY = {"taskId": "t", "agentType": "worker", "context": _CONTEXT}
-
-
-@pytest.fixture
-def client(valkey_url):
-    with redis.Redis.from_url(valkey_url, decode_responses=True) as connection:
-        yield connection
 
 
 @pytest.fixture
