@@ -91,8 +91,10 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def browsing(browser: Browser, url: str) -> Iterator[Dashboard]:
-    """Give a watched page of its own, which is checked in the end."""
-    context = browser.new_context(viewport={"width": 1440, "height": 860}, color_scheme="light")
+    """Give a watched page of its own, without transitions, which is checked in the end."""
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 860}, color_scheme="light", reduced_motion="reduce"
+    )
     context.add_init_script(WATCH)
     page = context.new_page()
     page.set_default_timeout(WITHIN_MS)
