@@ -169,7 +169,10 @@ def _programs(path: str) -> frozenset[Path]:
 
 @cache
 def _program_folders(folder: Path) -> frozenset[Path]:
-    """Return a folder of programs, its libraries, and the folders of programs that it links to."""
+    """Return a folder of programs, its libraries, and the folders of programs that it links to.
+
+    A version manager such as pyenv has its installations beside its folder `shims`.
+    """
     found: set[Path] = set()
     waiting = {folder}
     while waiting:
@@ -179,6 +182,8 @@ def _program_folders(folder: Path) -> frozenset[Path]:
         found.add(folder)
         if folder.name == "bin":
             found |= {folder.parent / name for name in _BESIDE}
+        elif folder.name == "shims":
+            found.add(folder.parent)
         if folder.resolve().is_relative_to("/usr"):
             continue
         for link in folder.iterdir():

@@ -176,6 +176,19 @@ def test_what_lies_below_a_hidden_home_is_there_if_the_program_needs_it(home: Pa
     assert ended.stdout.decode().split() == ["data", "filehidden", "closed"]
 
 
+def test_a_shim_of_a_version_manager_finds_its_installation(home: Path, tmp_path: Path):
+    """As pyenv makes them: a program in `shims` starts one of the installations beside it."""
+    manager = tmp_path / "manager"
+    installed = manager / "versions" / "3" / "bin" / "tool"
+    shim = manager / "shims" / "tool"
+    for program, text in ((installed, "echo installed"), (shim, f'exec "{installed}" "$@"')):
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    path = f"{shim.parent}:{os.environ['PATH']}"
+    assert confined(home, f"PATH={path} tool", environ={"PATH": path}) == "installed\n"
+
+
 def test_without_a_network_there_is_none_and_only_what_confines_can_take_it(home: Path):
     """A listener of the test's own on loopback is reached with the host's network alone."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
