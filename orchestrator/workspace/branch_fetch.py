@@ -28,6 +28,7 @@ _QUICK = 0.25
 _SHALLOW_REMOTE = "shallow roots are not allowed to be updated"
 _STALE_LOCK = re.compile(r"Unable to create '[^']*\.lock': File exists")
 _OTHER_OWNER = "detected dubious ownership"
+_OTHER_FORMAT = "mismatched algorithms"
 #: What an ended git leaves in a folder of objects.
 _PARTIAL = ("pack/tmp_*", "pack/.tmp-*", "tmp_objdir-*", "[0-9a-f][0-9a-f]/tmp_obj_*")
 
@@ -165,6 +166,9 @@ class BranchFetch:
             raise self._shallow()
         if _OTHER_OWNER in ended.stderr:
             raise self._foreign()
+        if _OTHER_FORMAT in ended.stderr:
+            msg = f"{showable(self.repository)} has SHA-256 object names, which are not supported."
+            raise RepositoryUnavailable(msg, action="Name a repository with SHA-1 object names.")
         checked(ended, "fetch")
 
     def _shallow(self) -> RepositoryUnavailable:

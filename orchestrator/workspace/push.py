@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,19 +16,26 @@ from orchestrator.errors import (
     PushFailed,
     PushRefused,
 )
+from orchestrator.log import get_logger
 from orchestrator.models.identifiers import repository_name
 from orchestrator.workspace.clone import AGENT_PREFIX, agent_ref
 from orchestrator.workspace.git import Git, showable
 from orchestrator.workspace.host_program import Ended
+from orchestrator.workspace.mirror import Base
 
 # The porcelain line of a ref that the remote (or the lease of the push) refused.
 _TURNED_DOWN = re.compile(r"^!\t[^\t]*\t\[(?:remote )?rejected\].*$", re.MULTILINE)
-# The messages of servers for a missing permission; any other failure may be the network.
+# The messages of servers for a missing permission, and of git for a file that takes no push; any
+# other failure may be the network.
 _NOT_ALLOWED = re.compile(
     r"denied|not granted|not allowed|not permitted|read-only|Authentication failed"
-    r"|terminal prompts disabled|dubious ownership|error: (401|403)",
+    r"|terminal prompts disabled|dubious ownership|error: (401|403)|transport does not support",
     re.IGNORECASE,
 )
+#: How long a worker remembers that a remote takes pushes.
+_PERMITTED_S = 600.0
+
+log = get_logger("push")
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class Remote:
 
     def __init__(self, git: Git) -> None:
         self._git = git
+        #: When each remote last would have taken a push.
+        self._permitted_s: dict[str, float] = {}
 
     def push(
         self,
@@ -81,25 +91,41 @@ class Remote:
             raise PushRefused(msg, action="Check that branch; delete it on the remote to redo.")
         raise _explain(ended)
 
-    def check(self, git_dir: Path, repository: str, agent_id: str, *, prefix: str) -> None:
-        """Check that no branch of the remote excludes the branch of an agent.
+    def check(self, base: Base, repository: str, agent_id: str, *, prefix: str) -> None:
+        """Check that the remote takes pushes, and can have the branch of an agent.
 
-        git stores a ref as a file, so a branch `agent` and a branch `agent/x` exclude each other.
+        Any other failure is only logged: the remote may be reachable when the change is ready.
 
         Raises:
-            BranchBlocked: there is such a branch.
-            GitFailed: the remote cannot be read.
+            BranchBlocked: a branch of the remote excludes it.
+            PushRefused: the remote takes no push from this host.
         """
         ref = agent_ref(agent_id, prefix)
+        try:
+            self._check_name(base, repository, ref)
+            self._check_permission(base, repository, ref)
+        except (BranchBlocked, PushRefused):
+            raise
+        except GitFailed as error:
+            log.warning("branch not checked", agentId=agent_id, error=error.detail)
+
+    def _check_name(self, base: Base, repository: str, ref: str) -> None:
+        # git stores a ref as a file, so a branch `agent` and a branch `agent/x` exclude each other.
         parts = ref.split("/")
         above = ["/".join(parts[:end]) for end in range(3, len(parts))]
-        if not above:
-            return
-        listed = self._heads(git_dir, repository, *above)
+        listed = self._heads(base.mirror, repository, *above) if above else {}
         if found := next((name for name in above if name in listed), ""):
             taken, branch = (name.removeprefix("refs/heads/") for name in (found, ref))
             msg = f"The remote has a branch {showable(taken)}, so it cannot have {branch}."
             raise BranchBlocked(msg)
+
+    def _check_permission(self, base: Base, repository: str, ref: str) -> None:
+        if time.monotonic() < self._permitted_s.get(repository, -_PERMITTED_S) + _PERMITTED_S:
+            return
+        ended = self._send(base.mirror, repository, base.commit, ref, "--dry-run")
+        if ended.exit_code != 0:
+            raise _explain(ended)
+        self._permitted_s[repository] = time.monotonic()
 
     def find(
         self, git_dir: Path, repository: str, agent_id: str, *, prefix: str = AGENT_PREFIX
@@ -112,10 +138,17 @@ class Remote:
         return self._listed(git_dir, repository, agent_ref(agent_id, prefix))
 
     def _send(
-        self, git_dir: Path, repository: str, commit: str, ref: str, *, instead_of: str = ""
+        self,
+        git_dir: Path,
+        repository: str,
+        commit: str,
+        ref: str,
+        *options: str,
+        instead_of: str = "",
     ) -> Ended:
         return self._git.attempt(
             "push",
+            *options,
             "--porcelain",
             "--no-verify",
             f"--force-with-lease={ref}:{instead_of}",

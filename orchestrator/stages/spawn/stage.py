@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.errors import (
     AgentFailed,
-    BranchBlocked,
     DiskFull,
     GitFailed,
     OrchestratorError,
@@ -146,23 +145,18 @@ class SpawnStage:
         return self.mirrors.refresh(agent.repository, agent.base_branch)
 
     def _check_target(self, agent: AgentState, base: Base) -> None:
-        """Check, before the first attempt, that the remote can have the agent's branch.
+        """Check, before the first attempt, that the agent's branch can be pushed.
 
         Raises:
             BranchBlocked: a branch of the remote excludes it.
+            PushRefused: the remote takes no push from this host.
             RepoConfigInvalid: the configuration of the base commit is malformed.
         """
         if self.remote is None or agent.base_commit or self.settings.delivery != "branch":
             return
         config = read_repo_config(self.mirrors.read_some(base, CONFIG_FILES).get)
         target = push_target(self.settings, config, agent.repository)
-        try:
-            self.remote.check(base.mirror, target.address, agent.agent_id, prefix=target.prefix)
-        except BranchBlocked:
-            raise
-        except GitFailed as error:
-            # The remote of the push may be reachable when the change is ready.
-            log.warning("branch not checked", agentId=agent.agent_id, error=error.detail)
+        self.remote.check(base, target.address, agent.agent_id, prefix=target.prefix)
 
     # ── its program ─────────────────────────────────────────────────────────────────────────
 

@@ -58,6 +58,41 @@ def test_branches_go_to_another_remote_if_one_is_named(lab, remote, tmp_path):
     assert "+NEW = 1" in orch(one, "diff", agent.agent_id, cwd=tmp_path).stdout
 
 
+def test_a_remote_that_takes_no_push_is_found_before_the_agent_starts(lab, remote):
+    """A token that may only read; then the permission is granted."""
+    git("config", "http.receivepack", "false", cwd=remote)
+    with git_server(remote.parent, login="x-access-token:key") as server:
+        one = lab(GIT_TOKEN="key", GIT_TOKEN_HOSTS=f"127.0.0.1:{server.port}")
+        address = f"{server.url}/remote.git"
+        refused = one.work(one.spawn(address, write("new.py", "NEW = 1\n")))
+        assert (refused.status, refused.error_code) == (Status.FAILED, "push_refused")
+        assert "403" in refused.error
+        assert refused.started_at is None, "no token is spent"
+        git("config", "http.receivepack", "true", cwd=remote)
+        agent = one.play(address, write("new.py", "NEW = 1\n"))
+        assert agent.status is Status.COMPLETED, agent.error
+        before = len(server.paths)
+        one.work(one.spawn(address, write("new.py", "NEW = 1\n")))
+        assert not any("receive-pack" in path for path in server.paths[before:]), "remembered"
+
+
+def test_a_file_that_takes_no_push_is_found_before_the_agent_starts(lab, remote, tmp_path):
+    git("bundle", "create", str(tmp_path / "repository.bundle"), "main", cwd=remote)
+    one = lab()
+    agent = one.work(one.spawn(tmp_path / "repository.bundle", write("new.py", "NEW = 1\n")))
+    assert (agent.status, agent.error_code) == (Status.FAILED, "push_refused")
+    assert agent.started_at is None
+
+
+def test_an_agent_starts_though_the_check_of_its_push_fails(lab, remote):
+    with git_server(remote.parent, login="x-access-token:key") as server:
+        one = lab(GIT_TOKEN="key", GIT_TOKEN_HOSTS=f"127.0.0.1:{server.port}")
+        server.fail_pushes = 1
+        agent = one.play(f"{server.url}/remote.git", write("new.py", "NEW = 1\n"))
+    assert server.fail_pushes == 0
+    assert agent.status is Status.COMPLETED, agent.error
+
+
 def test_over_http_with_a_token_nothing_but_the_server_ever_sees_it(lab, remote, tmp_path):
     """Two failures of the network on the way; the token is in no file, state, log or event."""
     token = secrets.token_hex(20)

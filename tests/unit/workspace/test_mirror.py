@@ -176,3 +176,11 @@ def test_a_shallow_clone_is_told_and_never_taken_for_what_it_was_before(
     git(shallow, "reset", "-q", "--hard", "FETCH_HEAD")
     with pytest.raises(RepositoryUnavailable, match=r"shallow clone.*--unshallow"):
         host.mirrors.refresh(str(shallow), "main")
+
+
+def test_a_repository_with_other_object_names_is_told(host: Host, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256", "-b", "main", "wide")
+    wide = tmp_path / "wide"
+    git(wide, "commit", "-q", "--allow-empty", "-m", "one")
+    with pytest.raises(RepositoryUnavailable, match=r"SHA-256 object names.*SHA-1"):
+        host.mirrors.refresh(str(wide), "main")
