@@ -3,9 +3,9 @@
 from kombu import Queue
 
 from orchestrator import messages
-from orchestrator.settings import load_settings
+from workers.settings import own_settings
 
-_settings = load_settings()
+_settings = own_settings()
 
 # ── broker and results ──────────────────────────────────────────────────────────────────────
 # One Valkey for both: one script stores an outcome together with the final state.

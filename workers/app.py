@@ -17,10 +17,10 @@ from orchestrator.errors import OrchestratorError, StoreRefused
 from orchestrator.log import about, get_logger
 from orchestrator.messages import CLEANUP_QUEUE, QUEUES
 from orchestrator.models import Status
-from orchestrator.settings import load_settings
 from orchestrator.store import agents, queues
 from orchestrator.store.budget import publish
 from orchestrator.tracing import exporting, stage
+from workers.settings import own_settings
 
 if TYPE_CHECKING:
     from orchestrator.wiring.worker import Services
@@ -105,7 +105,7 @@ def _build(pid: int, worker: str) -> Services:
     del pid
     from orchestrator.wiring.worker import build  # noqa: PLC0415 - the scheduler needs no stage
 
-    services = build(load_settings(), worker=worker)
+    services = build(own_settings(), worker=worker)
     # Before its first claim: the published limits apply.
     try:
         services.store.run(publish(services.settings))

@@ -13,7 +13,7 @@ from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
 from orchestrator.log import get_logger
 from orchestrator.messages import GATES_QUEUE, SPAWN_QUEUE
 from orchestrator.secretscan.scanner import masked
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import Settings
 from orchestrator.store import workers
 from orchestrator.store.client import Store
 from orchestrator.store.server_clock import ServerClock
@@ -21,6 +21,7 @@ from orchestrator.wiring.host import host_cleaner, server_clock
 from orchestrator.wiring.worker import load_stage
 from orchestrator.workspace.disk import lack_of_space
 from workers.queue_pauses import RECONCILE_EVERY_S, own_queues, reconcile
+from workers.settings import own_settings
 
 #: On threads nothing wakes the hub when a slot is free: a refill took 851 ms, with this 51 ms.
 WAKE_EVERY_S = 0.1
@@ -47,7 +48,7 @@ def load_before_fork(sender: Any, **_options: Any) -> None:
 @worker_init.connect
 def check_clock(**_options: Any) -> None:
     """End the start of a worker whose clock differs too much from Valkey's."""
-    settings = load_settings()
+    settings = own_settings()
     ahead_s = ServerClock(Store(settings.valkey_url)).measure_skew_s()
     if ahead_s is not None and abs(ahead_s) > settings.clock_skew_limit_s:
         error = ClockSkewed(ahead_s, settings.clock_skew_limit_s)
@@ -58,7 +59,7 @@ def check_clock(**_options: Any) -> None:
 @worker_ready.connect
 def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
     """Wake the hub for free slots, apply pauses, renew the worker's name, and clean the host."""
-    settings = load_settings()
+    settings = own_settings()
     store = Store(settings.valkey_url)
     time_source = server_clock(settings.valkey_url)
     announce_it = partial(announce, store, sender.hostname, time_source, settings)
@@ -76,7 +77,7 @@ def keep_awake_and_announced(sender: Any, **_options: Any) -> None:
 @worker_shutting_down.connect
 def withdraw(sender: Any, **_options: Any) -> None:
     """Remove this worker's name, so that readiness reports its end at once."""
-    store = Store(load_settings().valkey_url)
+    store = Store(own_settings().valkey_url)
     try:
         store.run(workers.withdraw(str(sender)))
     except StoreUnreachable as error:

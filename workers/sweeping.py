@@ -10,12 +10,12 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.log import get_logger
 from orchestrator.maintenance.sweep_timer import SweepTimer
 from orchestrator.messages import CLEANUP_QUEUE
-from orchestrator.settings import load_settings
 from orchestrator.store.client import Store
 from orchestrator.store.sweeps import Sweeper
 from orchestrator.wiring.host import server_clock
 from workers.app import services_in
 from workers.queue_pauses import own_queues
+from workers.settings import own_settings
 
 log = get_logger("worker")
 
@@ -43,7 +43,7 @@ def keep_sweeping(sender: Any, **_options: Any) -> None:
 
 def sweep_timer(worker: str) -> SweepTimer:
     """Build the timer that sweeps if the scheduler does not."""
-    url = load_settings().valkey_url
+    url = own_settings().valkey_url
     return SweepTimer(
         Store(url), server_clock(url), lambda: services_in(worker).sweep(Sweeper.TIMER)
     )

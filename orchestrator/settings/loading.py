@@ -45,7 +45,7 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
         SettingsInvalid: a value is wrong, an ORCHESTRATOR_* or BUDGET_* name is unknown, a file
             is unreadable, or the file of a secret is empty.
     """
-    dotenv = dotenv or Path(".env")
+    dotenv = dotenv or _own_folder() / ".env"
     given = {name: value or "" for name, value in dotenv_values(dotenv).items()}
     given |= os.environ if environ is None else environ
     known = variables()
@@ -71,7 +71,7 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
             setup_values={name: given[name] for name in names if given.get(name)},
             backends=_backend_options(given),
             host_env=host_env,
-            sources=frozenset(path.absolute() for path in (dotenv, *map(Path, files.values()))),
+            sources=frozenset(map(Path.absolute, (dotenv, *map(Path, files.values())))),
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
@@ -80,6 +80,14 @@ def load_settings(environ: dict[str, str] | None = None, *, dotenv: Path | None 
         detail = f"{name}: {message}" if name else message
         raise SettingsInvalid(detail.rstrip(".") + ".") from error
     return _with_generated_password(settings)
+
+
+def _own_folder() -> Path:
+    """Return the folder where this process started; the root if it has been removed since."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def _with_generated_password(settings: Settings) -> Settings:
