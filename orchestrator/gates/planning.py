@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -50,6 +50,8 @@ class Planning:
     #: The runs on base commits that this host remembers.
     records: BaseRecords | None = None
     _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
+    #: The modules that the host's `python3` has; if one is removed later, its gate reports that.
+    _found_modules: set[str] = field(default_factory=set)
 
     def profile(self, request: SpawnRequest, base: Base) -> GateProfile:
         """Return the profile of a request, or the repository's own profile if it names none.
@@ -118,7 +120,7 @@ class Planning:
             return ()
         tools = tools or Tools()
         plan = self.plan(request, base).within(tools.environment)
-        faults = faults_here(plan, self.settings, tools)
+        faults = faults_here(plan, self.settings, tools, self._found_modules)
         return faults if faults or tools.pending else tuple(self._known_faults(plan, base, tools))
 
     def _known_faults(self, plan: Plan, base: Base, tools: Tools) -> Iterator[PlanFault]:
@@ -182,11 +184,13 @@ class Tools:
         return is_open or ("node" in self.pending and program in _PACKAGE_MANAGERS)
 
 
-def faults_here(plan: Plan, settings: Settings, tools: Tools) -> tuple[PlanFault, ...]:
+def faults_here(
+    plan: Plan, settings: Settings, tools: Tools, found: set[str] | None = None
+) -> tuple[PlanFault, ...]:
     """Return why a plan cannot approve any change on this host.
 
     If gates run in an image, only faults of the repository are known. What a pending environment
-    may install is no fault.
+    may install is no fault. `found` remembers the modules that the host's `python3` has.
     """
     if settings.sandbox_enabled:
         return plan_faults(plan, which=lambda program: program)
@@ -202,20 +206,28 @@ def faults_here(plan: Plan, settings: Settings, tools: Tools) -> tuple[PlanFault
         if installed and "VIRTUAL_ENV" in installed.variables:
             # No program of the repository's environment runs outside a sandbox.
             return name in sys.stdlib_module_names or _is_installed(installed, name)
-        code = "import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))"
-        argv = ("python3", "-c", code, name.partition(".")[0])
-        try:
-            ended = run_program(argv, env=environment, timeout_s=_PROBE_S)
-        except (OSError, TimeoutError):
-            # Nothing is known here; the gate itself reports the fault.
-            return True
-        return ended.exit_code != 1
+        return _has_module(name.partition(".")[0], environment, found)
 
     def which(program: str) -> str | None:
         return program if tools.may_come(program) else shutil.which(program, path=path)
 
     is_set_up = installed is not None
     return plan_faults(plan, which=which, has_module=has_module, is_set_up=is_set_up)
+
+
+def _has_module(name: str, environment: Mapping[str, str], found: set[str] | None) -> bool:
+    """Return whether the host's `python3` has a module; one that it lacks is searched again."""
+    if found is not None and name in found:
+        return True
+    code = "import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))"
+    try:
+        ended = run_program(("python3", "-c", code, name), env=environment, timeout_s=_PROBE_S)
+    except (OSError, TimeoutError):
+        # Nothing is known here; the gate itself reports the fault.
+        return True
+    if found is not None and ended.exit_code == 0:
+        found.add(name)
+    return ended.exit_code != 1
 
 
 def _is_installed(environment: Environment, name: str) -> bool:

@@ -28,12 +28,12 @@ id of the boot, the cgroup and the PID namespace of the program, as far as it ha
 
 from __future__ import annotations
 
-import contextlib
+# Not `signal` and `contextlib`: they double the time that Python takes to start.
+import _signal as signal  # type: ignore[import-not-found]
 import ctypes
 import os
 import resource
 import select
-import signal
 import sys
 import time
 
@@ -47,6 +47,20 @@ _SHOWN_PIDS = 1000
 _FILES_AT_MOST = 65_536
 #: The descriptor to which `_init.py` writes.
 _REPORT = 3
+
+
+class _Suppressed:
+    """The suppression of some errors, as by the module that is not imported."""
+
+    def __init__(self, *errors: type[Exception]) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        """Tell whether the error is one of them."""
+        return kind is not None and issubclass(kind, self._errors)
 
 
 class Tree:
@@ -110,7 +124,7 @@ class Tree:
     def _remove_cgroup(self) -> None:
         # Not empty if the program made cgroups in it; the host cleaner removes them.
         if self._cgroup:
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 os.rmdir(self._cgroup)  # noqa: PTH106 - as in `_read`
 
     def reap(self) -> bool:
@@ -135,7 +149,7 @@ class Tree:
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the program's process group."""
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             if self._report < 0:
                 os.killpg(self.program, signal.SIGTERM)
             else:
@@ -148,12 +162,12 @@ class Tree:
         if self._cgroup:
             # Recorded first, as below; processes that escape the record are killed as well.
             self.killed = dict.fromkeys(_descendants(os.getpid()))
-            with contextlib.suppress(OSError):
+            with _Suppressed(OSError):
                 _write(f"{self._cgroup}/cgroup.kill", b"1")
         while self.reap():
             for pid in _descendants(os.getpid()):
                 self.killed[pid] = None
-                with contextlib.suppress(OSError):
+                with _Suppressed(OSError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -191,13 +205,13 @@ def _write_record(record: str, cgroup: str, namespace: str) -> None:
 
 def _remove_record(record: str) -> None:
     if record:
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             os.unlink(record)  # noqa: PTH108 - as in `_read`
 
 
 def _namespace(program: int) -> str:
     # Of the first process inside. Without it, no namespace will be seen to be empty.
-    with contextlib.suppress(OSError, IndexError):
+    with _Suppressed(OSError, IndexError):
         found = os.readlink(f"/proc/{_children(program)[0]}/ns/pid")  # noqa: PTH115 - as in `_read`
         return found if found != os.readlink("/proc/self/ns/pid") else ""  # noqa: PTH115
     return ""
@@ -220,7 +234,7 @@ def _descendants(pid: int) -> list[int]:
     waiting = [pid]
     while waiting:
         # Threads have children too; the children of an ended process become children of this one.
-        with contextlib.suppress(OSError):
+        with _Suppressed(OSError):
             children = _children(waiting.pop())
             waiting += children
             found += children
@@ -299,7 +313,7 @@ def main() -> None:
         return
     was_heard = True
     try:
-        with contextlib.suppress(BrokenPipeError):
+        with _Suppressed(BrokenPipeError):
             os.write(status, f"started {tree.program}\n".encode())
         was_heard = _await_end(tree, control, deadline_s)
     finally:
@@ -309,7 +323,7 @@ def main() -> None:
     killed = " ".join(map(str, list(tree.killed)[:_SHOWN_PIDS]))
     unheard = "" if was_heard else "unheard\n"
     report = f"{unheard}killed {killed}\nended {tree.exit_code} {ended_at_s}\n"
-    with contextlib.suppress(BrokenPipeError):
+    with _Suppressed(BrokenPipeError):
         os.write(status, report.encode())
 
 

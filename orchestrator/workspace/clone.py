@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from orchestrator.workspace.disk import (
     free_bytes,
     lack_of_space,
     locked,
+    make_folder_of_trees,
     naming_full_disk,
     remove_tree,
 )
@@ -115,7 +117,7 @@ class Workspaces:
         remove_tree(workspace.layers)
         try:
             with naming_full_disk(self._folder):
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder_of_trees(self._folder)
                 write_document(
                     self._origin(agent_id),
                     Origin(
@@ -186,11 +188,11 @@ class Workspaces:
             return
         spare = self._spare(base)
         try:
-            spare.parent.mkdir(parents=True, exist_ok=True)
+            make_folder_of_trees(spare.parent)
             with locked(spare.parent.with_suffix(".lock")):
                 if spare.exists():
                     return
-                making = Workspace(spare.parent / "making")
+                making = Workspace(spare.parent / f"making.{secrets.token_hex(8)}")
                 remove_tree(making.root)
                 for stale in spare.parent.iterdir():
                     # It is renamed first, so that no worker uses a half-removed spare.
@@ -214,7 +216,7 @@ class Workspaces:
         Raises:
             WorkspaceInUse: the stopped worker of an earlier attempt still holds the workspace.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder_of_trees(self._folder)
         with ExitStack() as stack:
             try:
                 stack.enter_context(locked(self._lock(agent_id), wait_s=self._wait_s))

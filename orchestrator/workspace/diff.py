@@ -48,7 +48,8 @@ class RawEntry:
 
 def changed_files(git: Git, git_dir: Path, base: str, tip: str) -> tuple[ChangedFile, ...]:
     """Return every file that differs from `base` to `tip`; a rename counts as two."""
-    raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip, git_dir=git_dir)
+    asked = ("diff-tree", "-r", "-z", "--raw", "--no-renames", base, tip)
+    raw = git.of_objects(*asked, git_dir=git_dir)
     return tuple(parse_raw(raw))
 
 
@@ -139,7 +140,7 @@ def object_sizes(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str,
     """Return the size in bytes of each existing object, without reading any."""
     asked = "".join(f"{name}\n" for name in objects).encode()
     shape = "--batch-check=%(objectname) %(objectsize)"
-    lines = git.run("cat-file", shape, git_dir=git_dir, stdin=asked).decode().splitlines()
+    lines = git.of_objects("cat-file", shape, git_dir=git_dir, stdin=asked).decode().splitlines()
     # git prints `<name> missing` for an object that does not exist.
     parts = (line.split(" ") for line in lines)
     return {name: int(size) for name, size in parts if size.isdecimal()}
@@ -149,7 +150,7 @@ def read_objects(git: Git, git_dir: Path, objects: Collection[str]) -> dict[str,
     """Return the content of each object; all of them must exist."""
     names = list(objects)
     asked = "".join(f"{name}\n" for name in names).encode()
-    answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
+    answer = git.of_objects("cat-file", "--batch", git_dir=git_dir, stdin=asked)
     contents, position = {}, 0
     for name in names:
         # `<oid> <type> <size>`, newline, content, newline.

@@ -7,9 +7,11 @@ import fcntl
 import os
 import re
 import shutil
+import struct
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed
@@ -25,6 +27,9 @@ _FULL = re.compile(
 )
 _REMOVAL_TIMEOUT_S = 600.0
 _LOCK_PAUSE_S = 0.005
+#: linux/fs.h: the attribute `T` of `chattr`, and the calls that read and write attributes.
+_TOP_OF_TREES = 0x00020000
+_GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x80086601, 0x40086602
 
 
 def reports_full_disk(stderr: str) -> bool:
@@ -95,6 +100,27 @@ def _await_lock(descriptor: int, deadline: float) -> None:
         else:
             return
         time.sleep(_LOCK_PAUSE_S)
+
+
+def make_folder_of_trees(path: Path) -> None:
+    """Make a folder whose subfolders are trees that are not related, and come and go.
+
+    ext4 then places each tree in another group of inodes. Without that, a new file is placed where
+    a tree was just removed: on ext4 without a journal the search for an inode skips each of those
+    that were freed in the last minutes, and the checkout of 5,000 files took 20 times as long.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # It is a hint: other file systems lack it, and only the owner of the folder may set it.
+        with suppress(OSError):
+            read = fcntl.ioctl(descriptor, _GET_ATTRIBUTES, bytes(struct.calcsize("l")))
+            attributes = int.from_bytes(read, sys.byteorder)
+            if not attributes & _TOP_OF_TREES:
+                changed = struct.pack("l", attributes | _TOP_OF_TREES)
+                fcntl.ioctl(descriptor, _SET_ATTRIBUTES, changed)
+    finally:
+        os.close(descriptor)
 
 
 def free_bytes(path: Path) -> int:

@@ -44,7 +44,7 @@ def filtered_files(git: Git, git_dir: Path, commit: str) -> Mapping[str, Filtere
     Raises:
         GitFailed: the commit does not exist.
     """
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir)
+    listed = git.of_objects("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir)
     blobs: dict[bytes, str] = {}
     for entry in filter(None, listed.split(b"\0")):
         # `<mode> <type> <oid>`, tab, path.

@@ -12,6 +12,7 @@ from orchestrator.errors import DiskFull, GitFailed, GitKilled, GitTimedOut, Rep
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.git_answers import Answers, is_of_objects
 from orchestrator.workspace.host_program import Ended, run_program
 
 #: The author and committer in agents' clones and of the one commit. The trailers name the agent.
@@ -114,6 +115,7 @@ class Git:
         self._credentials = Credentials(settings)
         self._allowed_in = _resolved(settings.local_repositories)
         self._forbidden_in = _resolved(settings.agents_dirs)
+        self._answers = Answers()
 
     def environment(self, git_dir: Path) -> dict[str, str]:
         """Return the whole environment of git in this repository."""
@@ -163,6 +165,29 @@ class Git:
             msg = f"git {arguments[0]} was ended by signal {-ended.exit_code}."
             raise GitKilled(msg)
         return replace(ended, stderr=access.mask(ended.stderr))
+
+    def of_objects(
+        self,
+        *arguments: str,
+        git_dir: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> bytes:
+        """Run a command that reads nothing but objects, and return its output.
+
+        Objects never change. So where they are named by their full ids, the output is remembered
+        for this repository: an agent's gates and delivery ask for the same trees and differences.
+
+        Raises:
+            GitFailed: also the other errors of `run`; an error is not remembered.
+        """
+        question = (str(git_dir), arguments, tuple(sorted((env or {}).items())), stdin)
+        answer = self._answers.find(question)
+        if answer is None:
+            answer = self.run(*arguments, git_dir=git_dir, env=env, stdin=stdin)
+            if is_of_objects(arguments, stdin, answer):
+                self._answers.remember(question, answer)
+        return answer
 
     def _check_repository(self, remote: str) -> bool:
         """Refuse a repository of this host that an agent may have made: its hooks would run.

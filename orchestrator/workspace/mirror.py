@@ -13,13 +13,14 @@ from pathlib import Path
 from orchestrator.errors import (
     BranchUnknown,
     GitFailed,
+    GitKilled,
     GitTimedOut,
     RepositoryUnavailable,
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.branch_fetch import BranchFetch
 from orchestrator.workspace.disk import locked, naming_full_disk
-from orchestrator.workspace.git import Git, checked, showable
+from orchestrator.workspace.git import Git, showable
 from orchestrator.workspace.tags import update_tags
 
 #: No configuration file is larger.
@@ -163,12 +164,17 @@ class Mirrors:
         if not possible:
             return {}
         asked = ("ls-tree", "-z", "--long", base.commit, "--", *possible)
-        ended = self._git.attempt(*asked, git_dir=base.mirror, env=_LITERAL)
-        if ended.exit_code != 0 and not self._holds(base):
+        try:
+            listed = self._git.of_objects(*asked, git_dir=base.mirror, env=_LITERAL)
+        except (GitKilled, GitTimedOut):
+            raise
+        except GitFailed as error:
+            if self._holds(base):
+                raise
             msg = f"The commit {base.commit} is not in this host's mirror."
-            raise GitFailed(msg)
+            raise GitFailed(msg) from error
         found = {}
-        for entry in filter(None, checked(ended, "ls-tree").decode(errors="replace").split("\0")):
+        for entry in filter(None, listed.decode(errors="replace").split("\0")):
             # `<mode> blob <oid> <size>`, tab, path.
             meta, _, path = entry.partition("\t")
             mode, _, oid, size = meta.split()
@@ -177,19 +183,18 @@ class Mirrors:
             if int(size) > FILE_LIMIT_BYTES:
                 msg = f"{path} of the base commit has {size} bytes, over {FILE_LIMIT_BYTES}."
                 raise GitFailed(msg)
-            found[path] = self._git.run("cat-file", "blob", oid, git_dir=base.mirror)
+            found[path] = self._git.of_objects("cat-file", "blob", oid, git_dir=base.mirror)
         return found
 
     def paths(self, base: Base) -> frozenset[str]:
         """Return every path of this commit; paths that are not UTF-8 are left out."""
-        listed = self._git.run(
-            "ls-tree", "-r", "-z", "--name-only", base.commit, git_dir=base.mirror
-        )
+        asked = ("ls-tree", "-r", "-z", "--name-only", base.commit)
+        listed = self._git.of_objects(*asked, git_dir=base.mirror)
         return frozenset(filter(None, listed.decode(errors="ignore").split("\0")))
 
     def contents(self, base: Base) -> Mapping[str, str]:
         """Return the id of the content of every file of this commit, by path."""
-        listed = self._git.run("ls-tree", "-r", "-z", base.commit, git_dir=base.mirror)
+        listed = self._git.of_objects("ls-tree", "-r", "-z", base.commit, git_dir=base.mirror)
         entries = (entry.partition("\t") for entry in listed.decode(errors="ignore").split("\0"))
         # `<mode> blob <oid>`, tab, path.
         return {path: meta.split()[2] for meta, _, path in entries if path}

@@ -79,7 +79,7 @@ def new_blobs(git: Git, git_dir: Path, base: str, tip: str) -> Iterator[NewBlobs
     for name, files in over.items():
         yield NewBlobs(name, PATHS, b"", None, f"commit {name}: a tree of {files} files")
     if not over:
-        listed = git.run("ls-tree", "-r", "-z", "--full-tree", base, git_dir=git_dir)
+        listed = git.of_objects("ls-tree", "-r", "-z", "--full-tree", base, git_dir=git_dir)
         # `<mode> <type> <oid>`, tab, path.
         entries = (entry.partition(b"\t") for entry in listed.split(b"\0") if entry)
         held = {shown_path(path): meta.decode().split(" ")[2] for meta, _, path in entries}

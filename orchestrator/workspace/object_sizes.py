@@ -41,7 +41,8 @@ def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ..
     The work depends on the number of distinct objects only: a tree of a few kilobytes may have more
     files than any listing could finish.
     """
-    listed = git.run("rev-list", "--objects", "--no-object-names", *trees, git_dir=git_dir)
+    asked = ("rev-list", "--objects", "--no-object-names", *trees)
+    listed = git.of_objects(*asked, git_dir=git_dir)
     known: dict[str, Extent] = {}
     folders = []
     for oid, kind, size in _described(git, git_dir, listed):
@@ -69,7 +70,8 @@ def extents(git: Git, git_dir: Path, trees: tuple[str, ...]) -> tuple[Extent, ..
 def _described(git: Git, git_dir: Path, oids: bytes) -> Iterator[tuple[str, str, int]]:
     """Return id, type and size of each object."""
     asked = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
-    for line in git.run("cat-file", asked, git_dir=git_dir, stdin=oids).decode().splitlines():
+    answer = git.of_objects("cat-file", asked, git_dir=git_dir, stdin=oids)
+    for line in answer.decode().splitlines():
         oid, kind, size = line.split(" ")
         yield oid, kind, int(size)
 
@@ -77,7 +79,7 @@ def _described(git: Git, git_dir: Path, oids: bytes) -> Iterator[tuple[str, str,
 def _read_trees(git: Git, git_dir: Path, oids: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Return the entries of each tree, without gitlinks."""
     asked = "".join(f"{oid}\n" for oid in oids).encode()
-    answer = git.run("cat-file", "--batch", git_dir=git_dir, stdin=asked)
+    answer = git.of_objects("cat-file", "--batch", git_dir=git_dir, stdin=asked)
     position = 0
     for oid in oids:
         # `<oid> tree <size>`, newline, content, newline.

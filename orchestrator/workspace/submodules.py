@@ -86,7 +86,8 @@ class Submodules:
         Raises:
             GitFailed: the repository does not contain the commit.
         """
-        listed = self._git.run("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir)
+        asked = ("ls-tree", "-r", "-z", "--full-tree", commit)
+        listed = self._git.of_objects(*asked, git_dir=git_dir)
         pins: dict[str, str] = {}
         for entry in filter(None, listed.split(b"\0")):
             # `<mode> <type> <oid>`, tab, path.

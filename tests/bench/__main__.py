@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 LIMITS: Mapping[str, int] = {
     "idle": 90,
     "overhead": 120,
+    "start": 120,
     "life": 210,
-    "fleet": 300,
+    "fleet": 240,
     "kill": 180,
     "recovery": 120,
     "growth": 150,

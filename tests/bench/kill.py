@@ -1,4 +1,4 @@
-"""kill-all of 200 live agents: from the request to the last death, by receipts and from outside."""
+"""kill-all of 200 live agents: request to last death, and the memory that they took before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+from orchestrator.models import Status
+from orchestrator.store import agents
+from orchestrator.store.client import Store
 from tests.bench.results import figure, save, sizes
+from tests.bench.system_processes import spawn_worker
 from tests.integration.conftest import System, make_remote, running
 from tests.processes import Observer, eventually, marked_all
 
@@ -51,16 +56,35 @@ def await_live(ids: set[str]) -> Observer:
     return observer
 
 
+def first_kill_ms(system: System, remote: Path) -> float:
+    """Return how long after its start `orch kill-all` has killed an agent."""
+    agent_id = spawn(system, remote)
+    await_live({agent_id})
+    with closing(Store(system.valkey)) as store, ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        command = pool.submit(system.orch, "kill-all", "--yes")
+        while store.run(agents.read(agent_id)).status is not Status.KILLED:
+            time.sleep(0.001)
+        taken_ms = (time.monotonic() - began) * 1000
+        command.result()
+    return taken_ms
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure how long it took, and whether the receipts are complete."""
-    agents = sizes(__doc__, argv, agents=200).agents
+    given = sizes(__doc__, argv, agents=200, rounds=5)
+    count = given.agents
     with tempfile.TemporaryDirectory() as folder:
         remote = make_remote(Path(folder), {"orchestrator.toml": "[gates]\ntests = 'true'\n"})
-        env = {"ORCHESTRATOR_AGENT": "scripted", "MAX_CONCURRENT_AGENTS": str(agents)}
+        env = {"ORCHESTRATOR_AGENT": "scripted", "MAX_CONCURRENT_AGENTS": str(count)}
         with running(Path(folder) / "home", **env) as system, ThreadPoolExecutor(1) as pool:
-            ids = {spawn(system, remote) for _ in range(agents)}
+            first_ms = [first_kill_ms(system, remote) for _ in range(given.rounds)]
+            worker = spawn_worker(system)
+            before = worker.memory_full_info().uss
+            ids = {spawn(system, remote) for _ in range(count)}
             observer = await_live(ids)
             processes = len(observer.alive())
+            used_mb = (worker.memory_full_info().uss - before) / count / 1e6
             began = time.monotonic()
             answer = pool.submit(ask, system, "/agents/kill-all", {})
             while observer.alive():
@@ -77,10 +101,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             figure("kill-all to last death, seen from outside", "ms", seen_ms),
             figure("kill-all to last death, by the receipts", "ms", last_ms),
             figure("kill-all answered", "ms", answered_ms),
+            figure("orch kill-all to first state killed", "ms", *first_ms),
+            figure("memory of the spawn worker for a live agent", "MB", used_mb),
         ],
         notes=[
-            f"{agents} live agents with {processes} processes: {report['message']}.",
-            f"{len(complete)} of {agents} receipts are complete.",
+            f"{count} live agents with {processes} processes: {report['message']}.",
+            f"{len(complete)} of {count} receipts are complete.",
         ],
     )
 

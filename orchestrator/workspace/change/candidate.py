@@ -24,7 +24,7 @@ from orchestrator.workspace.diff import (
     text_patch,
     whole_patch,
 )
-from orchestrator.workspace.disk import naming_full_disk, remove_tree
+from orchestrator.workspace.disk import make_folder_of_trees, naming_full_disk, remove_tree
 from orchestrator.workspace.filters import FilterFault, filter_faults
 from orchestrator.workspace.git import Git
 from orchestrator.workspace.mirror import Base
@@ -260,7 +260,8 @@ class Candidates:
         remove_tree(git_dir)
         try:
             with naming_full_disk(self._folder):
-                git_dir.mkdir(parents=True)
+                make_folder_of_trees(self._folder)
+                git_dir.mkdir()
                 self._git.run("init", "--quiet", "--bare", "--template=", git_dir=git_dir)
                 borrow_objects(git_dir, base.mirror)
             yield git_dir

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import orchestrator.sandboxes
 
 WORKER = """
 import runpy, sys
@@ -86,3 +89,22 @@ def test_a_pool_loads_its_stage_before_it_forks():
     )
     loaded = set(json.loads(ran.stderr.partition("LOADED")[2]))
     assert {"orchestrator.stages.gate_check.stage", "orchestrator.gates.planning"} <= loaded
+
+
+SCRIPT = """
+import sys
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), {"__name__": "script"})
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("script", ["_shim.py", "_init.py"])
+def test_what_starts_with_each_program_of_an_agent_loads_no_slow_module(script):
+    path = Path(orchestrator.sandboxes.__file__).with_name(script)
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", SCRIPT, str(path)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    loaded = set(ran.stdout.split())
+    assert "resource" in loaded
+    assert loaded & {"contextlib", "enum", "re", "functools", "typing", "pathlib"} == set()

@@ -13,8 +13,14 @@ import pytest
 
 from orchestrator.errors import DiskQuotaExceeded
 from orchestrator.stages.spawn.monitors.disk import DiskMonitor
+from orchestrator.workspace import disk
 from orchestrator.workspace.clone import Workspaces
-from orchestrator.workspace.disk import free_bytes, remove_tree, used_bytes
+from orchestrator.workspace.disk import (
+    free_bytes,
+    make_folder_of_trees,
+    remove_tree,
+    used_bytes,
+)
 from tests.processes import eventually
 
 from .conftest import NOBODY, Host
@@ -149,3 +155,21 @@ def test_below_the_low_water_mark_there_is_no_room_and_no_spare_is_made(make_hos
 
 def test_the_space_left_is_told_of_a_folder_that_is_yet_to_be_made(folder: Path):
     assert free_bytes(folder / "a" / "b") > 0
+
+
+def test_trees_of_a_folder_are_spread_where_the_file_system_can(tmp_path):
+    """On ext4 the folder is the top of a hierarchy; elsewhere it is a folder."""
+    folder = tmp_path / "trees"
+    make_folder_of_trees(folder)
+    make_folder_of_trees(folder)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, check=True)
+    shown = subprocess.run(["lsattr", "-d", folder], capture_output=True, text=True, check=False)
+    is_spread = "T" in shown.stdout.partition(" ")[0]
+    assert folder.is_dir()
+    assert is_spread == (kind.stdout.strip() == b"ext2/ext3")
+
+
+def test_an_attribute_that_the_file_system_lacks_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "_SET_ATTRIBUTES", 0)
+    make_folder_of_trees(tmp_path / "trees")
+    assert (tmp_path / "trees").is_dir()
