@@ -19,6 +19,11 @@ _KILL_QUICK = (
     "tests/integration/delivery/test_guards.py",
 )
 _DELIVERY = ("guards", "push", "conflicts", "next_attempt")
+#: Modules of gates with unit tests of the same name.
+_FINDINGS = (
+    *("tampering", "gate_files", "check_files", "command_files", "skip_decorators"),
+    *("outcomes", "comparison"),
+)
 _LEASE_QUICK = (
     *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_answers.py"),
     *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
@@ -109,17 +114,9 @@ TARGETS = (
     Target(
         "findings",
         tuple(
-            f"orchestrator/gates/{name}.py"
-            for name in (
-                *("tampering", "gate_files", "check_files", "deleted_tests", "command_files"),
-                *("tool_config", "outcomes", "comparison", "skip_decorators"),
-            )
+            f"orchestrator/gates/{name}.py" for name in (*_FINDINGS, "deleted_tests", "tool_config")
         ),
-        (
-            *("tests/unit/gates/test_tampering.py", "tests/unit/gates/test_outcomes.py"),
-            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_found.py"),
-            *("tests/unit/gates/test_skip_decorators.py", "tests/unit/gates/test_command_lines.py"),
-        ),
+        tuple(f"tests/unit/gates/test_{name}.py" for name in (*_FINDINGS, "found")),
         (
             *("tests/unit/gates/test_traced_cheats.py", "tests/unit/gates/test_cheats.py"),
             *("tests/unit/gates/test_red_base.py", "tests/unit/gates/test_red_base_tests.py"),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orchestrator.gates import outcomes as outcomes_module
 from orchestrator.gates.outcomes import (
     Outcomes,
     go_outcomes,
@@ -78,6 +79,8 @@ def test_records_of_a_hostile_process_are_read_with_care():
     assert max(map(len, outcomes.tests)) < 1000
     assert outcomes.skipped
     assert not outcomes.has_ended
+    ended = recorded_outcomes(b"\n".join([*lines, b'{"end": true}']))
+    assert ended == Outcomes(outcomes.tests, has_ended=True)
     assert recorded_outcomes(b'{"end": true}\n') is None
 
 
@@ -98,3 +101,14 @@ def test_go_prints_its_outcomes():
     assert outcomes.count("failed") == {"TestB": 1}
     assert outcomes.count("skipped") == {"TestA/case": 1}
     assert go_outcomes(b"ok  \texample.org/a\t0.1s\n") is None
+    twice = go_outcomes(b"--- PASS: TestA (0.00s)\n--- FAIL: TestA (0.00s)\nFAIL\ta\t0.1s\n")
+    assert twice is not None
+    assert (twice.count("passed"), twice.count("failed")) == ({"TestA": 1}, {"TestA": 1})
+
+
+def test_the_number_of_tests_that_are_compared_is_bounded(monkeypatch):
+    monkeypatch.setattr(outcomes_module, "MOST_TESTS", 2)
+    lines = [f'{{"test": "a.py::test_{one}", "outcome": "passed"}}'.encode() for one in range(4)]
+    recorded = recorded_outcomes(b"\n".join(lines))
+    assert recorded is not None
+    assert len(recorded.tests) == 2
