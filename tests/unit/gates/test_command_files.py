@@ -76,7 +76,7 @@ def test_only_words_that_may_name_a_module_are_tools():
         (["make"], {"tools/judge.py", "build.sh", "inner.sh", "setup.sh"}),
         (["npm run unit"], {"before.sh", "run.js", "other.sh", "at-install.sh"}),
         (["npm run deploy"], {"deploy.sh", "at-install.sh"}),
-        (["sh x.sh"], set()),
+        (["sh other"], set()),
     ],
 )
 def test_the_files_that_make_and_npm_run(commands, files):
@@ -89,7 +89,9 @@ def test_the_files_that_make_and_npm_run(commands, files):
 def test_a_script_that_runs_make_and_a_recipe_that_runs_npm():
     """Neither is named by the command itself."""
     by_npm = {**TREE, "package.json": json.dumps({"scripts": {"test": "make inner"}})}
-    assert {"inner.sh", "mk/common.mk"} <= files_run(reads(by_npm), ["npm test"])
+    ran = files_run(reads(by_npm), ["npm test"])
+    assert {"inner.sh", "mk/common.mk"} <= ran
+    assert "setup.sh" not in ran
     by_make = {**TREE, "Makefile": "test:\n\tnpm run other\n"}
     assert "other.sh" in files_run(reads(by_make), ["make test"])
 
@@ -112,7 +114,13 @@ def test_variables_are_replaced_and_options_that_nobody_gives_are_empty():
         "python3 tools/judge.py  $(UNKNOWN)", "$(MAKE) inner", "sh inner.sh", " sh build.sh",
     }  # fmt: skip
     assert included == {"mk/common.mk", "mk/more.mk", "mk/last.mk"}
-    assert recipe_of("PYTHON ?", rules) == []
+    assert not {"NAME", "PYTHON ?"} & rules.keys()
+
+
+def test_a_rule_that_two_others_need_runs_once_and_a_condition_ends_no_recipe():
+    text = "all: a b\na: c\n\tsh a.sh\nendif\n\tsh more.sh\nb: c\nc:\n\tsh c.sh\n"
+    rules, _ = make_rules(reads({"Makefile": text}))
+    assert sorted(recipe_of("all", rules)) == ["sh a.sh", "sh c.sh", "sh more.sh"]
 
 
 def test_the_first_makefile_that_make_finds_and_the_rules_of_the_included_count():
