@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.host import tree_records
 from orchestrator.host.processes import process_label
 from orchestrator.host.tree_records import TreeRecords
 
@@ -105,6 +106,20 @@ def test_a_supervisor_that_nobody_has_waited_for_does_not_live(records):
         keep(records, "", label)
         assert records.supervisors() == frozenset()
         assert not records.is_proven("a-1")
+
+
+@pytest.mark.parametrize(("levels", "is_proven"), [(1, True), (2, False)])
+def test_a_process_that_may_not_be_examined_counts_if_it_has_an_id_in_a_namespace_below(
+    records, monkeypatch, levels, is_proven
+):
+    def refuse(_path: object) -> str:
+        raise PermissionError
+
+    keep(records, f"{BOOT}\n\npid:[1]")
+    own = Path("/proc/self/status")
+    monkeypatch.setattr(os, "readlink", refuse)
+    monkeypatch.setattr(tree_records, "_levels", lambda status: 1 if status == own else levels)
+    assert records.is_proven("a-1") is is_proven
 
 
 def test_one_tree_of_several_without_proof_is_enough(records):
