@@ -42,6 +42,9 @@ def test_a_moved_test_is_not_lost_and_a_lost_case_is():
     assert not lost(base, moved)
     del moved["b/c.py::test_a[2]"]
     assert lost(base, moved) == {"test_a": "is no longer run"}
+    moved["b/c.py::test_a[1]"] = "failed"
+    assert lost(base, moved) == {"test_a": "is no longer run"}
+    assert lost(base, moved, must_pass=True) == {"test_a": "fails"}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,14 @@ def test_records_of_a_hostile_process_are_read_with_care():
     assert recorded_outcomes(b'{"end": true}\n') is None
 
 
+@pytest.mark.parametrize("test", ["tests/run::a", "test_a.TestA.test_b"])
+def test_the_last_phase_of_a_test_with_an_id_decides(test):
+    records = (f'{{"test": "{test}", "outcome": "{how}"}}' for how in ("passed", "failed"))
+    outcomes = recorded_outcomes("\n".join(records).encode())
+    assert outcomes is not None
+    assert outcomes.tests == {test: "failed"}
+
+
 def test_titles_of_node_need_not_differ():
     outcomes = recorded_outcomes(b'{"test": "adds", "outcome": "passed"}\n' * 2)
     assert outcomes is not None
@@ -100,6 +111,8 @@ def test_go_prints_its_outcomes():
     assert outcomes.count("passed") == {"TestA": 2}
     assert outcomes.count("failed") == {"TestB": 1}
     assert outcomes.count("skipped") == {"TestA/case": 1}
+    names = ("TestA", "TestA/case", "TestB")
+    assert set(outcomes.tests) == {*(f"example.org/a::{name}" for name in names), "::TestA"}
     assert go_outcomes(b"ok  \texample.org/a\t0.1s\n") is None
     twice = go_outcomes(b"--- PASS: TestA (0.00s)\n--- FAIL: TestA (0.00s)\nFAIL\ta\t0.1s\n")
     assert twice is not None

@@ -144,6 +144,9 @@ def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
         ("Cargo.toml", "[lib]\ntest = false\n", "[lib]\nname = 'x'\ntest = false\n"),
         ("tests/checks.py", TESTS, f"{TESTS}x = 1\n"),
         ("logo.png", "a", "b"),
+        ("conftest.py", "x = 1\n", None),
+        ("conftest.py", "x = 1\n", ""),
+        ("docs/usage.md", "fail_under = 90\n", "fail_under = 10\n"),
     ],
 )  # fmt: skip
 def test_an_ordinary_edit_is_no_finding(path, before, after):
