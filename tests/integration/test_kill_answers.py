@@ -87,6 +87,13 @@ def test_a_kill_of_a_scope_ends_no_other_agent(store, switch, spawn):
     assert store.run(agents.read(other)).status is Status.SPAWNING
 
 
+def test_a_kill_of_what_nobody_holds_waits_for_nobody(store, switch, spawn):
+    """It would wait for longer than any test may take."""
+    assert store.follow(switch.kill(spawn(), ORDER, timeout_s=3600)).confirmed
+    spawn()
+    assert store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=3600)).killed == 1
+
+
 def test_a_receipt_that_is_gone_is_named(store, client, switch, held, spawn, valkey_url):
     other = spawn()
 
