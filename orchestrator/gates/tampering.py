@@ -189,10 +189,10 @@ def _of_file(
 
 
 def _linked(change: FileChange) -> Iterator[Finding]:
+    is_conftest = PurePosixPath(change.path).name == "conftest.py"
     # The content of a link is its target, without an end of line.
-    is_link = bool(change.after) and b"\n" not in (change.after or b"")
-    if PurePosixPath(change.path).name == "conftest.py" and (
-        is_link or change.before == change.after
+    if is_conftest and (
+        (change.after and b"\n" not in change.after) or change.before == change.after
     ):
         detail = "its mode differs, or it is a symbolic link"
         yield Finding(kind="collection-changed", path=change.path, detail=detail)

@@ -14,6 +14,7 @@ from orchestrator.workspace.git import Git, cause
 from orchestrator.workspace.host_program import Ended
 
 _CLEAN, _CONFLICTED = 0, 1
+_UNREADABLE = "git merge-tree: what it prints cannot be read."
 _TREE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\0")
 # `CONFLICT (modify/delete)`; also `CONFLICT(directory rename collision)`, without a space.
 _CONFLICT_TYPE = re.compile(r"[A-Z]+ ?\((.+)\)")
@@ -23,7 +24,7 @@ _CONTENTS_OF = re.compile(r"CONFLICT \((add/add|submodule)\)")
 
 @dataclass(frozen=True)
 class MergePreview:
-    """The result of a merge: a tree, or None and the conflicts."""
+    """The result of a merge: a tree, or None and at least one conflict."""
 
     tree: str | None
     conflicts: tuple[Conflict, ...] = ()
@@ -51,8 +52,10 @@ def find_conflicts(git: Git, git_dir: Path, ours: str, theirs: str) -> MergePrev
     try:
         conflicts = tuple(_parse(ended.stdout, commits))
     except (ValueError, IndexError) as error:
-        msg = "git merge-tree: what it prints cannot be read."
-        raise GitFailed(msg) from error
+        raise GitFailed(_UNREADABLE) from error
+    if not conflicts:
+        # Without a conflict to name, the change would count as one that does not conflict.
+        raise GitFailed(_UNREADABLE)
     return MergePreview(None, conflicts)
 
 

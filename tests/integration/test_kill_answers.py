@@ -87,6 +87,21 @@ def test_a_kill_of_a_scope_ends_no_other_agent(store, switch, spawn):
     assert store.run(agents.read(other)).status is Status.SPAWNING
 
 
+def test_a_kill_of_what_nobody_holds_waits_for_nobody(store, switch, spawn):
+    """It would wait for longer than any test may take."""
+    assert store.follow(switch.kill(spawn(), ORDER, timeout_s=3600)).confirmed
+    spawn()
+    assert store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=3600)).killed == 1
+
+
+def test_an_agent_whose_record_is_gone_keeps_no_other_alive(store, client, switch, spawn):
+    gone, other = spawn(), spawn()
+    client.delete(keys.agent(gone))
+    report = store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
+    assert (report.total, report.killed, report.failed) == (1, 1, 0)
+    assert store.run(agents.read(other)).status is Status.KILLED
+
+
 def test_a_receipt_that_is_gone_is_named(store, client, switch, held, spawn, valkey_url):
     other = spawn()
 

@@ -13,9 +13,19 @@ _AGENTS = (
     *("tests/model/test_found.py", "tests/integration/budget/test_mode.py"),
     "tests/model/test_state_machine.py",
 )
+_KILL_QUICK = (
+    *("tests/unit/leases", "tests/unit/host", "tests/unit/workspace/test_waiting.py"),
+    *("tests/integration/test_kill_switch.py", "tests/integration/test_kill_answers.py"),
+    "tests/integration/delivery/test_guards.py",
+)
+_DELIVERY = ("guards", "push", "conflicts", "next_attempt")
+#: Modules of gates with unit tests of the same name.
+_FINDINGS = (
+    *("tampering", "gate_files", "check_files", "command_files", "skip_decorators"),
+    *("outcomes", "comparison"),
+)
 _LEASE_QUICK = (
-    *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_switch.py"),
-    "tests/integration/test_kill_answers.py",
+    *("tests/unit/leases", "tests/unit/control", "tests/integration/test_kill_answers.py"),
     *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
     *("tests/model/test_found.py", "tests/integration/test_unreadable_agents.py"),
     *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
@@ -65,34 +75,68 @@ TARGETS = (
         ),
     ),
     Target(
+        "kill",
+        (
+            *("orchestrator/control/kill_switch.py", "orchestrator/leases/kill_confirmation.py"),
+            *("orchestrator/host/cancel_scope.py", "orchestrator/host/processes.py"),
+            *("orchestrator/host/tree_records.py", "orchestrator/maintenance/kill_listener.py"),
+            *("orchestrator/maintenance/orphan_processes.py", "orchestrator/store/kills.py"),
+            *("orchestrator/sandboxes/_process_tree.py", "orchestrator/sandboxes/_shim.py"),
+        ),
+        _KILL_QUICK,
+        (
+            *("tests/integration/test_process_sandbox.py", "tests/integration/test_janitor.py"),
+            *("tests/integration/test_tree_records.py", "tests/integration/test_out_of_memory.py"),
+            "tests/faults/test_let_go.py",
+        ),
+    ),
+    Target(
         "leases",
-        ("orchestrator/leases/*.py", "orchestrator/control/kill_switch.py"),
+        ("orchestrator/leases/*.py",),
         _LEASE_QUICK,
         _LEASE_SLOW,
     ),
     Target(
         "delivery",
-        ("orchestrator/stages/gate_check/delivery.py", "orchestrator/workspace/push.py"),
+        (
+            *("orchestrator/stages/gate_check/delivery.py", "orchestrator/workspace/push.py"),
+            *("orchestrator/workspace/conflicts.py", "orchestrator/workspace/change/candidate.py"),
+        ),
         ("tests/unit/workspace/test_push.py", "tests/unit/workspace/test_conflicts.py"),
-        ("tests/integration/delivery",),
+        (
+            *(
+                "tests/integration/delivery/test_guards.py",
+                "tests/integration/delivery/test_push.py",
+            ),
+            "tests/integration/delivery/test_conflicts.py",
+        ),
     ),
     Target(
         "findings",
         tuple(
-            f"orchestrator/gates/{name}.py"
-            for name in (
-                *("tampering", "gate_files", "check_files", "deleted_tests", "command_files"),
-                *("tool_config", "outcomes", "comparison"),
-            )
+            f"orchestrator/gates/{name}.py" for name in (*_FINDINGS, "deleted_tests", "tool_config")
         ),
-        (
-            *("tests/unit/gates/test_tampering.py", "tests/unit/gates/test_outcomes.py"),
-            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_found.py"),
-        ),
+        tuple(f"tests/unit/gates/test_{name}.py" for name in (*_FINDINGS, "found")),
         (
             *("tests/unit/gates/test_traced_cheats.py", "tests/unit/gates/test_cheats.py"),
             *("tests/unit/gates/test_red_base.py", "tests/unit/gates/test_red_base_tests.py"),
             "tests/unit/gates/test_red_coverage.py",
+        ),
+    ),
+    Target(
+        "second-judge",
+        (
+            *(
+                f"orchestrator/stages/gate_check/{name}.py"
+                for name in ("base_tests", "base_coverage", "red_base", "gate_runner", "secrets")
+            ),
+            *("orchestrator/gates/base_records.py", "orchestrator/gates/run_record.py"),
+        ),
+        ("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
+        (
+            *("tests/unit/gates/test_red_base_tests.py", "tests/unit/gates/test_red_base.py"),
+            *("tests/unit/gates/test_red_coverage.py", "tests/unit/gates/test_coverage_cheats.py"),
+            *("tests/unit/gates/test_cheats.py", "tests/integration/delivery/test_secrets.py"),
         ),
     ),
     Target("secrets", ("orchestrator/secretscan/*.py",), ("tests/unit/secretscan",)),

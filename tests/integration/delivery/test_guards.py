@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,9 @@ from orchestrator.models import Status
 from orchestrator.stages.gate_check import delivery as module
 from orchestrator.stages.gate_check.delivery import Delivery, Reconciled
 from orchestrator.store import kills
+from tests.integration.conftest import git
 from tests.integration.delivery.judged import NEW, Judged, Unhurried, judging
-from tests.integration.delivery.lab import Lab, branches, secret
+from tests.integration.delivery.lab import Lab, advance, branches, secret
 
 
 @dataclass
@@ -50,6 +52,20 @@ class Failing:
 
 def test_what_all_guards_let_through_is_pushed(judged, remote):
     assert judged.deliver()["branch"] in branches(remote)
+
+
+@pytest.mark.parametrize("has_started", [True, False])
+def test_the_commit_has_the_time_of_the_attempt_so_that_a_repetition_makes_the_same(
+    judged, remote, has_started
+):
+    at = datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
+    times = {"started_at": at, "spawned_at": at - timedelta(days=1)}
+    if not has_started:
+        times = {"started_at": None, "spawned_at": at}
+    agent = judged.agent.model_copy(update=times)
+    commit = judged.deliver(agent=agent)["commit"]
+    shown = git("show", "-s", "--format=%ct %at", str(commit), cwd=remote)
+    assert shown == " ".join([str(int(at.timestamp()))] * 2)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +124,17 @@ def test_an_unmoved_target_leaves_base_and_candidate_as_they_were_judged(judged)
     assert found == judged.reconciled
     rebase = judged.lab.settings.model_copy(update={"conflict_policy": "rebase"})
     found = replace(judged.delivery, settings=rebase).reconcile(
+        judged.agent, judged.base, judged.reconciled.candidate
+    )
+    assert found == judged.reconciled
+
+
+@pytest.mark.parametrize("policy", ["push-branch", "reject"])
+def test_only_rebase_moves_a_change_that_does_not_conflict(judged, remote, policy):
+    """Otherwise the gates would judge a tree that nobody asked for."""
+    advance(remote, other__py="OTHER = 1\n")
+    settings = judged.lab.settings.model_copy(update={"conflict_policy": policy})
+    found = replace(judged.delivery, settings=settings).reconcile(
         judged.agent, judged.base, judged.reconciled.candidate
     )
     assert found == judged.reconciled

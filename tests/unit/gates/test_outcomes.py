@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orchestrator.gates import outcomes as outcomes_module
 from orchestrator.gates.outcomes import (
     Outcomes,
     go_outcomes,
@@ -41,6 +42,9 @@ def test_a_moved_test_is_not_lost_and_a_lost_case_is():
     assert not lost(base, moved)
     del moved["b/c.py::test_a[2]"]
     assert lost(base, moved) == {"test_a": "is no longer run"}
+    moved["b/c.py::test_a[1]"] = "failed"
+    assert lost(base, moved) == {"test_a": "is no longer run"}
+    assert lost(base, moved, must_pass=True) == {"test_a": "fails"}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,17 @@ def test_records_of_a_hostile_process_are_read_with_care():
     assert max(map(len, outcomes.tests)) < 1000
     assert outcomes.skipped
     assert not outcomes.has_ended
+    ended = recorded_outcomes(b"\n".join([*lines, b'{"end": true}']))
+    assert ended == Outcomes(outcomes.tests, has_ended=True)
     assert recorded_outcomes(b'{"end": true}\n') is None
+
+
+@pytest.mark.parametrize("test", ["tests/run::a", "test_a.TestA.test_b"])
+def test_the_last_phase_of_a_test_with_an_id_decides(test):
+    records = (f'{{"test": "{test}", "outcome": "{how}"}}' for how in ("passed", "failed"))
+    outcomes = recorded_outcomes("\n".join(records).encode())
+    assert outcomes is not None
+    assert outcomes.tests == {test: "failed"}
 
 
 def test_titles_of_node_need_not_differ():
@@ -97,4 +111,17 @@ def test_go_prints_its_outcomes():
     assert outcomes.count("passed") == {"TestA": 2}
     assert outcomes.count("failed") == {"TestB": 1}
     assert outcomes.count("skipped") == {"TestA/case": 1}
+    names = ("TestA", "TestA/case", "TestB")
+    assert set(outcomes.tests) == {*(f"example.org/a::{name}" for name in names), "::TestA"}
     assert go_outcomes(b"ok  \texample.org/a\t0.1s\n") is None
+    twice = go_outcomes(b"--- PASS: TestA (0.00s)\n--- FAIL: TestA (0.00s)\nFAIL\ta\t0.1s\n")
+    assert twice is not None
+    assert (twice.count("passed"), twice.count("failed")) == ({"TestA": 1}, {"TestA": 1})
+
+
+def test_the_number_of_tests_that_are_compared_is_bounded(monkeypatch):
+    monkeypatch.setattr(outcomes_module, "MOST_TESTS", 2)
+    lines = [f'{{"test": "a.py::test_{one}", "outcome": "passed"}}'.encode() for one in range(4)]
+    recorded = recorded_outcomes(b"\n".join(lines))
+    assert recorded is not None
+    assert len(recorded.tests) == 2

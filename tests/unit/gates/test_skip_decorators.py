@@ -57,6 +57,7 @@ def test_the_same_decorator_in_another_format_is_no_finding():
         # The condition differs.
         f"{OLD.replace('WIN', 'True')}\n\n{PLAIN}",
         # It is another test's, or one more of the same.
+        f"{OLD}\n\n{IF}{PLAIN}\n\n{NEW}",
         f"{OLD}\n\n@pytest.mark.skipif(WIN, reason='no sed')\n{PLAIN}",
         f"{OLD}\n\n{IF}def test_old():\n    assert 1\n",
         # A new test without a condition does not run at all.
@@ -77,6 +78,15 @@ def test_the_same_decorator_in_another_format_is_no_finding():
 )
 def test_any_other_added_skip_is_a_finding(after):
     assert "test-skipped" in of_test_file(after)
+
+
+def test_decorators_are_read_in_python_files_only():
+    assert "test-skipped" in kinds(("tests/run.txt", None, f"{IF}{NEW}"))
+
+
+def test_a_suppression_beside_the_condition_of_a_new_test_is_a_finding():
+    marked = IF.replace("\n", "  # noqa\n")
+    assert of_test_file(f"{OLD}\n\n{PLAIN}\n\n{marked}{NEW}") == {"suppression-added"}
 
 
 def test_a_test_that_comes_from_another_file_is_not_new():

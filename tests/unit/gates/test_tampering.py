@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.gates.tampering import find_tampering
+from orchestrator.gates.tampering import allowed, find_tampering
 from orchestrator.interfaces.gate import FileChange
+from orchestrator.models import Finding
 
 COMMANDS = (
     "python3 -m pytest", "make lint", "npm test --silent", "./run-tests.sh --all",
@@ -143,6 +144,9 @@ def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
         ("Cargo.toml", "[lib]\ntest = false\n", "[lib]\nname = 'x'\ntest = false\n"),
         ("tests/checks.py", TESTS, f"{TESTS}x = 1\n"),
         ("logo.png", "a", "b"),
+        ("conftest.py", "x = 1\n", None),
+        ("conftest.py", "x = 1\n", ""),
+        ("docs/usage.md", "fail_under = 90\n", "fail_under = 10\n"),
     ],
 )  # fmt: skip
 def test_an_ordinary_edit_is_no_finding(path, before, after):
@@ -175,6 +179,49 @@ def test_a_test_that_moved_to_where_none_is_run_is_lost(before, after):
 
 def moved(before: str, after: str) -> list[FileChange]:
     return [FileChange(before, TESTS.encode(), None), FileChange(after, None, TESTS.encode())]
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "kind", "detail"),
+    [
+        ("plugin.egg-info/entry_points.txt", None, "a", "made-file", "tools make it from sources"),
+        ("lib/fast.so", None, "a", "made-file", "a compiled file that no check reads"),
+        ("src/json/__init__.py", None, "a\n", "tool-shadowed", "it replaces json"),
+        ("argparse.py", None, "a\n", "tool-shadowed", "it replaces argparse"),
+        (".env", None, "a\n", "tool-shadowed", "a check loads it unasked"),
+        ("noxfile.py", "a\n", "b\n", "check-config-edited", "it configures tests"),
+        ("pytest.ini", "a\n", "b\n", "check-config-edited", "it configures a check"),
+        ("setup.cfg", "", "[tool:pytest]\n", "check-config-edited", "its part pytest differs"),
+    ],
+)
+def test_a_file_of_the_checks_is_told_once_and_why(path, before, after, kind, detail):
+    sides = (None if side is None else side.encode() for side in (before, after))
+    (finding,) = find_tampering([FileChange(path, *sides)], COMMANDS)
+    assert (finding.kind, finding.path) == (kind, path)
+    assert finding.detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("plugin.egg-info/entry_points.txt", b"a", None),
+        ("lib/fast.so", b"a", b"b"),
+        ("Makefile", b"a:\n", b"b:\n"),
+    ],
+)
+def test_what_no_check_reads_is_none(path, before, after):
+    assert find_tampering([FileChange(path, before, after)], ("pytest",)) == ()
+
+
+def test_a_finding_on_an_allowed_path_says_so_and_does_not_block():
+    one, other = (Finding(kind="x", path=path, detail="d") for path in ("ci/a.yml", "b.py"))
+    assert allowed([one, other], ["docs/*", "ci/*"]) == (
+        (one.model_copy(update={"detail": "d (the request allows ci/*)"}), other),
+        True,
+    )
+    assert allowed([one], ["ci/*"])[1] is False
+    assert allowed([other], ["ci/*"])[1] is True
+    assert allowed([], []) == ((), False)
 
 
 def test_a_file_that_the_plan_runs_in_turn_is_watched():

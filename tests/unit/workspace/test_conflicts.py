@@ -8,7 +8,8 @@ import os
 import pytest
 
 from orchestrator.errors import DiskFull, GitFailed
-from orchestrator.workspace.conflicts import find_conflicts, rebased
+from orchestrator.workspace.conflicts import MergePreview, find_conflicts, rebased
+from orchestrator.workspace.host_program import Ended
 from tests.unit.workspace.conftest import git
 
 TEXT = "".join(f"{line}\n" for line in range(30))
@@ -221,3 +222,49 @@ def test_a_rebase_takes_the_change_alone(commit, preview, host, upstream):
     assert files(moved.tree) == ["a", "new"]
     other = commit({"a": THEIRS}, old)
     assert shown(rebased(host.git, upstream.path, base, tip_tree, other)) == [("a", "contents")]
+
+
+def printed(*fields: str) -> bytes:
+    return "".join(f"{field}\0" for field in fields).encode()
+
+
+TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+PATHS = (TREE, "calc.py", "")
+TYPE = ("CONFLICT (contents)", "CONFLICT (content): in calc.py\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout"),
+    [
+        (1, printed(TREE)),
+        (1, printed(TREE, "calc.py")),
+        (1, printed(*PATHS)),
+        (1, printed(*PATHS, "1", "calc.py", "Auto-merging", "Auto-merging calc.py\n")),
+        (1, printed(*PATHS, "9", "calc.py", *TYPE)),
+        (1, printed(*PATHS, "many", "calc.py", *TYPE)),
+        (1, printed("calc.py", "", "1", "calc.py", *TYPE)),
+        (2, printed(*PATHS, "1", "calc.py", *TYPE)),
+        (1, b""),
+        (0, b""),
+    ],
+)
+def test_what_git_prints_otherwise_is_an_error_and_never_a_clean_merge(
+    host, upstream, base, monkeypatch, code, stdout
+):
+    real = host.git.attempt
+
+    def merge(ended: Ended) -> MergePreview:
+        monkeypatch.setattr(
+            type(host.git),
+            "attempt",
+            lambda _, name, *rest, **more: (
+                ended if name == "merge-tree" else real(name, *rest, **more)
+            ),
+        )
+        return find_conflicts(host.git, upstream.path, base.commit, base.commit)
+
+    assert shown(merge(Ended(1, printed(*PATHS, "1", "calc.py", *TYPE), ""))) == [
+        ("calc.py", "contents")
+    ]
+    with pytest.raises(GitFailed, match="merge-tree"):
+        merge(Ended(code, stdout, ""))
