@@ -55,12 +55,12 @@ build/clients/.installed: deploy/clients/package.json
 	npm install --prefix build/clients --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# A benchmark that fails or takes too long is left out; the page says so.
-bench: $(STAMP) ## measure this machine, and render docs/performance.md
+# A benchmark that fails or takes too long is left out; the pages say so.
+bench: $(STAMP) ## measure this machine, and render docs/performance*.md
 	-$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.page
 
-peers: $(STAMP) ## measure the API beside other services, and render docs/performance.md
+peers: $(STAMP) ## measure the API beside other services, and render docs/performance*.md
 	$(BIN)/python -m tests.bench.peers.install
 	$(BIN)/python -m tests.bench.peers
 	$(BIN)/python -m tests.bench.page
