@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 # The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
-.PHONY: help demo test lint types imports unit agents bench peers base-image image images sandbox-image topology dist sbom audit chaos soak mutants clean
+.PHONY: help demo test lint types imports unit agents clients bench peers base-image image images sandbox-image topology dist sbom audit chaos soak mutants clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -48,12 +48,19 @@ build/agents/.installed: deploy/agents/package.json
 	npm install --prefix build/agents --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# A benchmark that fails or takes too long is left out; the page says so.
-bench: $(STAMP) ## measure this machine, and render docs/performance.md
+# The test of the TypeScript client is skipped without them.
+clients: build/clients/.installed ## install the generator of TypeScript clients, at pinned versions
+build/clients/.installed: deploy/clients/package.json
+	mkdir -p build/clients && cp deploy/clients/package.json build/clients/
+	npm install --prefix build/clients --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# A benchmark that fails or takes too long is left out; the pages say so.
+bench: $(STAMP) ## measure this machine, and render docs/performance*.md
 	-$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.page
 
-peers: $(STAMP) ## measure the API beside other services, and render docs/performance.md
+peers: $(STAMP) ## measure the API beside other services, and render docs/performance*.md
 	$(BIN)/python -m tests.bench.peers.install
 	$(BIN)/python -m tests.bench.peers
 	$(BIN)/python -m tests.bench.page

@@ -1,4 +1,4 @@
-"""Renders docs/performance.md and its plots from the results: `python -m tests.bench.page`."""
+"""Renders two pages and their plots from the results: `python -m tests.bench.page`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ DOCS = ROOT / "docs"
 SERVICES = (OURS, FASTIFY, EXPRESS, CELERY)
 _HTTP = ("spawn, 1 connection", "spawn, 32 connections")
 _READS = ("status, 1 connection", "status, 32 connections")
-_INTRODUCTION = """
+_TARGETS = """
 # Performance
 
-This page shows what the system was measured to do, beside other services where they can be
-compared. `make bench` and `make peers` measure, and render this page from the results. Do not edit
-it by hand. No test asserts a time.
+This page has the targets, whether the system meets them, and what limits those that are missed.
+[performance-figures.md](performance-figures.md) has all figures and plots. `make bench` and
+`make peers` measure, and render both pages from the results. Do not edit them by hand. No test
+asserts a time.
+"""
+_FIGURES = """
+# Performance: figures and plots
 
+This page has all figures that were measured, beside other services where they can be compared.
+[performance.md](performance.md) has the targets, and describes the comparison. `make bench` and
+`make peers` render both pages. Do not edit them by hand.
+"""
+_READING = """
 A figure is the median of its samples, with their range in brackets. A ratio is made pair by pair:
 both sides of a pair were measured within seconds of each other. So a busy machine changes figures
 more than ratios.
@@ -45,10 +54,10 @@ as many must be registered in Valkey as were accepted; otherwise the measurement
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Render the page from the results that there are."""
+    """Render the pages from the results that there are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=FOLDER, help="a folder of JSON results")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="where the page is written")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the pages are written")
     given = parser.parse_args(argv)
     results = read_all(given.results)
     if not results:
@@ -57,20 +66,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     (given.docs / "img").mkdir(parents=True, exist_ok=True)
     for name, plot in plots.items():
         (given.docs / "img" / name).write_text(plot, "utf-8")
-    (given.docs / "performance.md").write_text(page(results, list(plots)), "utf-8")
+    (given.docs / "performance.md").write_text(targets_page(results), "utf-8")
+    figures = figures_page(results, list(plots))
+    (given.docs / "performance-figures.md").write_text(figures, "utf-8")
 
 
-def page(results: Mapping[str, Result], plots: Sequence[str]) -> str:
-    """Return the page."""
+def targets_page(results: Mapping[str, Result]) -> str:
+    """Return the page of the targets, what limits them, and how the services are compared."""
     parts = [
-        _INTRODUCTION.strip(),
+        _TARGETS.strip(),
+        _READING.strip(),
         _machine(results),
         f"## Targets\n\n{_targets(results)}",
         _missed(results),
         _METHOD.strip(),
     ]
+    return "\n\n".join(parts) + "\n"
+
+
+def figures_page(results: Mapping[str, Result], plots: Sequence[str]) -> str:
+    """Return the page of all tables and plots."""
+    parts = [_FIGURES.strip(), _READING.strip(), _machine(results)]
     if "peers" in results:
-        parts.append(_services(results["peers"]))
+        parts += ["## Services", _services(results["peers"])]
     parts += [f"![{name.removesuffix('.svg').replace('-', ' ')}](img/{name})" for name in plots]
     parts.append("## All other figures")
     parts += [_figures(results[name]) for name in sorted(results)]

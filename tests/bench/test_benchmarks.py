@@ -81,12 +81,24 @@ def test_the_page_has_every_target_met_missed_or_not_measured(folder, tmp_path):
     assert len(rows) == len(TARGETS)
     assert (rows.count("met"), rows.count("missed")) == (1, 1)
     assert "1.20 (0.90 to 1.30)" in text
-    assert "A tool was not measured: it is absent." in text
     # Each missed one stands there with what limits it.
     reasons = " ".join(text.partition("### What limits a missed target")[2].split())
     assert "200 agents, request to last death, ms" in reasons
     assert "`growth` has not run" in reasons
+
+
+def test_the_figures_have_a_page_of_their_own(folder, tmp_path):
+    saved()
+    page.main(["--results", str(folder), "--docs", str(tmp_path)])
+    targets, figures = (tmp_path / f"{name}.md" for name in ("performance", "performance-figures"))
+    text = figures.read_text()
+    assert "A tool was not measured: it is absent." in text
+    assert "| kill-all to last death, seen from outside | ms | 900 | 1 |" in text
+    assert "](img/performance-spawn.svg)" in text
     assert (tmp_path / "img/performance-spawn.svg").read_text().startswith("<svg ")
+    assert "900 | 1 |" not in targets.read_text()
+    for one, other in ((targets, figures), (figures, targets)):
+        assert f"]({other.name})" in one.read_text()
 
 
 def test_without_results_the_page_says_what_to_run(tmp_path, capsys):

@@ -26,7 +26,9 @@ ARGUMENTS = (
 )
 #: A loaded machine takes its time; what comes at all comes at once.
 WITHIN_MS = 30_000
-SHOTS = Path(__file__).parents[2] / "docs" / "img"
+ROOT = Path(__file__).parents[2]
+#: `docs/dashboard.md` shows these pictures; all others are for those who look at the page.
+SHOWN = ("list-light", "panel-light", "phone-light")
 #: Runs before the page's own scripts, and outside of its policy.
 WATCH = """
 window.violations = [];
@@ -66,14 +68,15 @@ class Dashboard:
         assert self.page.evaluate("window.violations") == []
 
     def shot(self, name: str) -> None:
-        """Keep what is seen, in light and dark, where the documentation takes it from."""
+        """Keep what is seen, in light and dark; what a page shows in the documentation's folder."""
         if not os.environ.get("SCREENSHOTS"):
             return
-        SHOTS.mkdir(exist_ok=True)
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             self.page.wait_for_timeout(200)
-            self.page.screenshot(path=SHOTS / f"dashboard-{name}-{scheme}.png")
+            is_shown = f"{name}-{scheme}" in SHOWN
+            folder = ROOT / ("docs/img" if is_shown else "build/screenshots")
+            self.page.screenshot(path=folder / f"dashboard-{name}-{scheme}.png")
         self.page.emulate_media(color_scheme="light")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -12,6 +14,8 @@ from tests.attention_cases import AGENT, CASES, NOW, QUEUED, Case
 
 pytestmark = pytest.mark.timeout(180)
 
+#: At most so many of the newest agents are read at the start: 100, then pages of 500 (`fleet.js`).
+MOST = 2100
 SHOWN = (
     "push failed", "disk full", "95 % of its tokens", "lost three times", "conflicts",
     "superseded", "its queue is paused", "no disk", "works",
@@ -49,3 +53,19 @@ def test_a_halt_marks_what_waits_while_the_page_is_open_and_its_end_unmarks_it(s
     expect(board.row(runs)).not_to_have_attribute("data-concern", "yes")
     store.run(halt.lift_halt())
     expect(board.row(AGENT)).not_to_have_attribute("data-concern", "yes")
+
+
+def test_an_old_agent_is_listed_and_the_count_says_that_there_may_be_more(seeded):
+    board, seed = seeded
+    old = seed.make("failed", age=timedelta(days=2)).agent_id
+    board.open()
+    urgent = board.page.locator('#filters [data-filter="attention"]')
+    expect(urgent).to_have_text("Needs attention 1")
+    expect(board.page.locator("#capped")).to_be_hidden()
+    for _ in range(MOST):
+        seed.make("queued")
+    board.open()
+    expect(board.row(old)).to_have_attribute("data-concern", "yes")
+    expect(urgent).to_have_text("Needs attention at least 1")
+    expect(board.page.locator("#capped")).to_contain_text("there may be more that need attention")
+    assert board.page.title() == "(at least 1) Agents"

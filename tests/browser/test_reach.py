@@ -45,12 +45,38 @@ def test_axe_finds_no_serious_fault(seeded, scheme):
         board.open(f"#/agents/{rejected.agent_id}/{tab}")
         expect(page.get_by_text("Reading…")).to_have_count(0)
         assert faults_of(page) == [], tab
+        if (scheme, tab) == ("light", "gates"):
+            board.shot("panel")
     page.get_by_role("button", name="Kill all").click()
     assert faults_of(page) == []
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 400, "height": 800})
     page.get_by_role("button", name="Close").click()
+    if scheme == "light":
+        board.shot("phone")
     assert faults_of(page) == []
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_each_queue_and_limit_is_in_view_without_scrolling(seeded, width):
+    board, seed = seeded
+    seed.fill(40)
+    waits = seed.make("rejected")
+    seed.limit(daily=31_000_000, concurrency=6)
+    page = board.page
+    page.set_viewport_size({"width": width, "height": 844})
+    board.open()
+    cells = page.locator("#strip .cell")
+    expect(cells).to_have_count(5)
+    for cell in cells.all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0, cell.text_content()
+        assert box["x"] + box["width"] <= width, cell.text_content()
+    cut = "all => all.filter((a) => a.scrollWidth > a.clientWidth).map((a) => a.innerHTML)"
+    assert page.locator("#strip, #strip *, #trends summary").evaluate_all(cut) == []
+    expect(board.row(waits.agent_id)).to_be_in_viewport(ratio=1)
+    board.row(waits.agent_id).click()
+    expect(page.get_by_role("tab", name="Output")).to_be_in_viewport(ratio=1)
 
 
 def test_an_empty_list_says_how_to_begin(seeded):

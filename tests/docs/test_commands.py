@@ -35,6 +35,7 @@ ELSEWHERE = {
     "crash-matrix.md": "tests/faults/test_crash_matrix.py",
     # A page and the number of a block.
     "your-repository.md-0": "tests/docs/test_first_branch.py",
+    "api-examples.md-1": "tests/integration/api/test_generated_clients.py",
 }
 #: The state in which an agent is wanted by a command; any other command takes the completed one.
 WANTED = {

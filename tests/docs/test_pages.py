@@ -62,6 +62,15 @@ def test_every_link_leads_to_a_file_and_a_heading_that_there_are(page):
         assert not anchor or anchor in anchors(file), target
 
 
+def test_every_picture_is_shown_by_a_page():
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", words(page))
+    }
+    assert {*(ROOT / "docs/img").iterdir()} == shown
+
+
 def test_the_index_leads_to_every_page():
     linked = set(re.findall(r"\]\(([\w/-]+\.md)", words(INDEX)))
     pages = {str(page.relative_to(INDEX.parent)) for page in PAGES[1:]}

@@ -73,14 +73,15 @@ function render() {
   detail.refresh();
   const picked = [...selected].map((id) => fleet.get(id)).filter(Boolean);
   bulk.show(picked, list.entries, filter !== "all" || words.length > 0);
-  renderFilters(counts);
+  const atLeast = fleet.isComplete ? "" : "at least ";
+  renderFilters(counts, atLeast);
   halt.show(fleet.halt, Object.keys(fleet.counts).length > 0);
   set(byId("capped"), "hidden", fleet.isComplete);
-  write(byId("capped"), `The list shows the newest ${plural(MOST, "agent")}; orch ls lists all agents.`);
+  write(byId("capped"), `The list shows and counts the newest ${plural(MOST, "agent")}; there may be more that need attention. orch ls lists all agents.`);
   const active = fleet.activeCount;
   write(byId("kill-all"), active ? `Kill all ${count(active)}…` : "Kill all…");
   set(byId("kill-all"), "disabled", active === 0);
-  document.title = counts.attention ? `(${counts.attention}) Agents` : "Agents";
+  document.title = counts.attention ? `(${atLeast}${counts.attention}) Agents` : "Agents";
 }
 
 function emptyText(counts, words) {
@@ -90,8 +91,8 @@ function emptyText(counts, words) {
   return filter === "attention" ? "No agent needs attention." : "No agent is in this state.";
 }
 
-function renderFilters(counts) {
-  const key = JSON.stringify([filter, counts]);
+function renderFilters(counts, atLeast) {
+  const key = JSON.stringify([filter, counts, atLeast]);
   if (key === lastFilters) return;
   lastFilters = key;
   const bar = byId("filters");
@@ -103,7 +104,7 @@ function renderFilters(counts) {
     const name = button.dataset.filter;
     set(button, "aria-pressed", name === filter ? "true" : "false");
     set(button, "data-some", name === "attention" && counts.attention ? "yes" : null);
-    write(button.lastChild, count(counts[name]));
+    write(button.lastChild, `${name === "attention" ? atLeast : ""}${count(counts[name])}`);
   }
 }
 

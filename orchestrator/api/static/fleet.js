@@ -71,8 +71,22 @@ export class Fleet {
       this.#changed();
     } while (cursor && seen.size < MOST);
     this.isComplete = !cursor;
+    if (cursor) await this.#loadUrgent(seen);
     for (const id of this.entries.keys()) if (!seen.has(id) && !this.#dirty.has(id)) this.entries.delete(id);
     this.#changed();
+  }
+
+  // Those of the server's list, at any age: it examines the newest of each state.
+  async #loadUrgent(seen) {
+    let cursor = "";
+    do {
+      const page = await this.#get(`/agents?urgent=true&limit=${PAGE}&cursor=${encodeURIComponent(cursor)}`);
+      for (const agent of page.agents) {
+        seen.add(agent.agentId);
+        this.#take(agent, { attention: page.attention[agent.agentId], isNews: false });
+      }
+      cursor = page.nextCursor ?? "";
+    } while (cursor);
   }
 
   /** Apply the fields of an event at once; the next refresh reads the whole record. */

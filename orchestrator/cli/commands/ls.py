@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -22,7 +22,7 @@ from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.output.text import is_terminal, notify, say
 from orchestrator.cli.values import GIVEN, SINCE, ChoiceType
 from orchestrator.models import AgentState, AgentType, Status
-from orchestrator.models.attention import Attention
+from orchestrator.models.attention import MOST_EXAMINED, Attention, examines_all
 from orchestrator.queries import agent_list
 from orchestrator.settings import Settings
 from orchestrator.wiring import clock
@@ -64,6 +64,8 @@ class _Shown:
     next_cursor: str | None = None
     #: How many more need attention.
     left_out: int = 0
+    #: Whether older agents, which were not examined, may need attention too.
+    may_miss: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,15 +141,23 @@ def ls(
                     show(found)
             return
         found = _read(client, wanted)
+        if is_urgent or found.left_out:
+            found = replace(found, may_miss=not examines_all(client.counts()))
     show(found)
     if not as_json:
-        _notify_rest(found)
+        _notify_rest(found, is_urgent=is_urgent)
 
 
-def _notify_rest(found: _Shown) -> None:
+def _notify_rest(found: _Shown, *, is_urgent: bool) -> None:
     if found.left_out:
-        most = agent_list.MAX_LIMIT
-        notify(f"{found.left_out} more need you: orch ls --attention --limit {most}")
+        most, least = agent_list.MAX_LIMIT, "at least " if found.may_miss else ""
+        notify(f"{least}{found.left_out} more need you: orch ls --attention --limit {most}")
+    if is_urgent and found.may_miss:
+        count = len(found.agents) + found.left_out
+        notify(
+            f"at least {count} need attention; there may be more: only the newest {MOST_EXAMINED} "
+            "of each state are examined"
+        )
     if found.next_cursor:
         notify(f"there are more: --cursor {found.next_cursor}")
 

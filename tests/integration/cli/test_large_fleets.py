@@ -53,6 +53,21 @@ def test_top_counts_and_lists_all_active_agents(orch, many):
     assert shown > 10
 
 
+def test_ls_says_where_more_may_need_attention(orch, store, holder, many):
+    fail(holder, spawn(store, task="u"), PushFailed())
+    said = orch("ls", "--attention").stderr
+    assert "at least 1 need attention; there may be more: only the newest 500" in said
+    assert "may be more" not in orch("ls").stderr
+
+
+def test_ls_says_nothing_where_it_examined_all(orch, store, holder):
+    for number in range(2):
+        fail(holder, spawn(store, task=f"t{number}"), PushFailed())
+    said = orch("ls", "--attention", "--limit", "1").stderr
+    assert "1 more need you" in said
+    assert "at least" not in said
+
+
 def test_over_http_the_urgent_have_pages(store, valkey_url, holder, monkeypatch):
     ids = [spawn(store, task=f"t{number}") for number in range(5)]
     for name in ids:
