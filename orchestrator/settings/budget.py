@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -56,6 +57,12 @@ class BudgetSettings(SettingsGroup):
         description="`hard`: the system stops an agent that is over a limit. `soft`: it only"
         " reports the agent.",
         default="hard",
+    )
+    prices: Path | None = env(
+        "ORCHESTRATOR_PRICES",
+        description="A file with prices of models, in the format of the shipped `prices.toml`. Its"
+        " entries precede the shipped ones.",
+        default=None,
     )
     usage_silence_s: Duration = env(
         "ORCHESTRATOR_USAGE_SILENCE",

@@ -25,6 +25,8 @@ class TokenNeed:
     answers: int
     #: With less output of one answer than this, it waits as long as other requests are open.
     worth_tokens: int
+    #: `PROVIDER/MODEL`, by which it has a price.
+    model: str = ""
 
 
 @dataclass(frozen=True)

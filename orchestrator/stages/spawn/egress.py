@@ -10,10 +10,9 @@ from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.errors import TransitionRefused
-from orchestrator.interfaces.agent import AgentJob, UsageReport
+from orchestrator.interfaces.agent import AgentJob
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
-from orchestrator.models import Usage
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.stages.spawn.model_requests import ModelRequests
 
@@ -62,11 +61,7 @@ def egress_session(
     Raises:
         EgressUnavailable: the proxy cannot be opened.
     """
-    root, hosts = programs.workspace.root, programs.settings.egress_hosts
-
-    def see(message_id: str, usage: Usage) -> None:
-        transcript.see(UsageReport(message_id, usage))
-
+    root, hosts, see = programs.workspace.root, programs.settings.egress_hosts, transcript.see
     requests = ModelRequests(holder, programs.agent, holder.new_id())
     with egress.opened(root, hosts=hosts, with_model=True, on_usage=see, limits=requests) as proxy:
         out = EgressSession(proxy, transcript, requests)

@@ -20,6 +20,7 @@ local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
 local COUNTS = { 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'totalTokens' }
+local COSTS = { 'costUsd', 'clientCostUsd' }
 -- The contract's defaults, until a process has published its settings.
 local DEFAULTS = { daily = 10000000, agent = 2000000, reservation = 10000, concurrency = 10 }
 
@@ -119,9 +120,11 @@ local function check_usage(name, usage)
       refuse_argument(name .. '.' .. field, 'a whole number from 0 to ' .. whole(MOST_TOKENS))
     end
   end
-  local cost = usage.costUsd
-  if cost ~= nil and not (type(cost) == 'number' and cost >= 0 and cost <= MOST_COST_USD) then
-    refuse_argument(name .. '.costUsd', 'a number from 0 to ' .. whole(MOST_COST_USD))
+  for _, field in ipairs(COSTS) do
+    local cost = usage[field]
+    if cost ~= nil and not (type(cost) == 'number' and cost >= 0 and cost <= MOST_COST_USD) then
+      refuse_argument(name .. '.' .. field, 'a number from 0 to ' .. whole(MOST_COST_USD))
+    end
   end
 end
 
@@ -147,8 +150,8 @@ local function settle(budget, agent_id, before, after)
     add_to(budget.day, 'tokens:' .. agent_id, tokens)
   end
   if cost > 0 then
-    add_to(budget.day, 'cost', cost, '%.6f')
-    add_to(budget.day, 'cost:' .. agent_id, cost, '%.6f')
+    add_to(budget.day, 'cost', cost, '%.9f')
+    add_to(budget.day, 'cost:' .. agent_id, cost, '%.9f')
   end
   redis.call('EXPIRE', budget.day, DAY_TTL_S)
 end

@@ -103,7 +103,9 @@ if usage and not moves_forward(spent_before, usage) then
   move.usageRefused, usage, move.patch.usage = true, nil, nil
 end
 -- A report without a cost does not reduce the cost.
-if usage and usage.costUsd == nil then usage.costUsd = finite(spent_before.costUsd) end
+for _, cost in ipairs(usage and COSTS or {}) do
+  if usage[cost] == nil then usage[cost] = finite(spent_before[cost]) end
+end
 if move.usageRefused then
   events[1] = event_of({ type = 'agent.warning', errorCode = 'usage_refused',
     error = 'A report of its tokens or its cost is no plausible number, or less than what it had spent: not counted.' })

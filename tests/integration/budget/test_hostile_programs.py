@@ -20,7 +20,6 @@ import pytest
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import BudgetExceeded
-from orchestrator.interfaces.agent import UsageReport
 from orchestrator.stages.spawn.model_requests import ModelRequests
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from tests.doubles.greedy_models import GreedyModels
@@ -53,7 +52,7 @@ class Program:
         )  # fmt: skip
         self.opened = egress.opened(
             fleet.settings.home, with_model=True, limits=self.requests,
-            on_usage=lambda name, usage: self.reader.see(UsageReport(name, usage)),
+            on_usage=self.reader.see,
         )  # fmt: skip
 
     def facts(self) -> dict[str, object]:
