@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.settings.values import Duration, SettingsGroup, Tokens, env
+from orchestrator.settings.values import Dollars, Duration, SettingsGroup, Tokens, env
 
 Slots = Annotated[int, Field(ge=1, le=1000)]
 #: No agent runs for a month; a longer duration is a mistake.
@@ -39,6 +39,18 @@ class BudgetSettings(SettingsGroup):
         "BUDGET_PER_AGENT_TOKENS",
         description="The token limit of one agent over all its attempts.",
         default=2_000_000,
+    )
+    daily_usd: Dollars | None = env(
+        "BUDGET_DAILY_USD",
+        description="The limit of dollars per day (UTC) of all agents together, such as 20 or 0.50."
+        " Unset: no limit.",
+        default=None,
+    )
+    agent_usd: Dollars | None = env(
+        "BUDGET_PER_AGENT_USD",
+        description="The limit of dollars of one agent over all its attempts. A request can lower"
+        " it by `maxCostUsd`. Unset: no limit.",
+        default=None,
     )
     message_tokens: Tokens = env(
         "BUDGET_PER_MESSAGE_TOKENS",

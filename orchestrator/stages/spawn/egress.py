@@ -13,6 +13,7 @@ from orchestrator.errors import TransitionRefused
 from orchestrator.interfaces.agent import AgentJob
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
+from orchestrator.settings.prices import price_table
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.stages.spawn.model_requests import ModelRequests
 
@@ -62,7 +63,8 @@ def egress_session(
         EgressUnavailable: the proxy cannot be opened.
     """
     root, hosts, see = programs.workspace.root, programs.settings.egress_hosts, transcript.see
-    requests = ModelRequests(holder, programs.agent, holder.new_id())
+    prices = price_table(programs.settings.prices)
+    requests = ModelRequests(holder, programs.agent, holder.new_id(), prices)
     with egress.opened(root, hosts=hosts, with_model=True, on_usage=see, limits=requests) as proxy:
         out = EgressSession(proxy, transcript, requests)
         # With hosts of its own an agent may reach a model whose responses nobody reads.

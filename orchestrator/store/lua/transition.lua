@@ -187,8 +187,7 @@ for _, event in ipairs(events) do announce(K.events, channel, cap, event) end
 local over = ''
 if usage then
   report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId })
-  local most, own_before = limit(budget, 'agent'), finite(spent_before.totalTokens) or 0
-  if not is_hard(budget) and own_before < most and (usage.totalTokens or 0) >= most then
+  if not is_hard(budget) and crosses(budget, agent, spent_before, usage) then
     announce(K.events, channel, cap,
       event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }))
   end
