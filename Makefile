@@ -10,7 +10,7 @@ PYTEST_FLAGS ?=
 # The build uses the host's network, to reach the apt and pip mirrors of this machine.
 DOCKER_BUILD := docker build --quiet --force-rm --network host
 
-.PHONY: help demo test lint types imports unit agents clients bench peers base-image image images sandbox-image topology dist sbom audit chaos soak mutants clean
+.PHONY: help demo test lint types imports unit agents agents-image clients bench peers base-image image images sandbox-image topology dist sbom audit chaos soak mutants clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -74,6 +74,14 @@ sandbox-image: $(STAMP) base-image ## build orchestrator-sandbox:local, the imag
 	cp --reflink=auto "$$($(BIN)/python -c 'import claude_agent_sdk as sdk; print(sdk.__path__[0])')/_bundled/claude" build/sandbox/
 	$(DOCKER_BUILD) --tag orchestrator-sandbox:local --file deploy/sandbox.Dockerfile build/sandbox
 
+# Node.js comes from this machine, because Debian 12 has none that Gemini CLI runs on.
+agents-image: agents ## build orchestrator-agents:local, the image of the sandboxes with more agent programs
+	rm -rf build/agents-image && mkdir -p build/agents-image
+	cp --reflink=auto "$$(readlink -f "$$(command -v node)")" build/agents-image/node
+	cp -r --reflink=auto build/agents/node_modules build/agents-image/
+	$(DOCKER_BUILD) --tag orchestrator-agents:local --file deploy/agents.Dockerfile build/agents-image
+	rm -rf build/agents-image
+
 # This Python must have the version of the image, 3.11. redis-py needs async-timeout before 3.11.3.
 EXTRAS ?= otel
 image: $(STAMP) base-image ## build orchestrator:local, the image of control plane and workers
@@ -110,7 +118,7 @@ soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, eve
 	ENDS=all $(BIN)/pytest -n $(JOBS) tests/integration/test_ends_keep_work.py tests/integration/test_gate_ends_keep_work.py
 	CHEATS=all $(BIN)/pytest -n $(JOBS) tests/unit/gates/test_*cheats.py
 	IMAGES=all $(BIN)/pytest tests/sandbox/test_repository_images.py
-	$(MAKE) agents && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents
+	$(MAKE) agents-image && AGENTS=all $(BIN)/pytest -n $(JOBS) tests/integration/agents tests/sandbox/test_agent_programs.py
 	CRASH_STEPS=all $(BIN)/pytest -n $(JOBS) tests/faults/test_crash_matrix.py
 	HOSTILE_RUNS=100 $(BIN)/pytest -n $(JOBS) tests/integration/budget/test_hostile_programs.py
 	$(BIN)/python -m tests.soak

@@ -22,6 +22,7 @@ from orchestrator.models import (
     SpawnRequest,
     Status,
 )
+from orchestrator.settings.prices import Price
 from orchestrator.store import (
     agent_index,
     agent_logs,
@@ -127,6 +128,14 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "recount": budget.recount(["queued"]),
         "admit_request": model_requests.admit_request(
             runs, "session", "new", model_requests.TokenNeed(100, 50, 1, 16), now=NOW
+        ),
+        "admit_request priced": model_requests.admit_request(
+            runs,
+            "session",
+            "new",
+            model_requests.TokenNeed(100, 50, 1, 16),
+            now=NOW,
+            price=Price(input=3, output=15),
         ),
         "close_requests": model_requests.close_requests("running", "session", ["old"], now=NOW),
         "add_to_receipt": kills.add_to_receipt(

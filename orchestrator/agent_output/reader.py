@@ -15,7 +15,7 @@ from orchestrator.agent_output.dropped_lines import DroppedLines
 from orchestrator.agent_output.lines import Line, LineSplitter
 from orchestrator.agent_output.results import outranks
 from orchestrator.agent_output.split_event import JOINED_BYTES, SplitEvent
-from orchestrator.agent_output.usage_meter import UsageMeter
+from orchestrator.agent_output.usage_meter import UsageMeter, no_price
 from orchestrator.errors import AgentFailed
 from orchestrator.interfaces.agent import (
     AgentBackend,
@@ -43,6 +43,7 @@ from orchestrator.models.tokens import (
     number_in,
     shown,
 )
+from orchestrator.settings.prices import Price
 
 #: The limit of characters of one log line; the log is for people, and longer lines are cut.
 LOG_TEXT_LIMIT = 16_384
@@ -68,6 +69,7 @@ class OutputReader:
         line_limit_bytes: int,
         mask: Callable[[str], str] = str,
         most_tokens: int = MOST_TOKENS_OF_A_MESSAGE,
+        price_of: Callable[[str], Price | None] = no_price,
     ) -> None:
         #: The result that counts so far (`results.outranks`).
         self.result: Result | None = None
@@ -77,8 +79,8 @@ class OutputReader:
         #: The tokens that the agent itself reports.
         self.meter = UsageMeter()
         #: Its reports whose ids the egress proxy does not know.
-        self._apart = UsageMeter()
-        self._spent = UsageMeter()
+        self._apart = UsageMeter(price_of)
+        self._spent = UsageMeter(price_of)
         self._backend = backend
         self._clock = clock
         self._secrets = secrets
@@ -135,11 +137,20 @@ class OutputReader:
         """The tokens of the agent: for each message the larger of both reports.
 
         The agent reports its tokens, and the egress proxy reads them from the responses. If the
-        agent's reports have other ids than the responses, the larger sum counts.
+        agent's reports have other ids than the responses, the larger sum counts, and the larger
+        cost.
         """
         sums = (self._spent.total, self._apart.total)
         largest = max(sums, key=lambda usage: usage.total_tokens)
-        return largest.model_copy(update={"cost_usd": self.meter.cost_usd})
+        costs = [usage.cost_usd for usage in sums if usage.cost_usd is not None]
+        client = self.meter.client_cost_usd
+        facts = {"cost_usd": max(costs, default=None), "client_cost_usd": client}
+        return largest.model_copy(update=facts)
+
+    @property
+    def unpriced(self) -> frozenset[str]:
+        """The models of its tokens that have no price."""
+        return self._spent.unpriced | self._apart.unpriced
 
     @property
     def messages(self) -> int:
@@ -310,7 +321,8 @@ class OutputReader:
                 self._record_refused(f"cost: {shown(result.cost_usd)}")
             else:
                 # The cost is that of the session so far; a result without work may report 0.
-                self.meter.cost_usd = max(cost_usd, self.meter.cost_usd or 0.0)
+                earlier = self.meter.client_cost_usd or 0.0
+                self.meter.client_cost_usd = max(cost_usd, earlier)
         self.record(result.summary or "(without words)", source="result" if result.ok else "error")
 
     def _record_foreign(self, text: str, *, kind: str = "") -> None:

@@ -112,7 +112,7 @@ def _assistant(event: Fields) -> Iterator[Signal]:
         return
     # Without an id the tokens still count; counting them twice is the smaller fault.
     message_id = message.id("id") or event.id("uuid")
-    yield UsageReport(message_id, _tokens(message).usage)
+    yield UsageReport(message_id, _tokens(message).usage, model=message.id("model"))
     is_aside = event.has("parent_tool_use_id")
     content = message.raw("content")
     if isinstance(content, str):

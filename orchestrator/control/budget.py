@@ -19,7 +19,7 @@ from orchestrator.models import (
 )
 from orchestrator.settings import Settings
 from orchestrator.settings.budget import Slots, WorkTime
-from orchestrator.settings.values import Tokens
+from orchestrator.settings.values import Dollars, Tokens
 from orchestrator.store.budget import (
     LimitValue,
     limits,
@@ -30,11 +30,13 @@ from orchestrator.store.operations import (
 )
 
 #: The limits that can be changed at run time.
-LimitName = Literal["daily", "agent", "concurrency", "time", "mode"]
+LimitName = Literal["daily", "agent", "dailyUsd", "agentUsd", "concurrency", "time", "mode"]
 _LATER = ConfigDict(defer_build=True)
 _PARSERS: dict[LimitName, TypeAdapter[Any]] = {
     "daily": TypeAdapter(Tokens, config=_LATER),
     "agent": TypeAdapter(Tokens, config=_LATER),
+    "dailyUsd": TypeAdapter(Dollars, config=_LATER),
+    "agentUsd": TypeAdapter(Dollars, config=_LATER),
     "concurrency": TypeAdapter(Slots, config=_LATER),
     "time": TypeAdapter(WorkTime, config=_LATER),
     "mode": TypeAdapter(Literal["hard", "soft"], config=_LATER),
@@ -44,7 +46,7 @@ DEFAULT = "default"
 
 
 def parse_limit(name: LimitName, value: str) -> LimitValue:
-    """Parse the text of a limit: tokens, slots, seconds, or the mode; None for `default`.
+    """Parse the text of a limit: tokens, dollars, slots, seconds, the mode; None for `default`.
 
     Raises:
         LimitInvalid: the value is not valid for this limit.

@@ -48,6 +48,7 @@ class SubmitService:
     #: The default of an agentType, if the settings name one.
     defaults: Mapping[AgentType, ModelChoice] = field(default_factory=dict)
     offers: Callable[[str], ModelOffer] = no_offer
+    has_price: Callable[[str], bool] = lambda _model: True
 
     @property
     def choices(self) -> ModelChoices:
@@ -110,6 +111,7 @@ class SubmitService:
             tag=self.new_id(),
             note=note,
             idempotency_key=idempotency_key,
+            unpriced=self._unpriced(choices),
         )
 
     def retry(
@@ -135,6 +137,8 @@ class SubmitService:
             ObjectDamaged: a part of its change is missing; `is_afresh` goes without it.
             Halted: the halt stops the admission.
             BudgetExhausted: the tokens left today are fewer than the reservation.
+            DollarsExhausted: the dollars of today are spent.
+            PriceUnknown: dollars are limited, and a model has no price.
         """
         agent: AgentState = yield agents.read(agent_id)
         request: SpawnRequest = yield agents.read_request(agent_id)
@@ -172,6 +176,7 @@ class SubmitService:
                 result="; ".join(filter(None, (_added(new_id, may_edit), looser_gates(request)))),
             ),
             start=start,
+            unpriced=self._unpriced(choices),
         )
         try:
             submitted: Submitted = yield step
@@ -183,6 +188,10 @@ class SubmitService:
                 yield from changes.drop_changes(new_id, 0)
             raise
         return submitted
+
+    def _unpriced(self, choices: Sequence[ModelChoice]) -> str:
+        named = (one.model for one in choices if one.model)
+        return next((model for model in named if not self.has_price(model)), "")
 
     def refuse(self, agent_id: str, error: OrchestratorError) -> Operation[None]:
         """Return the operation that reports a refused raw message: Celery result and event."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Protocol
@@ -25,6 +26,8 @@ _WORTH_OUTPUT, _WORTH_WAITING_S = 4_096, 60.0
 #: As long as a response may take.
 _MOST_WAITING_S = 600.0
 _POLL_S = 0.2
+_MODEL_IN_PATH = re.compile(rb"/models/([^/:?]{1,200}):")
+_MODEL_CHARACTERS = 200
 
 log = get_logger("egress")
 
@@ -46,6 +49,8 @@ class Ticket:
     """One admitted request."""
 
     request: str
+    #: `PROVIDER/MODEL`.
+    model: str
     fingerprint: Fingerprint
     admissions: Admissions
 
@@ -63,7 +68,7 @@ class Admissions:
         self._number = 0
 
     async def admit(
-        self, provider: Provider, path: bytes, body: bytes, is_gone: Callable[[], bool]
+        self, name: str, provider: Provider, path: bytes, body: bytes, is_gone: Callable[[], bool]
     ) -> tuple[bytes, Ticket]:
         """Return the body as it may be sent; waits while other requests hold what it needs.
 
@@ -72,15 +77,16 @@ class Admissions:
             ConnectionResetError: its client left while it waited.
         """
         # The document is not kept: it may take more memory than the body, for as long as it waits.
-        asked, fingerprint, by_size = await asyncio.to_thread(_read, provider, path, body)
+        asked, model, fingerprint, by_size = await asyncio.to_thread(_read, provider, path, body)
+        model = f"{name}/{model}"
         self._number += 1
         request = str(self._number)
         output = min(asked.tokens or MOST_OUTPUT, MOST_OUTPUT)
         prompt = self._prompts.bound(fingerprint, by_size)
-        need = TokenNeed(prompt, output, asked.answers, min(output, _WORTH_OUTPUT))
+        need = TokenNeed(prompt, output, asked.answers, min(output, _WORTH_OUTPUT), model)
         admitted = await self._reserved(request, need, is_gone)
         granted = admitted.output_tokens
-        ticket = Ticket(request, fingerprint, self)
+        ticket = Ticket(request, model, fingerprint, self)
         is_limited = granted < (asked.tokens or MOST_OUTPUT)
         if not is_limited or not isinstance(provider, LimitsOutput):
             return body, ticket
@@ -126,14 +132,25 @@ class Admissions:
             await asyncio.sleep(_POLL_S)
 
 
-def _read(provider: Provider, path: bytes, body: bytes) -> tuple[OutputAsked, Fingerprint, int]:
+def _read(
+    provider: Provider, path: bytes, body: bytes
+) -> tuple[OutputAsked, str, Fingerprint, int]:
     document = parsed(body)
     asked = OutputAsked(None)
     if isinstance(provider, LimitsOutput):
         asked = provider.output_asked(document)
     # Another model has other tokens.
     key = f"{provider.prefix} {path.decode('ascii', 'replace')} {document.get('model')!s:.200}"
-    return asked, Fingerprint.of(key, body), bound_by_size(len(body), document)
+    model = _model_of(path, document)
+    return asked, model, Fingerprint.of(key, body), bound_by_size(len(body), document)
+
+
+def _model_of(path: bytes, document: Mapping[str, object]) -> str:
+    """Return the model of a request; Google's is in the path, and precedes one in the body."""
+    if in_path := _MODEL_IN_PATH.search(path):
+        return in_path[1].decode("ascii", "replace")
+    named = document.get("model")
+    return named[:_MODEL_CHARACTERS] if isinstance(named, str) else ""
 
 
 def _limited(provider: LimitsOutput, body: bytes, most: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -62,7 +62,7 @@ class ModelApi:
 
     def __init__(
         self,
-        providers: Sequence[Provider],
+        providers: Mapping[str, Provider],
         placeholder: str,
         observer: UsageObserver,
         tls: ssl.SSLContext,
@@ -71,7 +71,9 @@ class ModelApi:
         limits: RequestLimits | None = None,
     ) -> None:
         # The longest prefix first: one provider is served at the root.
-        self._providers = sorted(providers, key=lambda one: len(one.prefix), reverse=True)
+        self._providers = sorted(
+            providers.items(), key=lambda named: len(named[1].prefix), reverse=True
+        )
         self._placeholder = placeholder.encode()
         self._observer = observer
         self._may_fetch = may_fetch
@@ -93,7 +95,7 @@ class ModelApi:
                 over the limit (413), it asks for a fetch that this attempt may not use, or the
                 budget leaves nothing for it.
         """
-        provider, path = self._provider_of(request)
+        name, provider, path = self._provider_of(request)
         client.as_error = provider.as_error
         headers = self._headers_for(provider, request, path)
         usage, ticket = provider.usage_reader(path), None
@@ -110,7 +112,7 @@ class ModelApi:
                 )
                 if self._admissions is not None and usage is not None:
                     content, ticket = await self._admissions.admit(
-                        provider, path, content, lambda: client.is_gone
+                        name, provider, path, content, lambda: client.is_gone
                     )
         has_body = any(name in _FRAMING for name, _ in request.headers)
         if has_body:
@@ -133,7 +135,7 @@ class ModelApi:
         try:
             answer = await self._client.send(admitted.request, stream=True)
             async with aclosing(answer):
-                prompt_tokens = await self._return(client, answer, admitted.usage)
+                prompt_tokens = await self._return(client, answer, admitted)
         except httpx.HTTPError as error:
             log.warning("model not reached", error=type(error).__name__)
             msg = f"the model's provider does not answer ({type(error).__name__})"
@@ -148,10 +150,11 @@ class ModelApi:
         await self._client.aclose()
 
     async def _return(
-        self, client: ProxyConnection, answer: httpx.Response, usage: UsageReader | None
+        self, client: ProxyConnection, answer: httpx.Response, admitted: AdmittedRequest
     ) -> int:
         """Stream a response back, and return the count of its prompt."""
-        reader = None if usage is None else self._reader(answer, usage)
+        model = admitted.ticket.model if admitted.ticket else ""
+        reader = None if admitted.usage is None else self._reader(answer, admitted.usage, model)
         # A response that is encoded despite the request is decoded, so its length changes.
         is_encoded = "content-encoding" in answer.headers
         dropped = {b"content-encoding", b"content-length"} if is_encoded else frozenset()
@@ -173,10 +176,10 @@ class ModelApi:
             await _is_in_use(client.end())
         return reader.prompt_tokens if reader is not None else 0
 
-    def _reader(self, answer: httpx.Response, usage: UsageReader) -> ResponseReader:
+    def _reader(self, answer: httpx.Response, usage: UsageReader, model: str) -> ResponseReader:
         kind = answer.headers.get("content-type", "")
         make = StreamReader if kind.startswith("text/event-stream") else DocumentReader
-        return make(self._observer, usage)
+        return make(self._observer, usage, model)
 
     def _finish(self, reader: ResponseReader, answer: httpx.Response) -> None:
         reader.finish()
@@ -184,11 +187,11 @@ class ModelApi:
             log.warning("response without usage", host=answer.url.host)
             self.on_notice("a response of the model has no usage: its tokens are not counted")
 
-    def _provider_of(self, request: h11.Request) -> tuple[Provider, bytes]:
-        for provider in self._providers:
+    def _provider_of(self, request: h11.Request) -> tuple[str, Provider, bytes]:
+        for name, provider in self._providers:
             prefix = provider.prefix.encode()
             if request.target.startswith(prefix + b"/"):
-                return provider, request.target.removeprefix(prefix)
+                return name, provider, request.target.removeprefix(prefix)
         shown = request.target.partition(b"?")[0].decode("ascii", "replace")
         msg = f"{shown} is of no provider whose key is set"
         raise Refused(msg)

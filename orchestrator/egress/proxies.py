@@ -23,10 +23,9 @@ from orchestrator.egress.usage_observer import UsageObserver
 from orchestrator.errors import EgressUnavailable
 from orchestrator.host.cancel_scope import ended_by
 from orchestrator.host.processes import process_label
-from orchestrator.interfaces.agent import ModelAccess
+from orchestrator.interfaces.agent import ModelAccess, UsageReport
 from orchestrator.interfaces.provider import Provider
 from orchestrator.interfaces.sandbox import EGRESS_PORT
-from orchestrator.models import Usage
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
 
@@ -69,7 +68,7 @@ class EgressProxies:
         *,
         hosts: Collection[str] = (),
         with_model: bool = False,
-        on_usage: Callable[[str, Usage], None] = lambda _id, _usage: None,
+        on_usage: Callable[[UsageReport], None] = lambda _report: None,
         limits: RequestLimits | None = None,
     ) -> Iterator[Proxy | None]:
         """Open a proxy for programs that run as the user who owns the folder `owner`.
@@ -102,14 +101,14 @@ class EgressProxies:
         hosts: Collection[str],
         metered: tuple[UsageObserver, RequestLimits | None] | None,
     ) -> Proxy:
-        meter, limits = metered or (UsageObserver(lambda _id, _usage: None), None)
+        meter, limits = metered or (UsageObserver(lambda _report: None), None)
         model_api = model = None
         providers = self._providers() if metered else {}
         if providers:
             model = _access(providers, f"placeholder-{self._new_id()}")
             may_fetch = self._settings.egress_model_fetches
-            given = tuple(providers.values())
-            model_api = ModelApi(given, model.key, meter, tls, may_fetch=may_fetch, limits=limits)
+            access = (providers, model.key, meter, tls)
+            model_api = ModelApi(*access, may_fetch=may_fetch, limits=limits)
         tunnels = Tunnels(frozenset(hosts), self._resolve, self._is_public)
         return Proxy(path, listener, tunnels, model_api, meter=meter, model=model)
 

@@ -27,7 +27,7 @@ log = get_logger("egress")
 class UsageObserver:
     """The usage in all responses of one attempt; written in the proxy's thread, read in any."""
 
-    def __init__(self, on_usage: Callable[[str, Usage], None]) -> None:
+    def __init__(self, on_usage: Callable[[UsageReport], None]) -> None:
         self._meter = UsageMeter()
         self._lock = threading.Lock()
         self._on_usage = on_usage
@@ -55,7 +55,7 @@ class UsageObserver:
             off = abs(self._meter.total.total_tokens - reported.total_tokens)
             return off > self._meter.largest
 
-    def observe(self, message_id: str, tokens: ApiTokens) -> None:
+    def observe(self, message_id: str, tokens: ApiTokens, model: str = "") -> None:
         """Add a report; reports with the same id replace each other and do not add up."""
         usage = tokens.usage
         cause = implausible(usage)
@@ -63,9 +63,10 @@ class UsageObserver:
             log.warning("tokens not believed", fields=", ".join(tokens.refused) or cause)
         if cause:
             return
+        report = UsageReport(message_id, usage, model=model)
         with self._lock:
-            self._meter.add(UsageReport(message_id, usage))
-        self._on_usage(message_id, usage)
+            self._meter.add(report)
+        self._on_usage(report)
 
     def unnamed(self) -> str:
         """Return a new message id, for a response that has none."""
@@ -77,13 +78,14 @@ class UsageObserver:
 class ResponseReader:
     """Reads the usage in one response; the provider's reader finds it in the parsed parts."""
 
-    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
+    def __init__(self, observer: UsageObserver, usage: UsageReader, model: str = "") -> None:
         #: Whether any usage was found.
         self.is_counted = False
         #: The tokens of its prompt, cached ones included, as the provider counted them.
         self.prompt_tokens = 0
         self._observer = observer
         self._usage = usage
+        self._model = model
         self._unnamed = ""
 
     def feed(self, data: bytes) -> None:
@@ -104,14 +106,14 @@ class ResponseReader:
             self.prompt_tokens = max(self.prompt_tokens, sum(prompt))
             # The reader of the agent's own report does the same: both reports of a message have
             # one id.
-            self._observer.observe(storable(message_id) or self._unnamed, tokens)
+            self._observer.observe(storable(message_id) or self._unnamed, tokens, self._model)
 
 
 class StreamReader(ResponseReader):
     """Reads one response that arrives as server-sent events."""
 
-    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
-        super().__init__(observer, usage)
+    def __init__(self, observer: UsageObserver, usage: UsageReader, model: str = "") -> None:
+        super().__init__(observer, usage, model)
         self._partial = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -140,8 +142,8 @@ class StreamReader(ResponseReader):
 class DocumentReader(ResponseReader):
     """Reads one response that arrives as a whole document, or as a list of the parts of one."""
 
-    def __init__(self, observer: UsageObserver, usage: UsageReader) -> None:
-        super().__init__(observer, usage)
+    def __init__(self, observer: UsageObserver, usage: UsageReader, model: str = "") -> None:
+        super().__init__(observer, usage, model)
         self._content = bytearray()
 
     def feed(self, data: bytes) -> None:

@@ -41,8 +41,10 @@ from orchestrator.errors.audit import (
 from orchestrator.errors.budget import (
     BudgetExceeded,
     BudgetExhausted,
+    DollarsExhausted,
     LimitInvalid,
     NoSlotFree,
+    PriceUnknown,
     UsageReportsMissing,
 )
 from orchestrator.errors.forges import (
@@ -157,6 +159,7 @@ __all__ = [
     "CursorUnknown",
     "DiskFull",
     "DiskQuotaExceeded",
+    "DollarsExhausted",
     "EgressUnavailable",
     "EnvironmentFailed",
     "FallbackUnavailable",
@@ -186,6 +189,7 @@ __all__ = [
     "PlanInvalid",
     "PlanUnrunnable",
     "PortInUse",
+    "PriceUnknown",
     "ProviderLimited",
     "PushFailed",
     "PushRefused",

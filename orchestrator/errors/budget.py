@@ -26,6 +26,17 @@ class BudgetExhausted(OrchestratorError):
         )
 
 
+class DollarsExhausted(OrchestratorError):
+    """The dollars of today are spent."""
+
+    code = "dollars_exhausted"
+    action = "Wait for midnight UTC, or raise the limit: `orch budget set dailyUsd …`."
+
+    def __init__(self, *, limit: str, used: str, resets_in_s: int) -> None:
+        self.resets_in_s = resets_in_s
+        super().__init__(f"Of today's {limit}, {used} are spent.")
+
+
 class NoSlotFree(OrchestratorError):
     """All slots are in use."""
 
@@ -34,10 +45,17 @@ class NoSlotFree(OrchestratorError):
 
 
 class BudgetExceeded(AgentFailed):
-    """The agent has reached a token limit."""
+    """The agent has reached a limit of tokens or dollars."""
 
     code = "budget_exceeded"
     action = "The change is retained: raise the limit (`orch budget set …`), then run `orch retry`."
+
+
+class PriceUnknown(AgentFailed):
+    """Dollars are limited, and a model has no price."""
+
+    code = "price_unknown"
+    action = "Add its price to the file of ORCHESTRATOR_PRICES, or choose another model."
 
 
 class UsageReportsMissing(AgentFailed):
@@ -51,4 +69,4 @@ class LimitInvalid(OrchestratorError):
     """The value of a limit is invalid."""
 
     code = "limit_invalid"
-    action = "Give a positive number, such as 5M tokens, 20 agents or 2h."
+    action = "Give a positive number, such as 5M tokens, 20 agents, 2h or 0.50 dollars."

@@ -42,6 +42,8 @@ class UsageReport:
     has_own_id: bool = field(default=False, compare=False)
     #: The tokens of all messages so far; such a report has its own id.
     is_sum: bool = field(default=False, compare=False)
+    #: `PROVIDER/MODEL`, or the name of the model alone; empty if the report does not name it.
+    model: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

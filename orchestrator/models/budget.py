@@ -10,7 +10,10 @@ from orchestrator.models.state import Status
 
 
 class BudgetStatus(StrEnum):
-    """The usage of a day compared with its limit: below 80 %, below it, equal to it, above it."""
+    """The usage of a day compared with its limit: below 80 %, below it, equal to it, above it.
+
+    Of the status by tokens and the one by dollars, the worse counts.
+    """
 
     WITHIN_BUDGET = "within_budget"
     APPROACHING_LIMIT = "approaching_limit"
@@ -27,6 +30,9 @@ class BudgetLimits(Record):
     reservation_tokens: int
     concurrency: int
     time_s: float
+    #: Dollars; absent without a limit.
+    daily_usd: float | None = None
+    agent_usd: float | None = None
     #: The names of the limits that were set at run time.
     changed: tuple[str, ...] = ()
 
@@ -40,6 +46,8 @@ class AgentSpend(Record):
     status: Status | None = None
     tokens_today: int
     cost_usd_today: float | None = None
+    #: Over all days; absent if none of its models has a price.
+    cost_usd: float | None = None
     tokens: int
     #: Percent of the limit of one agent.
     percent: float
@@ -73,6 +81,8 @@ class BudgetSummary(Record):
     #: The number of agents that hold a slot, and of those that wait for one.
     running: int
     waiting: int
+    #: Percent of the limit of dollars; absent without one.
+    percent_usd: float | None = None
     limits: BudgetLimits
     #: Those with the most tokens today; `more_agents` counts the others.
     agents: tuple[AgentSpend, ...] = ()

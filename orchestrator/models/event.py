@@ -44,6 +44,9 @@ class LifecycleEvent(Record):
     budget: BudgetStatus | None = None
     used: int | None = None
     limit: int | None = None
+    #: With a limit of dollars: the used ones, and the limit.
+    used_usd: float | None = None
+    limit_usd: float | None = None
 
 
 class LogLine(Record):

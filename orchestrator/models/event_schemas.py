@@ -67,7 +67,9 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "agent.cleanup": EventKind("Its container, workspace and keys are removed."),
     "budget.status": EventKind(
-        "The day's budget has another status.", ("budget", "used", "limit"), ("agentId",)
+        "The day's budget has another status.",
+        ("budget", "used", "limit"),
+        ("agentId", "usedUsd", "limitUsd"),
     ),
 }
 

@@ -84,6 +84,8 @@ class SpawnRequest(Record):
     effort: Effort | None = None
     #: Tried in order while the provider is at its limit.
     fallback: Annotated[tuple[Fallback, ...], Field(max_length=MOST_FALLBACKS)] = ()
+    #: The most that its agent may cost, below the limit of the settings.
+    max_cost_usd: Annotated[float, Field(strict=True, gt=0, le=1_000_000)] | None = None
     gates: tuple[Identifier, ...] = ()
     #: Patterns of the paths of tests and of checks that this work may edit: findings on them are
     #: reported, and do not block.

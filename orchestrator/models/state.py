@@ -103,6 +103,8 @@ class AgentState(Record):
     change_attempt: int | None = None
     yolo: bool | None = None
     usage: Usage = Usage()
+    #: The limit of its cost that the request names.
+    max_cost_usd: float | None = None
     #: For the latest attempt: lines, parts of lines and fields of the output that were unreadable.
     unknown_output: int | None = None
     #: For the latest attempt, if the egress proxy is its only network.

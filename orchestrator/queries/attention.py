@@ -185,6 +185,12 @@ def _at_risk(agent: AgentState, around: AttentionContext, now: datetime) -> Atte
             why = f"has spent {spent:,} of its {limits.agent_tokens:,} tokens"
             command = "orch budget set agent …"
             return Attention(rank=Rank.AT_RISK, code="near_tokens", why=why, command=command)
+        cost = agent.usage.cost_usd or 0.0
+        dollars = [one for one in (limits.agent_usd, agent.max_cost_usd) if one is not None]
+        if dollars and cost >= min(dollars) * NEAR_LIMIT:
+            why = f"has cost ${cost:.2f} of its ${min(dollars):.2f}"
+            command = "orch budget set agentUsd …"
+            return Attention(rank=Rank.AT_RISK, code="near_dollars", why=why, command=command)
         if ran_s >= limits.time_s * NEAR_LIMIT:
             why = f"has run for {ran_s / 60:.0f} of its {limits.time_s / 60:.0f} min"
             command = "orch budget set time …"

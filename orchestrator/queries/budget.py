@@ -41,7 +41,7 @@ def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
     reserved = yield budget.reservations()
     running = yield slots.held_count()
     waiting = yield slots.waiting_count()
-    used = int(day.get("used", 0))
+    used, cost = int(day.get("used", 0)), day.get("cost", 0.0)
     today = {name.partition(":")[2]: int(n) for name, n in day.items() if "tokens:" in name}
     names = sorted(
         {*today, *reserved} - {budget.TOTAL}, key=lambda name: (-today.get(name, 0), name)
@@ -50,12 +50,13 @@ def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
     states = yield from agents.find_each(names[:MOST_AGENTS])
     return BudgetSummary(
         day=now.astimezone(UTC).date().isoformat(),
-        status=status_of(used, in_force.daily_tokens),
+        status=status_of(used, in_force.daily_tokens, cost, in_force.daily_usd),
         limit=in_force.daily_tokens,
         used=used,
         reserved=reserved.get(budget.TOTAL, 0),
         percent=_percent(used, in_force.daily_tokens),
-        cost_usd=day.get("cost", 0.0),
+        cost_usd=cost,
+        percent_usd=_percent(cost, in_force.daily_usd) if in_force.daily_usd else None,
         **spent,
         running=running,
         waiting=waiting,
@@ -89,13 +90,20 @@ def _by_outcome(
     return sums
 
 
-def status_of(used: int, limit: int) -> BudgetStatus:
-    """Return the budget status for `used` of `limit` tokens."""
+def status_of(
+    used: int, limit: int, cost_usd: float = 0.0, limit_usd: float | None = None
+) -> BudgetStatus:
+    """Return the worse of the statuses by tokens and by dollars."""
+    ranks = [_rank(used, limit), _rank(cost_usd, limit_usd) if limit_usd else 0]
+    return tuple(BudgetStatus)[max(ranks)]
+
+
+def _rank(used: float, limit: float) -> int:
     if used * 100 < limit * _APPROACHING_PERCENT:
-        return BudgetStatus.WITHIN_BUDGET
+        return 0
     if used < limit:
-        return BudgetStatus.APPROACHING_LIMIT
-    return BudgetStatus.AT_LIMIT if used == limit else BudgetStatus.EXCEEDED
+        return 1
+    return 2 if used == limit else 3
 
 
 def _row(
@@ -116,6 +124,7 @@ def _row(
         status=agent.status if agent else None,
         tokens_today=spent,
         cost_usd_today=cost,
+        cost_usd=agent.usage.cost_usd if agent else cost,
         tokens=tokens,
         percent=_percent(tokens, limits.agent_tokens),
         percent_of_day=_percent(spent, used),
@@ -123,5 +132,5 @@ def _row(
     )
 
 
-def _percent(part: int, whole: int) -> float:
+def _percent(part: float, whole: float) -> float:
     return round(100 * part / whole, 1) if whole else 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.settings.values import Duration, SettingsGroup, Tokens, env
+from orchestrator.settings.values import Dollars, Duration, SettingsGroup, Tokens, env
 
 Slots = Annotated[int, Field(ge=1, le=1000)]
 #: No agent runs for a month; a longer duration is a mistake.
@@ -39,6 +40,18 @@ class BudgetSettings(SettingsGroup):
         description="The token limit of one agent over all its attempts.",
         default=2_000_000,
     )
+    daily_usd: Dollars | None = env(
+        "BUDGET_DAILY_USD",
+        description="The limit of dollars per day (UTC) of all agents together, such as 20 or 0.50."
+        " Unset: no limit.",
+        default=None,
+    )
+    agent_usd: Dollars | None = env(
+        "BUDGET_PER_AGENT_USD",
+        description="The limit of dollars of one agent over all its attempts. A request can lower"
+        " it by `maxCostUsd`. Unset: no limit.",
+        default=None,
+    )
     message_tokens: Tokens = env(
         "BUDGET_PER_MESSAGE_TOKENS",
         description="The most tokens that one message of a model can have, such as its context"
@@ -56,6 +69,12 @@ class BudgetSettings(SettingsGroup):
         description="`hard`: the system stops an agent that is over a limit. `soft`: it only"
         " reports the agent.",
         default="hard",
+    )
+    prices: Path | None = env(
+        "ORCHESTRATOR_PRICES",
+        description="A file with prices of models, in the format of the shipped `prices.toml`. Its"
+        " entries precede the shipped ones.",
+        default=None,
     )
     usage_silence_s: Duration = env(
         "ORCHESTRATOR_USAGE_SILENCE",

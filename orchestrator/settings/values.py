@@ -14,6 +14,8 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0, "d": 86400.
 
 _TOKENS = re.compile(r"(\d+(?:\.\d+)?)\s*([kmb])?", re.IGNORECASE)
 _SIZE = {None: 1, "k": 10**3, "m": 10**6, "b": 10**9}
+_DOLLARS = re.compile(r"\$?(\d+(?:\.\d{1,6})?)")
+MOST_USD = 1_000_000.0
 #: No fleet spends more in a day: a larger number is a mistake.
 MOST_TOKENS = 10**12
 
@@ -31,6 +33,21 @@ def parse_tokens(text: object) -> int:
         msg = f"must be a number of tokens from 1 to {MOST_TOKENS}, such as 200k or 5M"
         raise ValueError(msg)
     return int(number)
+
+
+def parse_dollars(text: object) -> float:
+    """Parse `20`, `0.5` or `$0.5` into dollars.
+
+    Raises:
+        ValueError: the text has none of these forms, or the number is not positive, too large, or
+            has more than 6 decimals.
+    """
+    match = _DOLLARS.fullmatch(str(text).strip())
+    dollars = float(match[1]) if match else 0.0
+    if not 0 < dollars <= MOST_USD:
+        msg = f"must be a number of dollars above 0 and up to {MOST_USD:,.0f}, such as 20 or 0.50"
+        raise ValueError(msg)
+    return dollars
 
 
 def parse_duration(text: object) -> float:
@@ -72,6 +89,7 @@ def check_base_url(text: str) -> str:
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Tokens = Annotated[int, BeforeValidator(parse_tokens)]
+Dollars = Annotated[float, BeforeValidator(parse_dollars)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 Positive = Annotated[int, Field(ge=1)]

@@ -20,8 +20,10 @@ from orchestrator.store.operations import (
     nothing,
 )
 
-#: Tokens, slots or seconds; the mode is a text; None is the value of the settings.
+#: Tokens, slots, seconds or dollars; the mode is a text; None is the value of the settings.
 LimitValue = float | Literal["hard", "soft"] | None
+#: Stored in place of a limit of dollars that is not set.
+_UNLIMITED = "none"
 #: The sum of all reservations, among them; no agent can be named so.
 TOTAL = "*"
 
@@ -65,6 +67,8 @@ def limits(settings: Settings) -> Flow[BudgetLimits]:
         reservation_tokens=min(int(stated["reservation"]), int(stated["agent"])),
         concurrency=int(stated["concurrency"]),
         time_s=float(stated["time"]),
+        daily_usd=_dollars(stated["dailyUsd"]),
+        agent_usd=_dollars(stated["agentUsd"]),
         changed=tuple(sorted(changed)),
     )
 
@@ -109,7 +113,13 @@ def stated_limits(settings: Settings) -> dict[str, Any]:
         "reservation": settings.reservation_tokens,
         "concurrency": settings.max_concurrent_agents,
         "time": settings.agent_timeout_s,
+        "dailyUsd": settings.daily_usd or _UNLIMITED,
+        "agentUsd": settings.agent_usd or _UNLIMITED,
     }
+
+
+def _dollars(value: str | float) -> float | None:
+    return None if value == _UNLIMITED else float(value)
 
 
 def _numbers(reply: Mapping[bytes, bytes]) -> dict[str, float]:

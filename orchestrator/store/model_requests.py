@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Literal
 
 from orchestrator.models import AgentState
+from orchestrator.settings.prices import Price
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call
 from orchestrator.store.transition import holder_of
@@ -25,22 +27,30 @@ class TokenNeed:
     answers: int
     #: With less output of one answer than this, it waits as long as other requests are open.
     worth_tokens: int
+    #: `PROVIDER/MODEL`, by which it has a price.
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class Admission:
     """What the budget says to a request."""
 
-    answer: Literal["admitted", "wait", "refused", "ended"]
+    answer: Literal["admitted", "wait", "refused", "unpriced", "ended"]
     #: The output of one answer that is reserved for it.
     output_tokens: int = 0
     reason: str = ""
 
 
 def admit_request(
-    agent: AgentState, session: str, request: str, need: TokenNeed, *, now: datetime
+    agent: AgentState,
+    session: str,
+    request: str,
+    need: TokenNeed,
+    *,
+    now: datetime,
+    price: Price | None = None,
 ) -> Operation[Admission]:
-    """Reserve the tokens of a request; a repeated call replaces its reservation.
+    """Reserve the tokens and dollars of a request; a repeated call replaces its reservation.
 
     A session is one proxy of the agent: requests of its earlier sessions are closed.
 
@@ -54,9 +64,17 @@ def admit_request(
         (
             *(agent.agent_id, agent.attempt, holder_of(agent), session, request),
             *(need.prompt_tokens, need.output_tokens, need.answers, need.worth_tokens),
+            *(_nanodollars(need, price) if price else ("", "")),
         ),
         _admission,
     )
+
+
+def _nanodollars(need: TokenNeed, price: Price) -> tuple[int, int]:
+    """Return the most that the prompt can cost, and the price of a token of output."""
+    # A dollar per million tokens is a thousand nanodollars per token.
+    prompt = ceil(round(need.prompt_tokens * price.most_of_prompt * 1000, 3))
+    return prompt, ceil(round(price.output * 1000, 3))
 
 
 def close_requests(
@@ -76,6 +94,9 @@ def _admission(reply: tuple[bytes, int | bytes]) -> Admission:
             return Admission("wait", reason=_text(fact))
         case b"refused":
             return Admission("refused", reason=_text(fact))
+        case b"unpriced":
+            reason = "Dollars are limited, and the model of the request has no price."
+            return Admission("unpriced", reason=reason)
     return Admission("ended", reason="The attempt has ended.")
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from orchestrator.errors import (
     BudgetExhausted,
+    DollarsExhausted,
     Halted,
     IdempotencyConflict,
     OrchestratorError,
+    PriceUnknown,
 )
 from orchestrator.messages import (
     SPAWN_QUEUE,
@@ -44,6 +46,8 @@ from orchestrator.store.transition import RESULT_TTL_S, now_ms
 
 #: How long an Idempotency-Key is remembered.
 IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
+#: The length of the reply that refuses an agent for lack of dollars; that for tokens is longer.
+_DOLLARS_REPLY = 3
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def submission(
     note: AuditAction,
     idempotency_key: str = "",
     start: Mapping[str, object] | None = None,
+    unpriced: str = "",
 ) -> Operation[Submitted]:
     """Register an agent, reserve its tokens, enqueue its spawn, note who asked: all or nothing.
 
@@ -76,6 +81,8 @@ def submission(
         IdempotencyConflict: the key was used with another body.
         Halted: no new work is admitted.
         BudgetExhausted: today's tokens do not hold what it reserves.
+        DollarsExhausted: today's dollars are spent.
+        PriceUnknown: dollars are limited, and `unpriced` names a model of it without a price.
     """
     message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent_id, request.priority)
     chosen = choices[0]
@@ -94,6 +101,7 @@ def submission(
         gate_profile=request.profile,
         priority=request.priority,
         max_retries=request.max_retries,
+        max_cost_usd=request.max_cost_usd,
         attempt=0,
         spawned_at=now,
         **(start or {}),
@@ -152,6 +160,7 @@ def submission(
             hashlib.sha256(body.encode()).hexdigest(),
             IDEMPOTENCY_TTL_S,
             AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
+            unpriced,
         ),
         lambda reply: _submitted(reply, now),
         is_batched=True,
@@ -192,12 +201,18 @@ def _idempotency(who: str, key: str) -> dict[str, str]:
 
 def _submitted(reply: list[Any], now: datetime) -> Submitted:
     answer = reply[0].decode()
+    if answer == "exhausted" and len(reply) == _DOLLARS_REPLY:
+        most, cost = (part.decode() for part in reply[1:])
+        raise DollarsExhausted(limit=most, used=cost, resets_in_s=_left_of_day_s(now))
     if answer == "exhausted":
         limit, used, reserved, asked = reply[1:]
         raise BudgetExhausted(
             limit=limit, used=used, reserved=reserved, asked=asked, resets_in_s=_left_of_day_s(now)
         )
     agent_id = reply[1].decode()
+    if answer == "unpriced":
+        msg = f"Dollars are limited, and the model {agent_id} has no price."
+        raise PriceUnknown(msg)
     if answer == "halted":
         halt = parse_record(Halt, keys.HALT, reply[1])
         msg = f"New work is halted by {halt.by}: {halt.why or 'no reason given'}."

@@ -9,7 +9,7 @@ from typing import Any
 #: More than any agent spends; as in `lua/_budget.lua`, which refuses what gets past this.
 MOST_TOKENS = 10**15
 MOST_COST_USD = 10**6
-_COST = "costUsd"
+_COSTS = ("costUsd", "clientCostUsd")
 
 
 def plausible(patch: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -23,15 +23,12 @@ def plausible(patch: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     rest = {name: value for name, value in patch.items() if name != "usage"}
     if not isinstance(usage, Mapping):
         return rest, True
-    counts = {name: value for name, value in usage.items() if name != _COST}
+    counts = {name: value for name, value in usage.items() if name not in _COSTS}
     if not all(_is_number(count, MOST_TOKENS) and count % 1 == 0 for count in counts.values()):
         return rest, True
-    cost = usage.get(_COST)
-    if cost is None:
-        return {**rest, "usage": counts}, False
-    if _is_number(cost, MOST_COST_USD):
-        return {**rest, "usage": {**counts, _COST: cost}}, False
-    return {**rest, "usage": counts}, True
+    given = {name: usage[name] for name in _COSTS if usage.get(name) is not None}
+    costs = {name: cost for name, cost in given.items() if _is_number(cost, MOST_COST_USD)}
+    return {**rest, "usage": counts | costs}, costs != given
 
 
 def _is_number(value: object, most: float) -> bool:

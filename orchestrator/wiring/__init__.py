@@ -60,7 +60,10 @@ def submit_service(settings: Settings) -> SubmitService:
         SettingsInvalid: a default model is not offered by its backend.
     """
     from orchestrator.control.submit import SubmitService  # noqa: PLC0415 - see the module
+    from orchestrator.settings.prices import price_table  # noqa: PLC0415 - as above
 
+    # A malformed file ends the start of each process, not the first spawn that names a model.
+    prices = price_table(settings.prices)
     service = SubmitService(
         default_agent=settings.default_agent,
         agents=frozenset(BACKENDS.names()),
@@ -68,6 +71,7 @@ def submit_service(settings: Settings) -> SubmitService:
         new_id=new_id,
         defaults=default_choices(settings),
         offers=partial(model_offer, settings),
+        has_price=lambda model: prices.of(model) is not None,
     )
     for path, fault in service.choices.faults_of_defaults():
         msg = f"ORCHESTRATOR_MODELS: {path}: {fault}."

@@ -90,7 +90,7 @@ def test_a_task_and_then_a_second_round_in_the_same_session(play, tmp_path):
         assert transcript.result.summary == "Wrote hello.txt."
         assert transcript.result.cost_usd > 0
         # Once per message, though each comes in several events; and all that was put out.
-        assert transcript.meter.total.model_copy(update={"cost_usd": None}) == Usage(
+        assert transcript.meter.total.model_copy(update={"client_cost_usd": None}) == Usage(
             input_tokens=3 * 100,
             cache_write_tokens=3 * 20,
             cache_read_tokens=3 * 3,

@@ -140,3 +140,16 @@ def test_a_git_that_is_too_old_fails(tmp_path, monkeypatch, version):
 def test_nothing_in_the_table_is_markup(tmp_path):
     ran = CliRunner().invoke(doctor, [], obj=settings(tmp_path / "[red]x"))
     assert "[red]x" in ran.output
+
+
+def test_a_model_without_a_price_is_named_and_fails_where_dollars_are_limited(tmp_path):
+    models = {"ORCHESTRATOR_MODELS": '{"worker": {"agent": "codex", "model": "m-1"}}'}
+    named = settings(tmp_path, **models)
+    [finding] = [one for one in examine(checks(named)) if one.name == "prices"]
+    assert (finding.status, "m-1" in finding.detail) == (Health.WARN, True)
+    limited = {**models, "BUDGET_DAILY_USD": "20"}
+    assert statuses(settings(tmp_path, **limited))["prices"] is Health.FAIL
+    own = tmp_path / "prices.toml"
+    own.write_text("date = 2026-12-01\n[compatible]\nm-1 = { input = 1.0, output = 2.0 }\n")
+    priced = {**limited, "ORCHESTRATOR_PRICES": str(own)}
+    assert statuses(settings(tmp_path, **priced))["prices"] is Health.OK

@@ -42,6 +42,7 @@ FREE = {
     "drop_session": {0},
     "name_object": {3},
     "events_with": {0},
+    "register": {12},
 }
 #: Scripts that write nothing, but for the expiry of a key.
 READS = {"ids_after", "events_with", "hold_object", "read_transcript", "read_log"}
@@ -117,7 +118,7 @@ def _malformed_values(name: str, position: int, value: Any) -> Iterator[Any]:
     if STRICT.get(name) == position:
         yield from _wrong_fields(document)
     if name == "set_limits" and position == 0:
-        for limit in ("daily", "agent", "time", "mode"):
+        for limit in ("daily", "agent", "dailyUsd", "time", "mode"):
             for bad in (0, -1, 1e308, "5", "", "Hard", True, [], {}):
                 yield json.dumps({**document, limit: bad})
         yield json.dumps({**document, "unknown": 5})

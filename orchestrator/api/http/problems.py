@@ -20,6 +20,7 @@ from orchestrator.errors import (
     ChangeMissing,
     ChangeRefused,
     ChangeTooLarge,
+    DollarsExhausted,
     GitFailed,
     Halted,
     IdAmbiguous,
@@ -29,6 +30,7 @@ from orchestrator.errors import (
     LimitInvalid,
     NotFound,
     OrchestratorError,
+    PriceUnknown,
     RateLimited,
     RequestInvalid,
     ScopeMissing,
@@ -51,6 +53,7 @@ SECURITY = {
 _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     RequestInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     LimitInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    PriceUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     IdAmbiguous: HTTPStatus.CONFLICT,
     AuditBroken: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -66,6 +69,7 @@ _STATUS: dict[type[OrchestratorError], HTTPStatus] = {
     TransitionRefused: HTTPStatus.CONFLICT,
     AgentEnded: HTTPStatus.CONFLICT,
     BudgetExhausted: HTTPStatus.TOO_MANY_REQUESTS,
+    DollarsExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     Halted: HTTPStatus.TOO_MANY_REQUESTS,
     KillUnconfirmed: HTTPStatus.GATEWAY_TIMEOUT,
     # The repository of the agent failed, not this server.
@@ -134,7 +138,7 @@ def _headers_of(error: OrchestratorError) -> Mapping[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, RateLimited):
         return {"Retry-After": str(error.retry_after_s)}
-    if isinstance(error, BudgetExhausted):
+    if isinstance(error, BudgetExhausted | DollarsExhausted):
         return {"Retry-After": str(error.resets_in_s)}
     return {}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
-from orchestrator.control.budget import LimitName
 from orchestrator.control.kill_switch import TIMEOUT_S
 from orchestrator.models import (
     AgentState,
@@ -27,13 +26,10 @@ from orchestrator.models import (
 from orchestrator.models.attention import Attention
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.models.offered import OfferedModels
-from orchestrator.models.record import WHOLE
 from orchestrator.queries import agent_list
-from orchestrator.settings.values import MOST_TOKENS
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,19}-[0-9]{1,19})?$")]
 AGENT_ID_PATTERN = f"^{AGENT_ID.pattern}$"
-_Tokens = Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS), WHOLE]
 Reason = Annotated[str, StringConstraints(max_length=1000)]
 
 # ── asked ───────────────────────────────────────────────────────────────────────────────────
@@ -119,46 +115,6 @@ class ResumeBody(Record):
     """The reason of a resume, which is required."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-
-
-class LimitsBody(Because):
-    """Changes of limits; the others stay. `default` restores the value of the settings."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-                for name in get_args(LimitName)
-            ]
-        }
-    )
-
-    #: Tokens.
-    daily: _Tokens | Literal["default"] | None = None
-    agent: _Tokens | Literal["default"] | None = None
-    #: Agents at once.
-    concurrency: (
-        Annotated[int, Field(strict=True, ge=1, le=1000), WHOLE] | Literal["default"] | None
-    ) = None
-    #: Seconds.
-    time: (
-        Annotated[int, Field(strict=True, ge=1, le=30 * 86_400), WHOLE] | Literal["default"] | None
-    ) = None
-
-    #: Whether a limit stops agents (`hard`), or is only reported (`soft`).
-    mode: Literal["hard", "soft", "default"] | None = None
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if not self.changes():
-            msg = "must change daily, agent, concurrency, time or mode"
-            raise ValueError(msg)
-        return self
-
-    def changes(self) -> dict[LimitName, str]:
-        """Return the new values by the names of the limits."""
-        names: tuple[LimitName, ...] = get_args(LimitName)
-        return {name: str(value) for name in names if (value := getattr(self, name)) is not None}
 
 
 class AcknowledgeBody(Because):

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from orchestrator import wiring
 from orchestrator.api.http.endpoint import Endpoint, body_of, caller_of, store_of
-from orchestrator.api.http.schemas import LimitsBody
+from orchestrator.api.http.limits_body import LimitsBody
 from orchestrator.control.budget import BudgetService, parse_limit
 from orchestrator.models import BudgetLimits, BudgetSummary, KeyScope
 from orchestrator.queries import budget

@@ -89,7 +89,9 @@ export class Strip {
     const figures = [
       `${short(budget.used)} of ${short(budget.limit)}`,
       budget.reserved ? `${short(budget.reserved)} reserved` : "",
-      money(budget.costUsd),
+      budget.limits.dailyUsd
+        ? `${money(budget.costUsd) || "$0"} of ${money(budget.limits.dailyUsd)} (${budget.percentUsd} %)`
+        : money(budget.costUsd),
     ].filter(Boolean).join(" · ");
     const shown = figures + words;
     set(cell.element, "data-status", budget.status);

@@ -244,7 +244,9 @@ class HttpClient:
     def set_limit(self, name: LimitName, value: str, why: str) -> BudgetLimits:
         # The server takes numbers; the texts of people, such as 5M, are read here.
         parsed = parse_limit(name, value)
-        sent = DEFAULT if parsed is None else parsed if isinstance(parsed, str) else round(parsed)
+        sent: object = DEFAULT if parsed is None else parsed
+        if name == "time" and isinstance(parsed, float):
+            sent = round(parsed)
         changed = self.api.sent("PATCH", "/budget", json={name: sent, "reason": why})
         return BudgetLimits.model_validate(changed)
 

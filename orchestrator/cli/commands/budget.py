@@ -19,6 +19,7 @@ _COLUMNS = (
     Column("AGENT", 0, least=ID_WIDTH),
     Column("STATE", 2),
     Column("TODAY", 1, is_number=True),
+    Column("COST", 2, is_number=True),
     Column("OF THE DAY", 3, is_number=True),
     Column("IN ALL", 4, is_number=True),
     Column("OF ITS LIMIT", 1, is_number=True),
@@ -30,7 +31,7 @@ _COLUMNS = (
 @json_option
 @click.pass_context
 def budget(ctx: click.Context, /, *, as_json: bool) -> None:
-    """Show the tokens that each agent has used and reserved today (UTC)."""
+    """Show what each agent has used and reserved today (UTC), in tokens and dollars."""
     if ctx.invoked_subcommand is not None:
         return
     settings: Settings = ctx.obj
@@ -51,8 +52,9 @@ def budget(ctx: click.Context, /, *, as_json: bool) -> None:
 def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: bool) -> None:
     """Change a limit of the whole fleet. It applies at once and survives restarts.
 
-    daily and agent take tokens (5M, 200k), concurrency takes a number of agents, and time takes a
-    duration (2h). mode takes hard (a limit stops agents) or soft (a limit is only reported).
+    daily and agent take tokens (5M, 200k), dailyUsd and agentUsd take dollars (20, 0.50),
+    concurrency takes a number of agents, and time takes a duration (2h). mode takes hard (a limit
+    stops agents) or soft (a limit is only reported).
     `default` restores the value of the settings.
     """
     with open_client(settings) as client:
@@ -66,7 +68,7 @@ def set_(settings: Settings, name: LimitName, value: str, *, why: str, as_json: 
 def _print(found: BudgetSummary) -> None:
     click.echo(
         f"{found.day}  {found.status}  {found.used} of {found.limit} tokens ({found.percent} %),"
-        f" {found.reserved} reserved, ${found.cost_usd:.2f}"
+        f" {found.reserved} reserved, {_cost(found)}"
     )
     for name, spend in (
         ("delivered", found.delivered),
@@ -83,6 +85,7 @@ def _print(found: BudgetSummary) -> None:
             row.agent_id,
             row.status or "gone",
             str(row.tokens_today),
+            "" if row.cost_usd_today is None else f"${row.cost_usd_today:.2f}",
             f"{row.percent_of_day} %",
             str(row.tokens),
             f"{row.percent} %",
@@ -94,9 +97,20 @@ def _print(found: BudgetSummary) -> None:
         print_table(_COLUMNS, rows)
 
 
+def _cost(found: BudgetSummary) -> str:
+    limit = found.limits.daily_usd
+    of = "" if limit is None else f" of ${limit:.2f} ({found.percent_usd} %)"
+    return f"${found.cost_usd:.2f}{of}"
+
+
 def _line(limits: BudgetLimits) -> str:
+    day, each = (
+        "" if dollars is None else f" and ${dollars:.2f}"
+        for dollars in (limits.daily_usd, limits.agent_usd)
+    )
     changed = f" (changed: {', '.join(limits.changed)})" if limits.changed else ""
     return (
-        f"limits: {limits.mode}, {limits.daily_tokens} tokens a day, {limits.agent_tokens} an"
-        f" agent, {limits.concurrency} agents at once, {limits.time_s:.0f} s each{changed}"
+        f"limits: {limits.mode}, {limits.daily_tokens} tokens{day} a day,"
+        f" {limits.agent_tokens}{each} an agent, {limits.concurrency} agents at once,"
+        f" {limits.time_s:.0f} s each{changed}"
     )

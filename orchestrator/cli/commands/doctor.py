@@ -16,6 +16,7 @@ import click
 
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
+from orchestrator.cli.local.price_check import see_prices
 from orchestrator.cli.local.programs import api_lacks, api_url
 from orchestrator.cli.local.valkey_checks import see_clock, see_records, see_sweep
 from orchestrator.cli.output.render import json_option
@@ -113,7 +114,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
     """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
-    default = settings.default_agent
+    default, has_dollars = settings.default_agent, settings.daily_usd or settings.agent_usd
     agents = (
         _unless_used(f"agent {name}", partial(see_agent, settings, name), name == default)
         for name in BACKENDS.names()
@@ -131,6 +132,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         _unless_used("api, workers", partial(see_api, settings), system is not None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
+        Check("prices", partial(see_prices, settings), is_optional=not has_dollars),
         _unless_used("docker", partial(see_docker, settings), settings.sandbox_enabled),
         Check("processes", partial(see_level, settings), settings.process_level == "auto"),
     )

@@ -59,6 +59,7 @@ from orchestrator.settings import Settings
 @click.option(
     "--max-retries", type=int, help="How many rework rounds, and how many recoveries. Default: 3."
 )
+@click.option("--max-cost-usd", type=float, help="The most that the agent may cost, in dollars.")
 @click.option("--task", "task_id", type=GIVEN, metavar="ID", help="The task of this agent.")
 @click.option(
     "--idempotency-key",

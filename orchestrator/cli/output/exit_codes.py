@@ -16,7 +16,7 @@ class Exit(IntEnum):
     FAILED = 1, "failure; for an agent: it failed"
     USAGE = 2, "the arguments or the request are invalid; nothing was done"
     REJECTED = 3, "the gates rejected the change"
-    BUDGET = 4, "the budget refused it; for an agent: it exceeded a token limit"
+    BUDGET = 4, "the budget refused it; for an agent: it exceeded a limit of tokens or dollars"
     KILLED = 5, "the agent was killed"
     TIMED_OUT = 6, "the agent reached its time limit, or it stalled and was ended"
     UNREACHABLE = 7, "Valkey or the API does not answer, or no system runs here"
@@ -48,6 +48,8 @@ _OF_ERRORS = {
     "coordinator_unavailable": Exit.REJECTED,
     "budget_exhausted": Exit.BUDGET,
     "budget_exceeded": Exit.BUDGET,
+    "dollars_exhausted": Exit.BUDGET,
+    "price_unknown": Exit.BUDGET,
     "agent_killed": Exit.KILLED,
     "agent_timed_out": Exit.TIMED_OUT,
     "agent_stalled": Exit.TIMED_OUT,

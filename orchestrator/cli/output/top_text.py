@@ -107,6 +107,8 @@ def _styled(agent: AgentState, screen: Screen, width: int) -> str:
 def _head(screen: Screen, width: int) -> Iterator[str]:
     budget = screen.budget
     least = "" if examines_all(screen.counts) else "at least "
+    most_usd = budget.limits.daily_usd
+    of_usd = "" if most_usd is None else f" of {most_usd:.2f} ({budget.percent_usd:.0f} %)"
     limit = f" of {budget.limit} ({budget.percent:.0f} %)" if budget.limit else ""
     yield _POINT.join((
         f"{screen.now.astimezone():%H:%M:%S}",
@@ -117,7 +119,7 @@ def _head(screen: Screen, width: int) -> Iterator[str]:
     yield _POINT.join((
         f"tokens today {budget.used}{limit}",
         f"reserved {budget.reserved}",
-        f"{budget.cost_usd:.2f} USD",
+        f"{budget.cost_usd:.2f}{of_usd} USD",
     ))  # fmt: skip
     queues = [*map(_queue, screen.queues)]
     yield from [_POINT.join(queues)] if width >= _WIDE else queues

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
-from orchestrator.agent_output.usage_meter import UsageMeter
+from orchestrator.agent_output.usage_meter import UsageMeter, no_price
 from orchestrator.errors import BackendUnavailable, WorkspaceLost
 from orchestrator.gates.checks._patch import PatchTooLarge, ShownPatch, shown
 from orchestrator.gates.checks._said import capped
 from orchestrator.interfaces.agent import AgentBackend, AgentJob, Result, Signal, UsageReport
 from orchestrator.interfaces.gate import GateInput, PlannedGate
+from orchestrator.interfaces.model_price import prices_of
 from orchestrator.interfaces.run import Completed
 from orchestrator.interfaces.signals import (
     Foreign,
@@ -23,6 +24,7 @@ from orchestrator.interfaces.signals import (
 from orchestrator.models import AgentType, GateResult, GateStatus, Usage, implausible
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
+from orchestrator.settings.prices import Price
 
 #: The minimum confidence of an approval (CONTRACT.md).
 LEAST_CONFIDENCE = 0.9
@@ -81,11 +83,17 @@ class AiReview:
     asks_model = True
 
     def __init__(
-        self, reviewer: AgentBackend, *, model: str | None = None, effort: str | None = None
+        self,
+        reviewer: AgentBackend,
+        *,
+        model: str | None = None,
+        effort: str | None = None,
+        price_of: Callable[[str], Price | None] = no_price,
     ) -> None:
         self._reviewer = reviewer
         self._model = model
         self._effort = effort
+        self._price_of = price_of
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         """Check the subject; a failure of the reviewer is a result, never a pass."""
@@ -111,8 +119,8 @@ class AiReview:
         )
 
     def _spent(self, ended: Completed) -> Usage | None:
-        """Add the reviewer's tokens; its dollars are not those of the agent's session."""
-        meter = UsageMeter()
+        """Add the reviewer's tokens; the cost it reports is not that of the agent's session."""
+        meter = UsageMeter(self._price_of)
         for signal in self._signals(ended):
             if isinstance(signal, UsageReport) and not implausible(signal.usage):
                 meter.add(signal)
@@ -194,5 +202,6 @@ def build(settings: Settings) -> AiReview:
     reviewer = backends.build(settings.reviewer, settings)
     default = settings.models.get("reviewer")
     if default is None or (default.agent or settings.default_agent) != settings.reviewer:
-        return AiReview(reviewer)
-    return AiReview(reviewer, model=default.model, effort=default.effort)
+        return AiReview(reviewer, price_of=prices_of(settings, reviewer))
+    price_of = prices_of(settings, reviewer, default.model)
+    return AiReview(reviewer, model=default.model, effort=default.effort, price_of=price_of)

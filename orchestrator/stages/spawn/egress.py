@@ -10,10 +10,10 @@ from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.egress.proxy import Proxy
 from orchestrator.errors import TransitionRefused
-from orchestrator.interfaces.agent import AgentJob, UsageReport
+from orchestrator.interfaces.agent import AgentJob
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
-from orchestrator.models import Usage
+from orchestrator.settings.prices import price_table
 from orchestrator.stages.spawn.context import ProgramContext
 from orchestrator.stages.spawn.model_requests import ModelRequests
 
@@ -62,12 +62,9 @@ def egress_session(
     Raises:
         EgressUnavailable: the proxy cannot be opened.
     """
-    root, hosts = programs.workspace.root, programs.settings.egress_hosts
-
-    def see(message_id: str, usage: Usage) -> None:
-        transcript.see(UsageReport(message_id, usage))
-
-    requests = ModelRequests(holder, programs.agent, holder.new_id())
+    root, hosts, see = programs.workspace.root, programs.settings.egress_hosts, transcript.see
+    prices = price_table(programs.settings.prices)
+    requests = ModelRequests(holder, programs.agent, holder.new_id(), prices)
     with egress.opened(root, hosts=hosts, with_model=True, on_usage=see, limits=requests) as proxy:
         out = EgressSession(proxy, transcript, requests)
         # With hosts of its own an agent may reach a model whose responses nobody reads.

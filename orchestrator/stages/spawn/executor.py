@@ -18,6 +18,7 @@ from orchestrator.errors import (
     BudgetExceeded,
     HookFailed,
     HooksInvalid,
+    PriceUnknown,
     ProviderLimited,
     SandboxLimit,
     SandboxLost,
@@ -58,8 +59,8 @@ GRACE_S = 10.0
 
 #: Errors of a limit or a hook; a fresh session would not avoid them.
 _NOT_THE_SESSIONS = (
-    *(AgentTimedOut, AgentStalled, BudgetExceeded, UsageReportsMissing, ProviderLimited),
-    *(HookFailed, HooksInvalid),
+    *(AgentTimedOut, AgentStalled, BudgetExceeded, PriceUnknown, UsageReportsMissing),
+    *(ProviderLimited, HookFailed, HooksInvalid),
 )
 
 log = get_logger("executor")
@@ -204,7 +205,7 @@ class AgentExecutor:
             is_ended = True
             transcript.on_much_spent = _nothing
             self._end_for(error, process, context)
-        except BudgetExceeded:
+        except (BudgetExceeded, PriceUnknown):
             # Without a grace period: further output would cost further tokens.
             process.kill()
             raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.errors import OrchestratorError
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import AgentState
+from orchestrator.settings.prices import PriceTable
 from orchestrator.store.model_requests import (
     Admission,
     TokenNeed,
@@ -24,9 +25,12 @@ class ModelRequests:
     agent: AgentState
     #: Names the proxy: a later one of the same agent closes what this one left open.
     session: str
+    prices: PriceTable
     _finished: deque[str] = field(default_factory=deque)
     _open: set[str] = field(default_factory=set)
     _refusal: str = ""
+    #: The model of a request that was refused because it has no price.
+    unpriced: str = ""
 
     @property
     def refusal(self) -> str:
@@ -45,12 +49,15 @@ class ModelRequests:
         holder = self.holder
         # It is open before its tokens are reserved, so that no check ends the agent in between.
         self._open.add(request)
-        step = admit_request(self.agent, self.session, request, need, now=holder.clock())
+        price, names = self.prices.of(need.model), (self.session, request)
+        step = admit_request(self.agent, *names, need, now=holder.clock(), price=price)
         try:
             admission = holder.store.run(step)
         except OrchestratorError:
             self._open.discard(request)
             raise
+        if admission.answer == "unpriced":
+            self.unpriced = need.model
         if admission.answer == "refused":
             self._refusal = admission.reason
         if admission.answer != "admitted":

@@ -18,6 +18,7 @@ from orchestrator.errors import (
     StoreUnreachable,
 )
 from orchestrator.interfaces.agent import AgentBackend, AgentJob, KeepsSessions
+from orchestrator.interfaces.model_price import prices_of
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.attempt_result import EnqueueForGates
 from orchestrator.leases.lease import Lease
@@ -182,8 +183,8 @@ class SpawnStage:
         programs = attempt.programs
         if before is not None:
             # A new reader counts from 0, so the tokens of the first run are added here.
-            usage = before.agent.usage.plus(before.transcript.spent)
             now_is = self.holder.store.run(agents.read(job.agent_id))
+            usage = before.agent.usage.plus(before.transcript.spent)
             facts = {"usage": usage, **before.agent.fence}
             programs = replace(programs, agent=now_is.model_copy(update=facts))
         transcript = attempt.transcript = OutputReader(
@@ -193,25 +194,19 @@ class SpawnStage:
             line_limit_bytes=self.settings.line_limit_bytes,
             mask=masked,
             most_tokens=self.settings.message_tokens,
+            price_of=prices_of(self.settings, attempt.backend, job.model_name),
         )
 
         for one in () if before else self.workspaces.without_content(programs.base):
-            absent = f"The submodule {one.path} is an empty folder: {one.reason}."
-            transcript.record(absent, source="workspace")
+            text = f"The submodule {one.path} is an empty folder: {one.reason}."
+            transcript.record(text, source="workspace")
 
         def checkpoint() -> None:
             self.capture.checkpoint(attempt.programs, attempt.lease)
             self._keep_session(attempt, check=attempt.lease.check_held)
 
-        return RunContext(
-            programs,
-            attempt.lease,
-            attempt.backend,
-            job,
-            transcript,
-            checkpoint,
-            is_prepared=before is not None,
-        )
+        parts = (attempt.lease, attempt.backend, job, transcript, checkpoint)
+        return RunContext(programs, *parts, is_prepared=before is not None)
 
     # ── its session ─────────────────────────────────────────────────────────────────────────
 

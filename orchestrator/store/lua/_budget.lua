@@ -5,7 +5,7 @@
 --   K.budget.limits       hash    limit -> value set at run time; precedes the settings
 --   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' their sum
 --   K.budget.requests     hash    agentId -> its open model requests, JSON; '*' the tokens by which
---                                 they extend reservations
+--                                 they extend reservations, '$' the nanodollars that they may cost
 --   K.budget.day          hash    used, cost, tokens:<agentId>, cost:<agentId>
 --   K.budget.status       string  the last reported status of the day
 --   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
@@ -13,6 +13,8 @@
 --   K.budget.uncalled     hash    agentId -> message, of waiting agents not yet enqueued
 --   K.budget.queues.{0,1,2,3,4,5,6,7,8,9}  lists  kombu's of queue `spawn`, most urgent first
 local TOTAL = '*'
+local DOLLARS = '$'
+local NANO = 1e9
 local DAY_TTL_S = 100 * 86400
 -- One step of priority in an urgency; the remainder is the instant (ms) of the spawn.
 local STEP = 1e13
@@ -20,7 +22,8 @@ local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
 local COUNTS = { 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'totalTokens' }
--- The contract's defaults, until a process has published its settings.
+local COSTS = { 'costUsd', 'clientCostUsd' }
+-- The contract's defaults, until a process has published its settings; without an entry: no limit.
 local DEFAULTS = { daily = 10000000, agent = 2000000, reservation = 10000, concurrency = 10 }
 
 local function limit(budget, name)
@@ -37,6 +40,20 @@ local function spent(budget)
   return finite(redis.call('HGET', budget.day, 'used')) or 0
 end
 
+local function spent_usd(budget)
+  return finite(redis.call('HGET', budget.day, 'cost')) or 0
+end
+
+local function usd(number)
+  return string.format(number < 1 and '$%.4f' or '$%.2f', number)
+end
+
+-- The limit of dollars of one agent: that of the fleet or of its request, the lower; nil if neither.
+local function agent_limit_usd(budget, agent)
+  local most, own = limit(budget, 'agentUsd'), finite(agent.maxCostUsd)
+  return most and own and math.min(most, own) or most or own
+end
+
 local function reserved(budget, agent_id)
   return finite(redis.call('HGET', budget.reserved, agent_id)) or 0
 end
@@ -47,8 +64,11 @@ local function add_to(key, field, number, format)
   redis.call('HSET', key, field, string.format(format or '%.0f', sum))
 end
 
--- Reserves tokens for a new agent; if the day lacks them, returns the limit, used and reserved.
+-- Reserves tokens for a new agent; if the day lacks them, returns the limit, used and reserved, and
+-- if its dollars are spent, the limit and the used ones as texts.
 local function reserve(budget, agent_id)
+  local most_usd, cost = limit(budget, 'dailyUsd'), spent_usd(budget)
+  if most_usd and is_hard(budget) and cost >= most_usd then return { usd(most_usd), usd(cost) } end
   local asked = math.min(limit(budget, 'reservation'), limit(budget, 'agent'))
   local daily, used, held = limit(budget, 'daily'), spent(budget), reserved(budget, TOTAL)
   if is_hard(budget) and used + held + asked > daily then return { daily, used, held, asked } end
@@ -56,12 +76,14 @@ local function reserve(budget, agent_id)
   add_to(budget.reserved, TOTAL, asked)
 end
 
--- Returns the open model requests of an agent: {session, base, held = {requestId: tokens}}; nil
--- without any. `base` is its reservation without them.
+-- Returns the open model requests of an agent: {session, base, held = {requestId: tokens},
+-- dollars = {requestId: nanodollars}}; nil without any. `base` is its reservation without them.
 local function open_requests(budget, agent_id)
   local found = parsed_object(redis.call('HGET', budget.requests, agent_id))
   if not found or type(found.held) ~= 'table' then return nil end
   for id, tokens in pairs(found.held) do found.held[id] = finite(tokens) or 0 end
+  found.dollars = type(found.dollars) == 'table' and found.dollars or {}
+  for id, nano in pairs(found.dollars) do found.dollars[id] = finite(nano) or 0 end
   found.base = math.min(finite(found.base) or 0, reserved(budget, agent_id))
   return found
 end
@@ -71,10 +93,14 @@ local function reserved_for_requests(budget)
   return finite(redis.call('HGET', budget.requests, TOTAL)) or 0
 end
 
-local function held_by(open)
+local function sum_of(numbers)
   local sum = 0
-  for _, tokens in pairs(open.held) do sum = sum + tokens end
+  for _, number in pairs(numbers) do sum = sum + number end
   return sum
+end
+
+local function held_by(open)
+  return sum_of(open.held)
 end
 
 -- Writes the reservation of an agent together with its open requests; both sums follow.
@@ -90,14 +116,16 @@ local function write_reservation(budget, agent_id, tokens, open)
     redis.call('HDEL', budget.requests, agent_id)
   end
   if more ~= 0 then add_to(budget.requests, TOTAL, more) end
+  local nano = (is_open and sum_of(open.dollars) or 0) - (earlier and sum_of(earlier.dollars) or 0)
+  if nano ~= 0 then add_to(budget.requests, DOLLARS, nano) end
 end
 
 -- Ends the open requests with these ids, or all: the reservation shrinks to what the others need.
 local function close_requests(budget, agent_id, ids)
   local open = open_requests(budget, agent_id)
   if not open then return end
-  if not ids then open.held = {} end
-  for _, id in ipairs(ids or {}) do open.held[id] = nil end
+  if not ids then open.held, open.dollars = {}, {} end
+  for _, id in ipairs(ids or {}) do open.held[id], open.dollars[id] = nil, nil end
   local needed = math.max(open.base, held_by(open))
   write_reservation(budget, agent_id, math.min(reserved(budget, agent_id), needed), open)
 end
@@ -119,9 +147,11 @@ local function check_usage(name, usage)
       refuse_argument(name .. '.' .. field, 'a whole number from 0 to ' .. whole(MOST_TOKENS))
     end
   end
-  local cost = usage.costUsd
-  if cost ~= nil and not (type(cost) == 'number' and cost >= 0 and cost <= MOST_COST_USD) then
-    refuse_argument(name .. '.costUsd', 'a number from 0 to ' .. whole(MOST_COST_USD))
+  for _, field in ipairs(COSTS) do
+    local cost = usage[field]
+    if cost ~= nil and not (type(cost) == 'number' and cost >= 0 and cost <= MOST_COST_USD) then
+      refuse_argument(name .. '.' .. field, 'a number from 0 to ' .. whole(MOST_COST_USD))
+    end
   end
 end
 
@@ -147,10 +177,33 @@ local function settle(budget, agent_id, before, after)
     add_to(budget.day, 'tokens:' .. agent_id, tokens)
   end
   if cost > 0 then
-    add_to(budget.day, 'cost', cost, '%.6f')
-    add_to(budget.day, 'cost:' .. agent_id, cost, '%.6f')
+    add_to(budget.day, 'cost', cost, '%.9f')
+    add_to(budget.day, 'cost:' .. agent_id, cost, '%.9f')
   end
   redis.call('EXPIRE', budget.day, DAY_TTL_S)
+end
+
+local function cost_of(usage)
+  return type(usage) == 'table' and finite(usage.costUsd) or 0
+end
+
+-- Whether an agent has reached its own limit by its usage, and had not before.
+local function crosses(budget, agent, before, usage)
+  local most, most_usd = limit(budget, 'agent'), agent_limit_usd(budget, agent)
+  local own = finite(before.totalTokens) or 0
+  if own < most and (usage.totalTokens or 0) >= most then return true end
+  return most_usd ~= nil and cost_of(before) < most_usd and cost_of(usage) >= most_usd
+end
+
+-- Returns the limit of dollars that leaves an agent nothing to spend; '' if none does.
+local function overrun_usd(budget, agent)
+  local own, most = cost_of(agent.usage), agent_limit_usd(budget, agent)
+  if most and own >= most then
+    return string.format('The agent has cost %s, its limit is %s.', usd(own), usd(most))
+  end
+  local cost, daily = spent_usd(budget), limit(budget, 'dailyUsd')
+  if not daily or cost < daily then return '' end
+  return string.format("Of today's %s, %s are spent.", usd(daily), usd(cost))
 end
 
 -- Returns the limit that leaves an agent nothing to spend; '' if none does.
@@ -164,26 +217,32 @@ local function overrun(budget, agent)
   -- An agent with a remaining reservation takes no tokens from the others. Open requests of others
   -- may return most of what they hold.
   local lasting = used + held - reserved_for_requests(budget)
-  if used < daily and (lasting < daily or reserved(budget, agent.agentId) > 0) then return '' end
+  if used < daily and (lasting < daily or reserved(budget, agent.agentId) > 0) then
+    return overrun_usd(budget, agent)
+  end
   return string.format("Of today's %s tokens %s are spent and %s reserved.", whole(daily), whole(used), whole(held))
 end
 
-local function status_of(used, daily)
-  if used * 100 < daily * 80 then return 'within_budget' end
-  if used < daily then return 'approaching_limit' end
-  if used == daily then return 'at_limit' end
-  return 'exceeded'
+local STATUSES = { 'within_budget', 'approaching_limit', 'at_limit', 'exceeded' }
+
+-- The rank of the status of a day by one limit; 1 without it.
+local function rank_of(used, daily)
+  if not daily or used * 100 < daily * 80 then return 1 end
+  if used < daily then return 2 end
+  return used == daily and 3 or 4
 end
 
 -- Reports the status of the day if it changed; `event` holds the timestamp and the agent's fields.
 local function report_status(budget, stream, channel, cap, event)
   local used, daily = spent(budget), limit(budget, 'daily')
-  local status = status_of(used, daily)
+  local cost, daily_usd = spent_usd(budget), limit(budget, 'dailyUsd')
+  local status = STATUSES[math.max(rank_of(used, daily), rank_of(cost, daily_usd))]
   if status == (redis.call('GET', budget.status) or 'within_budget') then return end
   redis.call('SET', budget.status, status)
   announce(stream, channel, cap, {
     type = 'budget.status', timestamp = event.timestamp, agentId = event.agentId,
     budget = status, used = used, limit = daily,
+    usedUsd = daily_usd and cost, limitUsd = daily_usd,
   })
 end
 

@@ -11,14 +11,14 @@ for _, agent_id in ipairs(ARGV) do
   redis.call('HDEL', K.requests, agent_id)
 end
 redis.call('HDEL', K.reserved, TOTAL)
-local sum, extended = 0, 0
+local sum, extended, nano = 0, 0, 0
 local agents = redis.call('HGETALL', K.reserved)
 for number = 1, #agents, 2 do
   local tokens = finite(agents[number + 1]) or 0
   local open = open_requests(K, agents[number])
   sum = sum + tokens
-  if open then extended = extended + tokens - open.base end
+  if open then extended, nano = extended + tokens - open.base, nano + sum_of(open.dollars) end
 end
 redis.call('HSET', K.reserved, TOTAL, whole(sum))
-redis.call('HSET', K.requests, TOTAL, whole(extended))
+redis.call('HSET', K.requests, TOTAL, whole(extended), DOLLARS, whole(nano))
 return sum

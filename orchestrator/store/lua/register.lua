@@ -16,12 +16,14 @@
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
 --   ARGV[5] now, ms      ARGV[6] envelope    ARGV[7] event JSON     ARGV[8] channel
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
---   ARGV[12] audit draft JSON
+--   ARGV[12] audit draft JSON   ARGV[13] a model without a price that it may use, or ''
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
 --      | {"exhausted", the day's limit, used, reserved, requested}
-check_arguments(12)
+--      | {"exhausted", the day's limit of dollars, used ones} | {"unpriced", the model}
+check_arguments(13)
 local agent_id = text_of('agentId', ARGV[4])
-if object_of('agent', ARGV[1]).agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end
+local agent = object_of('agent', ARGV[1])
+if agent.agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end
 if object_of('task', ARGV[2]).agentId ~= agent_id then refuse_argument('task.agentId', 'the agentId') end
 object_of('request', ARGV[3])
 local now = whole(whole_of('now', ARGV[5], 0, MOST_MS))
@@ -46,6 +48,9 @@ if redis.call('EXISTS', K.agent) == 1 then
 end
 local halt = redis.call('GET', K.halt)
 if halt then return { 'halted', halt } end
+if ARGV[13] ~= '' and is_hard(K.budget) and (agent_limit_usd(K.budget, agent) or limit(K.budget, 'dailyUsd')) then
+  return { 'unpriced', ARGV[13] }
+end
 local lacking = reserve(K.budget, agent_id)
 if lacking then return { 'exhausted', unpack(lacking) } end
 redis.call('SET', K.agent, ARGV[1])

@@ -7,7 +7,9 @@
 --   ARGV[1] limits, JSON: {limit: value, or null for the value of the settings}; mode is a text
 --   ARGV[2] event JSON: {timestamp}  ARGV[3] channel  ARGV[4] stream cap
 -- ) -> 1
-local MOST = { daily = MOST_TOKENS, agent = MOST_TOKENS, reservation = MOST_TOKENS, concurrency = 1e6, time = MOST_COUNT }
+local MOST = { daily = MOST_TOKENS, agent = MOST_TOKENS, reservation = MOST_TOKENS, concurrency = 1e6, time = MOST_COUNT,
+  dailyUsd = MOST_COST_USD, agentUsd = MOST_COST_USD }
+local FORMAT = { dailyUsd = '%.6f', agentUsd = '%.6f' }
 local MODES = { hard = true, soft = true }
 check_arguments(4)
 local limits = object_of('limits', ARGV[1])
@@ -30,7 +32,7 @@ for name, value in pairs(limits) do
   if value == cjson.null then
     redis.call('HDEL', K.budget.limits, name)
   else
-    redis.call('HSET', K.budget.limits, name, whole(value))
+    redis.call('HSET', K.budget.limits, name, string.format(FORMAT[name] or '%.0f', value))
   end
 end
 if mode == cjson.null then

@@ -103,7 +103,9 @@ if usage and not moves_forward(spent_before, usage) then
   move.usageRefused, usage, move.patch.usage = true, nil, nil
 end
 -- A report without a cost does not reduce the cost.
-if usage and usage.costUsd == nil then usage.costUsd = finite(spent_before.costUsd) end
+for _, cost in ipairs(usage and COSTS or {}) do
+  if usage[cost] == nil then usage[cost] = finite(spent_before[cost]) end
+end
 if move.usageRefused then
   events[1] = event_of({ type = 'agent.warning', errorCode = 'usage_refused',
     error = 'A report of its tokens or its cost is no plausible number, or less than what it had spent: not counted.' })
@@ -185,8 +187,7 @@ for _, event in ipairs(events) do announce(K.events, channel, cap, event) end
 local over = ''
 if usage then
   report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId })
-  local most, own_before = limit(budget, 'agent'), finite(spent_before.totalTokens) or 0
-  if not is_hard(budget) and own_before < most and (usage.totalTokens or 0) >= most then
+  if not is_hard(budget) and crosses(budget, agent, spent_before, usage) then
     announce(K.events, channel, cap,
       event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }))
   end

@@ -20,7 +20,7 @@ import pytest
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import BudgetExceeded
-from orchestrator.interfaces.agent import UsageReport
+from orchestrator.settings.prices import price_table
 from orchestrator.stages.spawn.model_requests import ModelRequests
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from tests.doubles.greedy_models import GreedyModels
@@ -42,7 +42,7 @@ class Program:
         #: Every third program has short prompts only, as the rest of a limit is worth no long one.
         self.is_short = number % 3 == 0
         self.is_over = threading.Event()
-        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id())
+        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id(), price_table(None))
         self.reader = OutputReader(
             SimpleNamespace(signals=lambda _line: ()), clock=lambda: fleet.at, secrets=(),
             line_limit_bytes=2**20,
@@ -53,7 +53,7 @@ class Program:
         )  # fmt: skip
         self.opened = egress.opened(
             fleet.settings.home, with_model=True, limits=self.requests,
-            on_usage=lambda name, usage: self.reader.see(UsageReport(name, usage)),
+            on_usage=self.reader.see,
         )  # fmt: skip
 
     def facts(self) -> dict[str, object]:

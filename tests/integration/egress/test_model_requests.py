@@ -139,13 +139,14 @@ def test_an_operator_may_allow_it_and_what_an_agent_runs_itself_needs_no_leave(o
 
 def test_an_answer_that_is_not_streamed_is_metered_too(opened, api):
     heard = []
-    with opened(api.url, on_usage=lambda *reported: heard.append(reported)) as proxy:
+    with opened(api.url, on_usage=heard.append) as proxy:
         with client_of(proxy, headers={"x-api-key": proxy.model.key}) as client:
             asked = client.post("/v1/messages", json={**ASKED, "stream": False})
         assert asked.json()["content"][0]["text"] == "Hello."
     assert proxy.meter.total.total_tokens == 130
-    [(message_id, usage)] = heard
-    assert (message_id, usage.output_tokens) == (asked.json()["id"], 7)
+    [report] = heard
+    assert (report.message_id, report.usage.output_tokens) == (asked.json()["id"], 7)
+    assert report.model == ""
 
 
 def test_an_error_of_the_provider_is_passed_on_and_one_that_is_away_is_told(opened, api):

@@ -95,7 +95,9 @@ def proxied(opened):
         heard = []
         with (
             opened(
-                api.url, environ=given, on_usage=lambda name, usage: heard.append((name, usage))
+                api.url,
+                environ=given,
+                on_usage=lambda seen: heard.append((seen.message_id, seen.usage)),
             ) as proxy,
             client_of(proxy) as client,
         ):

@@ -177,7 +177,7 @@ def test_no_damage_to_an_answer_is_an_error_of_the_proxys_reader():
     for seed in range(FIRST_SEED, FIRST_SEED + RUNS):
         chance = random.Random(seed)
         print("FUZZ_SEED", seed)
-        confirmation = UsageObserver(lambda message_id, usage: (message_id.encode(), usage.wire()))
+        confirmation = UsageObserver(lambda seen: (seen.message_id.encode(), seen.usage.wire()))
         for reader, output in ((StreamReader, SSE), (DocumentReader, document)):
             one = reader(confirmation, MessagesUsage())
             broken = damaged(chance, output)

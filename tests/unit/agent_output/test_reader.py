@@ -120,7 +120,7 @@ def test_signals_become_session_result_and_lines():
     said.feed(Chunk("stdout", b"s\nt\nr\n"))
     assert said.session_id == "id-1"
     assert said.result == Result(False, "gave up", 0.25)
-    assert said.meter.total.cost_usd == 0.25
+    assert said.meter.total.client_cost_usd == 0.25
     assert texts(said) == [("tool", "Write a.py"), ("error", "gave up")]
 
 
@@ -144,7 +144,7 @@ def test_what_is_spent_is_of_each_message_the_larger_of_what_is_told_and_seen():
     for seen in (report("a", 8), report("b", 7), report("hidden", 100)):
         said.see(seen)
     said.feed(Chunk("stdout", b"b\nr\n"))
-    assert said.spent == Usage(output_tokens=117, total_tokens=117, cost_usd=0.5)
+    assert said.spent == Usage(output_tokens=117, total_tokens=117, client_cost_usd=0.5)
     assert said.meter.total.total_tokens == 15
     assert said.messages == 2
 

@@ -83,7 +83,7 @@ def test_a_result_without_words_takes_the_agents_last(empty):
 
 def test_what_a_session_has_cost_does_not_become_less():
     transcript = heard(success("x", total_cost_usd=0.5), error("y", num_turns=0, total_cost_usd=0))
-    assert transcript.meter.total.cost_usd == 0.5
+    assert transcript.meter.total.client_cost_usd == 0.5
 
 
 @pytest.mark.parametrize("indent", [None, 1])

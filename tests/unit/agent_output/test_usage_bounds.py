@@ -42,7 +42,7 @@ def say(reader, number, tokens):
 
 def observed(reader):
     """Connect the reader with the observer of a proxy, as an egress session does."""
-    observer = UsageObserver(lambda name, usage: reader.see(UsageReport(name, usage)))
+    observer = UsageObserver(reader.see)
     reader.most_spent = observer.most_spent
     return observer
 

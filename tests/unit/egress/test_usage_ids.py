@@ -20,7 +20,7 @@ _EVENT = f'data: {{"message": {{"id": "m\\udc00-\\ud83d", {_USAGE}}}}}\n'
 @pytest.mark.parametrize(("reader", "text"), [(DocumentReader, _DOCUMENT), (StreamReader, _EVENT)])
 def test_half_of_a_surrogate_pair_in_an_id_costs_no_usage(reader, text):
     seen = []
-    observer = UsageObserver(lambda message_id, usage: seen.append((message_id.encode(), usage)))
+    observer = UsageObserver(lambda report: seen.append((report.message_id.encode(), report.usage)))
     one = reader(observer, MessagesUsage())
     one.feed(text.encode())
     one.finish()
@@ -32,9 +32,7 @@ def test_the_agent_and_the_proxy_report_one_message_with_such_an_id_once():
     meter = UsageMeter()
     usage = {"input_tokens": 5, "output_tokens": 7}
     message = {"type": "message", "role": "assistant", "id": "\ud83d", "usage": usage}
-    proxy = DocumentReader(
-        UsageObserver(lambda name, seen: meter.add(UsageReport(name, seen))), MessagesUsage()
-    )
+    proxy = DocumentReader(UsageObserver(meter.add), MessagesUsage())
     proxy.feed(json.dumps(message).encode())
     proxy.finish()
     event = json.dumps({"type": "assistant", "message": {**message, "content": []}}).encode()

@@ -44,7 +44,7 @@ def heard():
 
 @pytest.fixture
 def observer(heard):
-    return UsageObserver(lambda message_id, usage: heard.append((message_id, usage.output_tokens)))
+    return UsageObserver(lambda seen: heard.append((seen.message_id, seen.usage.output_tokens)))
 
 
 def sse(*events: dict) -> bytes:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.errors import (
     BudgetExceeded,
+    PriceUnknown,
     TransitionRefused,
     UsageReportsMissing,
 )
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.leases.lease import Lease
 from orchestrator.log import get_logger
-from orchestrator.models import AgentState
+from orchestrator.models import AgentState, Usage
 from orchestrator.models.warning import AgentWarning, WarningCode
 from orchestrator.settings import Settings
 from orchestrator.stages.spawn.model_requests import ModelRequests
@@ -44,7 +45,7 @@ class TokenMonitor:
     #: The requests that the egress proxy admits; None if none stands between.
     requests: ModelRequests | None = None
     clock: Callable[[], float] = time.monotonic
-    _settled: int = 0
+    _settled: Usage = field(default_factory=Usage)
     #: The count of words at the last report, and the time of the first word after it.
     _words: int = 0
     _silent_since_s: float | None = None
@@ -55,21 +56,24 @@ class TokenMonitor:
         """Charge the tokens that were reported since the last check.
 
         Raises:
-            BudgetExceeded: a token limit is exceeded, and the budget mode is hard.
+            BudgetExceeded: a limit is exceeded, and the budget mode is hard.
+            PriceUnknown: dollars are limited, a model has no price, and the mode is hard.
             UsageReportsMissing: the agent works without reports of tokens, and the mode is hard.
         """
         # Before the count is read, so that it includes their usage.
         requests = self.requests
         finished = requests.drain_finished() if requests else []
-        tokens, overrun = self.transcript.spent.total_tokens, self.lease.overrun
-        if tokens != self._settled:
+        spent, overrun = self.transcript.spent, self.lease.overrun
+        if spent != self._settled:
             try:
                 overrun = self.holder.charge(self.agent, self.facts())
             except TransitionRefused as refusal:
                 # Another process has ended the agent; the next check of the lease raises.
                 log.info("tokens not charged", agentId=self.agent.agent_id, reason=str(refusal))
-            self._settled, self._words = tokens, self.transcript.words
+            self._settled, self._words = spent, self.transcript.words
             self._silent_since_s = None
+            if unpriced := self.transcript.unpriced:
+                self._check_price(min(unpriced))
         if requests and finished:
             requests.close(finished)
         if self.transcript.refused_usage and not self._is_refusal_reported:
@@ -79,8 +83,16 @@ class TokenMonitor:
             self.holder.warn(self.agent, warning)
         if overrun := overrun or (requests.refusal if requests else ""):
             raise BudgetExceeded(overrun)
+        if requests and requests.unpriced:
+            raise _price_unknown(requests.unpriced)
         if self.reports_usage:
             self._check_usage_reports()
+
+    def _check_price(self, model: str) -> None:
+        in_force = self.holder.store.follow(budget.limits(self.settings))
+        dollars = (in_force.daily_usd, in_force.agent_usd, self.agent.max_cost_usd)
+        if in_force.mode == "hard" and any(one is not None for one in dollars):
+            raise _price_unknown(model)
 
     def _check_usage_reports(self) -> None:
         # Messages of the model cost tokens; the running time of tools does not.
@@ -99,3 +111,7 @@ class TokenMonitor:
             self._is_reported = True
             warning = AgentWarning(code=WarningCode.USAGE_REPORTS_MISSING, text=text)
             self.holder.warn(self.agent, warning)
+
+
+def _price_unknown(model: str) -> PriceUnknown:
+    return PriceUnknown(f"The model {model or 'of the agent'} has no price.")
