@@ -141,6 +141,30 @@ class ConsistencyCheck:
                             agent_index.add_to(status, agent_id, now=self.clock()),
                         ),
                     )
+            yield from self._listed(status, states)
+
+    def _listed(self, status: Status, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        members = {*self.store.run(agent_index.listed(status))}
+        agents_of = {
+            agent_id: agent
+            for agent_id, agent in states.items()
+            if agent is not None and agent.status is status
+        }
+        for agent_id in sorted(members - agents_of.keys()):
+            yield Drift(
+                "index-wrong",
+                agent_id,
+                f"the list of {status} agents contains it, and it is not {status}",
+                partial(self.store.run, agent_index.unlist(status, agent_id)),
+            )
+        for agent_id in sorted(agents_of.keys() - members):
+            spawned = agents_of[agent_id].spawned_at
+            yield Drift(
+                "index-missing",
+                agent_id,
+                f"it is {status}, and the list of these agents does not contain it",
+                partial(self.store.run, agent_index.list_again(status, agent_id, spawned=spawned)),
+            )
 
     def _leases(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         leased = {*self.store.run(leases.holders())}

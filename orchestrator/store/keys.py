@@ -152,6 +152,11 @@ def status_index(status: str) -> str:
     return f"orchestrator:agents:{status}"
 
 
+def listed(status: str) -> str:
+    """Sorted set: agentId → the instant (ms) it was spawned, of the agents of this status."""
+    return f"orchestrator:listed:{status}"
+
+
 def idempotency(caller: str, key: str) -> str:
     """String: digest of the body and agentId of a spawn, by who asked and the client's key."""
     # Neither an API key's name nor a header nor an argument can hold the separator.
@@ -172,6 +177,11 @@ def budget_day(now: datetime) -> str:
 def index() -> dict[str, str]:
     """Return the index of every status, by the status."""
     return {status: status_index(status) for status in Status}
+
+
+def lists() -> dict[str, str]:
+    """Return the list of every status in the order of spawns, by the status."""
+    return {status: listed(status) for status in Status}
 
 
 def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:

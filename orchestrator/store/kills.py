@@ -138,7 +138,9 @@ def kill(
             "kills": keys.KILLS,
             "unconfirmed": keys.UNCONFIRMED,
             "delayed": keys.DELAYED,
+            "agents": keys.AGENTS,
             "index": keys.index(),
+            "listed": keys.lists(),
             "budget": keys.budget(now),
             "targets": [
                 {

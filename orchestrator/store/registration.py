@@ -127,6 +127,7 @@ def submission(
             "request": keys.request(agent_id),
             "agents": keys.AGENTS,
             "spawning": keys.status_index(Status.SPAWNING),
+            "listed": keys.listed(Status.SPAWNING),
             "task_agents": keys.task_agents(request.task_id),
             "events": keys.EVENTS_STREAM,
             "queue": message.key,

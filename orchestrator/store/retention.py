@@ -25,6 +25,7 @@ def remove_agent(agent_id: str, status: Status) -> Flow[None]:
     )
     yield command("UNLINK", *(name(agent_id) for name in names), decode=nothing)
     yield kills.drop_unconfirmed(agent_id)
+    yield agent_index.unlist(status, agent_id)
     yield agent_index.remove(agent_id)
     # Last: what is not yet removed is found again by this index.
     yield agent_index.remove_from(status, agent_id)

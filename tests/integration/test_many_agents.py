@@ -42,10 +42,7 @@ def pages(store, **query):
         cursor = page.next_cursor
 
 
-@pytest.mark.parametrize("scanned", [2_000, 2, 0])
-def test_a_list_of_a_status_is_whole_and_newest_first(store, seed, monkeypatch, scanned):
-    """By its own index where few have the status, and by that of all where many have it."""
-    monkeypatch.setattr(agent_list, "_SCANNED", scanned or 1)
+def test_a_list_of_a_status_is_whole_and_newest_first(store, seed):
     made = kinds(seed, *("failed", "completed", "completed", "failed", "running", "failed") * 2)
     failed = [name for at, name in enumerate(made) if at % 6 in {0, 3, 5}][::-1]
     assert pages(store, status=Status.FAILED, limit=2) == [failed[:2], failed[2:4], failed[4:]]

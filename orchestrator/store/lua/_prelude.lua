@@ -154,6 +154,18 @@ local function announce(stream, channel, cap, event)
   redis.call('PUBLISH', channel, json)
 end
 
+-- Moves an agent to the index of another status, and to the list of it in the order of spawns.
+-- `keys` holds the keys `agents`, `index` and `listed` of the script.
+local function enter_status(keys, agent_id, before, after, entered_ms)
+  if keys.index[before] then
+    redis.call('ZREM', keys.index[before], agent_id)
+    redis.call('ZREM', keys.listed[before], agent_id)
+  end
+  redis.call('ZADD', keys.index[after], whole(entered_ms), agent_id)
+  local spawned = redis.call('ZSCORE', keys.agents, agent_id)
+  if spawned then redis.call('ZADD', keys.listed[after], spawned, agent_id) end
+end
+
 local function contains(list, value)
   for _, item in ipairs(list) do
     if item == value then return true end

@@ -8,7 +8,9 @@
 --   K.kills         stream                            appended if a worker holds an agent
 --   K.unconfirmed   zset    agentId -> killed ms      agents that a worker holds are added
 --   K.delayed       zset    agentId -> due ms         removed
+--   K.agents        zset    agentId -> spawned ms     read
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.listed.{spawning,running,completed,failed,killed}  zsets  agentId -> spawned ms
 --   K.budget.*      see _budget.lua                   reservations returned, slots freed
 --   K.targets[].agent     string  AgentState JSON       written
 --   K.targets[].task      string  TaskState JSON        patched if this agent is its latest
@@ -115,8 +117,7 @@ for number, target in ipairs(order.agents) do
         redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)
       end
       redis.call('SET', keys.receipt, made.receipt)
-      if K.index[status] then redis.call('ZREM', K.index[status], id) end
-      redis.call('ZADD', K.index.killed, whole(order.nowMs), id)
+      enter_status(K, id, status, 'killed', order.nowMs)
       redis.call('SET', keys.agent, made.agent)
       redis.call('SET', keys.result, made.result, 'EX', result_ttl_s)
       redis.call('PUBLISH', keys.result, made.result)

@@ -6,6 +6,7 @@
 --   K.request         string  SpawnRequest JSON                  written
 --   K.agents          zset    agentId -> spawned ms              written
 --   K.spawning        zset    agentId -> entered ms              written
+--   K.listed          zset    agentId -> spawned ms, if spawning  written
 --   K.task_agents     zset    agentId -> spawned ms              written
 --   K.events          stream                                     appended
 --   K.queue           list    kombu's list of this priority      pushed
@@ -53,6 +54,7 @@ redis.call('SET', K.task, ARGV[2])
 redis.call('SET', K.request, ARGV[3])
 redis.call('ZADD', K.agents, now, agent_id)
 redis.call('ZADD', K.spawning, now, agent_id)
+redis.call('ZADD', K.listed, now, agent_id)
 redis.call('ZADD', K.task_agents, now, agent_id)
 if K.idempotency then
   redis.call('SET', K.idempotency, ARGV[10] .. ' ' .. agent_id, 'EX', idempotency_ttl_s)

@@ -9,7 +9,9 @@
 --   K.result        string  Celery's result JSON        set when final; also the channel
 --   K.halt          string  Halt JSON                   read if the move heeds it
 --   K.delayed       zset    agentId -> due ms           added if delayed, else removed
+--   K.agents        zset    agentId -> spawned ms       read
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.listed.{spawning,running,completed,failed,killed}  zsets  agentId -> spawned ms
 --   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
 --   K.change        string  ObjectRef JSON              must exist if the move needs it
 --   K.queue?        list    kombu's list                pushed if a message is given
@@ -145,10 +147,7 @@ if move.final then
 end
 
 local entered = move.to and move.to ~= status_before
-if entered then
-  if K.index[status_before] then redis.call('ZREM', K.index[status_before], move.agentId) end
-  redis.call('ZADD', K.index[move.to], whole(move.nowMs), move.agentId)
-end
+if entered then enter_status(K, move.agentId, status_before, move.to, move.nowMs) end
 if usage then settle(budget, move.agentId, spent_before, usage) end
 redis.call('SET', K.agent, after)
 
