@@ -70,14 +70,6 @@ def remove_from_task(agent_id: str, task_id: str) -> Operation[None]:
     return command("ZREM", keys.task_agents(task_id), agent_id, decode=nothing)
 
 
-def has_status(agent_ids: Sequence[str], status: Status) -> Operation[list[bool]]:
-    """Return for each of these agents whether it has a status, without reading its record."""
-    return command(
-        *("ZMSCORE", keys.status_index(status), *agent_ids),
-        decode=lambda reply: [score is not None for score in reply],
-    )
-
-
 def count(status: Status) -> Operation[int]:
     """Count the agents of a status."""
     return command("ZCARD", keys.status_index(status), decode=int)

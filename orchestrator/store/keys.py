@@ -170,8 +170,13 @@ def limit(kind: str, name: str) -> str:
 
 
 def budget_day(now: datetime) -> str:
-    """Hash: used, cost, tokens:<agentId>, cost:<agentId> of the day (UTC) of this instant."""
+    """Hash: used, cost, cost:<agentId> and the sums by outcome of the day (UTC) of an instant."""
     return f"orchestrator:budget:day:{now.astimezone(UTC).date().isoformat()}"
+
+
+def spenders(now: datetime) -> str:
+    """Sorted set: agentId → the tokens it has spent on the day (UTC) of this instant."""
+    return f"orchestrator:budget:spenders:{now.astimezone(UTC).date().isoformat()}"
 
 
 def index() -> dict[str, str]:
@@ -193,6 +198,7 @@ def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
         "reserved": RESERVED,
         "requests": MODEL_REQUESTS,
         "day": budget_day(now),
+        "spenders": spenders(now),
         "status": BUDGET_STATUS,
         "slots": SLOTS,
         "waiting": WAITING,

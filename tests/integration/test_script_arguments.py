@@ -275,9 +275,10 @@ def test_a_number_of_the_budget_that_is_none_stops_no_move_half_way(store, clien
     client.hset(day, mapping={"used": stored, "cost": stored, "cost:running": stored})
     client.hset(keys.RESERVED, mapping={"*": stored, "running": stored})
     client.hset(keys.BUDGET_LIMITS, mapping={"daily": stored, "agent": stored})
-    client.hset(day, "tokens:running", stored)
-    spent = store.follow(budget.spent_today(NOW))
-    assert set(spent.values()) == {0.0}
+    client.hset(day, "delivered:tokens", stored)
+    spent = store.run(budget.day_sums(NOW))
+    assert (spent.tokens, spent.cost_usd, spent.outcomes["delivered"].tokens) == (0, 0.0, 0)
+    assert store.run(budget.costs_of(["running", "queued"], NOW)) == [0.0, None]
     assert store.run(budget.reservations())["running"] == 0
     store.run(budget.apply_limits(NOW))
     assert store.run(calls(now_is)["register"]).is_new

@@ -23,11 +23,11 @@ from orchestrator.errors import BudgetExceeded, BudgetExhausted, TransitionRefus
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
-from orchestrator.models import AgentState, Usage, state_machine
+from orchestrator.models import AgentState, Status, Usage, state_machine
 from orchestrator.models.state_machine import ACTIVE, FINAL
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys, kills, leases
-from orchestrator.store.budget import publish
+from orchestrator.store.budget import day_sums, publish
 from orchestrator.store.client import Store
 from tests.model.seeded import seeded
 
@@ -246,6 +246,22 @@ class Fleet(RuleBasedStateMachine):
         assert reserved == sum(held.values()) <= DAILY
         crossed = sum(day == self.today for day, _ in self.crossed)
         assert used + reserved <= DAILY + crossed * MESSAGE
+
+    @invariant()
+    def sums_by_outcome(self) -> None:
+        today: Counter[str] = Counter()
+        agents_of: Counter[str] = Counter()
+        spenders = self.client.zrange(keys.spenders(self.at), 0, -1, withscores=True)
+        assert sum(tokens for _, tokens in spenders) == self.used[self.today]
+        states = self.states()
+        for agent_id, tokens in spenders:
+            if (status := states[agent_id].status) in FINAL:
+                outcome = "delivered" if status is Status.COMPLETED else "in_nothing"
+                today[outcome] += int(tokens)
+                agents_of[outcome] += 1
+        sums = self.store.run(day_sums(self.at)).outcomes
+        assert {name: one.tokens for name, one in sums.items() if one.agents} == today
+        assert {name: one.agents for name, one in sums.items() if one.agents} == agents_of
 
     @invariant()
     def places(self) -> None:

@@ -6,7 +6,8 @@
 --   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' their sum
 --   K.budget.requests     hash    agentId -> its open model requests, JSON; '*' the tokens by which
 --                                 they extend reservations
---   K.budget.day          hash    used, cost, tokens:<agentId>, cost:<agentId>
+--   K.budget.day          hash    used, cost, cost:<agentId>, <outcome>:{agents,tokens,cost}
+--   K.budget.spenders     zset    agentId -> tokens of the day
 --   K.budget.status       string  the last reported status of the day
 --   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
 --   K.budget.waiting      zset    agentId -> urgency; the lowest is the most urgent
@@ -20,6 +21,8 @@ local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
 local COUNTS = { 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'totalTokens' }
+-- What the usage of an ended agent counts as, by its status.
+local OUTCOMES = { completed = 'delivered', failed = 'in_nothing', killed = 'in_nothing' }
 -- The contract's defaults, until a process has published its settings.
 local DEFAULTS = { daily = 10000000, agent = 2000000, reservation = 10000, concurrency = 10 }
 
@@ -144,13 +147,24 @@ local function settle(budget, agent_id, before, after)
   end
   if tokens > 0 then
     add_to(budget.day, 'used', tokens)
-    add_to(budget.day, 'tokens:' .. agent_id, tokens)
+    redis.call('ZINCRBY', budget.spenders, whole(tokens), agent_id)
   end
   if cost > 0 then
     add_to(budget.day, 'cost', cost, '%.6f')
     add_to(budget.day, 'cost:' .. agent_id, cost, '%.6f')
   end
   redis.call('EXPIRE', budget.day, DAY_TTL_S)
+  redis.call('EXPIRE', budget.spenders, DAY_TTL_S)
+end
+
+-- Adds what an agent has spent on the day of its end to the sums of its outcome.
+local function count_outcome(budget, agent_id, status)
+  local tokens = redis.call('ZSCORE', budget.spenders, agent_id)
+  if not tokens then return end
+  local outcome = OUTCOMES[status]
+  add_to(budget.day, outcome .. ':agents', 1)
+  add_to(budget.day, outcome .. ':tokens', tonumber(tokens))
+  add_to(budget.day, outcome .. ':cost', finite(redis.call('HGET', budget.day, 'cost:' .. agent_id)) or 0, '%.9f')
 end
 
 -- Returns the limit that leaves an agent nothing to spend; '' if none does.

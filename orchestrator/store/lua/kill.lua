@@ -112,6 +112,7 @@ for number, target in ipairs(order.agents) do
       redis.call('ZREM', budget.slots, id)
       stop_waiting(budget, id)
       return_reservation(budget, id)
+      count_outcome(budget, id, 'killed')
       if is_held then
         held[#held + 1] = id
         redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)

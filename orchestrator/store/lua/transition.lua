@@ -159,6 +159,7 @@ end
 
 if move.urgency then redis.call('ZADD', budget.slots, whole(move.nowMs), move.agentId) end
 if move.final then return_reservation(budget, move.agentId) end
+if move.final and entered then count_outcome(budget, move.agentId, move.to) end
 -- No proxy of this attempt is left to settle them.
 if move.release then close_requests(budget, move.agentId) end
 if move.final or move.release then redis.call('ZREM', budget.slots, move.agentId) end
