@@ -102,7 +102,10 @@ class Audit:
                 mac = link_mac(self._key, mac, document)
                 links.append((document, mac))
             head = sealed_head(self._key, entries[-1].seq, mac)
-            answer, known = yield stored.append(known, head, seq + 1, links, len(waiting))
+            about = [entry.agent_id for entry in entries if entry.agent_id]
+            answer, known = yield stored.append(
+                known, head, seq + 1, links, len(waiting), agent_ids=about
+            )
             if answer is Answer.APPENDED:
                 return entries[len(waiting) :]
             if answer is Answer.BROKEN:

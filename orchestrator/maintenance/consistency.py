@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.host.processes import Host
+from orchestrator.maintenance.trails import agents_without_trail, write_trail_again
 from orchestrator.models import AgentState, Status
 from orchestrator.models.state_machine import (
     ACTIVE,
@@ -82,6 +83,7 @@ class ConsistencyCheck:
             *self._messages(known),
             *self._reservations(known),
             *self._slots(known),
+            *self._trails(known),
             *self._folders(known, unread),
         )
         return (
@@ -265,6 +267,16 @@ class ConsistencyCheck:
                     f"it waits for a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.stop_waiting(agent_id)),
                 )
+
+    def _trails(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        known = (agent for agent in states.values() if agent is not None)
+        for agent in agents_without_trail(self.store, known):
+            yield Drift(
+                "trail-missing",
+                agent.agent_id,
+                "its timeline is empty: it has no trail",
+                partial(write_trail_again, self.store, agent),
+            )
 
     def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         for agent_id in self.store.run(kills.unconfirmed()):

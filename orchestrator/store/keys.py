@@ -102,6 +102,11 @@ def log(agent_id: str) -> str:
     return f"orchestrator:log:{agent_id}"
 
 
+def trail(agent_id: str) -> str:
+    """List: where the newest events and audit entries of the agent are, oldest first, capped."""
+    return f"orchestrator:trail:{agent_id}"
+
+
 def reports(agent_id: str) -> str:
     """List, JSON: the agent's gate reports, oldest first."""
     return f"orchestrator:gates:{agent_id}"

@@ -148,6 +148,7 @@ def kill(
                     "task": keys.task(agent.task_id),
                     "result": result_key(agent.agent_id),
                     "receipt": keys.receipt(agent.agent_id),
+                    "trail": keys.trail(agent.agent_id),
                     "cleanup": message.key,
                 }
                 for agent, message in zip(targets, messages, strict=True)

@@ -129,6 +129,7 @@ def submission(
             "spawning": keys.status_index(Status.SPAWNING),
             "listed": keys.listed(Status.SPAWNING),
             "task_agents": keys.task_agents(request.task_id),
+            "trail": keys.trail(agent_id),
             "events": keys.EVENTS_STREAM,
             "queue": message.key,
             "halt": keys.HALT,

@@ -21,7 +21,7 @@ def remove_agent(agent_id: str, status: Status) -> Flow[None]:
         yield agent_index.remove_from_task(agent_id, agent.task_id)
     names = (
         *(keys.agent, keys.request, keys.log, keys.reports, keys.receipt),
-        keys.acknowledgement,
+        *(keys.acknowledgement, keys.trail),
     )
     yield command("UNLINK", *(name(agent_id) for name in names), decode=nothing)
     yield kills.drop_unconfirmed(agent_id)

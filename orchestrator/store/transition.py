@@ -154,6 +154,7 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             "task": keys.task(agent.task_id),
             "leases": keys.LEASES,
             "events": keys.EVENTS_STREAM,
+            "trail": keys.trail(agent.agent_id),
             "result": result_key(agent.agent_id),
             "halt": keys.HALT,
             "delayed": keys.DELAYED,

@@ -86,6 +86,7 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
             lambda client, agent_id: client.zrem(keys.listed("spawning"), agent_id),
             "index-missing",
         ),
+        (lambda client, agent_id: client.delete(keys.trail(agent_id)), "trail-missing"),
         (lambda client, _: client.zadd(keys.AGENTS, {"gone": 1}), "record-missing"),
         (lambda client, _: client.zadd(keys.UNCONFIRMED, {"gone": 1}), "orphaned-kill"),
     ],

@@ -70,7 +70,7 @@ def test_the_sums_of_the_budget_count_agents_that_the_list_leaves_out(store, see
 
 
 def test_a_timeline_has_the_events_of_its_agent_only(store, seed, monkeypatch):
-    monkeypatch.setattr("orchestrator.store.events._LOOKED_AT", 3)
+    monkeypatch.setattr("orchestrator.store.trails._PART", 3)
     made = kinds(seed, "completed", "failed", "completed")
     for name in made:
         found = store.follow(read_timeline(store.run(agents.read(name)))).events

@@ -44,7 +44,7 @@ FREE = {
     "events_with": {0},
 }
 #: Scripts that write nothing, but for the expiry of a key.
-READS = {"ids_after", "events_with", "hold_object", "read_transcript", "read_log"}
+READS = {"ids_after", "events_with", "read_trail", "hold_object", "read_transcript", "read_log"}
 #: Objects whose every field has a kind, by their position.
 STRICT = {"transition": 0, "kill": 0}
 
@@ -188,7 +188,7 @@ LABELS = [
     "add_to_receipt", "append_log", "append_audit", "append_session", "drop_session", "add_key",
     "revoke_key", "rate_limit", "aggregate", "touch", "ids_after",
     "events_with", "unlock", "hold_object", "put_piece", "name_object",
-    "read_transcript", "read_log", "admit_request", "close_requests",
+    "read_transcript", "read_log", "read_trail", "admit_request", "close_requests",
 ]  # fmt: skip
 
 

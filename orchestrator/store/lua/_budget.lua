@@ -190,7 +190,7 @@ local function status_of(used, daily)
 end
 
 -- Reports the status of the day if it changed; `event` holds the timestamp and the agent's fields.
-local function report_status(budget, stream, channel, cap, event)
+local function report_status(budget, stream, channel, cap, event, trail)
   local used, daily = spent(budget), limit(budget, 'daily')
   local status = status_of(used, daily)
   if status == (redis.call('GET', budget.status) or 'within_budget') then return end
@@ -198,7 +198,7 @@ local function report_status(budget, stream, channel, cap, event)
   announce(stream, channel, cap, {
     type = 'budget.status', timestamp = event.timestamp, agentId = event.agentId,
     budget = status, used = used, limit = daily,
-  })
+  }, trail)
 end
 
 -- Whether a slot is left for an agent after all more urgent waiting agents.

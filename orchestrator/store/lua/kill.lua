@@ -16,6 +16,7 @@
 --   K.targets[].task      string  TaskState JSON        patched if this agent is its latest
 --   K.targets[].result    string  Celery's result JSON  set; also the channel
 --   K.targets[].receipt   string  Receipt JSON          written
+--   K.targets[].trail     list    places of its events  appended
 --   K.targets[].cleanup   list    kombu's list          pushed
 --   ARGV[1] order, JSON: {nowMs, active: [status], outcome: [field], patch: {…}, taskPatch: {…},
 --           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, before, after}]}
@@ -124,7 +125,7 @@ for number, target in ipairs(order.agents) do
       redis.call('PUBLISH', keys.result, made.result)
       if made.task then redis.call('SET', keys.task, made.task) end
       redis.call('LPUSH', keys.cleanup, target.message)
-      announce(K.events, channel, cap, made.event)
+      announce(K.events, channel, cap, made.event, keys.trail)
       replies[number] = { 'killed', document, is_held and 'held' or 'idle' }
     end
   end

@@ -9,6 +9,7 @@
 --   K.listed          zset    agentId -> spawned ms, if spawning  written
 --   K.task_agents     zset    agentId -> spawned ms              written
 --   K.events          stream                                     appended
+--   K.trail           list    places of its events               begun
 --   K.queue           list    kombu's list of this priority      pushed
 --   K.halt            string  Halt JSON                          read
 --   K.budget.*        see _budget.lua                            reserved
@@ -61,5 +62,5 @@ if K.idempotency then
 end
 redis.call('LPUSH', K.queue, ARGV[6])
 redis.call('RPUSH', K.audit_waiting, ARGV[12])
-announce(K.events, channel, cap, event)
+redis.call('RPUSH', K.trail, announce(K.events, channel, cap, event))
 return { 'registered', agent_id }

@@ -6,6 +6,7 @@
 --   K.task          string  TaskState JSON              patched if this agent is its latest
 --   K.leases        zset    agentId -> deadline ms      set, or removed when final or released
 --   K.events        stream                              appended if an event is given
+--   K.trail         list    places of its events        appended
 --   K.result        string  Celery's result JSON        set when final; also the channel
 --   K.halt          string  Halt JSON                   read if the move heeds it
 --   K.delayed       zset    agentId -> due ms           added if delayed, else removed
@@ -181,14 +182,14 @@ end
 if task then redis.call('SET', K.task, task) end
 if message ~= '' and not move.urgency then redis.call('LPUSH', K.queue, message) end
 
-for _, event in ipairs(events) do announce(K.events, channel, cap, event) end
+for _, event in ipairs(events) do announce(K.events, channel, cap, event, K.trail) end
 local over = ''
 if usage then
-  report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId })
+  report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId }, K.trail)
   local most, own_before = limit(budget, 'agent'), finite(spent_before.totalTokens) or 0
   if not is_hard(budget) and own_before < most and (usage.totalTokens or 0) >= most then
     announce(K.events, channel, cap,
-      event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }))
+      event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }), K.trail)
   end
 end
 if (usage or move.urgency) and is_hard(budget) then over = overrun(budget, agent) end
