@@ -35,6 +35,7 @@ from orchestrator.store import (
     events,
     kills,
     leases,
+    lost_messages,
     metrics,
     model_requests,
     objects,
@@ -121,7 +122,13 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "register once": _registration("once"),
         "refuse": registration.refusal("nobody", error, now=NOW),
         "heartbeat": leases.heartbeat(runs, lease_s=60, now=NOW),
-        "release": delays.release(StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), tag="tag"),
+        "release": delays.release(
+            StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), now=NOW, tag="tag"
+        ),
+        "enqueue": kills.enqueue(
+            StageMessage(SPAWN_TASK, SPAWN_QUEUE, "queued", 5), now=NOW, tag="tag"
+        ),
+        "missing_messages": lost_messages._missing_from("0"),
         "set_limits": budget.set_limits(
             {"daily": 1000, "time": 7200.0, "agent": None, "mode": "soft"}, now=NOW
         ),

@@ -142,7 +142,7 @@ class KillSwitch:
         waiting = yield from self._active(lambda agent: agent.phase in AWAITING_SPAWN)
         for agent in waiting:
             message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
-            yield kills.enqueue(message, tag=self.new_id())
+            yield kills.enqueue(message, now=self.clock(), tag=self.new_id())
         return len(waiting)
 
     def _order(self, targets: Sequence[PartialRecord], order: KillOrder) -> Flow[list[Killed]]:

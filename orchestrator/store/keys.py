@@ -23,6 +23,8 @@ AGENTS = "orchestrator:agents"
 LEASES = "orchestrator:leases"
 #: Sorted set: agentId → the instant (ms) from which it may be queued again.
 DELAYED = "orchestrator:delayed"
+#: Sorted set: agentId → the number of the list that has its message, and when it was sent (ms).
+AWAITING = "orchestrator:awaiting"
 #: Sorted set: agentId → the instant (ms) since when its message seems to be lost.
 LOST_MESSAGES = "orchestrator:lost-messages"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
@@ -208,6 +210,7 @@ def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
         "slots": SLOTS,
         "waiting": WAITING,
         "uncalled": UNCALLED,
+        "awaiting": AWAITING,
         "queues": tuple(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),
     }
 

@@ -40,7 +40,7 @@ from orchestrator.store.operations import (
     text,
     to_json,
 )
-from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, now_ms
+from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, awaited, now_ms
 
 #: Agents of one call of the script: it blocks Valkey for well under 10 ms.
 CHUNK = 50
@@ -122,6 +122,7 @@ def kill(
                 "agentId": agent.agent_id,
                 "orderId": tag,
                 "message": message.envelope(delivery_tag=tag, origin="orchestrator"),
+                "awaited": awaited(message, now),
                 "before": before,
                 "after": after,
             }
@@ -326,7 +327,15 @@ def await_disk(*, timeout_ms: int) -> Operation[bool]:
     )
 
 
-def enqueue(message: StageMessage, *, tag: str) -> Operation[None]:
+def enqueue(message: StageMessage, *, now: datetime, tag: str) -> Operation[None]:
     """Push a message again; the state decides whether there is still something to do."""
-    envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
-    return command("LPUSH", message.key, envelope, decode=nothing)
+    return call(
+        "enqueue",
+        {"queue": message.key, "awaiting": keys.AWAITING},
+        (
+            message.agent_id,
+            message.envelope(delivery_tag=tag, origin="orchestrator"),
+            awaited(message, now),
+        ),
+        nothing,
+    )

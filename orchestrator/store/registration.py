@@ -40,7 +40,7 @@ from orchestrator.models import (
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import Operation, call, nothing, parse_record
-from orchestrator.store.transition import RESULT_TTL_S, now_ms
+from orchestrator.store.transition import RESULT_TTL_S, awaited, now_ms
 
 #: How long an Idempotency-Key is remembered.
 IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
@@ -154,6 +154,7 @@ def submission(
             hashlib.sha256(body.encode()).hexdigest(),
             IDEMPOTENCY_TTL_S,
             AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
+            awaited(message, now),
         ),
         lambda reply: _submitted(reply, now),
         is_batched=True,

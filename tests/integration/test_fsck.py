@@ -70,6 +70,8 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
     ("breakage", "kind"),
     [
         (lambda client, _: client.delete(queue_key("spawn", 5)), "message-missing"),
+        (lambda client, _: client.delete(keys.AWAITING), "message-unwatched"),
+        (lambda client, _: client.zadd(keys.AWAITING, {"gone": 1}), "message-unawaited"),
         (lambda client, agent_id: client.zadd(keys.LEASES, {agent_id: 1}), "orphaned-lease"),
         (lambda client, _: client.zadd(keys.LEASES, {"gone": 1}), "orphaned-lease"),
         (lambda client, _: client.zadd(keys.DELAYED, {"gone": 1}), "orphaned-delay"),

@@ -44,7 +44,15 @@ FREE = {
     "events_with": {0},
 }
 #: Scripts that write nothing, but for the expiry of a key.
-READS = {"ids_after", "events_with", "read_trail", "hold_object", "read_transcript", "read_log"}
+READS = {
+    "ids_after",
+    "events_with",
+    "read_trail",
+    "missing_messages",
+    "hold_object",
+    "read_transcript",
+    "read_log",
+}
 #: Objects whose every field has a kind, by their position.
 STRICT = {"transition": 0, "kill": 0}
 
@@ -184,7 +192,8 @@ def test_every_script_has_a_call_here_and_each_call_writes(store, client, now_is
 
 LABELS = [
     "transition claim", "transition update", "transition end", "transition recover", "kill",
-    "register", "register once", "refuse", "heartbeat", "release", "set_limits", "recount",
+    "register", "register once", "refuse", "heartbeat", "release", "enqueue", "missing_messages",
+    "set_limits", "recount",
     "add_to_receipt", "append_log", "append_audit", "append_session", "drop_session", "add_key",
     "revoke_key", "rate_limit", "aggregate", "touch", "ids_after",
     "events_with", "unlock", "hold_object", "put_piece", "name_object",

@@ -276,6 +276,11 @@ class Fleet(RuleBasedStateMachine):
         uncalled = set(self.client.hkeys(keys.UNCALLED))
         assert uncalled <= set(waiting)
         assert not uncalled & set(waiting[: PLACES - len(placed)]), "a place is free: called"
+        awaiting = self.client.zrange(keys.AWAITING, 0, -1)
+        delayed = self.client.zrange(keys.DELAYED, 0, -1)
+        assert sorted([*awaiting, *delayed, *uncalled]) == sorted(
+            a for a, state in states.items() if state.phase in state_machine.AWAITING_MESSAGE
+        ), "each that waits has a message, a date, or is called when a place is free"
 
     def teardown(self) -> None:
         """Without new faults every agent ends, and nothing is held or owed."""

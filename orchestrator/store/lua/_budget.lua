@@ -12,11 +12,14 @@
 --   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
 --   K.budget.waiting      zset    agentId -> urgency; the lowest is the most urgent
 --   K.budget.uncalled     hash    agentId -> message, of waiting agents not yet enqueued
+--   K.budget.awaiting     zset    agentId -> number of the list that has its message * STEP + sent ms
 --   K.budget.queues.{0,1,2,3,4,5,6,7,8,9}  lists  kombu's of queue `spawn`, most urgent first
 local TOTAL = '*'
 local DAY_TTL_S = 100 * 86400
 -- One step of priority in an urgency; the remainder is the instant (ms) of the spawn.
 local STEP = 1e13
+-- The lists of the three queues have the numbers 0 to 29, those of `spawn` first.
+local MOST_AWAITED = 30 * STEP - 1
 local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
@@ -221,8 +224,10 @@ local function call_waiting(budget)
     local message = redis.call('HGET', budget.uncalled, agent_id)
     if message then
       local step = math.floor(tonumber(redis.call('ZSCORE', budget.waiting, agent_id)) / STEP)
+      step = math.max(0, math.min(9, step))
       redis.call('HDEL', budget.uncalled, agent_id)
-      redis.call('LPUSH', budget.queues[math.max(0, math.min(9, step))], message)
+      redis.call('LPUSH', budget.queues[step], message)
+      redis.call('ZADD', budget.awaiting, whole(step * STEP + clock_ms()), agent_id)
     end
   end
 end

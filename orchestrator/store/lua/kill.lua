@@ -19,7 +19,7 @@
 --   K.targets[].trail     list    places of its events  appended
 --   K.targets[].cleanup   list    kombu's list          pushed
 --   ARGV[1] order, JSON: {nowMs, active: [status], outcome: [field], patch: {…}, taskPatch: {…},
---           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, before, after}]}
+--           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, awaited, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"};
 --    a repeated call after a lost reply returns the same, by the order's id in the receipt
@@ -27,7 +27,7 @@ local FIELDS = {
   nowMs = 'ms', active = 'texts', outcome = 'texts', patch = 'object', taskPatch = 'object',
   event = 'object', receipt = 'object', agents = 'list',
 }
-local TARGET = { agentId = 'text', orderId = 'text', message = 'text', before = 'text', after = 'text' }
+local TARGET = { agentId = 'text', orderId = 'text', message = 'text', awaited = 'ms', before = 'text', after = 'text' }
 IS_OF.list = function(value) return type(value) == 'table' end
 
 check_arguments(4)
@@ -125,6 +125,7 @@ for number, target in ipairs(order.agents) do
       redis.call('PUBLISH', keys.result, made.result)
       if made.task then redis.call('SET', keys.task, made.task) end
       redis.call('LPUSH', keys.cleanup, target.message)
+      redis.call('ZADD', budget.awaiting, whole(target.awaited), id)
       announce(K.events, channel, cap, made.event, keys.trail)
       replies[number] = { 'killed', document, is_held and 'held' or 'idle' }
     end

@@ -18,10 +18,10 @@
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
 --   ARGV[5] now, ms      ARGV[6] envelope    ARGV[7] event JSON     ARGV[8] channel
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
---   ARGV[12] audit draft JSON
+--   ARGV[12] audit draft JSON                ARGV[13] where the message is awaited
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
 --      | {"exhausted", the day's limit, used, reserved, requested}
-check_arguments(12)
+check_arguments(13)
 local agent_id = text_of('agentId', ARGV[4])
 if object_of('agent', ARGV[1]).agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end
 if object_of('task', ARGV[2]).agentId ~= agent_id then refuse_argument('task.agentId', 'the agentId') end
@@ -35,6 +35,7 @@ local cap = whole_of('stream cap', ARGV[9], 1, MOST_COUNT)
 if not string.find(ARGV[10], '^%x+$') then refuse_argument('digest', 'hex digits') end
 local idempotency_ttl_s = whole_of('idempotency ttl', ARGV[11], 1, MOST_COUNT)
 object_of('audit draft', ARGV[12])
+local awaited = whole_of('awaited', ARGV[13], 0, MOST_AWAITED)
 
 if K.idempotency then
   local held = redis.call('GET', K.idempotency)
@@ -61,6 +62,7 @@ if K.idempotency then
   redis.call('SET', K.idempotency, ARGV[10] .. ' ' .. agent_id, 'EX', idempotency_ttl_s)
 end
 redis.call('LPUSH', K.queue, ARGV[6])
+redis.call('ZADD', K.budget.awaiting, whole(awaited), agent_id)
 redis.call('RPUSH', K.audit_waiting, ARGV[12])
 redis.call('RPUSH', K.trail, announce(K.events, channel, cap, event))
 return { 'registered', agent_id }

@@ -19,6 +19,7 @@
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, needsChange?, foundLeaseMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?, fallbackFrom?},
 --           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
+--           awaited? (where the message is awaited; given with it unless the move claims a slot),
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] Celery's prefix of a result  ARGV[6] its suffix  ARGV[7] result ttl, s
@@ -30,7 +31,7 @@ local FIELDS = {
   heedsHalt = 'flag?', needsChange = 'flag?', foundLeaseMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
-  urgency = 'ms?', reason = 'text?', reasonCode = 'text?',
+  urgency = 'ms?', awaited = 'ms?', reason = 'text?', reasonCode = 'text?',
 }
 -- Fields that a patch must not change: other arguments of a move set them.
 local FIXED = { agentId = true, taskId = true, status = true, attempt = true }
@@ -58,6 +59,9 @@ local message = ARGV[4]
 if message ~= '' then object_of('message', message) end
 if (message ~= '') ~= (K.queue ~= nil) then refuse_argument('message', 'given together with its queue') end
 if move.urgency and message == '' then refuse_argument('message', 'given where a slot is claimed') end
+if (move.awaited ~= nil) ~= (message ~= '' and not move.urgency) then
+  refuse_argument('move.awaited', 'given with a message that is sent')
+end
 if move.final then
   object_of('result', ARGV[5] .. '{}' .. ARGV[6])
 elseif ARGV[5] .. ARGV[6] ~= '' then
@@ -85,6 +89,7 @@ local budget = K.budget
 if move.urgency and not has_slot(budget, move.urgency) then
   redis.call('ZADD', budget.waiting, whole(move.urgency), move.agentId)
   redis.call('HSET', budget.uncalled, move.agentId, message)
+  redis.call('ZREM', budget.awaiting, move.agentId)
   call_waiting(budget)
   return { 'full', before }
 end
@@ -164,6 +169,11 @@ if move.final and entered then count_outcome(budget, move.agentId, move.to) end
 -- No proxy of this attempt is left to settle them.
 if move.release then close_requests(budget, move.agentId) end
 if move.final or move.release then redis.call('ZREM', budget.slots, move.agentId) end
+if move.awaited then
+  redis.call('ZADD', budget.awaiting, whole(move.awaited), move.agentId)
+elseif move.urgency or move.dueMs or move.patch.phase then
+  redis.call('ZREM', budget.awaiting, move.agentId)
+end
 if move.urgency or move.final or move.release or move.dueMs then
   stop_waiting(budget, move.agentId)
   call_waiting(budget)
