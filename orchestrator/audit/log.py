@@ -32,7 +32,7 @@ from orchestrator.store.audit import Answer
 from orchestrator.store.operations import Flow
 
 #: Entries of one call; the limit bounds the time that a script blocks Valkey.
-_BATCH = 500
+_BATCH = 100
 #: An attempt fails only if another process appended entries first.
 _TRIES = 1000
 
@@ -50,7 +50,7 @@ class Audit:
         self._new_id = new_id
 
     def append(self, notes: Sequence[AuditAction]) -> Flow[tuple[AuditEntry, ...]]:
-        """Append actions in order; each batch of 500 is appended as a whole or not at all.
+        """Append actions in order; each batch of 100 is appended as a whole or not at all.
 
         Raises:
             AuditBroken: no head of this key exists; the actions themselves are not undone.

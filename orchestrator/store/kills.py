@@ -27,6 +27,7 @@ from orchestrator.models import (
 from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
 from orchestrator.models.text import storable
 from orchestrator.store import keys
+from orchestrator.store.agent_index import part_of
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import (
@@ -45,6 +46,8 @@ from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, awaited,
 #: Agents of one call of the script: it blocks Valkey for well under 10 ms.
 CHUNK = 50
 _ACKS_CAP = 10_000
+#: Ids of one read.
+_PART = 1_000
 
 
 @dataclass(frozen=True)
@@ -307,15 +310,21 @@ def _await(stream: str, after: str, block_ms: int) -> Operation[KillEntries]:
     return command(*blocked, decode=decode, blocks_s=block_ms / 1000)
 
 
-def active_ids() -> Operation[tuple[str, ...]]:
-    """List every agent that has not ended."""
-    indexes = [keys.status_index(status) for status in sorted(ACTIVE)]
-    return command(
-        "ZUNION",
-        len(indexes),
-        *indexes,
-        decode=lambda reply: tuple(map(bytes.decode, reply)),
-    )
+def active_ids() -> Flow[tuple[str, ...]]:
+    """List the agents that have not ended, in reads of limited size.
+
+    What enters or leaves a status meanwhile may be left out: a kill of all lists them again.
+    """
+    found: list[str] = []
+    # In the order of an agent's life: none of them changes to a status that was read before.
+    for status in (Status.SPAWNING, Status.RUNNING):
+        part = None
+        start = 0
+        while part is None or len(part) == _PART:
+            part = yield part_of(status, start, _PART)
+            found += part
+            start += _PART
+    return tuple(dict.fromkeys(found))
 
 
 def await_disk(*, timeout_ms: int) -> Operation[bool]:

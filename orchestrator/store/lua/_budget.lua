@@ -19,7 +19,8 @@ local DAY_TTL_S = 100 * 86400
 -- One step of priority in an urgency; the remainder is the instant (ms) of the spawn.
 local STEP = 1e13
 -- The lists of the three queues have the numbers 0 to 29, those of `spawn` first.
-local MOST_AWAITED = 30 * STEP - 1
+local LISTS = 30
+local MOST_AWAITED = LISTS * STEP - 1
 local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1

@@ -10,6 +10,7 @@
 --   ARGV[4] turns may be this far out of order, ms
 -- ) -> {the number of the next list, or '' at the end; agentId, awaited, alternating}
 check_arguments(4)
+if #K.lists ~= LISTS then refuse_argument('the number of keys', 'that of its header') end
 local first = whole_of('list', ARGV[1], 0, #K.lists)
 local most_messages = whole_of('messages', ARGV[2], 1, MOST_COUNT)
 local most_agents = whole_of('agents', ARGV[3], 1, MOST_COUNT)
