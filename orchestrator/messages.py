@@ -91,6 +91,11 @@ class StageMessage:
         return queue_key(self.queue, self.priority)
 
     @property
+    def list_number(self) -> int:
+        """The number of its list: queue by queue, in each the most urgent first."""
+        return QUEUES.index(self.queue) * len(PRIORITY_STEPS) + celery_priority(self.priority)
+
+    @property
     def kwargs(self) -> dict[str, str | int]:
         """The arguments of the task: ids only."""
         if self.task == SPAWN_TASK:

@@ -64,7 +64,7 @@ class Case:
         agent, around = self.agent, AttentionContext(**self.around)
         _set(store, keys.agent(AGENT), agent)
         at = now_ms(agent.spawned_at)
-        for index in (keys.AGENTS, keys.status_index(agent.status)):
+        for index in (keys.AGENTS, keys.status_index(agent.status), keys.listed(agent.status)):
             store.run(command("ZADD", index, at, AGENT, decode=nothing))
         task = TaskState(
             task_id=agent.task_id, status=TaskStatus.EXECUTING, created_at=NOW, updated_at=NOW,

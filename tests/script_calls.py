@@ -36,6 +36,7 @@ from orchestrator.store import (
     events,
     kills,
     leases,
+    lost_messages,
     metrics,
     model_requests,
     objects,
@@ -44,6 +45,7 @@ from orchestrator.store import (
     rate_limits,
     registration,
     sessions,
+    trails,
     workers,
 )
 from orchestrator.store.client import Store
@@ -88,7 +90,7 @@ def seed(store: Store) -> Agents:
     need = model_requests.TokenNeed(20_000, 50, 1, 16)
     store.run(model_requests.admit_request(running, "session", "old", need, now=NOW))
     other = running.model_copy(update={"agent_id": "another"})
-    store.run(overlap.touch(other, ["a.py"], now=NOW))
+    store.follow(overlap.touch(other, ["a.py"], now=NOW))
     store.run(api_keys.add_key(_key("old")))
     transcript = sessions.SessionTranscript("p", "old", "sub")
     store.follow(sessions.append(transcript, ['{"uuid": "1"}'], now=NOW))
@@ -121,7 +123,13 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "register once": _registration("once"),
         "refuse": registration.refusal("nobody", error, now=NOW),
         "heartbeat": leases.heartbeat(runs, lease_s=60, now=NOW),
-        "release": delays.release(StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), tag="tag"),
+        "release": delays.release(
+            StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5), now=NOW, tag="tag"
+        ),
+        "enqueue": kills.enqueue(
+            StageMessage(SPAWN_TASK, SPAWN_QUEUE, "queued", 5), now=NOW, tag="tag"
+        ),
+        "missing_messages": lost_messages._missing_from("0"),
         "set_limits": budget.set_limits(
             {"daily": 1000, "time": 7200.0, "agent": None, "mode": "soft"}, now=NOW
         ),
@@ -144,7 +152,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "append_log": agent_logs.append_log(
             "running", 1, [LogLine(at=NOW, source="stdout", text="hello")], cap=100
         ),
-        "append_audit": audit.append(b"", b'{"seq":1}', 1, [(b'{"seq":1}', b"0a")], 1),
+        "append_audit": audit.append(
+            b"", b'{"seq":1}', 1, [(b'{"agentId":"queued"}', b"0a")], 1, agent_ids=["queued"]
+        ),
         "append_session": sessions._append(transcript, ['{"uuid": "2"}', "{}"], now=NOW),
         "essential": workers.announce("spawn@there", now=NOW),
         "keep_session": sessions._keep(transcript, ['{"uuid": "3"}'], "", "1:aa", now=NOW),
@@ -168,8 +178,9 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         "limit_provider": provider_limits.limit_provider(
             ModelChoice(agent="claude", model="opus"), until=NOW + timedelta(hours=1), now=NOW
         ),
-        "touch": overlap.touch(runs, ["a.py", "b.py"], now=NOW),
+        "touch": overlap._touch(runs, ["a.py", "b.py"], ["another"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
+        "read_trail": trails._read_part("running", 0),
         "events_with": events.events_with("queued", after="0-0", upto="+"),
         "hold_object": objects._hold(_PART),
         "put_piece": objects._put_piece(_PART, 0, b"x" * objects.PIECE_BYTES),

@@ -32,7 +32,7 @@ from orchestrator.store.audit import Answer
 from orchestrator.store.operations import Flow
 
 #: Entries of one call; the limit bounds the time that a script blocks Valkey.
-_BATCH = 500
+_BATCH = 100
 #: An attempt fails only if another process appended entries first.
 _TRIES = 1000
 
@@ -50,7 +50,7 @@ class Audit:
         self._new_id = new_id
 
     def append(self, notes: Sequence[AuditAction]) -> Flow[tuple[AuditEntry, ...]]:
-        """Append actions in order; each batch of 500 is appended as a whole or not at all.
+        """Append actions in order; each batch of 100 is appended as a whole or not at all.
 
         Raises:
             AuditBroken: no head of this key exists; the actions themselves are not undone.
@@ -102,7 +102,10 @@ class Audit:
                 mac = link_mac(self._key, mac, document)
                 links.append((document, mac))
             head = sealed_head(self._key, entries[-1].seq, mac)
-            answer, known = yield stored.append(known, head, seq + 1, links, len(waiting))
+            about = [entry.agent_id for entry in entries if entry.agent_id]
+            answer, known = yield stored.append(
+                known, head, seq + 1, links, len(waiting), agent_ids=about
+            )
             if answer is Answer.APPENDED:
                 return entries[len(waiting) :]
             if answer is Answer.BROKEN:

@@ -93,12 +93,20 @@ class KillSwitch:
         killed: set[str] = set()
         spared: set[str] = set()
         for _ in range(_ROUNDS):
-            targets = yield from self.targets(scope)
-            if not targets:
+            is_done = True
+            # Read, killed and recorded in small parts: other clients of Valkey go in between.
+            for chunk in _chunks((yield from kills.active_ids())):
+                targets = yield from self._read(chunk, scope)
+                if not targets:
+                    continue
+                is_done = False
+                met = yield from self._order(targets, order)
+                killed |= {
+                    one.agent.agent_id for one in met if one.agent and one.answer == "killed"
+                }
+                spared |= {one.agent.agent_id for one in met if one.agent and _is_spared(one)}
+            if is_done:
                 break
-            met = yield from self._order(targets, order)
-            killed |= {one.agent.agent_id for one in met if one.agent and one.answer == "killed"}
-            spared |= {one.agent.agent_id for one in met if one.agent and _is_spared(one)}
         yield from self._await(killed, last, timeout_s)
         errors = [*map(_not_killed, sorted(spared))]
         for chunk in _chunks(sorted(killed)):
@@ -139,10 +147,11 @@ class KillSwitch:
         """
         yield halts.lift_halt()
         yield from self.audit.report([AuditAction(action="resume", who=by, why=why)])
-        waiting = yield from self._active(lambda agent: agent.phase in AWAITING_SPAWN)
+        active = yield from self.targets(KillScope())
+        waiting = [agent for agent in active if agent.phase in AWAITING_SPAWN]
         for agent in waiting:
             message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, agent.agent_id, agent.priority)
-            yield kills.enqueue(message, tag=self.new_id())
+            yield kills.enqueue(message, now=self.clock(), tag=self.new_id())
         return len(waiting)
 
     def _order(self, targets: Sequence[PartialRecord], order: KillOrder) -> Flow[list[Killed]]:
@@ -168,20 +177,21 @@ class KillSwitch:
 
     def targets(self, scope: KillScope) -> Flow[list[PartialRecord]]:
         """Read the active agents of a scope."""
-        wanted = scope.model_dump(exclude_none=True)
-        return (
-            yield from self._active(
-                lambda agent: all(getattr(agent, name) == value for name, value in wanted.items())
-            )
-        )
-
-    def _active(self, is_wanted: Callable[[PartialRecord], bool]) -> Flow[list[PartialRecord]]:
-        ids = yield kills.active_ids()
         found: list[PartialRecord] = []
-        for chunk in _chunks(ids):
-            read = yield read_partial_records(*chunk)
-            found += [agent for agent in read if agent is not None and is_wanted(agent)]
+        for chunk in _chunks((yield from kills.active_ids())):
+            found += yield from self._read(chunk, scope)
         return found
+
+    def _read(self, agent_ids: Sequence[str], scope: KillScope) -> Flow[list[PartialRecord]]:
+        """Read those of these agents that are in a scope."""
+        wanted = scope.model_dump(exclude_none=True)
+        read = yield read_partial_records(*agent_ids)
+        return [
+            agent
+            for agent in read
+            if agent is not None
+            and all(getattr(agent, name) == value for name, value in wanted.items())
+        ]
 
     def _await(self, agent_ids: set[str], last: str, timeout_s: float) -> Flow[None]:
         """Wait until all these kills are confirmed, at most `timeout_s` seconds."""

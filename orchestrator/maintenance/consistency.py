@@ -9,23 +9,22 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.host.processes import Host
+from orchestrator.maintenance.drift import Drift
+from orchestrator.maintenance.message_drifts import message_drifts
+from orchestrator.maintenance.trails import agents_without_trail, write_trail_again
 from orchestrator.models import AgentState, Status
 from orchestrator.models.state_machine import (
     ACTIVE,
-    AWAITING_MESSAGE,
     FINAL,
     WAITING,
     WITH_SLOT,
 )
 from orchestrator.store import (
     agent_index,
-    agent_transitions,
     agents,
     budget,
-    delays,
     kills,
     leases,
-    lost_messages,
     slots,
 )
 from orchestrator.store.client import Store
@@ -34,16 +33,6 @@ from orchestrator.workspace.unsaved import UnsavedWork
 
 #: The time within which an orphan process must end.
 _END_WITHIN_S = 5.0
-
-
-@dataclass(frozen=True)
-class Drift:
-    """One inconsistency of the agent or path `subject`; `repair` fixes it, None if nothing can."""
-
-    kind: str
-    subject: str
-    detail: str
-    repair: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +68,10 @@ class ConsistencyCheck:
         of_records = (
             *self._indexes(known),
             *self._leases(known),
-            *self._messages(known),
+            *message_drifts(self.store, known, self.clock, self.new_id),
             *self._reservations(known),
             *self._slots(known),
+            *self._trails(known),
             *self._folders(known, unread),
         )
         return (
@@ -141,6 +131,30 @@ class ConsistencyCheck:
                             agent_index.add_to(status, agent_id, now=self.clock()),
                         ),
                     )
+            yield from self._listed(status, states)
+
+    def _listed(self, status: Status, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        members = {*self.store.run(agent_index.listed(status))}
+        agents_of = {
+            agent_id: agent
+            for agent_id, agent in states.items()
+            if agent is not None and agent.status is status
+        }
+        for agent_id in sorted(members - agents_of.keys()):
+            yield Drift(
+                "index-wrong",
+                agent_id,
+                f"the list of {status} agents contains it, and it is not {status}",
+                partial(self.store.run, agent_index.unlist(status, agent_id)),
+            )
+        for agent_id in sorted(agents_of.keys() - members):
+            spawned = agents_of[agent_id].spawned_at
+            yield Drift(
+                "index-missing",
+                agent_id,
+                f"it is {status}, and the list of these agents does not contain it",
+                partial(self.store.run, agent_index.list_again(status, agent_id, spawned=spawned)),
+            )
 
     def _leases(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         leased = {*self.store.run(leases.holders())}
@@ -163,33 +177,6 @@ class ConsistencyCheck:
                     f"it is {agent.phase} at {agent.worker}, and has no lease",
                     # With an expired lease the sweep starts another attempt.
                     partial(self.store.run, leases.add_expired(agent_id)),
-                )
-
-    def _messages(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
-        delayed = self.store.run(delays.delayed())
-        uncalled = self.store.run(delays.uncalled())
-        queued = self.store.follow(lost_messages.queued())
-        for agent_id in sorted(delayed):
-            agent = states.get(agent_id)
-            if agent is None or agent.phase not in WAITING:
-                yield Drift(
-                    "orphaned-delay",
-                    agent_id,
-                    "it is delayed, and does not wait",
-                    partial(self.store.run, delays.forget(agent_id)),
-                )
-        for agent_id, agent in states.items():
-            if agent is None or agent_id in delayed or agent_id in uncalled:
-                continue
-            if agent.phase not in AWAITING_MESSAGE:
-                continue
-            message = agent_transitions.message_of(agent)
-            if message.task_id not in queued:
-                yield Drift(
-                    "message-missing",
-                    agent_id,
-                    f"it is {agent.phase}, and no queue has its message",
-                    partial(self.store.run, kills.enqueue(message, tag=self.new_id())),
                 )
 
     def _reservations(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
@@ -241,6 +228,16 @@ class ConsistencyCheck:
                     f"it waits for a slot, and is {agent.phase if agent else 'gone'}",
                     partial(self.store.run, slots.stop_waiting(agent_id)),
                 )
+
+    def _trails(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
+        known = (agent for agent in states.values() if agent is not None)
+        for agent in agents_without_trail(self.store, known):
+            yield Drift(
+                "trail-missing",
+                agent.agent_id,
+                "its timeline is empty: it has no trail",
+                partial(write_trail_again, self.store, agent),
+            )
 
     def _kills(self, states: dict[str, AgentState | None]) -> Iterator[Drift]:
         for agent_id in self.store.run(kills.unconfirmed()):

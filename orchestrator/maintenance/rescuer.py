@@ -11,10 +11,9 @@ from orchestrator.errors import ArgumentRefused, LeaseLost, RecordMalformed
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.retention import expire
-from orchestrator.models import AgentState, Status
+from orchestrator.models import AgentState
 from orchestrator.models.state_machine import AWAITING_MESSAGE, FINAL, WAITING
 from orchestrator.store import (
-    agent_index,
     agent_transitions,
     agents,
     delays,
@@ -36,7 +35,6 @@ from orchestrator.store.transition import now_ms
 LOST_AFTER_S = 10.0
 #: The cleanup of an ended agent normally ends within this.
 CLEANED_WITHIN_S = 60.0
-_RECENT = timedelta(hours=1)
 #: An agent whose record cannot be read is looked at again after this; below four leases.
 _LOOK_AGAIN = timedelta(seconds=60)
 #: A due date may be this much after the longest wait of its kind.
@@ -161,7 +159,9 @@ class Rescuer:
         if agent is None or agent.phase not in WAITING:
             store.run(delays.forget(agent_id))
         else:
-            store.run(delays.release(agent_transitions.message_of(agent), tag=self.holder.new_id()))
+            message = agent_transitions.message_of(agent)
+            now, tag = self.holder.clock(), self.holder.new_id()
+            store.run(delays.release(message, now=now, tag=tag))
 
     def _resend_lost(self) -> None:
         """Send the messages again that a worker received but did not claim before it ended."""
@@ -179,28 +179,24 @@ class Rescuer:
                 agent = missed[mark]
                 log.warning("message sent again", agentId=agent.agent_id, phase=agent.phase)
                 store.run(
-                    kills.enqueue(agent_transitions.message_of(agent), tag=self.holder.new_id())
+                    kills.enqueue(
+                        agent_transitions.message_of(agent), now=now, tag=self.holder.new_id()
+                    )
                 )
                 store.run(lost_messages.clear_lost([mark]))
 
     def _missing(self) -> list[AgentState]:
-        """Return the agents that wait for a message which is in no queue."""
-        store = self.holder.store
-        known = {*store.run(delays.delayed()), *store.run(delays.uncalled())}
-        ids = [*store.run(kills.active_ids())]
-        for status in sorted(FINAL):
-            lately = store.run(self._ended_lately(status))
-            ahead = store.run(self._ended_ahead(status))
-            ids += lately + ahead
-        found = [agent for agent in store.follow(agents.read_each(ids)) if _is_waiting(agent)]
-        if not found:
-            return []
-        queued = store.follow(lost_messages.queued())
+        """Return the agents that wait for a message which is not in its list."""
+        store, now = self.holder.store, self.holder.clock()
+        found = store.follow(lost_messages.missing())
+        sent_ms = {one.agent_id: one.sent_ms for one in found}
+        # The cleanup takes its time; what ended after the present ended before the clock was set.
+        cleaned = now_ms(now - timedelta(seconds=CLEANED_WITHIN_S)), now_ms(now + _TOLERANCE)
         return [
             agent
-            for agent in found
-            if agent.agent_id not in known
-            and agent_transitions.message_of(agent).task_id not in queued
+            for agent in store.follow(agents.read_each(sent_ms))
+            if agent.phase in AWAITING_MESSAGE
+            and not (agent.status in FINAL and cleaned[0] < sent_ms[agent.agent_id] <= cleaned[1])
         ]
 
     @contextmanager
@@ -218,21 +214,6 @@ class Rescuer:
             now = self.holder.clock()
             self.holder.store.run(defer(agent_id, now + _LOOK_AGAIN))
             self.holder.store.follow(unreadable.name_agent(agent_id, now=now))
-
-    def _ended_lately(self, status: Status) -> Operation[list[str]]:
-        """List the agents that ended within the last hour; older ones are not read."""
-        now = self.holder.clock()
-        until = now - timedelta(seconds=CLEANED_WITHIN_S)
-        return agent_index.entered_between(status, now - _RECENT, until)
-
-    def _ended_ahead(self, status: Status) -> Operation[list[str]]:
-        """List the agents that ended after the present: Valkey's clock was set back since."""
-        return agent_index.entered_after(status, self.holder.clock() + _TOLERANCE)
-
-
-def _is_waiting(agent: AgentState) -> bool:
-    # This includes ended agents, which wait for their cleanup.
-    return agent.phase in AWAITING_MESSAGE
 
 
 def _lost_message_id(agent: AgentState) -> str:

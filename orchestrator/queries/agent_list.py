@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import compress, takewhile
+from itertools import takewhile
 
-from orchestrator.errors import CursorUnknown, IdAmbiguous, NotFound
+from orchestrator.errors import IdAmbiguous, NotFound
 from orchestrator.models import AgentState, AgentType, Status
 from orchestrator.models.identifiers import AGENT_ID
 from orchestrator.store import agent_index, agents
 from orchestrator.store.operations import Flow
 
 MAX_LIMIT = 500
-#: Ids that one step looks at for a status.
-_SCANNED = 2_000
 #: An id is found by a prefix of at least this many characters (docs/api.md).
 LEAST_PREFIX = 6
 #: An ambiguous prefix is reported with so many candidates.
@@ -98,7 +96,7 @@ def page(
     `repository` is an address, or its last parts such as `group/shop`; `code` is an error code;
     `since` leaves out agents that were spawned earlier.
 
-    The cursor is the last agentId of the previous page. Touches: the index of agents by spawn
+    The cursor is the last agentId of the previous page. Touches: the list of agents by spawn
     time, of the task or the status if one is given, and the records of the agents of the page;
     with another filter, those of the agents before them that it does not match too.
 
@@ -106,50 +104,23 @@ def page(
         CursorUnknown: the cursor names no agent of this list.
     """
     found: list[AgentState] = []
-    short = None if task_id else status
-    if short and (yield agent_index.count(short)) > _SCANNED:
-        short = None
     while True:
-        if short:
-            ids = yield from _spawned_before(cursor, short)
-        else:
-            count = _SCANNED if status else limit + 1
-            ids = yield agent_index.ids_after(cursor, count, task_id=task_id)
-        if not ids:
+        ids = yield agent_index.ids_after(cursor, limit + 1, task_id=task_id, status=status)
+        # An index may still list an agent whose retention has ended; it is skipped.
+        for agent in (yield from agents.read_each(ids)):
+            if since is not None and agent.spawned_at < since:
+                # The list is sorted by the same instant.
+                return AgentPage(tuple(found), None)
+            if not is_listed(
+                agent, status=status, agent_type=agent_type, repository=repository, code=code
+            ):
+                continue
+            if len(found) == limit:
+                return AgentPage(tuple(found), found[-1].agent_id)
+            found.append(agent)
+        if len(ids) <= limit:
             return AgentPage(tuple(found), None)
-        named = compress(ids, (yield agent_index.has_status(ids, status))) if status else ids
-        wanted = list(named)
-        for start in range(0, len(wanted), limit + 1):
-            # An index may still list an agent whose retention has ended; it is skipped.
-            for agent in (yield from agents.read_each(wanted[start : start + limit + 1])):
-                if since is not None and agent.spawned_at < since:
-                    # The list is sorted by the same instant.
-                    return AgentPage(tuple(found), None)
-                if not is_listed(
-                    agent, status=status, agent_type=agent_type, repository=repository, code=code
-                ):
-                    continue
-                if len(found) == limit:
-                    return AgentPage(tuple(found), found[-1].agent_id)
-                found.append(agent)
         cursor = ids[-1]
-
-
-def _spawned_before(agent_id: str, status: Status) -> Flow[list[str]]:
-    """Read all ids of a status, newest first, that follow an id: however many others there are."""
-    ids: list[str] = yield agent_index.ids_of(status)
-    names = [*ids, agent_id] if agent_id else ids
-    if not names:
-        return []
-    spawned = yield agent_index.spawned_ms(names)
-    order = {name: (at, name) for name, at in zip(names, spawned, strict=True) if at is not None}
-    if agent_id and agent_id not in order:
-        raise CursorUnknown
-    return sorted(
-        (name for name in order if not agent_id or order[name] < order[agent_id]),
-        key=order.__getitem__,
-        reverse=True,
-    )
 
 
 def is_listed(

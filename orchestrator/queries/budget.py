@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import compress
 
 from orchestrator.models import (
     AgentSpend,
@@ -13,8 +11,8 @@ from orchestrator.models import (
     BudgetStatus,
     BudgetSummary,
     Spend,
-    Status,
 )
+from orchestrator.models.state_machine import ACTIVE
 from orchestrator.settings import Settings
 from orchestrator.store import agent_index, agents, budget, slots
 from orchestrator.store.operations import Flow
@@ -22,72 +20,58 @@ from orchestrator.store.operations import Flow
 _APPROACHING_PERCENT = 80
 #: The agents of the list; the sums count all.
 MOST_AGENTS = 500
-_BATCH = 2_000
-_OUTCOMES = {
-    Status.COMPLETED: "delivered",
-    Status.FAILED: "in_nothing",
-    Status.KILLED: "in_nothing",
-}
 
 
 def summary(settings: Settings, now: datetime) -> Flow[BudgetSummary]:
     """Read the summary of today (UTC), with the agents by their tokens today, largest first.
 
-    Touches: the limits, the day's counters, the reservations, the slots, the status indexes, and
-    the records of the agents of the list.
+    Active agents that have spent nothing yet follow, the newest first. Touches: the limits, the
+    sums and the costs of the day, the reservations, the slots, the status indexes, and the records
+    of the agents of the list.
     """
     in_force = yield from budget.limits(settings)
-    day = yield from budget.spent_today(now)
-    reserved = yield budget.reservations()
+    day = yield budget.day_sums(now)
+    spenders = yield budget.spender_count(now)
     running = yield slots.held_count()
     waiting = yield slots.waiting_count()
-    used, cost = int(day.get("used", 0)), day.get("cost", 0.0)
-    today = {name.partition(":")[2]: int(n) for name, n in day.items() if "tokens:" in name}
-    names = sorted(
-        {*today, *reserved} - {budget.TOTAL}, key=lambda name: (-today.get(name, 0), name)
+    active = 0
+    for status in sorted(ACTIVE):
+        active += yield agent_index.count(status)
+    today = yield budget.most_spending(now, limit=MOST_AGENTS)
+    names = sorted(today, key=lambda name: (-today[name], name))
+    for status in sorted(ACTIVE):
+        newest = yield agent_index.ids_after("", MOST_AGENTS, status=status)
+        names += [name for name in newest if name not in today]
+    del names[MOST_AGENTS:]
+    costs = (yield budget.costs_of(names, now)) if names else []
+    reserved = yield budget.reservations_of([budget.TOTAL, *names])
+    states = yield from agents.find_each(names)
+    ended = sum(one.agents for one in day.outcomes.values())
+    unfinished = Spend(
+        agents=active,
+        tokens=max(0, day.tokens - sum(one.tokens for one in day.outcomes.values())),
+        cost_usd=max(0.0, day.cost_usd - sum(one.cost_usd for one in day.outcomes.values())),
     )
-    spent = yield from _by_outcome(names, today, day)
-    states = yield from agents.find_each(names[:MOST_AGENTS])
     return BudgetSummary(
         day=now.astimezone(UTC).date().isoformat(),
-        status=status_of(used, in_force.daily_tokens, cost, in_force.daily_usd),
+        status=status_of(day.tokens, in_force.daily_tokens, day.cost_usd, in_force.daily_usd),
         limit=in_force.daily_tokens,
-        used=used,
-        reserved=reserved.get(budget.TOTAL, 0),
-        percent=_percent(used, in_force.daily_tokens),
-        cost_usd=cost,
-        percent_usd=_percent(cost, in_force.daily_usd) if in_force.daily_usd else None,
-        **spent,
+        used=day.tokens,
+        reserved=reserved[0],
+        percent=_percent(day.tokens, in_force.daily_tokens),
+        cost_usd=day.cost_usd,
+        percent_usd=_percent(day.cost_usd, in_force.daily_usd) if in_force.daily_usd else None,
+        **day.outcomes,
+        unfinished=unfinished,
         running=running,
         waiting=waiting,
         limits=in_force,
         agents=tuple(
-            _row(agent_id, agent, today, day, reserved, in_force, used)
-            for agent_id, agent in zip(names, states, strict=False)
+            _row(agent_id, agent, today.get(agent_id, 0), cost, held, in_force, day.tokens)
+            for agent_id, agent, cost, held in zip(names, states, costs, reserved[1:], strict=True)
         ),
-        more_agents=max(0, len(names) - MOST_AGENTS),
+        more_agents=max(0, max(active + ended, spenders) - len(names)),
     )
-
-
-def _by_outcome(
-    names: Sequence[str], today: Mapping[str, int], day: Mapping[str, float]
-) -> Flow[dict[str, Spend]]:
-    """Sum up the usage of the agents by outcome, from the status indexes: no record is read."""
-    outcomes = dict.fromkeys(names, "unfinished")
-    for start in range(0, len(names), _BATCH):
-        some = names[start : start + _BATCH]
-        for status, outcome in _OUTCOMES.items():
-            has_it = yield agent_index.has_status(some, status)
-            outcomes |= dict.fromkeys(compress(some, has_it), outcome)
-    sums = {}
-    for outcome in ("delivered", "in_nothing", "unfinished"):
-        some = [name for name in names if outcomes[name] == outcome]
-        sums[outcome] = Spend(
-            agents=len(some),
-            tokens=sum(today.get(name, 0) for name in some),
-            cost_usd=sum(day.get(f"cost:{name}", 0.0) for name in some),
-        )
-    return sums
 
 
 def status_of(
@@ -109,15 +93,13 @@ def _rank(used: float, limit: float) -> int:
 def _row(
     agent_id: str,
     agent: AgentState | None,
-    today: Mapping[str, int],
-    day: Mapping[str, float],
-    reserved: Mapping[str, int],
+    spent: int,
+    cost: float | None,
+    reserved: int,
     limits: BudgetLimits,
     used: int,
 ) -> AgentSpend:
-    spent = today.get(agent_id, 0)
     tokens = agent.usage.total_tokens if agent else spent
-    cost = day.get(f"cost:{agent_id}")
     return AgentSpend(
         agent_id=agent_id,
         task_id=agent.task_id if agent else None,
@@ -128,7 +110,7 @@ def _row(
         tokens=tokens,
         percent=_percent(tokens, limits.agent_tokens),
         percent_of_day=_percent(spent, used),
-        reserved=reserved.get(agent_id, 0),
+        reserved=reserved,
     )
 
 

@@ -15,11 +15,15 @@ from orchestrator.store.transition import now_ms
 _SCANNED = 2000
 
 
-def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operation[list[str]]:
-    """Read ids of all agents, or of a task's, the newest first, from behind one of them.
+def ids_after(
+    after: str, count: int, *, task_id: str | None = None, status: Status | None = None
+) -> Operation[list[str]]:
+    """Read ids of all agents, of a task's or of a status, the newest first, from behind an id.
+
+    The id may have left the status meanwhile.
 
     Raises:
-        CursorUnknown: the id is none of this list.
+        CursorUnknown: the id is of no agent, or of none of the task.
     """
 
     def decode(reply: list[bytes] | None) -> list[str]:
@@ -27,8 +31,9 @@ def ids_after(after: str, count: int, *, task_id: str | None = None) -> Operatio
             raise CursorUnknown
         return _names(reply)
 
-    index = keys.task_agents(task_id) if task_id else keys.AGENTS
-    return call("ids_after", {"index": index}, (after, count), decode)
+    known = keys.task_agents(task_id) if task_id else keys.AGENTS
+    index = keys.listed(status) if status and not task_id else known
+    return call("ids_after", {"index": index, "known": known}, (after, count), decode)
 
 
 def all_ids() -> Operation[list[str]]:
@@ -65,14 +70,6 @@ def remove_from_task(agent_id: str, task_id: str) -> Operation[None]:
     return command("ZREM", keys.task_agents(task_id), agent_id, decode=nothing)
 
 
-def has_status(agent_ids: Sequence[str], status: Status) -> Operation[list[bool]]:
-    """Return for each of these agents whether it has a status, without reading its record."""
-    return command(
-        *("ZMSCORE", keys.status_index(status), *agent_ids),
-        decode=lambda reply: [score is not None for score in reply],
-    )
-
-
 def count(status: Status) -> Operation[int]:
     """Count the agents of a status."""
     return command("ZCARD", keys.status_index(status), decode=int)
@@ -81,6 +78,26 @@ def count(status: Status) -> Operation[int]:
 def ids_of(status: Status) -> Operation[list[str]]:
     """List the agents of a status, the first to enter it first."""
     return command("ZRANGE", keys.status_index(status), 0, -1, decode=_names)
+
+
+def part_of(status: Status, start: int, count: int) -> Operation[list[str]]:
+    """List some agents of a status, the first to enter it first, from a position on."""
+    return command("ZRANGE", keys.status_index(status), start, start + count - 1, decode=_names)
+
+
+def listed(status: Status) -> Operation[list[str]]:
+    """List the agents of a status, the first to be spawned first."""
+    return command("ZRANGE", keys.listed(status), 0, -1, decode=_names)
+
+
+def list_again(status: Status, agent_id: str, *, spawned: datetime) -> Operation[None]:
+    """Add an agent to the list of a status."""
+    return command("ZADD", keys.listed(status), now_ms(spawned), agent_id, decode=nothing)
+
+
+def unlist(status: Status, agent_id: str) -> Operation[None]:
+    """Remove an agent from the list of a status."""
+    return command("ZREM", keys.listed(status), agent_id, decode=nothing)
 
 
 def newest(status: Status, *, limit: int) -> Operation[list[str]]:

@@ -49,12 +49,19 @@ class Answer(StrEnum):
 
 
 def append(
-    expected: bytes, head: bytes, first_seq: int, links: Sequence[tuple[bytes, bytes]], taken: int
+    expected: bytes,
+    head: bytes,
+    first_seq: int,
+    links: Sequence[tuple[bytes, bytes]],
+    taken: int,
+    *,
+    agent_ids: Sequence[str],
 ) -> Operation[tuple[Answer, bytes]]:
     """Append entries with their MACs, and set the head; all or nothing, and safe to send twice.
 
-    The first `taken` of them were the oldest drafts that waited. Returns the answer with the head
-    there is when it was late, else with the given one.
+    `agent_ids` names the agents of the entries that have one, in their order. The first `taken`
+    of the entries were the oldest drafts that waited. Returns the answer with the head there is
+    when it was late, else with the given one.
     """
 
     def decode(reply: list[bytes]) -> tuple[Answer, bytes]:
@@ -64,7 +71,12 @@ def append(
     parts = (part for link in links for part in link)
     return call(
         "append_audit",
-        {"audit": keys.AUDIT, "head": keys.AUDIT_HEAD, "waiting": keys.AUDIT_WAITING},
+        {
+            "audit": keys.AUDIT,
+            "head": keys.AUDIT_HEAD,
+            "waiting": keys.AUDIT_WAITING,
+            "trails": tuple(map(keys.trail, agent_ids)),
+        },
         (expected, head, first_seq, taken, *parts),
         decode,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from orchestrator.models import BudgetLimits, iso_instant
+from orchestrator.models import BudgetLimits, Spend, iso_instant
 from orchestrator.settings import Settings
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
@@ -26,6 +27,9 @@ LimitValue = float | Literal["hard", "soft"] | None
 _UNLIMITED = "none"
 #: The sum of all reservations, among them; no agent can be named so.
 TOTAL = "*"
+#: What the usage of an ended agent counts as, as in `lua/_budget.lua`.
+OUTCOMES = ("delivered", "in_nothing")
+_MEASURES = ("agents", "tokens", "cost")
 
 
 def publish(settings: Settings) -> Operation[None]:
@@ -81,21 +85,58 @@ def reservations() -> Operation[dict[str, int]]:
     )
 
 
-def spent_today(now: datetime) -> Flow[dict[str, float]]:
-    """Read the account of the day: `used`, `cost`, `tokens:<agentId>`, `cost:<agentId>`.
+@dataclass(frozen=True)
+class DaySums:
+    """What all agents have spent on a day, and those of each outcome: `delivered`, `in_nothing`."""
 
-    In parts, because reading a hash of 200,000 fields at once delays every other client.
-    """
-    found: dict[str, float] = {}
-    cursor = 0
-    while True:
-        cursor, part = yield command(
-            *("HSCAN", keys.budget_day(now), cursor, "COUNT", 1_000),
-            decode=lambda reply: (int(reply[0]), _numbers(reply[1])),
-        )
-        found |= part
-        if not cursor:
-            return found
+    tokens: int
+    cost_usd: float
+    outcomes: Mapping[str, Spend]
+
+
+def day_sums(now: datetime) -> Operation[DaySums]:
+    """Read the sums of a day, which the scripts keep that charge usage and end agents."""
+    names = [f"{outcome}:{measure}" for outcome in OUTCOMES for measure in _MEASURES]
+
+    def decode(reply: list[bytes | None]) -> DaySums:
+        tokens, cost, *sums = map(_number, reply)
+        rows = (sums[at : at + len(_MEASURES)] for at in range(0, len(sums), len(_MEASURES)))
+        spends = (Spend(agents=int(n), tokens=int(t), cost_usd=usd) for n, t, usd in rows)
+        return DaySums(int(tokens), cost, dict(zip(OUTCOMES, spends, strict=True)))
+
+    return command("HMGET", keys.budget_day(now), "used", "cost", *names, decode=decode)
+
+
+def spender_count(now: datetime) -> Operation[int]:
+    """Count the agents that have spent tokens on a day."""
+    return command("ZCARD", keys.spenders(now), decode=int)
+
+
+def most_spending(now: datetime, *, limit: int) -> Operation[dict[str, int]]:
+    """Read the agents with the most tokens of a day → those tokens, the most first."""
+
+    def decode(reply: list[bytes]) -> dict[str, int]:
+        pairs = zip(reply[::2], reply[1::2], strict=True)
+        return {name.decode(): int(float(tokens)) for name, tokens in pairs}
+
+    return command("ZRANGE", keys.spenders(now), 0, limit - 1, "REV", "WITHSCORES", decode=decode)
+
+
+def costs_of(agent_ids: Sequence[str], now: datetime) -> Operation[list[float | None]]:
+    """Read the cost of each of these agents on a day; None for one without any."""
+    names = (f"cost:{agent_id}" for agent_id in agent_ids)
+    return command(
+        *("HMGET", keys.budget_day(now), *names),
+        decode=lambda reply: [None if cost is None else _number(cost) for cost in reply],
+    )
+
+
+def reservations_of(agent_ids: Sequence[str]) -> Operation[list[int]]:
+    """Read what each of these agents has left of its reservation; `*` for the sum of all."""
+    return command(
+        *("HMGET", keys.RESERVED, *agent_ids),
+        decode=lambda reply: [int(_number(tokens)) for tokens in reply],
+    )
 
 
 def recount(orphans: Sequence[str]) -> Operation[int]:
@@ -123,15 +164,16 @@ def _dollars(value: str | float) -> float | None:
 
 
 def _numbers(reply: Mapping[bytes, bytes]) -> dict[str, float]:
-    """Decode a hash of numbers; what is no finite number counts as 0, as it does in the scripts."""
-    found: dict[str, float] = {}
-    for name, value in reply.items():
-        try:
-            number = float(value)
-        except ValueError:
-            number = 0.0
-        found[name.decode()] = number if math.isfinite(number) else 0.0
-    return found
+    return {name.decode(): _number(value) for name, value in reply.items()}
+
+
+def _number(value: bytes | None) -> float:
+    """Decode a number; what is no finite number counts as 0, as it does in the scripts."""
+    try:
+        number = float(value or 0)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _read_hash(key: str) -> Operation[dict[str, str]]:

@@ -9,7 +9,7 @@ from orchestrator.messages import (
 )
 from orchestrator.store import keys
 from orchestrator.store.operations import Operation, call, command, essential, nothing
-from orchestrator.store.transition import now_ms
+from orchestrator.store.transition import awaited, now_ms
 
 #: The agents that one read of due agents lists.
 WINDOW = 500
@@ -55,13 +55,13 @@ def uncalled() -> Operation[tuple[str, ...]]:
     return command("HKEYS", keys.UNCALLED, decode=_names)
 
 
-def release(message: StageMessage, *, tag: str) -> Operation[bool]:
+def release(message: StageMessage, *, now: datetime, tag: str) -> Operation[bool]:
     """Queue an agent that waited for its time; False if somebody else has."""
     envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
     return call(
         "release",
-        {"delayed": keys.DELAYED, "queue": message.key},
-        (message.agent_id, envelope),
+        {"delayed": keys.DELAYED, "queue": message.key, "awaiting": keys.AWAITING},
+        (message.agent_id, envelope, awaited(message, now)),
         bool,
     )
 

@@ -23,6 +23,8 @@ AGENTS = "orchestrator:agents"
 LEASES = "orchestrator:leases"
 #: Sorted set: agentId → the instant (ms) from which it may be queued again.
 DELAYED = "orchestrator:delayed"
+#: Sorted set: agentId → the number of the list that has its message, and when it was sent (ms).
+AWAITING = "orchestrator:awaiting"
 #: Sorted set: agentId → the instant (ms) since when its message seems to be lost.
 LOST_MESSAGES = "orchestrator:lost-messages"
 #: Sorted set: pool worker's name → the instant (ms) until which it counts as alive.
@@ -102,6 +104,11 @@ def log(agent_id: str) -> str:
     return f"orchestrator:log:{agent_id}"
 
 
+def trail(agent_id: str) -> str:
+    """List: where the newest events and audit entries of the agent are, oldest first, capped."""
+    return f"orchestrator:trail:{agent_id}"
+
+
 def reports(agent_id: str) -> str:
     """List, JSON: the agent's gate reports, oldest first."""
     return f"orchestrator:gates:{agent_id}"
@@ -152,6 +159,11 @@ def status_index(status: str) -> str:
     return f"orchestrator:agents:{status}"
 
 
+def listed(status: str) -> str:
+    """Sorted set: agentId → the instant (ms) it was spawned, of the agents of this status."""
+    return f"orchestrator:listed:{status}"
+
+
 def idempotency(caller: str, key: str) -> str:
     """String: digest of the body and agentId of a spawn, by who asked and the client's key."""
     # Neither an API key's name nor a header nor an argument can hold the separator.
@@ -165,13 +177,23 @@ def limit(kind: str, name: str) -> str:
 
 
 def budget_day(now: datetime) -> str:
-    """Hash: used, cost, tokens:<agentId>, cost:<agentId> of the day (UTC) of this instant."""
+    """Hash: used, cost, cost:<agentId> and the sums by outcome of the day (UTC) of an instant."""
     return f"orchestrator:budget:day:{now.astimezone(UTC).date().isoformat()}"
+
+
+def spenders(now: datetime) -> str:
+    """Sorted set: agentId → the tokens it has spent on the day (UTC) of this instant."""
+    return f"orchestrator:budget:spenders:{now.astimezone(UTC).date().isoformat()}"
 
 
 def index() -> dict[str, str]:
     """Return the index of every status, by the status."""
     return {status: status_index(status) for status in Status}
+
+
+def lists() -> dict[str, str]:
+    """Return the list of every status in the order of spawns, by the status."""
+    return {status: listed(status) for status in Status}
 
 
 def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
@@ -183,10 +205,12 @@ def budget(now: datetime) -> dict[str, str | tuple[str, ...]]:
         "reserved": RESERVED,
         "requests": MODEL_REQUESTS,
         "day": budget_day(now),
+        "spenders": spenders(now),
         "status": BUDGET_STATUS,
         "slots": SLOTS,
         "waiting": WAITING,
         "uncalled": UNCALLED,
+        "awaiting": AWAITING,
         "queues": tuple(queue_key(SPAWN_QUEUE, priority) for priority in urgencies),
     }
 

@@ -27,6 +27,7 @@ from orchestrator.models import (
 from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
 from orchestrator.models.text import storable
 from orchestrator.store import keys
+from orchestrator.store.agent_index import part_of
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import (
@@ -40,11 +41,13 @@ from orchestrator.store.operations import (
     text,
     to_json,
 )
-from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, now_ms
+from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, awaited, now_ms
 
 #: Agents of one call of the script: it blocks Valkey for well under 10 ms.
 CHUNK = 50
 _ACKS_CAP = 10_000
+#: Ids of one read.
+_PART = 1_000
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ def kill(
                 "agentId": agent.agent_id,
                 "orderId": tag,
                 "message": message.envelope(delivery_tag=tag, origin="orchestrator"),
+                "awaited": awaited(message, now),
                 "before": before,
                 "after": after,
             }
@@ -138,7 +142,9 @@ def kill(
             "kills": keys.KILLS,
             "unconfirmed": keys.UNCONFIRMED,
             "delayed": keys.DELAYED,
+            "agents": keys.AGENTS,
             "index": keys.index(),
+            "listed": keys.lists(),
             "budget": keys.budget(now),
             "targets": [
                 {
@@ -146,6 +152,7 @@ def kill(
                     "task": keys.task(agent.task_id),
                     "result": result_key(agent.agent_id),
                     "receipt": keys.receipt(agent.agent_id),
+                    "trail": keys.trail(agent.agent_id),
                     "cleanup": message.key,
                 }
                 for agent, message in zip(targets, messages, strict=True)
@@ -303,15 +310,21 @@ def _await(stream: str, after: str, block_ms: int) -> Operation[KillEntries]:
     return command(*blocked, decode=decode, blocks_s=block_ms / 1000)
 
 
-def active_ids() -> Operation[tuple[str, ...]]:
-    """List every agent that has not ended."""
-    indexes = [keys.status_index(status) for status in sorted(ACTIVE)]
-    return command(
-        "ZUNION",
-        len(indexes),
-        *indexes,
-        decode=lambda reply: tuple(map(bytes.decode, reply)),
-    )
+def active_ids() -> Flow[tuple[str, ...]]:
+    """List the agents that have not ended, in reads of limited size.
+
+    What enters or leaves a status meanwhile may be left out: a kill of all lists them again.
+    """
+    found: list[str] = []
+    # In the order of an agent's life: none of them changes to a status that was read before.
+    for status in (Status.SPAWNING, Status.RUNNING):
+        part = None
+        start = 0
+        while part is None or len(part) == _PART:
+            part = yield part_of(status, start, _PART)
+            found += part
+            start += _PART
+    return tuple(dict.fromkeys(found))
 
 
 def await_disk(*, timeout_ms: int) -> Operation[bool]:
@@ -323,7 +336,15 @@ def await_disk(*, timeout_ms: int) -> Operation[bool]:
     )
 
 
-def enqueue(message: StageMessage, *, tag: str) -> Operation[None]:
+def enqueue(message: StageMessage, *, now: datetime, tag: str) -> Operation[None]:
     """Push a message again; the state decides whether there is still something to do."""
-    envelope = message.envelope(delivery_tag=tag, origin="orchestrator")
-    return command("LPUSH", message.key, envelope, decode=nothing)
+    return call(
+        "enqueue",
+        {"queue": message.key, "awaiting": keys.AWAITING},
+        (
+            message.agent_id,
+            message.envelope(delivery_tag=tag, origin="orchestrator"),
+            awaited(message, now),
+        ),
+        nothing,
+    )

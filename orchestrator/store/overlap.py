@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from orchestrator.models import AgentState, LifecycleEvent
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
-from orchestrator.store.operations import Operation, call, command, nothing
+from orchestrator.store.operations import Flow, Operation, call, command, nothing
 
 #: Of one agent; as in `lua/touch.lua`, which compares them with those of every other one.
 FILES_LIMIT = 200
 _TTL_S = 24 * 3600
 
 
-def touch(agent: AgentState, paths: Iterable[str], *, now: datetime) -> Operation[int]:
+def touch(agent: AgentState, paths: Iterable[str], *, now: datetime) -> Flow[int]:
     """Record files an agent has changed; events warn both agents of a file that both have changed.
 
     Returns the number of other agents of which it warned.
     """
+    known: list[bytes] = yield command("HKEYS", keys.touched(agent.repository), decode=list)
+    others = sorted({name.decode() for name in known} - {agent.agent_id})
+    warned: int = yield _touch(agent, paths, others, now=now)
+    return warned
+
+
+def _touch(
+    agent: AgentState, paths: Iterable[str], others: Sequence[str], *, now: datetime
+) -> Operation[int]:
     event = LifecycleEvent(
         type="agent.overlap",
         timestamp=now,
@@ -32,7 +41,12 @@ def touch(agent: AgentState, paths: Iterable[str], *, now: datetime) -> Operatio
     )
     return call(
         "touch",
-        {"touched": keys.touched(agent.repository), "events": keys.EVENTS_STREAM},
+        {
+            "touched": keys.touched(agent.repository),
+            "events": keys.EVENTS_STREAM,
+            "trail": keys.trail(agent.agent_id),
+            "trails": tuple(map(keys.trail, others)),
+        },
         (
             agent.agent_id,
             json.dumps(sorted(paths)),
@@ -40,6 +54,7 @@ def touch(agent: AgentState, paths: Iterable[str], *, now: datetime) -> Operatio
             keys.EVENTS_CHANNEL,
             EVENTS_CAP,
             _TTL_S,
+            json.dumps(others),
         ),
         int,
     )

@@ -42,7 +42,7 @@ from orchestrator.models import (
 from orchestrator.store import keys
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import Operation, call, nothing, parse_record
-from orchestrator.store.transition import RESULT_TTL_S, now_ms
+from orchestrator.store.transition import RESULT_TTL_S, awaited, now_ms
 
 #: How long an Idempotency-Key is remembered.
 IDEMPOTENCY_TTL_S = int(timedelta(days=1).total_seconds())
@@ -135,7 +135,9 @@ def submission(
             "request": keys.request(agent_id),
             "agents": keys.AGENTS,
             "spawning": keys.status_index(Status.SPAWNING),
+            "listed": keys.listed(Status.SPAWNING),
             "task_agents": keys.task_agents(request.task_id),
+            "trail": keys.trail(agent_id),
             "events": keys.EVENTS_STREAM,
             "queue": message.key,
             "halt": keys.HALT,
@@ -160,6 +162,7 @@ def submission(
             hashlib.sha256(body.encode()).hexdigest(),
             IDEMPOTENCY_TTL_S,
             AuditDraft(**note.model_dump(), id=tag, at=now).model_dump_json(by_alias=True),
+            awaited(message, now),
             unpriced,
         ),
         lambda reply: _submitted(reply, now),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.models import Status
-from orchestrator.store import agent_index, agents, changes, keys, kills
+from orchestrator.store import agent_index, agents, changes, keys, kills, lost_messages
 from orchestrator.store.agent_outlines import read_partial_records
 from orchestrator.store.operations import Flow, command, nothing
 from orchestrator.store.sessions import drop_sessions
@@ -21,10 +21,12 @@ def remove_agent(agent_id: str, status: Status) -> Flow[None]:
         yield agent_index.remove_from_task(agent_id, agent.task_id)
     names = (
         *(keys.agent, keys.request, keys.log, keys.reports, keys.receipt),
-        keys.acknowledgement,
+        *(keys.acknowledgement, keys.trail),
     )
     yield command("UNLINK", *(name(agent_id) for name in names), decode=nothing)
     yield kills.drop_unconfirmed(agent_id)
+    yield lost_messages.await_no_message(agent_id)
+    yield agent_index.unlist(status, agent_id)
     yield agent_index.remove(agent_id)
     # Last: what is not yet removed is found again by this index.
     yield agent_index.remove_from(status, agent_id)

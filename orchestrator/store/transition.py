@@ -30,6 +30,8 @@ RESULT_TTL_S = int(timedelta(days=1).total_seconds())
 REASON_LIMIT = 500
 #: One step of priority in an urgency; the instants below it stay so for three centuries.
 _URGENCY_STEP = 10**13
+#: One list of messages among those that are awaited.
+AWAITED_STEP = 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: The fields of an agent that its outcome shows, as the wire names them.
 OUTCOME_FIELDS = tuple(field.alias or name for name, field in Outcome.model_fields.items())
@@ -89,6 +91,14 @@ def urgency(agent: AgentState) -> int:
     return celery_priority(agent.priority) * _URGENCY_STEP + now_ms(agent.spawned_at)
 
 
+def awaited(message: StageMessage, now: datetime) -> int:
+    """Return where an agent stands among those whose message is in a list: by list, then instant.
+
+    `lua/missing_messages.lua` compares them with the lists.
+    """
+    return message.list_number * AWAITED_STEP + now_ms(now)
+
+
 def holder_of(agent: AgentState) -> str:
     """Return who holds an agent beside its attempt's number, as the scripts compare it.
 
@@ -146,6 +156,8 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
         "outcome": OUTCOME_FIELDS,
     }
     message = step.message
+    if message and not step.takes_slot:
+        document["awaited"] = awaited(message, now)
     before, after = result_frame(agent.agent_id, now) if final else ("", "")
     return call(
         "transition",
@@ -154,10 +166,13 @@ def move(agent: AgentState, step: Move, *, now: datetime, tag: str = "") -> Oper
             "task": keys.task(agent.task_id),
             "leases": keys.LEASES,
             "events": keys.EVENTS_STREAM,
+            "trail": keys.trail(agent.agent_id),
             "result": result_key(agent.agent_id),
             "halt": keys.HALT,
             "delayed": keys.DELAYED,
+            "agents": keys.AGENTS,
             "index": keys.index(),
+            "listed": keys.lists(),
             "budget": keys.budget(now),
             "change": keys.change(agent.agent_id, agent.attempt),
             **({"queue": message.key} if message else {}),

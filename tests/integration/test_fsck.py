@@ -70,6 +70,8 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
     ("breakage", "kind"),
     [
         (lambda client, _: client.delete(queue_key("spawn", 5)), "message-missing"),
+        (lambda client, _: client.delete(keys.AWAITING), "message-unwatched"),
+        (lambda client, _: client.zadd(keys.AWAITING, {"gone": 1}), "message-unawaited"),
         (lambda client, agent_id: client.zadd(keys.LEASES, {agent_id: 1}), "orphaned-lease"),
         (lambda client, _: client.zadd(keys.LEASES, {"gone": 1}), "orphaned-lease"),
         (lambda client, _: client.zadd(keys.DELAYED, {"gone": 1}), "orphaned-delay"),
@@ -81,6 +83,12 @@ def test_a_system_at_work_agrees(store, fsck, holder, agent_id):
             lambda client, agent_id: client.zrem(keys.status_index("spawning"), agent_id),
             "index-missing",
         ),
+        (lambda client, _: client.zadd(keys.listed("running"), {"gone": 1}), "index-wrong"),
+        (
+            lambda client, agent_id: client.zrem(keys.listed("spawning"), agent_id),
+            "index-missing",
+        ),
+        (lambda client, agent_id: client.delete(keys.trail(agent_id)), "trail-missing"),
         (lambda client, _: client.zadd(keys.AGENTS, {"gone": 1}), "record-missing"),
         (lambda client, _: client.zadd(keys.UNCONFIRMED, {"gone": 1}), "orphaned-kill"),
     ],

@@ -42,10 +42,7 @@ def pages(store, **query):
         cursor = page.next_cursor
 
 
-@pytest.mark.parametrize("scanned", [2_000, 2, 0])
-def test_a_list_of_a_status_is_whole_and_newest_first(store, seed, monkeypatch, scanned):
-    """By its own index where few have the status, and by that of all where many have it."""
-    monkeypatch.setattr(agent_list, "_SCANNED", scanned or 1)
+def test_a_list_of_a_status_is_whole_and_newest_first(store, seed):
     made = kinds(seed, *("failed", "completed", "completed", "failed", "running", "failed") * 2)
     failed = [name for at, name in enumerate(made) if at % 6 in {0, 3, 5}][::-1]
     assert pages(store, status=Status.FAILED, limit=2) == [failed[:2], failed[2:4], failed[4:]]
@@ -73,7 +70,7 @@ def test_the_sums_of_the_budget_count_agents_that_the_list_leaves_out(store, see
 
 
 def test_a_timeline_has_the_events_of_its_agent_only(store, seed, monkeypatch):
-    monkeypatch.setattr("orchestrator.store.events._LOOKED_AT", 3)
+    monkeypatch.setattr("orchestrator.store.trails._PART", 3)
     made = kinds(seed, "completed", "failed", "completed")
     for name in made:
         found = store.follow(read_timeline(store.run(agents.read(name)))).events

@@ -42,10 +42,18 @@ FREE = {
     "drop_session": {0},
     "name_object": {3},
     "events_with": {0},
-    "register": {12},
+    "register": {13},
 }
 #: Scripts that write nothing, but for the expiry of a key.
-READS = {"ids_after", "events_with", "hold_object", "read_transcript", "read_log"}
+READS = {
+    "ids_after",
+    "events_with",
+    "read_trail",
+    "missing_messages",
+    "hold_object",
+    "read_transcript",
+    "read_log",
+}
 #: Objects whose every field has a kind, by their position.
 STRICT = {"transition": 0, "kill": 0}
 
@@ -185,11 +193,12 @@ def test_every_script_has_a_call_here_and_each_call_writes(store, client, now_is
 
 LABELS = [
     "transition claim", "transition update", "transition end", "transition recover", "kill",
-    "register", "register once", "refuse", "heartbeat", "release", "set_limits", "recount",
+    "register", "register once", "refuse", "heartbeat", "release", "enqueue", "missing_messages",
+    "set_limits", "recount",
     "add_to_receipt", "append_log", "append_audit", "append_session", "drop_session", "add_key",
     "revoke_key", "rate_limit", "aggregate", "touch", "ids_after",
     "events_with", "unlock", "hold_object", "put_piece", "name_object",
-    "read_transcript", "read_log", "admit_request", "close_requests",
+    "read_transcript", "read_log", "read_trail", "admit_request", "close_requests",
 ]  # fmt: skip
 
 
@@ -276,9 +285,10 @@ def test_a_number_of_the_budget_that_is_none_stops_no_move_half_way(store, clien
     client.hset(day, mapping={"used": stored, "cost": stored, "cost:running": stored})
     client.hset(keys.RESERVED, mapping={"*": stored, "running": stored})
     client.hset(keys.BUDGET_LIMITS, mapping={"daily": stored, "agent": stored})
-    client.hset(day, "tokens:running", stored)
-    spent = store.follow(budget.spent_today(NOW))
-    assert set(spent.values()) == {0.0}
+    client.hset(day, "delivered:tokens", stored)
+    spent = store.run(budget.day_sums(NOW))
+    assert (spent.tokens, spent.cost_usd, spent.outcomes["delivered"].tokens) == (0, 0.0, 0)
+    assert store.run(budget.costs_of(["running", "queued"], NOW)) == [0.0, None]
     assert store.run(budget.reservations())["running"] == 0
     store.run(budget.apply_limits(NOW))
     assert store.run(calls(now_is)["register"]).is_new

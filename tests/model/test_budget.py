@@ -23,11 +23,11 @@ from orchestrator.errors import BudgetExceeded, BudgetExhausted, TransitionRefus
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
-from orchestrator.models import AgentState, Usage, state_machine
+from orchestrator.models import AgentState, Status, Usage, state_machine
 from orchestrator.models.state_machine import ACTIVE, FINAL
 from orchestrator.settings import load_settings
 from orchestrator.store import agents, keys, kills, leases
-from orchestrator.store.budget import publish
+from orchestrator.store.budget import day_sums, publish
 from orchestrator.store.client import Store
 from tests.model.seeded import seeded
 
@@ -248,6 +248,22 @@ class Fleet(RuleBasedStateMachine):
         assert used + reserved <= DAILY + crossed * MESSAGE
 
     @invariant()
+    def sums_by_outcome(self) -> None:
+        today: Counter[str] = Counter()
+        agents_of: Counter[str] = Counter()
+        spenders = self.client.zrange(keys.spenders(self.at), 0, -1, withscores=True)
+        assert sum(tokens for _, tokens in spenders) == self.used[self.today]
+        states = self.states()
+        for agent_id, tokens in spenders:
+            if (status := states[agent_id].status) in FINAL:
+                outcome = "delivered" if status is Status.COMPLETED else "in_nothing"
+                today[outcome] += int(tokens)
+                agents_of[outcome] += 1
+        sums = self.store.run(day_sums(self.at)).outcomes
+        assert {name: one.tokens for name, one in sums.items() if one.agents} == today
+        assert {name: one.agents for name, one in sums.items() if one.agents} == agents_of
+
+    @invariant()
     def places(self) -> None:
         states = self.states()
         placed = set(self.client.zrange(keys.SLOTS, 0, -1))
@@ -260,6 +276,11 @@ class Fleet(RuleBasedStateMachine):
         uncalled = set(self.client.hkeys(keys.UNCALLED))
         assert uncalled <= set(waiting)
         assert not uncalled & set(waiting[: PLACES - len(placed)]), "a place is free: called"
+        awaiting = self.client.zrange(keys.AWAITING, 0, -1)
+        delayed = self.client.zrange(keys.DELAYED, 0, -1)
+        assert sorted([*awaiting, *delayed, *uncalled]) == sorted(
+            a for a, state in states.items() if state.phase in state_machine.AWAITING_MESSAGE
+        ), "each that waits has a message, a date, or is called when a place is free"
 
     def teardown(self) -> None:
         """Without new faults every agent ends, and nothing is held or owed."""

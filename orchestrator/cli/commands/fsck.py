@@ -9,7 +9,7 @@ from orchestrator.cli.output.error_report import coded
 from orchestrator.cli.output.render import json_option, print_json
 from orchestrator.cli.output.text import notify, one_line, say
 from orchestrator.errors import ApiLacks, OrchestratorError
-from orchestrator.maintenance.consistency import Drift
+from orchestrator.maintenance.drift import Drift
 from orchestrator.settings import Settings
 from orchestrator.wiring import host as wiring_host
 

@@ -6,11 +6,13 @@
 --   K.budget.reserved     hash    agentId -> tokens it may still spend; '*' their sum
 --   K.budget.requests     hash    agentId -> its open model requests, JSON; '*' the tokens by which
 --                                 they extend reservations, '$' the nanodollars that they may cost
---   K.budget.day          hash    used, cost, tokens:<agentId>, cost:<agentId>
+--   K.budget.day          hash    used, cost, cost:<agentId>, <outcome>:{agents,tokens,cost}
+--   K.budget.spenders     zset    agentId -> tokens of the day
 --   K.budget.status       string  the last reported status of the day
 --   K.budget.slots        zset    agentId -> instant (ms) since which it holds a slot
 --   K.budget.waiting      zset    agentId -> urgency; the lowest is the most urgent
 --   K.budget.uncalled     hash    agentId -> message, of waiting agents not yet enqueued
+--   K.budget.awaiting     zset    agentId -> number of the list that has its message * STEP + sent ms
 --   K.budget.queues.{0,1,2,3,4,5,6,7,8,9}  lists  kombu's of queue `spawn`, most urgent first
 local TOTAL = '*'
 local DOLLARS = '$'
@@ -18,11 +20,16 @@ local NANO = 1e9
 local DAY_TTL_S = 100 * 86400
 -- One step of priority in an urgency; the remainder is the instant (ms) of the spawn.
 local STEP = 1e13
+-- The lists of the three queues have the numbers 0 to 29, those of `spawn` first.
+local LISTS = 30
+local MOST_AWAITED = LISTS * STEP - 1
 local MOST_TOKENS = 1e15
 local MOST_COST_USD = 1e6
 local MOST_URGENCY = 10 * STEP - 1
 local COUNTS = { 'inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'totalTokens' }
 local COSTS = { 'costUsd', 'clientCostUsd' }
+-- What the usage of an ended agent counts as, by its status.
+local OUTCOMES = { completed = 'delivered', failed = 'in_nothing', killed = 'in_nothing' }
 -- The contract's defaults, until a process has published its settings; without an entry: no limit.
 local DEFAULTS = { daily = 10000000, agent = 2000000, reservation = 10000, concurrency = 10 }
 
@@ -174,13 +181,24 @@ local function settle(budget, agent_id, before, after)
   end
   if tokens > 0 then
     add_to(budget.day, 'used', tokens)
-    add_to(budget.day, 'tokens:' .. agent_id, tokens)
+    redis.call('ZINCRBY', budget.spenders, whole(tokens), agent_id)
   end
   if cost > 0 then
     add_to(budget.day, 'cost', cost, '%.9f')
     add_to(budget.day, 'cost:' .. agent_id, cost, '%.9f')
   end
   redis.call('EXPIRE', budget.day, DAY_TTL_S)
+  redis.call('EXPIRE', budget.spenders, DAY_TTL_S)
+end
+
+-- Adds what an agent has spent on the day of its end to the sums of its outcome.
+local function count_outcome(budget, agent_id, status)
+  local tokens = redis.call('ZSCORE', budget.spenders, agent_id)
+  if not tokens then return end
+  local outcome = OUTCOMES[status]
+  add_to(budget.day, outcome .. ':agents', 1)
+  add_to(budget.day, outcome .. ':tokens', tonumber(tokens))
+  add_to(budget.day, outcome .. ':cost', finite(redis.call('HGET', budget.day, 'cost:' .. agent_id)) or 0, '%.9f')
 end
 
 local function cost_of(usage)
@@ -233,7 +251,7 @@ local function rank_of(used, daily)
 end
 
 -- Reports the status of the day if it changed; `event` holds the timestamp and the agent's fields.
-local function report_status(budget, stream, channel, cap, event)
+local function report_status(budget, stream, channel, cap, event, trail)
   local used, daily = spent(budget), limit(budget, 'daily')
   local cost, daily_usd = spent_usd(budget), limit(budget, 'dailyUsd')
   local status = STATUSES[math.max(rank_of(used, daily), rank_of(cost, daily_usd))]
@@ -243,7 +261,7 @@ local function report_status(budget, stream, channel, cap, event)
     type = 'budget.status', timestamp = event.timestamp, agentId = event.agentId,
     budget = status, used = used, limit = daily,
     usedUsd = daily_usd and cost, limitUsd = daily_usd,
-  })
+  }, trail)
 end
 
 -- Whether a slot is left for an agent after all more urgent waiting agents.
@@ -266,8 +284,10 @@ local function call_waiting(budget)
     local message = redis.call('HGET', budget.uncalled, agent_id)
     if message then
       local step = math.floor(tonumber(redis.call('ZSCORE', budget.waiting, agent_id)) / STEP)
+      step = math.max(0, math.min(9, step))
       redis.call('HDEL', budget.uncalled, agent_id)
-      redis.call('LPUSH', budget.queues[math.max(0, math.min(9, step))], message)
+      redis.call('LPUSH', budget.queues[step], message)
+      redis.call('ZADD', budget.awaiting, whole(step * STEP + clock_ms()), agent_id)
     end
   end
 end

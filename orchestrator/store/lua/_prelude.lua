@@ -7,6 +7,7 @@
 --   BADRECORD <key> ...               the record stored under this key is malformed
 local MOST_MS = 1e15
 local MOST_COUNT = 1e9
+local MOST_TRAIL = 1000
 
 local function refuse_argument(name, want)
   error({ err = 'BADARG ' .. SCRIPT .. ': ' .. name .. ' must be ' .. want .. '; nothing was written' })
@@ -146,12 +147,32 @@ local function encoded(key, record)
   return document
 end
 
+-- Appends an entry to the trail of an agent: `e` with the id of an event, or `a` with that of an
+-- audit entry. An agent whose data was removed has no trail, and gets none.
+local function add_to_trail(trail, entry)
+  if redis.call('RPUSHX', trail, entry) > MOST_TRAIL then redis.call('LTRIM', trail, -MOST_TRAIL, -1) end
+end
+
 -- Appends an event (a table) to the capped stream and publishes the same JSON, in the transaction
--- that changes the state.
-local function announce(stream, channel, cap, event)
+-- that changes the state. Returns the entry for a trail, and appends it to the given one.
+local function announce(stream, channel, cap, event, trail)
   local json = cjson.encode(event)
-  redis.call('XADD', stream, 'MAXLEN', '~', cap, '*', 'event', json)
+  local entry = 'e' .. redis.call('XADD', stream, 'MAXLEN', '~', cap, '*', 'event', json)
   redis.call('PUBLISH', channel, json)
+  if trail then add_to_trail(trail, entry) end
+  return entry
+end
+
+-- Moves an agent to the index of another status, and to the list of it in the order of spawns.
+-- `keys` holds the keys `agents`, `index` and `listed` of the script.
+local function enter_status(keys, agent_id, before, after, entered_ms)
+  if keys.index[before] then
+    redis.call('ZREM', keys.index[before], agent_id)
+    redis.call('ZREM', keys.listed[before], agent_id)
+  end
+  redis.call('ZADD', keys.index[after], whole(entered_ms), agent_id)
+  local spawned = redis.call('ZSCORE', keys.agents, agent_id)
+  if spawned then redis.call('ZADD', keys.listed[after], spawned, agent_id) end
 end
 
 local function contains(list, value)

@@ -8,15 +8,18 @@
 --   K.kills         stream                            appended if a worker holds an agent
 --   K.unconfirmed   zset    agentId -> killed ms      agents that a worker holds are added
 --   K.delayed       zset    agentId -> due ms         removed
+--   K.agents        zset    agentId -> spawned ms     read
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.listed.{spawning,running,completed,failed,killed}  zsets  agentId -> spawned ms
 --   K.budget.*      see _budget.lua                   reservations returned, slots freed
 --   K.targets[].agent     string  AgentState JSON       written
 --   K.targets[].task      string  TaskState JSON        patched if this agent is its latest
 --   K.targets[].result    string  Celery's result JSON  set; also the channel
 --   K.targets[].receipt   string  Receipt JSON          written
+--   K.targets[].trail     list    places of its events  appended
 --   K.targets[].cleanup   list    kombu's list          pushed
 --   ARGV[1] order, JSON: {nowMs, active: [status], outcome: [field], patch: {…}, taskPatch: {…},
---           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, before, after}]}
+--           event: {type, timestamp}, receipt: {…}, agents: [{agentId, orderId, message, awaited, before, after}]}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] result ttl, s
 -- ) -> for each agent {"absent"} | {"malformed"} | {"ended", agent JSON} | {"killed", agent JSON before, "held"|"idle"};
 --    a repeated call after a lost reply returns the same, by the order's id in the receipt
@@ -24,7 +27,7 @@ local FIELDS = {
   nowMs = 'ms', active = 'texts', outcome = 'texts', patch = 'object', taskPatch = 'object',
   event = 'object', receipt = 'object', agents = 'list',
 }
-local TARGET = { agentId = 'text', orderId = 'text', message = 'text', before = 'text', after = 'text' }
+local TARGET = { agentId = 'text', orderId = 'text', message = 'text', awaited = 'ms', before = 'text', after = 'text' }
 IS_OF.list = function(value) return type(value) == 'table' end
 
 check_arguments(4)
@@ -110,19 +113,20 @@ for number, target in ipairs(order.agents) do
       redis.call('ZREM', budget.slots, id)
       stop_waiting(budget, id)
       return_reservation(budget, id)
+      count_outcome(budget, id, 'killed')
       if is_held then
         held[#held + 1] = id
         redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)
       end
       redis.call('SET', keys.receipt, made.receipt)
-      if K.index[status] then redis.call('ZREM', K.index[status], id) end
-      redis.call('ZADD', K.index.killed, whole(order.nowMs), id)
+      enter_status(K, id, status, 'killed', order.nowMs)
       redis.call('SET', keys.agent, made.agent)
       redis.call('SET', keys.result, made.result, 'EX', result_ttl_s)
       redis.call('PUBLISH', keys.result, made.result)
       if made.task then redis.call('SET', keys.task, made.task) end
       redis.call('LPUSH', keys.cleanup, target.message)
-      announce(K.events, channel, cap, made.event)
+      redis.call('ZADD', budget.awaiting, whole(target.awaited), id)
+      announce(K.events, channel, cap, made.event, keys.trail)
       replies[number] = { 'killed', document, is_held and 'held' or 'idle' }
     end
   end

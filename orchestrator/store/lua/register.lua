@@ -6,8 +6,10 @@
 --   K.request         string  SpawnRequest JSON                  written
 --   K.agents          zset    agentId -> spawned ms              written
 --   K.spawning        zset    agentId -> entered ms              written
+--   K.listed          zset    agentId -> spawned ms, if spawning  written
 --   K.task_agents     zset    agentId -> spawned ms              written
 --   K.events          stream                                     appended
+--   K.trail           list    places of its events               begun
 --   K.queue           list    kombu's list of this priority      pushed
 --   K.halt            string  Halt JSON                          read
 --   K.budget.*        see _budget.lua                            reserved
@@ -16,11 +18,12 @@
 --   ARGV[1] agent JSON   ARGV[2] task JSON   ARGV[3] request JSON   ARGV[4] agentId
 --   ARGV[5] now, ms      ARGV[6] envelope    ARGV[7] event JSON     ARGV[8] channel
 --   ARGV[9] stream cap   ARGV[10] digest of the body                ARGV[11] idempotency ttl, s
---   ARGV[12] audit draft JSON   ARGV[13] a model without a price that it may use, or ''
+--   ARGV[12] audit draft JSON                ARGV[13] where the message is awaited
+--   ARGV[14] a model without a price that it may use, or ''
 -- ) -> {"registered"|"repeated"|"conflict", agentId} | {"halted", Halt JSON}
 --      | {"exhausted", the day's limit, used, reserved, requested}
 --      | {"exhausted", the day's limit of dollars, used ones} | {"unpriced", the model}
-check_arguments(13)
+check_arguments(14)
 local agent_id = text_of('agentId', ARGV[4])
 local agent = object_of('agent', ARGV[1])
 if agent.agentId ~= agent_id then refuse_argument('agent.agentId', 'the agentId') end
@@ -35,6 +38,7 @@ local cap = whole_of('stream cap', ARGV[9], 1, MOST_COUNT)
 if not string.find(ARGV[10], '^%x+$') then refuse_argument('digest', 'hex digits') end
 local idempotency_ttl_s = whole_of('idempotency ttl', ARGV[11], 1, MOST_COUNT)
 object_of('audit draft', ARGV[12])
+local awaited = whole_of('awaited', ARGV[13], 0, MOST_AWAITED)
 
 if K.idempotency then
   local held = redis.call('GET', K.idempotency)
@@ -48,8 +52,8 @@ if redis.call('EXISTS', K.agent) == 1 then
 end
 local halt = redis.call('GET', K.halt)
 if halt then return { 'halted', halt } end
-if ARGV[13] ~= '' and is_hard(K.budget) and (agent_limit_usd(K.budget, agent) or limit(K.budget, 'dailyUsd')) then
-  return { 'unpriced', ARGV[13] }
+if ARGV[14] ~= '' and is_hard(K.budget) and (agent_limit_usd(K.budget, agent) or limit(K.budget, 'dailyUsd')) then
+  return { 'unpriced', ARGV[14] }
 end
 local lacking = reserve(K.budget, agent_id)
 if lacking then return { 'exhausted', unpack(lacking) } end
@@ -58,11 +62,13 @@ redis.call('SET', K.task, ARGV[2])
 redis.call('SET', K.request, ARGV[3])
 redis.call('ZADD', K.agents, now, agent_id)
 redis.call('ZADD', K.spawning, now, agent_id)
+redis.call('ZADD', K.listed, now, agent_id)
 redis.call('ZADD', K.task_agents, now, agent_id)
 if K.idempotency then
   redis.call('SET', K.idempotency, ARGV[10] .. ' ' .. agent_id, 'EX', idempotency_ttl_s)
 end
 redis.call('LPUSH', K.queue, ARGV[6])
+redis.call('ZADD', K.budget.awaiting, whole(awaited), agent_id)
 redis.call('RPUSH', K.audit_waiting, ARGV[12])
-announce(K.events, channel, cap, event)
+redis.call('RPUSH', K.trail, announce(K.events, channel, cap, event))
 return { 'registered', agent_id }

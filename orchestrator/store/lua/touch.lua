@@ -7,15 +7,18 @@
 --   K.touched  hash    agentId -> JSON {files: [path], reported: {agentId: files}, taskId,
 --                      attempt, phase}                                              written
 --   K.events   stream                                   appended twice for each other agent
+--   K.trail    list    places of the agent's events     appended
+--   K.trails[]  lists  the same of each other agent     appended
 --   ARGV[1] agentId  ARGV[2] paths, JSON list  ARGV[3] event JSON {type, timestamp, taskId, …}
 --   ARGV[4] channel  ARGV[5] stream cap  ARGV[6] ttl of the hash, s
+--   ARGV[7] agentIds of the trails, JSON list
 -- ) -> the number of other agents that share a file
 local MOST_FILES = 200
 -- The limit of files in an event and in the warnings about a pair.
 local MOST_REPORTED = 20
 local MOST_WARNINGS = 20
 
-check_arguments(6)
+check_arguments(7)
 local agent_id = text_of('agentId', ARGV[1])
 local paths = texts_of('paths', ARGV[2])
 local given = object_of('event', ARGV[3])
@@ -23,6 +26,11 @@ text_of('event.type', given.type)
 local channel = text_of('channel', ARGV[4])
 local cap = whole_of('stream cap', ARGV[5], 1, MOST_COUNT)
 local ttl_s = whole_of('ttl', ARGV[6], 1, MOST_COUNT)
+
+local others = texts_of('others', ARGV[7])
+if #others ~= #K.trails then refuse_argument('others', 'as many as there are trails') end
+local trail_of = {}
+for number, other in ipairs(others) do trail_of[other] = K.trails[number] end
 
 local function table_of(value)
   return type(value) == 'table' and value or {}
@@ -68,10 +76,11 @@ for _, other in ipairs(next(is_new) and redis.call('HKEYS', K.touched) or {}) do
       local event = cjson.decode(ARGV[3])
       event.other, event.files = other, both
       if count > #both then event.moreFiles = count - #both end
-      announce(K.events, channel, cap, event)
+      announce(K.events, channel, cap, event, K.trail)
       event.agentId, event.other = other, agent_id
       event.taskId, event.attempt, event.phase = theirs.taskId, theirs.attempt, theirs.phase
-      announce(K.events, channel, cap, event)
+      -- One that came after the caller has read the others has no trail here.
+      announce(K.events, channel, cap, event, trail_of[other])
       mine.reported[other] = reported + count
       warnings = warnings + 1
     end

@@ -6,16 +6,20 @@
 --   K.task          string  TaskState JSON              patched if this agent is its latest
 --   K.leases        zset    agentId -> deadline ms      set, or removed when final or released
 --   K.events        stream                              appended if an event is given
+--   K.trail         list    places of its events        appended
 --   K.result        string  Celery's result JSON        set when final; also the channel
 --   K.halt          string  Halt JSON                   read if the move heeds it
 --   K.delayed       zset    agentId -> due ms           added if delayed, else removed
+--   K.agents        zset    agentId -> spawned ms       read
 --   K.index.{spawning,running,completed,failed,killed}  zsets  agentId -> entered ms
+--   K.listed.{spawning,running,completed,failed,killed}  zsets  agentId -> spawned ms
 --   K.budget.*      see _budget.lua                     charged, a slot claimed or freed
 --   K.change        string  ObjectRef JSON              must exist if the move needs it
 --   K.queue?        list    kombu's list                pushed if a message is given
 --   ARGV[1] move, JSON: {agentId, from: [status], phases?: [phase], attempt?, holder?, bump?, heedsHalt?, needsChange?, foundLeaseMs?, dueMs?, to?, final?,
 --           patch: {field: value|null}, taskPatch?: {…}, event?: {type, error?, errorCode?, fallbackFrom?},
 --           reason?, reasonCode?, usageRefused?, timestamp, nowMs, leaseUntilMs?, release?, outcome: [field],
+--           awaited? (where the message is awaited; given with it unless the move claims a slot),
 --           urgency? (claims a slot: without a free slot it waits with this urgency for the message)}
 --   ARGV[2] channel  ARGV[3] stream cap  ARGV[4] message or ''
 --   ARGV[5] Celery's prefix of a result  ARGV[6] its suffix  ARGV[7] result ttl, s
@@ -27,7 +31,7 @@ local FIELDS = {
   heedsHalt = 'flag?', needsChange = 'flag?', foundLeaseMs = 'ms?', dueMs = 'ms?', to = 'text?', final = 'flag?',
   patch = 'object', taskPatch = 'object?', event = 'object?', usageRefused = 'flag?',
   timestamp = 'text', nowMs = 'ms', leaseUntilMs = 'ms?', release = 'flag?', outcome = 'texts',
-  urgency = 'ms?', reason = 'text?', reasonCode = 'text?',
+  urgency = 'ms?', awaited = 'ms?', reason = 'text?', reasonCode = 'text?',
 }
 -- Fields that a patch must not change: other arguments of a move set them.
 local FIXED = { agentId = true, taskId = true, status = true, attempt = true }
@@ -55,6 +59,9 @@ local message = ARGV[4]
 if message ~= '' then object_of('message', message) end
 if (message ~= '') ~= (K.queue ~= nil) then refuse_argument('message', 'given together with its queue') end
 if move.urgency and message == '' then refuse_argument('message', 'given where a slot is claimed') end
+if (move.awaited ~= nil) ~= (message ~= '' and not move.urgency) then
+  refuse_argument('move.awaited', 'given with a message that is sent')
+end
 if move.final then
   object_of('result', ARGV[5] .. '{}' .. ARGV[6])
 elseif ARGV[5] .. ARGV[6] ~= '' then
@@ -82,6 +89,7 @@ local budget = K.budget
 if move.urgency and not has_slot(budget, move.urgency) then
   redis.call('ZADD', budget.waiting, whole(move.urgency), move.agentId)
   redis.call('HSET', budget.uncalled, move.agentId, message)
+  redis.call('ZREM', budget.awaiting, move.agentId)
   call_waiting(budget)
   return { 'full', before }
 end
@@ -147,10 +155,7 @@ if move.final then
 end
 
 local entered = move.to and move.to ~= status_before
-if entered then
-  if K.index[status_before] then redis.call('ZREM', K.index[status_before], move.agentId) end
-  redis.call('ZADD', K.index[move.to], whole(move.nowMs), move.agentId)
-end
+if entered then enter_status(K, move.agentId, status_before, move.to, move.nowMs) end
 if usage then settle(budget, move.agentId, spent_before, usage) end
 redis.call('SET', K.agent, after)
 
@@ -162,9 +167,15 @@ end
 
 if move.urgency then redis.call('ZADD', budget.slots, whole(move.nowMs), move.agentId) end
 if move.final then return_reservation(budget, move.agentId) end
+if move.final and entered then count_outcome(budget, move.agentId, move.to) end
 -- No proxy of this attempt is left to settle them.
 if move.release then close_requests(budget, move.agentId) end
 if move.final or move.release then redis.call('ZREM', budget.slots, move.agentId) end
+if move.awaited then
+  redis.call('ZADD', budget.awaiting, whole(move.awaited), move.agentId)
+elseif move.urgency or move.dueMs or move.patch.phase then
+  redis.call('ZREM', budget.awaiting, move.agentId)
+end
 if move.urgency or move.final or move.release or move.dueMs then
   stop_waiting(budget, move.agentId)
   call_waiting(budget)
@@ -183,13 +194,13 @@ end
 if task then redis.call('SET', K.task, task) end
 if message ~= '' and not move.urgency then redis.call('LPUSH', K.queue, message) end
 
-for _, event in ipairs(events) do announce(K.events, channel, cap, event) end
+for _, event in ipairs(events) do announce(K.events, channel, cap, event, K.trail) end
 local over = ''
 if usage then
-  report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId })
+  report_status(budget, K.events, channel, cap, { timestamp = move.timestamp, agentId = move.agentId }, K.trail)
   if not is_hard(budget) and crosses(budget, agent, spent_before, usage) then
     announce(K.events, channel, cap,
-      event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }))
+      event_of({ type = 'agent.warning', errorCode = 'budget_exceeded', error = overrun(budget, agent) }), K.trail)
   end
 end
 if (usage or move.urgency) and is_hard(budget) then over = overrun(budget, agent) end

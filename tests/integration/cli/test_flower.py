@@ -12,6 +12,7 @@ import celeryconfig
 from orchestrator.messages import QUEUES, SPAWN_TASK, StageMessage
 from orchestrator.store import kills
 from tests.processes import eventually
+from tests.script_calls import NOW
 from workers.flower import _ByPriority
 
 PAGES = ("/", "/workers", "/worker/spawn@x", "/tasks", "/task/x", "/broker", "/metrics")
@@ -82,7 +83,7 @@ def test_agents_stand_there_by_their_id_and_arguments_are_ids_only(
 def test_the_broker_page_counts_each_priority(store, valkey_url):
     for number, priority in enumerate((10, 5, 5, 1)):
         message = StageMessage(SPAWN_TASK, "spawn", str(number), priority)
-        store.run(kills.enqueue(message, tag=str(number)))
+        store.run(kills.enqueue(message, now=NOW, tag=str(number)))
     options = celeryconfig.broker_transport_options
 
     async def rows():

@@ -97,7 +97,7 @@ def test_an_agent_is_enqueued_once_however_many_release_it(store, client, now_is
     message = StageMessage(SPAWN_TASK, SPAWN_QUEUE, "delayed", 5)
     length = client.llen(message.key)
     for _ in range(2):
-        store.run(delays.release(message, tag="t"))
+        store.run(delays.release(message, now=NOW, tag="t"))
         assert client.llen(message.key) == length + 1
 
 

@@ -145,7 +145,7 @@ def test_an_order_has_as_many_targets_as_keys(store, client, now_is):
     call, order, rest = order_of(now_is)
     before = written(client)
     one = with_arguments(call, (json.dumps({**order, "agents": order["agents"][:1]}), *rest))
-    fewer = with_keys(call, keys_of(call)[:-5])
+    fewer = with_keys(call, keys_of(call)[:-6])
     for wrong in (one, fewer):
         with pytest.raises(ArgumentRefused, match="as many as there are keys"):
             store.run(wrong)

@@ -52,7 +52,7 @@ class OverlapMonitor:
             return
         try:
             with not_waiting_for_space():
-                self.holder.store.run(overlap.touch(self.agent, news, now=self.holder.clock()))
+                self.holder.store.follow(overlap.touch(self.agent, news, now=self.holder.clock()))
         except StoreRefused as refusal:
             # They are found again at the next scan.
             log.warning("overlap", agentId=self.agent.agent_id, reason=str(refusal))
