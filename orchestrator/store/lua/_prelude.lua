@@ -163,16 +163,16 @@ local function announce(stream, channel, cap, event, trail)
   return entry
 end
 
--- Moves an agent to the index of another status, and to the list of it in the order of spawns.
--- `keys` holds the keys `agents`, `index` and `listed` of the script.
-local function enter_status(keys, agent_id, before, after, entered_ms)
-  if keys.index[before] then
-    redis.call('ZREM', keys.index[before], agent_id)
-    redis.call('ZREM', keys.listed[before], agent_id)
+-- Moves an agent to the index of another status, and to the list of it in the order of spawns;
+-- `index` and `listed` hold a key for each status, `agents` is the list of all.
+local function enter_status(index, listed, agents, agent_id, before, after, entered_ms)
+  if index[before] then
+    redis.call('ZREM', index[before], agent_id)
+    redis.call('ZREM', listed[before], agent_id)
   end
-  redis.call('ZADD', keys.index[after], whole(entered_ms), agent_id)
-  local spawned = redis.call('ZSCORE', keys.agents, agent_id)
-  if spawned then redis.call('ZADD', keys.listed[after], spawned, agent_id) end
+  redis.call('ZADD', index[after], whole(entered_ms), agent_id)
+  local spawned = redis.call('ZSCORE', agents, agent_id)
+  if spawned then redis.call('ZADD', listed[after], spawned, agent_id) end
 end
 
 local function contains(list, value)

@@ -119,7 +119,7 @@ for number, target in ipairs(order.agents) do
         redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)
       end
       redis.call('SET', keys.receipt, made.receipt)
-      enter_status(K, id, status, 'killed', order.nowMs)
+      enter_status(K.index, K.listed, K.agents, id, status, 'killed', order.nowMs)
       redis.call('SET', keys.agent, made.agent)
       redis.call('SET', keys.result, made.result, 'EX', result_ttl_s)
       redis.call('PUBLISH', keys.result, made.result)

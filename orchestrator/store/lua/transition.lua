@@ -155,7 +155,7 @@ if move.final then
 end
 
 local entered = move.to and move.to ~= status_before
-if entered then enter_status(K, move.agentId, status_before, move.to, move.nowMs) end
+if entered then enter_status(K.index, K.listed, K.agents, move.agentId, status_before, move.to, move.nowMs) end
 if usage then settle(budget, move.agentId, spent_before, usage) end
 redis.call('SET', K.agent, after)
 
