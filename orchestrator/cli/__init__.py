@@ -218,14 +218,13 @@ def main(ctx: click.Context, /, *, api_url: str | None, context_name: str | None
             settings = settings.model_copy(update={"api_url": check_api_url(api_url)})
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--api") from error
-        if ctx.invoked_subcommand in _OF_THIS_HOST:
-            raise ApiLacks
     elif context_name is not None or _may_have_context(settings, ctx.invoked_subcommand):
         from orchestrator.cli.contexts import in_context  # noqa: PLC0415 - pydantic, as above
 
         settings = in_context(settings, context_name)
-        if context_name is not None and ctx.invoked_subcommand in _OF_THIS_HOST:
-            raise ApiLacks
+    is_named = api_url is not None or context_name is not None
+    if is_named and ctx.invoked_subcommand in _OF_THIS_HOST:
+        raise ApiLacks
     ctx.obj = settings
 
 

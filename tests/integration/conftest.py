@@ -18,8 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from orchestrator.audit.log import Audit
+from orchestrator.control.kill_switch import KillSwitch
+from orchestrator.control.submit import SubmitService
 from orchestrator.settings import load_settings
 from orchestrator.store.client import Store
+from orchestrator.wiring import clock, new_id
 from tests.conftest import free_port
 
 if TYPE_CHECKING:
@@ -195,3 +199,18 @@ def host(store: Store, valkey_url: str, tmp_path: Path) -> Host:
     (tmp_path / "scratch").mkdir()
     remote = make_remote(tmp_path, {**SAMPLE, "orchestrator.toml": HOOKS})
     return Host(settings, store, remote, tmp_path / "scratch")
+
+
+@pytest.fixture
+def switch() -> KillSwitch:
+    """A kill switch without a system."""
+    return KillSwitch(Audit(b"k" * 32, clock, new_id), clock, new_id)
+
+
+@pytest.fixture
+def spawn(store: Store) -> Callable[..., str]:
+    """A function that registers an agent in the Valkey of the test, and returns its id."""
+    service = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
+    context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
+    body = {"taskId": "t", "agentType": "worker", "context": context}
+    return lambda **more: store.run(service.submit({**body, **more})).agent_id

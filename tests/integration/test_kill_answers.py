@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.audit.log import Audit, read_entries
-from orchestrator.control.kill_switch import KillSwitch
-from orchestrator.control.submit import SubmitService
+from orchestrator.audit.log import read_entries
 from orchestrator.errors import AgentEnded, KillUnconfirmed, NotFound
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.messages import SPAWN_QUEUE, queue_key
@@ -16,19 +14,6 @@ from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, new_id
 
 ORDER = KillOrder("ann", "it loops")
-
-
-@pytest.fixture
-def switch():
-    return KillSwitch(Audit(b"k" * 32, clock, new_id), clock, new_id)
-
-
-@pytest.fixture
-def spawn(store):
-    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
-    context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
-    body = {"taskId": "t", "agentType": "worker", "context": context}
-    return lambda **more: store.run(door.submit({**body, **more})).agent_id
 
 
 @pytest.fixture

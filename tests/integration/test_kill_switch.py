@@ -6,9 +6,7 @@ import json
 
 import pytest
 
-from orchestrator.audit.log import Audit, read_entries
-from orchestrator.control.kill_switch import KillSwitch
-from orchestrator.control.submit import SubmitService
+from orchestrator.audit.log import read_entries
 from orchestrator.errors import RecordMalformed
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.models import KillScope
@@ -18,19 +16,6 @@ from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, new_id
 
 ORDER = KillOrder("ann", "it loops")
-
-
-@pytest.fixture
-def switch():
-    return KillSwitch(Audit(b"k" * 32, clock, new_id), clock, new_id)
-
-
-@pytest.fixture
-def spawn(store):
-    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
-    context = {"repository": "/srv/x.git", "branch": "main", "workItems": ["x"]}
-    body = {"taskId": "t", "agentType": "worker", "context": context}
-    return lambda: store.run(door.submit(body)).agent_id
 
 
 def spoil(client, key, **facts):

@@ -1,5 +1,6 @@
 // One agent beside the list: its state, its attention, and its tabs.
 
+import { askedOf } from "./asked.js";
 import { isActive, stateIcon, stateLabel } from "./concern.js";
 import { h, icon, meter, set, turnIcon, withCommands, write } from "./dom.js";
 import { TABS } from "./tabs.js";
@@ -70,6 +71,8 @@ export class Detail {
     write(open.where, agent.repository ? `${repositoryName(agent.repository)} @ ${line(agent.baseBranch, 200)}${target}` : "");
     set(open.kill, "hidden", !isActive(agent));
     set(open.retry, "hidden", isActive(agent) || agent.status === "completed");
+    if (entry.standing === "waiting" && !concern) this.#readWhy(open);
+    else open.waits = null;
     this.#need(open, agent, concern);
     this.#links(open, agent);
     this.#work(open, agent);
@@ -109,7 +112,7 @@ export class Detail {
     this.#panel.replaceChildren(
       h("div", { class: "crown" },
         h("div", { class: "crown-line" }, open.badge, h("code", { class: "id" }, line(id, 128)), h("span", { class: "grow" }), open.kill, open.retry, close),
-        open.title, open.facts, open.where, open.links, open.need, open.work,
+        open.title, open.facts, open.where, open.links, open.need, askedOf(id, this.#server), open.work,
         h("dl", { class: "figures" },
           h("div", {}, h("dt", {}, "Age"), open.age), h("div", {}, h("dt", {}, "Tokens"), open.tokens),
           h("div", {}, h("dt", {}, "Cost"), open.cost), h("div", {}, h("dt", {}, "Output"), open.last)),
@@ -145,9 +148,24 @@ export class Detail {
     this.#open.tabs.querySelector(`[data-tab=${name}]`).focus();
   }
 
+  /** Read what a waiting agent waits for, and its place in line. */
+  async #readWhy(open) {
+    if (open.isReadingWhy) return;
+    open.isReadingWhy = true;
+    try {
+      open.waits = await this.#server.get(`/agents/${encodeURIComponent(open.id)}/why`);
+    } catch {
+      // The stream of events reports that the server is unreachable.
+    } finally {
+      open.isReadingWhy = false;
+    }
+    const entry = this.#fleet.get(open.id);
+    if (entry?.standing === "waiting" && this.#open === open) this.#need(open, entry.agent, entry.concern);
+  }
+
   #need(open, agent, concern) {
     const error = agent.error ? line(agent.error, 600) : "";
-    const why = concern?.why ?? error;
+    const why = concern?.why ?? (open.waits ? line(open.waits.why, 600) : error);
     const key = JSON.stringify([why, error, concern?.command]);
     if (open.needKey === key) return;
     open.needKey = key;

@@ -218,7 +218,7 @@ class GroupRow {
     this.name = h("span");
     this.size = h("span", { class: "size" });
     this.element = h("div", { role: "row", class: "group" },
-      h("div", { role: "rowheader", "aria-colspan": COLUMNS.length + 1 }, this.name, this.size));
+      h("div", { role: "rowheader", "aria-colspan": COLUMNS.length + 1 }, this.name, " ", this.size));
   }
 
   show({ name, size }) {

@@ -13,6 +13,7 @@ from orchestrator.cli.output.table import Column, print_table
 from orchestrator.cli.output.text import notify, say
 from orchestrator.environments.cache import EnvironmentCache, StoredEnvironment
 from orchestrator.gates.base_records import BaseRecord, BaseRecords
+from orchestrator.models.record import iso_instant
 from orchestrator.settings import Settings
 
 _SHOWN = 12
@@ -164,4 +165,4 @@ def _run_row(record: BaseRecord) -> tuple[str, ...]:
 
 
 def _instant(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return iso_instant(datetime.fromtimestamp(at_s, UTC))
