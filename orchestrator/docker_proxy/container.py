@@ -71,6 +71,7 @@ class _HostConfig(_Asked):
     cpu_period: Literal[100_000]
     cpu_quota: int
     pids_limit: int
+    oom_score_adj: Literal[500]
     ipc_mode: Literal["private"]
     network_mode: Literal["none"]
     readonly_rootfs: Literal[True]

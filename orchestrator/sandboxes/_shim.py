@@ -45,6 +45,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_PAUSE_S = 0.05
 _SHOWN_PIDS = 1000
 _FILES_AT_MOST = 65_536
+#: If memory runs out, the kernel ends a process with this score before a worker or Valkey.
+_OOM_SCORE = 500
 #: The descriptor to which `_init.py` writes.
 _REPORT = 3
 
@@ -101,16 +103,23 @@ class Tree:
     def _start(self, argv: list[str], **more: Any) -> int:
         # The initial block, because Python may have added LC_CTYPE to `os.environ` (PEP 538).
         block = (self._environment + b"\0" + _read("/proc/self/environ")).split(b"\0")
-        return os.posix_spawnp(
-            argv[0],
-            argv,
-            dict(entry.split(b"=", 1) for entry in block if entry),
-            setpgroup=0,
-            setsigmask=(),
-            # The program must not inherit the signals that Python, this shim or the worker ignores.
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-            **more,
-        )
+        # A process begins with the score of its parent; this one, which ends the tree, stays.
+        own = _read("/proc/self/oom_score_adj")
+        _write("/proc/self/oom_score_adj", b"%d" % max(int(own), _OOM_SCORE))
+        try:
+            return os.posix_spawnp(
+                argv[0],
+                argv,
+                dict(entry.split(b"=", 1) for entry in block if entry),
+                setpgroup=0,
+                setsigmask=(),
+                # The program must not inherit the signals that Python, this shim or the worker
+                # ignores.
+                setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+                **more,
+            )
+        finally:
+            _write("/proc/self/oom_score_adj", own)
 
     def _enter_cgroup(self) -> None:
         if self._cgroup:

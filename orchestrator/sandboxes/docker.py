@@ -37,6 +37,8 @@ _PYTHON = ("python3", "-I", "-S")
 _OF_THE_IMAGE = tuple(map(Path, ("/bin", "/sbin", "/usr", "/lib", "/lib64")))
 _TMPFS = {"/tmp": "rw,noexec,nosuid,nodev,size=512m,mode=1777"}  # noqa: S108 - inside
 _CPU_PERIOD_US = 100_000
+#: As of the programs outside Docker, in `_shim.py`.
+_OOM_SCORE = 500
 _PAUSE_S = 0.25
 
 # The first program: it opens the shared files, reports that, waits until their names are removed,
@@ -228,6 +230,8 @@ class DockerSandbox:
             "cpu_period": _CPU_PERIOD_US,
             "cpu_quota": int(settings.sandbox_cpus * _CPU_PERIOD_US),
             "pids_limit": settings.sandbox_pids,
+            # If the host's memory runs out, the kernel ends programs before a worker or Valkey.
+            "oom_score_adj": _OOM_SCORE,
             # Otherwise the engine would store all output on its own disk.
             "log_config": LogConfig(type=LogConfig.types.NONE),
         }

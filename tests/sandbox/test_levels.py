@@ -72,6 +72,17 @@ def test_a_level_that_cannot_be_had_is_an_error_and_else_the_next_one_with_advic
     assert see_level(settings_at("shim", tmp_path)).startswith("shim")
 
 
+def test_programs_end_before_their_worker_when_memory_runs_out(level: str, tmp_path: Path):
+    """The kernel ends the processes with the highest score first; a child has its parent's."""
+    own = Path("/proc/self/oom_score_adj")
+    spec = ProcessSpec("a-1", ("sh", "-c", f"cat {own}"), {"PATH": os.environ["PATH"]}, tmp_path)
+    before = int(own.read_text())
+    sandbox = sandbox_at(level, tmp_path / "home")
+    ended = run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=1000)
+    assert int(ended.stdout) >= 500 > before
+    assert int(own.read_text()) == before
+
+
 def test_limits_of_descriptors_and_of_files_hold_at_each_level(level: str, tmp_path: Path):
     sandbox = sandbox_at(level, tmp_path / "home", ORCHESTRATOR_DISK_QUOTA="1MiB")
     script = "ulimit -n; ulimit -c; head -c 2000000 /dev/zero > big; wc -c < big"

@@ -119,6 +119,7 @@ def asked(home: Path, root: Path, agent_id: str) -> dict[str, Any]:
             "ReadonlyRootfs": True, "NetworkMode": "none", "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"], "LogConfig": {"Type": "none", "Config": {}},
             "CpuQuota": 200000, "CpuPeriod": 100000, "PidsLimit": 64,
+            "OomScoreAdj": 500,
             "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=512m,mode=1777"},
             "Mounts": [
                 {"Target": str(root), "Source": str(root), "Type": "bind", "ReadOnly": False},

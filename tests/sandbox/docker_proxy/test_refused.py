@@ -65,6 +65,7 @@ FORBIDDEN = {
     "swap": _set("HostConfig.MemorySwap", -1),
     "more processes": _set("HostConfig.PidsLimit", 65),
     "any number of processes": _set("HostConfig.PidsLimit", -1),
+    "a worker before it when memory runs out": _set("HostConfig.OomScoreAdj", -500),
     "more processor": _set("HostConfig.CpuQuota", 200001),
     "a restart": _set("HostConfig.RestartPolicy", {"Name": "always"}),
     "a tmpfs with programs": _set("HostConfig.Tmpfs", {"/tmp": "exec"}),
