@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from orchestrator.host.identity import host_identity
 from orchestrator.settings import load_settings
-from orchestrator.store import kills
+from orchestrator.store import keys, kills
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, submit_service
 from orchestrator.wiring.host import agent_leases, host_cleaner
@@ -89,3 +90,18 @@ def test_after_a_reboot_the_host_confirms_what_a_live_process_would_have_ended(
 
 def test_a_label_without_identity_is_that_of_a_version_before(settings, store, killed):
     assert confirmed(settings, store, killed("999999999:1"))
+
+
+def test_a_worker_of_a_host_with_another_name_is_not_confirmed(settings, store, killed):
+    agent_id = killed(f"999999999:1@{MACHINE}.{BOOT}")
+    host_cleaner(settings, worker="cleanup@other").sweep()
+    assert not store.run(kills.read_receipt(agent_id)).confirmed
+
+
+def test_after_a_reboot_a_kill_without_a_time_is_not_confirmed(settings, store, client, killed):
+    """A version before this one wrote none."""
+    agent_id = killed(f"999999999:1@{MACHINE}.before")
+    written = json.loads(client.get(keys.receipt(agent_id)))
+    assert written.pop("clockMs")
+    client.set(keys.receipt(agent_id), json.dumps(written))
+    assert not confirmed(settings, store, agent_id, lease_s=0.0)

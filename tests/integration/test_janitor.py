@@ -14,7 +14,7 @@ from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, kill_switch, new_id
-from orchestrator.wiring.host import host_cleaner, work_saver
+from orchestrator.wiring.host import agent_leases, host_cleaner, work_saver
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.git import Git
@@ -79,3 +79,17 @@ def test_a_workspace_that_is_held_keeps_no_other_from_being_removed(settings, cl
         assert not free.exists()
     sweeping.sweep()
     assert [*settings.workspaces_dir.iterdir()] == []
+
+
+def test_a_workspace_of_an_agent_that_is_held_or_of_another_system_stays(settings, store, tmp_path):
+    door = SubmitService("scripted", frozenset({"scripted"}), clock, new_id)
+    context = {"repository": str(tmp_path / "x.git"), "branch": "main", "workItems": ["x"]}
+    body = {"taskId": "t", "agentType": "worker", "context": context}
+    held = store.run(door.submit(body)).agent_id
+    agent_leases(settings, store, worker="spawn@here").claim(held)
+    for agent_id in (held, "a-of-another-system"):
+        (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    host_cleaner(settings, worker="spawn@here").sweep()
+    assert {path.name for path in settings.workspaces_dir.iterdir() if path.is_dir()} == {
+        held, "a-of-another-system",
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from orchestrator.audit.log import read_entries
 from orchestrator.errors import AgentEnded, KillUnconfirmed, NotFound
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.messages import SPAWN_QUEUE, queue_key
-from orchestrator.models import KillScope, Status
+from orchestrator.models import KillScope, PartialRecord, Status
 from orchestrator.store import agent_transitions, agents, keys, kills
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, new_id
@@ -85,6 +85,8 @@ def test_an_agent_whose_record_is_gone_keeps_no_other_alive(store, client, switc
     report = store.follow(switch.kill_all(KillScope(), ORDER, timeout_s=0.01))
     assert (report.total, report.killed, report.failed) == (1, 1, 0)
     assert store.run(agents.read(other)).status is Status.KILLED
+    kill = kills.kill([PartialRecord(agent_id=gone)], ORDER, now=clock(), tags=["t"])
+    assert [one.answer for one in store.run(kill)] == ["absent"]
 
 
 def test_a_receipt_that_is_gone_is_named(store, client, switch, held, spawn, valkey_url):

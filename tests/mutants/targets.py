@@ -14,11 +14,12 @@ _AGENTS = (
     "tests/model/test_state_machine.py",
 )
 _KILL_QUICK = (
-    *("tests/unit/leases", "tests/unit/host", "tests/unit/workspace/test_waiting.py"),
+    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance"),
+    "tests/unit/workspace/test_waiting.py",
     *("tests/integration/test_kill_switch.py", "tests/integration/test_kill_answers.py"),
     "tests/integration/delivery/test_guards.py",
 )
-_DELIVERY = ("guards", "push", "conflicts", "next_attempt")
+_DELIVERY = ("guards", "commit_message", "push", "conflicts", "next_attempt")
 #: Modules of gates with unit tests of the same name.
 _FINDINGS = (
     *("tampering", "gate_files", "check_files", "command_files", "skip_decorators"),
@@ -116,7 +117,9 @@ TARGETS = (
         tuple(
             f"orchestrator/gates/{name}.py" for name in (*_FINDINGS, "deleted_tests", "tool_config")
         ),
-        tuple(f"tests/unit/gates/test_{name}.py" for name in (*_FINDINGS, "found")),
+        tuple(
+            f"tests/unit/gates/test_{name}.py" for name in (*_FINDINGS, "comparison_rules", "found")
+        ),
         (
             *("tests/unit/gates/test_traced_cheats.py", "tests/unit/gates/test_cheats.py"),
             *("tests/unit/gates/test_red_base.py", "tests/unit/gates/test_red_base_tests.py"),

@@ -30,7 +30,8 @@ def test_the_summary_of_the_agent_is_the_subject(judged):
 
 def test_without_a_summary_the_first_line_of_the_work_items_is_it(tmp_path, valkey_url, remote):
     context = {"repository": str(remote), "branch": "main"}
-    items = ["\n \n  \nAdd a constant\n" + json.dumps({"steps": [NEW]}), "Something else"]
+    # The signs are an end of line to Python, and no blanks to what checks the request.
+    items = ["\x1c \x1cAdd a constant\n" + json.dumps({"steps": [NEW]}), "Something else"]
     lab = Lab(tmp_path, valkey_url)
     with judging(lab, remote, context={**context, "workItems": items}) as judged:
         assert message(judged, summary=None)[0] == "Add a constant"

@@ -68,6 +68,7 @@ def test_the_same_decorator_in_another_format_is_no_finding():
         # Something else may be a test of the base, or contain one.
         f"{OLD}\n\n{PLAIN}\n\n{IF}{NEW}\n\ntest_plain = test_new\n",
         f"{OLD}\n\n{IF}class TestAll:\n    def test_plain(self):\n        pass\n",
+        f"{OLD}\n\n{IF}class test_all:\n    def test_plain(self):\n        pass\n",
         f"{OLD}\n\n{PLAIN}\n\n{IF}def helper():\n    pass\n",
         f"pytestmark = pytest.mark.skipif(WIN, reason='no sed')\n{OLD}\n\n{PLAIN}",
         f"{OLD}\n\n{PLAIN}\n\ndef test_new():\n    pytest.skip('later')\n",
@@ -101,6 +102,11 @@ def test_a_decorator_is_the_test_s_own_in_its_class_only():
     assert "test-skipped" in of_test_file(f"{OLD}\n\n{marked}", before)
     moved = f"{marked}\n\n{marked.replace('TestA', 'TestB').replace('4', '5')}"
     assert "test-skipped" in of_test_file(moved, f"{marked}\n\n{CLASS.replace('TestA', 'TestB')}")
+    # It leaves one class for another, in another format.
+    other, quoted = (text.replace("TestA", "TestB") for text in (CLASS, marked))
+    assert "test-skipped" in of_test_file(
+        f"{CLASS}\n\n{quoted.replace(chr(39), chr(34))}", f"{marked}\n\n{other}"
+    )
 
 
 @pytest.mark.parametrize(

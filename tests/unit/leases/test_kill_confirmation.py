@@ -13,6 +13,7 @@ from orchestrator.host.cancel_scope import CancelScope
 from orchestrator.leases.kill_confirmation import KillConfirmation
 from orchestrator.models import AgentState, Status
 from orchestrator.store import agent_transitions, keys, kills
+from orchestrator.store.client import Store
 from tests.script_calls import NOW, seed
 
 ORDER = kills.KillOrder(by="ann", why="enough")
@@ -118,3 +119,58 @@ def test_a_late_confirmation_counts_to_the_end_of_the_last_process(store, client
     KillConfirmation(store, "1:1").confirm_if_killed(held)
     # Both ages grow by what this test takes.
     assert 15_000 < receipt(client)["durationMs"] < 25_000
+
+
+def test_with_a_proof_of_all_trees_the_kill_is_confirmed(store, client, runs):
+    kill(store, runs)
+    KillConfirmation(store, "1:1", Trees(proven=True)).confirm_if_killed(Held(runs))
+    assert receipt(client)["confirmed"] is True
+
+
+def test_only_an_agent_of_this_attempt_and_process_was_killed_here(store, runs):
+    confirmation = KillConfirmation(store, "1:1")
+    assert not confirmation.was_killed(runs)
+    kill(store, runs)
+    assert confirmation.was_killed(runs)
+    assert not confirmation.was_killed(runs.model_copy(update={"attempt": 2}))
+    assert not KillConfirmation(store, "2:2").was_killed(runs)
+
+
+class FailsOnce(Store):
+    """As while Valkey restarts."""
+
+    is_away = True
+
+    def run(self, operation):
+        if self.is_away:
+            self.is_away = False
+            msg = "It is away."
+            raise StoreUnreachable(msg)
+        return super().run(operation)
+
+
+def test_a_kill_that_valkey_did_not_hear_of_is_confirmed_by_the_next_review(
+    store, client, runs, valkey_url
+):
+    kill(store, runs)
+    away = FailsOnce(valkey_url)
+    confirmation = KillConfirmation(away, "1:1")
+    confirmation.confirm_if_killed(Held(runs))
+    assert "confirmed" not in receipt(client)
+    confirmation.review()
+    assert receipt(client)["confirmed"] is True
+    away.close()
+
+
+@pytest.mark.parametrize("ended", ["failed", "another attempt"])
+def test_a_review_forgets_what_ended_otherwise_or_is_another_s(store, client, runs, ended):
+    confirmation = KillConfirmation(store, "1:1")
+    if ended == "failed":
+        confirmation.abandon(Held(runs), StoreUnreachable("It is away."))
+        store.run(agent_transitions.end(runs, Status.FAILED, now=NOW, tag="t"))
+    else:
+        lost = runs.model_copy(update={"attempt": 7})
+        confirmation.abandon(Held(lost), StoreUnreachable("It is away."))
+    confirmation.review()
+    assert not confirmation._abandoned
+    assert not client.exists(keys.receipt("running"))
