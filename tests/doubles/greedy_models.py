@@ -12,6 +12,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from orchestrator.settings.prices import Price
 from tests.doubles.loopback import LoopbackServer
 
 #: What an answer has whose request names no limit.
@@ -26,12 +27,18 @@ class GreedyModels(LoopbackServer):
         self._lock = threading.Lock()
         #: All tokens of all answers, heard or not.
         self.billed = 0
+        self._prompts = 0
         self.requests: list[dict[str, Any]] = []
 
-    def bill(self, body: dict[str, Any], tokens: int) -> None:
+    def bill(self, body: dict[str, Any], prompt: int, output: int) -> None:
         with self._lock:
             self.requests.append(body)
-            self.billed += tokens
+            self._prompts += prompt
+            self.billed += prompt + output
+
+    def billed_usd(self, price: Price) -> float:
+        """Return the cost of all answers."""
+        return price.cost_usd(input_tokens=self._prompts, output_tokens=self.billed - self._prompts)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         # Every third answer takes all, the others a part.
         part = 100 if digest[1] % 3 == 0 else 20 + digest[1] % 80
         output = answers * max(1, (limit or UNLIMITED) * part // 100)
-        self.server.bill(body, prompt + output)
+        self.server.bill(body, prompt, output)
         events = _events(self.path, digest.hex(), prompt, output)
         self.send_response(200)
         is_stream = bool(body.get("stream")) or "streamGenerate" in self.path

@@ -86,12 +86,20 @@ def test_limits_change_together_or_not_at_all(api):
         api("PATCH", "/budget", "operate", json={"daily": "default"}).json()["dailyTokens"]
         == before["dailyTokens"]
     )
+    dollars = {"dailyUsd": 20, "agentUsd": 0.5}
+    changed = api("PATCH", "/budget", "operate", json=dollars).json()
+    assert (changed["dailyUsd"], changed["agentUsd"]) == (20.0, 0.5)
+    assert api("GET", "/budget", "read").json()["percentUsd"] == 0.0
+    for wrong in ({"dailyUsd": 0}, {"agentUsd": "0.5"}, {"agentUsd": 1e7}):
+        assert api("PATCH", "/budget", "operate", json=wrong).status_code == 422
     assert api("PATCH", "/budget", "operate", json={"reason": "nothing"}).status_code == 422
     entries = api("GET", "/audit", "audit").json()["entries"]
     assert [one["result"] for one in entries if one["action"] == "budget"] == [
         "daily 5000000",
         "time 60",
         "daily default",
+        "dailyUsd 20.000000",
+        "agentUsd 0.500000",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Hostile programs behind the proxy use one limit to its end, and not a token more.
+"""Hostile programs behind the proxy use one limit to its end, and not a token or a cent more.
 
 `HOSTILE_RUNS` runs of 20 programs each (`make soak`); in CI one of 6.
 """
@@ -20,7 +20,7 @@ import pytest
 from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import BudgetExceeded
-from orchestrator.settings.prices import price_table
+from orchestrator.settings.prices import Price, price_table
 from orchestrator.stages.spawn.model_requests import ModelRequests
 from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from tests.doubles.greedy_models import GreedyModels
@@ -31,6 +31,9 @@ RUNS = int(os.environ.get("HOSTILE_RUNS", "0"))
 PROGRAMS = 20 if RUNS else 6
 LIMIT = 600_000 if RUNS else 200_000
 KEY = "sk-double"
+#: Dollars per million tokens of the model `m`, of each provider.
+PRICE = Price(input=2.0, output=8.0, cache_read=0.2)
+LIMIT_USD = LIMIT * PRICE.output / 10**6
 
 
 class Program:
@@ -38,14 +41,15 @@ class Program:
 
     def __init__(self, fleet: Fleet, egress: EgressProxies, number: int, seed: int) -> None:
         self.fleet, self.agent = fleet, fleet.running()
+        prices = price_table(fleet.settings.prices)
         self.draw = random.Random(f"{seed}/{number}")
         #: Every third program has short prompts only, as the rest of a limit is worth no long one.
         self.is_short = number % 3 == 0
         self.is_over = threading.Event()
-        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id(), price_table(None))
+        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id(), prices)
         self.reader = OutputReader(
             SimpleNamespace(signals=lambda _line: ()), clock=lambda: fleet.at, secrets=(),
-            line_limit_bytes=2**20,
+            line_limit_bytes=2**20, price_of=prices.of,
         )  # fmt: skip
         self.monitor = TokenMonitor(
             fleet.holder, fleet.settings, self.agent, SimpleNamespace(overrun=""), self.reader,
@@ -122,9 +126,16 @@ class Program:
         return f"/gemini/v1beta/models/m:{method}", body, f"x-goog-api-key: {secret}"
 
 
+@pytest.mark.parametrize("kind", ["tokens", "dollars"])
 @pytest.mark.parametrize("seed", range(max(RUNS, 1)))
-def test_no_token_is_over_the_limit_and_nearly_all_of_it_is_usable(store, seed, capsys):
+def test_nothing_is_over_the_limit_and_nearly_all_of_it_is_usable(store, seed, kind, capsys):
     with TemporaryDirectory() as home, GreedyModels() as models:
+        most = LIMIT if kind == "tokens" else 100 * LIMIT
+        own = Path(home, "prices.toml")
+        price = f"m = {{ input = {PRICE.input}, output = {PRICE.output}, cache_read = 0.2 }}"
+        tables = [f"[{name}]\n{price}" for name in ("anthropic", "openai", "gemini")]
+        own.write_text("\n".join(["date = 2026-12-01", *tables]), encoding="utf-8")
+        dollars = {"BUDGET_DAILY_USD": f"{LIMIT_USD:.6f}"} if kind == "dollars" else {}
         environ = {
             "ORCHESTRATOR_SANDBOX_NETWORK": "proxy",
             "CLAUDE_API_KEY": KEY,
@@ -133,8 +144,10 @@ def test_no_token_is_over_the_limit_and_nearly_all_of_it_is_usable(store, seed, 
             "ANTHROPIC_BASE_URL": models.url,
             "OPENAI_BASE_URL": models.url + "/v1",
             "GEMINI_BASE_URL": models.url,
-            "BUDGET_DAILY_TOKENS": str(LIMIT),
-            "BUDGET_PER_AGENT_TOKENS": str(LIMIT),
+            "ORCHESTRATOR_PRICES": str(own),
+            **dollars,
+            "BUDGET_DAILY_TOKENS": str(most),
+            "BUDGET_PER_AGENT_TOKENS": str(most),
             "BUDGET_RESERVATION": "1000",
             "MAX_CONCURRENT_AGENTS": str(PROGRAMS),
         }
@@ -148,9 +161,12 @@ def test_no_token_is_over_the_limit_and_nearly_all_of_it_is_usable(store, seed, 
         for thread in threads:
             thread.join()
         used, reserved = fleet.counts()
+        cost_usd = fleet.summary().cost_usd
     with capsys.disabled():
         took = time.monotonic() - began
-        print(f" {seed}: {len(models.requests)} requests, {used}/{LIMIT} in {took:.1f} s", end="")
+        print(f" {seed}: {len(models.requests)} requests, {used}, ${cost_usd} in {took:.1f} s")
     assert (used, reserved) == (models.billed, 0)
-    assert used <= LIMIT
-    assert used >= 0.97 * LIMIT
+    assert cost_usd == pytest.approx(models.billed_usd(PRICE), abs=1e-6)
+    spent, limit = (used, LIMIT) if kind == "tokens" else (cost_usd, LIMIT_USD)
+    assert spent <= limit
+    assert spent >= 0.97 * limit

@@ -64,5 +64,8 @@ def test_a_limit_set_by_hand_is_audited_and_wins_over_every_later_start(
     assert (entry.action, entry.scope, entry.why) == ("budget", "daily", "release week")
     assert '"dailyTokens":1000,' in entry.before
     assert "5000000 tokens a day" in orch(valkey_url, tmp_path).stdout
+    assert orch(valkey_url, tmp_path, "set", "dailyUsd", "$20").returncode == 0
+    assert "5000000 tokens and $20.00 a day" in orch(valkey_url, tmp_path).stdout
+    assert "$0.00 of $20.00 (0.0 %)" in orch(valkey_url, tmp_path).stdout
     store.follow(fleet.budget.set("daily", "default", by="me", why=""))
     assert fleet.summary().limit == 1000
