@@ -27,7 +27,7 @@ from orchestrator.models import (
 from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
 from orchestrator.models.text import storable
 from orchestrator.store import keys
-from orchestrator.store.agent_index import part_of
+from orchestrator.store.agent_index import slice_of
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import (
@@ -321,7 +321,7 @@ def active_ids() -> Flow[tuple[str, ...]]:
         part = None
         start = 0
         while part is None or len(part) == _PART:
-            part = yield part_of(status, start, _PART)
+            part = yield slice_of(status, start, _PART)
             found += part
             start += _PART
     return tuple(dict.fromkeys(found))

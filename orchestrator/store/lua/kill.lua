@@ -89,6 +89,7 @@ end
 local now = clock_ms()
 local replies, held = {}, {}
 local budget = K.budget
+local indexes = { agents = K.agents, index = K.index, listed = K.listed }
 
 for number, target in ipairs(order.agents) do
   local keys, id = K.targets[number], target.agentId
@@ -119,7 +120,7 @@ for number, target in ipairs(order.agents) do
         redis.call('ZADD', K.unconfirmed, whole(order.nowMs), id)
       end
       redis.call('SET', keys.receipt, made.receipt)
-      enter_status(K, id, status, 'killed', order.nowMs)
+      enter_status(indexes, id, status, 'killed', order.nowMs)
       redis.call('SET', keys.agent, made.agent)
       redis.call('SET', keys.result, made.result, 'EX', result_ttl_s)
       redis.call('PUBLISH', keys.result, made.result)

@@ -153,7 +153,7 @@ if move.final then
 end
 
 local entered = move.to and move.to ~= status_before
-if entered then enter_status(K, move.agentId, status_before, move.to, move.nowMs) end
+if entered then enter_status({ agents = K.agents, index = K.index, listed = K.listed }, move.agentId, status_before, move.to, move.nowMs) end
 if usage then settle(budget, move.agentId, spent_before, usage) end
 redis.call('SET', K.agent, after)
 
