@@ -180,7 +180,7 @@ def calls(now_is: Agents) -> dict[str, Operation[Any]]:
         ),
         "touch": overlap._touch(runs, ["a.py", "b.py"], ["another"], now=NOW),
         "ids_after": agent_index.ids_after("queued", 10),
-        "read_trail": trails._read_part("running", 0),
+        "read_trail": trails._read_entries("running", 0),
         "events_with": events.events_with("queued", after="0-0", upto="+"),
         "hold_object": objects._hold(_PART),
         "put_piece": objects._put_piece(_PART, 0, b"x" * objects.PIECE_BYTES),

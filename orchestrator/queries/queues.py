@@ -13,7 +13,7 @@ from orchestrator.messages import (
     agent_of,
 )
 from orchestrator.models import QueueState
-from orchestrator.store import agents, delays, leases
+from orchestrator.store import agents, delays, leases, slots
 from orchestrator.store import queues as stored
 from orchestrator.store.agent_transitions import message_of
 from orchestrator.store.operations import Flow
@@ -33,15 +33,19 @@ def overview(now: datetime) -> Flow[tuple[QueueState, ...]]:
     states: list[QueueState] = []
     for queue in QUEUES:
         pending, oldest = yield from stored.backlog(queue)
-        held_back = (yield delays.uncalled()) if queue == SPAWN_QUEUE else ()
+        held_back = 0
+        longest: list[str] = []
+        if queue == SPAWN_QUEUE:
+            held_back = yield delays.uncalled_count()
+            longest = yield from slots.longest_waiting()
         # Without a shortage, such as of disk space, these would be in the queue.
         short = {a.agent_id for a in put_off if a.waiting_for and message_of(a).queue == queue}
-        waiting_ids = {*held_back, *short, *map(agent_of, oldest)} - {""}
+        waiting_ids = {*longest, *short, *map(agent_of, oldest)} - {""}
         since = yield from _waiting_since(queue, waiting_ids)
         states.append(
             QueueState(
                 name=queue,
-                pending=pending + len(held_back),
+                pending=pending + held_back,
                 active=active[queue],
                 completed=done.get(f"{queue}:completed", 0),
                 failed=done.get(f"{queue}:failed", 0),

@@ -80,7 +80,7 @@ def ids_of(status: Status) -> Operation[list[str]]:
     return command("ZRANGE", keys.status_index(status), 0, -1, decode=_names)
 
 
-def part_of(status: Status, start: int, count: int) -> Operation[list[str]]:
+def slice_of(status: Status, start: int, count: int) -> Operation[list[str]]:
     """List some agents of a status, the first to enter it first, from a position on."""
     return command("ZRANGE", keys.status_index(status), start, start + count - 1, decode=_names)
 

@@ -55,6 +55,11 @@ def uncalled() -> Operation[tuple[str, ...]]:
     return command("HKEYS", keys.UNCALLED, decode=_names)
 
 
+def uncalled_count() -> Operation[int]:
+    """Count the agents that wait for a place and have not been called."""
+    return command("HLEN", keys.UNCALLED, decode=int)
+
+
 def release(message: StageMessage, *, now: datetime, tag: str) -> Operation[bool]:
     """Queue an agent that waited for its time; False if somebody else has."""
     envelope = message.envelope(delivery_tag=tag, origin="orchestrator")

@@ -27,7 +27,7 @@ from orchestrator.models import (
 from orchestrator.models.state_machine import ACTIVE, TASK_STATUS
 from orchestrator.models.text import storable
 from orchestrator.store import keys
-from orchestrator.store.agent_index import part_of
+from orchestrator.store.agent_index import slice_of
 from orchestrator.store.agent_outlines import partial_record
 from orchestrator.store.events import EVENTS_CAP
 from orchestrator.store.operations import (
@@ -43,8 +43,8 @@ from orchestrator.store.operations import (
 )
 from orchestrator.store.transition import OUTCOME_FIELDS, RESULT_TTL_S, awaited, now_ms
 
-#: Agents of one call of the script: it blocks Valkey for well under 10 ms.
-CHUNK = 50
+#: Agents of one call of the script: it blocks Valkey for less than 5 ms.
+CHUNK = 20
 _ACKS_CAP = 10_000
 #: Ids of one read.
 _PART = 1_000
@@ -321,7 +321,7 @@ def active_ids() -> Flow[tuple[str, ...]]:
         part = None
         start = 0
         while part is None or len(part) == _PART:
-            part = yield part_of(status, start, _PART)
+            part = yield slice_of(status, start, _PART)
             found += part
             start += _PART
     return tuple(dict.fromkeys(found))

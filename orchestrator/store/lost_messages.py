@@ -21,7 +21,7 @@ from orchestrator.store.operations import Flow, Operation, call, command, nothin
 from orchestrator.store.transition import AWAITED_STEP, awaited, now_ms
 
 #: Messages of a list that one sweep reads, and agents that it compares with them.
-_MESSAGES, _AGENTS = 500, 1_000
+_MESSAGES, _AGENTS = 200, 500
 #: Messages may be sent in another order than their instants say.
 _OUT_OF_ORDER_MS = 10_000
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from orchestrator.messages import PRIORITY_STEPS
 from orchestrator.store import keys
-from orchestrator.store.operations import Operation, command, nothing
-from orchestrator.store.transition import now_ms
+from orchestrator.store.operations import Flow, Operation, command, nothing
+from orchestrator.store.transition import URGENCY_STEP, now_ms
 
 
 def holders() -> Operation[list[str]]:
@@ -27,6 +28,17 @@ def held_count() -> Operation[int]:
 def waiting_count() -> Operation[int]:
     """Count the agents that wait for a slot."""
     return command("ZCARD", keys.WAITING, decode=int)
+
+
+def longest_waiting() -> Flow[list[str]]:
+    """List of each priority the agent that waits for a slot since the longest."""
+    found: list[str] = []
+    for step in PRIORITY_STEPS:
+        bounds = step * URGENCY_STEP, (step + 1) * URGENCY_STEP - 1
+        found += yield command(
+            *("ZRANGE", keys.WAITING, *bounds, "BYSCORE", "LIMIT", 0, 1), decode=_names
+        )
+    return found
 
 
 def assign(agent_id: str, *, now: datetime) -> Operation[None]:

@@ -29,7 +29,7 @@ def read_trail(agent_id: str) -> Flow[Trail]:
     audit: list[Link] = []
     first = 0
     while True:
-        count, found = yield _read_part(agent_id, first)
+        count, found = yield _read_entries(agent_id, first)
         for kind, name, document in found:
             if kind == b"e":
                 events.append(StoredEvent(name.decode(), document.decode(errors="replace")))
@@ -40,7 +40,7 @@ def read_trail(agent_id: str) -> Flow[Trail]:
         first += count
 
 
-def _read_part(
+def _read_entries(
     agent_id: str, first: int
 ) -> Operation[tuple[int, list[tuple[bytes, bytes, bytes]]]]:
     named = {"trail": keys.trail(agent_id), "events": keys.EVENTS_STREAM, "audit": keys.AUDIT}

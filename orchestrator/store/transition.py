@@ -29,7 +29,7 @@ RESULT_TTL_S = int(timedelta(days=1).total_seconds())
 #: The longest reason of an event (characters).
 REASON_LIMIT = 500
 #: One step of priority in an urgency; the instants below it stay so for three centuries.
-_URGENCY_STEP = 10**13
+URGENCY_STEP = 10**13
 #: One list of messages among those that are awaited.
 AWAITED_STEP = 10**13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +88,7 @@ def now_ms(now: datetime) -> int:
 
 def urgency(agent: AgentState) -> int:
     """Return where an agent stands among those who wait: the least goes first."""
-    return celery_priority(agent.priority) * _URGENCY_STEP + now_ms(agent.spawned_at)
+    return celery_priority(agent.priority) * URGENCY_STEP + now_ms(agent.spawned_at)
 
 
 def awaited(message: StageMessage, now: datetime) -> int:

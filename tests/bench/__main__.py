@@ -18,6 +18,7 @@ LIMITS: Mapping[str, int] = {
     "kill": 180,
     "recovery": 120,
     "growth": 150,
+    "kill_registered": 60,
     "gates": 60,
     "sandboxes": 60,
     "large_changes": 90,

@@ -40,7 +40,8 @@ def test_the_page_of_stored_data_states_the_times_and_numbers_of_the_code():
 
 
 def test_the_runbook_names_each_kind_of_inconsistency():
-    kinds = set(re.findall(r'Drift\(\s*"([a-z-]+)"', source("maintenance/consistency.py")))
+    code = source("maintenance/consistency.py") + source("maintenance/message_drifts.py")
+    kinds = set(re.findall(r'Drift\(\s*"([a-z-]+)"', code))
     section = page("runbook-system.md").partition("## Inconsistencies")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)} == kinds
