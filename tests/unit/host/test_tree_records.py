@@ -92,7 +92,11 @@ def test_a_live_supervisor_is_named_and_is_no_evidence(records):
     assert path.exists()
 
 
-@pytest.mark.parametrize("supervisor", [f"{os.getpid()}:1", GONE, "x", "", "x:1"])
+@pytest.mark.parametrize(
+    "supervisor",
+    # Each process of a parallel run must find the same ids.
+    [pytest.param(f"{os.getpid()}:1", id="born at another instant"), GONE, "x", "", "x:1"],
+)
 def test_a_name_that_is_not_of_a_live_process_names_no_supervisor(records, supervisor):
     keep(records, "", supervisor)
     assert records.supervisors() == frozenset()
