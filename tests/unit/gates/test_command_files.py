@@ -88,8 +88,8 @@ def test_the_files_that_make_and_npm_run(commands, files):
 
 def test_a_script_that_runs_make_and_a_recipe_that_runs_npm():
     """Neither is named by the command itself."""
-    by_npm = {**TREE, "package.json": json.dumps({"scripts": {"test": "make inner"}})}
-    ran = files_run(reads(by_npm), ["npm test"])
+    by_npm = {**TREE, "package.json": json.dumps({"scripts": {"unit": "make inner"}})}
+    ran = files_run(reads(by_npm), ["npm run unit"])
     assert {"inner.sh", "mk/common.mk"} <= ran
     assert "setup.sh" not in ran
     by_make = {**TREE, "Makefile": "test:\n\tnpm run other\n"}
