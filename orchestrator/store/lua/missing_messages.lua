@@ -19,7 +19,7 @@ local margin = whole_of('margin', ARGV[4], 0, MOST_MS)
 local left = math.max(most_messages, most_agents)
 
 -- Returns the agents that have a message among those that are served next, and before which of them
--- a message must have been served; nil if the list has no other messages.
+-- a message must have been served: any, if all messages of the list were read.
 local function served_next(list)
   local length = redis.call('LLEN', list)
   local messages = redis.call('LRANGE', list, -most_messages, -1)
@@ -44,13 +44,14 @@ for number = first, #K.lists - 1 do
     found[1] = tostring(number)
     return found
   end
-  local waiting = redis.call('ZRANGE', K.awaiting, whole(number * STEP), whole((number + 1) * STEP - 1),
-    'BYSCORE', 'LIMIT', 0, most_agents, 'WITHSCORES')
-  if #waiting > 0 then
-    left = left - #waiting / 2
+  local first_score, last_score = number * STEP, (number + 1) * STEP - 1
+  if redis.call('ZCOUNT', K.awaiting, whole(first_score), whole(last_score)) > 0 then
     local has_message, turn = served_next(K.lists[number + 1])
+    local waiting = redis.call('ZRANGE', K.awaiting, whole(first_score), whole(math.min(last_score, turn - 1)),
+      'BYSCORE', 'LIMIT', 0, most_agents, 'WITHSCORES')
+    left = left - #waiting / 2
     for at = 1, #waiting, 2 do
-      if not has_message[waiting[at]] and tonumber(waiting[at + 1]) < turn then
+      if not has_message[waiting[at]] then
         found[#found + 1] = waiting[at]
         found[#found + 1] = waiting[at + 1]
       end
