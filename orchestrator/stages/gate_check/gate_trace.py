@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from orchestrator.gates.gate_files import KIND, gate_files, is_source
@@ -85,7 +86,7 @@ def traced(tracing: Tracing | None, checkout: Path, start: Start) -> Iterator[Ga
         yield GateTrace(start, gap="gates run in place" if tracing else "")
         return
     paths = [change.path for change in tracing.changes if change.after is not None]
-    data = frozenset(path for path in paths if _has_sources_near(checkout, path))
+    data = frozenset(_near_sources(checkout, paths))
     # It is beside the checkout, where the sandbox of the gate shows it.
     probe = checkout.parent / _PROBE
     probe.touch()
@@ -135,13 +136,17 @@ class Tracing:
         )
 
 
-def _has_sources_near(checkout: Path, path: str) -> bool:
-    """Return whether sources stand in the folder of a file, or in one of the folders above it."""
-    for folder in list(Path(path).parents)[:-1][:_MOST_FOLDERS]:
+def _near_sources(checkout: Path, paths: Iterable[str]) -> Iterator[str]:
+    """Yield the files with sources in their folder, or in one of the folders above it."""
+
+    @cache
+    def has_sources(folder: Path) -> bool:
         try:
-            if any(is_source(entry.name) for entry in (checkout / folder).iterdir()):
-                return True
+            return any(is_source(entry.name) for entry in (checkout / folder).iterdir())
         except OSError:
             # A part of the path is a link that leads nowhere.
-            continue
-    return False
+            return False
+
+    for path in paths:
+        if any(map(has_sources, list(Path(path).parents)[:-1][:_MOST_FOLDERS])):
+            yield path

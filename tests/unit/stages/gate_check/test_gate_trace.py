@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -95,3 +97,17 @@ def test_a_gate_whose_command_never_ran_has_no_entry(checkout):
     with traced(tracing(), checkout, run) as trace:
         assert trace.run(("/bin/true",), {}, b"", 9.0).exit_code == 0
         assert trace.reads() == Reads()
+
+
+def test_each_folder_of_a_change_is_read_once(tmp_path, monkeypatch):
+    """A change had 30,000 files in one folder, and its gates were about to take hours."""
+    changes = tuple(FileChange(f"data/{number}.csv", None, b"") for number in range(50))
+    (tmp_path / "data").mkdir()
+    for change in changes:
+        (tmp_path / change.path).touch()
+    listed = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
+    with traced(replace(tracing(), changes=changes), tmp_path, run):
+        pass
+    assert listed == [tmp_path / "data"]
