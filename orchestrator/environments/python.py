@@ -23,6 +23,7 @@ from orchestrator.environments.requirements import (
 )
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles
+from orchestrator.repo_config.toml import read_toml
 
 #: Tools of gates that come from the environment, each from the distribution of its name.
 _TOOLS = ("pytest", "mypy", "ruff", "flake8", "coverage", "pyright", "tox", "nox")
@@ -111,8 +112,8 @@ def _tools(
 
 def _pyproject(files: BaseFiles) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(files.text("pyproject.toml"))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return read_toml(files.text("pyproject.toml"))
+    except tomllib.TOMLDecodeError:
         # The set-up itself reports the fault.
         return {}
 

@@ -11,6 +11,7 @@ import yaml
 
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.gates.detectors._python_tools import read_tools
+from orchestrator.repo_config.toml import read_toml
 
 #: The extras, groups and environments whose names say that they are for tests or checks.
 _FOR_CHECKS = re.compile(
@@ -202,8 +203,8 @@ def _of_poetry_version(version: str) -> str:
 
 def _locked(text: str) -> dict[str, str]:
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError):
+        document = read_toml(text)
+    except tomllib.TOMLDecodeError:
         return {}
     versions: dict[str, set[str]] = {}
     packages = document.get("package", document.get("packages"))

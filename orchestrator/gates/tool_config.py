@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from orchestrator.gates.command_files import TOOLS
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
+from orchestrator.repo_config.toml import read_toml
 
 #: Tables of pyproject.toml, sections of setup.cfg and keys of package.json that configure checks.
 _JUDGES = frozenset({
@@ -63,7 +63,7 @@ class _Unreadable(ValueError):
 
 def _edited(change: FileChange, *, with_scripts: bool) -> list[str]:
     readers: dict[str, Callable[[str], dict[str, Any]]] = {
-        "pyproject.toml": lambda text: tomllib.loads(text).get("tool", {}),
+        "pyproject.toml": lambda text: read_toml(text).get("tool", {}),
         "package.json": _package_parts,
         "setup.cfg": _ini_sections,
     }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import HooksInvalid, PlanInvalid, RepoConfigInvalid
 from orchestrator.repo_config.tables import CONFIG_FILES, SOURCES, RepoConfig, location_of
+from orchestrator.repo_config.toml import read_toml
 
 #: Reads a file of the base commit; None where there is none.
 ReadFile = Callable[[str], bytes | None]
@@ -65,12 +66,9 @@ def _entries(path: str, content: bytes | None, above: tuple[str, ...]) -> dict[s
     if content is None:
         return {}
     try:
-        entry: Any = tomllib.loads(content.decode().removeprefix("\ufeff"))
+        entry: Any = read_toml(content.decode().removeprefix("\ufeff"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: {error}."
-        raise PlanInvalid(msg) from error
-    except RecursionError as error:
-        msg = f"{path}: nested too deeply."
         raise PlanInvalid(msg) from error
     for depth, name in enumerate(above, start=1):
         entry = entry.get(name, {})

@@ -40,7 +40,9 @@ include = ["dist/app.js"]
 #: What is no such file, or says what is not allowed; with the class and the words of its fault.
 FAULTS = [
     ("[gates", PlanInvalid, "orchestrator.toml: "),
-    ("x = " + "[" * 100_000, PlanInvalid, "orchestrator.toml: nested too deeply"),
+    ("x = " + "[" * 100_000, PlanInvalid, "orchestrator.toml: Nested too deeply"),
+    ("\n\na" + ".a" * 100_000 + " = 1", PlanInvalid, "more than 200 parts (at line 3)"),
+    ("\na" + '."b"' * 100_000 + " = 1", PlanInvalid, "more than 200 parts (at line 2)"),
     ("gates = 7", PlanInvalid, "orchestrator.toml: gates must be a table"),
     ("[gates]\ntest = 'x'", PlanInvalid, "[gates] test: there is no gate 'test' (did you mean"),
     ("[gates]\ntests = 7", PlanInvalid, "[gates] tests: must be a command, a table, or a list"),
@@ -141,6 +143,11 @@ def test_a_pyproject_that_is_malformed_is_named(content):
 
 def test_a_file_may_begin_with_a_byte_order_mark():
     assert read("\ufeffprofile = 'minimal'").profile is GateProfile.MINIMAL
+
+
+def test_dots_in_strings_are_no_parts_of_a_key():
+    ignored = ", ".join(['"a.b", \'c.d\', "e\\".f"'] * 100)
+    assert len(read(f"[capture]\nignore = [{ignored}]").capture.ignore) == 300
 
 
 def test_the_gates_are_those_that_run_commands():

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from orchestrator.gates.detection import BaseFiles
+from orchestrator.repo_config.toml import read_toml
 
 #: Lists of requirements at the top of a project, or in the folder for them.
 _REQUIREMENTS = re.compile(
@@ -122,8 +123,8 @@ def programs_of(line: str) -> Iterator[str]:
 def _read_pyproject(files: BaseFiles, tools: Tools) -> None:
     path = "pyproject.toml"
     try:
-        tools.pyproject = tomllib.loads(files.text(path))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        tools.pyproject = read_toml(files.text(path))
+    except tomllib.TOMLDecodeError:
         return
     for tool in tools.table("tool"):
         tools.add(tool, path)
@@ -176,8 +177,8 @@ def _read_sections(path: str, sections: Mapping[str, Mapping[str, str]], tools: 
 def _read_tox(files: BaseFiles, tools: Tools) -> None:
     """Read tox.toml and the tables of tox in pyproject.toml, in the format of tox 4 and before."""
     try:
-        own: Mapping[str, Any] = tomllib.loads(files.text("tox.toml"))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        own: Mapping[str, Any] = read_toml(files.text("tox.toml"))
+    except tomllib.TOMLDecodeError:
         own = {}
     legacy = tools.table("tool", "tox").get("legacy_tox_ini")
     if isinstance(legacy, str):
@@ -250,8 +251,8 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
 def _read_pipfile(files: BaseFiles, tools: Tools) -> None:
     path = "Pipfile"
     try:
-        tables = tomllib.loads(files.text(path))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        tables = read_toml(files.text(path))
+    except tomllib.TOMLDecodeError:
         return
     for name in ("packages", "dev-packages"):
         for wanted in _table(tables, name):

@@ -12,6 +12,7 @@ from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_member
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
+from orchestrator.repo_config.toml import read_toml
 
 _MANIFEST = "Cargo.toml"
 _TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b")
@@ -54,8 +55,8 @@ class Rust:
 
 def _manifest(files: BaseFiles, folder: str) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(files.text(f"{folder}/{_MANIFEST}" if folder else _MANIFEST))
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return read_toml(files.text(f"{folder}/{_MANIFEST}" if folder else _MANIFEST))
+    except tomllib.TOMLDecodeError:
         # Cargo itself reports the fault.
         return {}
 

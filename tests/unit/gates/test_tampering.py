@@ -65,6 +65,7 @@ def kinds(path: str, before: str | None, after: str | None) -> set[str]:
         ("setup.cfg", SETUP, SETUP.replace("run]", "run]\nomit = *"), "check-config-edited"),
         ("setup.cfg", SETUP, SETUP.replace("[mypy]", "[mypy] # x\nx = 1"), "check-config-edited"),
         ("pyproject.toml", PYPROJECT, "[tool.coverage\n", "check-config-edited"),
+        ("pyproject.toml", PYPROJECT, "a" + ".a" * 100_000 + " = 1\n", "check-config-edited"),
         ("src/a.py", "x = 1\n", "x = 1  # noqa\n", "suppression-added"),
         ("src/a.py", "x = 1\n", "x: int = ''  # type: ignore\n", "suppression-added"),
         ("src/a.ts", "", "/* eslint-disable */\n", "suppression-added"),
