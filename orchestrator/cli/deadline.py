@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import click
 
@@ -95,7 +95,7 @@ def waiting_for_valkey(
     """Give Valkey the time of this command; a person is told of a wait, with what helps."""
     ctx = click.get_current_context(silent=True)
     if limit_s is None:
-        limit_s = ctx.meta.get(TIMEOUT, LIMIT_S) if ctx else LIMIT_S
+        limit_s = answer_limit_s()
     # A program reads the standard error of --json: it has the error alone.
     is_silent = bool(ctx and ctx.meta.get(AS_JSON))
     deadline, is_over = AnswerDeadline(limit_s, is_following=is_following), threading.Event()
@@ -113,3 +113,14 @@ def waiting_for_valkey(
             yield
     finally:
         is_over.set()
+
+
+def answer_limit_s() -> float:
+    """Return how long this command waits for Valkey."""
+    ctx = click.get_current_context(silent=True)
+    return float(ctx.meta.get(TIMEOUT, LIMIT_S)) if ctx else LIMIT_S
+
+
+def limiting_each_answer(limit_s: float) -> AbstractContextManager[None]:
+    """Limit the wait for each answer, for calls in a thread beside that of the command."""
+    return waiting_with(AnswerDeadline(limit_s, is_following=True))

@@ -71,6 +71,32 @@ def test_one_failed_check_does_not_hide_the_next():
     assert (there.status, there.detail, there.what_to_do) == (Health.OK, "here", "")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_the_first_lines_are_todays_trouble(options, monkeypatch, tmp_path):
+    """Failures, then warnings, then what is well; what the settings do not use comes last."""
+
+    def fail() -> str:
+        msg = "It is gone."
+        raise OrchestratorError(msg, action="Fetch it.")
+
+    listed = (
+        Check("unused", fail, is_optional=True, is_unused=True),
+        Check("well", lambda: "here"),
+        Check("warned", fail, is_optional=True),
+        Check("also well", lambda: "here"),
+        Check("failed", fail),
+    )
+    monkeypatch.setattr("orchestrator.cli.commands.doctor.checks", lambda _: listed)
+    shown = CliRunner().invoke(doctor, options, obj=settings(tmp_path)).stdout
+    names = ["failed", "warned", "well", "also well", "unused"]
+    if options:
+        assert [row["name"] for row in json.loads(shown)["checks"]] == names
+    else:
+        states = ["fail", "warn", "ok", "ok", "warn"]
+        assert [line.split()[0] for line in shown.splitlines()] == states
+        assert all(name in line for name, line in zip(names, shown.splitlines(), strict=True))
+
+
 def test_the_key_itself_is_not_shown(tmp_path):
     ran = CliRunner().invoke(
         doctor, ["--json"], obj=settings(tmp_path, CLAUDE_API_KEY="sk-secret-key")

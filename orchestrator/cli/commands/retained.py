@@ -71,11 +71,15 @@ def diff(settings: Settings, agent_ids: tuple[str, ...], *, ref: str, as_json: b
 
 def _notify_outside(verb: str, agent_id: str, outside: Iterable[dict[str, Any]]) -> None:
     for found in outside:
-        one = Retained.model_validate(found)
-        notify(
-            f"outside the change: {one.ref} ({one.kind}, {one.commit[:12]} {one.subject}):"
-            f" orch {verb} {agent_id} --ref '{one.ref}'"
-        )
+        notify(outside_line(verb, agent_id, Retained.model_validate(found)))
+
+
+def outside_line(verb: str, agent_id: str, one: Retained) -> str:
+    """Return the line about a commit outside the change, with the command that uses it."""
+    return (
+        f"outside the change: {one.ref} ({one.kind}, {one.commit[:12]} {one.subject}):"
+        f" orch {verb} {agent_id} --ref '{one.ref}'"
+    )
 
 
 @click.command()

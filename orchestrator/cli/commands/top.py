@@ -1,31 +1,22 @@
-"""`orch top`: the fleet on one screen, until a key ends it."""
+"""`orch top`: the fleet on one screen, with keys that act on the selected agent."""
 
 from __future__ import annotations
 
-import os
-import select
-import shutil
 import sys
-import termios
-import tty
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 
 import click
 
 from orchestrator.cli.clients import open_client
 from orchestrator.cli.clients.interface import AgentFilter, Client, all_pages
+from orchestrator.cli.deadline import answer_limit_s
 from orchestrator.cli.output.render import DurationType, json_option, print_json
-from orchestrator.cli.output.text import has_colours, is_terminal, say
+from orchestrator.cli.output.text import is_terminal, say
 from orchestrator.cli.output.top_text import Screen, top_lines
-from orchestrator.errors import ApiUnreachable, StoreUnreachable
 from orchestrator.models import AgentState, Status
 from orchestrator.settings import Settings
 from orchestrator.wiring import clock
 
-_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-_HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _PIPE_SIZE = (120, 60)
 
 
@@ -38,7 +29,11 @@ _PIPE_SIZE = (120, 60)
 def top(settings: Settings, *, every: float, as_json: bool) -> None:
     """Show the budget, the queues and the active agents on one screen, until q or Ctrl-C.
 
-    Agents that need attention are first, with the reason. In a pipe, and with --json, it prints one
+    Agents that need attention are first, with the reason. Keys show the log, the change and the
+    reason of the selected agent, kill, retry or acknowledge it, halt and resume; ? lists them, and
+    / filters. They do what the commands of the same names do, also over --api.
+
+    In a pipe, and with --json, it prints one
     screen and ends. The JSON is {budget, queues, counts, agents, attention}.
     """
     is_live = is_terminal() and sys.stdin.isatty() and not as_json
@@ -46,7 +41,7 @@ def top(settings: Settings, *, every: float, as_json: bool) -> None:
         if as_json:
             print_json(_document(_read(client, has_all=True)))
         elif is_live:
-            _show_until_quit(lambda: _read(client), every)
+            _show_until_quit(client, every)
         else:
             for line in top_lines(_read(client), *_PIPE_SIZE):
                 say(click.unstyle(line))
@@ -77,43 +72,11 @@ def _document(screen: Screen) -> dict[str, object]:
     }
 
 
-def _show_until_quit(read: Callable[[], Screen], every_s: float) -> None:
-    screen, away = read(), ""
-    with _second_screen():
-        while True:
-            _draw(screen, away)
-            if _is_quit(every_s):
-                return
-            try:
-                screen, away = read(), ""
-            except (StoreUnreachable, ApiUnreachable) as error:
-                # What was seen last remains, with the reason.
-                away = error.detail
+def _show_until_quit(client: Client, every_s: float) -> None:
+    from orchestrator.cli.top.app import TopApp  # noqa: PLC0415 - slow to load: a pipe needs none
 
-
-def _draw(screen: Screen, away: str) -> None:
-    lines = top_lines(screen, *shutil.get_terminal_size(), away=away)
-    if not has_colours():
-        lines = [click.unstyle(line) for line in lines]
-    # The lines are overwritten in place, so that the screen does not flicker.
-    body = f"{_CLEAR_LINE}\r\n".join(lines)
-    click.echo(f"{_HOME}{body}{_CLEAR_LINE}{_CLEAR_REST}", nl=False)
-
-
-def _is_quit(within_s: float) -> bool:
-    ready, _, _ = select.select([sys.stdin], [], [], within_s)
-    # An empty read is the end of a terminal that was closed.
-    return bool(ready) and os.read(sys.stdin.fileno(), 1) in {b"q", b"Q", b"\x04", b""}
-
-
-@contextmanager
-def _second_screen() -> Iterator[None]:
-    """Use the terminal's second screen without echo; leave it as it was, whatever happens."""
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        click.echo(_ENTER, nl=False)
-        yield
-    finally:
-        click.echo(_LEAVE, nl=False)
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+    app = TopApp(client, lambda: _read(client), every_s=every_s, limit_s=answer_limit_s())
+    if error := app.run():
+        raise error
+    if app.is_interrupted:
+        raise KeyboardInterrupt

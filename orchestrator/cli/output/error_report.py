@@ -52,7 +52,7 @@ def report_error(
             notify(": ".join(one))
         notify(f"{path}: {message} [{error.code}]")
     else:
-        notify(_about(coded(error), agent_id))
+        notify(about(coded(error), agent_id))
     return code
 
 
@@ -80,7 +80,8 @@ def is_json(given: Sequence[str]) -> bool:
     return "--json" in options
 
 
-def _about(text: str, agent_id: str) -> str:
+def about(text: str, agent_id: str) -> str:
+    """Return a message with the id of its agent, also in the commands that it names."""
     if not agent_id:
         return text
     # The id is filled in, so that the user can copy the next command.

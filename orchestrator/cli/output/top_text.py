@@ -1,4 +1,4 @@
-"""One screen of `orch top`: the budget, the queues, and the agents that fit. Pure."""
+"""The lines of `orch top`: the budget, the queues, and the agents that fit. Pure."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _COLUMNS = (
 _WIDE = 120
 _MORE_COLUMNS = (("TASK", 24, False), ("REPOSITORY", 18, False), ("ROUND", 5, True))
 _MARK = "!"
+NO_AGENT = "no agent is active, and none needs attention"
 #: The characters of an id that are shown; commands take them, if they are unique.
-_ID = 8
+SHORT_ID = 8
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,48 @@ def top_lines(screen: Screen, width: int, height: int, *, away: str = "") -> lis
 
     `away` is the reason why the facts are old.
     """
-    head = [*_head(screen, width), *([f"OLD: {away}"] if away else ())]
+    lines = head_lines(screen, width, away=away)
     # Beside the head: an empty line, the headings, and the line of what is left out.
-    room = max(1, height - len(head) - 3)
+    room = max(1, height - len(lines) - 3)
     shown = screen.agents[:room]
-    lines = [_fitted(line, width) for line in head]
     if shown:
-        headings = [name for name, _, _ in _columns(width)]
-        last = "WHY" if width >= _WIDE else "WHY, OR TASK"
-        lines += ["", click.style(_line([*headings, last], width).rstrip(), bold=True)]
-        lines += [_styled(agent, screen, width) for agent in shown]
+        lines += ["", click.style(heading_line(width), bold=True)]
+        lines += [
+            click.style(agent_line(agent, screen, width), fg=STYLES[agent.status])
+            for agent in shown
+        ]
     if left := len(screen.agents) - len(shown) + screen.unlisted:
-        lines.append(_fitted(f"and {left} more: orch ls", width))
+        lines.append(fitted(f"and {left} more: orch ls", width))
     elif not shown:
-        lines += ["", _fitted("no agent is active, and none needs attention", width)]
+        lines += ["", fitted(NO_AGENT, width)]
     return lines[:height]
+
+
+def head_lines(screen: Screen, width: int, *, away: str = "") -> list[str]:
+    """Return the lines about the budget and the queues, and why the facts are old if they are."""
+    head = [*_head(screen, width), *([f"OLD: {away}"] if away else ())]
+    return [fitted(line, width) for line in head]
+
+
+def heading_line(width: int) -> str:
+    """Return the line of the headings of the columns."""
+    headings = [name for name, _, _ in _columns(width)]
+    last = "WHY" if width >= _WIDE else "WHY, OR TASK"
+    return _line([*headings, last], width).rstrip()
+
+
+def agent_line(agent: AgentState, screen: Screen, width: int) -> str:
+    """Return the line of an agent, without a style."""
+    return _line(_row(agent, screen, width), width).rstrip()
+
+
+def fitted(text: str, width: int) -> str:
+    """Return untrusted text as one line that is no wider than the terminal."""
+    return _cut(one_line(text), width)
 
 
 def _columns(width: int) -> tuple[tuple[str, int, bool], ...]:
     return (*_COLUMNS, *_MORE_COLUMNS) if width >= _WIDE else _COLUMNS
-
-
-def _fitted(text: str, width: int) -> str:
-    return _cut(one_line(text), width)
 
 
 def _line(cells: Sequence[str], width: int) -> str:
@@ -97,11 +117,6 @@ def _line(cells: Sequence[str], width: int) -> str:
 
 def _cut(line: str, width: int) -> str:
     return set_cell_size(line, min(width, cell_len(line)))
-
-
-def _styled(agent: AgentState, screen: Screen, width: int) -> str:
-    line = _line(_row(agent, screen, width), width)
-    return click.style(line.rstrip(), fg=STYLES[agent.status])
 
 
 def _head(screen: Screen, width: int) -> Iterator[str]:
@@ -139,7 +154,7 @@ def _row(agent: AgentState, screen: Screen, width: int) -> Sequence[str]:
     rest = wide if width >= _WIDE else (why or agent.task_id,)
     cells = (
         _MARK if need else "",
-        agent.agent_id[:_ID],
+        agent.agent_id[:SHORT_ID],
         shown_state(agent),
         elapsed(agent, screen.now),
         str(agent.usage.total_tokens),

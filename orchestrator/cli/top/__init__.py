@@ -1,0 +1,1 @@
+"""The interactive screen of `orch top`."""
