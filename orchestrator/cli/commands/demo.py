@@ -87,7 +87,7 @@ def demo(settings: Settings) -> None:
         remote = _make_remote(folder)
         say(f"made a repository with one test: {remote}")
         say(f"starting a system for it: {environ['ORCHESTRATOR_HOME']}")
-        _orch("up", "--detach", "--json", folder=folder, environ=environ)
+        _orch("up", "--detach", folder=folder, environ=environ)
         ours = load_settings(environ, dotenv=Path(os.devnull))
         with open_client(ours) as client:
             agent = _run_agent(client, remote)

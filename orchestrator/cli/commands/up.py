@@ -9,7 +9,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from orchestrator.cli.local import instance
 from orchestrator.cli.local.flower import generated_password, password_file
 from orchestrator.cli.local.programs import Listener, Program, api_url, listeners, programs
 from orchestrator.cli.local.supervisord import START_WITHIN_S, start
-from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.render import json_option, print_json, waiting_line
 from orchestrator.cli.output.text import notify, say
 from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
 from orchestrator.settings import Settings
@@ -116,9 +116,17 @@ def bring_up(
             part.prepare()
         with ExitStack() as undo:
             undo.callback(_stop_undisturbed, settings)
-            started = start(
-                home, parts, run_id=run_id, lock=lock, is_tied=not is_detached, within_s=within_s
-            )
+            # A script reads the document and the errors alone.
+            with nullcontext(lambda _: None) if as_json else waiting_line() as show:
+                started = start(
+                    home,
+                    parts,
+                    run_id=run_id,
+                    lock=lock,
+                    is_tied=not is_detached,
+                    within_s=within_s,
+                    on_wait=lambda name: show(f"waiting for {name}"),
+                )
             system = instance.System(
                 api=api_url(settings), valkey=settings.valkey_url, pids=started.pids, run_id=run_id
             )

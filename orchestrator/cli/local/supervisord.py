@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -90,10 +90,12 @@ def start(
     lock: int,
     is_tied: bool,
     within_s: float = START_WITHIN_S,
+    on_wait: Callable[[str], None] = lambda _name: None,
 ) -> Started:
     """Start the programs and return when all are ready; if `is_tied`, they end with this process.
 
-    The caller holds the claim. After a failed start the caller ends the processes with `stop`.
+    `on_wait` gets the name of a program that is not ready yet, again and again. The caller holds
+    the claim. After a failed start the caller ends the processes with `stop`.
 
     Raises:
         StartFailed: a program ended, or was not ready in time.
@@ -110,7 +112,7 @@ def start(
         by_stage = sorted(programs, key=attrgetter("stage"))
         for stage, members in groupby(by_stage, key=attrgetter("stage")):
             _rpc(proxy, "startProcessGroup", _group(stage), False)
-            _await_stage(home, proxy, tuple(members), pids, deadline_s)
+            _await_stage(home, proxy, tuple(members), pids, deadline_s, on_wait)
     return Started(process, {SUPERVISOR: process.pid, **pids})
 
 
@@ -167,6 +169,7 @@ def _await_stage(
     stage: Sequence[Program],
     pids: dict[str, int],
     deadline_s: float,
+    on_wait: Callable[[str], None],
 ) -> None:
     pids |= dict.fromkeys((program.name for program in stage), 0)
     while True:
@@ -183,6 +186,7 @@ def _await_stage(
             return
         if time.monotonic() > deadline_s:
             raise _failure(home, lacking[0][0], f"is not ready in time: {lacking[0][1]}")
+        on_wait(lacking[0][0])
         time.sleep(POLL_S)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -133,6 +134,18 @@ def console(*, err: bool = False) -> Console | None:
     from rich.console import Console  # noqa: PLC0415 - slow to load: a pipe needs none
 
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def waiting_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a text and the seconds of a wait on a terminal; nothing on anything else."""
+    screen = console(err=True)
+    if screen is None:
+        yield lambda _text: None
+        return
+    begun_s = time.monotonic()
+    with screen.status("") as line:
+        yield lambda text: line.update(f"{text}  {time.monotonic() - begun_s:.0f} s")
 
 
 def not_judged_line(entry: NotJudged) -> str:
