@@ -20,7 +20,7 @@ const SOON_MS = 60;
 const KEYS = {
   "/": "Search", "j k": "Next or previous agent", Enter: "Open the agent", x: "Select or deselect the agent",
   "Shift+x": "Select from the last selected agent to this one", a: "Select all that are listed, or none",
-  "← →": "Switch the tab of the panel", Escape: "Clear the search, close the panel, or clear the selection",
+  "← →": "Switch the tab of the panel", "e w": "In the output: jump to the next error; wrap lines or not", Escape: "Clear the search, close the panel, or clear the selection",
   n: "Spawn an agent", "?": "Show these keys",
 };
 
@@ -295,7 +295,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "n") spawn();
   else if (event.key === "a") select(selected.size ? [] : list.entries.map((entry) => entry.id));
   else if (["j", "k"].includes(event.key) && !byId("list").contains(event.target)) list.focus();
-  else return;
+  else if (!detail.press(event.key)) return;
   event.preventDefault();
 });
 
