@@ -8,6 +8,7 @@ import { Dialogs } from "./dialogs.js";
 import { FILTERS, Fleet, MOST, SORTS } from "./fleet.js";
 import { Halt } from "./halt.js";
 import { List } from "./list.js";
+import { Notifier } from "./notify.js";
 import * as server from "./server.js";
 import { askSpawn } from "./spawn.js";
 import { Strip } from "./strip.js";
@@ -39,7 +40,11 @@ const dialogs = new Dialogs(server);
 const fleet = new Fleet({
   get: server.get,
   changed: () => (frame ||= requestAnimationFrame(render)),
-  concerned: ({ agent, concern }) => isLoaded && say(`${line(agent.taskId, 80)}: ${concern.why}`),
+  concerned: ({ agent, concern }) => {
+    if (!isLoaded) return;
+    say(`${line(agent.taskId, 80)}: ${concern.why}`);
+    notifier.notify(agent, concern);
+  },
 });
 const list = new List(byId("list"), fleet, (id) => go(id, "output"), {
   get selected() {
@@ -59,6 +64,7 @@ const bulk = new Bulk(byId("bulk"), {
 const halt = new Halt(byId("halt"), byId("switch-halt"), {
   post: server.post, done: () => lookSoon(),
 });
+const notifier = new Notifier(byId("notify"), byId("notify-lack"), (id) => go(id, "output"));
 const strip = new Strip(byId("strip"), server, dialogs);
 const trends = new Trends(byId("trends"), server);
 
@@ -191,7 +197,7 @@ let loading = null;
 // After a cut the stream resumes without a gap: all agents are read only the first time.
 async function reload({ anew = false } = {}) {
   if (loading || (isLoaded && !anew)) return lookSoon();
-  loading = fleet.load();
+  loading = fleet.load({ isNews: isLoaded });
   try {
     await loading;
     isLoaded = true;
@@ -218,7 +224,7 @@ function lookSoon() {
 async function look() {
   clearTimeout(soon);
   soon = 0;
-  if (looking || lost || isRefused || document.hidden) return;
+  if (looking || lost || isRefused || (document.hidden && !notifier.isOn)) return;
   looking = true;
   try {
     await fleet.look(ids());
