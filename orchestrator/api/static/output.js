@@ -16,7 +16,7 @@ export function openOutput(body, id, server) {
   const ender = new AbortController();
   const note = h("p", { class: "note" }, "Reading…");
   const log = h("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Output", tabindex: 0 });
-  const find = h("input", { type: "search", placeholder: "Find in output", "aria-label": "Find in output" });
+  const find = h("input", { type: "search", placeholder: "Find", "aria-label": "Find in output" });
   const found = h("span", { class: "dim", role: "status" });
   const wrap = h("button", { type: "button", class: "small", title: "Wrap long lines (w)", "aria-label": "Wrap long lines" }, "Wrap");
   const error = h("button", { type: "button", class: "small", title: "Jump to the first error, then to the next (e)", disabled: true }, "Next error");
