@@ -13,6 +13,7 @@ from math import isfinite
 
 from orchestrator.agent_output.dropped_lines import DroppedLines
 from orchestrator.agent_output.lines import Line, LineSplitter
+from orchestrator.agent_output.log_text import masked, shortened
 from orchestrator.agent_output.results import outranks
 from orchestrator.agent_output.split_event import JOINED_BYTES, SplitEvent
 from orchestrator.agent_output.usage_meter import UsageMeter, no_price
@@ -175,9 +176,10 @@ class OutputReader:
         pieces = "; ".join(repr(text) for text in self._foreign)
         return self._fit(pieces)
 
-    def record(self, text: str, *, source: str = "orchestrator") -> None:
-        """Add a line to the agent's log."""
-        self._unread.append(LogLine(at=self._clock(), source=source, text=self._fit(text)))
+    def record(self, text: str, *, source: str = "orchestrator", tool: str = "") -> None:
+        """Add a line to the agent's log; `tool` is the id of a tool call that it belongs to."""
+        text = self._fit(text)
+        self._unread.append(LogLine(at=self._clock(), source=source, text=text, tool=tool or None))
 
     def drain_lines(self) -> list[LogLine]:
         """Return and clear the log lines since the last call."""
@@ -185,8 +187,7 @@ class OutputReader:
         return self.dropped_lines.report(lines)
 
     def _fit(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[masked]")
+        text = masked(text, self._secrets)
         if len(text) > LOG_TEXT_LIMIT:
             text = f"{text[:LOG_TEXT_LIMIT]} […{len(text) - LOG_TEXT_LIMIT} more characters]"
         return self._mask(text)
@@ -255,7 +256,7 @@ class OutputReader:
         for signal in signals:
             self._record_signal(signal)
 
-    def _record_signal(self, signal: Signal) -> None:  # noqa: C901 - one case for each signal
+    def _record_signal(self, signal: Signal) -> None:  # noqa: C901, PLR0912 - a case each
         match signal:
             case AgentMessage(text, is_notice):
                 self.words += not is_notice
@@ -266,15 +267,18 @@ class OutputReader:
                 self.words += 1
                 self.tools_used += 1
                 _open(self._tools, signal.id)
-                self.record(f"{name} {detail}".rstrip(), source="tool")
+                self.record(f"{name} {detail}".rstrip(), source="tool", tool=signal.id)
             case UsageReport():
                 self._record_usage(signal)
             case SessionStarted(session_id):
                 self.session_id = session_id
             case LimitReached(resets_at_s):
                 self.limit_resets_at_s = resets_at_s if isfinite(resets_at_s) else None
-            case ToolDone(tool):
+            case ToolDone(tool, output, is_failed):
                 self._tools.discard(tool)
+                if output.strip() or is_failed:
+                    text = shortened(masked(output, self._secrets))
+                    self.record(text, source="failed" if is_failed else "output", tool=tool)
             case TaskChanged(task, is_open):
                 (_open if is_open else set.discard)(self._tasks, task)
             case OpenTasks(tasks):

@@ -21,6 +21,8 @@ _NO_SUCH_METHOD = -32601
 #: How long an agent may take to end after its last response.
 _END_S = 5.0
 _DETAIL_LIMIT = 500
+#: Of a tool's output; a line of the protocol has a limit.
+_OUTPUT_LIMIT = 100_000
 #: A permission for one call does not write a rule into the settings of the repository.
 _ALLOWS = ("allow_once", "allow_always")
 _ENDED = ("completed", "failed")
@@ -193,7 +195,8 @@ class Client:
             self._flush()
         if kind in ("tool_call", "tool_call_update") and update.get("status") in _ENDED:
             self._flush()
-            emit("tool_done", id=tool)
+            is_failed = update["status"] == "failed"
+            emit("tool_done", id=tool, output=_output(update)[:_OUTPUT_LIMIT], is_failed=is_failed)
 
     def _flush(self) -> None:
         if self._text.strip():
@@ -210,6 +213,14 @@ class Client:
         with suppress(BrokenPipeError):  # the end of its output follows, which the reader reports
             while data:
                 data = data[os.write(self._agent.stdin.fileno(), data) :]
+
+
+def _output(update: dict[str, Any]) -> str:
+    """Return the texts of a tool call's content; diffs and terminals have none."""
+    blocks = update.get("content")
+    given = blocks if isinstance(blocks, list) else ()
+    inner = [_fields(_fields(one).get("content")) for one in given]
+    return "\n".join(str(one["text"]) for one in inner if isinstance(one.get("text"), str))
 
 
 def _fields(value: object) -> dict[str, Any]:

@@ -135,7 +135,17 @@ def _user(event: Fields) -> Iterator[Signal]:
         if isinstance(block, dict) and block.get("type") == "tool_result":
             tool = block.get("tool_use_id")
             if isinstance(tool, str):
-                yield ToolDone(storable(tool))
+                text = _tool_output(block.get("content"))
+                yield ToolDone(storable(tool), text, is_failed=block.get("is_error") is True)
+
+
+def _tool_output(content: object) -> str:
+    """Return the text of a tool's result: a text, or a list of blocks of which some are text."""
+    if isinstance(content, str):
+        return storable(content)
+    blocks = content if isinstance(content, list) else ()
+    texts = [block.get("text") for block in blocks if isinstance(block, dict)]
+    return storable("\n".join(text for text in texts if isinstance(text, str)))
 
 
 def _partial(event: Fields) -> Iterator[Signal]:

@@ -34,6 +34,7 @@ _LIMITED = re.compile(
 )
 #: Items that are no tool: text, plans and notices.
 _NO_TOOL = frozenset({"agent_message", "reasoning", "error", "todo_list"})
+_NOT_DONE = frozenset({"failed", "declined"})
 #: The fields of an item that tell what the tool does.
 _DETAILS = ("command", "changes", "query", "tool", "arguments", "prompt")
 
@@ -67,7 +68,8 @@ def _item_completed(event: Fields) -> Iterator[Signal]:
     elif kind == "error":
         yield AgentMessage(item.text("message"), is_notice=True)
     elif kind and kind not in _NO_TOOL:
-        yield ToolDone(item.id("id"))
+        is_failed = item.text("status") in _NOT_DONE
+        yield ToolDone(item.id("id"), item.text("aggregated_output"), is_failed)
 
 
 def _notice(event: Fields) -> Iterator[Signal]:

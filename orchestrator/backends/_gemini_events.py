@@ -54,7 +54,9 @@ def _tool_use(event: Fields) -> Iterator[Signal]:
 
 
 def _tool_result(event: Fields) -> Iterator[Signal]:
-    yield ToolDone(event.id("tool_id"))
+    is_failed = event.text("status") == "error"
+    error = event.inner("error").text("message") if is_failed else ""
+    yield ToolDone(event.id("tool_id"), error or event.text("output"), is_failed)
 
 
 def _notice(event: Fields) -> Iterator[Signal]:

@@ -19,6 +19,7 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
+from orchestrator.interfaces.signals import ToolDone
 from orchestrator.models import Usage
 from orchestrator.models.tokens import MOST_TOKENS_OF_A_MESSAGE
 
@@ -47,10 +48,13 @@ def _text(event: Fields) -> Iterator[Signal]:
 
 
 def _tool_use(event: Fields) -> Iterator[Signal]:
-    # The event comes when the tool has ended, so no tool is open.
+    # The event comes when the tool has ended.
     part = event.inner("part")
-    detail = as_json(part.inner("state").raw("input"), most=_DETAIL_LIMIT)
-    yield ToolUse(part.text("tool"), detail)
+    state = part.inner("state")
+    detail, call = as_json(state.raw("input"), most=_DETAIL_LIMIT), part.id("callID")
+    yield ToolUse(part.text("tool"), detail, call)
+    is_failed = state.text("status") == "error"
+    yield ToolDone(call, state.text("error" if is_failed else "output"), is_failed)
 
 
 def _step_finish(event: Fields) -> Iterator[Signal]:

@@ -241,7 +241,9 @@ _READERS: Mapping[str, Reader] = {
     "session": lambda line: (SessionStarted(line.id("id")),),
     "message": lambda line: (AgentMessage(line.text("text")),),
     "tool": lambda line: (ToolUse(line.text("name"), line.text("detail"), line.id("id")),),
-    "tool_done": lambda line: (ToolDone(line.id("id")),),
+    "tool_done": lambda line: (
+        ToolDone(line.id("id"), line.text("output"), line.flag("is_failed") is True),
+    ),
     "usage": _usage,
     "result": _result,
 }

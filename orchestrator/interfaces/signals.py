@@ -17,6 +17,8 @@ class ToolDone:
     """The end of a tool call; `id` is that of its `ToolUse`."""
 
     id: str
+    output: str = ""
+    is_failed: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,5 @@ class LogLine(Record):
     at: Instant
     source: str
     text: str
+    #: The id of a tool call; the lines with its output and its failure have the same one.
+    tool: str | None = None

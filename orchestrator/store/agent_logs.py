@@ -27,7 +27,9 @@ def append_log(
 
     Of more than `cap` lines, or of more bytes of Valkey's memory, the newest are kept.
     """
-    documents = (line.model_dump_json(by_alias=True, exclude={"id"}) for line in lines)
+    documents = (
+        line.model_dump_json(by_alias=True, exclude={"id"}, exclude_none=True) for line in lines
+    )
     named = {"agent": keys.agent(agent_id), "log": keys.log(agent_id)}
     # A setting in bytes is a subclass of int, which the client does not send.
     return call("append_log", named, (attempt, cap, int(most_bytes), *documents), bool)

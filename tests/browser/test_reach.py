@@ -18,17 +18,13 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def faults_of(page):
-    """What axe-core calls serious or critical."""
+    """What axe-core finds, of any impact."""
     found = Axe().run(page).response["violations"]
-    return [
-        (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-    ]
+    return [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(seeded, scheme):
+def test_axe_finds_nothing(seeded, scheme):
     board, seed = seeded
     seed.fill(40)
     rejected = seed.make("rejected")
@@ -50,7 +46,7 @@ def test_axe_finds_no_serious_fault(seeded, scheme):
     page.get_by_role("button", name="Kill all").click()
     assert faults_of(page) == []
     page.keyboard.press("Escape")
-    page.set_viewport_size({"width": 400, "height": 800})
+    page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("button", name="Close").click()
     if scheme == "light":
         board.shot("phone")
@@ -75,6 +71,10 @@ def test_each_queue_and_limit_is_in_view_without_scrolling(seeded, width):
     cut = "all => all.filter((a) => a.scrollWidth > a.clientWidth).map((a) => a.innerHTML)"
     assert page.locator("#strip, #strip *, #trends summary").evaluate_all(cut) == []
     expect(board.row(waits.agent_id)).to_be_in_viewport(ratio=1)
+    # No control of the header is cut, even next to the longest word on the connection.
+    page.evaluate("document.getElementById('connection-text').textContent = 'Connection lost'")
+    for control in page.locator(".top button").all():
+        expect(control).to_be_in_viewport(ratio=1)
     board.row(waits.agent_id).click()
     expect(page.get_by_role("tab", name="Output")).to_be_in_viewport(ratio=1)
 

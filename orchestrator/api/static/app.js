@@ -8,6 +8,7 @@ import { Dialogs } from "./dialogs.js";
 import { FILTERS, Fleet, MOST, SORTS } from "./fleet.js";
 import { Halt } from "./halt.js";
 import { List } from "./list.js";
+import { Notifier } from "./notify.js";
 import * as server from "./server.js";
 import { askSpawn } from "./spawn.js";
 import { Strip } from "./strip.js";
@@ -20,7 +21,7 @@ const SOON_MS = 60;
 const KEYS = {
   "/": "Search", "j k": "Next or previous agent", Enter: "Open the agent", x: "Select or deselect the agent",
   "Shift+x": "Select from the last selected agent to this one", a: "Select all that are listed, or none",
-  "← →": "Switch the tab of the panel", Escape: "Clear the search, close the panel, or clear the selection",
+  "← →": "Switch the tab of the panel", "e w": "In the output: jump to the next error; wrap lines or not", Escape: "Clear the search, close the panel, or clear the selection",
   n: "Spawn an agent", "?": "Show these keys",
 };
 
@@ -39,7 +40,11 @@ const dialogs = new Dialogs(server);
 const fleet = new Fleet({
   get: server.get,
   changed: () => (frame ||= requestAnimationFrame(render)),
-  concerned: ({ agent, concern }) => isLoaded && say(`${line(agent.taskId, 80)}: ${concern.why}`),
+  concerned: ({ agent, concern }) => {
+    if (!isLoaded) return;
+    say(`${line(agent.taskId, 80)}: ${concern.why}`);
+    notifier.notify(agent, concern);
+  },
 });
 const list = new List(byId("list"), fleet, (id) => go(id, "output"), {
   get selected() {
@@ -59,6 +64,7 @@ const bulk = new Bulk(byId("bulk"), {
 const halt = new Halt(byId("halt"), byId("switch-halt"), {
   post: server.post, done: () => lookSoon(),
 });
+const notifier = new Notifier(byId("notify"), byId("notify-lack"), (id) => go(id, "output"));
 const strip = new Strip(byId("strip"), server, dialogs);
 const trends = new Trends(byId("trends"), server);
 
@@ -191,7 +197,7 @@ let loading = null;
 // After a cut the stream resumes without a gap: all agents are read only the first time.
 async function reload({ anew = false } = {}) {
   if (loading || (isLoaded && !anew)) return lookSoon();
-  loading = fleet.load();
+  loading = fleet.load({ isNews: isLoaded });
   try {
     await loading;
     isLoaded = true;
@@ -218,7 +224,7 @@ function lookSoon() {
 async function look() {
   clearTimeout(soon);
   soon = 0;
-  if (looking || lost || isRefused || document.hidden) return;
+  if (looking || lost || isRefused || (document.hidden && !notifier.isOn)) return;
   looking = true;
   try {
     await fleet.look(ids());
@@ -295,7 +301,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "n") spawn();
   else if (event.key === "a") select(selected.size ? [] : list.entries.map((entry) => entry.id));
   else if (["j", "k"].includes(event.key) && !byId("list").contains(event.target)) list.focus();
-  else return;
+  else if (!detail.press(event.key)) return;
   event.preventDefault();
 });
 

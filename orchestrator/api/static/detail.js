@@ -81,6 +81,11 @@ export class Detail {
     open.tab?.refresh?.(agent);
   }
 
+  /** Let the open tab take a key; answers whether it did. */
+  press(key) {
+    return this.#open?.tab?.press?.(key) ?? false;
+  }
+
   tick(now) {
     const open = this.#open;
     const entry = open && this.#fleet.get(open.id);

@@ -57,7 +57,7 @@ export class Fleet {
   }
 
   /** Read all agents again, newest first; agents without a record are removed. */
-  async load() {
+  async load({ isNews = false } = {}) {
     const seen = new Set();
     let cursor = "";
     do {
@@ -65,25 +65,25 @@ export class Fleet {
       const page = await this.#get(`/agents?attention=true&limit=${limit}&cursor=${encodeURIComponent(cursor)}`);
       for (const agent of page.agents) {
         seen.add(agent.agentId);
-        this.#take(agent, { attention: page.attention?.[agent.agentId] ?? null, isNews: false });
+        this.#take(agent, { attention: page.attention?.[agent.agentId] ?? null, isNews });
       }
       cursor = page.nextCursor ?? "";
       this.#changed();
     } while (cursor && seen.size < MOST);
     this.isComplete = !cursor;
-    if (cursor) await this.#loadUrgent(seen);
+    if (cursor) await this.#loadUrgent(seen, isNews);
     for (const id of this.entries.keys()) if (!seen.has(id) && !this.#dirty.has(id)) this.entries.delete(id);
     this.#changed();
   }
 
   // Those of the server's list, at any age: it examines the newest of each state.
-  async #loadUrgent(seen) {
+  async #loadUrgent(seen, isNews) {
     let cursor = "";
     do {
       const page = await this.#get(`/agents?urgent=true&limit=${PAGE}&cursor=${encodeURIComponent(cursor)}`);
       for (const agent of page.agents) {
         seen.add(agent.agentId);
-        this.#take(agent, { attention: page.attention[agent.agentId], isNews: false });
+        this.#take(agent, { attention: page.attention[agent.agentId], isNews });
       }
       cursor = page.nextCursor ?? "";
     } while (cursor);

@@ -1,7 +1,7 @@
 // The tabs of an agent. Each tab opens into an element and may close and refresh.
 
 import { drawPatch } from "./diff.js";
-import { h, icon } from "./dom.js";
+import { h, icon, withCommands } from "./dom.js";
 import { openOutput } from "./output.js";
 import { clockTime, duration, line, plain } from "./text.js";
 import { drawWaterfall, spansOf } from "./waterfall.js";
@@ -53,7 +53,7 @@ async function timeline(path, server) {
     const gap = before === null ? "" : `+${duration(Date.parse(at) - before)}`;
     before = Date.parse(at);
     return h("li", { class: kind }, h("time", { datetime: at }, clockTime(at)), h("span", { class: "gap" }, gap),
-      h("strong", {}, what), h("span", { class: "dim" }, line(text.filter(Boolean).join(" · "), 600)));
+      h("strong", {}, what), h("span", { class: "dim" }, withCommands(line(text.filter(Boolean).join(" · "), 600))));
   })))];
 }
 

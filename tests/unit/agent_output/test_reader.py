@@ -19,6 +19,7 @@ from orchestrator.interfaces.agent import (
     UsageReport,
 )
 from orchestrator.interfaces.sandbox import Chunk
+from orchestrator.interfaces.signals import ToolDone
 from orchestrator.models import Usage
 
 
@@ -122,6 +123,21 @@ def test_signals_become_session_result_and_lines():
     assert said.result == Result(False, "gave up", 0.25)
     assert said.meter.total.client_cost_usd == 0.25
     assert texts(said) == [("tool", "Write a.py"), ("error", "gave up")]
+
+
+def test_the_output_of_a_tool_is_logged_with_the_id_of_its_call():
+    long = "a" * 1000 + "middle" + "s3cret" + "z" * 3000
+    said = transcript(
+        secrets=("s3cret",), t=ToolUse("Bash", "make", "u1"), o=ToolDone("u1", "12 passed"),
+        q=ToolDone("u2"), f=ToolDone("u3", is_failed=True), l=ToolDone("u4", long),
+    )  # fmt: skip
+    said.feed(Chunk("stdout", b"t\no\nq\nf\nl\n"))
+    lines = said.drain_lines()
+    assert [(line.source, line.text, line.tool) for line in lines[:3]] == [
+        ("tool", "Bash make", "u1"), ("output", "12 passed", "u1"), ("failed", "", "u3"),
+    ]  # fmt: skip
+    # A secret at the edge of the middle is masked before the middle is left out.
+    assert lines[3].text == "a" * 1000 + "\n[… 14 characters …]\n" + "z" * 3000
 
 
 def test_tokens_of_one_message_count_once_at_their_largest():

@@ -284,3 +284,16 @@ def test_what_is_under_way_is_told(backend_of):
     ]
     done = {"content": [{"type": "tool_result", "tool_use_id": "u1"}, 5]}
     assert read(backend, type="user", message=done) == [ToolDone("u1")]
+
+
+def test_the_output_of_a_tool_is_read_and_whether_it_failed(backend_of):
+    block = {"type": "tool_result", "tool_use_id": "u1"}
+    texts = [{"type": "text", "text": "a"}, {"type": "image"}, 5, {"type": "text", "text": "b"}]
+    for result, expected in (
+        ({"content": "12 passed"}, ToolDone("u1", "12 passed")),
+        ({"content": texts, "is_error": False}, ToolDone("u1", "a\nb")),
+        ({"content": "Exit code 1", "is_error": True}, ToolDone("u1", "Exit code 1", True)),
+        ({"content": {"text": "c"}, "is_error": "yes"}, ToolDone("u1")),
+    ):
+        message = {"content": [block | result]}
+        assert read(backend_of(), type="user", message=message) == [expected]

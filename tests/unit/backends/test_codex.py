@@ -25,7 +25,7 @@ RUN = """
 {"type":"item.completed","item":{"id":"item_0","type":"error","message":"Unknown model."}}
 {"type":"turn.started"}
 {"type":"item.started","item":{"id":"item_1","type":"command_execution","command":"ls"}}
-{"type":"item.completed","item":{"id":"item_1","type":"command_execution","exit_code":0}}
+{"type":"item.completed","item":{"id":"item_1","type":"command_execution","status":"failed","aggregated_output":"no"}}
 {"type":"item.completed","item":{"id":"item_2","type":"agent_message","text":"Done."}}
 {"type":"item.completed","item":{"id":"item_3","type":"reasoning","text":"Hm."}}
 {"type":"turn.completed","usage":{"input_tokens":200,"cached_input_tokens":80,"output_tokens":30}}
@@ -56,7 +56,7 @@ def test_a_run_is_read_to_its_result():
         SessionStarted(THREAD),
         AgentMessage("Unknown model."),
         ToolUse("command_execution", "ls"),
-        ToolDone("item_1"),
+        ToolDone("item_1", "no", is_failed=True),
         AgentMessage("Done."),
         UsageReport("turn", usage),
         Result(ok=True),

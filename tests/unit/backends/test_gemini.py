@@ -27,7 +27,7 @@ RUN = """
 {"type":"message","role":"user","content":"Write it."}
 {"type":"message","role":"assistant","content":"I write."}
 {"type":"tool_use","tool_name":"run_shell_command","tool_id":"t-1","parameters":{"command":"ls"}}
-{"type":"tool_result","tool_id":"t-1","status":"success","output":""}
+{"type":"tool_result","tool_id":"t-1","status":"success","output":"a.py"}
 {"type":"result","status":"success","stats":{"input_tokens":300,"output_tokens":31,"cached":120}}
 {"type":"end","code":0}
 """
@@ -51,7 +51,7 @@ def test_a_run_is_read_to_its_result(backend):
         SessionStarted(SESSION),
         AgentMessage("I write."),
         ToolUse("run_shell_command", '{"command": "ls"}'),
-        ToolDone("t-1"),
+        ToolDone("t-1", "a.py"),
         UsageReport("run", Usage(input_tokens=180, output_tokens=31, cache_read_tokens=120)),
         Result(ok=True),
     ]

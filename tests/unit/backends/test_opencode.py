@@ -18,6 +18,7 @@ from orchestrator.interfaces.agent import (
     ToolUse,
     UsageReport,
 )
+from orchestrator.interfaces.signals import ToolDone
 from orchestrator.models import AgentType, Usage
 from orchestrator.settings import load_settings
 
@@ -25,7 +26,7 @@ SESSION = "ses_ddc5a5371ffeTiUYhbqNx1EPCA"
 RUN = """
 {"type":"step_start","sessionID":"ses_ddc5a5371ffeTiUYhbqNx1EPCA","part":{"type":"step-start"}}
 {"type":"text","part":{"type":"text","text":"I write."}}
-{"type":"tool_use","part":{"type":"tool","tool":"bash","state":{"input":{"command":"ls"}}}}
+{"type":"tool_use","part":{"type":"tool","tool":"bash","callID":"c1","state":{"input":{"command":"ls"},"status":"completed","output":"a.py"}}}
 {"type":"step_finish","part":{"id":"prt_1","tokens":{"total":143,"input":100,"output":15,"reasoning":5,"cache":{"write":20,"read":3}}}}
 {"type":"end","code":0}
 """
@@ -67,6 +68,7 @@ def test_a_run_is_read_to_its_result(backend_of):
         SessionStarted(SESSION),
         AgentMessage("I write."),
         ToolUse("bash", '{"command": "ls"}'),
+        ToolDone("c1", "a.py"),
         UsageReport("prt_1", usage),
         Result(ok=True),
     ]
