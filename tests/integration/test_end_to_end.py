@@ -162,7 +162,8 @@ def test_nothing_of_an_agent_is_left_but_its_state_its_log_and_its_reports(syste
                 (event["type"], event["agentId"]) for event in events
             }:
                 break
-        kept = {f"orchestrator:{kind}:{agent_id}" for kind in ("agent", "request", "log", "gates")}
+        kinds = ("agent", "request", "log", "gates", "trail")
+        kept = {f"orchestrator:{kind}:{agent_id}" for kind in kinds}
         found = set(client.scan_iter(f"*{agent_id}*", count=1000))
         assert found == {*kept, f"celery-task-meta-{agent_id}"}
     assert not list((system.home / "workspaces").glob(f"{agent_id}*"))

@@ -35,8 +35,11 @@ _GIT = """#!/bin/sh
 step=${{ORCH_AGENT_ID%%-*}}
 judged={holds}/judged-$step
 case "$step $1" in
-    "claimed fetch" | "cloned ls-tree" | "cleaning push" | "pushing push")
+    "claimed fetch" | "cloned ls-tree")
         {hold} "$step" ;;
+    "cleaning push" | "pushing push")
+        # The spawn only asks whether the remote takes a push.
+        [ ! -e "$judged" ] || {hold} "$step" ;;
     "pushed ls-remote")
         # What the spawn reads of the remote is no push.
         [ ! -e "$judged" ] || [ "$2" != -- ] || {hold} "$step" ;;

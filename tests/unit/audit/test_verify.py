@@ -32,14 +32,14 @@ def test_the_chain_can_be_recomputed_by_anyone_with_the_key():
     next(flow)
     flow.send(b"")
     append = flow.send([])
-    first, mac_1, second, mac_2 = append.arguments[8:]
+    first, mac_1, second, mac_2 = append.arguments[10:]
     assert first == (
         b'{"action":"kill","agentId":"a-1","at":"2026-01-02T00:00:00.000Z","before":"running",'
         b'"id":"id-1","seq":1,"who":"ann","why":"it loops"}'
     )
     assert mac_1.decode() == mac_of(first)
     assert mac_2.decode() == mac_of(mac_1 + second)
-    head = AuditHead.model_validate_json(append.arguments[5])
+    head = AuditHead.model_validate_json(append.arguments[7])
     assert (head.seq, head.mac) == (2, mac_2.decode())
     assert head.seal == mac_of(b"head:2:" + mac_2)
 
@@ -64,7 +64,7 @@ def test_an_append_that_always_comes_late_ends():
     others = audit().append([NOTE])
     next(others)
     others.send(b"")
-    head = others.send([]).arguments[5]
+    head = others.send([]).arguments[6]
     flow = audit().append([NOTE])
     next(flow)
     flow.send(head)

@@ -137,7 +137,7 @@ def test_a_gate_has_its_own_time_limit():
         ({"orchestrator.toml": "[gates]\nlint={minimum=5}"}, "lint: minimum"),
         ({"orchestrator.toml": "[gates]\nai-review='true'"}, "there is no gate 'ai-review'"),
         ({"orchestrator.toml": '[gates]\ntests="a\\u0000b"'}, "tests: command"),
-        ({"orchestrator.toml": "x = " + "[" * 100_000}, "orchestrator.toml: nested"),
+        ({"orchestrator.toml": "x = " + "[" * 100_000}, "orchestrator.toml: Nested"),
     ],
 )
 def test_a_malformed_configuration_is_refused_with_file_and_key(files, named):

@@ -23,7 +23,7 @@ class Agent:
 
     def __init__(self, mode: str = "hard", *, reports_usage: bool = True) -> None:
         self.at_s, self.reported, self.overrun = 0.0, [], ""
-        self.limits = SimpleNamespace(mode=mode)
+        self.limits = SimpleNamespace(mode=mode, daily_usd=None, agent_usd=None)
         holder = SimpleNamespace(
             store=SimpleNamespace(follow=lambda _flow: self.limits),
             charge=lambda _agent, _facts: self.overrun,
@@ -36,8 +36,9 @@ class Agent:
             **{f"u{n}": UsageReport(f"m{n}", Usage(input_tokens=n)) for n in range(1, 4)},
         )
         settings = load_settings({"ORCHESTRATOR_USAGE_SILENCE": "10m"})
+        state = SimpleNamespace(agent_id="a", max_cost_usd=None)
         self.watch = TokenMonitor(
-            holder, settings, SimpleNamespace(agent_id="a"), self.lease, self.said, dict,
+            holder, settings, state, self.lease, self.said, dict,
             reports_usage, clock=lambda: self.at_s,
         )  # fmt: skip
 
