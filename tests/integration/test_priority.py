@@ -10,7 +10,8 @@ from orchestrator.control.submit import SubmitService
 from orchestrator.errors import LeaseLost
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
-from orchestrator.store import agents, keys
+from orchestrator.models import Pause
+from orchestrator.store import agents, keys, queues, workers
 from orchestrator.store.events import read_events
 from orchestrator.store.operations import command
 from orchestrator.wiring import clock, new_id
@@ -47,9 +48,13 @@ def test_no_worker_takes_one_that_is_less_urgent_first(store, valkey_url, tmp_pa
         store.run(command("ZADD", keys.DELAYED, "XX", 1, agent_id, decode=int))
     Rescuer(holder, 3600).sweep()
 
+    # A worker that starts last would find nothing left.
+    store.run(queues.set_pause("spawn", Pause(by="test", why="start together", at=clock())))
     with ExitStack() as pools:
         for number in range(WORKERS):
             pools.enter_context(pool_worker(tmp_path, valkey_url, "spawn", name=f"spawn{number}"))
+        eventually(lambda: len(store.run(workers.present(now=clock()))) == WORKERS)
+        store.run(queues.lift_pause("spawn"))
         eventually(lambda: len(ended(store)) == AGENTS)
     # A worker has one slot: it ends its agents in the order in which it took them.
     taken = defaultdict(list)
