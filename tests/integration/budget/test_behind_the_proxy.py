@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,21 +36,27 @@ class Asker(CommandBackend):
         return Launch(("/usr/bin/python3", "-c", ask))
 
 
+def _lab(folder: Path, valkey_url: str, models: GreedyModels, **settings: str) -> Lab:
+    """Return a system with published limits, whose agents ask these models through the proxy."""
+    lab = Lab(
+        folder,
+        valkey_url,
+        ORCHESTRATOR_SANDBOX_NETWORK="proxy",
+        CLAUDE_API_KEY="sk-double",
+        ANTHROPIC_BASE_URL=models.url,
+        **settings,
+    )
+    lab.use(Asker(Options(), path=None))
+    lab.store.run(publish(lab.settings))
+    return lab
+
+
 def test_an_agent_ends_at_its_dollars_and_has_cost_no_cent_more(tmp_path, valkey_url):
     remote = make_remote(tmp_path, SAMPLE)
     own = tmp_path / "prices.toml"
     own.write_text("date = 2026-12-01\n[anthropic]\nm = { input = 2.0, output = 10.0 }\n")
     with GreedyModels() as models:
-        lab = Lab(
-            tmp_path,
-            valkey_url,
-            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
-            CLAUDE_API_KEY="sk-double",
-            ANTHROPIC_BASE_URL=models.url,
-            ORCHESTRATOR_PRICES=str(own),
-        )
-        lab.use(Asker(Options(), path=None))
-        lab.store.run(publish(lab.settings))
+        lab = _lab(tmp_path, valkey_url, models, ORCHESTRATOR_PRICES=str(own))
         agent = lab.work(lab.spawn(remote, maxCostUsd=0.5))
     assert (agent.status, agent.error_code) == (Status.FAILED, "budget_exceeded"), agent.error
     assert "its limit is $0.5000, and its next request needs up to" in agent.error
@@ -62,16 +69,7 @@ def test_an_agent_whose_model_has_no_price_gets_no_answer_where_dollars_are_limi
 ):
     remote = make_remote(tmp_path, SAMPLE)
     with GreedyModels() as models:
-        lab = Lab(
-            tmp_path,
-            valkey_url,
-            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
-            CLAUDE_API_KEY="sk-double",
-            ANTHROPIC_BASE_URL=models.url,
-            BUDGET_DAILY_USD="20",
-        )
-        lab.use(Asker(Options(), path=None))
-        lab.store.run(publish(lab.settings))
+        lab = _lab(tmp_path, valkey_url, models, BUDGET_DAILY_USD="20")
         agent = lab.work(lab.spawn(remote))
     assert (agent.status, agent.error_code) == (Status.FAILED, "price_unknown"), agent.error
     assert agent.error.startswith("The model anthropic/m has no price.")
@@ -81,16 +79,7 @@ def test_an_agent_whose_model_has_no_price_gets_no_answer_where_dollars_are_limi
 def test_an_agent_ends_at_its_limit_and_has_spent_no_token_more(tmp_path, valkey_url):
     remote = make_remote(tmp_path, SAMPLE)
     with GreedyModels() as models:
-        lab = Lab(
-            tmp_path,
-            valkey_url,
-            ORCHESTRATOR_SANDBOX_NETWORK="proxy",
-            CLAUDE_API_KEY="sk-double",
-            ANTHROPIC_BASE_URL=models.url,
-            BUDGET_PER_AGENT_TOKENS=str(LIMIT),
-        )
-        lab.use(Asker(Options(), path=None))
-        lab.store.run(publish(lab.settings))
+        lab = _lab(tmp_path, valkey_url, models, BUDGET_PER_AGENT_TOKENS=str(LIMIT))
         agent = lab.work(lab.spawn(remote))
         found = lab.store.follow(summary(lab.settings, lab.services.runner.holder.clock()))
     assert (agent.status, agent.error_code) == (Status.FAILED, "budget_exceeded"), agent.error
