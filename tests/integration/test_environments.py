@@ -77,6 +77,10 @@ def system(tmp_path_factory, wheels):
         yield system
 
 
+def kept(system: System) -> set[Path]:
+    return set((system.home / "environments").glob("*"))
+
+
 def spawned(system: System, remote: Path, script: str) -> str:
     asked = ("--repo", str(remote), "--branch=main", "--item", script, f"--task={uuid.uuid4()}")
     ran = system.orch("spawn", *asked, "--gate-profile=minimal", "--max-retries=0", "--json")
@@ -175,8 +179,9 @@ def test_a_failed_set_up_names_command_output_and_who_has_to_act(system, tmp_pat
     state = json.loads(system.orch("status", agent_id, "--json").stdout)
     assert "startedAt" not in state
     assert state["usage"]["totalTokens"] == 0
-    assert not [at for at in (system.home / "environments").iterdir()
-                if at.is_dir() and not at.with_name(f"{at.name}.json").exists()]  # fmt: skip
+    assert not [
+        at for at in kept(system) if at.is_dir() and not at.with_name(f"{at.name}.json").exists()
+    ]
 
 
 def test_agents_that_start_together_wait_for_one_set_up(system, tmp_path, script):
@@ -193,7 +198,7 @@ def test_a_killed_set_up_leaves_nothing_and_the_next_agent_makes_it(system, tmp_
     gate = "[gates]\ntests = 'true'\n"
     toml = f"[environment]\nsetup = 'echo $$ > mark; sleep 600'\nfiles = ['v']\n{gate}"
     remote = make_remote(tmp_path, {"orchestrator.toml": toml, "v": ""})
-    before = set((system.home / "environments").iterdir())
+    before = kept(system)
     agent_id = spawned(system, remote, script(WRITES))
     deadline = time.monotonic() + 60
     while not (marks := list((system.home / "environments").glob("*/tree/mark"))):
@@ -203,5 +208,4 @@ def test_a_killed_set_up_leaves_nothing_and_the_next_agent_makes_it(system, tmp_
     while marks[0].exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    left = {at for at in (system.home / "environments").iterdir() if at.suffix != ".lock"} - before
-    assert not left
+    assert not {at for at in kept(system) - before if at.suffix != ".lock"}
