@@ -90,10 +90,10 @@ class Admissions:
         is_limited = granted < (asked.tokens or MOST_OUTPUT)
         if not is_limited or not isinstance(provider, LimitsOutput):
             return body, ticket
-        if asked.tokens is None and granted > _USUAL_OUTPUT:
-            granted = _USUAL_OUTPUT
-            await self._reserved(request, replace(need, output_tokens=granted), is_gone)
         try:
+            if asked.tokens is None and granted > _USUAL_OUTPUT:
+                granted = _USUAL_OUTPUT
+                await self._reserved(request, replace(need, output_tokens=granted), is_gone)
             limited = await asyncio.to_thread(_limited, provider, body, granted)
         except BaseException:
             ticket.finish(0)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.leases.agent_leases import AgentLeases
@@ -28,17 +31,30 @@ class ModelRequests:
     prices: PriceTable
     _finished: deque[str] = field(default_factory=deque)
     _open: set[str] = field(default_factory=set)
-    _refusal: str = ""
+    _admission: Lock = field(default_factory=Lock)
+    _is_ended: bool = False
+    #: Why a request was refused for lack of tokens.
+    refusal: str = ""
     #: The model of a request that was refused because it has no price.
     unpriced: str = ""
 
     @property
-    def refusal(self) -> str:
-        """Why a request was refused for lack of tokens; empty as long as others are open.
+    def has_open(self) -> bool:
+        """Whether a request is open: until the usage of its response is charged."""
+        return bool(self._open)
 
-        An open request has its tokens, and a response that is cut is charged only in part.
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Admit no request within the block, and none any more if it raises.
+
+        A response is paid and not counted if its request is admitted while the agent is ended.
         """
-        return "" if self._open else self._refusal
+        with self._admission:
+            try:
+                yield
+            except BaseException:
+                self._is_ended = True
+                raise
 
     def admit(self, request: str, need: TokenNeed) -> Admission:
         """Reserve the tokens of a request.
@@ -46,22 +62,25 @@ class ModelRequests:
         Raises:
             OrchestratorError: the budget cannot be read or written.
         """
-        holder = self.holder
-        # It is open before its tokens are reserved, so that no check ends the agent in between.
-        self._open.add(request)
-        price, names = self.prices.of(need.model), (self.session, request)
-        step = admit_request(self.agent, *names, need, now=holder.clock(), price=price)
-        try:
-            admission = holder.store.run(step)
-        except OrchestratorError:
-            self._open.discard(request)
-            raise
+        holder, price = self.holder, self.prices.of(need.model)
+        with self._admission:
+            if self._is_ended:
+                return Admission("ended", reason="The agent is being ended.")
+            names = (self.session, request)
+            step = admit_request(self.agent, *names, need, now=holder.clock(), price=price)
+            # Open before its answer: an error leaves unknown whether its tokens are reserved.
+            self._open.add(request)
+            try:
+                admission = holder.store.run(step)
+            except OrchestratorError:
+                self.finish(request)
+                raise
+            if admission.answer != "admitted":
+                self._open.discard(request)
         if admission.answer == "unpriced":
             self.unpriced = need.model
         if admission.answer == "refused":
-            self._refusal = admission.reason
-        if admission.answer != "admitted":
-            self._open.discard(request)
+            self.refusal = admission.reason
         return admission
 
     def finish(self, request: str) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.agent_output.reader import OutputReader
 from orchestrator.control.budget import BudgetService
 from orchestrator.control.submit import SubmitService
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.rescuer import Rescuer
 from orchestrator.messages import queue_key
-from orchestrator.models import (
-    Usage,
-)
+from orchestrator.models import Usage
 from orchestrator.queries.budget import summary
 from orchestrator.settings import load_settings
+from orchestrator.settings.prices import price_table
+from orchestrator.stages.spawn.model_requests import ModelRequests
+from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
 from orchestrator.store.budget import publish
 from orchestrator.store.events import read_events
 from orchestrator.wiring import audit
@@ -69,6 +72,26 @@ class Fleet:
     def events(self, *kinds: str):
         reported = [entry.event for entry in self.store.run(read_events(after="0-0"))]
         return [event for event in reported if event.type in kinds]
+
+
+class Metered:
+    """What meters one agent behind a proxy: its requests, its reader and its monitor."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        prices = price_table(fleet.settings.prices)
+        self.agent, self.lease = fleet.running(), SimpleNamespace(overrun="")
+        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id(), prices)
+        self.reader = OutputReader(
+            SimpleNamespace(signals=lambda _line: ()), clock=lambda: fleet.at, secrets=(),
+            line_limit_bytes=2**20, price_of=prices.of,
+        )  # fmt: skip
+        self.monitor = TokenMonitor(
+            fleet.holder, fleet.settings, self.agent, self.lease, self.reader, self.facts,
+            reports_usage=False, requests=self.requests,
+        )  # fmt: skip
+
+    def facts(self) -> dict[str, object]:
+        return {"usage": self.reader.spent.wire()}
 
 
 @pytest.fixture

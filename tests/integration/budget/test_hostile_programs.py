@@ -13,18 +13,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.agent_output.reader import OutputReader
 from orchestrator.egress.proxies import EgressProxies
 from orchestrator.errors import BudgetExceeded
-from orchestrator.settings.prices import Price, price_table
-from orchestrator.stages.spawn.model_requests import ModelRequests
-from orchestrator.stages.spawn.monitors.tokens import TokenMonitor
+from orchestrator.settings.prices import Price
 from tests.doubles.greedy_models import GreedyModels
-from tests.integration.budget.conftest import Fleet
+from tests.integration.budget.conftest import Fleet, Metered
 from tests.integration.egress.conftest import dial
 
 RUNS = int(os.environ.get("HOSTILE_RUNS", "0"))
@@ -40,28 +36,15 @@ class Program:
     """One agent: its proxy, its monitors, and requests that try to exceed the limit."""
 
     def __init__(self, fleet: Fleet, egress: EgressProxies, number: int, seed: int) -> None:
-        self.fleet, self.agent = fleet, fleet.running()
-        prices = price_table(fleet.settings.prices)
+        self.fleet, self.metered = fleet, Metered(fleet)
         self.draw = random.Random(f"{seed}/{number}")
         #: Every third program has short prompts only, as the rest of a limit is worth no long one.
         self.is_short = number % 3 == 0
         self.is_over = threading.Event()
-        self.requests = ModelRequests(fleet.holder, self.agent, fleet.new_id(), prices)
-        self.reader = OutputReader(
-            SimpleNamespace(signals=lambda _line: ()), clock=lambda: fleet.at, secrets=(),
-            line_limit_bytes=2**20, price_of=prices.of,
-        )  # fmt: skip
-        self.monitor = TokenMonitor(
-            fleet.holder, fleet.settings, self.agent, SimpleNamespace(overrun=""), self.reader,
-            self.facts, reports_usage=False, requests=self.requests,
-        )  # fmt: skip
         self.opened = egress.opened(
-            fleet.settings.home, with_model=True, limits=self.requests,
-            on_usage=self.reader.see,
+            fleet.settings.home, with_model=True, limits=self.metered.requests,
+            on_usage=self.metered.reader.see,
         )  # fmt: skip
-
-    def facts(self) -> dict[str, object]:
-        return {"usage": self.reader.spent.wire()}
 
     def live(self) -> None:
         """Run the program until a limit ends it."""
@@ -74,10 +57,10 @@ class Program:
                 asker.start()
             try:
                 while not self.is_over.wait(0.02):
-                    self.monitor.check()
+                    self.metered.monitor.check()
             except BudgetExceeded as error:
                 self.is_over.set()
-                self.fleet.holder.fail(self.agent, error, self.facts())
+                self.fleet.holder.fail(self.metered.agent, error, self.metered.facts())
             proxy.cut()
             for asker in askers:
                 asker.join()

@@ -107,6 +107,16 @@ def test_what_is_not_admitted_reaches_no_provider_and_says_why(asking, answer, s
         assert limits.finished == []
 
 
+@pytest.mark.parametrize(
+    "second", [Admission("ended", reason="It has ended."), StoreUnreachable("")]
+)
+def test_a_request_that_is_not_admitted_again_is_finished(asking, second):
+    body, path = {"model": "m", "input": "x"}, "/openai/v1/responses"
+    with asking(admitted(100_000), second, body=body, path=path) as (_, limits, models):
+        assert models.requests == []
+        assert limits.finished == ["1"]
+
+
 def test_a_body_with_two_readings_is_refused_even_where_fetches_are_allowed(asking):
     environ = {"ORCHESTRATOR_EGRESS_MODEL_FETCHES": "true"}
     with asking(admitted(9), body=[ASKED], environ=environ) as (refused, limits, models):

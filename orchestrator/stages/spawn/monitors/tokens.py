@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from orchestrator.agent_output.reader import OutputReader
@@ -60,10 +61,16 @@ class TokenMonitor:
             PriceUnknown: dollars are limited, a model has no price, and the mode is hard.
             UsageReportsMissing: the agent works without reports of tokens, and the mode is hard.
         """
+        with self.requests.paused() if self.requests else nullcontext():
+            self._charge()
+        if self.reports_usage:
+            self._check_usage_reports()
+
+    def _charge(self) -> None:
         # Before the count is read, so that it includes their usage.
         requests = self.requests
         finished = requests.drain_finished() if requests else []
-        spent, overrun = self.transcript.spent, self.lease.overrun
+        spent, overrun = self.transcript.spent, ""
         if spent != self._settled:
             try:
                 overrun = self.holder.charge(self.agent, self.facts())
@@ -81,12 +88,14 @@ class TokenMonitor:
             text = f"A report was not counted. {self.transcript.refused_usage}"
             warning = AgentWarning(code=WarningCode.USAGE_REFUSED, text=text)
             self.holder.warn(self.agent, warning)
-        if overrun := overrun or (requests.refusal if requests else ""):
+        if not (requests and requests.has_open):
+            # An open request has its tokens, and a response that is cut is charged only in part.
+            # What the heartbeat read may be older than the admission.
+            overrun = overrun or self.lease.overrun or (requests.refusal if requests else "")
+        if overrun:
             raise BudgetExceeded(overrun)
         if requests and requests.unpriced:
             raise _price_unknown(requests.unpriced)
-        if self.reports_usage:
-            self._check_usage_reports()
 
     def _check_price(self, model: str) -> None:
         in_force = self.holder.store.follow(budget.limits(self.settings))
