@@ -1,4 +1,4 @@
-"""The host cleaner: ends orphan processes, confirms their kills, saves work, removes folders."""
+"""The host cleaner: ends orphans, confirms kills, saves work, recovers agents, removes folders."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator.errors import GitFailed, OrchestratorError
+from orchestrator.errors import GitFailed, LeaseLost, OrchestratorError
 from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host
 from orchestrator.host.tree_records import TreeRecords
+from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
-from orchestrator.models import Phase, Receipt
+from orchestrator.models import AgentState, Phase, Receipt
+from orchestrator.models.state_machine import PHASES
 from orchestrator.store import agents, kills
 from orchestrator.store.client import Store
 from orchestrator.store.server import now as server_now
@@ -46,6 +48,7 @@ class HostCleaner:
     name: str
     leftovers: Leftovers
     work_saver: WorkSaver
+    holder: AgentLeases
     #: What the supervisors of this host have not seen to end.
     trees: TreeRecords | None = None
     #: This host as the labels of worker processes name it: `machine.boot`.
@@ -74,7 +77,8 @@ class HostCleaner:
     def sweep(self) -> None:
         """End orphan processes, confirm kills of workers that are gone, save and remove the rest.
 
-        The cleanup of an agent runs on one host, but its lost attempts may be on other hosts.
+        An agent whose worker process has ended on this host is recovered before its lease ends. The
+        cleanup of an agent runs on one host, but its lost attempts may be on other hosts.
 
         Raises:
             StoreUnreachable: Valkey does not answer.
@@ -97,14 +101,32 @@ class HostCleaner:
             # An agent without a record may belong to another Valkey: only `orch fsck` shows it.
             if agent is None:
                 continue
-            if agent.phase is not Phase.CLEANED and not self._is_lost(agent_id):
-                continue
-            try:
-                freed = self.leftovers.remove(agent_id)
-            except GitFailed as error:
-                log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
-            else:
+            if agent.phase is Phase.CLEANED or self._is_lost(agent_id):
+                try:
+                    freed = self.leftovers.remove(agent_id)
+                except GitFailed as error:
+                    log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
+                    continue
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
+            if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):
+                self._recover(agent_id)
+
+    def _recover(self, agent_id: str) -> None:
+        """Let an agent go on whose worker process is gone, before its lease ends.
+
+        Its programs have ended and its work is saved, so the next attempt continues from it.
+        """
+        if agent_id in self.host.orphans() or self.work_saver.is_left(agent_id):
+            return
+        # Read again: the last step of the process may have been to let go of it.
+        agent = self.store.run(agents.read(agent_id))
+        if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):
+            msg = f"A process of worker {agent.worker} has ended ({agent.phase})."
+            self.holder.recover(agent, LeaseLost(msg))
+
+    def _is_of_dead_process(self, agent: AgentState) -> bool:
+        process, _, identity = (agent.worker_process or "").partition("@")
+        return identity == self.identity and not self.host.lives(process)
 
     def _is_lost(self, agent_id: str) -> bool:
         """Return whether an attempt left work here that no worker holds."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 
 import pytest
 
 from orchestrator.control.submit import SubmitService
-from orchestrator.host.processes import Host
+from orchestrator.host.identity import host_identity
+from orchestrator.host.processes import Host, process_label
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.orphan_processes import HostCleaner
+from orchestrator.models import Phase, Status
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
+from orchestrator.store import agents
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, kill_switch, new_id
 from orchestrator.wiring.host import agent_leases, host_cleaner, work_saver
@@ -63,7 +67,8 @@ def test_no_error_of_one_sweep_is_the_end_of_the_sweeping(settings, store, tmp_p
             threading.Event().wait()
 
     sweeping = host_cleaner(settings, worker="spawn@here")
-    HostCleaner(store, host, "here", sweeping.leftovers, sweeping.work_saver).start(sleep)
+    leftovers, saver, holder = sweeping.leftovers, sweeping.work_saver, sweeping.holder
+    HostCleaner(store, host, "here", leftovers, saver, holder).start(sleep)
     assert swept_again.wait(30)
 
 
@@ -93,3 +98,44 @@ def test_a_workspace_of_an_agent_that_is_held_or_of_another_system_stays(setting
     assert {path.name for path in settings.workspaces_dir.iterdir() if path.is_dir()} == {
         held, "a-of-another-system",
     }  # fmt: skip
+
+
+def dead() -> str:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        label = process_label(process.pid)
+        process.kill()
+    return label
+
+
+@pytest.mark.parametrize("who", ["dead here", "alive here", "dead elsewhere", "unknown"])
+def test_only_a_process_that_is_seen_dead_is_recovered_for(settings, store, spawn, who):
+    process = {
+        "dead here": f"{dead()}@{host_identity()}",
+        "alive here": f"{process_label(1)}@{host_identity()}",
+        "dead elsewhere": f"{dead()}@another.boot",
+        "unknown": dead(),
+    }[who]
+    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=3600)
+    agent_id = spawn()
+    claimed = holder.claim(agent_id)
+    (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    for _ in range(2):
+        cleaner.sweep()
+    state = store.run(agents.read(agent_id))
+    phase = Phase.QUEUED if who == "dead here" else Phase.PREPARING
+    assert (state.status, state.phase) == (Status.SPAWNING, phase)
+    assert state.attempt == claimed.attempt + (who == "dead here")
+
+
+def test_what_a_process_let_go_of_before_its_end_is_no_more_its_own(settings, store, spawn):
+    process = f"{dead()}@{host_identity()}"
+    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=3600)
+    agent_id = spawn()
+    agent = holder.start(holder.claim(agent_id), base_commit="abc")
+    (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    holder.enqueue_for_gates(agent, {}, b"bundle")
+    cleaner.sweep()
+    state = store.run(agents.read(agent_id))
+    assert (state.phase, state.attempt) == (Phase.AWAITING_GATES, agent.attempt)

@@ -134,7 +134,8 @@ def killed(store, settings, tmp_path):
 
 def cleaner(settings, store, records) -> HostCleaner:
     made = host_cleaner(settings, worker="spawn@here")
-    return HostCleaner(store, Host(settings.home), "here", made.leftovers, made.work_saver, records)
+    parts = made.leftovers, made.work_saver, made.holder
+    return HostCleaner(store, Host(settings.home), "here", *parts, records)
 
 
 def test_the_absence_of_labels_confirms_no_kill_whose_supervisor_left_its_record(

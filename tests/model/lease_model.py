@@ -22,6 +22,7 @@ from tests.model.lease_state import (
     EXPIRED,
     FAULT,
     FRESH,
+    HELD,
     KILL,
     TOGETHER,
     Rules,
@@ -70,6 +71,7 @@ def _actions(state: State, rules: Rules) -> Iterator[Step]:
         yield KILL, ended_as(state, Status.KILLED, rules)
     yield from _broker(state, rules)
     yield from _sweep(state, rules)
+    yield from _host(state, rules)
     yield from _remote(state, rules)
     for worker in dict.fromkeys(state.workers):
         others = list(state.workers)
@@ -79,6 +81,18 @@ def _actions(state: State, rules: Rules) -> Iterator[Step]:
     yield from passing_time(state, rules)
     yield from clock_jumps(state, rules)
     yield from failover(state, rules)
+
+
+def _host(state: State, rules: Rules) -> Iterator[Step]:
+    """Yield the recovery by the host that sees the end of the process that held the agent."""
+    if not rules.hosts or state.status not in ACTIVE or state.phase not in HELD:
+        return
+    holders = [w for w in state.workers if (w.token, w.holder) == (state.attempt, state.holder)]
+    if holders and rules.early_recovery_needs_a_death:
+        return
+    fails = state.recoveries >= rules.max_retries
+    moved = ended_as(state, Status.FAILED, rules) if fails else recovered(state, rules)
+    yield "host recovers what a dead process held", moved
 
 
 def _broker(state: State, rules: Rules) -> Iterator[Step]:

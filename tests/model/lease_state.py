@@ -46,6 +46,7 @@ class Rules:
     recovery_compares_the_found_lease: bool = True
     sweep_shortens_leases: bool = True
     writes_compare_the_holder: bool = True
+    early_recovery_needs_a_death: bool = True
     # Not the protocol's, but how far it is looked at.
     faults: int = 2
     most_workers: int = 2
@@ -53,6 +54,8 @@ class Rules:
     #: Jumps of a clock, and promotions of a replica that missed what came last.
     jumps: int = 0
     failovers: int = 0
+    #: Whether hosts look for dead processes; a host that is gone looks for none.
+    hosts: int = 1
 
 
 class Worker(NamedTuple):

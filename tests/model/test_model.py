@@ -38,13 +38,15 @@ MISTAKES = {
     "recovery_compares_the_found_lease": ("at_most_one_live_attempt", 1),
     "sweep_shortens_leases": ("every_agent_ends", 1),
     "writes_compare_the_holder": ("a_stale_attempt_writes_nothing", 0),
+    "early_recovery_needs_a_death": ("at_most_one_live_attempt", 0),
 }
-#: Mistakes that show only where a clock jumps, or a failover loses what was written last.
+#: Mistakes that show only where a clock jumps, a failover loses what was written last, or the host
+#: of a dead process is gone too.
 SCOPES = {
     "deadline_is_monotonic": {"jumps": 1},
     "sweep_waits_after_a_jump": {"jumps": 1},
     "recovery_compares_the_found_lease": {"jumps": 1},
-    "sweep_shortens_leases": {"jumps": 1},
+    "sweep_shortens_leases": {"jumps": 1, "hosts": 0},
     "writes_compare_the_holder": {"failovers": 1},
 }
 
@@ -83,6 +85,10 @@ def test_the_protocol_keeps_its_promises_in_every_state_and_every_run_ends():
 
 def test_three_workers_at_once_keep_them_too():
     hold(Rules(faults=1, most_workers=3))
+
+
+def test_a_host_that_is_gone_with_its_processes_breaks_none():
+    hold(Rules(faults=1, hosts=0))
 
 
 def test_clocks_that_jump_break_no_promise():
