@@ -92,8 +92,9 @@ class Admissions:
             return body, ticket
         try:
             if asked.tokens is None and granted > _USUAL_OUTPUT:
-                granted = _USUAL_OUTPUT
-                await self._reserved(request, replace(need, output_tokens=granted), is_gone)
+                # Charges of other requests may have left less than before.
+                usual = replace(need, output_tokens=_USUAL_OUTPUT)
+                granted = (await self._reserved(request, usual, is_gone)).output_tokens
             limited = await asyncio.to_thread(_limited, provider, body, granted)
         except BaseException:
             ticket.finish(0)

@@ -1,6 +1,7 @@
 """A double of all providers whose answers are as large as a request allows, and which keeps a bill.
 
-The number of tokens of a prompt is a part of its bytes: at most one for each.
+A byte of a prompt has a token or a quarter of one, by its value: what prompts have in common
+counts the same in each, as with any tokenizer.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         body = json.loads(content)
         digest = hashlib.sha256(content).digest()
-        prompt = len(content) * (1 + digest[0] % 4) // 4
+        prompt = sum(4 if byte % 2 else 1 for byte in content) // 4
         limit, answers = _asked(body)
         # Every third answer takes all, the others a part.
         part = 100 if digest[1] % 3 == 0 else 20 + digest[1] % 80

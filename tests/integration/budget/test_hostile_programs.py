@@ -81,7 +81,7 @@ class Program:
     def request(self, proxy, draw: random.Random):
         (limit,) = draw.choices((None, 100, 2_000, 8_000, 10**9), (1, 9, 9, 9, 1))
         long = draw.choice((100, 2_000, 20_000))
-        text = "x" * (0 if self.is_short else long) + str(draw.random())
+        text = draw.choice("wx") * (0 if self.is_short else long) + str(draw.random())
         stream = draw.random() < 0.7
         messages = [{"role": "user", "content": text}]
         secret = proxy.model.key

@@ -85,6 +85,8 @@ def test_a_request_without_a_limit_gets_one_that_every_model_accepts(asking):
     with asking(admitted(100_000), admitted(8_192), body=body, path=path) as (_, limits, models):
         assert models.requests == [{**body, "max_output_tokens": 8_192}]
         assert [need.output_tokens for need in limits.needs] == [131_072, 8_192]
+    with asking(admitted(100_000), admitted(5_000), body=body, path=path) as (_, limits, models):
+        assert models.requests == [{**body, "max_output_tokens": 5_000}]
     with asking(admitted(131_072), body=body, path=path) as (_, limits, models):
         assert models.requests == [body]
     with asking(admitted(500), body=body, path=path) as (_, limits, models):

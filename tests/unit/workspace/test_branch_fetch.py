@@ -89,8 +89,9 @@ def test_a_fetch_that_ends_leaves_no_pack_and_its_steps_are_kept(
     server.bytes_per_s = RATE * 10
     base = slow_host.mirrors.refresh(address, "main")
     assert git(base.mirror, "rev-list", "--count", base.commit) == str(COMMITS + 1)
-    (index,) = base.mirror.glob("objects/pack/*.idx")
-    packed = git(base.mirror, "verify-pack", "-v", str(index))
+    # More than one where the machine is busy and a step of the fetch runs out of time.
+    packs = base.mirror.glob("objects/pack/*.idx")
+    packed = "\n".join(git(base.mirror, "verify-pack", "-v", str(index)) for index in packs)
     assert git(base.mirror, "rev-parse", f"{base.commit}~1:data") in packed
     newest = git(base.mirror, "rev-parse", f"{base.commit}:data")
     assert newest not in packed, "the newest commit came a second time"
