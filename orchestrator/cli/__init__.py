@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -100,6 +101,11 @@ class LazyGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *options: Any, **extra: Any) -> Any:
         """Run the command line; with --json, report invalid arguments as JSON too."""
+        if args is None:
+            # Without collections, and a search for pydantic's plugins in all installed packages,
+            # the imports of a command take 190 ms of processor time instead of 235.
+            gc.disable()
+            os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         given = sys.argv[1:] if args is None else [*args]
         if not is_json(given) or not extra.get("standalone_mode", True):
             return super().main(args, *options, **extra)
@@ -125,6 +131,9 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"{__name__}.commands.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         _add_timeout(command, cmd_name)
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         return command
 
     def resolve_command(

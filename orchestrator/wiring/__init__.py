@@ -12,8 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import SettingsInvalid
-from orchestrator.interfaces.agent import AgentBackend
-from orchestrator.interfaces.model_offer import ModelOffer
 from orchestrator.models import AgentType, ModelChoice
 from orchestrator.plugins import Family
 from orchestrator.settings import Settings
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.control.kill_switch import KillSwitch
     from orchestrator.control.queues import QueuePauses
     from orchestrator.control.submit import SubmitService
+    from orchestrator.interfaces.agent import AgentBackend
+    from orchestrator.interfaces.model_offer import ModelOffer
 
 BACKENDS: Family[AgentBackend] = Family("orchestrator.backends", "orchestrator.agents")
 
@@ -96,6 +96,8 @@ def model_offer(settings: Settings, agent: str) -> ModelOffer:
         BackendUnknown: there is no such backend.
         SettingsInvalid: an option of the backend is wrong.
     """
+    from orchestrator.interfaces.model_offer import ModelOffer  # noqa: PLC0415 - see the module
+
     return ModelOffer.of(BACKENDS.build(agent, settings))
 
 
