@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
+from orchestrator.log import get_logger
+
+log = get_logger("cancel_scope")
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -59,7 +63,11 @@ class CancelScope:
         with self._lock:
             self._is_ended = True
             for ender in self._enders.values():
-                ender()
+                try:
+                    ender()
+                except Exception:  # any error: the other programs of this and other agents must end
+                    # Its program is not seen to end, so that nothing confirms the kill.
+                    log.exception("end not ordered", labels=self.labels)
 
     @contextmanager
     def _admit(self, ender: Callable[[], None]) -> Iterator[None]:

@@ -97,3 +97,16 @@ def test_the_labels_are_a_copy():
     labels.clear()
     assert scope.labels == {"ORCH_AGENT_ID": "a-1"}
     assert CancelScope().labels == {}
+
+
+def test_a_program_that_cannot_be_told_to_end_keeps_no_other_from_its_end(capsys):
+    scope, ended = CancelScope({"ORCH_AGENT_ID": "a-1"}), []
+
+    def broken() -> None:
+        msg = "nobody thought of this"
+        raise ValueError(msg)
+
+    with working_in(scope), ended_by(broken), ended_by(lambda: ended.append("other")):
+        scope.end()
+    assert ended == ["other"]
+    assert "a-1" in capsys.readouterr().out
