@@ -44,6 +44,8 @@ from orchestrator.errors import SettingsInvalid, StartFailed
 START_WITHIN_S = 120.0
 _RPC_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
+#: What another supervisord says to its programs, and modes of Python in which ours do not run.
+_NOT_PASSED_ON = ("SUPERVISOR_", "PYTHONWARNINGS", "PYTHONDEVMODE")
 _MANAGER = "orchestrator.cli.local.process_manager"
 
 
@@ -119,7 +121,7 @@ def start(
 def _launch(
     home: Path, config: Path, *, run_id: str, lock: int, is_tied: bool
 ) -> subprocess.Popen[bytes]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
     with (log_dir(home) / "supervisord-start.log").open("wb") as output:
         return subprocess.Popen(
             # -P: a folder `orchestrator` in the working directory must not replace this package.

@@ -132,6 +132,11 @@ def test_a_home_with_odd_letters_serves(machine, tmp_path):
     assert odd.orch("down")[0] == 0
 
 
+def test_modes_of_python_in_the_environment_reach_no_program(machine):
+    assert machine.orch("up", "--detach", PYTHONWARNINGS="error")[0] == 0
+    assert machine.orch("down")[0] == 0
+
+
 def test_a_home_that_cannot_stand_in_the_configuration_is_refused(machine, tmp_path):
     code, _, err = replace(machine, home=tmp_path / "no #1").orch("up", "--detach")
     assert code == 1
