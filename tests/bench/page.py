@@ -16,20 +16,22 @@ DOCS = ROOT / "docs"
 SERVICES = (OURS, FASTIFY, EXPRESS, CELERY)
 _HTTP = ("spawn, 1 connection", "spawn, 32 connections")
 _READS = ("status, 1 connection", "status, 32 connections")
+_GROWTH_PLOT = "performance-growth.svg"
 _TARGETS = """
 # Performance
 
 This page has the targets, whether the system meets them, and what limits those that are missed.
-[performance-figures.md](performance-figures.md) has all figures and plots. `make bench` and
+The services beside which it was measured are at its end, and
+[performance-figures.md](performance-figures.md) has all other figures. `make bench` and
 `make peers` measure, and render both pages from the results. Do not edit them by hand. No test
 asserts a time.
 """
 _FIGURES = """
-# Performance: figures and plots
+# Performance: figures
 
-This page has all figures that were measured, beside other services where they can be compared.
-[performance.md](performance.md) has the targets, and describes the comparison. `make bench` and
-`make peers` render both pages. Do not edit them by hand.
+This page has all figures that were measured. [performance.md](performance.md) has the targets, and
+the comparison with other services. `make bench` and `make peers` render both pages. Do not edit
+them by hand.
 """
 _READING = """
 A figure is the median of its samples, with their range in brackets. A ratio is made pair by pair:
@@ -66,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     (given.docs / "img").mkdir(parents=True, exist_ok=True)
     for name, plot in plots.items():
         (given.docs / "img" / name).write_text(plot, "utf-8")
-    (given.docs / "performance.md").write_text(targets_page(results), "utf-8")
+    (given.docs / "performance.md").write_text(targets_page(results, list(plots)), "utf-8")
     figures = figures_page(results, list(plots))
     (given.docs / "performance-figures.md").write_text(figures, "utf-8")
 
 
-def targets_page(results: Mapping[str, Result]) -> str:
-    """Return the page of the targets, what limits them, and how the services are compared."""
+def targets_page(results: Mapping[str, Result], plots: Sequence[str]) -> str:
+    """Return the page of the targets, what limits them, and the comparison of the services."""
     parts = [
         _TARGETS.strip(),
         _READING.strip(),
@@ -81,18 +83,22 @@ def targets_page(results: Mapping[str, Result]) -> str:
         _missed(results),
         _METHOD.strip(),
     ]
-    return "\n\n".join(parts) + "\n"
+    if "peers" in results:
+        parts.append(_services(results["peers"]))
+    return "\n\n".join([*parts, *_shown(plot for plot in plots if plot != _GROWTH_PLOT)]) + "\n"
 
 
 def figures_page(results: Mapping[str, Result], plots: Sequence[str]) -> str:
-    """Return the page of all tables and plots."""
+    """Return the page of all figures, and the plot of those that are not of a service."""
     parts = [_FIGURES.strip(), _READING.strip(), _machine(results)]
-    if "peers" in results:
-        parts += ["## Services", _services(results["peers"])]
-    parts += [f"![{name.removesuffix('.svg').replace('-', ' ')}](img/{name})" for name in plots]
-    parts.append("## All other figures")
+    parts += _shown(plot for plot in plots if plot == _GROWTH_PLOT)
     parts += [_figures(results[name]) for name in sorted(results)]
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(plots: Iterable[str]) -> Iterator[str]:
+    for name in plots:
+        yield f"![{name.removesuffix('.svg').replace('-', ' ')}](img/{name})"
 
 
 def plots_of(results: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
@@ -112,7 +118,7 @@ def plots_of(results: Mapping[str, Result]) -> Iterator[tuple[str, str]]:
             for one in growth.figures
             if not one.name.endswith("longest command")
         ]
-        yield "performance-growth.svg", draw("reads by known agents", bars, is_logarithmic=True)
+        yield _GROWTH_PLOT, draw("reads by known agents", bars, is_logarithmic=True)
 
 
 def _machine(results: Mapping[str, Result]) -> str:
@@ -126,8 +132,8 @@ def _machine(results: Mapping[str, Result]) -> str:
     )
     if max(loads) > float(facts["cores"]) / 2:
         text += (
-            f" Other work ran on this machine meanwhile (load average up to {max(loads):.0f}),"
-            " so times are longer than on a quiet machine, and ratios have a wide range."
+            f" Before a benchmark the load average was up to {max(loads):.0f}, from other work or the"
+            " benchmark before it: times are then longer, and ranges wider."
         )
     listed = ", ".join(f"{name} {text}" for name, text in sorted(versions.items()))
     return f"{_wrapped(text)}\n\n{_wrapped(f'Versions: {listed}.')}"
