@@ -132,8 +132,8 @@ def _machine(results: Mapping[str, Result]) -> str:
     )
     if max(loads) > float(facts["cores"]) / 2:
         text += (
-            f" Before a benchmark the load average was up to {max(loads):.0f}, from other work or the"
-            " benchmark before it: times are then longer, and ranges wider."
+            f" Before a benchmark the load average was up to {max(loads):.0f}, from other work or"
+            " the benchmark before it: times are then longer, and ranges wider."
         )
     listed = ", ".join(f"{name} {text}" for name, text in sorted(versions.items()))
     return f"{_wrapped(text)}\n\n{_wrapped(f'Versions: {listed}.')}"
