@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from orchestrator.models import Finding, GateReport, GateResult
 
@@ -12,6 +13,7 @@ LIMIT_CHARACTERS = 16_000
 _QUOTED_CHARACTERS = 8_000
 #: The limits of the quote for one gate: its first lines, where checks print their numbers.
 _MOST_LINES, _LINE_CHARACTERS = 40, 400
+_READ_CHARACTERS = 10 * _LINE_CHARACTERS
 _MOST_GATES = 12
 _MARK = "|"
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -59,8 +61,9 @@ def _line_of(finding: Finding) -> str:
 
 def _quoted(lines: Iterable[str], room: int) -> str:
     """Return the first lines, each marked as a quote; no content of a line can end the quote."""
-    printable = (_printable(line)[:_LINE_CHARACTERS] for line in lines)
-    quoted = [f"{_MARK} {line}" for line in printable if line]
+    # Cut first: a line may have any length, and colours take a part of it.
+    printable = (_printable(line[:_READ_CHARACTERS])[:_LINE_CHARACTERS] for line in lines)
+    quoted = [f"{_MARK} {line}" for line in islice(filter(None, printable), _MOST_LINES + 1)]
     text = "\n".join(quoted[:_MOST_LINES])
     if len(quoted) > _MOST_LINES or len(text) > room:
         return f"{text[:room]}\n[cut]"
