@@ -92,12 +92,14 @@ class ModelApi:
 
         Raises:
             Refused: the path is not part of an API, the key is not the placeholder, the body is
-                over the limit (413), it asks for a fetch that this attempt may not use, or the
-                budget leaves nothing for it.
+                over the limit (413), or the address (414), it asks for a fetch that this attempt
+                may not use, or the budget leaves nothing for it.
         """
         name, provider, path = self._provider_of(request)
         client.as_error = provider.as_error
         headers = self._headers_for(provider, request, path)
+        # Before the admission: what is admitted is forwarded, or it would stay open.
+        url = _address_of(provider, path)
         usage, ticket = provider.usage_reader(path), None
         # One body at a time is in memory, because an agent may open many connections.
         async with self._reading:
@@ -119,7 +121,7 @@ class ModelApi:
             headers.append((b"content-length", b"%d" % len(content)))
         admitted = self._client.build_request(
             request.method.decode(),
-            provider.endpoint.url.rstrip("/") + path.decode("ascii"),
+            url,
             headers=headers,
             content=_spent([content]) if has_body else None,
         )
@@ -226,6 +228,14 @@ class ModelApi:
         # A header that is not this provider's is dropped; some clients send the key in two.
         expected = self._placeholder if prefix is None else prefix + self._placeholder
         return hmac.compare_digest(value, expected)
+
+
+def _address_of(provider: Provider, path: bytes) -> httpx.URL:
+    try:
+        return httpx.URL(provider.endpoint.url.rstrip("/") + path.decode("ascii"))
+    except httpx.InvalidURL as error:
+        msg = f"the address cannot be forwarded ({error})"
+        raise Refused(msg, status=HTTPStatus.REQUEST_URI_TOO_LONG) from error
 
 
 async def _spent(parts: list[bytes]) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from orchestrator.errors import GitFailed, LeaseLost, OrchestratorError
 from orchestrator.host.identity import host_identity
@@ -16,7 +17,7 @@ from orchestrator.log import get_logger
 from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import AgentState, Phase, Receipt
 from orchestrator.models.state_machine import PHASES
-from orchestrator.store import agents, kills
+from orchestrator.store import agents, kills, leases
 from orchestrator.store.client import Store
 from orchestrator.store.server import now as server_now
 from orchestrator.store.transition import now_ms
@@ -26,6 +27,8 @@ from orchestrator.workspace.orphans import Leftovers
 SWEEP_EVERY_S = 5.0
 #: The time within which an orphan process must end.
 END_WITHIN_S = 5.0
+#: A live process has renewed its leases within this.
+RENEWED_WITHIN_S = 2.0
 _PAUSE_S = 0.5
 #: The reason in the receipt of a kill without proof.
 UNPROVEN = (
@@ -88,8 +91,9 @@ class HostCleaner:
         self._keep_work()
 
     def _keep_work(self) -> None:
-        """Save the work of lost attempts on this host, and remove folders of ended agents."""
+        """Save the work of lost attempts here, recover them, and remove folders of ended agents."""
         self._remove_leftovers()
+        self._recover_lost()
         self.work_saver.review()
 
     def _remove_leftovers(self) -> None:
@@ -108,15 +112,22 @@ class HostCleaner:
                     log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
                     continue
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
+
+    def _recover_lost(self) -> None:
+        """Recover the agents of processes that have ended here, with or without files."""
+        renewed = timedelta(seconds=self.lease_s - RENEWED_WITHIN_S)
+        silent = self.store.run(leases.expired(self.holder.clock() + renewed))
+        for agent in self.store.follow(agents.read_each(silent)):
             if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):
-                self._recover(agent_id)
+                self._recover(agent.agent_id)
 
     def _recover(self, agent_id: str) -> None:
         """Let an agent go on whose worker process is gone, before its lease ends.
 
-        Its programs have ended and its work is saved, so the next attempt continues from it.
+        Its programs have ended and its work is saved, so the next attempt continues from it. Until
+        another worker that saves it now is done, it is not.
         """
-        if agent_id in self.host.orphans() or self.work_saver.is_left(agent_id):
+        if agent_id in self.host.orphans() or self.work_saver.has_unsaved(agent_id):
             return
         # Read again: the last step of the process may have been to let go of it.
         agent = self.store.run(agents.read(agent_id))

@@ -105,7 +105,11 @@ class WorkSaver:
 
     def is_left(self, agent_id: str) -> bool:
         """Return whether this host has a workspace with unsaved work that no process holds."""
-        return self.workspaces.left(agent_id) is not None and not self.workspaces.is_held(agent_id)
+        return self.has_unsaved(agent_id) and not self.workspaces.is_held(agent_id)
+
+    def has_unsaved(self, agent_id: str) -> bool:
+        """Return whether this host has a workspace with unsaved work, held or not."""
+        return self.workspaces.left(agent_id) is not None
 
     def remove(self, agent_id: str, *, wait_s: float = _REMOVE_WAIT_S) -> int:
         """Save the work in an agent's workspace and remove the workspace; return the bytes freed.

@@ -11,7 +11,7 @@ from orchestrator.control.submit import SubmitService
 from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, process_label
 from orchestrator.leases.agent_leases import AgentLeases
-from orchestrator.maintenance.orphan_processes import HostCleaner
+from orchestrator.maintenance.orphan_processes import RENEWED_WITHIN_S, HostCleaner
 from orchestrator.models import Phase, Status
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
@@ -22,11 +22,13 @@ from orchestrator.wiring.host import agent_leases, host_cleaner, work_saver
 from orchestrator.workspace.change import Candidates
 from orchestrator.workspace.disk import locked
 from orchestrator.workspace.git import Git
+from orchestrator.workspace.origin import Origin, write_document
 
 
 @pytest.fixture
 def settings(valkey_url, tmp_path):
-    return load_settings({"VALKEY_URL": valkey_url, "ORCHESTRATOR_HOME": str(tmp_path / "here")})
+    given = {"VALKEY_URL": valkey_url, "ORCHESTRATOR_LEASE": "1h"}
+    return load_settings({**given, "ORCHESTRATOR_HOME": str(tmp_path / "here")})
 
 
 @pytest.fixture
@@ -107,18 +109,26 @@ def dead() -> str:
     return label
 
 
+def holder_of(settings, store, process: str) -> AgentLeases:
+    """A worker process that has renewed no lease for a while."""
+    lease_s = settings.lease_s - 2 * RENEWED_WITHIN_S
+    return AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=lease_s)
+
+
+@pytest.mark.parametrize("has_files", [True, False])
 @pytest.mark.parametrize("who", ["dead here", "alive here", "dead elsewhere", "unknown"])
-def test_only_a_process_that_is_seen_dead_is_recovered_for(settings, store, spawn, who):
+def test_only_a_process_that_is_seen_dead_is_recovered_for(settings, store, spawn, who, has_files):
     process = {
         "dead here": f"{dead()}@{host_identity()}",
         "alive here": f"{process_label(1)}@{host_identity()}",
         "dead elsewhere": f"{dead()}@another.boot",
         "unknown": dead(),
     }[who]
-    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=3600)
+    holder = holder_of(settings, store, process)
     agent_id = spawn()
     claimed = holder.claim(agent_id)
-    (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    if has_files:
+        (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
     cleaner = host_cleaner(settings, worker="spawn@here")
     for _ in range(2):
         cleaner.sweep()
@@ -129,8 +139,7 @@ def test_only_a_process_that_is_seen_dead_is_recovered_for(settings, store, spaw
 
 
 def test_what_a_process_let_go_of_before_its_end_is_no_more_its_own(settings, store, spawn):
-    process = f"{dead()}@{host_identity()}"
-    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=3600)
+    holder = holder_of(settings, store, f"{dead()}@{host_identity()}")
     agent_id = spawn()
     agent = holder.start(holder.claim(agent_id), base_commit="abc")
     (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
@@ -139,3 +148,21 @@ def test_what_a_process_let_go_of_before_its_end_is_no_more_its_own(settings, st
     cleaner.sweep()
     state = store.run(agents.read(agent_id))
     assert (state.phase, state.attempt) == (Phase.AWAITING_GATES, agent.attempt)
+
+
+def test_an_agent_whose_work_another_worker_saves_now_is_not_recovered_before(
+    settings, store, spawn
+):
+    """The next attempt would begin without the work."""
+    agent_id = spawn()
+    holder_of(settings, store, f"{dead()}@{host_identity()}").claim(agent_id)
+    workspace = settings.workspaces_dir / agent_id
+    (workspace / "tree").mkdir(parents=True)
+    base = {"mirror": str(settings.workspaces_dir / "mirror"), "base_commit": "a" * 40}
+    write_document(workspace.with_suffix(".origin"), Origin(agent_id=agent_id, attempt=1, **base))
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    with locked(workspace.with_suffix(".lock")):
+        cleaner.sweep()
+        assert store.run(agents.read(agent_id)).phase is Phase.PREPARING
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.QUEUED

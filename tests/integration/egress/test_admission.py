@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import StoreUnreachable
 from orchestrator.store.model_requests import Admission, TokenNeed
 from tests.doubles.greedy_models import GreedyModels
-from tests.integration.egress.conftest import client_of
+from tests.integration.egress.conftest import client_of, say
 
 ASKED = {"model": "m", "max_tokens": 10**9, "messages": [{"role": "user", "content": "x" * 400}]}
 
@@ -130,3 +130,16 @@ def test_a_count_of_tokens_needs_none(asking):
     with asking(path="/v1/messages/count_tokens") as (_, limits, models):
         assert len(models.requests) == 1
         assert limits.needs == []
+
+
+def test_an_address_that_is_too_long_to_forward_reserves_nothing(opened):
+    """What is admitted and never sent would stay open until the end of its agent."""
+    limits, body = Limits(admitted(9)), json.dumps(ASKED).encode()
+    # The head is within the limit of heads; with the address of the provider it is too long.
+    query = b"x" * (2**16 - 150)
+    with opened("http://127.0.0.1:9/" + "y" * 200, limits=limits) as proxy:
+        key = proxy.model.key.encode()
+        head = b"POST /v1/messages?%b HTTP/1.1\r\nhost: m\r\nx-api-key: %b\r\n" % (query, key)
+        answer = say(proxy, head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    assert answer.startswith(b"HTTP/1.1 414 ")
+    assert (limits.needs, limits.finished) == ([], [])
