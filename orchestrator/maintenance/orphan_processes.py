@@ -129,6 +129,9 @@ class HostCleaner:
         """
         if agent_id in self.host.orphans() or self.work_saver.has_unsaved(agent_id):
             return
+        if self.trees is not None and not self.trees.is_proven(agent_id):
+            # A process without labels may still run: it has until the end of the lease.
+            return
         # Read again: the last step of the process may have been to let go of it.
         agent = self.store.run(agents.read(agent_id))
         if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):

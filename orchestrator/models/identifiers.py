@@ -11,7 +11,10 @@ from orchestrator.git_names import check_author, check_branch, check_branch_pref
 
 #: An agent's id is part of folders, keys and a branch; a raw broker message can carry any text.
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!/|:)[^\s]+")
+#: Its path may be absolute; a scheme with one slash is a mistake.
+_SCP_LIKE = re.compile(
+    r"(?!(?:https?|ssh|git|file|ftp):)(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9][\w.-]*:(?!//|:)[^\s]+"
+)
 _REMOTE = re.compile(
     r"https://[A-Za-z0-9_\[][^\s]*"
     r"|ssh://[A-Za-z0-9_\[][^\s]*"

@@ -84,6 +84,8 @@ def test_a_number_that_is_whole_by_its_value_is_whole():
         "https://git.example/a/b.git",
         "ssh://git@git.example:2222/a/b.git",
         "git@git.example:a/b.git",
+        "git@git.example:/srv/git/b.git",
+        "git.example:/srv/git/b.git",
         "/srv/git/b.git",
     ],
 )
@@ -109,6 +111,8 @@ def test_a_file_url_is_its_path():
         "ftp://git.example/b.git",
         "relative/path",
         "file://relative",
+        "https:/git.example/a/b.git",
+        "git@git.example://a/b.git",
         "ssh://-oProxyCommand=x/y",
         "https://a b/c",
         "/srv/git\n/x",

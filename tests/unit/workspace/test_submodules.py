@@ -26,6 +26,7 @@ from .conftest import Host, Upstream, capture, git
         ("../lib.git", "ssh://git@example.org:22/a/b", "ssh://git@example.org:22/a/lib.git"),
         ("../lib.git", "git@example.org:a/b.git", "git@example.org:a/lib.git"),
         ("../../lib.git", "git@example.org:a/b.git", "git@example.org:lib.git"),
+        ("../lib.git", "git@example.org:/srv/b.git", "git@example.org:/srv/lib.git"),
         ("../lib.git", "/srv/git/b.git/", "/srv/git/lib.git"),
         ("./lib.git", "/srv/git/b.git", "/srv/git/b.git/lib.git"),
         ("../../../x", "https://example.org/a", ""),
