@@ -42,7 +42,7 @@ end
 -- Returns an argument as a whole number.
 local function whole_of(name, text, least, most)
   local number = string.match(text, '^%d+$') and tonumber(text)
-  if not number or not is_whole(number, least, most) then
+  if not is_whole(number, least, most) then
     refuse_argument(name, 'a whole number from ' .. whole(least) .. ' to ' .. whole(most))
   end
   return number

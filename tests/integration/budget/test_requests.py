@@ -34,6 +34,7 @@ def extended(fleet, client) -> int:
 
 def test_an_answer_gets_what_the_agent_has_left_and_returns_what_it_does_not_use(fleet, client):
     agent = fleet.running()
+    assert not closes(fleet, agent, "1")
     assert asks(fleet, agent) == ("admitted", 450)
     assert fleet.counts() == (0, 500)
     assert extended(fleet, client) == 400
@@ -151,6 +152,10 @@ def test_in_soft_mode_nothing_is_limited_or_reserved(store, tmp_path):
     agent = fleet.running()
     assert asks(fleet, agent) == ("admitted", LARGE)
     assert fleet.counts() == (0, 100)
+
+
+def test_an_agent_whose_program_starts_is_admitted(fleet):
+    assert asks(fleet, fleet.holder.claim(fleet.spawn())) == ("admitted", 450)
 
 
 def test_another_holder_of_the_agent_is_admitted_nothing(fleet):
