@@ -117,12 +117,10 @@ def _malformed_values(name: str, position: int, value: Any) -> Iterator[Any]:
             if not (name == "aggregate" and bad in {"0.5", "1e308", "9" * 19})
         )
         return
-    if name in {"close_requests", "touch"} and value.startswith("["):
-        yield from NO_TEXTS
-        return
     document = object_in(value)
     if document is None:
-        yield "" if value else "x"
+        is_list = name in {"close_requests", "touch"} and value.startswith("[")
+        yield from NO_TEXTS if is_list else ("" if value else "x",)
         return
     if name == "append_log":
         yield from ("", "x", "{", "[]")
@@ -155,7 +153,7 @@ def _wrong_fields(document: dict[str, Any]) -> Iterator[str]:
         # To cjson an empty list is an empty object, and a null in a list is left to its reader.
         others = [bad for bad in NO_KIND if type(bad) is not type(value)]
         if isinstance(value, dict | list):
-            others = [bad for bad in others if not isinstance(bad, dict | list)]
+            others = [bad for bad in (*others, [1]) if bad != []]
         for bad in (*others, *(NO_WHOLE if is_number(value) else ())):
             yield json.dumps({**document, field: bad})
         if field in REQUIRED:

@@ -177,6 +177,21 @@ def test_a_malformed_record_of_open_requests_holds_up_nothing(fleet, client, sto
     assert fleet.counts() == (100, 0)
 
 
+def test_usage_of_an_agent_without_a_reservation_makes_none(fleet, client):
+    agent = fleet.running()
+    client.hdel(keys.RESERVED, agent.agent_id, "*")
+    fleet.spend(agent, 120)
+    assert client.hgetall(keys.RESERVED) == {}
+    assert fleet.counts() == (120, 0)
+
+
+def test_what_a_day_counts_lapses(fleet, client):
+    fleet.spend(fleet.running(), 120)
+    stored = keys.budget(fleet.at)
+    assert client.ttl(stored["day"]) > 0
+    assert client.ttl(stored["spenders"]) > 0
+
+
 def test_fsck_s_recount_counts_open_requests_again(fleet, client):
     agent = fleet.running()
     asks(fleet, agent)
