@@ -43,7 +43,6 @@ _RUN = re.compile(
     + rb"[A-Za-z0-9+/_-]{4,}+)*+={0,2}"
 )
 _HEX = re.compile(rb"(?:0?[xX])?((?:[0-9a-fA-F]{2}){8,})")
-_DIGEST = re.compile(rb"sha(?:1|256|384|512)-")
 _LINE_ENDS = re.compile(_NEXT_LINE)
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
 # A call around a literal that decodes the literal.
@@ -97,9 +96,7 @@ def _runs(text: bytes) -> Iterator[Edit]:
 
 
 def _base64(part: bytes) -> bytes:
-    # Lock files contain many of these; the start of the digest is known.
-    digest = _DIGEST.match(part)
-    signs = part[digest.end() if digest else 0 :].rstrip(b"=").translate(_FROM_URL)
+    signs = part.rstrip(b"=").translate(_FROM_URL)
     whole = _readable(_unpacked(signs))
     if whole or len(signs) < _FEWEST_SIGNS_OF_PART:
         return whole

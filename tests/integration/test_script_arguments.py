@@ -25,9 +25,11 @@ from tests.script_calls import (
     with_keys,
 )
 
-NO_NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "-1", "1e308", "0.5", "0x10", "1 ")
+NO_NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "-1", "1e308", "0.5", "0x10", "1 ", "9" * 19)
 NOT_FINITE = ("NaN", "Infinity", "-Infinity", "1e999")
 NO_OBJECTS = ("", "x", "{", "[]", "[1]", "null", "1", '"x"', "true", "{}}")
+#: Of lists of texts.
+NO_TEXTS = ("", "x", "{}", '{"1": "x"}', "[", "null", "1", "[1]", '[""]', '["x", null]', "[[]]")
 #: Of objects whose fields have kinds: what none of these kinds is.
 NO_KIND = (-1, 0.5, 1e308, [], {"x": 1}, [1], None)
 NO_WHOLE = (-1, 0.5, 1e308, "1", True)
@@ -110,12 +112,15 @@ def _malformed_values(name: str, position: int, value: Any) -> Iterator[Any]:
         return
     if is_number(value):
         yield from (
-            bad for bad in NO_NUMBERS if not (name == "aggregate" and bad in {"0.5", "1e308"})
+            bad
+            for bad in NO_NUMBERS
+            if not (name == "aggregate" and bad in {"0.5", "1e308", "9" * 19})
         )
         return
     document = object_in(value)
     if document is None:
-        yield "" if value else "x"
+        is_list = name in {"close_requests", "touch"} and value.startswith("[")
+        yield from NO_TEXTS if is_list else ("" if value else "x",)
         return
     if name == "append_log":
         yield from ("", "x", "{", "[]")
@@ -148,7 +153,7 @@ def _wrong_fields(document: dict[str, Any]) -> Iterator[str]:
         # To cjson an empty list is an empty object, and a null in a list is left to its reader.
         others = [bad for bad in NO_KIND if type(bad) is not type(value)]
         if isinstance(value, dict | list):
-            others = [bad for bad in others if not isinstance(bad, dict | list)]
+            others = [bad for bad in (*others, [1]) if bad != []]
         for bad in (*others, *(NO_WHOLE if is_number(value) else ())):
             yield json.dumps({**document, field: bad})
         if field in REQUIRED:
@@ -279,7 +284,7 @@ def test_one_record_that_cannot_be_written_back_keeps_no_other_alive(store, clie
     assert client.hget(keys.RESERVED, "queued") is not None
 
 
-@pytest.mark.parametrize("stored", ["inf", "nan", "x", "1e999", ""])
+@pytest.mark.parametrize("stored", ["inf", "nan", "x", "1e999", "-1e999", ""])
 def test_a_number_of_the_budget_that_is_none_stops_no_move_half_way(store, client, now_is, stored):
     day = keys.budget_day(NOW)
     client.hset(day, mapping={"used": stored, "cost": stored, "cost:running": stored})

@@ -7,6 +7,10 @@ from fnmatch import fnmatch
 
 #: Each runs a script's own guards within a few seconds.
 _SCRIPTS = ("tests/unit/store", "tests/integration/test_script_arguments.py")
+_BUDGET = tuple(
+    f"tests/integration/budget/test_{name}.py"
+    for name in ("requests", "dollars", "ending", "slots", "tokens", "limits", "mode")
+)
 _AGENTS = (
     *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
     *("tests/integration/budget/test_slots.py", "tests/integration/budget/test_tokens.py"),
@@ -60,11 +64,20 @@ TARGETS = (
             f"orchestrator/store/lua/{name}.lua"
             for name in (
                 *("kill", "heartbeat", "release", "unlock", "transition", "add_to_receipt"),
-                *("register", "refuse", "set_limits", "recount", "_budget"),
+                *("register", "refuse"),
             )
         ),
         (*_SCRIPTS, *_AGENTS[:-1]),
-        (*_AGENTS[-1:], "tests/integration/budget/test_limits.py"),
+        _AGENTS[-1:],
+    ),
+    Target(
+        "lua-budget",
+        tuple(
+            f"orchestrator/store/lua/{name}.lua"
+            for name in ("admit_request", "close_requests", "_budget", "set_limits", "recount")
+        ),
+        (*_BUDGET, "tests/integration/egress/test_admission.py", *_SCRIPTS),
+        _AGENTS,
     ),
     Target(
         "lua-records",

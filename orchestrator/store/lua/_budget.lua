@@ -141,9 +141,7 @@ end
 local function return_reservation(budget, agent_id)
   close_requests(budget, agent_id)
   local left = reserved(budget, agent_id)
-  if redis.call('HDEL', budget.reserved, agent_id) == 1 and left > 0 then
-    add_to(budget.reserved, TOTAL, -left)
-  end
+  if redis.call('HDEL', budget.reserved, agent_id) == 1 then add_to(budget.reserved, TOTAL, -left) end
 end
 
 -- Refuses a usage with a malformed number, or with more than any agent spends.

@@ -42,7 +42,7 @@ end
 -- Returns an argument as a whole number.
 local function whole_of(name, text, least, most)
   local number = string.match(text, '^%d+$') and tonumber(text)
-  if not number or not is_whole(number, least, most) then
+  if not is_whole(number, least, most) then
     refuse_argument(name, 'a whole number from ' .. whole(least) .. ' to ' .. whole(most))
   end
   return number
@@ -80,7 +80,7 @@ end
 -- Returns an argument that is a JSON list of strings, as a table.
 local function texts_of(name, document)
   local is_json, value = pcall(cjson.decode, document)
-  if not is_json or type(value) ~= 'table' or not string.find(document, '^%s*%[') then
+  if not is_json or not string.find(document, '^%s*%[') then
     refuse_argument(name, 'a JSON list of texts')
   end
   for _, item in ipairs(value) do text_of(name, item) end

@@ -172,6 +172,14 @@ def test_a_request_to_a_model_without_a_price_is_refused_where_dollars_are_limit
     assert (answer, "has no price" in reason) == ("unpriced", True)
 
 
+@pytest.mark.parametrize("name", ["BUDGET_DAILY_USD", "BUDGET_PER_AGENT_USD"])
+def test_a_limit_of_the_day_or_of_the_agent_counts_without_the_other(store, tmp_path, name):
+    fleet = Fleet(store, tmp_path, **TOKENS, **{name: "0.10"})
+    agent = fleet.running()
+    assert asks(fleet, agent, price=None)[0] == "unpriced"
+    assert asks(fleet, agent) == ("admitted", 900)
+
+
 # ── spawns ──────────────────────────────────────────────────────────────────────────────────
 
 

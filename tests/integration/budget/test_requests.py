@@ -34,6 +34,7 @@ def extended(fleet, client) -> int:
 
 def test_an_answer_gets_what_the_agent_has_left_and_returns_what_it_does_not_use(fleet, client):
     agent = fleet.running()
+    assert not closes(fleet, agent, "1")
     assert asks(fleet, agent) == ("admitted", 450)
     assert fleet.counts() == (0, 500)
     assert extended(fleet, client) == 400
@@ -153,6 +154,10 @@ def test_in_soft_mode_nothing_is_limited_or_reserved(store, tmp_path):
     assert fleet.counts() == (0, 100)
 
 
+def test_an_agent_whose_program_starts_is_admitted(fleet):
+    assert asks(fleet, fleet.holder.claim(fleet.spawn())) == ("admitted", 450)
+
+
 def test_another_holder_of_the_agent_is_admitted_nothing(fleet):
     agent = fleet.running()
     for wrong in ({"attempt": 7}, {"worker_process": "2:2"}):
@@ -170,6 +175,21 @@ def test_a_malformed_record_of_open_requests_holds_up_nothing(fleet, client, sto
     closes(fleet, agent, "1")
     fleet.holder.fail(agent, BudgetExceeded())
     assert fleet.counts() == (100, 0)
+
+
+def test_usage_of_an_agent_without_a_reservation_makes_none(fleet, client):
+    agent = fleet.running()
+    client.hdel(keys.RESERVED, agent.agent_id, "*")
+    fleet.spend(agent, 120)
+    assert client.hgetall(keys.RESERVED) == {}
+    assert fleet.counts() == (120, 0)
+
+
+def test_what_a_day_counts_lapses(fleet, client):
+    fleet.spend(fleet.running(), 120)
+    stored = keys.budget(fleet.at)
+    assert client.ttl(stored["day"]) > 0
+    assert client.ttl(stored["spenders"]) > 0
 
 
 def test_fsck_s_recount_counts_open_requests_again(fleet, client):

@@ -74,6 +74,16 @@ def test_what_is_encoded_and_harmless_is_not_found():
             assert scan(writer(text.replace("_", "-") + "_x")) == (), kind
 
 
+@pytest.mark.parametrize(
+    "written", ["bytes([{}]).decode()", "Buffer.from([{}])", "f(g.h( [{}] ))", "[{}]"]
+)
+def test_a_list_of_bytes_is_read_as_a_literal_without_the_calls_around_it(written):
+    text = "k = " + written.format(", ".join(str(ord(sign)) for sign in "hunter2-hunter2"))
+    (edit,) = encoded(text.encode())
+    after = ".decode()" if "decode" in text else ""
+    assert View(text.encode(), [edit]).text == f'k = "hunter2-hunter2"{after}'.encode()
+
+
 @pytest.mark.parametrize("depth", [3, 4])
 def test_what_is_encoded_more_often_than_twice_is_not_found(depth):
     """The page says so."""
