@@ -213,9 +213,8 @@ def _write_record(record: str, cgroup: str, namespace: str) -> None:
 
 
 def _remove_record(record: str) -> None:
-    if record:
-        with _Suppressed(OSError):
-            os.unlink(record)  # noqa: PTH108 - as in `_read`
+    with _Suppressed(OSError):
+        os.unlink(record)  # noqa: PTH108 - as in `_read`
 
 
 def _namespace(program: int) -> str:

@@ -14,7 +14,7 @@ _AGENTS = (
     "tests/model/test_state_machine.py",
 )
 _KILL_QUICK = (
-    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance"),
+    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance", "tests/unit/sandboxes"),
     "tests/unit/workspace/test_waiting.py",
     *("tests/integration/test_kill_switch.py", "tests/integration/test_kill_answers.py"),
     "tests/integration/delivery/test_guards.py",
