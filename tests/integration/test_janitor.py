@@ -139,3 +139,20 @@ def test_what_a_process_let_go_of_before_its_end_is_no_more_its_own(settings, st
     cleaner.sweep()
     state = store.run(agents.read(agent_id))
     assert (state.phase, state.attempt) == (Phase.AWAITING_GATES, agent.attempt)
+
+
+def test_who_has_a_process_left_is_not_recovered_before_that_has_ended(
+    settings, store, spawn, monkeypatch
+):
+    process = f"{dead()}@{host_identity()}"
+    holder = AgentLeases(store, clock, new_id, worker="spawn@here", process=process, lease_s=3600)
+    agent_id = spawn()
+    holder.claim(agent_id)
+    (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    monkeypatch.setattr(Host, "orphans", lambda _: {agent_id: (7,)})
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.PREPARING
+    monkeypatch.undo()
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.QUEUED

@@ -88,7 +88,7 @@ TARGETS = (
         (
             *("tests/integration/test_process_sandbox.py", "tests/integration/test_janitor.py"),
             *("tests/integration/test_tree_records.py", "tests/integration/test_out_of_memory.py"),
-            "tests/faults/test_let_go.py",
+            *("tests/integration/test_host_identity.py", "tests/faults/test_let_go.py"),
         ),
     ),
     Target(
