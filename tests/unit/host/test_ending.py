@@ -22,7 +22,7 @@ from orchestrator.host.processes import (
     process_label,
     system_label,
 )
-from tests.processes import Observer
+from tests.processes import Observer, eventually
 
 SHIM = Path(orchestrator.__file__).parent / "sandboxes" / "_shim.py"
 #: Its daemon leaves the group, has no label, and prints its pid.
@@ -77,6 +77,15 @@ def test_a_shim_is_woken_and_asked_and_then_killed(tmp_path, signals):
         assert (signals[:2], {*signals[2:]}) == (first, {(one.pid, signal.SIGKILL)})
 
 
+def test_neither_the_dead_nor_another_process_with_the_same_pid_lives(tmp_path):
+    with labelled(tmp_path, "sleep", "99") as one:
+        label = process_label(one.pid)
+        assert Host(tmp_path).lives(label)
+        assert not Host(tmp_path).lives(f"{one.pid}:1")
+        one.kill()
+    assert not Host(tmp_path).lives(label)
+
+
 def test_nobody_is_named_who_has_ended(tmp_path):
     with labelled(tmp_path, "sleep", "99") as one:
         assert end([seen(one)], within_s=20) == ()
@@ -114,6 +123,12 @@ def test_who_has_no_agent_or_a_short_command_line_is_no_shim(tmp_path):
     ):
         [found] = labelled_processes(system_label(tmp_path))
         assert (found.pid, found.agent_id, found.is_shim) == (one.pid, "a-1", False)
+    # An agent may call itself a shim; without the arguments of one it must not end the scan.
+    script = "print(flush=True); import time; time.sleep(99)"
+    with labelled(tmp_path, sys.executable, "-c", script, str(SHIM)) as one:
+        eventually(lambda: b"print" in Path(f"/proc/{one.pid}/cmdline").read_bytes())
+        [found] = labelled_processes(system_label(tmp_path))
+        assert (found.pid, found.is_shim) == (one.pid, False)
     argv = ("sleep", "99", *"0000000")
     with labelled(tmp_path, *argv) as one:
         [found] = labelled_processes(system_label(tmp_path))
