@@ -22,7 +22,7 @@ from orchestrator.host.processes import (
     process_label,
     system_label,
 )
-from tests.processes import Observer, eventually
+from tests.processes import Observer, catches, eventually
 
 SHIM = Path(orchestrator.__file__).parent / "sandboxes" / "_shim.py"
 #: Its daemon leaves the group, has no label, and prints its pid.
@@ -107,6 +107,7 @@ def test_a_stopped_shim_whose_worker_is_gone_ends_also_what_has_no_label(tmp_pat
             assert len(labels) == 2
             assert daemon not in labels
             observer.record(daemon, *labels)
+            eventually(lambda: catches(shim.pid, signal.SIGUSR1))
             shim.send_signal(signal.SIGSTOP)
             assert Host(tmp_path).end_orphans(within_s=20) == {"a-1"}
             assert not observer.alive()

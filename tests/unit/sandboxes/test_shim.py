@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator.sandboxes
-from tests.processes import Observer, eventually, stat_of
+from tests.processes import Observer, catches, eventually, stat_of
 
 SHIM = Path(orchestrator.sandboxes.__file__).with_name("_shim.py")
 #: Has no environment and its own session, and writes its pid.
@@ -129,6 +129,7 @@ def test_each_order_ends_the_daemon_too_and_only_silence_is_told_as_such(tmp_pat
         if how == "word":
             one.say(b".k.")
         elif how == "signal":
+            eventually(lambda: catches(one.process.pid, signal.SIGUSR1), within_s=20)
             one.process.send_signal(signal.SIGUSR1)
         elif how == "end of the pipe":
             os.dup2(os.open(os.devnull, os.O_WRONLY), one.control)
@@ -174,7 +175,8 @@ def test_the_record_names_shim_and_boot_until_all_has_ended(tmp_path):
         pid = one.process.pid
         assert record.name == f"a-1.1.{pid}:{stat_of(pid)[19]}"
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        assert record.read_text() == f"{boot}\n\n"
+        # It is written again when the program runs.
+        eventually(lambda: record.read_text() == f"{boot}\n\n", within_s=20)
         one.say(b"k")
         one.last_word()
         assert list(tmp_path.iterdir()) == []
@@ -189,7 +191,9 @@ def test_limits_and_the_order_of_a_lack_of_memory_are_the_programs_own(tmp_path)
         resource.setrlimit(resource.RLIMIT_CORE, before)
         score, files, core, size = (int(one.process.stdout.readline()) for _ in range(4))
         one.await_ready()
-        assert Path(f"/proc/{one.process.pid}/oom_score_adj").read_text() == own
+        # The program may run before its shim has its own score again.
+        score_file = Path(f"/proc/{one.process.pid}/oom_score_adj")
+        eventually(lambda: score_file.read_text() == own, within_s=20)
     assert score >= 500
     assert files <= 65_536
     assert (core, size * 512) == (0, 2**20)
