@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -24,6 +25,22 @@ def lives(pid: int, born: str) -> bool:
     """Return whether this very process is still there; a zombie is dead."""
     fields = stat_of(pid)
     return bool(fields) and fields[19] == born and fields[0] not in ("Z", "X")
+
+
+def catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal."""
+    return _is_in_mask(pid, "SigCgt", number)
+
+
+def blocks(pid: int, number: int) -> bool:
+    """Return whether a process lets a signal wait."""
+    return _is_in_mask(pid, "SigBlk", number)
+
+
+def _is_in_mask(pid: int, name: str, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    [mask] = re.findall(rf"^{name}:\s*(\w+)$", status, re.MULTILINE)
+    return bool(int(mask, 16) & 1 << (number - 1))
 
 
 def marked_all() -> dict[str, set[int]]:

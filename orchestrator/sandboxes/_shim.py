@@ -213,9 +213,8 @@ def _write_record(record: str, cgroup: str, namespace: str) -> None:
 
 
 def _remove_record(record: str) -> None:
-    if record:
-        with _Suppressed(OSError):
-            os.unlink(record)  # noqa: PTH108 - as in `_read`
+    with _Suppressed(OSError):
+        os.unlink(record)  # noqa: PTH108 - as in `_read`
 
 
 def _namespace(program: int) -> str:
@@ -269,6 +268,7 @@ def _await_end(tree: Tree, control: int, deadline_s: float) -> bool:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGUSR1):
         signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(wake_read, select.POLLIN)
@@ -301,6 +301,8 @@ def main() -> None:
     os.set_inheritable(status, False)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # It would end this process before its tree; it waits until it is handled.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _FILES_AT_MOST)
     if file_limit := int(sys.argv[5]):

@@ -166,3 +166,18 @@ def test_an_agent_whose_work_another_worker_saves_now_is_not_recovered_before(
         assert store.run(agents.read(agent_id)).phase is Phase.PREPARING
     cleaner.sweep()
     assert store.run(agents.read(agent_id)).phase is Phase.QUEUED
+
+
+def test_who_has_a_process_left_is_not_recovered_before_that_has_ended(
+    settings, store, spawn, monkeypatch
+):
+    agent_id = spawn()
+    holder_of(settings, store, f"{dead()}@{host_identity()}").claim(agent_id)
+    (settings.workspaces_dir / agent_id / "tree").mkdir(parents=True)
+    monkeypatch.setattr(Host, "orphans", lambda _: {agent_id: (7,)})
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.PREPARING
+    monkeypatch.undo()
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.QUEUED

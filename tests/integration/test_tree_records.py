@@ -159,3 +159,15 @@ def test_the_absence_of_labels_confirms_no_kill_whose_supervisor_left_its_record
     cleaner(settings, store, records).sweep()
     receipt = store.run(kills.read_receipt(killed))
     assert (receipt.confirmed, receipt.unproven, receipt.proof) == (True, None, "supervisor")
+
+
+def test_a_kill_is_not_confirmed_while_a_process_lives_on_and_it_is_named(
+    settings, store, records, killed, monkeypatch
+):
+    monkeypatch.setattr(Host, "orphans", lambda _: {killed: (7, 8)})
+    cleaner(settings, store, records).sweep()
+    receipt = store.run(kills.read_receipt(killed))
+    assert (receipt.confirmed, receipt.survivors) == (False, (7, 8))
+    monkeypatch.undo()
+    cleaner(settings, store, records).sweep()
+    assert store.run(kills.read_receipt(killed)).confirmed

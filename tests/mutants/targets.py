@@ -18,7 +18,7 @@ _AGENTS = (
     "tests/model/test_state_machine.py",
 )
 _KILL_QUICK = (
-    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance"),
+    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance", "tests/unit/sandboxes"),
     "tests/unit/workspace/test_waiting.py",
     *("tests/integration/test_kill_switch.py", "tests/integration/test_kill_answers.py"),
     "tests/integration/delivery/test_guards.py",
@@ -101,7 +101,7 @@ TARGETS = (
         (
             *("tests/integration/test_process_sandbox.py", "tests/integration/test_janitor.py"),
             *("tests/integration/test_tree_records.py", "tests/integration/test_out_of_memory.py"),
-            "tests/faults/test_let_go.py",
+            *("tests/integration/test_host_identity.py", "tests/faults/test_let_go.py"),
         ),
     ),
     Target(
