@@ -56,7 +56,6 @@ class HostCleaner:
     trees: TreeRecords | None = None
     #: This host as the labels of worker processes name it: `machine.boot`.
     identity: str = field(default_factory=host_identity)
-    lease_s: float = 30.0
 
     def start(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Start two daemon threads that sweep now and every `SWEEP_EVERY_S` seconds."""
@@ -105,42 +104,48 @@ class HostCleaner:
             # An agent without a record may belong to another Valkey: only `orch fsck` shows it.
             if agent is None:
                 continue
-            if agent.phase is Phase.CLEANED or self._is_lost(agent_id):
-                try:
-                    freed = self.leftovers.remove(agent_id)
-                except GitFailed as error:
-                    log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
-                    continue
+            if agent.phase is not Phase.CLEANED and not self._is_lost(agent_id):
+                continue
+            try:
+                freed = self.leftovers.remove(agent_id)
+            except GitFailed as error:
+                log.warning("leftovers not removed", agentId=agent_id, reason=str(error))
+            else:
                 log.info("leftovers removed", agentId=agent_id, bytes=freed)
 
     def _recover_lost(self) -> None:
         """Recover the agents of processes that have ended here, with or without files."""
-        renewed = timedelta(seconds=self.lease_s - RENEWED_WITHIN_S)
+        renewed = timedelta(seconds=self.holder.lease_s - RENEWED_WITHIN_S)
         silent = self.store.run(leases.expired(self.holder.clock() + renewed))
-        for agent in self.store.follow(agents.read_each(silent)):
-            if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):
-                self._recover(agent.agent_id)
+        held = self.store.follow(agents.read_each(silent))
+        lost = [agent.agent_id for agent in held if self._is_of_dead_process(agent)]
+        left = self.host.orphans() if lost else {}
+        for agent_id in lost:
+            if agent_id not in left:
+                self._recover(agent_id)
 
     def _recover(self, agent_id: str) -> None:
         """Let an agent go on whose worker process is gone, before its lease ends.
 
-        Its programs have ended and its work is saved, so the next attempt continues from it. Until
-        another worker that saves it now is done, it is not.
+        Its work is saved, so the next attempt continues from it. Until another worker that saves it
+        now is done, it is not.
         """
-        if agent_id in self.host.orphans() or self.work_saver.has_unsaved(agent_id):
+        if self.work_saver.has_unsaved(agent_id):
             return
         if self.trees is not None and not self.trees.is_proven(agent_id):
             # A process without labels may still run: it has until the end of the lease.
             return
         # Read again: the last step of the process may have been to let go of it.
         agent = self.store.run(agents.read(agent_id))
-        if PHASES[agent.phase].is_held and self._is_of_dead_process(agent):
+        if self._is_of_dead_process(agent):
             msg = f"A process of worker {agent.worker} has ended ({agent.phase})."
             self.holder.recover(agent, LeaseLost(msg))
 
     def _is_of_dead_process(self, agent: AgentState) -> bool:
+        """Return whether a process of this host holds the agent, and has ended."""
         process, _, identity = (agent.worker_process or "").partition("@")
-        return identity == self.identity and not self.host.lives(process)
+        is_held_here = PHASES[agent.phase].is_held and identity == self.identity
+        return is_held_here and not self.host.lives(process)
 
     def _is_lost(self, agent_id: str) -> bool:
         """Return whether an attempt left work here that no worker holds."""
@@ -176,7 +181,7 @@ class HostCleaner:
         if receipt.clock_ms is None:
             return False
         age_ms = now_ms(self.store.run(server_now())) - receipt.clock_ms
-        return age_ms > 1000 * _ENDED_WITHIN_LEASES * self.lease_s
+        return age_ms > 1000 * _ENDED_WITHIN_LEASES * self.holder.lease_s
 
     def _confirm(self, receipt: Receipt, survivors: tuple[int, ...]) -> None:
         """Confirm a kill if the end was seen; that no labelled process is left is only a hint."""

@@ -51,9 +51,7 @@ def host_cleaner(settings: Settings, *, worker: str) -> HostCleaner:
     trees = TreeRecords(settings.home)
     here = worker.partition("@")[2]
     holder = agent_leases(settings, store, worker=worker)
-    return HostCleaner(
-        store, host(settings), here, leftovers, saver, holder, trees, lease_s=settings.lease_s
-    )
+    return HostCleaner(store, host(settings), here, leftovers, saver, holder, trees)
 
 
 def work_saver(settings: Settings, store: Store, *, worker: str) -> WorkSaver:

@@ -50,7 +50,8 @@ def killed(settings, store):
 
 
 def confirmed(settings, store, agent_id, lease_s=30.0):
-    cleaner = replace(host_cleaner(settings, worker="cleanup@twin"), lease_s=lease_s)
+    cleaner = host_cleaner(settings, worker="cleanup@twin")
+    cleaner = replace(cleaner, holder=replace(cleaner.holder, lease_s=lease_s))
     cleaner.sweep()
     (receipt,) = store.run(kills.find_receipts([agent_id]))
     return receipt.confirmed

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from orchestrator.control.submit import SubmitService
 from orchestrator.host.identity import host_identity
 from orchestrator.host.processes import Host, process_label
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.leases.agent_leases import AgentLeases
 from orchestrator.maintenance.orphan_processes import RENEWED_WITHIN_S, HostCleaner
+from orchestrator.maintenance.work_saver import WorkSaver
 from orchestrator.models import Phase, Status
 from orchestrator.settings import load_settings
 from orchestrator.stages.cleanup import Cleanup
@@ -181,3 +184,34 @@ def test_who_has_a_process_left_is_not_recovered_before_that_has_ended(
     monkeypatch.undo()
     cleaner.sweep()
     assert store.run(agents.read(agent_id)).phase is Phase.QUEUED
+
+
+def test_who_has_a_tree_that_nobody_saw_end_waits_for_the_end_of_its_lease(settings, store, spawn):
+    agent_id = spawn()
+    holder_of(settings, store, f"{dead()}@{host_identity()}").claim(agent_id)
+    record = Path(TreeRecords(settings.home).begin(agent_id, 1) + ".1:1")
+    record.touch()
+    cleaner = host_cleaner(settings, worker="spawn@here")
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.PREPARING
+    record.unlink()
+    cleaner.sweep()
+    assert store.run(agents.read(agent_id)).phase is Phase.QUEUED
+
+
+def test_what_a_process_let_go_of_with_its_last_step_is_not_recovered(
+    settings, store, spawn, monkeypatch
+):
+    holder = holder_of(settings, store, f"{dead()}@{host_identity()}")
+    agent = holder.start(holder.claim(spawn()), base_commit="abc")
+    cleaner = host_cleaner(settings, worker="spawn@here")
+
+    def let_go(_saver, _agent_id) -> bool:
+        # After the cleaner has read who holds the agent.
+        holder.enqueue_for_gates(agent, {}, b"bundle")
+        return False
+
+    monkeypatch.setattr(WorkSaver, "has_unsaved", let_go)
+    cleaner.sweep()
+    state = store.run(agents.read(agent.agent_id))
+    assert (state.phase, state.attempt) == (Phase.AWAITING_GATES, agent.attempt)
