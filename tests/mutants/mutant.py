@@ -21,12 +21,13 @@ class Mutant:
     start: int
 
     def applied(self, source: str) -> str:
-        """Return the source with the fault."""
+        """Return the source with the fault, and as many lines as before."""
         end = self.start + len(self.before)
         if source[self.start : end] != self.before:
             msg = f"{self.path}:{self.line} has changed since this mutant was made."
             raise ValueError(msg)
-        return source[: self.start] + self.after + source[end:]
+        lines = " \\\n" * self.before.count("\n")
+        return source[: self.start] + self.after + lines + source[end:]
 
     @property
     def key(self) -> str:

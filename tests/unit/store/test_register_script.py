@@ -7,7 +7,13 @@ import json
 import pytest
 
 from orchestrator.control.submit import SubmitService
-from orchestrator.errors import ArgumentRefused, BudgetExhausted, Halted, IdempotencyConflict
+from orchestrator.errors import (
+    ArgumentRefused,
+    BudgetExhausted,
+    Halted,
+    IdempotencyConflict,
+    PriceUnknown,
+)
 from orchestrator.models import Halt
 from orchestrator.store import budget, halt, keys
 from tests.script_calls import NOW, arguments_of, calls, seed, with_arguments
@@ -77,3 +83,33 @@ def test_state_and_task_are_those_of_the_agent(store, client, position):
     with pytest.raises(ArgumentRefused, match="agentId"):
         store.run(with_arguments(call, tuple(arguments)))
     assert written(client) == before
+
+
+@pytest.mark.parametrize("value", [None, "", 5])
+def test_an_event_says_its_type(store, client, value):
+    call = calls(seed(store))["register"]
+    arguments = [*arguments_of(call)]
+    arguments[6] = json.dumps({**json.loads(arguments[6]), "type": value})
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=r"event\.type"):
+        store.run(with_arguments(call, tuple(arguments)))
+    assert written(client) == before
+
+
+def test_where_dollars_are_limited_a_model_without_a_price_is_refused(store, client):
+    call = calls(seed(store))["register"]
+    unpriced = with_arguments(call, (*arguments_of(call)[:13], "a model"))
+    for name in ("agentUsd", "dailyUsd"):
+        store.run(budget.set_limits({name: 5.0}, now=NOW))
+        before = written(client)
+        with pytest.raises(PriceUnknown):
+            store.run(unpriced)
+        assert written(client) == before
+        store.run(budget.set_limits({name: None}, now=NOW))
+
+
+@pytest.mark.parametrize(("mode", "unpriced"), [("hard", ""), ("soft", "a model")])
+def test_a_price_or_soft_mode_lets_a_model_in(store, mode, unpriced):
+    call = calls(seed(store))["register"]
+    store.run(budget.set_limits({"agentUsd": 5.0, "mode": mode}, now=NOW))
+    assert store.run(with_arguments(call, (*arguments_of(call)[:13], unpriced))).is_new
