@@ -57,7 +57,9 @@ class Copy:
         source = file.read_text(encoding="utf-8")
         file.write_text(mutant.applied(source), encoding="utf-8")
         try:
-            end, _, by = _asked(process, mutant.path).partition(" ")
+            last = mutant.line + mutant.before.count("\n")
+            line = f"{mutant.path} {mutant.line} {last}"
+            end, _, by = _asked(process, line).partition(" ")
             return (self._tested(tests), "") if end == "unloaded" else (end, by)
         finally:
             file.write_text(source, encoding="utf-8")
@@ -71,8 +73,13 @@ class Copy:
     def _started(self, target: Target, tests: tuple[str, ...]) -> subprocess.Popen[str]:
         """Start the process of a target, and check that its tests pass without a fault."""
         self.close()
+        reach = [
+            f"--reach={file.relative_to(self.root)}"
+            for at in (target.sources if target.is_in_process else ())
+            for file in self.root.glob(at)
+        ]
         process = subprocess.Popen(
-            (sys.executable, "-m", "tests.mutants.forked", self._temporary, *tests),
+            (sys.executable, "-m", "tests.mutants.forked", self._temporary, *reach, *tests),
             cwd=self.root,
             env=self._environment,
             stdin=subprocess.PIPE,
@@ -115,10 +122,10 @@ class Copy:
         return {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _asked(process: subprocess.Popen[str], path: str) -> str:
+def _asked(process: subprocess.Popen[str], line: str) -> str:
     """Return what the process answers to a line."""
     assert process.stdin
     assert process.stdout
-    process.stdin.write(f"{path}\n")
+    process.stdin.write(f"{line}\n")
     process.stdin.flush()
     return process.stdout.readline().strip() or "broken"

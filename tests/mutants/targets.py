@@ -51,6 +51,8 @@ class Target:
     sources: tuple[str, ...]
     quick: tuple[str, ...]
     slow: tuple[str, ...] = ()
+    #: Whether the tests run the sources in their own process only.
+    is_in_process: bool = False
 
     def has(self, path: str) -> bool:
         """Return whether a source is of this kind."""
@@ -124,6 +126,7 @@ TARGETS = (
             ),
             "tests/integration/delivery/test_conflicts.py",
         ),
+        is_in_process=True,
     ),
     Target(
         "findings",
@@ -138,6 +141,7 @@ TARGETS = (
             *("tests/unit/gates/test_red_base.py", "tests/unit/gates/test_red_base_tests.py"),
             "tests/unit/gates/test_red_coverage.py",
         ),
+        is_in_process=True,
     ),
     Target(
         "second-judge",
@@ -154,8 +158,14 @@ TARGETS = (
             *("tests/unit/gates/test_red_coverage.py", "tests/unit/gates/test_coverage_cheats.py"),
             *("tests/unit/gates/test_cheats.py", "tests/integration/delivery/test_secrets.py"),
         ),
+        is_in_process=True,
     ),
-    Target("secrets", ("orchestrator/secretscan/*.py",), ("tests/unit/secretscan",)),
+    Target(
+        "secrets",
+        ("orchestrator/secretscan/*.py",),
+        ("tests/unit/secretscan",),
+        is_in_process=True,
+    ),
 )
 
 

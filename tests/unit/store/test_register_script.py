@@ -108,8 +108,15 @@ def test_where_dollars_are_limited_a_model_without_a_price_is_refused(store, cli
         store.run(budget.set_limits({name: None}, now=NOW))
 
 
-@pytest.mark.parametrize(("mode", "unpriced"), [("hard", ""), ("soft", "a model")])
-def test_a_price_or_soft_mode_lets_a_model_in(store, mode, unpriced):
+@pytest.mark.parametrize(
+    ("limits", "unpriced"),
+    [
+        ({"agentUsd": 5.0}, ""),
+        ({"agentUsd": 5.0, "mode": "soft"}, "a model"),
+        ({"agent": 100}, "a model"),
+    ],
+)
+def test_a_price_soft_mode_or_no_limit_of_dollars_lets_a_model_in(store, limits, unpriced):
     call = calls(seed(store))["register"]
-    store.run(budget.set_limits({"agentUsd": 5.0, "mode": mode}, now=NOW))
+    store.run(budget.set_limits(limits, now=NOW))
     assert store.run(with_arguments(call, (*arguments_of(call)[:13], unpriced))).is_new

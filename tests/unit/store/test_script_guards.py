@@ -1,0 +1,133 @@
+"""Guards of scripts that record and read: what is refused, what is bounded, what is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.errors import ArgumentRefused
+from orchestrator.models import LogLine
+from orchestrator.store import agent_logs, agent_transitions, budget, keys, metrics, overlap
+from orchestrator.store.transition import AWAITED_STEP
+from tests.script_calls import NOW, USAGE, arguments_of, calls, keys_of, with_arguments
+
+MOST_FILES = 200
+
+
+def written(client):
+    return {name: client.dump(name) for name in client.keys("*")}
+
+
+def answered(store, operation, *arguments):
+    """Return the script's own answer to these arguments."""
+    return store.run(replace(with_arguments(operation, arguments), decode=lambda reply: reply))
+
+
+@pytest.mark.parametrize(
+    ("script", "position", "value", "named"),
+    [
+        ("touch", 2, '{"type": ""}', "event.type"),
+        ("record_capture", 0, "kept", "what"),
+        ("read_log", 0, "DEL", "command"),
+        ("read_log", 1, "(5", "id"),
+    ],
+)
+def test_what_a_script_does_not_know_is_refused(
+    store, client, now_is, script, position, value, named
+):
+    call = calls(now_is)[script]
+    arguments = [*arguments_of(call)]
+    arguments[position] = value
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=named.replace(".", r"\.")):
+        store.run(with_arguments(call, tuple(arguments)))
+    assert written(client) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "more"), [("record_capture", ("x",)), ("aggregate", ("name",)), ("aggregate", None)]
+)
+def test_a_wrong_number_of_arguments_is_refused(store, client, now_is, script, more):
+    call = calls(now_is)[script]
+    arguments = arguments_of(call)
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match="arguments"):
+        store.run(with_arguments(call, arguments[:2] if more is None else (*arguments, *more)))
+    assert written(client) == before
+
+
+def test_an_empty_list_is_a_list_of_texts_and_an_object_is_none(store, now_is):
+    step = agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW)
+    document, *rest = arguments_of(step)
+
+    def with_phases(phases):
+        return with_arguments(step, (json.dumps({**json.loads(document), **phases}), *rest))
+
+    store.run(with_phases({"outcome": []}))
+    with pytest.raises(ArgumentRefused, match="outcome"):
+        store.run(with_phases({"outcome": {"a": "b"}}))
+
+
+def test_an_event_is_published_as_it_is_stored(store, client, now_is):
+    with client.pubsub() as heard:
+        heard.subscribe(keys.EVENTS_CHANNEL)
+        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        store.run(agent_transitions.cleaned(now_is.killed, now=NOW))
+        told = heard.get_message(timeout=5)["data"]
+    ((_, newest),) = client.xrevrange(keys.EVENTS_STREAM, count=1)
+    assert told == newest["event"]
+    assert json.loads(told)["type"] == "agent.cleanup"
+
+
+def test_a_day_that_is_spent_leaves_nothing_whatever_is_reserved(store, client, now_is):
+    store.run(budget.set_limits({"daily": 100}, now=NOW))
+    update = agent_transitions.update
+    usage = {"usage": {**USAGE, "inputTokens": 100, "totalTokens": 100}}
+    store.run(update(now_is.queued, usage, now=NOW))
+    assert client.hexists(keys.budget(NOW)["reserved"], "running")
+    moved = store.run(update(now_is.running, {"usage": {"totalTokens": 1}}, now=NOW))
+    assert "Of today's 100 tokens" in moved.overrun
+
+
+def test_what_is_counted_once_is_not_counted_again(store, client):
+    add = metrics.aggregate
+    assert store.run(add("events", {"stalls": 2}, after="", upto="5-0"))
+    assert store.run(metrics.position_of("events")) == "5-0"
+    assert not store.run(add("events", {"stalls": 2}, after="", upto="5-0"))
+    assert not store.run(add("events", {"stalls": 2}, after="4-0", upto="9-0"))
+    assert client.hget(keys.METRICS, "stalls") == "2"
+    assert store.run(add("events", {"stalls": 3}, after="5-0", upto="9-0"))
+    assert client.hget(keys.METRICS, "stalls") == "5"
+    assert store.run(metrics.position_of("events")) == "9-0"
+
+
+def test_files_of_an_agent_are_bounded_and_expire(store, client, now_is):
+    touch = overlap._touch(now_is.running, [f"{n}.py" for n in range(MOST_FILES + 5)], [], now=NOW)
+    store.run(touch)
+    touched = keys.touched(now_is.running.repository)
+    assert len(json.loads(client.hget(touched, "running"))["files"]) == MOST_FILES
+    assert client.ttl(touched) > 0
+
+
+def test_one_call_that_seeks_messages_ends_after_so_many(store, client, now_is):
+    call = calls(now_is)["missing_messages"]
+    client.zadd(keys.AWAITING, {"a": 1, "b": AWAITED_STEP + 1})
+    client.lpush(keys_of(call)[1], *('{"id": "c"}',) * 3)
+    assert answered(store, call, 0, 1, 1, 0) == [b"1"]
+    assert answered(store, call, 0, 100, 100, 0)[0] == b""
+
+
+@pytest.mark.parametrize(
+    ("command", "start", "texts"), [("XRANGE", "-", "01"), ("XREVRANGE", "+", "21")]
+)
+def test_lines_are_read_from_either_end(store, now_is, command, start, texts):
+    lines = [LogLine(at=NOW, source="stdout", text=str(number)) for number in range(3)]
+    store.run(agent_logs.append_log("running", 1, lines, cap=100))
+    read = calls(now_is)["read_log"]
+    _, *entries = answered(store, read, command, start, 2, 10_000)
+    assert [json.loads(fields[1])["text"] for _, fields in entries] == [*texts]
+    after = entries[0][0].decode()
+    _, following = answered(store, read, command, after, 1, 10_000)
+    assert following == entries[1]
