@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator.sandboxes
+from orchestrator.host import cgroups
 from tests.processes import Observer, blocks, catches, eventually, stat_of
 
 SHIM = Path(orchestrator.sandboxes.__file__).with_name("_shim.py")
@@ -61,13 +62,16 @@ def shim(
     record: str = "",
     said: bytes = b"",
     environment: int | None = None,
+    cgroup: str = "",
+    inside: str = "0",
 ) -> Iterator[Shim]:
     """Start a shim with a program; it reads a part of its environment from a descriptor."""
     read, control = os.pipe()
     status, write = os.pipe()
     os.write(control, said)
     held = "" if environment is None else str(environment)
-    options = (str(read), str(write), str(deadline_s), "1:1", str(limit), "", "0", held, record)
+    pipes, limits = (str(read), str(write)), (str(deadline_s), "1:1", str(limit))
+    options = (*pipes, *limits, cgroup, inside, held, record)
     started = subprocess.Popen(
         [sys.executable, "-I", "-S", str(SHIM), *options, *argv],
         cwd=folder,
@@ -184,20 +188,44 @@ def test_the_record_names_shim_and_boot_until_all_has_ended(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+def test_the_record_of_a_program_inside_names_its_namespace(tmp_path):
+    argv = ("unshare", "--pid", "--fork", "sh", "-c", "echo started >&3; echo ready; sleep 99")
+    with shim(tmp_path, *argv, record=str(tmp_path / "a-1.1"), inside="1") as one:
+        one.await_ready()
+        [record] = tmp_path.iterdir()
+        eventually(lambda: record.read_text().splitlines()[2].startswith("pid:["), within_s=20)
+
+
+@pytest.mark.parametrize("program", ["sleep", "no-such-program"])
+def test_its_cgroup_is_gone_when_it_has_ended(tmp_path, program):
+    where = cgroups.delegated(f"test-{os.getpid()}")
+    with shim(tmp_path, program, "99", cgroup=str(where / "a-1.1")) as one:
+        if program == "sleep":
+            eventually(lambda: any(file.read_text() for file in where.glob("a-1.1.*/*.procs")))
+            one.say(b"k")
+        one.last_word()
+    assert not list(where.glob("a-1.1.*"))
+    where.rmdir()
+
+
 def test_limits_and_the_order_of_a_lack_of_memory_are_the_programs_own(tmp_path):
     own = Path("/proc/self/oom_score_adj").read_text()
     script = "cat /proc/self/oom_score_adj; ulimit -n; ulimit -c; ulimit -f; echo ready; sleep 99"
-    before = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    limited = (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)
+    before = {kind: resource.getrlimit(kind) for kind in limited}
+    most_files = before[resource.RLIMIT_NOFILE][1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, most_files))
+    resource.setrlimit(resource.RLIMIT_CORE, (before[resource.RLIMIT_CORE][1],) * 2)
     with shim(tmp_path, "sh", "-c", script, limit=2**20) as one:
-        resource.setrlimit(resource.RLIMIT_CORE, before)
+        for kind, limits in before.items():
+            resource.setrlimit(kind, limits)
         score, files, core, size = (int(one.process.stdout.readline()) for _ in range(4))
         one.await_ready()
         # The program may run before its shim has its own score again.
         score_file = Path(f"/proc/{one.process.pid}/oom_score_adj")
         eventually(lambda: score_file.read_text() == own, within_s=20)
     assert score >= 500
-    assert files <= 65_536
+    assert files == min(most_files, 65_536)
     assert (core, size * 512) == (0, 2**20)
 
 

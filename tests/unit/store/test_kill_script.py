@@ -183,6 +183,25 @@ def test_a_kill_that_is_not_proven_is_news_once(store, client, now_is):
     assert client.xlen(keys.KILL_ACKS) == news + 2
 
 
+def test_the_duration_of_a_kill_is_that_of_its_first_confirmation(store, client, now_is):
+    killed(store, now_is.running)
+    key = keys.receipt("running")
+
+    def receipt_of(facts, *, ordered_ms_ago):
+        stored = json.loads(client.get(key))
+        client.set(key, json.dumps({**stored, "clockMs": stored["clockMs"] - ordered_ms_ago}))
+        store.run(kills.add_to_receipt("running", facts))
+        return json.loads(client.get(key))
+
+    assert "durationMs" not in receipt_of({"survivors": [7]}, ordered_ms_ago=10_000)
+    # What a later look finds replaces what an earlier one found.
+    assert receipt_of({"survivors": [8]}, ordered_ms_ago=0)["survivors"] == [8]
+    first = receipt_of({"confirmed": True}, ordered_ms_ago=0)
+    assert first["durationMs"] >= 10_000
+    again = receipt_of({"confirmed": True, "confirmedBy": "w"}, ordered_ms_ago=50_000)
+    assert (again["durationMs"], again["confirmedBy"]) == (first["durationMs"], "w")
+
+
 def test_facts_for_an_agent_that_was_not_killed_are_not_kept(store, client, now_is):
     assert store.run(kills.add_to_receipt("queued", {"confirmed": True})) == "absent"
     assert not client.exists(keys.receipt("queued"))

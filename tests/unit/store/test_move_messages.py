@@ -7,7 +7,7 @@ import json
 from orchestrator.errors import OrchestratorError
 from orchestrator.messages import GATES_QUEUE, queue_key, result_key
 from orchestrator.models import Status
-from orchestrator.store import agent_transitions, agents, changes
+from orchestrator.store import agent_transitions, agents, changes, registration
 from tests.script_calls import NOW
 
 
@@ -46,3 +46,15 @@ def test_a_claim_that_gets_its_slot_sends_no_message(store, client, now_is):
     store.run(agent_transitions.claim(now_is.queued, "w@h", "1:1", lease_s=30, now=NOW, tag="t"))
     assert sum(client.llen(name) for name in client.keys("spawn*")) == length
     assert store.run(agents.read("queued")).attempt == 1
+
+
+def test_a_refused_request_has_its_result(store, client):
+    key = result_key("raw")
+    with client.pubsub() as heard:
+        heard.subscribe(key)
+        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        store.run(registration.refusal("raw", OrchestratorError("It failed."), now=NOW))
+        published = heard.get_message(timeout=5)["data"]
+    assert client.get(key) == published
+    assert client.ttl(key) > 0
+    assert json.loads(published)["result"]["error"].startswith("It failed.")

@@ -30,6 +30,7 @@ def answered(store, operation, *arguments):
     [
         ("touch", 2, '{"type": ""}', "event.type"),
         ("record_capture", 0, "kept", "what"),
+        ("refuse", 2, '{"type": ""}', "event.type"),
         ("read_log", 0, "DEL", "command"),
         ("read_log", 1, "(5", "id"),
     ],
