@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import pytest
@@ -82,6 +83,21 @@ def test_a_list_of_bytes_is_read_as_a_literal_without_the_calls_around_it(writte
     (edit,) = encoded(text.encode())
     after = ".decode()" if "decode" in text else ""
     assert View(text.encode(), [edit]).text == f'k = "hunter2-hunter2"{after}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("written", "plain", "shown"),
+    [
+        ('k = b64decode("{}")', "hunter2-Hunter2", 'k = "hunter2-Hunter2"'),
+        # A call that does not end here, and a text that would end the literal.
+        ('k = b64decode("{}', "hunter2-Hunter2", 'k = b64decode("hunter2-Hunter2'),
+        ('k = b64decode("{}")', 'hunter2-"Hunter2', 'k = b64decode("hunter2-"Hunter2")'),
+    ],
+)
+def test_base64_is_read_as_a_literal_without_a_whole_call_around_it(written, plain, shown):
+    text = written.format(base64.b64encode(plain.encode()).decode()).encode()
+    (edit,) = encoded(text)
+    assert View(text, [edit]).text == shown.encode()
 
 
 @pytest.mark.parametrize("depth", [3, 4])

@@ -31,6 +31,7 @@ def answered(store, operation, *arguments):
         ("touch", 2, '{"type": ""}', "event.type"),
         ("record_capture", 0, "kept", "what"),
         ("refuse", 2, '{"type": ""}', "event.type"),
+        ("set_limits", 1, '{"timestamp": 5}', "event.timestamp"),
         ("read_log", 0, "DEL", "command"),
         ("read_log", 1, "(5", "id"),
     ],
