@@ -85,6 +85,10 @@ class Bubblewrap:
         hidden = {*_HIDDEN, *homes, *ours, *secrets, *_closed()}
         return cls(binary, frozenset(hidden), frozenset(readable))
 
+    def hides(self, path: Path) -> bool:
+        """Return whether a path of this host does not exist inside."""
+        return not {*self.hidden, *_SCRATCH}.isdisjoint((path, *path.parents))
+
     def command(self, spec: ProcessSpec) -> list[str]:
         """Return the command that runs the program of `spec` confined."""
         root = spec.root or spec.cwd

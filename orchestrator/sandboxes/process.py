@@ -103,6 +103,10 @@ class ProcessSandbox:
         #: The reason why this host does not support the next level.
         self.lack = lack
 
+    def hides(self, path: Path) -> bool:
+        """Return whether a path of this host does not exist for a program."""
+        return self._confine is not None and self._confine.hides(path)
+
     @property
     def level(self) -> str:
         """The level of confinement: `bubblewrap`, `cgroup` or `shim`."""

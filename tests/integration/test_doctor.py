@@ -45,6 +45,20 @@ def test_what_is_optional_warns_and_the_exit_is_0(tmp_path):
         assert rows[name]["whatToDo"]
 
 
+def test_a_configuration_above_the_workspaces_is_told(tmp_path):
+    """As of a system that was started within a project."""
+    machine = settings(tmp_path, ORCHESTRATOR_PROCESS_LEVEL="shim")
+    assert statuses(machine)["folders above"] is Health.OK
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    (told,) = (each for each in examine(checks(machine)) if each.name == "folders above")
+    assert told.status is Health.WARN
+    assert str(tmp_path / "pyproject.toml") in told.detail
+    assert "ORCHESTRATOR_HOME" in told.what_to_do
+    # /tmp does not exist inside.
+    confined = settings(tmp_path, ORCHESTRATOR_PROCESS_LEVEL="bubblewrap")
+    assert statuses(confined)["folders above"] is Health.OK
+
+
 def test_what_the_settings_ask_for_fails_when_it_lacks(tmp_path):
     asking = {
         "SANDBOX_ENABLED": "true",

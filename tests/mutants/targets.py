@@ -163,7 +163,14 @@ TARGETS = (
     Target(
         "secrets",
         ("orchestrator/secretscan/*.py",),
-        ("tests/unit/secretscan",),
+        tuple(
+            f"tests/unit/secretscan/test_{name}.py"
+            for name in (
+                *("decoders", "false_positives", "goal", "history", "public_blocks"),
+                *("scanner", "slow", "traps"),
+            )
+        ),
+        ("tests/unit/secretscan/test_hostile_texts.py",),
         is_in_process=True,
     ),
 )

@@ -29,6 +29,7 @@ from orchestrator.errors import (
     StoreUnreachable,
     SystemNotRunning,
 )
+from orchestrator.host.outer_files import tool_files_above
 from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.api_keys import was_given
@@ -123,6 +124,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("python", platform.python_version),
         Check("git", see_git),
         Check("disk", partial(see_disk, settings)),
+        Check("folders above", partial(see_folders_above, settings), is_optional=True),
         _unless_used("valkey", partial(see_valkey, valkey), valkey is not None),
         _unless_used("clock", partial(see_clock, settings, valkey), valkey is not None),
         Check("sweep", partial(see_sweep, valkey), is_optional=True),
@@ -168,6 +170,17 @@ def see_disk(settings: Settings) -> str:
         msg = f"Only {detail}."
         raise DiskFull(msg)
     return detail
+
+
+def see_folders_above(settings: Settings) -> str:
+    """Return that tools find nothing above the workspaces; raise if they do."""
+    hides = (lambda _: True) if settings.sandbox_enabled else process.build(settings).hides
+    found = [path for path in tool_files_above(settings.workspaces_dir) if not hides(path)]
+    if found:
+        msg = f"Tools that gates run look above their folder, and find {found[0]}."
+        action = "Move ORCHESTRATOR_HOME and ORCHESTRATOR_WORKSPACES out of that folder."
+        raise OrchestratorError(msg, action=action)
+    return "nothing that tools look for"
 
 
 def see_valkey(url: str | None) -> str:
