@@ -8,8 +8,18 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import ArgumentRefused
-from orchestrator.models import LogLine
-from orchestrator.store import agent_logs, agent_transitions, budget, keys, metrics, overlap
+from orchestrator.models import KeyScope, LogLine
+from orchestrator.store import (
+    agent_logs,
+    agent_transitions,
+    api_keys,
+    audit,
+    budget,
+    keys,
+    metrics,
+    overlap,
+)
+from orchestrator.store.api_keys import StoredKey
 from orchestrator.store.transition import AWAITED_STEP
 from tests.script_calls import NOW, USAGE, arguments_of, calls, keys_of, with_arguments
 
@@ -49,7 +59,13 @@ def test_what_a_script_does_not_know_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("script", "more"), [("record_capture", ("x",)), ("aggregate", ("name",)), ("aggregate", None)]
+    ("script", "more"),
+    [
+        ("record_capture", ("x",)),
+        ("append_audit", ("{}",)),
+        ("aggregate", ("name",)),
+        ("aggregate", None),
+    ],
 )
 def test_a_wrong_number_of_arguments_is_refused(store, client, now_is, script, more):
     call = calls(now_is)[script]
@@ -133,3 +149,31 @@ def test_lines_are_read_from_either_end(store, now_is, command, start, texts):
     after = entries[0][0].decode()
     _, following = answered(store, read, command, after, 1, 10_000)
     assert following == entries[1]
+
+
+def test_a_key_is_added_once_and_requests_need_one_from_then_on(store, client):
+    key = StoredKey(
+        name="a", scopes=(KeyScope.READ,), created_at=NOW, created_by="ann", digest="0a"
+    )
+    assert store.run(api_keys.add_key(key))
+    stored = client.hgetall(keys.KEYS)
+    assert not store.run(api_keys.add_key(key.model_copy(update={"digest": "0b"})))
+    assert client.hgetall(keys.KEYS) == stored
+    assert store.run(api_keys.revoke_key("a"))
+    assert store.run(api_keys.was_given())
+
+
+def test_an_entry_of_no_agent_has_no_trail(store, client):
+    entry = (b'{"agentId": ""}', b"0a")
+    answer, _ = store.run(audit.append(b"", b'{"seq": 1}', 1, [entry], 0, agent_ids=[]))
+    assert answer is audit.Answer.APPENDED
+    assert client.xlen(keys.AUDIT) == 1
+
+
+def test_entries_after_the_head_are_no_chain_to_go_on_with(store, client):
+    client.xadd(keys.AUDIT, {"entry": "{}", "mac": "0a"}, id="5-0")
+    before = written(client)
+    entry = (b"{}", b"0b")
+    answer, _ = store.run(audit.append(b"", b'{"seq": 1}', 1, [entry], 0, agent_ids=[]))
+    assert answer is audit.Answer.BROKEN
+    assert written(client) == before
