@@ -88,6 +88,7 @@ TARGETS = (
             *(*_SCRIPTS, "tests/integration/test_overlap.py", "tests/integration/test_objects.py"),
             *("tests/integration/audit/test_append.py", "tests/integration/test_session_store.py"),
             *("tests/integration/test_lifecycle.py", "tests/integration/recovery"),
+            *("tests/integration/test_bounded_copies.py", "tests/integration/test_access.py"),
         ),
     ),
     Target(

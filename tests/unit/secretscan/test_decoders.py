@@ -9,6 +9,7 @@ import pytest
 from orchestrator.secretscan import UNSCANNABLE, AllowList, ScannedText, Scanner, engine, masked
 from orchestrator.secretscan.encodings import encoded
 from orchestrator.secretscan.engine import find
+from orchestrator.secretscan.literals import joints
 from orchestrator.secretscan.views import Edit, View
 from tests.doubles.secret_encoded import ENCODINGS, NAMED
 from tests.doubles.secret_maker import Maker
@@ -96,6 +97,26 @@ def test_base64_is_read_as_a_literal_without_a_whole_call_around_it(written, pla
     text = written.format(base64.b64encode(plain.encode()).decode()).encode()
     (edit,) = encoded(text)
     assert View(text, [edit]).text == shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ('k = concat("ab", "cd")', 'k = "abcd")'),
+        ('k = "-".join(["ab", "cd"])', 'k = "ab-cd"])'),
+        ('k = ["ab", "cd"].join("-")', 'k = "ab-cd"]"-")'),
+        ('k = `${"ab"}cd`', "k = `abcd`"),
+        # A call within the list of another one.
+        (f'k = f.join(["{"a" * 60}", g.join(["b", "c"])])', f'k = "{"a" * 60}", g.join(["bc"])])'),
+        # Neither a template nor one text.
+        ('k := []string{"ab"}', ""),
+        ('k = os.path.join("ab", "cd")', ""),
+    ],
+)
+def test_literals_that_a_program_joins_are_read_as_one(written, shown):
+    edits = joints(written.encode())
+    assert View(written.encode(), edits).text == shown.encode()
+    assert all(isinstance(edit.replacement, bytes) for edit in edits)
 
 
 @pytest.mark.parametrize("depth", [3, 4])

@@ -65,6 +65,7 @@ def test_what_a_script_does_not_know_is_refused(
         ("append_audit", ("{}",)),
         ("aggregate", ("name",)),
         ("aggregate", None),
+        ("append_log", None),
     ],
 )
 def test_a_wrong_number_of_arguments_is_refused(store, client, now_is, script, more):
@@ -177,3 +178,9 @@ def test_entries_after_the_head_are_no_chain_to_go_on_with(store, client):
     answer, _ = store.run(audit.append(b"", b'{"seq": 1}', 1, [entry], 0, agent_ids=[]))
     assert answer is audit.Answer.BROKEN
     assert written(client) == before
+
+
+def test_an_agent_that_is_gone_has_no_log(store, client):
+    line = LogLine(at=NOW, source="stdout", text="late")
+    assert not store.run(agent_logs.append_log("nobody", 1, [line], cap=100))
+    assert not client.exists(keys.log("nobody"))
