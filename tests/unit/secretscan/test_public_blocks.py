@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from orchestrator.secretscan.engine import find
+from orchestrator.secretscan.public_blocks import PublicBlocks
 from tests.doubles.secret_maker import Maker
 
 SIGNATURE = b"\x89\x02\x33"
@@ -54,6 +55,30 @@ def test_no_block_of_public_bytes_is_flagged_however_it_is_written(label, shape)
         checksum = f"={Maker(seed).value('b', 4)}\n" if is_pgp else ""
         text = armour(label, data(label, seed), "\n" if is_pgp else "", checksum)
         assert find(SHAPES[shape](text).encode()) == [], seed
+
+
+@pytest.mark.parametrize(
+    ("label", "begins", "is_public"),
+    [
+        ("CERTIFICATE", b"\x30\x05", True),
+        ("CERTIFICATE", b"\x31\x05", False),
+        ("CERTIFICATE", b"\x30\x06", False),
+        ("PGP SIGNATURE", b"\x88\x05", True),
+        # Its lower bits are those of a signature, but it is no packet.
+        ("PGP SIGNATURE", b"\x08\x05", False),
+    ],
+)
+def test_a_block_is_what_its_first_bytes_say(label, begins, is_public):
+    text = armour(label, begins + b"Hello", "\n" if label.startswith("PGP") else "")
+    start = text.index(base64.b64encode(begins + b"Hello").decode())
+    assert PublicBlocks(text.encode()).hold(start, start + 4) is is_public
+
+
+@pytest.mark.parametrize("label", ["CERTIFICATE", "PGP SIGNATURE"])
+@pytest.mark.parametrize("body", ["", "MA==", "gA=="])
+def test_a_block_of_almost_nothing_is_none(label, body):
+    text = f"-----BEGIN {label}-----\n{body}\n-----END {label}-----"
+    assert not PublicBlocks(text.encode()).hold(text.index("-\n") + 2, text.index("-\n") + 2)
 
 
 def test_a_tag_that_was_merged_is_not_flagged_and_its_words_are_read():
