@@ -153,7 +153,10 @@ TARGETS = (
             ),
             *("orchestrator/gates/base_records.py", "orchestrator/gates/run_record.py"),
         ),
-        ("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
+        (
+            *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
+            "tests/unit/cli/commands/test_environments.py",
+        ),
         (
             *("tests/unit/gates/test_red_base_tests.py", "tests/unit/gates/test_red_base.py"),
             *("tests/unit/gates/test_red_coverage.py", "tests/unit/gates/test_coverage_cheats.py"),

@@ -74,6 +74,18 @@ def test_a_block_is_what_its_first_bytes_say(label, begins, is_public):
     assert PublicBlocks(text.encode()).hold(start, start + 4) is is_public
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_block_holds_what_lies_within_its_marks_only(shape):
+    text = SHAPES[shape](armour("SSH SIGNATURE", data("SSH SIGNATURE", 1)))
+    blocks = PublicBlocks(text.encode())
+    first, last = text.index("U1NI"), text.index("-----END")
+    assert blocks.hold(first, last)
+    assert not blocks.hold(first, last + 1)
+    assert not blocks.hold(0, 5)
+    # Without its end it is no block.
+    assert not PublicBlocks(text[:last].encode()).hold(first, first + 4)
+
+
 @pytest.mark.parametrize("label", ["CERTIFICATE", "PGP SIGNATURE"])
 @pytest.mark.parametrize("body", ["", "MA==", "gA=="])
 def test_a_block_of_almost_nothing_is_none(label, body):
