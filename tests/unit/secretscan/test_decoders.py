@@ -67,6 +67,17 @@ def test_what_the_base_holds_in_an_encoding_is_not_found(kind):
     assert scan(token(3), before=text) == ()
 
 
+def test_what_the_base_shows_plainly_or_encoded_is_not_found():
+    secret = password(2)
+    content = NAMED["hex"](secret)
+    assert len(scan(content)) == 1
+    for held in (secret, content.removeprefix("password = ")):
+        # There it looks like no secret.
+        before = f"of {held} of"
+        assert scan(before) == ()
+        assert scan(content, before=before) == (), held
+
+
 def test_what_is_encoded_and_harmless_is_not_found():
     for kind, writer in ENCODINGS.items():
         for text in ("a sentence with nothing to hide, at all", "tests/unit/gates/test_plan.py"):
@@ -161,3 +172,14 @@ def test_a_view_tells_where_each_byte_came_from():
     # What was replaced came from all of it.
     assert view.origin(5, 6) == (14, 17)
     assert view.origin(3, 6) == (13, 17)
+
+
+def test_the_parts_of_a_long_line_are_lines_of_their_own():
+    text = b"a<1>b" + b"x" * 20_000 + b"c<2>d\n"
+    second = text.index(b"<2>")
+    shown = View(text, [Edit(1, 4), Edit(second, second + 3)]).text
+    first, last = shown.splitlines()
+    assert (first[:3], last[-3:]) == (b"abx", b"xcd")
+    assert len(shown) < len(text) / 2
+    # A line that ends is followed by the next one as it is.
+    assert View(b"a<1>\nb<2>\n", [Edit(1, 4), Edit(6, 9)]).text == b"a\nb\n"

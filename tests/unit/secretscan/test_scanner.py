@@ -108,14 +108,15 @@ def test_masked_changes_nothing_else(plain):
 
 
 def test_sarif_has_a_rule_and_a_result_for_each_and_no_snippet():
-    found = scan(text(f"token = '{TOKEN}'\npassword = '{PASSWORD}'\n", file="a b.py"))
+    content = f"token = '{TOKEN}'\npassword = '{PASSWORD}'\n"
+    found = scan(text(content, file="a b.py", commit=None))
     document = sarif(found)
     assert document["version"] == "2.1.0"
     (run,) = document["runs"]
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {f.rule for f in found}
     for finding, result in zip(found, run["results"], strict=True):
         assert result["ruleId"] == finding.rule
-        assert result["message"]["text"]
+        assert f"by rule {finding.rule};" in result["message"]["text"]
         (location,) = result["locations"]
         assert location["physicalLocation"] == {
             "artifactLocation": {"uri": "a%20b.py"},
@@ -123,6 +124,8 @@ def test_sarif_has_a_rule_and_a_result_for_each_and_no_snippet():
         }
         assert result["partialFingerprints"] == {"orchestratorSecret/v1": finding.fingerprint}
     assert sarif(())["runs"][0]["results"] == []
+    (named,) = sarif(scan(text(f"t = '{TOKEN}'", commit="c" * 40)))["runs"][0]["results"]
+    assert f"(commit {'c' * 40});" in named["message"]["text"]
 
 
 def allow_list(tmp_path, content: str) -> AllowList:
