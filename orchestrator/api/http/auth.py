@@ -18,8 +18,8 @@ from orchestrator.host.agent_sockets import is_of_agent
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: The first path parts that need no key: the health check and the pages.
-_OPEN = frozenset({"", "docs", "health", "static"})
+#: The first path parts that need no key: the health check, the pages, and the one-time login.
+_OPEN = frozenset({"", "docs", "health", "login", "static"})
 
 
 class Guard:
