@@ -95,6 +95,8 @@ def test_a_used_address_asks_for_a_key_and_a_new_one_in_the_same_tab_logs_in(boa
     dialog = asked_for_a_key(board)
     expect(dialog).to_contain_text(SPENT)
     expect(dialog).to_contain_text("orch dashboard prints on a host of the system")
+    # No other rule of the style sheet makes it smaller than its text.
+    assert dialog.bounding_box()["width"] > 300
     assert faults_of(page) == []
     board.shot("login-spent")
     # A tab that is open already: only the fragment of its address changes.
