@@ -117,7 +117,7 @@ def test_valkey_has_no_code_and_no_token(api, store, code):
     assert stored(token.removeprefix("orch_").encode()) == []
 
 
-@pytest.mark.parametrize("length", [0, 1, 43, 1000, 2**20 - 100])
+@pytest.mark.parametrize("length", [0, 1, 43, 4000])
 @pytest.mark.parametrize("sign", ["A", "ü", "\0", "\ud800", "*", "\n"])
 def test_what_is_no_code_gets_nothing(api, store, code, sign, length):
     body = json.dumps({"code": sign * (length // len(json.dumps(sign)[1:-1]))})
@@ -132,7 +132,7 @@ def test_what_is_no_code_gets_nothing(api, store, code, sign, length):
     [
         ("", 422), ("{}", 422), ("[]", 422), ('{"code": null}', 422), ('{"code": 1}', 422),
         ('{"code": ["x"]}', 422), ('{"code": "x", "scopes": ["kill"]}', 422), ("{", 422),
-        (json.dumps({"code": "x" * 2**20}), 413),
+        (json.dumps({"code": "x" * 4096}), 413), (json.dumps({"code": "x" * 2**20}), 413),
     ],
 )  # fmt: skip
 def test_a_malformed_body_is_named(api, body, status):

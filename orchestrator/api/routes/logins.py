@@ -5,17 +5,21 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from orchestrator.api.http.auth import client_of
 from orchestrator.api.http.endpoint import Endpoint, body_of, store_of
 from orchestrator.api.http.schemas import LoggedIn, LoginBody
 from orchestrator.control.logins import Logins
+
+#: Any client may send this body.
+_LIMIT_BYTES = 4096
 
 
 async def login(request: Request) -> JSONResponse:
     """Exchange the code of a login address for a key."""
     logins: Logins = request.app.state.logins
-    body = await body_of(request, LoginBody)
-    client = request.client.host if request.client else "client"
-    token = await store_of(request).follow(logins.exchange(body.code, client=client))
+    body = await body_of(request, LoginBody, limit_bytes=_LIMIT_BYTES)
+    flow = logins.exchange(body.code, client=client_of(request))
+    token = await store_of(request).follow(flow)
     return JSONResponse(LoggedIn(key=token).wire())
 
 

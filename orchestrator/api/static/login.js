@@ -13,7 +13,8 @@ export class Login {
   constructor(server, dialogs) {
     [this.#server, this.#dialogs] = [server, dialogs];
     if (!isLogin(location.hash)) return;
-    this.#code = location.hash.slice(LOGIN.length);
+    // No code is longer.
+    this.#code = location.hash.slice(LOGIN.length, 1000);
     history.replaceState(null, "", "#/");
   }
 
