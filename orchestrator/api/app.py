@@ -25,6 +25,7 @@ from orchestrator.api.routes import (
     events,
     health,
     kills,
+    logins,
     logs,
     metrics,
     models,
@@ -42,6 +43,7 @@ from orchestrator.store.client import Store
 #: All routes; a fixed path comes before a path with a parameter at the same position.
 ENDPOINTS = (
     *health.ENDPOINTS,
+    *logins.ENDPOINTS,
     *kills.ENDPOINTS,
     *events.ENDPOINTS,
     *agents.ENDPOINTS,
@@ -80,6 +82,7 @@ def create_app(settings: Settings, *, is_stopping: Callable[[], bool] = lambda: 
         state.budget = wiring.budget(settings)
         state.acknowledgements = wiring.acknowledgements(settings)
         state.api_keys = wiring.api_keys(settings)
+        state.logins = wiring.logins(settings)
         state.store = AsyncStore(settings.valkey_url)
         state.blocking_store = Store(settings.valkey_url)
         state.followers = Followers()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "up": ("up", "Start all parts on this machine."),
     "down": ("up", "Stop what `orch up` started."),
+    "dashboard": ("dashboard", "Print an address that opens the dashboard."),
     "demo": ("demo", "Run one agent from spawn to a pushed branch."),
     "doctor": ("doctor", "Check this machine, and print what to do."),
     "run": ("run", "Run one part of the system, in a container or unit."),
@@ -85,7 +86,10 @@ _WITHOUT_TIMEOUT = frozenset(
 
 #: Commands about the host on which they run: an API that is named with them is a mistake.
 _OF_THIS_HOST = frozenset(
-    ("up", "down", "demo", "doctor", "run", "healthy", "keys", "worker", "env", "environments")
+    (
+        *("up", "down", "dashboard", "demo", "doctor", "run", "healthy", "keys", "worker", "env"),
+        "environments",
+    )
 )
 
 

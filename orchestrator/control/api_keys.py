@@ -46,7 +46,13 @@ class ApiKeys:
     noted: dict[str, datetime] = field(default_factory=dict)
 
     def add(
-        self, name: str, scopes: Sequence[KeyScope], *, by: str, expires_at: datetime | None = None
+        self,
+        name: str,
+        scopes: Sequence[KeyScope],
+        *,
+        by: str,
+        why: str = "",
+        expires_at: datetime | None = None,
     ) -> Flow[str]:
         """Create a key and append to the audit; return the token, which is not stored.
 
@@ -60,13 +66,13 @@ class ApiKeys:
             created_at=self.clock(),
             created_by=by,
             expires_at=expires_at,
-            digest=_digest(token.encode()),
+            digest=digest_of(token.encode()),
         )
         if not (yield stored.add_key(key)):
             msg = f"There is a key {name} already."
             raise KeyExists(msg)
         scope = f"key {name} ({', '.join(key.scopes)})"
-        yield from self.audit.append([AuditAction(action="add-key", who=by, why="", scope=scope)])
+        yield from self.audit.append([AuditAction(action="add-key", who=by, why=why, scope=scope)])
         return token
 
     def revoke(self, name: str, *, by: str, why: str) -> Flow[None]:
@@ -93,11 +99,11 @@ class ApiKeys:
         """
         if self.settings_key is not None and hmac.compare_digest(token, self.settings_key):
             return Caller(name=SETTINGS_KEY, scopes=frozenset(KeyScope), has_key=True)
-        if not (token or self._needs_key or (yield stored.was_given())):
+        if not (token or (yield from self.is_required())):
             # The usual answer of a system without keys, by one read.
             return _anyone(client)
         known: tuple[StoredKey, ...] = yield stored.stored_keys()
-        digest = _digest(token).encode()
+        digest = digest_of(token).encode()
         now = self.clock()
         for key in known:
             if hmac.compare_digest(digest, key.digest.encode()):
@@ -109,15 +115,15 @@ class ApiKeys:
         if known or self.settings_key is not None:
             raise KeyRefused
         # If the last key was revoked, requests still need a key.
-        if self.always_asks or (yield stored.was_given()):
+        if (yield from self.is_required()):
             msg = "There is no key at all, and this server asks for one."
             raise KeyRefused(msg)
         return _anyone(client)
 
-    @property
-    def _needs_key(self) -> bool:
-        """Whether every request needs a key, whatever Valkey stores."""
-        return self.settings_key is not None or self.always_asks
+    def is_required(self) -> Flow[bool]:
+        """Return whether requests need a key."""
+        has_to = self.settings_key is not None or self.always_asks
+        return has_to or (yield stored.was_given())
 
     def admit(self, caller: Caller, scope: KeyScope, *, is_spawn: bool) -> Flow[None]:
         """Count a request against the rate limit of its key; kills and halts have no limit.
@@ -160,5 +166,6 @@ def _anyone(client: str) -> Caller:
     return Caller(name=f"HTTP {client}", scopes=frozenset(KeyScope), has_key=False)
 
 
-def _digest(token: bytes) -> str:
+def digest_of(token: bytes) -> str:
+    """Return what Valkey stores of a token."""
     return hashlib.sha256(token).hexdigest()

@@ -9,6 +9,7 @@ from orchestrator.errors.access import (
     KeyExists,
     KeyRefused,
     KeyUnknown,
+    LoginRefused,
     RateLimited,
     ScopeMissing,
 )
@@ -182,6 +183,7 @@ __all__ = [
     "KillUnconfirmed",
     "LeaseLost",
     "LimitInvalid",
+    "LoginRefused",
     "NoSlotFree",
     "NotFound",
     "ObjectDamaged",

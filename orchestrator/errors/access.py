@@ -13,6 +13,13 @@ class KeyRefused(OrchestratorError):
     action = "Send a key as X-API-Key or as Authorization: Bearer; `orch keys add` creates one."
 
 
+class LoginRefused(KeyRefused):
+    """This login address was used already, has expired, or is incomplete."""
+
+    code = "login_refused"
+    action = "`orch dashboard` prints a new one; each works once, within 5 minutes."
+
+
 class ScopeMissing(OrchestratorError):
     """This API key lacks the scope for this request."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope
+from orchestrator.models.access import ApiKey, Caller, KeyName, KeyScope, Login
 from orchestrator.models.audit import (
     AuditAction,
     AuditDraft,
@@ -115,6 +115,7 @@ __all__ = [
     "LeftOut",
     "LifecycleEvent",
     "LogLine",
+    "Login",
     "ModelChoice",
     "NotJudged",
     "NotSaved",

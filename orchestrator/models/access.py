@@ -1,4 +1,4 @@
-"""The records of access: the scopes of a key, a stored key, and the caller of a request."""
+"""The records of access: scopes, keys, one-time logins, and the caller of a request."""
 
 from __future__ import annotations
 
@@ -35,6 +35,15 @@ class ApiKey(Record):
     expires_at: Instant | None = None
     #: Accurate to the minute.
     last_used_at: Instant | None = None
+
+
+class Login(Record):
+    """A one-time login that was not used yet: what the key of its browser will be."""
+
+    scopes: Annotated[tuple[KeyScope, ...], Field(min_length=1)]
+    created_by: str
+    #: How long the key is valid, from the login on.
+    expires_s: Annotated[float, Field(gt=0)]
 
 
 class Caller(Record):

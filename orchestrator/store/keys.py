@@ -176,6 +176,11 @@ def limit(kind: str, name: str) -> str:
     return f"orchestrator:limit:{kind}:{name}"
 
 
+def login(digest: str) -> str:
+    """String, JSON: the Login whose code has this SHA-256; lapses."""
+    return f"orchestrator:login:{digest}"
+
+
 def budget_day(now: datetime) -> str:
     """Hash: used, cost, cost:<agentId> and the sums by outcome of the day (UTC) of an instant."""
     return f"orchestrator:budget:day:{now.astimezone(UTC).date().isoformat()}"

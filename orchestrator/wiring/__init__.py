@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.control.api_keys import ApiKeys
     from orchestrator.control.budget import BudgetService
     from orchestrator.control.kill_switch import KillSwitch
+    from orchestrator.control.logins import Logins
     from orchestrator.control.queues import QueuePauses
     from orchestrator.control.submit import SubmitService
     from orchestrator.interfaces.agent import AgentBackend
@@ -133,6 +134,13 @@ def api_keys(settings: Settings) -> ApiKeys:
     # An allowed host means a proxy, behind which every client has a loopback address.
     asks = bool(settings.allowed_hosts)
     return ApiKeys(audit(settings), clock, key, settings.spawn_rate, always_asks=asks)
+
+
+def logins(settings: Settings) -> Logins:
+    """Build the service of one-time logins."""
+    from orchestrator.control.logins import Logins  # noqa: PLC0415 - see the module
+
+    return Logins(api_keys(settings))
 
 
 def queue_pauses(settings: Settings) -> QueuePauses:

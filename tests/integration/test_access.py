@@ -308,6 +308,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(
     assert made["key"] not in orch("keys", "ls")
     orch("keys", "add", "--name=ci", "--scope=read", code=1)
     orch("keys", "add", "--name=a b", "--scope=read", code=2)
+    orch("keys", "add", "--name=x", "--scope=read", "--expires=99999999999d", code=2)
     orch("keys", "revoke", "ci", "--reason=rotated")
     orch("keys", "revoke", "ci", code=1)
     assert "0" in orch("queues")

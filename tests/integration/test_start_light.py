@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from orchestrator.store.client import Store
+from orchestrator.store.operations import command, nothing
 from tests.integration.api.conftest import serving, spawn
 
 HEAVY = {
@@ -38,7 +40,10 @@ VERBS = [
 
 @pytest.fixture(scope="module")
 def agent_of(valkey_server):
-    """Spawn an agent on a Valkey that stays."""
+    """Spawn an agent on a Valkey that stays, and has no key of an earlier test."""
+    store = Store(valkey_server)
+    store.run(command("FLUSHALL", decode=nothing))
+    store.close()
     with serving(valkey_server, ORCHESTRATOR_SPAWN_RATE="0", **SIGNED) as (client, _):
         yield lambda: spawn(client)
 

@@ -15,11 +15,12 @@ from orchestrator.api.http.problems import SECURITY, of_error, problem
 from orchestrator.control.api_keys import ApiKeys
 from orchestrator.errors import KeyRefused, OrchestratorError
 from orchestrator.host.agent_sockets import is_of_agent
+from orchestrator.models import Caller
 from orchestrator.settings import Settings
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: The first path parts that need no key: the health check and the pages.
-_OPEN = frozenset({"", "docs", "health", "static"})
+#: The first path parts that need no key: the health check, the pages, and the one-time login.
+_OPEN = frozenset({"", "docs", "health", "login", "static"})
 
 
 class Guard:
@@ -73,11 +74,8 @@ class Guard:
         if scope["path"].removeprefix("/").partition("/")[0] in _OPEN:
             return None
         request = Request(scope)
-        api_keys: ApiKeys = request.app.state.api_keys
-        client = request.client.host if request.client else "client"
         try:
-            flow = api_keys.identify(_token_of(request.headers), client=client)
-            request.state.caller = await request.app.state.store.follow(flow)
+            request.state.caller = await identify(request)
             if not request.state.caller.has_key:
                 await self._check_client(request)
         except OrchestratorError as error:
@@ -102,6 +100,19 @@ class Guard:
         if memory["is_of_agent"]:
             msg = "Without an API key, the API answers no process of an agent."
             raise KeyRefused(msg)
+
+
+async def identify(request: Request) -> Caller:
+    """Return the caller of a request; raises as `ApiKeys.identify` does."""
+    api_keys: ApiKeys = request.app.state.api_keys
+    flow = api_keys.identify(_token_of(request.headers), client=client_of(request))
+    caller: Caller = await request.app.state.store.follow(flow)
+    return caller
+
+
+def client_of(request: Request) -> str:
+    """Return the address of the client."""
+    return request.client.host if request.client else "client"
 
 
 def _token_of(headers: Headers) -> bytes:

@@ -118,21 +118,21 @@ def query_of(request: Request, model: type[R], **given: str) -> R:
         raise RequestInvalid(faults_of(error)) from error
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, *, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
     """Read the body.
 
     Raises:
-        HTTPException: 413 above BODY_LIMIT_BYTES, 408 after BODY_WITHIN_S.
+        HTTPException: 413 above the limit, 408 after BODY_WITHIN_S.
     """
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > BODY_LIMIT_BYTES:
+                if len(body) > limit_bytes:
                     raise HTTPException(
                         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                        f"The body is larger than {BODY_LIMIT_BYTES} bytes.",
+                        f"The body is larger than {limit_bytes} bytes.",
                     )
     except (TimeoutError, ClientDisconnect) as error:
         raise HTTPException(
@@ -159,9 +159,9 @@ def _parsed(body: bytes) -> object:
         raise RequestInvalid((("body", f"is not JSON ({error})"),)) from error
 
 
-async def body_of(request: Request, model: type[R]) -> R:
+async def body_of(request: Request, model: type[R], *, limit_bytes: int = BODY_LIMIT_BYTES) -> R:
     """Parse an optional body; raises as `document_of` does, and RequestInvalid with each fault."""
-    body = await read_body(request)
+    body = await read_body(request, limit_bytes=limit_bytes)
     try:
         return model.model_validate(_parsed(body) if body else {})
     except ValidationError as error:

@@ -139,6 +139,12 @@ class RetryBody(Because):
     may_edit: tuple[PathPattern, ...] = ()
 
 
+class LoginBody(Record):
+    """The code of a login address."""
+
+    code: str
+
+
 # ── answered ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -155,6 +161,12 @@ class Readiness(Record):
 
     ready: bool
     checks: dict[str, str]
+
+
+class LoggedIn(Record):
+    """The API key of a login; absent if requests need no key."""
+
+    key: str | None = None
 
 
 class Spawned(Record):

@@ -1,18 +1,22 @@
-"""Server-sent events: the resume header, and the limit of open streams."""
+"""Server-sent events: the resume header, the limit of open streams, and the end of their keys."""
 
 from __future__ import annotations
 
 import resource
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.api.http.auth import identify
 from orchestrator.api.http.endpoint import Header, caller_of
-from orchestrator.errors import RateLimited
+from orchestrator.errors import OrchestratorError, RateLimited
+from orchestrator.log import get_logger
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = {
@@ -25,6 +29,10 @@ LAST_EVENT_ID = {
 #: An upper limit whatever the file limit is: each stream also uses memory.
 _MOST = 2000
 _AGAIN_AFTER_S = 10
+#: A stream that is open checks its key again after this time, with its next frame.
+CHECKED_EVERY_S = 15.0
+
+log = get_logger("api")
 
 
 class Followers:
@@ -70,5 +78,20 @@ class EventStream(StreamingResponse):
         """Send the events; raises as `Followers.one` does, before anything is sent."""
         request = Request(scope)
         followers: Followers = request.app.state.followers
+        self.body_iterator = _while_valid(self.body_iterator, request)
         with followers.one(caller_of(request).name):
             await super().__call__(scope, receive, send)
+
+
+async def _while_valid(frames: AsyncIterable[Any], request: Request) -> AsyncIterator[Any]:
+    """Yield frames until the key of the request has expired or is revoked."""
+    checked_s = time.monotonic()
+    async for frame in frames:
+        if time.monotonic() - checked_s >= CHECKED_EVERY_S:
+            try:
+                await identify(request)
+            except OrchestratorError as error:
+                log.warning("follower dropped", reason=str(error))
+                return  # it connects again, and gets the refusal
+            checked_s = time.monotonic()
+        yield frame

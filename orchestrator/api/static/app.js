@@ -8,6 +8,7 @@ import { Dialogs } from "./dialogs.js";
 import { FILTERS, Fleet, MOST, SORTS } from "./fleet.js";
 import { Halt } from "./halt.js";
 import { List } from "./list.js";
+import { isLogin, Login } from "./login.js";
 import { Notifier } from "./notify.js";
 import * as server from "./server.js";
 import { askSpawn } from "./spawn.js";
@@ -37,6 +38,7 @@ let isRefused = false;
 let lastFilters = "";
 
 const dialogs = new Dialogs(server);
+const login = new Login(server, dialogs);
 const fleet = new Fleet({
   get: server.get,
   changed: () => (frame ||= requestAnimationFrame(render)),
@@ -148,6 +150,7 @@ function connection(state, detailOf) {
     write(byId("connection-text"), "Live");
     if (lost) say("Connected again.");
     lost = null;
+    login.live();
   } else if (state === "lost") {
     write(byId("connection-text"), "Connection lost");
     if (!lost) say("Connection lost, trying again.");
@@ -157,7 +160,7 @@ function connection(state, detailOf) {
     write(byId("connection-text"), "Refused");
     write(byId("lost-text"), detailOf.message);
     set(byId("try-now"), "hidden", false);
-    if (detailOf.status === 401) askForKey(detailOf.message);
+    if (detailOf.status === 401) login.askForKey(detailOf.message, () => tryAgain());
   }
 }
 
@@ -166,16 +169,12 @@ function renderLost() {
   write(byId("lost-text"), `Connection lost, trying again${left > 0 ? ` in ${left} s` : ""}. What you see is of ${clockTime(lost.since)}, ${duration(Date.now() - lost.since)} ago.`);
 }
 
-function askForKey(why) {
-  dialogs.key(why, server.keepKey, () => tryAgain());
-}
-
 // ── read ───────────────────────────────────────────────────────────────────────────────────────
 
 /** Follow all events; read all agents once at the start and after a `reset`. */
 function begin() {
   server.follow("/agents/events", {
-    signal: new AbortController().signal,
+    signal: new AbortController().signal, prepare: () => login.exchange(),
     state: (state, detailOf) => {
       connection(state, detailOf);
       if (state === "live") reload();
@@ -283,7 +282,8 @@ function route() {
   return undefined;
 }
 
-addEventListener("hashchange", route);
+// A login address that is opened in this tab: the page begins anew with its code.
+addEventListener("hashchange", () => (isLogin(location.hash) ? location.reload() : route()));
 addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const isTyping = event.target.matches?.("input:not([type=checkbox]), textarea, select");

@@ -109,18 +109,22 @@ export class Dialogs {
 
   /** Ask for a key; `done` retries with it. */
   key(why, keep, done) {
-    if (document.querySelector("dialog.key")) return;
+    if (document.querySelector("dialog.api-key")) return;
     const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false" });
     const { dialog, yes } = ask({
       title: "An API key, please",
-      body: [h("p", {}, why), h("p", { class: "note" }, "The key is stored in this tab until the tab is closed.")],
+      body: [
+        h("p", {}, why),
+        h("p", { class: "note" }, "The key is stored in this tab until the tab is closed. Without a key, open the address that ",
+          h("code", {}, "orch dashboard"), " prints on a host of the system."),
+      ],
       fields: [field("API key", input)], label: "Use key",
       confirm: () => {
         keep(input.value.trim());
         done();
       },
     });
-    set(dialog, "class", "key");
+    set(dialog, "class", "api-key");
     input.addEventListener("keydown", (event) => event.key === "Enter" && yes.click());
     input.focus();
   }

@@ -4,6 +4,9 @@ const KEY = "orchestrator-key";
 const SILENT_MS = 40_000;
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
 
+/** Aborted when a read is refused: the streams connect again, and report why. */
+let refused = new AbortController();
+
 /** A refusal of the server, with its message. */
 export class Problem extends Error {
   constructor(status, document, retryAfterS = 0) {
@@ -40,6 +43,11 @@ async function ask(path, options) {
 /** Read a document. */
 export async function get(path, { text = false } = {}) {
   const answer = await ask(path, { headers: headers({}), cache: "no-store" });
+  if (answer.status === 401) {
+    // The key has expired or was revoked: a stream that is open would go on.
+    refused.abort();
+    refused = new AbortController();
+  }
   if (!answer.ok) throw await refusal(answer);
   return text ? answer.text() : answer.json();
 }
@@ -60,13 +68,14 @@ export async function post(path, body, more = {}) {
  *
  * EventSource cannot send a key; this function can. After a cut it resumes behind the last id that it
  * passed to `heard`. It calls `state` with "live", with "lost" and the pause (ms), or with "refused"
- * and the Problem (then it waits until `again` resolves).
+ * and the Problem (then it waits until `again` resolves). It awaits `prepare` before each connection.
  */
-export async function follow(path, { signal, heard, state = () => {}, again = forever }) {
+export async function follow(path, { signal, heard, state = () => {}, again = forever, prepare }) {
   const place = { id: "" };
   for (let failures = 0; !signal.aborted; ) {
     const before = place.id;
     try {
+      await prepare?.();
       if ((await listen(path, place, signal, heard, () => state("live"))) === false) return;
     } catch (error) {
       if (signal.aborted) return;
@@ -90,7 +99,7 @@ const forever = () => new Promise(() => {});
 
 async function listen(path, place, signal, heard, live) {
   const silence = new AbortController();
-  const ended = AbortSignal.any([signal, silence.signal]);
+  const ended = AbortSignal.any([signal, silence.signal, refused.signal]);
   const more = place.id ? { "Last-Event-ID": place.id } : {};
   let timer = setTimeout(() => silence.abort(), SILENT_MS);
   try {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import click
 from pydantic import TypeAdapter, ValidationError
@@ -11,13 +12,14 @@ from orchestrator import wiring
 from orchestrator.cli import open_store
 from orchestrator.cli.clients.who import who
 from orchestrator.cli.commands.kill import why_option
-from orchestrator.cli.output.render import json_option, print_json
+from orchestrator.cli.output.render import DurationType, json_option, print_json
 from orchestrator.cli.output.table import ID_WIDTH, Column, print_table
 from orchestrator.cli.values import ChoiceType
 from orchestrator.control.api_keys import read_keys
 from orchestrator.models import KeyName, KeyScope
-from orchestrator.settings import Settings, parse_duration
+from orchestrator.settings import Settings
 
+_MOST_DAYS = 3650
 _COLUMNS = (
     Column("NAME", 0, least=ID_WIDTH),
     Column("SCOPES", 1),
@@ -36,11 +38,17 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return name
 
 
-def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+class LifetimeType(DurationType):
+    """How long a key is valid: up to ten years."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse a duration; refuse a longer one."""
+        seconds = super().convert(value, param, ctx)
+        if seconds > _MOST_DAYS * 86_400:
+            self.fail(f"must be at most {_MOST_DAYS}d", param, ctx)
+        return seconds
 
 
 @click.group()
@@ -63,8 +71,7 @@ def keys() -> None:
 @click.option(
     "--expires",
     "expires_s",
-    callback=_seconds,
-    metavar="DURATION",
+    type=LifetimeType(),
     help="The key expires after this, such as 90d.",
 )
 @json_option

@@ -16,14 +16,22 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
+from orchestrator import wiring
+from orchestrator.cli.commands.dashboard import USE, login_address
 from orchestrator.cli.local import instance
 from orchestrator.cli.local.flower import generated_password, password_file
 from orchestrator.cli.local.programs import Listener, Program, api_url, listeners, programs
 from orchestrator.cli.local.supervisord import START_WITHIN_S, start
 from orchestrator.cli.output.render import json_option, print_json, waiting_line
 from orchestrator.cli.output.text import notify, say
-from orchestrator.errors import PortInUse, SettingsInvalid, SystemNotRunning
+from orchestrator.errors import (
+    OrchestratorError,
+    PortInUse,
+    SettingsInvalid,
+    SystemNotRunning,
+)
 from orchestrator.settings import Settings
+from orchestrator.store.client import Store
 from orchestrator.wiring import host as wiring_host
 
 
@@ -182,7 +190,7 @@ def _announce(
         return
     where = "ORCHESTRATOR_FLOWER_PASSWORD" if settings.flower_password else password_file(settings)
     rows = {
-        "API": [system.api],
+        "API": [_address(settings, system)],
         "Valkey": [
             f"{valkey} (password: {settings.valkey_password_file})" if is_generated else valkey
         ],
@@ -192,6 +200,21 @@ def _announce(
     for name, values in rows.items():
         for value in values:
             say(f"{name:<8}{value}")
+
+
+def _address(settings: Settings, system: instance.System) -> str:
+    """Return the address of the dashboard, with a login if the API requires a key."""
+    store = Store(system.valkey)
+    try:
+        if not store.follow(wiring.api_keys(settings).is_required()):
+            return system.api
+        return f"{login_address(settings, store)} (the dashboard; it {USE})"
+    except OrchestratorError as error:
+        # Such as an audit that refuses entries: the system runs all the same.
+        notify(f"no login address: {error}")
+        return system.api
+    finally:
+        store.close()
 
 
 def _without_password(url: str) -> str:

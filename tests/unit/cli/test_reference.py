@@ -31,8 +31,8 @@ GROUPS = {
     ),
     "stopping": ("Kill and halt", ("kill", "kill-all", "ack", "receipt", "halt", "resume")),
     "control": (
-        "Queues, budget, models, API keys and audit",
-        ("queues", "budget", "models", "keys", "audit", "fsck"),
+        "Queues, budget, models, API keys, dashboard and audit",
+        ("queues", "budget", "models", "keys", "dashboard", "audit", "fsck"),
     ),
     "system": (
         "Start, check and configure a system",
