@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -24,6 +25,8 @@ _JUDGED = frozenset({GateStatus.PASSED, GateStatus.RED_BEFORE})
 #: The number of runs of base commits that one worker process remembers.
 _MOST_KEPT = 64
 _DETAIL_CHARACTERS = 200
+#: The runners with a recorder. If one of them reports no test, another program ran or it was ended.
+_RECORDED = re.compile(r"\b(?:pytest|unittest|go\s+test|node\s+--test)\b")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class BaseTests:
         A command that is red on the base has passed too, if the change adds no failure.
 
         If no file of the checks differs, one run is enough: the base's tests have judged the
-        change. The base runs as well if a test was skipped, and always under strict.
+        change. The base runs as well if a test was skipped, failed or not recorded, if a runner did
+        not come to its end, and always under strict.
         """
         asked = [
             (gate, run)
@@ -100,8 +104,7 @@ class BaseTests:
 
     def _of_gate(self, gate: PlannedGate, run: TestRun) -> Iterator[Finding]:
         touched = sorted(path for path in self.judged if _may_affect(path, gate.folder))
-        is_skipping = run.outcomes is not None and run.outcomes.skipped
-        if not (touched or is_skipping or self.profile is GateProfile.STRICT):
+        if not (touched or _is_doubtful(gate, run) or self.profile is GateProfile.STRICT):
             return
         trees = ("base", "mixed") if touched else ("base",)
         base, *mixed = side_by_side(lambda tree: self.run_on(gate, tree), trees)
@@ -126,7 +129,7 @@ class BaseTests:
                 continue
             must_pass = kind == "base-tests"
             if base.outcomes and now.outcomes:
-                for lost in lost_tests(base.outcomes, now.outcomes, must_pass=must_pass):
+                for lost in _lost_tests(base.outcomes, now, must_pass=must_pass):
                     if lost.name not in reported:
                         reported.add(lost.name)
                         yield self._lost(kind, lost, touched)
@@ -169,12 +172,31 @@ def _may_affect(path: str, folder: str) -> bool:
     )
 
 
+def _is_doubtful(gate: PlannedGate, run: TestRun) -> bool:
+    """Return whether the records of a run say less than its command, which reports success."""
+    if run.outcomes is None:
+        return _RECORDED.search(f"{gate.command}\n{gate.script}") is not None
+    return not run.outcomes.are_plain
+
+
+def _lost_tests(base: Outcomes, now: TestRun, *, must_pass: bool) -> Iterator[LostTest]:
+    """Yield the lost tests; a test that fails while its command reports success is lost too."""
+    if now.outcomes is None:
+        return
+    if now.result.status is GateStatus.PASSED and not must_pass:
+        good = {test: ended for test, ended in base.tests.items() if ended == "passed"}
+        yield from lost_tests(replace(base, tests=good), now.outcomes, must_pass=True)
+    yield from lost_tests(base, now.outcomes, must_pass=must_pass)
+
+
 def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -> str:
     """Return what differs between two runs that cannot be compared test by test."""
     if must_pass and now.result.status is not GateStatus.PASSED:
         reason = (now.result.detail.splitlines() or ["-"])[0][:_DETAIL_CHARACTERS]
         status = now.result.status.value.replace("_", " ")
         return f"{gate.name} with the base's own tests and configuration: {status}, {reason}"
+    if base.outcomes:
+        return f"{gate.name} recorded each test on the base, and records none now"
     if base.ran is None:
         return ""
     if now.ran is None:
