@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
+from orchestrator.gates.exclusions import new_exclusions
 from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import edited_parts
 from orchestrator.interfaces.gate import FileChange
@@ -83,13 +84,20 @@ _LINE_RULES = (
         "suppression-added",
         re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
         re.compile(
-            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*type\s*:\s*ignore(?!\[)"
-            r"|#\s*pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
-            # coverage.py accepts any blanks or none, and any case.
-            r"|#\s*pragma[:\s]?\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
-            r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
-            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|//\s*nolint(?!:)|#!\[allow\("
-            r"|^\s*//go:build\s+(ignore|never)\b"
+            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*(type|ty|pyrefly)\s*:\s*ignore(?!\[)"
+            r"|#\s*(based)?pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:"
+            r"|#\s*pylint\s*:\s*(skip-file|disable=all)|#\s*pyre-(ignore-all-errors|(ignore|fixme)(?!\[))"
+            r"|#\s*pytype\s*:\s*skip-file|#\s*nosec\b(?!\s*:?\s*[BG]\d)|#\s*isort\s*:\s*skip_file"
+            r"|@(typing\.)?no_type_check\b)"
+            # The name alone: coverage.py leaves out each block under it.
+            r"|\bTYPE_CHECKING\b(\s*:\s*\w+)?\s*=(?!=|\s*(False|0)\b)|\bas\s+TYPE_CHECKING\b"
+            r"|(eslint|oxlint)-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
+            r"|biome-ignore(-all|-start)?\s+(lint|format)\s*:|tslint:disable(-next-line|-line)?(?![-:\w])"
+            r"|deno-lint-ignore(-file)?\s*(\*/|--|$)|\$FlowFixMe(?!\[)|@noflow\b|jshint\s+ignore"
+            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|LCOV_EXCL|//\s*nolint(?!:)"
+            r"|#!\[(cfg_attr\(.{0,200}\b)?allow\(|#\[allow\((warnings|clippy::all)\b"
+            r"|\bcoverage\(off\)|\btarpaulin_include\b"
+            r"|^\s*//\s*(go:build|\+build)\s+(ignore|never)\b"
         ),
     ),
     _LineRule(
@@ -178,6 +186,7 @@ def _of_file(
     yield from _linked(change)
     yield from edited_parts(change, with_scripts=plan.uses_scripts)
     yield from _thresholds(change)
+    yield from _excluded(change)
     for rule in _LINE_RULES:
         if rule.path.search(path):
             added = [each for each in _added_lines(change) if rule.line.search(each[1])]
@@ -186,6 +195,14 @@ def _of_file(
                 if number not in known:
                     shown = line.strip()[:_DETAIL_CHARACTERS]
                     yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
+
+
+def _excluded(change: FileChange) -> Iterator[Finding]:
+    if change.path.endswith(".py"):
+        sides = (_text(side or b"") for side in (change.before, change.after))
+        for line, text in new_exclusions(*sides):
+            detail = text[:_DETAIL_CHARACTERS]
+            yield Finding(kind="suppression-added", path=change.path, line=line, detail=detail)
 
 
 def _linked(change: FileChange) -> Iterator[Finding]:
@@ -239,13 +256,20 @@ def _least(text: str) -> dict[str, float]:
 
 
 def _added_lines(change: FileChange) -> Iterator[tuple[int, str]]:
-    known = Counter(_text(change.before or b"").splitlines())
-    for number, line in enumerate(_text(change.after or b"").splitlines(), start=1):
+    known = Counter(_lines(change.before))
+    for number, line in enumerate(_lines(change.after), start=1):
         if known[line]:
             known[line] -= 1
         else:
             yield number, line
 
 
+def _lines(content: bytes | None) -> list[str]:
+    # No other sign ends a line for the tools; a form feed is a blank to them.
+    return re.split(r"\r\n|\r|\n", _text(content or b""))
+
+
 def _text(content: bytes) -> str:
-    return content.decode(errors="replace")
+    # TypeScript reads such files.
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8", errors="replace")
