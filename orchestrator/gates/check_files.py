@@ -71,7 +71,7 @@ def check_file(change: FileChange, plan: Steps, files: Container[str]) -> CheckF
         return CheckFile.PROGRAM
     if _LOADED.search(path) or is_shadow(change, plan):
         return CheckFile.LOADED
-    if _TEST_CONFIG.search(path) or configures_tests(change):
+    if _TEST_CONFIG.search(path) or configures_tests(change, plan):
         return CheckFile.CONFIG
     is_test = TEST_PATH.search(path) or _TEST_FOLDER.search(path)
     return CheckFile.TEST if is_test else None

@@ -15,7 +15,7 @@ from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.exclusions import new_exclusions
 from orchestrator.gates.skip_decorators import SkipDecorators
-from orchestrator.gates.tool_config import edited_parts
+from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 from orchestrator.repo_config.agent_files import is_agent_file
@@ -50,7 +50,7 @@ _THRESHOLD = re.compile(
 )
 _THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
 #: Rules below read the content of these files.
-_READ_BY_CONTENT = frozenset({"conftest.py", "pyproject.toml", "setup.cfg", "package.json"})
+_READ_BY_CONTENT = frozenset({"conftest.py", *READ_MANIFESTS})
 #: Programs without a text that a reviewer could read.
 _COMPILED = frozenset({".so", ".pyd", ".node", ".dylib", ".dll", ".jar", ".class", ".wasm"})
 
@@ -184,7 +184,7 @@ def _of_file(
             yield Finding(kind=kind, path=path, detail=detail)
     yield from _judged(change, plan, files)
     yield from _linked(change)
-    yield from edited_parts(change, with_scripts=plan.uses_scripts)
+    yield from edited_parts(change, plan)
     yield from _thresholds(change)
     yield from _excluded(change)
     for rule in _LINE_RULES:
