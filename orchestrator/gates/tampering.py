@@ -14,6 +14,7 @@ from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.exclusions import new_exclusions
+from orchestrator.gates.hidden_sources import hidden_sources
 from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
 from orchestrator.interfaces.gate import FileChange
@@ -120,19 +121,24 @@ _LINE_RULES = (
 
 
 def find_tampering(
-    changes: Iterable[FileChange], commands: Sequence[str], files: Container[str] = ()
+    changes: Iterable[FileChange],
+    commands: Sequence[str],
+    files: Container[str] = (),
+    sources: Container[str] = (),
 ) -> tuple[Finding, ...]:
     """Return the edits of a change that weaken its checks.
 
-    `commands` are those of its plan, `files` the paths that those run in turn. Only new edits
-    count: text of the base commit is no finding. The first MOST_OF_A_KIND of each kind are
-    reported, and one more finding with the number of the others.
+    `commands` are those of its plan, `files` the paths that those run in turn, `sources` those of
+    the base that a new file could hide. Only new edits count: text of the base commit is no
+    finding. The first MOST_OF_A_KIND of each kind are reported, and one more finding with the
+    number of the others.
     """
     changes = tuple(changes)
     plan = Steps(commands)
     decorators = SkipDecorators(changes)
     found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
-    return tuple(_first(chain(found, find_lost_tests(changes))))
+    hidden = hidden_sources(changes, sources)
+    return tuple(_first(chain(found, hidden, find_lost_tests(changes))))
 
 
 def allowed(
