@@ -38,6 +38,8 @@ _TEST_CONFIG = re.compile(
     r"(^|/)(\.coveragerc[^/]*|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|conftest\.py"
     r"|\.(mocharc|nycrc|c8rc|taprc|babelrc|swcrc)[^/]*|[\w-]*babel\.config\.[^/]+"
     r"|(jest|vitest|vite|karma|ava|playwright|cypress)[\w.-]*\.(config|setup|workspace|preset)[^/]*"
+    r"|(karma|wdio|protractor|nightwatch|codecept|wallaby)\.conf\.[cm]?[jt]s|testem\.[^/]+|bunfig\.toml"
+    r"|(unittest|nose2)\.cfg|\.noserc|behave\.ini|jasmine[\w-]*\.(json|[cm]?js)"
     r"|(jest|vitest)[-.](setup|config|environment|preset)[^/]*|setup-?tests?\.[cm]?[jt]sx?"
     r"|go\.work|nextest\.toml|phpunit[^/]*\.xml[^/]*|\.rspec)$"
 )

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
+from orchestrator.gates.config_files import CONFIG_PATH
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.exclusions import new_exclusions
 from orchestrator.gates.hidden_sources import hidden_sources
@@ -30,18 +31,11 @@ _CI_PATH = re.compile(
     r"|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
     r"|^\.pre-commit-config\.yaml$"
 )
-_CONFIG_PATH = re.compile(
-    r"(^|/)(\.coveragerc|\.flake8|\.?ruff\.toml|\.?mypy\.ini|\.?pytest\.(ini|toml)|tox\.ini"
-    r"|pyrightconfig\.json|\.?eslint(rc|\.config)[^/]*|tsconfig[^/]*\.json|\.nycrc[^/]*|\.c8rc[^/]*"
-    r"|(jest|vitest|vite|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml"
-    r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
-    r"|\.cargo/config(\.toml)?)$"
-)
 #: The kinds of findings that the path alone shows.
 _PATH_RULES: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("agent-config-edited", is_agent_file, "agent programs read it: it affects later agents"),
     ("ci-config-edited", _CI_PATH.search, "it configures CI"),
-    ("check-config-edited", _CONFIG_PATH.search, "it configures a check"),
+    ("check-config-edited", CONFIG_PATH.search, "it configures a check"),
 )
 # The agent writes the text that these expressions read. A run of blanks that may begin anywhere has
 # a bound or stays on its line; otherwise the search takes time quadratic in its length.
@@ -223,7 +217,7 @@ def _linked(change: FileChange) -> Iterator[Finding]:
 
 def _judged(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
     """Yield what a file is to the checks, if no rule for its content says it."""
-    if _CONFIG_PATH.search(change.path):
+    if CONFIG_PATH.search(change.path):
         return
     path = PurePosixPath(change.path)
     kind = check_file(change, plan, files)
