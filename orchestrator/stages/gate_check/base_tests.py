@@ -103,7 +103,11 @@ class BaseTests:
         return tuple(shown)
 
     def _of_gate(self, gate: PlannedGate, run: TestRun) -> Iterator[Finding]:
-        touched = sorted(path for path in self.judged if _may_affect(path, gate.folder))
+        touched = sorted(
+            path
+            for path in self.judged
+            if path in run.reads.paths or _may_affect(path, gate.folder)
+        )
         if not (touched or _is_doubtful(gate, run) or self.profile is GateProfile.STRICT):
             return
         trees = ("base", "mixed") if touched else ("base",)
