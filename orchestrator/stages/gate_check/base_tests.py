@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.checks._counts import Counts
+from orchestrator.gates.doctests import lost_examples
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
 from orchestrator.gates.run_record import RunRecord
 from orchestrator.host.cancel_scope import side_by_side
@@ -96,6 +97,7 @@ class BaseTests:
             if gate.name in TEST_GATES and gate.command and run.result.status in _JUDGED
         ]
         found = [finding for gate, run in asked for finding in self._of_gate(gate, run)]
+        found += self._of_examples(run for _, run in asked)
         shown = found[:_MOST_FINDINGS]
         if len(found) > len(shown):
             more = f"and {len(found) - len(shown)} more"
@@ -113,6 +115,20 @@ class BaseTests:
         trees = ("base", "mixed") if touched else ("base",)
         base, *mixed = side_by_side(lambda tree: self.run_on(gate, tree), trees)
         yield from self._compared(gate, run, base, mixed[0] if mixed else None, touched)
+
+    def _of_examples(self, runs: Iterable[TestRun]) -> Iterator[Finding]:
+        """Yield the examples of the base that are gone from sources whose examples are tests."""
+        known = [run.outcomes for run in runs if run.outcomes]
+        # The id of a test begins with the path of its file, from the folder of its runner.
+        tested = {test.partition("::")[0] for each in known for test in each.tests if "::" in test}
+        paths = {
+            change.path
+            for change in self.changes
+            if change.path not in self.judged and not tested.isdisjoint(_tails(change.path))
+        }
+        for path, example in lost_examples(self.changes, paths):
+            detail = f"the example {example[:_DETAIL_CHARACTERS]} with its result is gone"
+            yield Finding(kind="test-lost", path=path, detail=detail)
 
     def _compared(
         self,
@@ -163,6 +179,12 @@ class BaseTests:
                 return change.path
         others = [path for path in touched if self.judged[path] is not CheckFile.TEST]
         return next(iter([*others, *touched]), "")
+
+
+def _tails(path: str) -> Iterator[str]:
+    """Yield a path as it is from the root and from each folder above it."""
+    parts = PurePosixPath(path).parts
+    yield from ("/".join(parts[at:]) for at in range(len(parts)))
 
 
 def _may_affect(path: str, folder: str) -> bool:
