@@ -31,11 +31,6 @@ def hidden_sources(changes: Sequence[FileChange], base: Container[str]) -> Itera
             yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
 
 
-def is_hideable(path: str) -> bool:
-    """Return whether another file may be found before a file of this kind."""
-    return path.endswith((".py", *_TYPESCRIPT))
-
-
 def _hidden_by(path: str) -> Iterable[str]:
     """Yield the paths that a file at this path would hide."""
     file = PurePosixPath(path)

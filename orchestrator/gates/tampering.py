@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -16,6 +16,7 @@ from orchestrator.gates.config_files import CONFIG_PATH
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.exclusions import new_exclusions
 from orchestrator.gates.hidden_sources import hidden_sources
+from orchestrator.gates.ignored_sources import ignored_sources
 from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
 from orchestrator.interfaces.gate import FileChange
@@ -118,12 +119,12 @@ def find_tampering(
     changes: Iterable[FileChange],
     commands: Sequence[str],
     files: Container[str] = (),
-    sources: Container[str] = (),
+    sources: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """Return the edits of a change that weaken its checks.
 
     `commands` are those of its plan, `files` the paths that those run in turn, `sources` those of
-    the base that a new file could hide. Only new edits count: text of the base commit is no
+    the base commit. Only new edits count: text of the base commit is no
     finding. The first MOST_OF_A_KIND of each kind are reported, and one more finding with the
     number of the others.
     """
@@ -131,7 +132,7 @@ def find_tampering(
     plan = Steps(commands)
     decorators = SkipDecorators(changes)
     found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
-    hidden = hidden_sources(changes, sources)
+    hidden = chain(hidden_sources(changes, sources), ignored_sources(changes, sources))
     return tuple(_first(chain(found, hidden, find_lost_tests(changes))))
 
 
