@@ -56,6 +56,11 @@ _MADE = re.compile(
 )
 _COMPILED = frozenset({".so", ".pyd", ".node", ".dylib"})
 _MAKE = re.compile(r"(^|/)[^/]+\.(mk|make|mak)$")
+#: The content of a submodule in a change, and the words of a folder that has tests.
+_PIN = re.compile(rb"Subproject commit [0-9a-f]{40,64}\n")
+_OF_TESTS = re.compile(
+    r"(^|[/._-])(tests?|testing|testdata|specs?|suites?|fixtures?|conformance|e2e)(?=[/._-]|$)"
+)
 #: Go reads this folder instead of the modules that go.sum names.
 _VENDORED = "vendor/modules.txt"
 
@@ -76,6 +81,8 @@ def check_file(change: FileChange, plan: Steps, files: Container[str]) -> CheckF
     if _TEST_CONFIG.search(path) or configures_tests(change, plan):
         return CheckFile.CONFIG
     is_test = TEST_PATH.search(path) or _TEST_FOLDER.search(path)
+    if _PIN.fullmatch(change.after or change.before or b""):
+        is_test = _OF_TESTS.search(path)
     return CheckFile.TEST if is_test else None
 
 

@@ -19,6 +19,7 @@ from orchestrator.gates.hidden_sources import hidden_sources
 from orchestrator.gates.ignored_sources import ignored_sources
 from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
+from orchestrator.gates.tool_origins import edited_copies
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 from orchestrator.repo_config.agent_files import is_agent_file
@@ -107,6 +108,10 @@ _LINE_RULES = (
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
     ),
+    # Django reads its runner of tests from the settings of the program.
+    _LineRule(
+        "check-config-edited", re.compile(r"\.py$"), re.compile(r"^\s{0,99}TEST_RUNNER\s{0,9}=")
+    ),
     _LineRule(
         "collection-changed",
         re.compile(r"(^|/)Cargo\.toml$"),
@@ -132,8 +137,10 @@ def find_tampering(
     plan = Steps(commands)
     decorators = SkipDecorators(changes)
     found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
-    hidden = chain(hidden_sources(changes, sources), ignored_sources(changes, sources))
-    return tuple(_first(chain(found, hidden, find_lost_tests(changes))))
+    of_trees = chain(
+        hidden_sources(changes, sources), ignored_sources(changes, sources), edited_copies(changes)
+    )
+    return tuple(_first(chain(found, of_trees, find_lost_tests(changes))))
 
 
 def allowed(

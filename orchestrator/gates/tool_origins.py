@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.gates.command_files import TOOLS
+from orchestrator.interfaces.gate import FileChange
+from orchestrator.models import Finding
 
 _NODE_TOOLS = TOOLS | {"typescript"}
 _DEPENDENCIES = (
@@ -18,6 +20,9 @@ _ADDRESS_KEYS = frozenset({"path", "git", "url", "file", "workspace", "index", "
 _REPLACE = re.compile(
     r"^\s*(?:replace\s+)?(\S+)(?:\s+v\S+)?\s+=>\s+(\S.*?)\s*(?://.*)?$", re.MULTILINE
 )
+#: A file of a Go module, whose path begins with a host, in a folder of copies.
+_VENDORED = re.compile(r"(?:^|/)vendor/[\w-]+(?:\.[\w-]+)+/.+\.(?:go|s)$")
+_VENDORED_LIST = "vendor/modules.txt"
 _HOST = re.compile(r"https?://([^/]+)/")
 
 
@@ -71,6 +76,19 @@ def python_origins(document: Mapping[str, Any]) -> list[tuple[str, str]] | None:
 def go_replacements(text: str) -> list[tuple[str, str]]:
     """Return the modules that a go.mod replaces by other ones or by folders."""
     return _REPLACE.findall(text)
+
+
+def edited_copies(changes: Sequence[FileChange]) -> Iterator[Finding]:
+    """Yield the edited files of vendored Go modules whose list names the same versions as before.
+
+    `go mod vendor` changes the list if it changes a module.
+    """
+    if any(change.path.endswith(_VENDORED_LIST) for change in changes):
+        return
+    for change in changes:
+        if _VENDORED.search(change.path) and change.after is not None:
+            detail = "it differs from the module of which it is a copy"
+            yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
 
 
 def _is_tool(name: str) -> bool:
