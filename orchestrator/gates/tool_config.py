@@ -132,10 +132,10 @@ def _cargo_parts(text: str) -> dict[str, Any]:
     document = read_toml(text)
     targets = [target for target in document.get("test", ()) if "required-features" in target]
     return {
-        "lints": (document.get("lints"), _table(document, "workspace").get("lints")),
-        "test": (targets, _table(document, "profile").get("test")),
+        "lints": _some(document.get("lints"), _table(document, "workspace").get("lints")),
+        "test": _some(targets, _table(document, "profile").get("test")),
         "workspace": _table(document, "workspace").get("exclude"),
-        _FROM_ELSEWHERE: (document.get("patch"), document.get("replace")),
+        _FROM_ELSEWHERE: _some(document.get("patch"), document.get("replace")),
     }
 
 
@@ -169,12 +169,17 @@ def _ini_sections(text: str) -> dict[str, Any]:
     return {**sections, _ENTRY_POINTS: points if lines else None}
 
 
-def _tasks(document: Mapping[str, Any], words: Collection[str]) -> list[Any]:
+def _some(*values: Any) -> list[Any] | None:
+    """Return the values that are there; None if there are none, as without the file."""
+    return list(filter(None, values)) or None
+
+
+def _tasks(document: Mapping[str, Any], words: Collection[str]) -> list[Any] | None:
     """Return what the programs of a plan run by the tables of a document."""
     tables = [_table(document, *at) for word, at in _TASK_TABLES.items() if word in words]
     entries = (_table(document, *at) for word, at in _ENTRY_TABLES.items() if word in words)
     named = [{key: table[key] for key in sorted(table) if key in words} for table in entries]
-    return [table for table in (*tables, *named) if table]
+    return _some(*tables, *named)
 
 
 def _plugins(groups: Mapping[str, Any]) -> dict[str, Any] | None:

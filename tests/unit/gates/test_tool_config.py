@@ -108,6 +108,21 @@ def test_a_part_of_the_project_itself_is_none(command, path, before, after):
 
 
 @pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("pyproject.toml", PROJECT), ("setup.cfg", "[metadata]\n"), ("Pipfile", "[packages]\n"),
+        ("package.json", '{"name": "x"}'), ("package-lock.json", '{"packages": {"": {}}}'),
+        ("Cargo.toml", CARGO), ("go.mod", GO),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["python3 -m pytest", "uv run test", "npm test"])
+def test_a_new_manifest_without_such_a_part_is_none(command, path, text):
+    found = find_tampering([FileChange(path, None, text.encode())], [command])
+    assert not found
+    assert check_file(FileChange(path, None, text.encode()), Steps([command]), ()) is None
+
+
+@pytest.mark.parametrize(
     ("path", "before", "after", "kind"),
     [
         ("go.mod", GO, f"{GO}\nreplace y/z => ./z\n", CheckFile.CONFIG),
