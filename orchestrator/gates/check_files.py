@@ -38,6 +38,8 @@ _TEST_CONFIG = re.compile(
     r"(^|/)(\.coveragerc[^/]*|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|conftest\.py"
     r"|\.(mocharc|nycrc|c8rc|taprc|babelrc|swcrc)[^/]*|[\w-]*babel\.config\.[^/]+"
     r"|(jest|vitest|vite|karma|ava|playwright|cypress)[\w.-]*\.(config|setup|workspace|preset)[^/]*"
+    r"|(karma|wdio|protractor|nightwatch|codecept|wallaby)\.conf\.[cm]?[jt]s|testem\.[^/]+|bunfig\.toml"
+    r"|(unittest|nose2)\.cfg|\.noserc|behave\.ini|jasmine[\w-]*\.(json|[cm]?js)"
     r"|(jest|vitest)[-.](setup|config|environment|preset)[^/]*|setup-?tests?\.[cm]?[jt]sx?"
     r"|go\.work|nextest\.toml|phpunit[^/]*\.xml[^/]*|\.rspec)$"
 )
@@ -54,6 +56,11 @@ _MADE = re.compile(
 )
 _COMPILED = frozenset({".so", ".pyd", ".node", ".dylib"})
 _MAKE = re.compile(r"(^|/)[^/]+\.(mk|make|mak)$")
+#: The content of a submodule in a change, and the words of a folder that has tests.
+_PIN = re.compile(rb"Subproject commit [0-9a-f]{40,64}\n")
+_OF_TESTS = re.compile(
+    r"(^|[/._-])(tests?|testing|testdata|specs?|suites?|fixtures?|conformance|e2e)(?=[/._-]|$)"
+)
 #: Go reads this folder instead of the modules that go.sum names.
 _VENDORED = "vendor/modules.txt"
 
@@ -71,9 +78,11 @@ def check_file(change: FileChange, plan: Steps, files: Container[str]) -> CheckF
         return CheckFile.PROGRAM
     if _LOADED.search(path) or is_shadow(change, plan):
         return CheckFile.LOADED
-    if _TEST_CONFIG.search(path) or configures_tests(change):
+    if _TEST_CONFIG.search(path) or configures_tests(change, plan):
         return CheckFile.CONFIG
     is_test = TEST_PATH.search(path) or _TEST_FOLDER.search(path)
+    if _PIN.fullmatch(change.after or change.before or b""):
+        is_test = _OF_TESTS.search(path)
     return CheckFile.TEST if is_test else None
 
 

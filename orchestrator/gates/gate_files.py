@@ -37,14 +37,16 @@ _MANIFEST = re.compile(
 #: Programs and configuration by their names, in the languages of sources.
 _BY_NAME = re.compile(
     r"(^|/)(setup|tasks|fabfile|noxfile|dodo|build)\.(py|rs)$|(^|/)(gulpfile|Gruntfile)[^/]*$"
-    r"|\.config\.[cm]?[jt]s$"
+    r"|\.conf(ig)?\.[cm]?[jt]s$|(^|/)((build|settings)\.gradle\.kts|mix\.exs|Package\.swift"
+    r"|(project|build)\.clj|(angular|project|nx|turbo)\.json)$"
 )
 #: Folders of tools, as repositories name them.
 _TOOL_FOLDER = re.compile(r"(^|/)(\.[^/]+|tools?|scripts?|ci|hack|dev(tools)?|harness|testing)/")
 #: A word of a name that speaks of tests.
 _TEST_WORD = re.compile(
     r"(?:^|[/._-])(?:(?:py|unit)?tests?(?:ing|er|ers|utils?|lib|kit|helpers?|support)?|assert(?:s|ions?)?"
-    r"|fixtures?|mocks?|harness)(?=[/._-]|$)"
+    r"|fixtures?|mocks?|harness|goldens?|snapshots?|baselines?|cassettes?|expected|expectations?)"
+    r"(?=[/._-]|$)"
 )
 #: A source that imports a test framework or a check tool, or defines a hook of one.
 _FRAMEWORK = re.compile(

@@ -14,6 +14,7 @@ Outcome = Literal["passed", "failed", "skipped"]
 #: More tests than this are not compared one by one; the bound keeps the memory of a worker small.
 MOST_TESTS = 500_000
 _NAME_CHARACTERS = 200
+_FILES = (".js", ".mjs", ".cjs", ".ts")
 _PARAMETERS = re.compile(r"\[.*\]$", re.DOTALL)
 #: The end of a test, or of the package whose tests ended before.
 _GO_END = re.compile(
@@ -29,13 +30,17 @@ class Outcomes:
 
     #: The outcome of each test, by the id that its runner gives it.
     tests: Mapping[str, Outcome]
-    #: Whether a runner came to its end; a process that a test ends reports none.
+    #: Whether each runner came to its end; a process that a test ends reports none.
     has_ended: bool = True
 
     @property
-    def skipped(self) -> bool:
-        """Whether any test was skipped."""
-        return "skipped" in self.tests.values()
+    def are_plain(self) -> bool:
+        """Whether every test passed by its own name, and every runner came to its end.
+
+        node:test reports a file by its path if the file ends before its first test.
+        """
+        is_file = any(test.endswith(_FILES) for test in self.tests)
+        return self.has_ended and not is_file and set(self.tests.values()) <= {"passed"}
 
     def count(self, *outcomes: Outcome) -> Counter[str]:
         """Return how many tests of each name ended in one of these ways.
@@ -69,11 +74,10 @@ def recorded_outcomes(content: bytes) -> Outcomes | None:
     """Return the outcomes in a file of records; None if it has none. Other lines are ignored."""
     tests: dict[str, Outcome] = {}
     seen: Counter[str] = Counter()
-    has_ended = False
+    marks: Counter[str] = Counter()
     for line in content.splitlines():
         record = _record(line)
-        if record.get("end") is True:
-            has_ended = True
+        marks.update(mark for mark in ("start", "end") if record.get(mark) is True)
         test, outcome = record.get("test"), record.get("outcome")
         if not isinstance(test, str) or outcome not in {"passed", "failed", "skipped"}:
             continue
@@ -87,7 +91,7 @@ def recorded_outcomes(content: bytes) -> Outcomes | None:
             # node:test reports titles, which need not differ.
             seen[key] += 1
             tests[f"{key}[{seen[key]}]" if seen[key] > 1 else key] = outcome
-    return Outcomes(tests, has_ended) if tests else None
+    return Outcomes(tests, marks["end"] >= max(marks["start"], 1)) if tests else None
 
 
 def _record(line: bytes) -> dict[str, object]:

@@ -13,6 +13,7 @@ from orchestrator.errors import PlanInvalid
 from orchestrator.gates.command_files import Steps, files_run
 from orchestrator.gates.configuration import Configured, configured, is_settled
 from orchestrator.gates.detection import BaseFiles, Detector
+from orchestrator.gates.gate_files import is_source
 from orchestrator.gates.packages import Survey, survey
 from orchestrator.gates.profiles import profiles
 from orchestrator.gates.reach import reached_files
@@ -37,6 +38,8 @@ class Plan:
     gates: tuple[PlannedGate, ...]
     #: The files that the gates' commands run, directly or through make and npm.
     files: frozenset[str] = frozenset()
+    #: The sources of the base commit.
+    sources: frozenset[str] = frozenset()
     #: The parts of the base commit that no gate checks.
     not_judged: tuple[NotJudged, ...] = ()
     #: The repository's policy for gates that fail on the base too; empty: that of the operator.
@@ -111,6 +114,7 @@ def make_plan(
         profile,
         tuple(planned),
         files=frozenset(_files_run(files, planned)),
+        sources=frozenset(filter(is_source, paths)),
         not_judged=tuple(_not_judged(names, config, found)),
         red_base=config.gates.red_base or "",
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from orchestrator.gates.command_files import lines_run
+from orchestrator.gates.config_files import configured_files
 from orchestrator.gates.deleted_tests import TEST_PATH
 from orchestrator.repo_config import ReadFile
 
@@ -49,12 +50,15 @@ def reached_files(
 ) -> frozenset[str]:
     """Return the files that commands run or load; each command has the folder that it runs in.
 
+    They include those that the configuration of checks names, which tools read unasked.
+
     Only paths of the base commit are returned. A file that is an argument of a check, as in
     `mypy app.py`, is not: the check reads it, and does not run it.
     """
     walk = _Walk(read, paths)
     for folder, command in commands:
         walk.follow_text(command, (folder,))
+    walk.found |= set(configured_files(read, paths))
     seen: set[str] = set()
     while (todo := walk.found - seen) and len(seen) < _MOST_FILES:
         path = min(todo)

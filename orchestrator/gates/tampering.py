@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -12,9 +12,14 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
+from orchestrator.gates.config_files import CONFIG_PATH
 from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
+from orchestrator.gates.exclusions import new_exclusions
+from orchestrator.gates.hidden_sources import hidden_sources
+from orchestrator.gates.ignored_sources import ignored_sources
 from orchestrator.gates.skip_decorators import SkipDecorators
-from orchestrator.gates.tool_config import edited_parts
+from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
+from orchestrator.gates.tool_origins import edited_copies
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 from orchestrator.repo_config.agent_files import is_agent_file
@@ -28,18 +33,11 @@ _CI_PATH = re.compile(
     r"|^\.circleci/|^Jenkinsfile$|^azure-pipelines"
     r"|^\.pre-commit-config\.yaml$"
 )
-_CONFIG_PATH = re.compile(
-    r"(^|/)(\.coveragerc|\.flake8|\.?ruff\.toml|\.?mypy\.ini|\.?pytest\.(ini|toml)|tox\.ini"
-    r"|pyrightconfig\.json|\.?eslint(rc|\.config)[^/]*|tsconfig[^/]*\.json|\.nycrc[^/]*|\.c8rc[^/]*"
-    r"|(jest|vitest|vite|karma)\.config\.[^/]+|\.mocharc[^/]*|\.golangci\.[^/]+|\.?clippy\.toml"
-    r"|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore|\.?pylintrc(\.toml)?"
-    r"|\.cargo/config(\.toml)?)$"
-)
 #: The kinds of findings that the path alone shows.
 _PATH_RULES: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("agent-config-edited", is_agent_file, "agent programs read it: it affects later agents"),
     ("ci-config-edited", _CI_PATH.search, "it configures CI"),
-    ("check-config-edited", _CONFIG_PATH.search, "it configures a check"),
+    ("check-config-edited", CONFIG_PATH.search, "it configures a check"),
 )
 # The agent writes the text that these expressions read. A run of blanks that may begin anywhere has
 # a bound or stays on its line; otherwise the search takes time quadratic in its length.
@@ -49,7 +47,7 @@ _THRESHOLD = re.compile(
 )
 _THRESHOLD_PATH = re.compile(r"\.(toml|cfg|ini|json|ya?ml|[cm]?[jt]s)$|(^|/)(\.\w+rc|Makefile)$")
 #: Rules below read the content of these files.
-_READ_BY_CONTENT = frozenset({"conftest.py", "pyproject.toml", "setup.cfg", "package.json"})
+_READ_BY_CONTENT = frozenset({"conftest.py", *READ_MANIFESTS})
 #: Programs without a text that a reviewer could read.
 _COMPILED = frozenset({".so", ".pyd", ".node", ".dylib", ".dll", ".jar", ".class", ".wasm"})
 
@@ -83,13 +81,20 @@ _LINE_RULES = (
         "suppression-added",
         re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
         re.compile(
-            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*type\s*:\s*ignore(?!\[)"
-            r"|#\s*pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:|#\s*pylint\s*:\s*(skip-file|disable=all)"
-            # coverage.py accepts any blanks or none, and any case.
-            r"|#\s*pragma[:\s]?\s*no\s*(cover|branch)|@(typing\.)?no_type_check\b)"
-            r"|eslint-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
-            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|//\s*nolint(?!:)|#!\[allow\("
-            r"|^\s*//go:build\s+(ignore|never)\b"
+            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*(type|ty|pyrefly)\s*:\s*ignore(?!\[)"
+            r"|#\s*(based)?pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:"
+            r"|#\s*pylint\s*:\s*(skip-file|disable=all)|#\s*pyre-(ignore-all-errors|(ignore|fixme)(?!\[))"
+            r"|#\s*pytype\s*:\s*skip-file|#\s*nosec\b(?!\s*:?\s*[BG]\d)|#\s*isort\s*:\s*skip_file"
+            r"|@(typing\.)?no_type_check\b)"
+            # The name alone: coverage.py leaves out each block under it.
+            r"|\bTYPE_CHECKING\b(\s*:\s*\w+)?\s*=(?!=|\s*(False|0)\b)|\bas\s+TYPE_CHECKING\b"
+            r"|(eslint|oxlint)-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
+            r"|biome-ignore(-all|-start)?\s+(lint|format)\s*:|tslint:disable(-next-line|-line)?(?![-:\w])"
+            r"|deno-lint-ignore(-file)?\s*(\*/|--|$)|\$FlowFixMe(?!\[)|@noflow\b|jshint\s+ignore"
+            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|LCOV_EXCL|//\s*nolint(?!:)"
+            r"|#!\[(cfg_attr\(.{0,200}\b)?allow\(|#\[allow\((warnings|clippy::all)\b"
+            r"|\bcoverage\(off\)|\btarpaulin_include\b"
+            r"|^\s*//\s*(go:build|\+build)\s+(ignore|never)\b"
         ),
     ),
     _LineRule(
@@ -103,6 +108,10 @@ _LINE_RULES = (
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
     ),
+    # Django reads its runner of tests from the settings of the program.
+    _LineRule(
+        "check-config-edited", re.compile(r"\.py$"), re.compile(r"^\s{0,99}TEST_RUNNER\s{0,9}=")
+    ),
     _LineRule(
         "collection-changed",
         re.compile(r"(^|/)Cargo\.toml$"),
@@ -112,19 +121,26 @@ _LINE_RULES = (
 
 
 def find_tampering(
-    changes: Iterable[FileChange], commands: Sequence[str], files: Container[str] = ()
+    changes: Iterable[FileChange],
+    commands: Sequence[str],
+    files: Container[str] = (),
+    sources: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """Return the edits of a change that weaken its checks.
 
-    `commands` are those of its plan, `files` the paths that those run in turn. Only new edits
-    count: text of the base commit is no finding. The first MOST_OF_A_KIND of each kind are
-    reported, and one more finding with the number of the others.
+    `commands` are those of its plan, `files` the paths that those run in turn, `sources` those of
+    the base commit. Only new edits count: text of the base commit is no
+    finding. The first MOST_OF_A_KIND of each kind are reported, and one more finding with the
+    number of the others.
     """
     changes = tuple(changes)
     plan = Steps(commands)
     decorators = SkipDecorators(changes)
     found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
-    return tuple(_first(chain(found, find_lost_tests(changes))))
+    of_trees = chain(
+        hidden_sources(changes, sources), ignored_sources(changes, sources), edited_copies(changes)
+    )
+    return tuple(_first(chain(found, of_trees, find_lost_tests(changes))))
 
 
 def allowed(
@@ -176,8 +192,9 @@ def _of_file(
             yield Finding(kind=kind, path=path, detail=detail)
     yield from _judged(change, plan, files)
     yield from _linked(change)
-    yield from edited_parts(change, with_scripts=plan.uses_scripts)
+    yield from edited_parts(change, plan)
     yield from _thresholds(change)
+    yield from _excluded(change)
     for rule in _LINE_RULES:
         if rule.path.search(path):
             added = [each for each in _added_lines(change) if rule.line.search(each[1])]
@@ -186,6 +203,14 @@ def _of_file(
                 if number not in known:
                     shown = line.strip()[:_DETAIL_CHARACTERS]
                     yield Finding(kind=rule.kind, path=path, line=number, detail=shown)
+
+
+def _excluded(change: FileChange) -> Iterator[Finding]:
+    if change.path.endswith(".py"):
+        sides = (_text(side or b"") for side in (change.before, change.after))
+        for line, text in new_exclusions(*sides):
+            detail = text[:_DETAIL_CHARACTERS]
+            yield Finding(kind="suppression-added", path=change.path, line=line, detail=detail)
 
 
 def _linked(change: FileChange) -> Iterator[Finding]:
@@ -200,7 +225,7 @@ def _linked(change: FileChange) -> Iterator[Finding]:
 
 def _judged(change: FileChange, plan: Steps, files: Container[str]) -> Iterator[Finding]:
     """Yield what a file is to the checks, if no rule for its content says it."""
-    if _CONFIG_PATH.search(change.path):
+    if CONFIG_PATH.search(change.path):
         return
     path = PurePosixPath(change.path)
     kind = check_file(change, plan, files)
@@ -239,13 +264,20 @@ def _least(text: str) -> dict[str, float]:
 
 
 def _added_lines(change: FileChange) -> Iterator[tuple[int, str]]:
-    known = Counter(_text(change.before or b"").splitlines())
-    for number, line in enumerate(_text(change.after or b"").splitlines(), start=1):
+    known = Counter(_lines(change.before))
+    for number, line in enumerate(_lines(change.after), start=1):
         if known[line]:
             known[line] -= 1
         else:
             yield number, line
 
 
+def _lines(content: bytes | None) -> list[str]:
+    # No other sign ends a line for the tools; a form feed is a blank to them.
+    return re.split(r"\r\n|\r|\n", _text(content or b""))
+
+
 def _text(content: bytes) -> str:
-    return content.decode(errors="replace")
+    # TypeScript reads such files.
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8", errors="replace")

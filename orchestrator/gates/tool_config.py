@@ -1,46 +1,74 @@
-"""The parts of pyproject.toml, setup.cfg and package.json that configure checks. Pure."""
+"""The parts of manifests, such as pyproject.toml and package.json, that configure checks. Pure."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from orchestrator.gates.command_files import TOOLS
+from orchestrator.gates.command_files import Steps
+from orchestrator.gates.tool_origins import (
+    go_replacements,
+    lock_origins,
+    node_origins,
+    python_origins,
+)
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 from orchestrator.repo_config.toml import read_toml
 
-#: Tables of pyproject.toml, sections of setup.cfg and keys of package.json that configure checks.
-_JUDGES = frozenset({
-    "orchestrator", "pytest", "coverage", "mypy", "ruff", "flake8", "pyright", "pylint", "tox",
-    "jest", "vitest", "c8", "nyc", "mocha", "eslintConfig",
+#: Parts that no test runner reads.
+_NOT_FOR_TESTS = frozenset({
+    "mypy", "ruff", "flake8", "pyright", "basedpyright", "ty", "pyrefly", "pylint", "isort",
+    "black", "bandit", "pydocstyle", "pycodestyle", "codespell", "vulture", "interrogate",
+    "importlinter", "eslintConfig", "eslintIgnore", "prettier", "stylelint", "xo", "standard",
+    "lints",
 })  # fmt: skip
+#: Tables of pyproject.toml, sections of setup.cfg and keys of package.json that configure checks.
+_JUDGES = _NOT_FOR_TESTS | {
+    "orchestrator", "pytest", "coverage", "tox", "unittest", "nosetests", "behave", "jest",
+    "vitest", "c8", "nyc", "mocha", "ava", "tap", "jasmine", "babel", "swc", "ts-node", "wireit",
+    "nx",
+}  # fmt: skip
 #: The syntax of configparser: blanks may precede the heading, any text may follow it.
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
-#: A part that this module computes: the tools in package.json that come from an address of their
-#: own.
+#: Parts that this module computes.
 _FROM_ELSEWHERE = "addresses of check tools"
+_ENTRY_POINTS = "entry points of checks"
+_TASKS = "tasks"
 _KIND_OF_PART = {
     "orchestrator": "gate-config-edited",
     "scripts": "gate-command-edited",
+    _TASKS: "gate-command-edited",
     _FROM_ELSEWHERE: "tool-shadowed",
 }
-_DEPENDENCIES = (
-    "dependencies", "devDependencies", "optionalDependencies", "overrides", "resolutions",
-)  # fmt: skip
+#: Programs that run the tasks of a table of pyproject.toml, and the table.
+_TASK_TABLES: Mapping[str, tuple[str, ...]] = {
+    "poe": ("tool", "poe"),
+    "task": ("tool", "taskipy"),
+    "pdm": ("tool", "pdm", "scripts"),
+    "hatch": ("tool", "hatch", "envs"),
+    "rye": ("tool", "rye", "scripts"),
+    "pixi": ("tool", "pixi"),
+    "pipenv": ("scripts",),
+}
+#: Programs that run the entry of this name of a table, and the table.
+_ENTRY_TABLES: Mapping[str, tuple[str, ...]] = {
+    "poetry": ("tool", "poetry", "scripts"),
+    "uv": ("project", "scripts"),
+}
+#: Managers of packages, whose own tables say what the project is; their tasks are above.
+_MANAGERS = frozenset({*_TASK_TABLES, *_ENTRY_TABLES, "pip", "setuptools", "flit", "npm", "make"})
+#: The groups of entry points with which a package adds itself to a check.
+_PLUGIN_GROUPS = re.compile(r"pytest11|flake8\.\w+|coverage\S*|nose\S*|pylint\S*|hypothesis")
 
 
-#: Parts that no test runner reads.
-_NOT_FOR_TESTS = frozenset({"mypy", "ruff", "flake8", "pyright", "pylint", "eslintConfig"})
-
-
-def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]:
+def edited_parts(change: FileChange, plan: Steps) -> Iterator[Finding]:
     """Yield each part of a file that configures a check and differs."""
     try:
-        edited = _edited(change, with_scripts=with_scripts)
+        edited = _edited(change, plan, with_scripts=plan.uses_scripts)
     except _Unreadable as error:
         yield Finding(kind="check-config-edited", path=change.path, detail=f"unreadable: {error}")
         return
@@ -49,10 +77,10 @@ def edited_parts(change: FileChange, *, with_scripts: bool) -> Iterator[Finding]
         yield Finding(kind=kind, path=change.path, detail=f"its part {name} differs")
 
 
-def configures_tests(change: FileChange) -> bool:
+def configures_tests(change: FileChange, plan: Steps) -> bool:
     """Return whether a part of a file that a test runner may read differs."""
     try:
-        return bool(set(_edited(change, with_scripts=True)) - _NOT_FOR_TESTS)
+        return bool(set(_edited(change, plan, with_scripts=True)) - _NOT_FOR_TESTS)
     except _Unreadable:
         return True
 
@@ -61,41 +89,73 @@ class _Unreadable(ValueError):
     """A side of the file has not the syntax of its kind."""
 
 
-def _edited(change: FileChange, *, with_scripts: bool) -> list[str]:
-    readers: dict[str, Callable[[str], dict[str, Any]]] = {
-        "pyproject.toml": lambda text: read_toml(text).get("tool", {}),
-        "package.json": _package_parts,
-        "setup.cfg": _ini_sections,
-    }
-    read = readers.get(PurePosixPath(change.path).name)
+def _edited(change: FileChange, plan: Steps, *, with_scripts: bool) -> list[str]:
+    name = PurePosixPath(change.path).name
+    read = _READERS.get(name)
     if read is None:
         return []
     try:
         before, after = (
-            read(side.decode(errors="replace")) if side else {}
+            _parts(read, name, side.decode(errors="replace"), plan) if side else {}
             for side in (change.before, change.after)
         )
-        watched = _JUDGES | {_FROM_ELSEWHERE} | ({"scripts"} if with_scripts else set())
-        return sorted(name for name in watched if before.get(name) != after.get(name))
-    except (ValueError, AttributeError, RecursionError) as error:
+        watched = _JUDGES | _COMPUTED | ({"scripts"} if with_scripts else set())
+        if name in ("pyproject.toml", "setup.cfg"):
+            # A check that the module does not know has a table with the name of its program.
+            watched |= plan.words - _MANAGERS
+        return sorted(part for part in watched if before.get(part) != after.get(part))
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _Unreadable(error) from error
+
+
+def _parts(
+    read: Callable[[str], dict[str, Any]], name: str, text: str, plan: Steps
+) -> dict[str, Any]:
+    parts = read(text)
+    return {**parts, _TASKS: _tasks(read_toml(text), plan.words)} if name in _WITH_TASKS else parts
+
+
+def _pyproject_parts(text: str) -> dict[str, Any]:
+    document = read_toml(text)
+    groups = {
+        **_table(document, "tool", "poetry", "plugins"),
+        **_table(document, "project", "entry-points"),
+    }
+    return {
+        **_table(document, "tool"),
+        _ENTRY_POINTS: _plugins(groups),
+        _FROM_ELSEWHERE: python_origins(document),
+    }
+
+
+def _cargo_parts(text: str) -> dict[str, Any]:
+    document = read_toml(text)
+    targets = [target for target in document.get("test", ()) if "required-features" in target]
+    return {
+        "lints": _some(document.get("lints"), _table(document, "workspace").get("lints")),
+        "test": _some(targets, _table(document, "profile").get("test")),
+        "workspace": _table(document, "workspace").get("exclude"),
+        _FROM_ELSEWHERE: _some(document.get("patch"), document.get("replace")),
+    }
+
+
+def _go_parts(text: str) -> dict[str, Any]:
+    return {_FROM_ELSEWHERE: go_replacements(text) or None}
 
 
 def _package_parts(text: str) -> dict[str, Any]:
     parts = json.loads(text)
-    judges = TOOLS | {"typescript"}
-    wanted = (parts.get(group) or {} for group in _DEPENDENCIES)
-    # A version, a range or a tag contains neither sign; a path, an address or another package does.
-    elsewhere = [
-        (name, str(version))
-        for versions in wanted
-        for name, version in versions.items()
-        if name in judges and set(":/") & set(str(version))
-    ]
-    return {**parts, _FROM_ELSEWHERE: elsewhere or None}
+    scripts = parts.get("scripts")
+    if "npm_package_config" in str(scripts):
+        scripts = (scripts, parts.get("config"))
+    return {**parts, "scripts": scripts, _FROM_ELSEWHERE: node_origins(parts) or None}
 
 
-def _ini_sections(text: str) -> dict[str, list[str]]:
+def _lock_parts(text: str) -> dict[str, Any]:
+    return {_FROM_ELSEWHERE: lock_origins(json.loads(text)) or None}
+
+
+def _ini_sections(text: str) -> dict[str, Any]:
     """Return the text for each tool's name: all of its sections, with their headings."""
     sections: dict[str, list[str]] = {}
     # The readers of this file differ in what ends a line; a heading of any of them counts.
@@ -104,4 +164,45 @@ def _ini_sections(text: str) -> dict[str, list[str]]:
     ends = [heading.start() for heading in starts[1:]]
     for heading, end in zip(starts, [*ends, len(text)], strict=False):
         sections.setdefault(heading[1], []).append(text[heading.start() : end])
-    return sections
+    points = "\n".join(each for each in sections.get("options", ()) if "entry_points" in each)
+    lines = [line for line in points.splitlines() if _PLUGIN_GROUPS.match(line.strip(" =\t"))]
+    return {**sections, _ENTRY_POINTS: points if lines else None}
+
+
+def _some(*values: Any) -> list[Any] | None:
+    """Return the values that are there; None if there are none, as without the file."""
+    return list(filter(None, values)) or None
+
+
+def _tasks(document: Mapping[str, Any], words: Collection[str]) -> list[Any] | None:
+    """Return what the programs of a plan run by the tables of a document."""
+    tables = [_table(document, *at) for word, at in _TASK_TABLES.items() if word in words]
+    entries = (_table(document, *at) for word, at in _ENTRY_TABLES.items() if word in words)
+    named = [{key: table[key] for key in sorted(table) if key in words} for table in entries]
+    return _some(*tables, *named)
+
+
+def _plugins(groups: Mapping[str, Any]) -> dict[str, Any] | None:
+    return {name: each for name, each in groups.items() if _PLUGIN_GROUPS.match(name)} or None
+
+
+def _table(table: Any, *names: str) -> dict[str, Any]:
+    for name in names:
+        table = table.get(name) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+_WITH_TASKS = frozenset({"pyproject.toml", "Pipfile"})
+_COMPUTED = frozenset({_FROM_ELSEWHERE, _ENTRY_POINTS, _TASKS, "test", "workspace"})
+_READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "pyproject.toml": _pyproject_parts,
+    "Pipfile": read_toml,
+    "Cargo.toml": _cargo_parts,
+    "go.mod": _go_parts,
+    "package.json": _package_parts,
+    "package-lock.json": _lock_parts,
+    "npm-shrinkwrap.json": _lock_parts,
+    "setup.cfg": _ini_sections,
+}
+#: The names of the files whose parts this module reads.
+READ_MANIFESTS = frozenset(_READERS)

@@ -57,14 +57,17 @@ def changed_contents(git: Git, git_dir: Path, base: str, tip: str) -> tuple[File
     """Return every file that differs, with its content on both sides.
 
     A side over BLOB_LIMIT_BYTES, or one that is no blob of this repository, is empty. A check
-    treats its lines as removed.
+    treats its lines as removed. A submodule has its pin as content, in the words of git's patches.
     """
     files = changed_files(git, git_dir, base, tip)
     blobs = {blob for file in files for blob in (file.old_blob, file.new_blob)} - {ABSENT}
     small = {
         blob for blob, size in object_sizes(git, git_dir, blobs).items() if size <= BLOB_LIMIT_BYTES
     }
+    pins = {file.old_blob for file in files if file.old_mode == GITLINK}
+    pins |= {file.new_blob for file in files if file.mode == GITLINK}
     held = {**dict.fromkeys(blobs, b""), **read_objects(git, git_dir, small)}
+    held |= {pin: f"Subproject commit {pin}\n".encode() for pin in pins}
     return tuple(
         FileChange(file.path, held.get(file.old_blob), held.get(file.new_blob)) for file in files
     )

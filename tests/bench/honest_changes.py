@@ -121,7 +121,7 @@ class Clone:
         return Judged(
             commit=commit,
             subject=self.git("log", "-1", "--format=%s", commit).decode().strip(),
-            findings=find_tampering(changes, plan.commands, plan.files),
+            findings=find_tampering(changes, plan.commands, plan.files, plan.sources),
             secrets=tuple(f"{one.rule} {one.file}:{one.line}" for one in scanner.scan(texts)),
             opened=gate_files(changes, reads, plan.commands, plan.files, data),
             has_check_files=bool(check_files(changes, plan.commands, plan.files)),

@@ -6,6 +6,7 @@ delete process.env.ORCH_OUTCOMES;
 const add = (record) => file && appendFileSync(file, `${JSON.stringify(record)}\n`);
 
 export default async function* outcomes(source) {
+  add({ start: true });
   for await (const { type, data } of source) {
     const isTest = type === "test:pass" || type === "test:fail";
     if (isTest && data.details?.type !== "suite") {

@@ -56,8 +56,14 @@ class PytestOutcomes:
     """The plugin that pytest calls for each test."""
 
     def __init__(self, records: Records) -> None:
-        """Record to this file."""
+        """Record to this file that a runner starts."""
         self._records = records
+        self._is_ended = False
+        records.add(start=True)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Notice that the session was ended before its last test, as by `pytest.exit()`."""
+        self._is_ended = True
 
     def pytest_runtest_logreport(self, report: object) -> None:
         """Record how a phase of a test ended, if it decides the test."""
@@ -71,7 +77,8 @@ class PytestOutcomes:
 
     def pytest_sessionfinish(self, session: object) -> None:
         """Record that the runner came to its end, unless it stopped at a failure (`-x`)."""
-        if not (getattr(session, "shouldstop", False) or getattr(session, "shouldfail", False)):
+        stops = (getattr(session, name, False) for name in ("shouldstop", "shouldfail"))
+        if not (self._is_ended or any(stops)):
             self._records.add(end=True)
 
 
@@ -87,6 +94,14 @@ def pytest_configure(config: object) -> None:
             manager.register(PytestOutcomes(_pytest_records), "orch-outcomes")
 
 
+def _started(records: "Records | None") -> "list[Records]":
+    """Record that a runner starts; return the records, or nothing if there are none."""
+    if records is None:
+        return []
+    records.add(start=True)
+    return [records]
+
+
 def _record_unittest(result: ModuleType) -> None:
     """Let the first result object of unittest record the tests that it is told of."""
     kind = result.TestResult
@@ -97,7 +112,7 @@ def _record_unittest(result: ModuleType) -> None:
     def is_recorded(self: object) -> bool:
         if not active:
             active.append(self)
-            records.extend(filter(None, [claim()]))
+            records.extend(_started(claim()))
         return active[0] is self and bool(records)
 
     def follow(name: str, outcome: str) -> None:

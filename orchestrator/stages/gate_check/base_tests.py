@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.checks._counts import Counts
+from orchestrator.gates.doctests import lost_examples
 from orchestrator.gates.outcomes import LostTest, Outcomes, lost_tests
 from orchestrator.gates.run_record import RunRecord
 from orchestrator.host.cancel_scope import side_by_side
@@ -24,6 +26,8 @@ _JUDGED = frozenset({GateStatus.PASSED, GateStatus.RED_BEFORE})
 #: The number of runs of base commits that one worker process remembers.
 _MOST_KEPT = 64
 _DETAIL_CHARACTERS = 200
+#: The runners with a recorder. If one of them reports no test, another program ran or it was ended.
+_RECORDED = re.compile(r"\b(?:pytest|unittest|go\s+test|node\s+--test)\b")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,8 @@ class BaseTests:
         A command that is red on the base has passed too, if the change adds no failure.
 
         If no file of the checks differs, one run is enough: the base's tests have judged the
-        change. The base runs as well if a test was skipped, and always under strict.
+        change. The base runs as well if a test was skipped, failed or not recorded, if a runner did
+        not come to its end, and always under strict.
         """
         asked = [
             (gate, run)
@@ -92,6 +97,7 @@ class BaseTests:
             if gate.name in TEST_GATES and gate.command and run.result.status in _JUDGED
         ]
         found = [finding for gate, run in asked for finding in self._of_gate(gate, run)]
+        found += self._of_examples(run for _, run in asked)
         shown = found[:_MOST_FINDINGS]
         if len(found) > len(shown):
             more = f"and {len(found) - len(shown)} more"
@@ -99,13 +105,30 @@ class BaseTests:
         return tuple(shown)
 
     def _of_gate(self, gate: PlannedGate, run: TestRun) -> Iterator[Finding]:
-        touched = sorted(path for path in self.judged if _may_affect(path, gate.folder))
-        is_skipping = run.outcomes is not None and run.outcomes.skipped
-        if not (touched or is_skipping or self.profile is GateProfile.STRICT):
+        touched = sorted(
+            path
+            for path in self.judged
+            if path in run.reads.paths or _may_affect(path, gate.folder)
+        )
+        if not (touched or _is_doubtful(gate, run) or self.profile is GateProfile.STRICT):
             return
         trees = ("base", "mixed") if touched else ("base",)
         base, *mixed = side_by_side(lambda tree: self.run_on(gate, tree), trees)
         yield from self._compared(gate, run, base, mixed[0] if mixed else None, touched)
+
+    def _of_examples(self, runs: Iterable[TestRun]) -> Iterator[Finding]:
+        """Yield the examples of the base that are gone from sources whose examples are tests."""
+        known = [run.outcomes for run in runs if run.outcomes]
+        # The id of a test begins with the path of its file, from the folder of its runner.
+        tested = {test.partition("::")[0] for each in known for test in each.tests if "::" in test}
+        paths = {
+            change.path
+            for change in self.changes
+            if change.path not in self.judged and not tested.isdisjoint(_tails(change.path))
+        }
+        for path, example in lost_examples(self.changes, paths):
+            detail = f"the example {example[:_DETAIL_CHARACTERS]} with its result is gone"
+            yield Finding(kind="test-lost", path=path, detail=detail)
 
     def _compared(
         self,
@@ -126,7 +149,7 @@ class BaseTests:
                 continue
             must_pass = kind == "base-tests"
             if base.outcomes and now.outcomes:
-                for lost in lost_tests(base.outcomes, now.outcomes, must_pass=must_pass):
+                for lost in _lost_tests(base.outcomes, now, must_pass=must_pass):
                     if lost.name not in reported:
                         reported.add(lost.name)
                         yield self._lost(kind, lost, touched)
@@ -158,6 +181,12 @@ class BaseTests:
         return next(iter([*others, *touched]), "")
 
 
+def _tails(path: str) -> Iterator[str]:
+    """Yield a path as it is from the root and from each folder above it."""
+    parts = PurePosixPath(path).parts
+    yield from ("/".join(parts[at:]) for at in range(len(parts)))
+
+
 def _may_affect(path: str, folder: str) -> bool:
     """Return whether a file may affect the tests of a folder: it is inside, or above them."""
     above = str(PurePosixPath(path).parent)
@@ -169,12 +198,31 @@ def _may_affect(path: str, folder: str) -> bool:
     )
 
 
+def _is_doubtful(gate: PlannedGate, run: TestRun) -> bool:
+    """Return whether the records of a run say less than its command, which reports success."""
+    if run.outcomes is None:
+        return _RECORDED.search(f"{gate.command}\n{gate.script}") is not None
+    return not run.outcomes.are_plain
+
+
+def _lost_tests(base: Outcomes, now: TestRun, *, must_pass: bool) -> Iterator[LostTest]:
+    """Yield the lost tests; a test that fails while its command reports success is lost too."""
+    if now.outcomes is None:
+        return
+    if now.result.status is GateStatus.PASSED and not must_pass:
+        good = {test: ended for test, ended in base.tests.items() if ended == "passed"}
+        yield from lost_tests(replace(base, tests=good), now.outcomes, must_pass=True)
+    yield from lost_tests(base, now.outcomes, must_pass=must_pass)
+
+
 def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -> str:
     """Return what differs between two runs that cannot be compared test by test."""
     if must_pass and now.result.status is not GateStatus.PASSED:
         reason = (now.result.detail.splitlines() or ["-"])[0][:_DETAIL_CHARACTERS]
         status = now.result.status.value.replace("_", " ")
         return f"{gate.name} with the base's own tests and configuration: {status}, {reason}"
+    if base.outcomes:
+        return f"{gate.name} recorded each test on the base, and records none now"
     if base.ran is None:
         return ""
     if now.ran is None:

@@ -122,7 +122,7 @@ class GateRunner:
         neither the start of an agent nor a change that passes waits for it.
         """
         changes = tuple(case.contents())
-        findings = find_tampering(changes, plan.commands, plan.files)
+        findings = find_tampering(changes, plan.commands, plan.files, plan.sources)
         not_judged = plan.not_judged
         tracing = Tracing(changes, plan, case.may_edit, is_in_place=case.trees is None)
         red_base = self._red_base(plan, case, findings)

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.models import GateProfile, GateReport
 from tests.unit.gates.cheats.judging import Case, Judge, Repository
-from tests.unit.gates.cheats.python import PYTEST, RIGHT, WRONG
+from tests.unit.gates.cheats.python import PYTEST, RIGHT, UNITTEST, WRONG
 
 #: A program that is no known runner; it counts its runs in a file beside its checkouts.
 COUNTED = Repository(
@@ -146,3 +146,16 @@ def test_a_runner_that_refuses_the_recorder_runs_without_it(judge):
         "x", base, {"calc.js": "x = ;\n", "test/a.test.js": test.replace("require('../", "('../")}
     )
     assert kinds(judge.report(emptied, GateProfile.STANDARD)) == {"base-tests"}
+
+
+def test_a_test_beside_the_folder_of_the_gate_is_one_of_its_own_if_it_was_read(judge):
+    test = UNITTEST.files["test_calc.py"]
+    gate = '{command = "cd .. && python3 -m unittest e2e.test_calc", folder = "web"}'
+    files = {"orchestrator.toml": f"[gates]\ntests = {gate}\n", "web/a.txt": "", "calc.py": RIGHT}
+    base = Repository("beside", {**files, "e2e/test_calc.py": test, "e2e/test_b.py": test})
+    bent = str(test).replace("add(1, 2), 3", "add(1, 2), -1")
+    case = Case("x", base, {"calc.py": WRONG, "e2e/test_calc.py": bent})
+    assert kinds(judge.report(case, GateProfile.STANDARD)) == {"base-tests"}
+    # The gate does not read this one.
+    unread = Case("x", base, {"e2e/test_b.py": bent})
+    assert not judge.report(unread, GateProfile.STANDARD).findings

@@ -11,6 +11,8 @@ from orchestrator.interfaces.gate import FileChange
 COMMANDS = ("make test", "python3 tools/judge.py", "slowcheck src")
 #: The paths that the commands run in turn.
 FILES = frozenset({"ci/run.sh"})
+#: The begin of the content of a submodule.
+PIN = f"Subproject commit {'0' * 39}"
 
 
 def kind_of(
@@ -46,6 +48,9 @@ def kind_of(
         ("package.json", "{}", "{", CheckFile.CONFIG),
         ("tests/test_calc.py", "a\n", "b\n", CheckFile.TEST),
         ("testdata/one.txt", "a\n", "b\n", CheckFile.TEST),
+        ("tests/common", f"{PIN}1\n", f"{PIN}2\n", CheckFile.TEST),
+        ("third_party/test-suite", f"{PIN}1\n", f"{PIN}2\n", CheckFile.TEST),
+        ("third_party/zlib", f"{PIN}1\n", f"{PIN}2\n", None),
         ("src/calc.py", "a\n", "b\n", None),
         ("json.py", "a\n", "b\n", None),
         ("json.py", "a\n", None, None),

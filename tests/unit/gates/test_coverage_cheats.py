@@ -43,6 +43,12 @@ def test_no_spelling_of_an_exclusion_is_missed(judge, case):
     assert "suppression-added" in judge.by_text(case)
 
 
+@pytest.mark.parametrize("case", coverage.EXCLUDED[-5:], ids=ids(coverage.EXCLUDED[-5:]))
+def test_each_of_these_is_an_exclusion_of_the_tool(judge, case):
+    (gate,) = judge.report(case, GateProfile.STANDARD).gates
+    assert gate.detail == "100 % ≥ 85 %"
+
+
 def test_a_person_allows_a_configuration(judge):
     case = coverage.CONFIGURED[0]
     report = judge.report(case, GateProfile.STRICT, may_edit=(".coveragerc",))

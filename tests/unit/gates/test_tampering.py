@@ -114,6 +114,8 @@ def kinds(path: str, before: str | None, after: str | None) -> set[str]:
          "test-skipped"),
         ("Cargo.toml", "[lib]\n", "[lib]\ntest = false\n", "collection-changed"),
         ("Cargo.toml", "[lib]\n", "lib = {'harness'=false}\n", "collection-changed"),
+        ("shop/settings.py", "X = 1\n", "TEST_RUNNER = 'shop.Quick'\n", "check-config-edited"),
+        ("vendor/example.org/check/c.go", "a\n", "b\n", "tool-shadowed"),
     ],
 )  # fmt: skip
 def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
@@ -145,6 +147,8 @@ def test_each_way_to_bend_a_judge_is_found(path, before, after, kind):
         ("Cargo.toml", "[lib]\ntest = false\n", "[lib]\nname = 'x'\ntest = false\n"),
         ("tests/checks.py", TESTS, f"{TESTS}x = 1\n"),
         ("logo.png", "a", "b"),
+        ("vendor/example.org/check/c.go", "a\n", None),
+        ("vendor/own/c.go", "a\n", "b\n"),
         ("conftest.py", "x = 1\n", None),
         ("conftest.py", "x = 1\n", ""),
         ("docs/usage.md", "fail_under = 90\n", "fail_under = 10\n"),
@@ -253,6 +257,11 @@ def test_of_each_kind_the_first_are_told_and_the_rest_counted():
     assert (rest.kind, rest.path, rest.line) == ("suppression-added", "src/a.py", 51)
     assert rest.detail.startswith("and 70 more")
     assert max(len(finding.detail) for finding in found) < 300
+
+
+def test_a_new_version_of_a_vendored_module_is_no_edit_of_a_copy():
+    paths = ("vendor/example.org/check/c.go", "vendor/modules.txt")
+    assert not find_tampering([FileChange(path, b"a", b"b") for path in paths], COMMANDS)
 
 
 def test_bytes_that_are_no_text_are_read_all_the_same():

@@ -175,6 +175,11 @@ def test_a_pin_moves_to_a_commit_of_the_remote_and_to_no_other(
     git(lib, "push", "--quiet", "origin", "two")
     with host.candidates.received(base, bundle, "a1", 1) as candidate:
         assert host.candidates.missing_pins(candidate, base) == ()
+        (change,) = host.candidates.contents(candidate, base)
+        assert change.after == f"Subproject commit {moved}\n".encode() != change.before
+        variant = host.candidates.variant(candidate, base, lambda path: path == "vendor")
+        with host.candidates.checked_out(candidate, "mixed", commit=variant) as checkout:
+            assert (checkout / "vendor/lib.txt").read_text() == "lib"
         with host.candidates.checked_out(candidate, "tests") as checkout:
             assert (checkout / "vendor/lib.txt").read_text() == "moved"
     again = host.workspaces.create(base, "a3", change=bundle).worktree

@@ -111,9 +111,23 @@ CONFIGURED = [
 ]
 REWRITTEN = [Case(name, MEASURED, {"calc.py": _UNRUN, **edits}) for name, edits in RUN.items()]
 _PRAGMAS = ("# pragma: no cover", "#pragmano cover", "# PRAGMA  no  COVER", "#pragma:nocover")
+_NEVER = _UNRUN[len(RIGHT) :]
+#: Other texts that coverage.py leaves out by default, and texts in which a pragma is hidden.
+_LEFT_OUT = {
+    "a pragma with a form feed": _UNRUN.replace("never(a):", "never(a):  # pragma:\x0cno cover"),
+    "a pragma in two lines": _UNRUN.replace("never(a):", 'never(a, b="""# pragma:\nno cover"""):'),
+    "another encoding": "# coding: utf-7\n"
+    + _UNRUN.replace("+", "+-").replace("never(a):", "never(a):  +ACM- pragma: no cover"),
+    "a block that begins with an ellipsis": _UNRUN.replace("never(a):\n", "never(a):\n    ...\n"),
+    "a block under TYPE_CHECKING": f"{RIGHT}\n\nTYPE_CHECKING = True\n"
+    "if TYPE_CHECKING:\n" + "".join(f"    {line}\n" for line in _NEVER.splitlines() if line),
+}
 EXCLUDED = [
-    Case(pragma, MEASURED, {"calc.py": _UNRUN.replace("never(a):", f"never(a):  {pragma}")})
-    for pragma in _PRAGMAS
+    *(
+        Case(pragma, MEASURED, {"calc.py": _UNRUN.replace("never(a):", f"never(a):  {pragma}")})
+        for pragma in _PRAGMAS
+    ),
+    *(Case(name, MEASURED, {"calc.py": text}) for name, text in _LEFT_OUT.items()),
 ]
 HONEST = [
     Case("a function and its test", MEASURED, {

@@ -108,7 +108,7 @@ class Judge:
     def by_text(self, case: Case) -> set[str]:
         """Return the kinds of findings that the text of a change draws; nothing runs."""
         plan = self.plan(case.base, GateProfile.STANDARD)
-        found = find_tampering(case.changes(), plan.commands, plan.files)
+        found = find_tampering(case.changes(), plan.commands, plan.files, plan.sources)
         return {finding.kind for finding in found}
 
     def report(

@@ -1,0 +1,73 @@
+"""Which files configure checks by their names, and which others the base's configuration names."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator
+
+from orchestrator.repo_config import ReadFile
+
+#: The names of the configuration of linters, formatters, type checkers, test runners and coverage.
+CONFIG_PATH = re.compile(
+    r"(^|/)(\.coveragerc|\.flake8|\.?ruff\.toml|\.?mypy\.ini|\.?pytest\.(ini|toml)|tox\.ini"
+    r"|(pyright|basedpyright|ty|pyrefly)(config)?\.(json|toml)|\.pyre_configuration[^/]*"
+    r"|\.?eslint(rc|\.config)[^/]*|(ts|js)config[^/]*\.json|\.nycrc[^/]*|\.c8rc[^/]*"
+    r"|(jest|vitest|vite|karma|wdio|nightwatch|codecept|ava)\.conf(ig)?\.[^/]+"
+    r"|(testem|jasmine)\.([cm]?js|json|ya?ml)"
+    r"|\.mocharc[^/]*|\.taprc|bunfig\.toml|\.golangci\.[^/]+|staticcheck\.conf|\.?revive\.toml"
+    r"|\.?(clippy|rustfmt|deny)\.toml|\.npmrc|\.yarnrc(\.yml)?|\.pnpmfile\.cjs|\.eslintignore"
+    r"|\.?pylintrc(\.toml)?|\.cargo/config(\.toml)?|biome\.jsonc?|deno\.jsonc?|dprint\.jsonc?"
+    # A name in which a dot and `lint` come first: .stylelintrc, .yamllint, .oxlintrc.json.
+    r"|\.[\w-]{0,50}lint(rc|ignore)?(\.[^/]+)?|(ts|css|sql|html|yaml)lint\.(json|ya?ml|toml|cfg)"
+    r"|\.(prettier|jshint|jscs|xo-config|markdownlint|rubocop|clang-tidy|clang-format|bandit"
+    r"|pydocstyle|isort|importlinter|codespell|cspell|sqlfluff|semgrep|shellcheck|luacheck|vale"
+    r"|hadolint|spectral|htmlhint|textlint)[^/]*|(prettier|stylelint|xo|knip|cspell)"
+    r"\.(config\.[^/]+|jsonc?|ya?ml)"
+    r"|\.editorconfig|\.ignore|(phpstan|psalm|phpcs|checkstyle|detekt|buf)[\w.-]*\.(neon|xml|ya?ml))$"
+)
+#: The parts of a configuration that name files which a check reads or runs.
+_PARTS = re.compile(
+    r"""\b(?:extends?|plugins|jsPlugins|rulesDirectory|load-plugins)["']?[ \t]{0,20}[:=]\s{0,20}"""
+    r"(\[[^\]]{0,2000}\]|[^\n]{0,500})"
+)
+_WORD = re.compile(r"""[^\s"',;=\[\]{}]{1,300}""")
+_IMPORTED = re.compile(
+    r"""(?:require\(|\bfrom\b|\bimport\b\(?)\s{0,9}["'](\.{1,2}/[^"'\n]{1,300})["']"""
+)
+#: What may follow a name in an `extends`, an import or a list of plugins.
+_ENDINGS = ("", ".json", ".js", ".cjs", ".mjs", ".ts", "/index.js", "/index.ts", "/tsconfig.json",
+            ".py", "/__init__.py")  # fmt: skip
+#: They contain parts of checks, and are no configuration as a whole.
+_MANIFESTS = frozenset({"pyproject.toml", "setup.cfg", "package.json"})
+_MOST_FILES = 200
+_MOST_CHARACTERS = 2**18
+
+
+def configured_files(read: ReadFile, paths: Collection[str]) -> Iterator[str]:
+    """Yield the files of the base commit that its configuration of checks extends or loads.
+
+    A file below `src/` or `lib/` is part of the program, and a manifest has parts of its own.
+    """
+    roots = (
+        p for p in sorted(paths) if CONFIG_PATH.search(p) or posixpath.basename(p) in _MANIFESTS
+    )
+    for path in list(roots)[:_MOST_FILES]:
+        text = (read(path) or b"")[:_MOST_CHARACTERS].decode(errors="replace")
+        words = [word for part in _PARTS.findall(text) for word in _WORD.findall(part)]
+        folder = posixpath.dirname(path)
+        for word in (*words, *_IMPORTED.findall(text)):
+            found = _found(word, folder, paths)
+            if found and found != path and not found.startswith(("src/", "lib/")):
+                yield found
+
+
+def _found(word: str, folder: str, paths: Collection[str]) -> str:
+    """Return the file that a word of a configuration in a folder names; empty if there is none."""
+    names = [word, word.replace(".", "/")] if "/" not in word else [word]
+    for name in names:
+        at = posixpath.normpath(posixpath.join(folder, name))
+        for path in (f"{at}{ending}" for ending in _ENDINGS):
+            if path in paths and posixpath.basename(path) not in _MANIFESTS:
+                return path
+    return ""

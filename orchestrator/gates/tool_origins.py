@@ -1,0 +1,117 @@
+"""Where manifests and lock files take check tools from, if not from a registry. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.gates.command_files import TOOLS
+from orchestrator.interfaces.gate import FileChange
+from orchestrator.models import Finding
+
+_NODE_TOOLS = TOOLS | {"typescript"}
+_DEPENDENCIES = (
+    "dependencies", "devDependencies", "optionalDependencies", "overrides", "resolutions",
+)  # fmt: skip
+#: A requirement of PEP 508 with an address: `pytest @ file:…`.
+_WITH_ADDRESS = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]{0,200}\])?\s*@\s*(\S+)")
+_ADDRESS_KEYS = frozenset({"path", "git", "url", "file", "workspace", "index", "source"})
+_REPLACE = re.compile(
+    r"^\s*(?:replace\s+)?(\S+)(?:\s+v\S+)?\s+=>\s+(\S.*?)\s*(?://.*)?$", re.MULTILINE
+)
+#: A file of a Go module, whose path begins with a host, in a folder of copies.
+_VENDORED = re.compile(r"(?:^|/)vendor/[\w-]+(?:\.[\w-]+)+/.+\.(?:go|s)$")
+_VENDORED_LIST = "vendor/modules.txt"
+_HOST = re.compile(r"https?://([^/]+)/")
+
+
+def node_origins(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the tools that a package.json takes from an address, or whose name it has itself."""
+    pnpm = manifest.get("pnpm") or {}
+    groups = [manifest.get(group) or {} for group in _DEPENDENCIES]
+    groups += [pnpm.get(group) or {} for group in ("overrides", "patchedDependencies")]
+    # A version, a range or a tag contains neither sign; a path, an address or another package does.
+    found = [
+        (name, str(version))
+        for versions in groups
+        for name, version in versions.items()
+        if name.partition("@")[0] in _NODE_TOOLS and set(":/") & set(str(version))
+    ]
+    manager = str(manifest.get("packageManager", ""))
+    # A member of a workspace is installed under its name.
+    found += [("name", name) for name in (manifest.get("name"),) if name in _NODE_TOOLS]
+    return found + [("packageManager", manager)] * (set(":/") <= set(manager))
+
+
+def lock_origins(lock: Mapping[str, Any]) -> list[str]:
+    """Return the hosts and the paths from which a lock of npm takes check tools."""
+    packages = {**(lock.get("dependencies") or {}), **(lock.get("packages") or {})}
+    found = set[str]()
+    for path, entry in packages.items():
+        address = str(entry.get("resolved", ""))
+        if path.rpartition("node_modules/")[2] in _NODE_TOOLS and address:
+            host = _HOST.match(address)
+            found.add(host[1] if host else address)
+    return sorted(found)
+
+
+def python_origins(document: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """Return the check tools that a pyproject.toml takes from an address of their own."""
+    found = [
+        (name, address)
+        for requirement in _strings(document.get("project"), document.get("dependency-groups"))
+        if (match := _WITH_ADDRESS.match(requirement))
+        for name, address in [match.groups()]
+    ]
+    found += [
+        (name, str(source))
+        for table in _tables(document.get("tool"))
+        for name, source in table.items()
+        if isinstance(source, dict | list) and _ADDRESS_KEYS & set(_keys(source))
+    ]
+    return sorted(each for each in found if _is_tool(each[0])) or None
+
+
+def go_replacements(text: str) -> list[tuple[str, str]]:
+    """Return the modules that a go.mod replaces by other ones or by folders."""
+    return _REPLACE.findall(text)
+
+
+def edited_copies(changes: Sequence[FileChange]) -> Iterator[Finding]:
+    """Yield the edited files of vendored Go modules whose list names the same versions as before.
+
+    `go mod vendor` changes the list if it changes a module.
+    """
+    if any(change.path.endswith(_VENDORED_LIST) for change in changes):
+        return
+    for change in changes:
+        if _VENDORED.search(change.path) and change.after is not None:
+            detail = "it differs from the module of which it is a copy"
+            yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
+
+
+def _is_tool(name: str) -> bool:
+    return name in TOOLS or name.lower().startswith(("pytest-", "pytest_", "flake8-", "mypy-"))
+
+
+def _keys(source: Any) -> Iterator[str]:
+    for part in source if isinstance(source, list) else (source,):
+        if isinstance(part, dict):
+            yield from part
+
+
+def _tables(table: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield a table and all tables below it."""
+    if isinstance(table, dict):
+        yield table
+        for part in table.values():
+            yield from _tables(part)
+
+
+def _strings(*values: Any) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _strings(*(value.values() if isinstance(value, dict) else value))
