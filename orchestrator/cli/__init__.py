@@ -302,9 +302,9 @@ def open_store(
 def _valkey_url(settings: Settings) -> str:
     if not settings.is_embedded:
         return settings.valkey_url
-    from orchestrator.cli.local.instance import discover  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.instance import discover_any  # noqa: PLC0415 - as above
 
-    system = discover(settings.home)
+    system = discover_any(settings.home)
     if system is None:
         raise SystemNotRunning
     return system.valkey
