@@ -66,6 +66,17 @@ def test_down_ends_the_orphans_of_a_killed_supervisord_and_nobody_else(machine, 
     assert not list((machine.home / "run").glob("super*.[ps]*"))
 
 
+def test_a_hangup_of_supervisord_ends_nothing(machine, detached):
+    """It stopped every program for a new configuration, ended, and nothing ran any more."""
+    before = set(machine.processes())
+    os.kill(detached["pids"]["supervisor"], signal.SIGHUP)
+
+    # It serves one request after another: this one after the signal.
+    assert machine.orch("up", "--detach")[0] == Exit.FAILED
+    assert machine.orch("ls")[0] == 0
+    assert set(machine.processes()) == before
+
+
 def test_agents_of_a_killed_supervisord_can_still_be_listed_and_killed(machine, detached):
     """Its Valkey, workers and agents run on: no command may say that nothing runs here."""
     assert "process manager" not in machine.orch("ls")[2]
