@@ -10,6 +10,7 @@ from typing import Any
 from celery.signals import worker_init, worker_ready, worker_shutting_down
 
 from orchestrator.errors import ClockSkewed, StoreRefused, StoreUnreachable
+from orchestrator.host.descriptors import raise_descriptor_limit
 from orchestrator.log import get_logger
 from orchestrator.messages import GATES_QUEUE, SPAWN_QUEUE
 from orchestrator.secretscan.scanner import masked
@@ -43,6 +44,12 @@ def load_before_fork(sender: Any, **_options: Any) -> None:
     # A collection in a child would write to each object that it shares with its parent.
     gc.collect()
     gc.freeze()
+
+
+@worker_init.connect
+def raise_limit(**_options: Any) -> None:
+    """Let many agents run: a login shell gives 1,024 descriptors, and each agent takes some."""
+    raise_descriptor_limit()
 
 
 @worker_init.connect

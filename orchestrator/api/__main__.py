@@ -10,8 +10,9 @@ import sys
 import uvicorn
 
 from orchestrator.api.app import create_app
-from orchestrator.api.http.connections import Connection, raise_descriptor_limit
+from orchestrator.api.http.connections import Connection
 from orchestrator.errors import OrchestratorError, PortInUse, SettingsInvalid
+from orchestrator.host.descriptors import raise_descriptor_limit
 from orchestrator.log import configure_logging, get_logger
 from orchestrator.settings import Settings, load_settings
 from orchestrator.wiring import with_secrets

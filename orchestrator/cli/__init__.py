@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import logging
@@ -20,8 +21,9 @@ from orchestrator.cli.output.error_report import (
     report_usage,
 )
 from orchestrator.cli.output.exit_codes import Exit
+from orchestrator.cli.output.text import discard
 from orchestrator.cli.values import meant_of
-from orchestrator.errors import ApiLacks, OrchestratorError, SystemNotRunning
+from orchestrator.errors import ApiLacks, DiskFull, OrchestratorError, SystemNotRunning
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -100,12 +102,30 @@ CONTEXTS_FILE = "contexts.json"
 _WITHOUT_CONTEXT = _OF_THIS_HOST | {"context", "completion", "config", "scan", "init"}
 
 
+#: No space for the file to which the output goes: the disk, the quota, or the limit of the file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_AGAIN = "Free space, and look at what was done before you run the command again: `orch ls`."
+
+
+def _open_closed_streams() -> None:
+    """Open standard streams that the caller closed, as cron and daemons do, on the null device.
+
+    Else a command would fail at its first line or question, and a socket would get their number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, mode))
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that `orch --help` stays fast."""
 
     def main(self, args: Sequence[str] | None = None, *options: Any, **extra: Any) -> Any:
         """Run the command line; with --json, report invalid arguments as JSON too."""
         if args is None:
+            _open_closed_streams()
             # Without collections, and a search for pydantic's plugins in all installed packages,
             # the imports of a command take 190 ms of processor time instead of 235.
             gc.disable()
@@ -169,11 +189,16 @@ class LazyGroup(click.Group):
         except OrchestratorError as error:
             return ctx.exit(report_error(error, ctx.meta.get(AGENT_ID, ""), as_json=as_json))
         except BrokenPipeError:
-            # Without this Python's own last flush would report the error again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard(sys.stdout)
             return ctx.exit(Exit.PIPE)
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            discard(sys.stdout)
+            full = DiskFull(f"The answer could not be written: {error.strerror}.", action=_AGAIN)
+            return ctx.exit(report_error(full, ctx.meta.get(AGENT_ID, ""), as_json=as_json))
 
 
 def _add_timeout(command: click.Command, path: str) -> None:
@@ -281,9 +306,9 @@ def open_store(
 def _valkey_url(settings: Settings) -> str:
     if not settings.is_embedded:
         return settings.valkey_url
-    from orchestrator.cli.local.instance import discover  # noqa: PLC0415 - as above
+    from orchestrator.cli.local.instance import discover_any  # noqa: PLC0415 - as above
 
-    system = discover(settings.home)
+    system = discover_any(settings.home)
     if system is None:
         raise SystemNotRunning
     return system.valkey

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from orchestrator.errors.tree import OrchestratorError
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 class SettingsInvalid(OrchestratorError):
@@ -17,6 +21,22 @@ class DiskQuotaExceeded(OrchestratorError):
 
     code = "disk_quota_exceeded"
     action = "Give it smaller work items, or raise ORCHESTRATOR_DISK_QUOTA."
+
+
+class HostExhausted(OrchestratorError):
+    """This host has no file descriptor, process or memory left."""
+
+    code = "host_exhausted"
+    retryable = True
+    action = "Run fewer agents on this host, or raise the limits of its workers (`ulimit -n -u`)."
+
+    @staticmethod
+    def is_cause_of(error: Exception) -> bool:
+        """Return whether the system refused something because it, or this user, has no more."""
+        if isinstance(error, OSError):
+            return error.errno in _EXHAUSTED
+        # Python names a refused thread in its text only.
+        return isinstance(error, MemoryError) or str(error) == "can't start new thread"
 
 
 class ClockSkewed(OrchestratorError):

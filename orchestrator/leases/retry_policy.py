@@ -14,6 +14,7 @@ from orchestrator.errors import (
     CoordinatorUnavailable,
     DiskFull,
     FallbackUnavailable,
+    HostExhausted,
     LeaseLost,
     OrchestratorError,
     ProviderLimited,
@@ -52,6 +53,8 @@ def known_error(error: Exception, agent: AgentState) -> OrchestratorError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         # Wherever it was written: a full disk is a fault of the host.
         return DiskFull(f"{error}.")
+    if HostExhausted.is_cause_of(error):
+        return HostExhausted(f"{type(error).__name__}: {error}.")
     log.error("unexpected", agentId=agent.agent_id, exc_info=error)
     return OrchestratorError(f"{type(error).__name__}: {error}.")
 

@@ -35,7 +35,7 @@ _COMMANDS = {
         (
             *("coordinator_unavailable", "coordinator_refused", "backend_unavailable"),
             *("backend_unknown", "disk_full", "sandbox_unavailable", "egress_unavailable"),
-            *("usage_reports_missing", "agent_garbled"),
+            *("usage_reports_missing", "agent_garbled", "host_exhausted"),
         ),
         "orch doctor",
     ),

@@ -11,7 +11,7 @@ from typing import IO
 
 import psutil
 
-from orchestrator.errors import BackendUnavailable, SandboxLost
+from orchestrator.errors import BackendUnavailable, HostExhausted, SandboxLost
 from orchestrator.interfaces.sandbox import Chunk
 
 _CHUNK_BYTES = 64 * 1024
@@ -72,7 +72,8 @@ class ProcessTree:
                 self._shim.wait()
                 reason = f"it could not be confined ({self._shim.stderr.read().decode().strip()})"
             msg = f"{program}: {reason}."
-            raise BackendUnavailable(msg)
+            is_exhausted = HostExhausted.is_cause_of(OSError(cause, reason))
+            raise (HostExhausted if is_exhausted else BackendUnavailable)(msg)
 
     def read(self, timeout_s: float) -> list[Chunk]:
         """Wait for output or the end, at most `timeout_s`; empty if there was neither.

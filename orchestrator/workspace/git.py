@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.errors import DiskFull, GitFailed, GitKilled, GitTimedOut, RepositoryUnavailable
+from orchestrator.errors import (
+    DiskFull,
+    GitFailed,
+    GitKilled,
+    GitTimedOut,
+    HostExhausted,
+    RepositoryUnavailable,
+)
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
 from orchestrator.workspace.disk import reports_full_disk
@@ -160,6 +167,8 @@ class Git:
             raise GitTimedOut(msg) from error
         except OSError as error:
             msg = f"git cannot be started ({error.strerror})."
+            if HostExhausted.is_cause_of(error):
+                raise HostExhausted(msg) from error
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
         if ended.exit_code < 0:
             msg = f"git {arguments[0]} was ended by signal {-ended.exit_code}."

@@ -28,17 +28,7 @@ MOST_CONNECTIONS = 4096
 RESERVE = 16
 #: Files, Valkey and git take descriptors too.
 _SHARE_OF_DESCRIPTORS = 0.5
-#: Enough for MOST_CONNECTIONS; a limit as high as some systems allow costs other programs time.
-_DESCRIPTORS = 16_384
 _STOPPING = frozenset({"kill", "kill-all", "halt"})
-
-
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files as far as it may be raised, up to what is of use."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def most_connections() -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -30,6 +31,9 @@ _READ_S = 30.0
 _MARGIN_S = 10.0
 #: The server may have to fetch the base commit of a change: two git commands at their limit.
 _GIT_S = 600.0
+#: No proxy is asked for an API on this machine.
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PROXIES = "Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the API's host in NO_PROXY."
 _ERROR = "urn:orchestrator:error:"
 #: Code → the error that commands handle; another one is ApiRefused with this code.
 _KINDS: dict[str, type[OrchestratorError]] = {
@@ -50,10 +54,16 @@ class ApiRequests:
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
         headers = {"X-API-Key": key} if key else {}
-        # The key goes to this address only: a redirect elsewhere is an error.
-        with httpx.Client(
-            base_url=settings.api_url or "", headers=headers, timeout=timeout
-        ) as http:
+        url = httpx.URL(settings.api_url or "")
+        # A client with its own transport reads no proxy from the environment.
+        transport = None if _is_proxied(url) else httpx.HTTPTransport()
+        try:
+            # The key goes to this address only: a redirect elsewhere is an error.
+            http = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            msg = f"The environment names a proxy that cannot be used: {error}."
+            raise ApiUnreachable(msg, action=_PROXIES) from error
+        with http:
             yield cls(http)
 
     def get(self, path: str, **query: Any) -> Any:
@@ -106,7 +116,17 @@ class ApiRequests:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ApiUnreachable:
-        return ApiUnreachable(f"The API at {self.http.base_url} does not answer ({error}).")
+        url = self.http.base_url
+        if not _is_proxied(url):
+            return ApiUnreachable(f"The API at {url} does not answer ({error}).")
+        msg = f"The API at {url} does not answer through the proxy of the environment ({error})."
+        return ApiUnreachable(msg, action=f"{_PROXIES} {ApiUnreachable.action}")
+
+
+def _is_proxied(url: httpx.URL) -> bool:
+    proxies = getproxies()
+    is_named = url.scheme in proxies or "all" in proxies
+    return is_named and url.host not in _LOOPBACK and not proxy_bypass(url.host)
 
 
 def _check(answer: httpx.Response) -> None:

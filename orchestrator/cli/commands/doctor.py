@@ -114,6 +114,8 @@ def examine(listed: Sequence[Check]) -> tuple[DoctorFinding, ...]:
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Return every check of this machine; checks that the settings do not require are optional."""
     system = instance.discover(settings.home)
+    orphaned = None if system else instance.discover_orphaned(settings.home)
+    system = system or orphaned
     valkey = system.valkey if system else None if settings.is_embedded else settings.valkey_url
     default, has_dollars = settings.default_agent, settings.daily_usd or settings.agent_usd
     agents = (
@@ -131,6 +133,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("records", partial(see_records, valkey), is_optional=True),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
+        _unless_used("process manager", partial(see_manager, orphaned), system is not None),
         _unless_used("api, workers", partial(see_api, settings), system is not None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
@@ -237,6 +240,13 @@ def _has_keys(valkey: str) -> bool:
         return store.run(was_given())
     finally:
         store.close()
+
+
+def see_manager(orphaned: instance.System | None) -> str:
+    """Report whether supervisord runs; raise if only its programs do."""
+    if orphaned:
+        raise OrchestratorError(instance.ORPHANED, action=instance.START_ANEW)
+    return "runs"
 
 
 def see_api(settings: Settings) -> str:

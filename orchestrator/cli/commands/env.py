@@ -22,7 +22,7 @@ def env(settings: Settings, *, as_json: bool) -> None:
     BROKER_URL is the broker and the result backend of a Celery client, with its password. API_URL
     is the address of the API.
     """
-    system = instance.discover(settings.home)
+    system = instance.discover_any(settings.home)
     if system is None:
         msg = f"No orchestrator runs from {settings.home}."
         raise SystemNotRunning(msg, action="Start one with `orch up`.")

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from pydantic import ValidationError
 
+from orchestrator.cli.output.error_report import AS_JSON
 from orchestrator.cli.output.text import notify
 from orchestrator.errors import (
     RecordMalformed,
@@ -39,6 +41,9 @@ SUPERVISOR = "supervisor"
 #: Longer than the stop waits of all stages, after which supervisord itself sends SIGKILL.
 STOP_WITHIN_S = 45.0
 POLL_S = 0.05
+#: What a person is told if nothing restarts a program that ends.
+ORPHANED = "The process manager of this system was killed; its programs and agents still run."
+START_ANEW = "`orch up --detach` starts the system anew, and its agents continue."
 #: A socket's path has 103 bytes on macOS, 107 on Linux; supervisord first binds `<path>.<pid>`.
 _SOCKET_PATH_BYTES = 95
 
@@ -78,17 +83,49 @@ def discover(home: Path) -> System | None:
     Raises:
         RecordMalformed: this version cannot read its file.
     """
+    system = _recorded(home)
+    env = _environment(system.pids[SUPERVISOR]) if system else {}
+    return system if system and env.get(RUN_MARK) == system.run_id else None
+
+
+def discover_orphaned(home: Path) -> System | None:
+    """Return the system of this home whose supervisord was killed and whose programs still run.
+
+    Its agents run on too, so that commands must still find its Valkey.
+
+    Raises:
+        RecordMalformed: this version cannot read its file.
+    """
+    system = _recorded(home)
+    return system if system and _members(home) else None
+
+
+def discover_any(home: Path) -> System | None:
+    """Return the system of this home, and tell a person if its supervisord was killed.
+
+    Raises:
+        RecordMalformed: this version cannot read its file.
+    """
+    if system := discover(home):
+        return system
+    ctx = click.get_current_context(silent=True)
+    if (system := discover_orphaned(home)) and not (ctx and ctx.meta.get(AS_JSON)):
+        notify(f"{ORPHANED} {START_ANEW}")
+    return system
+
+
+def _recorded(home: Path) -> System | None:
     file = run_dir(home) / "system.json"
     try:
         system = System.model_validate_json(file.read_bytes())
-        env = _environment(system.pids[SUPERVISOR])
+        system.pids[SUPERVISOR]
     except FileNotFoundError:
         return None
     except (ValidationError, KeyError) as error:
         msg = f"{file}: not a system this version started."
         action = "End it with `orch down`, and start it again."
         raise RecordMalformed(msg, action=action) from error
-    return system if system.run_id and env.get(RUN_MARK) == system.run_id else None
+    return system if system.run_id else None
 
 
 def _environment(pid: int) -> dict[str, str]:

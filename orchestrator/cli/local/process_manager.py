@@ -8,6 +8,7 @@ after a number of failed starts, so a shortage longer than these tries needs a p
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,10 +40,23 @@ class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # it
         """Report nothing: standard error may stand on the same full disk."""
 
 
+class OneSystemOptions(ServerOptions):  # type: ignore[misc]  # it has no types
+    """The options of a supervisord that a SIGHUP does not end.
+
+    To read its configuration again, supervisord stops every program; only `orch up` starts them.
+    """
+
+    def setsignals(self) -> None:
+        """Handle the signals of supervisord, and ignore SIGHUP in this process alone."""
+        super().setsignals()
+        # An ignored signal would stay ignored in workers and agents; a handler is not inherited.
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run supervisord until it is told to end."""
     loggers.RotatingFileHandler = LossyFileHandler
-    options = ServerOptions()
+    options = OneSystemOptions()
     options.realize(list(arguments))
     options.first, options.test = True, False
     manager = Supervisor(options)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.output.exit_codes import Exit, exit_of_error
-from orchestrator.cli.output.text import notify
+from orchestrator.cli.output.text import notify, optional_notices
 from orchestrator.errors import ApiRefused, OrchestratorError, RequestInvalid
 
 #: The key of the context under which a command stores its agent's id, for error reports.
@@ -90,4 +90,5 @@ def about(text: str, agent_id: str) -> str:
 
 
 def _print(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document).replace("\x7f", "\\u007f"), err=True)
+    with optional_notices():
+        click.echo(json.dumps(document).replace("\x7f", "\\u007f"), err=True)

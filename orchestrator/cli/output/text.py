@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TextIO
 
 import click
 
@@ -78,7 +81,22 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
         text = cut(plain(cut(text, 10 * LINE_LIMIT)), LINE_LIMIT)
     else:
         text = plain(text)
-    click.echo(text, err=err, nl=nl)
+    with optional_notices() if err else nullcontext():
+        click.echo(text, err=err, nl=nl)
+
+
+@contextmanager
+def optional_notices() -> Iterator[None]:
+    """Go on without standard error if it cannot be written: the work and the answer matter more."""
+    try:
+        yield
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what is left of a stream that failed: Python's own last flush would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def notify(text: str) -> None:

@@ -110,3 +110,26 @@ def test_a_name_of_an_agent_from_a_server_names_no_file(monkeypatch, tmp_path):
         server.shutdown()
     assert ran.exit_code != 0
     assert not [*tmp_path.glob("**/*.bundle")]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "gopher://x"])
+def test_no_proxy_is_asked_for_an_api_of_this_machine(api, monkeypatch, proxy):
+    """The shells of companies name proxies, which reach no loopback address."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("http_proxy", proxy)
+
+    assert run(api, "ls").exit_code == Exit.OK
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", AWAY, "gopher://x", "x:y:z"])
+def test_a_proxy_that_fails_is_named(monkeypatch, tmp_path, proxy):
+    """The operator would else look for the fault at an API that runs."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    monkeypatch.setenv("http_proxy", proxy)
+
+    ran = run("http://orch.invalid", "ls")
+
+    assert ran.exit_code == Exit.UNREACHABLE
+    assert "NO_PROXY" in ran.stderr
+    monkeypatch.setenv("NO_PROXY", "orch.invalid")
+    assert "NO_PROXY" not in run("http://orch.invalid", "ls").stderr

@@ -66,6 +66,35 @@ def test_down_ends_the_orphans_of_a_killed_supervisord_and_nobody_else(machine, 
     assert not list((machine.home / "run").glob("super*.[ps]*"))
 
 
+def test_a_hangup_of_supervisord_ends_nothing(machine, detached):
+    """It stopped every program for a new configuration, ended, and nothing ran any more."""
+    before = set(machine.processes())
+    os.kill(detached["pids"]["supervisor"], signal.SIGHUP)
+
+    # It serves one request after another: this one after the signal.
+    assert machine.orch("up", "--detach")[0] == Exit.FAILED
+    assert machine.orch("ls")[0] == 0
+    assert set(machine.processes()) == before
+
+
+def test_agents_of_a_killed_supervisord_can_still_be_listed_and_killed(machine, detached):
+    """Its Valkey, workers and agents run on: no command may say that nothing runs here."""
+    assert "process manager" not in machine.orch("ls")[2]
+    os.kill(detached["pids"]["supervisor"], signal.SIGKILL)
+    await_true(lambda: len(machine.processes()) == 2)
+
+    killed = machine.orch("kill-all", "--yes")
+    listed = machine.orch("ls", "--json")
+    assert (killed[0], killed[1]) == (0, "Kill all completed: 0 killed, 0 failed\n")
+    assert "The process manager of this system was killed" in killed[2]
+    assert (listed[0], listed[2]) == (0, "")
+    assert f":{machine.valkey_port}" in machine.orch("env")[1]
+    assert "fail  process manager" in machine.orch("doctor")[1]
+
+    assert machine.orch("down")[0] == 0
+    assert machine.orch("ls")[0] == Exit.UNREACHABLE
+
+
 def test_up_ends_the_orphans_of_a_killed_supervisord_and_starts(machine, detached):
     os.kill(detached["pids"]["supervisor"], signal.SIGKILL)
     await_true(lambda: len(machine.processes()) == 2)

@@ -95,3 +95,17 @@ def test_a_full_disk_is_the_hosts_fault_whatever_was_written(number):
     assert decide(error).counts
     other = SimpleNamespace(agent_id="a")
     assert not isinstance(known_error(OSError(errno.EACCES, "no"), other), errors.DiskFull)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, "x") for number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN)),
+        *(OSError(errno.ENOMEM, "x"), MemoryError(), RuntimeError("can't start new thread")),
+    ],
+    ids=repr,
+)
+def test_an_exhausted_host_is_no_fault_of_its_agents(error):
+    found = known_error(error, agent())
+    assert isinstance(found, errors.HostExhausted)
+    assert decide(found).counts
