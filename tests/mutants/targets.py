@@ -170,7 +170,14 @@ TARGETS = (
         tuple(
             f"tests/unit/secretscan/test_{name}.py"
             for name in (
-                *("decoders", "false_positives", "goal", "history", "public_blocks"),
+                *(
+                    "decoders",
+                    "false_positives",
+                    "goal",
+                    "history",
+                    "public_blocks",
+                    "public_values",
+                ),
                 *("scanner", "slow", "traps"),
             )
         ),

@@ -118,7 +118,7 @@ def test_base64_is_read_as_a_literal_without_a_whole_call_around_it(written, pla
         ('k = ["ab", "cd"].join("-")', 'k = "ab-cd"]"-")'),
         ('k = `${"ab"}cd`', "k = `abcd`"),
         # A call within the list of another one.
-        (f'k = f.join(["{"a" * 60}", g.join(["b", "c"])])', f'k = "{"a" * 60}", g.join(["bc"])])'),
+        (f'k = f.join(["a", g.join(["{"b" * 60}", "c"])])', f'k = "a", g.join(["{"b" * 60}c"])])'),
         # Neither a template nor one text.
         ('k := []string{"ab"}', ""),
         ('k = os.path.join("ab", "cd")', ""),

@@ -15,13 +15,16 @@ from orchestrator.store import (
     api_keys,
     audit,
     budget,
+    events,
     keys,
     metrics,
     overlap,
+    rate_limits,
+    sessions,
 )
 from orchestrator.store.api_keys import StoredKey
 from orchestrator.store.transition import AWAITED_STEP
-from tests.script_calls import NOW, USAGE, arguments_of, calls, keys_of, with_arguments
+from tests.script_calls import NOW, USAGE, arguments_of, calls, keys_of, with_arguments, with_keys
 
 MOST_FILES = 200
 
@@ -66,14 +69,17 @@ def test_what_a_script_does_not_know_is_refused(
         ("aggregate", ("name",)),
         ("aggregate", None),
         ("append_log", None),
+        ("keep_session", None),
+        ("essential", None),
+        ("limit_provider", ("x",)),
     ],
 )
 def test_a_wrong_number_of_arguments_is_refused(store, client, now_is, script, more):
     call = calls(now_is)[script]
-    arguments = arguments_of(call)
+    arguments = () if more is None else (*arguments_of(call), *more)
     before = written(client)
     with pytest.raises(ArgumentRefused, match="arguments"):
-        store.run(with_arguments(call, arguments[:2] if more is None else (*arguments, *more)))
+        store.run(with_arguments(call, arguments))
     assert written(client) == before
 
 
@@ -184,3 +190,54 @@ def test_an_agent_that_is_gone_has_no_log(store, client):
     line = LogLine(at=NOW, source="stdout", text="late")
     assert not store.run(agent_logs.append_log("nobody", 1, [line], cap=100))
     assert not client.exists(keys.log("nobody"))
+
+
+def test_only_the_field_of_an_event_is_searched(store, client):
+    client.xadd(keys.EVENTS_STREAM, {"note": "of a", "event": '{"agentId": "a"}'}, id="1-0")
+    client.xadd(keys.EVENTS_STREAM, {"note": "of a", "event": "{}"}, id="2-0")
+    found = answered(store, events.events_with("a", after="0-0", upto="+"), "a", "0-0", "+", 9)
+    assert found == [b"", b"1-0", b'{"agentId": "a"}']
+
+
+def test_entries_that_are_kept_once_more_are_kept_once(store, client):
+    transcript = sessions.SessionTranscript("p", "s")
+    assert store.run(sessions._keep(transcript, ["1"], "", "1:a", now=NOW))
+    for _ in range(2):
+        assert store.run(sessions._keep(transcript, ["2"], "1:a", "2:b", now=NOW))
+    assert client.lrange(transcript.keys[0], 0, -1) == ["1", "2"]
+    assert not store.run(sessions._keep(transcript, ["3"], "1:a", "3:c", now=NOW))
+    # Without a mark of what is stored, all of it is replaced.
+    assert store.run(sessions._keep(transcript, ["9"], "", "1:z", now=NOW))
+    assert client.lrange(transcript.keys[0], 0, -1) == ["9"]
+
+
+def test_a_record_cannot_name_an_object_without_its_keys(store, client, now_is):
+    call = calls(now_is)["name_object"]
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match="the number of keys"):
+        store.run(with_keys(call, keys_of(call)[:1]))
+    assert written(client) == before
+
+
+def test_a_rate_is_limited_by_what_was_taken(store):
+    waits = [store.run(rate_limits.consume("spawn", "ann", a_minute=2)) for _ in range(3)]
+    assert waits[:2] == [0, 0]
+    assert 0 < waits[2] <= 30_000
+
+
+def test_a_read_ends_at_its_size_but_for_its_first_line(store, now_is):
+    lines = [LogLine(at=NOW, source="stdout", text="x" * 100) for _ in range(3)]
+    store.run(agent_logs.append_log("running", 1, lines, cap=100))
+    read = calls(now_is)["read_log"]
+    is_end, *entries = answered(store, read, "XRANGE", "-", 10, 1)
+    assert (is_end, len(entries)) == (0, 1)
+    is_end, *entries = answered(store, read, "XRANGE", "-", 10, 10_000)
+    assert (is_end, len(entries)) == (1, 3)
+
+
+def test_a_read_of_a_transcript_ends_at_its_size_but_for_its_first_item(store, now_is):
+    transcript = sessions.SessionTranscript("p", "s")
+    store.run(sessions._keep(transcript, ["first", "second"], "", "1:a", now=NOW))
+    read = sessions._read_items(transcript, 0)
+    assert answered(store, read, 0, 1) == [b"first"]
+    assert answered(store, read, 0, 100) == [b"first", b"second"]
