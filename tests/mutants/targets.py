@@ -155,6 +155,7 @@ TARGETS = (
         ),
         (
             *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
+            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_comparison_rules.py"),
             "tests/unit/cli/commands/test_environments.py",
         ),
         (

@@ -43,6 +43,9 @@ def answered(store, operation, *arguments):
     [
         ("touch", 2, '{"type": ""}', "event.type"),
         ("record_capture", 0, "kept", "what"),
+        ("record_capture", 1, '{"attempt": 1, "leftOut": 5}', "report.leftOut"),
+        ("record_capture", 1, '{"attempt": 1, "leftOut": {"a": {}}}', "report.leftOut"),
+        ("record_capture", 1, '{"attempt": 1, "leftOut": ["a"]}', "report.leftOut"),
         ("refuse", 2, '{"type": ""}', "event.type"),
         ("set_limits", 1, '{"timestamp": 5}', "event.timestamp"),
         ("read_log", 0, "DEL", "command"),
