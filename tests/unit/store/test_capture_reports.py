@@ -113,6 +113,38 @@ def test_the_state_is_bounded_and_counts_everything(agent: Store, *, is_same_rea
     assert found[0].attempt == attempts
 
 
+@pytest.mark.parametrize("most_paths", [2, 3])
+def test_the_oldest_entry_joins_the_newest_of_its_reason_else_the_one_before_it(
+    agent: Store, most_paths: int
+) -> None:
+    record = record_capture(AGENT, 1, left_out=[left("x", "y"), left("x", "z", reason="pipe")])
+    what, report, *_ = script_calls.arguments_of(record)
+    agent.run(script_calls.with_arguments(record, (what, report, 1, most_paths)))
+    assert shown(agent) == [(1, "several reasons", 4, ("x", "y", "z")[:most_paths])]
+    at_attempt(agent, 2)
+    agent.run(record_capture(AGENT, 2, left_out=[left("a"), left("b", reason="pipe")]))
+    at_attempt(agent, 3)
+    record = record_capture(AGENT, 3, left_out=[left("c"), left("d", reason="pipe")])
+    what, report, *_ = script_calls.arguments_of(record)
+    agent.run(script_calls.with_arguments(record, (what, report, 3, most_paths)))
+    assert [entry[:3] for entry in shown(agent)] == [
+        (3, "ignored", 1),
+        (3, "pipe", 1),
+        (2, "several reasons", 6),
+    ]
+    agent.run(script_calls.with_arguments(record, (what, report, 2, most_paths)))
+    assert [entry[:3] for entry in shown(agent)] == [(3, "ignored", 1), (3, "several reasons", 7)]
+
+
+def test_an_entry_joins_a_newer_one_of_its_reason(agent: Store) -> None:
+    agent.run(record_capture(AGENT, 1, left_out=[left("a")]))
+    at_attempt(agent, 2)
+    record = record_capture(AGENT, 2, left_out=[left("b"), left("p", reason="pipe")])
+    what, report, *_ = script_calls.arguments_of(record)
+    agent.run(script_calls.with_arguments(record, (what, report, 2, 9)))
+    assert shown(agent) == [(2, "ignored", 2, ("b", "a")), (2, "pipe", 1, ("p",))]
+
+
 def test_an_ended_agent_gets_the_report_too(agent: Store) -> None:
     killed = agent.run(agents.read("killed"))
     agent.run(record_capture("killed", 1, left_out=[left("a")]))

@@ -43,6 +43,8 @@ def answered(store, operation, *arguments):
     [
         ("touch", 2, '{"type": ""}', "event.type"),
         ("record_capture", 0, "kept", "what"),
+        ("record_capture", 1, '{"attempt": 1, "retained": [{"ref": "x"}]}', "report.retained"),
+        ("record_capture", 1, '{"attempt": 1, "unfinished": [1]}', "report.unfinished"),
         ("record_capture", 1, '{"attempt": 1, "leftOut": 5}', "report.leftOut"),
         ("record_capture", 1, '{"attempt": 1, "leftOut": {"a": {}}}', "report.leftOut"),
         ("record_capture", 1, '{"attempt": 1, "leftOut": ["a"]}', "report.leftOut"),
@@ -83,6 +85,14 @@ def test_a_wrong_number_of_arguments_is_refused(store, client, now_is, script, m
     before = written(client)
     with pytest.raises(ArgumentRefused, match="arguments"):
         store.run(with_arguments(call, arguments))
+    assert written(client) == before
+
+
+def test_what_an_attempt_continues_from_is_named(store, client, now_is):
+    call = calls(now_is)["record_capture"]
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=r"report\.change"):
+        store.run(with_arguments(call, ("continued", '{"attempt": 1}', *arguments_of(call)[2:])))
     assert written(client) == before
 
 
@@ -171,6 +181,11 @@ def test_a_key_is_added_once_and_requests_need_one_from_then_on(store, client):
     assert client.hgetall(keys.KEYS) == stored
     assert store.run(api_keys.revoke_key("a"))
     assert store.run(api_keys.was_given())
+
+
+def test_a_key_that_is_unknown_changes_nothing_when_it_is_revoked(store, client):
+    assert not store.run(api_keys.revoke_key("a"))
+    assert written(client) == {}
 
 
 def test_an_entry_of_no_agent_has_no_trail(store, client):
