@@ -156,6 +156,7 @@ TARGETS = (
         (
             *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
             *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_comparison_rules.py"),
+            "tests/unit/gates/test_run_record.py",
             "tests/unit/cli/commands/test_environments.py",
         ),
         (

@@ -1,0 +1,45 @@
+"""What the record of a run contains, and what it leaves out."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.gates import run_record
+from orchestrator.gates.checks._counts import Counts
+from orchestrator.gates.run_record import RunRecord, make_record
+from orchestrator.interfaces.run import Completed
+from orchestrator.models import GateResult, GateStatus
+
+
+def record(output: str) -> RunRecord:
+    """The record of a gate that failed with this output."""
+    result = GateResult(name="lint", status=GateStatus.FAILED, command="lint", duration_ms=1)
+    ended = Completed(1, output.encode(), b"", timed_out=False, truncated=False, duration_ms=1)
+    return make_record(result, ended, None, ["/w/tree", "/w"])
+
+
+def test_a_line_of_any_length_has_a_short_name():
+    (name,) = record("x" * 5_000).lines
+    assert len(name) < 100
+    assert record("x" * 5_001).lines.keys() != {name}
+
+
+def test_a_run_with_too_many_different_lines_is_not_complete(monkeypatch):
+    monkeypatch.setattr(run_record, "_MOST_LINES", 3)
+    assert record("a\nb\nc").is_complete
+    cut = record("a\nb\nFAILED x::y\nFAILED x::z")
+    assert (cut.is_complete, cut.lines, cut.failures) == (False, {}, {})
+
+
+def test_an_excerpt_of_the_source_is_left_out_and_the_same_text_elsewhere_is_not():
+    below = record("a finding\n  --> a.py:1:2\n   |\n1  | import os\n")
+    assert below.lines == {"a finding --> a.py:0": 1}
+    assert record("  | import os\n- a\n").lines == {"  | import os": 1, "- a": 1}
+
+
+@pytest.mark.parametrize(("failed", "measured"), [(0, 71.0), (1, None)])
+def test_an_own_minimum_is_known_only_if_no_test_fails(failed, measured):
+    line = "Coverage failure: total of 71 is less than fail-under=80"
+    counts = Counts(passed=3, failed=failed, skipped=0)
+    run = RunRecord(status=GateStatus.FAILED, exit_code=2, counts=counts, lines={line: 1})
+    assert run.measured == measured
