@@ -30,7 +30,8 @@ class CheckFile(StrEnum):
 
 
 _TEST_FOLDER = re.compile(
-    r"(^|/)(tests?|__tests__|specs?|testdata|test_data|e2e|__snapshots__|__mocks__)/"
+    r"(^|/)((?i:tests?|__tests__|specs?|testdata|test_data|e2e|__snapshots__|__mocks__)"
+    r"|[\w.-]*[a-z]Tests?)/"
     r"|(^|/)tests?\.py$|\.snap$|[-_](test|spec)\.[cm]?[jt]sx?$|_spec\.rb$"
 )
 #: The files of test runners, of coverage and of what starts them.

@@ -12,7 +12,7 @@ from orchestrator.models import Finding
 _NAME_CHARACTERS = 200
 #: The paths of files that may contain tests, by name or folder.
 TEST_PATH = re.compile(
-    r"(^|/)(tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
+    r"(^|/)(?i:tests?|__tests__|specs?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$|_test\.go$"
     r"|\.(test|spec)\.[cm]?[jt]sx?$"
 )
 #: The files that test runners find in any folder.

@@ -46,7 +46,8 @@ _TOOL_FOLDER = re.compile(r"(^|/)(\.[^/]+|tools?|scripts?|ci|hack|dev(tools)?|ha
 _TEST_WORD = re.compile(
     r"(?:^|[/._-])(?:(?:py|unit)?tests?(?:ing|er|ers|utils?|lib|kit|helpers?|support)?|assert(?:s|ions?)?"
     r"|fixtures?|mocks?|harness|goldens?|snapshots?|baselines?|cassettes?|expected|expectations?)"
-    r"(?=[/._-]|$)"
+    r"(?=[/._-]|$)",
+    re.IGNORECASE,
 )
 #: A source that imports a test framework or a check tool, or defines a hook of one.
 _FRAMEWORK = re.compile(

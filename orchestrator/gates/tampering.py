@@ -108,6 +108,12 @@ _LINE_RULES = (
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
     ),
+    # Tests of types expect errors; a source suppresses them.
+    _LineRule(
+        "suppression-added",
+        re.compile(r"^(?!(.*[/._-])?(tests?|spec|test-d|__tests__)[/._-]).*\.[cm]?tsx?$"),
+        re.compile(r"@ts-expect-error\b"),
+    ),
     # Django reads its runner of tests from the settings of the program.
     _LineRule(
         "check-config-edited", re.compile(r"\.py$"), re.compile(r"^\s{0,99}TEST_RUNNER\s{0,9}=")

@@ -222,7 +222,7 @@ def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -
         status = now.result.status.value.replace("_", " ")
         return f"{gate.name} with the base's own tests and configuration: {status}, {reason}"
     if base.outcomes:
-        return f"{gate.name} recorded each test on the base, and records none now"
+        return f"the runner of {gate.name} recorded its tests on the base, and records none now"
     if base.ran is None:
         return ""
     if now.ran is None:

@@ -303,7 +303,13 @@ def _unittest_cheats() -> list[Case]:
     return cases
 
 
-CHEATS = [*_pytest_cheats(), *_indirect_cheats(), *_unittest_cheats()]
+_SAME = "def same(a, b):\n    assert a == b\n"
+_ADDS = "from calc import add\nfrom same import same\n\n\ndef test_add():\n    same(add(1, 2), 3)\n"
+_CASED = Repository("pytest, a folder Tests", {
+    "calc.py": RIGHT, "Tests/test_calc.py": _ADDS, "Tests/same.py": _SAME, "pytest.ini": _INI})  # fmt: skip
+_EMPTIED = Case("a helper emptied", _CASED, {
+    "calc.py": WRONG, "Tests/same.py": _SAME.replace("assert a == b", "pass")})  # fmt: skip
+CHEATS = [*_pytest_cheats(), *_indirect_cheats(), *_unittest_cheats(), _EMPTIED]
 
 _SUB = RIGHT + "\n\ndef sub(a, b):\n    return a - b\n"
 _TEST_SUB = "from calc import sub\n\n\ndef test_sub():\n    assert sub(2, 1) == 1\n"
