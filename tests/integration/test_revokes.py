@@ -1,4 +1,4 @@
-"""Celery's `revoke` kills an agent, waiting or running; an expired request gets its result."""
+"""Celery's options: `revoke` kills an agent, what expired has a result, a date is refused."""
 
 from __future__ import annotations
 
@@ -72,3 +72,19 @@ def test_a_request_that_never_becomes_an_agent_has_the_result_of_celery(
         for agent_id in (revoked, expired):
             assert eventually(lambda one=agent_id: stock.AsyncResult(one).state == "REVOKED")
             assert not client.exists(keys.agent(agent_id))
+
+
+def test_a_request_for_a_later_time_is_refused_and_holds_no_slot(
+    client, stock, valkey_url, tmp_path
+):
+    """It started at once; a slot of the worker was in use until its time."""
+    sent = {"kwargs": {"request": BODY | {"maxRetries": 0}}, "queue": "spawn"}
+    later, now = new_id(), new_id()
+    stock.send_task(SPAWN_TASK, task_id=later, countdown=3600, **sent)
+    with pool_worker(tmp_path, valkey_url, "spawn"):
+        refused = eventually(lambda: stock.AsyncResult(later).result)
+        stock.send_task(SPAWN_TASK, task_id=now, **sent)
+        assert eventually(lambda: stock.AsyncResult(now).result)
+    assert refused["status"] == "failed"
+    assert "eta or countdown is not supported" in refused["error"]
+    assert not client.exists(keys.agent(later))
