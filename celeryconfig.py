@@ -54,7 +54,10 @@ task_routes = {
 }
 # A message without a priority would count as the most urgent.
 task_default_priority = messages.celery_priority(messages.DEFAULT_PRIORITY)
-imports = ("workers.logs", "workers.signals", "workers.tasks", "workers.broker", "workers.sweeping")
+imports = (
+    *("workers.logs", "workers.signals", "workers.tasks", "workers.broker", "workers.sweeping"),
+    "workers.revokes",
+)
 # A malformed entry would end the worker with every agent that it runs.
 worker_consumer = "workers.broker:TolerantConsumer"
 

@@ -20,7 +20,10 @@ from workers.app import app
 
 #: The commands that `orch` starts, and what each needs of this package.
 _NEEDS: dict[str, tuple[str, ...]] = {
-    "worker": ("workers.signals", "workers.tasks", "workers.broker", "workers.sweeping"),
+    "worker": (
+        *("workers.signals", "workers.tasks", "workers.broker", "workers.sweeping"),
+        "workers.revokes",
+    ),
     "beat": (),
 }
 

@@ -141,10 +141,14 @@ def _check_arguments(message: Any) -> None:
     """Decode the arguments now: a pool process that failed on them could not answer.
 
     Raises:
-        ValueError: there are no arguments; decoding may raise other errors.
+        ValueError: there are no arguments, or they are for later; decoding may raise other errors.
     """
     if not isinstance(message.headers, dict) or "task" not in message.headers:
         return  # Celery's older protocol, or no arguments
+    if message.headers.get("eta"):
+        # Celery would hold it, and a slot, until then; the agent would have started before.
+        msg = "its eta or countdown is not supported: send it when the agent is to start"
+        raise ValueError(msg)
     match message.headers.get("timelimit"):
         case None | [int() | float() | None, int() | float() | None]:
             pass
