@@ -32,8 +32,8 @@ def test_a_run_with_too_many_different_lines_is_not_complete(monkeypatch):
 
 
 def test_an_excerpt_of_the_source_is_left_out_and_the_same_text_elsewhere_is_not():
-    below = record("a finding\n  --> a.py:1:2\n   |\n1  | import os\n")
-    assert below.lines == {"a finding --> a.py:0": 1}
+    below = record("a finding\n  --> a.py:1:2\n   |\n1  | import os\nanother finding\n")
+    assert below.lines == {"a finding --> a.py:0": 1, "another finding": 1}
     assert record("  | import os\n- a\n").lines == {"  | import os": 1, "- a": 1}
 
 
@@ -43,3 +43,8 @@ def test_an_own_minimum_is_known_only_if_no_test_fails(failed, measured):
     counts = Counts(passed=3, failed=failed, skipped=0)
     run = RunRecord(status=GateStatus.FAILED, exit_code=2, counts=counts, lines={line: 1})
     assert run.measured == measured
+
+
+def test_a_failed_test_is_named_without_its_reason_and_without_times():
+    named = record("FAILED a.py::one - assert 1 == 2\nnot ok 7 - adds (3.1 ms)\n").failures
+    assert named == {"FAILED a.py::one": 1, "adds (0s)": 1}
