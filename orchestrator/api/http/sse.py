@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.http.endpoint import Header, caller_of
@@ -69,6 +69,10 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events; raises as `Followers.one` does, before anything is sent."""
         request = Request(scope)
+        if request.method == "HEAD":
+            # Nobody reads its events, so it would be open for ever.
+            await Response(headers=dict(self.headers))(scope, receive, send)
+            return
         followers: Followers = request.app.state.followers
         with followers.one(caller_of(request).name):
             await super().__call__(scope, receive, send)
