@@ -88,7 +88,11 @@ def showable(text: str) -> str:
     """Return text of git or a remote for one line of output, without credentials and controls."""
     without_userinfo = _USERINFO.sub("://", text)
     printable = "".join(sign if sign.isprintable() else " " for sign in without_userinfo)
-    return " ".join(printable.split())[:_SHOWN_CHARACTERS]
+    line = " ".join(printable.split())
+    if len(line) <= _SHOWN_CHARACTERS:
+        return line
+    # What was refused is at the beginning, and a hook that prints much gives its reason at the end.
+    return f"{line[: _SHOWN_CHARACTERS // 2]} … {line[3 - _SHOWN_CHARACTERS // 2 :]}"
 
 
 def cause(text: str) -> str:

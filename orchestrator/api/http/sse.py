@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.http.auth import identify
@@ -77,6 +77,10 @@ class EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events; raises as `Followers.one` does, before anything is sent."""
         request = Request(scope)
+        if request.method == "HEAD":
+            # Nobody reads its events, so it would be open for ever.
+            await Response(headers=dict(self.headers))(scope, receive, send)
+            return
         followers: Followers = request.app.state.followers
         self.body_iterator = _while_valid(self.body_iterator, request)
         with followers.one(caller_of(request).name):

@@ -180,3 +180,13 @@ async def _garbled(url, store):
 
 def test_what_others_wrote_into_the_stream_cannot_break_out_of_its_frame(valkey_url, store):
     asyncio.run(_garbled(valkey_url, store))
+
+
+def test_a_probe_of_a_stream_has_its_head_and_leaves_none_open(valkey_url, store):
+    """Load balancers send HEAD, and read no event: each probe held one of the open streams."""
+    with serving(valkey_url) as (client, _):
+        for path in ("/agents/events", f"/agents/{spawn(client)}/logs"):
+            probed = client.head(path, headers={"Accept": "text/event-stream"}, timeout=10)
+            assert probed.status_code == 200
+            assert probed.headers["content-type"].startswith("text/event-stream")
+            assert not probed.content

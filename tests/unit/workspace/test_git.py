@@ -70,3 +70,13 @@ def _runs(pid: int) -> bool:
 )
 def test_shown_text_has_no_credentials_and_no_controls(text: str, shown: str) -> None:
     assert showable(text) == shown
+
+
+def test_shown_text_has_its_beginning_and_its_end() -> None:
+    """A hook of the remote that printed its progress first hid the reason of the refusal."""
+    progress = "\n".join(f"remote: checked {number}" for number in range(500))
+    refusal = "! [remote rejected] (pre-receive hook declined)"
+    shown = showable(f"{refusal}\n{progress}\nremote: no tests")
+    assert shown.startswith(f"{refusal} remote: checked 0 ")
+    assert shown.endswith(" remote: no tests")
+    assert len(shown) == 1000
