@@ -48,3 +48,29 @@ def test_an_own_minimum_is_known_only_if_no_test_fails(failed, measured):
 def test_a_failed_test_is_named_without_its_reason_and_without_times():
     named = record("FAILED a.py::one - assert 1 == 2\nnot ok 7 - adds (3.1 ms)\n").failures
     assert named == {"FAILED a.py::one": 1, "adds (0s)": 1}
+
+
+def test_a_finding_of_eslint_has_the_name_of_its_file_and_no_place():
+    found = record(
+        "/w/tree/a.js\n  1:2  error  x  no-x\n  9:9  error  y  no-y\nb.js\n  1:2  error  x\n"
+    )
+    assert found.lines == {
+        "a.js": 1,
+        "a.js 0:0  error  x  no-x": 1,
+        "a.js 0:0  error  y  no-y": 1,
+        "b.js": 1,
+        "b.js 0:0  error  x": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "recorded"),
+    [
+        # A line that names a place, and one of a threshold, keep their other numbers.
+        ("a.py:1:2: E501 line of 120", "a.py:0: E501 line of 120"),
+        ("coverage is 71 of 80", "coverage is 71 of 80"),
+        ("found 3 problems", "found 0 problem"),
+    ],
+)
+def test_numbers_that_differ_each_time_are_left_out(line, recorded):
+    assert list(record(line).lines) == [recorded]

@@ -42,6 +42,18 @@ def test_all_below_a_shim_that_lost_its_worker_is_one():
     assert orphans(lost) == tuple(lost)
 
 
+def test_who_lost_its_parent_while_it_was_looked_at_is_one():
+    """Nobody has the pid of its parent any more, so that the way up ends there."""
+    lost = [process(CHILD, PROGRAM)]
+    assert orphans(lost) == tuple(lost)
+
+
+def test_a_shim_of_a_worker_that_runs_for_an_agent_is_none():
+    """An agent may start a system of its own, whose workers have the label of the agent."""
+    worker, shim = process(WORKER, 1), process(SHIM, WORKER, is_shim=True, has_owner=True)
+    assert orphans([worker, shim]) == (worker,)
+
+
 def test_a_program_about_to_start_looks_like_its_shim_and_is_none():
     """Between fork and exec it has the command line of the shim, whose child it is."""
     shim = process(SHIM, WORKER, is_shim=True, has_owner=True)
