@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -33,23 +31,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker its share of what takes longest, first: idle workers take over the rest."""
+    """Begin with what takes longest: idle workers take over what stands behind it."""
     tests = Path(__file__).parent
-    modules: dict[str, dict[Path, list[pytest.Item]]] = {room: {} for room in (*_LONGEST, "")}
-    for item in items:
+
+    def place(item: pytest.Item) -> int:
         room = item.path.relative_to(tests).parts[0]
-        modules[room if room in modules else ""].setdefault(item.path, []).append(item)
-    rest = iter([item for module in modules.pop("").values() for item in module])
-    longest = [module for room in modules.values() for module in room.values()]
-    # xdist gives each worker as many tests, one after the other.
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ordered: list[pytest.Item] = []
-    for number in range(workers):
-        share = longest[len(longest) * number // workers : len(longest) * (number + 1) // workers]
-        mine = [item for module in share for item in module]
-        size = (len(items) - len(ordered)) // (workers - number)
-        ordered += [*mine, *islice(rest, max(size - len(mine), 0))]
-    items[:] = [*ordered, *rest]
+        return _LONGEST.index(room) if room in _LONGEST else len(_LONGEST)
+
+    items.sort(key=place)
 
 
 def free_port() -> int:
