@@ -6,6 +6,7 @@ import pytest
 
 from tests.integration.conftest import git, make_remote, running
 from tests.integration.test_environments import WRITES, changed, spawned
+from tests.processes import eventually
 from tests.sandbox.levels import sandbox_at
 
 #: The gate fails if it sees what an agent made or removed.
@@ -32,8 +33,9 @@ def test_what_an_agent_does_in_a_product_reaches_neither_gates_nor_other_agents(
         outcome = system.wait(spawned(system, remote, script(steps, WRITES)))
         assert outcome["status"] == "completed", outcome["error"]
         assert changed(remote, outcome["branch"]) == ["a.txt"]
-    assert not list(system.home.glob("workspaces/*.layers"))
-    assert not list(system.home.glob("candidates/*"))
+    # They are removed after the result is there.
+    for left in ("workspaces/*.layers", "candidates/*"):
+        assert eventually(lambda left=left: not list(system.home.glob(left)))
 
 
 def test_a_product_that_the_base_includes_in_changes_is_copied(system, tmp_path, script):
