@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from orchestrator.errors import ArgumentRefused
+from orchestrator.messages import CLEANUP_QUEUE, CLEANUP_TASK, queue_key
 from orchestrator.models import Status
 from orchestrator.store import agent_transitions, agents, keys, kills
 from tests.script_calls import NOW, arguments_of, keys_of, with_arguments, with_keys
@@ -139,6 +141,36 @@ def test_targets_that_are_no_objects_are_refused(store, client, now_is, targets)
     with pytest.raises(ArgumentRefused, match="agents"):
         store.run(wrong)
     assert written(client) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("event", {"type": "", "timestamp": "t"}, "order.event.type"),
+        ("awaited", -1, "order.agents.1.awaited"),
+        ("message", "x", "order.agents.1.message"),
+        ("before", "x", "order.agents.1 result"),
+    ],
+)
+def test_a_malformed_order_kills_nobody(store, client, now_is, name, value, named):
+    call, order, rest = order_of(now_is)
+    first, *others = order["agents"]
+    changed = {**order, "agents": [{**first, name: value}, *others]}
+    if name == "event":
+        changed = {**order, name: value}
+    before = written(client)
+    with pytest.raises(ArgumentRefused, match=re.escape(named)):
+        store.run(with_arguments(call, (json.dumps(changed), *rest)))
+    assert written(client) == before
+
+
+def test_a_kill_sends_the_message_of_its_cleanup(store, client, now_is):
+    queue = queue_key(CLEANUP_QUEUE, now_is.running.priority)
+    before = client.lrange(queue, 0, -1)
+    killed(store, now_is.running)
+    (sent,) = [each for each in client.lrange(queue, 0, -1) if each not in before]
+    assert json.loads(sent)["headers"]["task"] == CLEANUP_TASK
+    assert json.loads(sent)["headers"]["id"].startswith("running")
 
 
 def test_an_order_has_as_many_targets_as_keys(store, client, now_is):
