@@ -8,7 +8,7 @@ import re
 import pytest
 
 from orchestrator.errors import ArgumentRefused
-from orchestrator.messages import CLEANUP_QUEUE, CLEANUP_TASK, queue_key
+from orchestrator.messages import CLEANUP_QUEUE, CLEANUP_TASK, queue_key, result_key
 from orchestrator.models import Status
 from orchestrator.store import agent_transitions, agents, keys, kills
 from tests.script_calls import NOW, arguments_of, keys_of, with_arguments, with_keys
@@ -162,6 +162,18 @@ def test_a_malformed_order_kills_nobody(store, client, now_is, name, value, name
     with pytest.raises(ArgumentRefused, match=re.escape(named)):
         store.run(with_arguments(call, (json.dumps(changed), *rest)))
     assert written(client) == before
+
+
+def test_a_kill_stores_and_publishes_the_result(store, client, now_is):
+    key = result_key("running")
+    with client.pubsub() as heard:
+        heard.subscribe(key)
+        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        killed(store, now_is.running)
+        published = heard.get_message(timeout=5)["data"]
+    assert client.get(key) == published
+    assert client.ttl(key) > 0
+    assert json.loads(published)["result"]["status"] == "killed"
 
 
 def test_a_kill_sends_the_message_of_its_cleanup(store, client, now_is):
