@@ -229,6 +229,11 @@ def test_limits_and_the_order_of_a_lack_of_memory_are_the_programs_own(tmp_path)
     assert (core, size * 512) == (0, 2**20)
 
 
+def test_the_program_has_no_pipe_of_the_shim(tmp_path):
+    with shim(tmp_path, "sh", "-c", "for fd in /proc/$$/fd/*; do echo ${fd##*/}; done") as one:
+        assert one.process.stdout.read().split() == [b"0", b"1", b"2"]
+
+
 def test_ignored_signals_are_not_ignored_by_the_program(tmp_path):
     with shim(tmp_path, "sh", "-c", "kill -TERM $$") as one:
         assert one.last_word()[-1][:2] == ["ended", str(-signal.SIGTERM)]
