@@ -230,7 +230,7 @@ def test_limits_and_the_order_of_a_lack_of_memory_are_the_programs_own(tmp_path)
 
 
 def test_the_program_has_no_pipe_of_the_shim(tmp_path):
-    with shim(tmp_path, "sh", "-c", "for fd in /proc/$$/fd/*; do echo ${fd##*/}; done") as one:
+    with shim(tmp_path, "sh", "-c", "ls /proc/$$/fd; true") as one:
         assert one.process.stdout.read().split() == [b"0", b"1", b"2"]
 
 
