@@ -81,7 +81,7 @@ def main() -> None:
             if end == "survived" and mutant.key in reasons:
                 end = "explained"
             ends[end] += 1
-            if end in ("survived", "endless"):
+            if end in ("survived", "endless", "broken"):
                 print(end, mutant, flush=True)
             elif options.verbose:
                 print(end, mutant.key, by, flush=True)
@@ -92,7 +92,7 @@ def main() -> None:
             copies.get().close()
     took_s = time.monotonic() - began
     print(f"{len(mutants)} mutants in {took_s:.0f} s: {dict(ends)}")
-    sys.exit(1 if ends["survived"] else 0)
+    sys.exit(1 if ends["survived"] or ends["broken"] else 0)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _FIRST_S, _TIMES, _AND_S = 3600.0, 3.0, 30.0
 _REMEMBERED = 6
 _REACHED = Path(".reached")
 _ENDS = {0: "survived", 1: "noticed", 3: "unloaded"}
-#: The exit code of a fork that cannot have the fault: it needs a process of its own.
+#: The exit code of a fork that cannot judge the fault: it needs a process of its own.
 _UNLOADED = 3
 
 
@@ -152,6 +152,9 @@ def _run(
 
 def _run_with(file: Path, session: pytest.Session, items: list[pytest.Item], noticed: int) -> int:
     """Run tests with the fault of a file; return the fork's exit code."""
+    if not items:
+        # Nothing reaches it here; a process that a test starts may.
+        return _UNLOADED
     try:
         put_in(file)
     except ValueError:
