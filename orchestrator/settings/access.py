@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from orchestrator.settings.values import Port, SettingsGroup, env, split_names
 
+#: The names of this machine at which only its own processes reach the API.
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: A browser sends a login in ASCII, and the first colon ends the name.
 _LOGIN = re.compile(r"[!-9;-~]+")
 
@@ -111,7 +113,7 @@ class AccessSettings(SettingsGroup):
 
     @model_validator(mode="after")
     def _check_key_or_loopback(self) -> Self:
-        if self.host not in ("127.0.0.1", "::1", "localhost") and not self.api_key:
+        if self.host not in LOOPBACK and not self.api_key:
             msg = "ORCHESTRATOR_HOST: without ORCHESTRATOR_API_KEY the API listens on loopback only"
             raise ValueError(msg)
         return self

@@ -16,9 +16,8 @@ from orchestrator.control.api_keys import ApiKeys
 from orchestrator.errors import KeyRefused, OrchestratorError
 from orchestrator.host.agent_sockets import is_of_agent
 from orchestrator.models import Caller
-from orchestrator.settings import Settings
+from orchestrator.settings import LOOPBACK, Settings
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: The first path parts that need no key: the health check, the pages, and the one-time login.
 _OPEN = frozenset({"", "docs", "health", "login", "static"})
 

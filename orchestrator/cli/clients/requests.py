@@ -22,7 +22,7 @@ from orchestrator.errors import (
     OrchestratorError,
     RequestInvalid,
 )
-from orchestrator.settings import Settings
+from orchestrator.settings import LOOPBACK, Settings
 
 _CONNECT_S = 5.0
 #: Longer than the server waits for Valkey, and than the silence of an event stream.
@@ -31,8 +31,6 @@ _READ_S = 30.0
 _MARGIN_S = 10.0
 #: The server may have to fetch the base commit of a change: two git commands at their limit.
 _GIT_S = 600.0
-#: No proxy is asked for an API on this machine.
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXIES = "Correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, or name the API's host in NO_PROXY."
 _ERROR = "urn:orchestrator:error:"
 #: Code → the error that commands handle; another one is ApiRefused with this code.
@@ -124,9 +122,10 @@ class ApiRequests:
 
 
 def _is_proxied(url: httpx.URL) -> bool:
+    # No proxy is asked for an API on this machine.
     proxies = getproxies()
     is_named = url.scheme in proxies or "all" in proxies
-    return is_named and url.host not in _LOOPBACK and not proxy_bypass(url.host)
+    return is_named and url.host not in LOOPBACK and not proxy_bypass(url.host)
 
 
 def _check(answer: httpx.Response) -> None:
