@@ -154,15 +154,17 @@ TARGETS = (
             *("orchestrator/gates/base_records.py", "orchestrator/gates/run_record.py"),
         ),
         (
-            *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_base_records.py"),
-            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_comparison_rules.py"),
-            "tests/unit/gates/test_run_record.py",
+            *(
+                f"tests/unit/stages/gate_check/test_{name}.py"
+                for name in ("base_tests", "base_coverage", "red_base", "gate_runner")
+            ),
+            *("tests/unit/gates/test_base_records.py", "tests/unit/gates/test_run_record.py"),
             "tests/unit/cli/commands/test_environments.py",
         ),
         (
-            *("tests/unit/gates/test_red_base_tests.py", "tests/unit/gates/test_red_base.py"),
-            *("tests/unit/gates/test_red_coverage.py", "tests/unit/gates/test_coverage_cheats.py"),
-            *("tests/unit/gates/test_cheats.py", "tests/integration/delivery/test_secrets.py"),
+            *("tests/unit/gates/test_comparison.py", "tests/unit/gates/test_comparison_rules.py"),
+            *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_red_base_tests.py"),
+            "tests/integration/delivery/test_secrets.py",
         ),
         is_in_process=True,
     ),

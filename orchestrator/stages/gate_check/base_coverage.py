@@ -41,7 +41,7 @@ def base_coverage(
         for gate, run in runs
         if gate.name == "coverage" and gate.command and run.result.status is GateStatus.PASSED
     ]
-    if not (restored and passed):
+    if not restored:
         return
     for run in side_by_side(run_on, passed):
         if run.result.status is not GateStatus.PASSED:

@@ -58,11 +58,11 @@ RunOn = Callable[[PlannedGate, str], TestRun]
 class BaseRuns:
     """The runs of base commits, which many changes share; one object serves a worker process."""
 
-    _runs: dict[tuple[str, ...], TestRun] = field(default_factory=dict)
+    _runs: dict[tuple[str | None, ...], TestRun] = field(default_factory=dict)
 
     def get(self, base: str, gate: PlannedGate, run: Callable[[], TestRun]) -> TestRun:
         """Return the run of a base, from memory if it passed before."""
-        key = (base, gate.name, gate.folder, gate.command or "")
+        key = (base, gate.name, gate.folder, gate.command)
         if key in self._runs:
             return self._runs[key]
         made = run()
@@ -149,7 +149,8 @@ class BaseTests:
                 continue
             must_pass = kind == "base-tests"
             if base.outcomes and now.outcomes:
-                for lost in _lost_tests(base.outcomes, now, must_pass=must_pass):
+                status = now.result.status
+                for lost in _lost_tests(base.outcomes, now.outcomes, status, must_pass=must_pass):
                     if lost.name not in reported:
                         reported.add(lost.name)
                         yield self._lost(kind, lost, touched)
@@ -205,14 +206,14 @@ def _is_doubtful(gate: PlannedGate, run: TestRun) -> bool:
     return not run.outcomes.are_plain
 
 
-def _lost_tests(base: Outcomes, now: TestRun, *, must_pass: bool) -> Iterator[LostTest]:
+def _lost_tests(
+    base: Outcomes, now: Outcomes, status: GateStatus, *, must_pass: bool
+) -> Iterator[LostTest]:
     """Yield the lost tests; a test that fails while its command reports success is lost too."""
-    if now.outcomes is None:
-        return
-    if now.result.status is GateStatus.PASSED and not must_pass:
+    if status is GateStatus.PASSED and not must_pass:
         good = {test: ended for test, ended in base.tests.items() if ended == "passed"}
-        yield from lost_tests(replace(base, tests=good), now.outcomes, must_pass=True)
-    yield from lost_tests(base, now.outcomes, must_pass=must_pass)
+        yield from lost_tests(replace(base, tests=good), now, must_pass=True)
+    yield from lost_tests(base, now, must_pass=must_pass)
 
 
 def _fault(gate: PlannedGate, base: TestRun, now: TestRun, *, must_pass: bool) -> str:

@@ -109,7 +109,7 @@ class RedBase:
         if found.unknown:
             why = f"{RED_ON_BASE}, and cannot be compared with it: {found.unknown}"
             return _with(run, GateStatus.ERRORED, [why])
-        if edits and not found.own:
+        if not found.own:
             found = replace(found, own=tuple(f"{edit}{_EDITED}" for edit in edits))
         if found.own:
             headline = (
