@@ -210,7 +210,7 @@ def _lost_tests(
     base: Outcomes, now: Outcomes, status: GateStatus, *, must_pass: bool
 ) -> Iterator[LostTest]:
     """Yield the lost tests; a test that fails while its command reports success is lost too."""
-    if status is GateStatus.PASSED and not must_pass:
+    if status is GateStatus.PASSED:
         good = {test: ended for test, ended in base.tests.items() if ended == "passed"}
         yield from lost_tests(replace(base, tests=good), now, must_pass=True)
     yield from lost_tests(base, now, must_pass=must_pass)

@@ -267,13 +267,13 @@ def test_a_runner_that_ends_early_only_on_the_change_is_reported(base_ended, now
     assert found == ([cut] if base_ended and not now_ended else [])
 
 
-CONFIG = FileChange("a.ini", b"x = 1", b"x = 2")
+CONFIG = FileChange("z.ini", b"x = 1", b"x = 2")
 OTHER = FileChange("tests/a.py", b"def y(): pass", b"")
 MATCHING = FileChange("tests/b.py", b"def x(): pass", b"")
 SOURCE = FileChange("src.py", b"def x(): pass", b"")
 NEW = FileChange("tests/0.py", None, b"")
 JUDGED = {
-    "a.ini": CheckFile.CONFIG,
+    "z.ini": CheckFile.CONFIG,
     "tests/0.py": CheckFile.TEST,
     "tests/a.py": CheckFile.TEST,
     "tests/b.py": CheckFile.TEST,
@@ -285,7 +285,7 @@ JUDGED = {
     [
         ((NEW, OTHER, SOURCE, MATCHING), "a::C::x", "tests/b.py"),
         ((NEW, OTHER, SOURCE, MATCHING), "m::x/sub", "tests/b.py"),
-        ((OTHER, CONFIG), "a::z", "a.ini"),
+        ((OTHER, CONFIG), "a::z", "z.ini"),
         ((NEW, OTHER), "a::z", "tests/0.py"),
     ],
 )
@@ -297,9 +297,9 @@ def test_a_lost_test_stands_at_its_own_file_or_else_at_what_configures_it(change
 
 
 def test_a_fault_of_a_whole_run_stands_at_what_configures_it():
-    judged = {"a.ini": CheckFile.CONFIG, "tests/a.py": CheckFile.TEST}
+    judged = {"z.ini": CheckFile.CONFIG, "tests/a.py": CheckFile.TEST}
     second = Second(run(ran=1), BROKEN, judged, (OTHER, CONFIG))
-    assert [finding.path for finding in second.findings(run(ran=1))] == ["a.ini"]
+    assert [finding.path for finding in second.findings(run(ran=1))] == ["z.ini"]
     alone = Second(run(ran=2), judged={}, profile=GateProfile.STRICT)
     assert [finding.path for finding in alone.findings(run(ran=1))] == [""]
 

@@ -14,6 +14,7 @@ from orchestrator.gates.plan import Plan
 from orchestrator.gates.tampering import find_tampering
 from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import FileChange, GateInput, PlannedGate
+from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.models import AgentType, GateProfile, GateReport, GateResult, GateStatus, Stage
 from orchestrator.settings import load_settings
 from orchestrator.stages.gate_check.gate_runner import (
@@ -48,6 +49,8 @@ class Checked:
     opened: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     restored: list[set[str]] = field(default_factory=list)
     proxy: object = None
+    #: The sockets of the programs that ran.
+    sockets: list[Path | None] = field(default_factory=list)
 
     def evaluate(self, gate: PlannedGate, subject: GateInput) -> GateResult:
         tree = subject.checkout.relative_to(self.home / "trees").parts[0]
@@ -74,8 +77,9 @@ class Checked:
             settings=load_settings({"ORCHESTRATOR_HOME": str(self.home), **settings}),
         )
 
-    def _start(self, *_: object) -> object:
+    def _start(self, spec: ProcessSpec, *_: object) -> object:
         """A process that has ended and printed nothing."""
+        self.sockets.append(spec.egress)
         return nullcontext(SimpleNamespace(exit_code=1, read=lambda *_: ()))
 
     def tree(self, kind: str, place: str) -> AbstractContextManager[Path]:
@@ -281,16 +285,18 @@ def test_only_a_gate_that_needs_it_has_a_way_out(checked, gate, asks_model, open
     assert checked.opened == opened
 
 
-def test_a_gate_that_asks_a_model_gets_its_access_and_the_refusals_are_told(checked, capsys):
+def test_a_gate_that_asks_a_model_gets_its_access_and_its_refusals_are_read(checked):
     checked.asks_model = True
+    checked.ends["lint", "change"] = FAILED
     drained = []
     checked.proxy = SimpleNamespace(
         socket=checked.home / "s",
         model="the access",
         drain_refusals=lambda: drained.append(1) or ["refused one.test"],
     )
-    checked.reports(plan(MINIMAL, LINT))
+    checked.reports(plan(MINIMAL, LINT, red_base="rework"))
     assert checked.models == ["the access"]
+    assert checked.sockets == [checked.home / "s"]
     assert drained == [1]
 
 
