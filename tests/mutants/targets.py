@@ -18,7 +18,7 @@ _AGENTS = (
     "tests/model/test_state_machine.py",
 )
 _KILL_QUICK = (
-    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance", "tests/unit/sandboxes"),
+    *("tests/unit/leases", "tests/unit/host", "tests/unit/maintenance"),
     "tests/unit/workspace/test_waiting.py",
     *("tests/integration/test_kill_switch.py", "tests/integration/test_kill_answers.py"),
     "tests/integration/delivery/test_guards.py",
@@ -95,12 +95,20 @@ TARGETS = (
         "kill",
         (
             *("orchestrator/control/kill_switch.py", "orchestrator/leases/kill_confirmation.py"),
-            *("orchestrator/host/cancel_scope.py", "orchestrator/host/processes.py"),
-            *("orchestrator/host/tree_records.py", "orchestrator/maintenance/kill_listener.py"),
-            *("orchestrator/maintenance/orphan_processes.py", "orchestrator/store/kills.py"),
-            *("orchestrator/sandboxes/_process_tree.py", "orchestrator/sandboxes/_shim.py"),
+            *("orchestrator/host/cancel_scope.py", "orchestrator/store/kills.py"),
+            "orchestrator/maintenance/kill_listener.py",
         ),
         _KILL_QUICK,
+        ("tests/faults/test_let_go.py",),
+    ),
+    Target(
+        "processes",
+        (
+            *("orchestrator/host/processes.py", "orchestrator/host/tree_records.py"),
+            *("orchestrator/sandboxes/_process_tree.py", "orchestrator/sandboxes/_shim.py"),
+            "orchestrator/maintenance/orphan_processes.py",
+        ),
+        ("tests/unit/sandboxes", "tests/unit/host"),
         (
             *("tests/integration/test_process_sandbox.py", "tests/integration/test_janitor.py"),
             *("tests/integration/test_tree_records.py", "tests/integration/test_out_of_memory.py"),
@@ -156,7 +164,7 @@ TARGETS = (
         (
             *(
                 f"tests/unit/stages/gate_check/test_{name}.py"
-                for name in ("base_tests", "base_coverage", "red_base", "gate_runner")
+                for name in ("base_tests", "base_coverage", "red_base", "gate_runner", "secrets")
             ),
             *("tests/unit/gates/test_base_records.py", "tests/unit/gates/test_run_record.py"),
             "tests/unit/cli/commands/test_environments.py",

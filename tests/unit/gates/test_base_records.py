@@ -172,6 +172,16 @@ def test_a_damaged_record_is_made_again(records, content):
     assert records.runs == 2
 
 
+def test_all_records_are_forgotten_also_those_that_cannot_be_read(records):
+    records.get()
+    records.get(base="b2")
+    folder = records.records.settings.home / "base-records"
+    Path(folder, "other.json").write_text("{")
+    assert records.records.forget("b2") == 1
+    assert records.records.forget() == 2
+    assert not list(folder.glob("*.json"))
+
+
 def test_the_folder_has_a_bound(records, monkeypatch):
     monkeypatch.setattr(base_records, "_MOST_KEPT", 3)
     for number in range(6):
