@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from orchestrator.gates.plan import Plan, make_plan
 from orchestrator.models import GateProfile, GateReport, GateResult
-from orchestrator.settings import load_settings
 from orchestrator.wiring import worker as wiring_worker
 from tests.unit.gates.cheats.judging import Case, Judge, Repository
 
@@ -23,15 +19,6 @@ def config(gates: str, red_base: str = "compare") -> str:
 
 class RedJudge(Judge):
     """Runs each gate that a repository configures, in one report."""
-
-    @classmethod
-    def build(cls, folder: Path) -> RedJudge:
-        """Return a judge whose gates find the tools of this Python first."""
-        host = load_settings().host_env
-        path = os.pathsep.join((str(Path(sys.prefix, "bin")), host["PATH"]))
-        settings = load_settings({**host, "PATH": path, "ORCHESTRATOR_HOME": str(folder)})
-        settings = settings.model_copy(update={"process_level": "shim"})
-        return cls(folder, wiring_worker.gate_runner(settings, with_own_tools=True))
 
     def plan(self, base: Repository, profile: GateProfile) -> Plan:
         plan = make_plan(

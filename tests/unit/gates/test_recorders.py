@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.gates.outcomes import Outcomes
 from orchestrator.gates.reporters import Recorder
+from tests.gate_tools import tools_python
+
+PYTHON = str(tools_python())
 
 KINDS = """\
 import sys
@@ -88,7 +90,7 @@ def test_pytest_records_each_test_once_with_workers_too(runs, options):
     (runs.tree / "pytest.ini").write_text(
         "[pytest]\nfilterwarnings = error\naddopts = -p pytester\n"
     )
-    runs.run(sys.executable, "-m", "pytest", *options)
+    runs.run(PYTHON, "-m", "pytest", *options)
     assert runs.names() == RECORDED
     assert runs.outcomes().has_ended
 
@@ -111,7 +113,7 @@ def test_unittest_records_each_test_once(runs):
         "        subprocess.run([sys.executable, '-c', code], check=True)\n\n\n"
         "class TestB(unittest.TestCase):\n    def test_b(self): pass\n"
     )
-    runs.run(sys.executable, "-m", "unittest")
+    runs.run(PYTHON, "-m", "unittest")
     assert runs.names() == {
         "TestA.test_good": "passed",
         "TestA.test_bad": "failed",
@@ -130,8 +132,7 @@ def test_two_runners_of_one_command_are_both_recorded(runs):
     (runs.tree / "case_b.py").write_text(
         "import unittest\n\n\nclass TestB(unittest.TestCase):\n    def test_b(self): pass\n"
     )
-    python = sys.executable
-    runs.run("/bin/sh", "-c", f"{python} -m pytest -q && {python} -m unittest case_b")
+    runs.run("/bin/sh", "-c", f"{PYTHON} -m pytest -q && {PYTHON} -m unittest case_b")
     assert runs.names() == {"test_a": "passed", "TestB.test_b": "passed"}
 
 
@@ -139,7 +140,7 @@ def test_a_process_that_a_test_ends_reports_no_end(runs):
     (runs.tree / "test_a.py").write_text(
         "import os\n\ndef test_a(): pass\ndef test_b(): os._exit(0)\n"
     )
-    assert runs.run(sys.executable, "-m", "pytest").returncode == 0
+    assert runs.run(PYTHON, "-m", "pytest").returncode == 0
     assert runs.names() == {"test_a": "passed"}
     assert not runs.outcomes().has_ended
 
@@ -147,7 +148,7 @@ def test_a_process_that_a_test_ends_reports_no_end(runs):
 @pytest.mark.parametrize("options", [["-I"], ["-E"]])
 def test_a_python_that_ignores_the_environment_runs_as_ever(runs, options):
     (runs.tree / "test_a.py").write_text("def test_a(): pass\n")
-    ended = runs.run(sys.executable, *options, "-m", "pytest", "test_a.py")
+    ended = runs.run(PYTHON, *options, "-m", "pytest", "test_a.py")
     assert ended.returncode == 0, ended
     assert runs.outcomes() is None
 
@@ -157,8 +158,8 @@ def test_the_tests_see_an_environment_without_the_recorders(runs):
         "import os\n\ndef test_a():\n"
         "    assert not {'ORCH_OUTCOMES', 'PYTEST_PLUGINS', 'PYTHONPATH'} & set(os.environ)\n"
     )
-    assert runs.run(sys.executable, "-m", "pytest").returncode == 0, runs.output
-    assert runs.run(sys.executable, "-m", "pytest", PYTHONPATH="x").returncode == 1
+    assert runs.run(PYTHON, "-m", "pytest").returncode == 0, runs.output
+    assert runs.run(PYTHON, "-m", "pytest", PYTHONPATH="x").returncode == 1
 
 
 def test_the_sitecustomize_of_the_environment_still_runs(runs):
@@ -166,7 +167,7 @@ def test_the_sitecustomize_of_the_environment_still_runs(runs):
     own.mkdir()
     (own / "sitecustomize.py").write_text("import os\nos.environ['FROM_SITE'] = '1'\n")
     code = "import os; print(os.environ['FROM_SITE'])"
-    assert runs.run(sys.executable, "-c", code, PYTHONPATH=str(own)).stdout == b"1\n"
+    assert runs.run(PYTHON, "-c", code, PYTHONPATH=str(own)).stdout == b"1\n"
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")

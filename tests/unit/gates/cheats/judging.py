@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from orchestrator.models import AgentType, GateProfile, GateReport
 from orchestrator.settings import load_settings
 from orchestrator.stages.gate_check.gate_runner import BaseTrees, GateRun, GateRunner
 from orchestrator.wiring import worker as wiring_worker
+from tests.gate_tools import tools_path
 
 Files = Mapping[str, str | bytes]
 
@@ -87,9 +87,7 @@ class Judge:
     @classmethod
     def build(cls, folder: Path, gate: str = "tests") -> Judge:
         host = load_settings().host_env
-        # The tools of this environment, such as coverage.py, come first.
-        path = os.pathsep.join((str(Path(sys.executable).parent), host.get("PATH", os.defpath)))
-        settings = load_settings({**host, "PATH": path, "ORCHESTRATOR_HOME": str(folder)})
+        settings = load_settings({**host, "PATH": tools_path(), "ORCHESTRATOR_HOME": str(folder)})
         settings = settings.model_copy(update={"process_level": "shim"})
         return cls(folder, wiring_worker.gate_runner(settings, with_own_tools=True), gate)
 
