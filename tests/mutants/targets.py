@@ -43,6 +43,15 @@ _LEASE_SLOW = (
 )
 
 
+#: Tests of gates that start few programs.
+_GATES_QUICK = (
+    *("command_lines", "config_files", "contributions", "doctests", "exclusions", "faults"),
+    *("feedback", "found", "hidden_sources", "ignored_sources", "node_coverage", "own_configure"),
+    *("packages", "plan", "planning", "repeated_recipes", "rust_members", "tampering"),
+    *("check_files", "tool_config", "command_files"),
+)
+
+
 @dataclass(frozen=True)
 class Target:
     """The sources of one kind, and their tests: all of the quick ones run first."""
@@ -174,6 +183,28 @@ TARGETS = (
             *("tests/unit/gates/test_base_tests.py", "tests/unit/gates/test_red_base_tests.py"),
             "tests/integration/delivery/test_secrets.py",
         ),
+        is_in_process=True,
+    ),
+    Target(
+        "gates",
+        (
+            *("orchestrator/gates/*.py", "orchestrator/gates/checks/*.py"),
+            *("orchestrator/gates/detectors/*.py", "orchestrator/stages/gate_check/gate_trace.py"),
+            *(
+                f"orchestrator/stages/gate_check/{name}.py"
+                for name in ("gate_program", "recording", "base_check", "unfinished")
+            ),
+        ),
+        (
+            *("tests/unit/gates/checks", "tests/unit/stages/gate_check"),
+            *(f"tests/unit/gates/test_{name}.py" for name in _GATES_QUICK),
+            *(
+                f"tests/contracts/test_{name}.py"
+                for name in ("detectors", "checks", "tests_check", "coverage_check")
+            ),
+            "tests/unit/environments",
+        ),
+        ("tests/unit/gates/test_ended_runs.py", "tests/unit/gates/test_cheats.py"),
         is_in_process=True,
     ),
     Target(
