@@ -166,14 +166,20 @@ TARGETS = (
         (
             *(
                 f"orchestrator/stages/gate_check/{name}.py"
-                for name in ("base_tests", "base_coverage", "red_base", "gate_runner", "secrets")
+                for name in (
+                    *("base_tests", "base_runs", "base_coverage", "red_base"),
+                    *("gate_runner", "secrets"),
+                )
             ),
             *("orchestrator/gates/base_records.py", "orchestrator/gates/run_record.py"),
         ),
         (
             *(
                 f"tests/unit/stages/gate_check/test_{name}.py"
-                for name in ("base_tests", "base_coverage", "red_base", "gate_runner", "secrets")
+                for name in (
+                    *("base_tests", "base_runs", "base_coverage", "red_base"),
+                    *("gate_runner", "secrets"),
+                )
             ),
             *("tests/unit/gates/test_base_records.py", "tests/unit/gates/test_run_record.py"),
             "tests/unit/cli/commands/test_environments.py",

@@ -13,7 +13,7 @@ from orchestrator.gates.outcomes import Outcome, Outcomes
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.models import Finding, GateProfile, GateResult, GateStatus, Stage
 from orchestrator.stages.gate_check import base_tests
-from orchestrator.stages.gate_check.base_tests import BaseRuns, BaseTests
+from orchestrator.stages.gate_check.base_tests import BaseTests
 from orchestrator.stages.gate_check.gate_trace import Reads
 
 PASSED, FAILED, RED = GateStatus.PASSED, GateStatus.FAILED, GateStatus.RED_BEFORE
@@ -337,28 +337,3 @@ def test_an_example_that_is_gone_is_lost_if_examples_of_its_file_are_tests(tests
     )
     lost = ("test-lost", "the example 1 + 1 with its result is gone")
     assert second.said(now) == ([lost] if is_lost else [])
-
-
-def test_a_passed_run_of_a_base_is_kept_by_what_ran():
-    runs, made = BaseRuns(), []
-
-    def ask(base: str, of: PlannedGate, status=PASSED) -> None:
-        runs.get(base, of, lambda: made.append((base, of)) or run(status))
-
-    different = (gate(), gate("integration"), gate(folder="web"), gate(command="pytest b"))
-    for _ in range(2):
-        for of in different:
-            ask("1", of)
-    assert made == [("1", of) for of in different]
-    ask("2", gate(), FAILED)
-    ask("2", gate())
-    ask("2", gate())
-    assert len(made) == len(different) + 2
-
-
-def test_the_oldest_run_of_a_base_is_forgotten_first(monkeypatch):
-    monkeypatch.setattr(base_tests, "_MOST_KEPT", 2)
-    runs, made = BaseRuns(), []
-    for base in "123321":
-        runs.get(base, gate(), lambda base=base: made.append(base) or run())
-    assert made == ["1", "2", "3", "1"]
