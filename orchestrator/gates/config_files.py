@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 
+from orchestrator.gates.check_files import TEST_CONFIG
 from orchestrator.gates.tool_config import parts_of_checks
 from orchestrator.repo_config import ReadFile
 
@@ -42,7 +43,7 @@ _PARTS = re.compile(
 #: of the runner. A list may be one of JSON, JavaScript or YAML.
 _LOADED = re.compile(
     r"\b(?:setupFiles(?:AfterEnv)?|setupTestFrameworkScriptFile|global(?:Setup|Teardown)"
-    r"|testEnvironment|environment|testRunner|runner|reporters?|transform|resolver|preset|filter"
+    r"|testEnvironment|environment|presets|testRunner|runner|reporters?|transform|resolver|preset|filter"
     r"|snapshot(?:Serializers|Resolver|Environment)|(?:test)?[sS]equencer|testResultsProcessor"
     r"|dependencyExtractor|hasteImplModulePath|customProviderModule|pool|diff"
     r"|require|import|file|loader|ui|node-?[oO]ptions?)[\"']?[ \t]{0,20}:\s{0,20}"
@@ -79,7 +80,7 @@ def configured_files(read: ReadFile, paths: Collection[str]) -> Iterator[str]:
     roots = (
         p
         for p in sorted(paths)
-        if CONFIG_PATH.search(p) or posixpath.basename(p) in {*_MANIFESTS, _CONFTEST}
+        if CONFIG_PATH.search(p) or TEST_CONFIG.search(p) or posixpath.basename(p) in _MANIFESTS
     )
     for path in list(roots)[:_MOST_FILES]:
         text = (read(path) or b"")[:_MOST_CHARACTERS].decode(errors="replace")

@@ -41,6 +41,7 @@ _NAMED_BY_RUNNERS = {
     "jest reporters": (_JEST, "jest.config.js", "reporters: ['default', './config/boot.js']"),
     "vitest setupFiles": (_VITEST, "vitest.config.js", "test: { setupFiles: './config/boot.js' }"),
     "vitest globalSetup": (_VITEST, "vite.config.ts", "globalSetup: ['./config/boot.js']"),
+    "babel": (_JEST, "babel.config.js", "plugins: ['./config/boot.js']"),
     "mocharc": (_MOCHA, ".mocharc.json", '{"require": ["./config/boot.js"]}'),
     "mocharc.yml": (_MOCHA, ".mocharc.yml", "require:\n  - ./config/boot.js\n"),
     "jest of package.json": (_node("jest", jest={"setupFiles": ["./config/boot.js"]}), "x.md", ""),
