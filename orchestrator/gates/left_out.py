@@ -13,6 +13,9 @@ from pathlib import PurePosixPath
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
 
+#: The number of members of a workspace that are read; it bounds the work.
+_MOST = 500
+
 
 def left_out_sources(changes: Sequence[FileChange], base: Collection[str]) -> Iterator[Finding]:
     """Yield a finding for each manifest since which commands leave out a source.
@@ -49,7 +52,7 @@ def _members(content: bytes | None) -> tuple[str, ...]:
     try:
         members = json.loads(content or b"{}").get("workspaces") or ()
         members = members.get("packages") or () if isinstance(members, dict) else members
-        return tuple(str(member).removeprefix("./").rstrip("/") for member in members)
+        return tuple(str(member).removeprefix("./").rstrip("/") for member in members[:_MOST])
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()
 

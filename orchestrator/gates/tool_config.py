@@ -35,7 +35,7 @@ _JUDGES = _NOT_FOR_TESTS | {
 }  # fmt: skip
 #: The syntax of configparser: blanks may precede the heading, any text may follow it.
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
-_IGNORE = re.compile(r"^\s{0,9}ignore\b[^\n]{0,300}(?:\n[^\n)]{0,300}){0,50}", re.MULTILINE)
+_IGNORE = re.compile(r"^[ \t]{0,9}ignore[ \t]{1,9}(?:\([^)]{0,5000}\)|[^\s(]{1,300})", re.MULTILINE)
 _REQUIREMENTS = re.compile(r"[\w.-]*(requirements|constraints)[\w.-]*\.(txt|in)")
 #: Parts that this module computes.
 _FROM_ELSEWHERE = "addresses of check tools"
