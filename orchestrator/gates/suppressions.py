@@ -35,7 +35,7 @@ RULES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
             r"|\$Flow(FixMe|Ignore|Issue|ExpectedError)(?!\[)|@noflow\b|jshint\s+ignore"
             r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|LCOV_EXCL"
             r"|//\s*nolint(?!:(?!\s*all\b))|//lint:(file-)?ignore\s+\S{0,99}\*"
-            r"|//revive:disable(-(next-)?line)?(?!:)"
+            r"|//revive:disable(-(next-)?line)?(?![-:\w])"
             r"|#!\[(cfg_attr\(.{0,200}\b)?allow\(|#\[allow\((warnings|clippy::all)\b"
             r"|\bcoverage\(off\)|\btarpaulin_include\b"
             r"|^\s*//\s*(go:build|\+build)\s+(ignore|never)\b"

@@ -45,6 +45,7 @@ def test_a_line_that_switches_off_each_rule_is_found(path, line):
         ("a.py", "f()  # noqa: F821 - of the host"), ("a.py", "f()  # noqa:E501,F401"),
         ("a.py", "f()  # ruff: ignore[F821]"), ("a.py", "# pylint: disable=unused-import, c-x"),
         ("a.py", "x = ''  # type: ignore[x]"), ("a.go", "f() //nolint:errcheck"),
+        ("a.go", "//revive:disable-next-line:exported why"),
         ("a.go", "//lint:ignore U1000 of the host"), ("a.sh", "# shellcheck disable=SC2034"),
         ("a.scss", "/* stylelint-disable-next-line color-named */"), ("a.md", "NOLINT"),
         ("a.rb", "x # rubocop:disable Style/X"), ("A.java", '@SuppressWarnings("unchecked")'),
