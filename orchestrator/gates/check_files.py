@@ -35,7 +35,7 @@ _TEST_FOLDER = re.compile(
     r"|(^|/)tests?\.py$|\.snap$|[-_](test|spec)\.[cm]?[jt]sx?$|_spec\.rb$"
 )
 #: The files of test runners, of coverage and of what starts them.
-_TEST_CONFIG = re.compile(
+TEST_CONFIG = re.compile(
     r"(^|/)(\.coveragerc[^/]*|\.?pytest\.(ini|toml)|tox\.(ini|toml)|noxfile\.py|conftest\.py"
     r"|\.(mocharc|nycrc|c8rc|taprc|babelrc|swcrc)[^/]*|[\w-]*babel\.config\.[^/]+"
     r"|(jest|vitest|vite|karma|ava|playwright|cypress)[\w.-]*\.(config|setup|workspace|preset)[^/]*"
@@ -79,7 +79,7 @@ def check_file(change: FileChange, plan: Steps, files: Container[str]) -> CheckF
         return CheckFile.PROGRAM
     if _LOADED.search(path) or is_shadow(change, plan):
         return CheckFile.LOADED
-    if _TEST_CONFIG.search(path) or configures_tests(change, plan):
+    if TEST_CONFIG.search(path) or configures_tests(change, plan):
         return CheckFile.CONFIG
     is_test = TEST_PATH.search(path) or _TEST_FOLDER.search(path)
     if _PIN.fullmatch(change.after or change.before or b""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -12,6 +13,14 @@ from orchestrator.models import Finding
 
 _TYPESCRIPT = (".ts", ".tsx", ".mts", ".cts")
 _SCRIPT = re.compile(r"(?<!\.d)(?<!\.config)\.[cm]?jsx?$")
+_SCRIPTS = (".js", ".mjs", ".cjs", ".jsx", *_TYPESCRIPT)
+#: The suffixes that some runner searches after the first one. A package may have both files, so
+#: that only a change of both counts.
+_LATER = {".mjs": (".js",), ".mts": (".ts",), ".js": (".mjs", ".cjs", ".jsx"), ".ts": (".tsx",)}
+#: The folders in which type checkers look for declarations of modules before the modules.
+_STUBS = re.compile(r"^(typings|stubs?|types|type-stubs|[\w.-]*[_-]stubs)/(.+)$")
+#: The keys of a package.json that name what its folder stands for.
+_ENTRIES = ("main", "module", "browser", "exports")
 
 
 def hidden_sources(changes: Sequence[FileChange], base: Container[str]) -> Iterator[Finding]:
@@ -21,11 +30,13 @@ def hidden_sources(changes: Sequence[FileChange], base: Container[str]) -> Itera
     the paths of the base commit.
     """
     gone = {change.path for change in changes if change.after is None}
+    edited = {change.path for change in changes if change.before is not None}
     for change in changes:
         is_new = change.before is None and change.after is not None
         if not is_new or change.path in base or TEST_PATH.search(change.path):
             continue
-        hidden = next((p for p in _hidden_by(change.path) if p in base and p not in gone), "")
+        names = (*_hidden_by(change.path), *_hidden_by_manifest(change), *_edited(change, edited))
+        hidden = next((p for p in names if p in base and p not in gone), "")
         if hidden:
             detail = f"it is found before {hidden}"
             yield Finding(kind="tool-shadowed", path=change.path, detail=detail)
@@ -43,5 +54,31 @@ def _hidden_by(path: str) -> Iterable[str]:
         yield from (name for name in (*names, *others) if name != path)
     elif file.suffix == ".pyi":
         yield str(file.with_suffix(".py"))
-    elif _SCRIPT.search(path):
-        yield from (str(file.with_suffix(suffix)) for suffix in _TYPESCRIPT)
+        if stub := _STUBS.match(path):
+            name = stub[2].removesuffix("i")
+            yield from (name, f"src/{name}")
+    elif file.suffix in _SCRIPTS and not path.endswith(".d.ts"):
+        if _SCRIPT.search(path):
+            yield from (str(file.with_suffix(suffix)) for suffix in _TYPESCRIPT)
+        yield from (f"{file.with_suffix('')}/index{suffix}" for suffix in _SCRIPTS)
+
+
+def _hidden_by_manifest(change: FileChange) -> Iterator[str]:
+    """Yield the files for which a folder stands, if its new package.json names another."""
+    file = PurePosixPath(change.path)
+    if file.name != "package.json" or len(file.parts) == 1:
+        return
+    try:
+        manifest = json.loads(change.after or b"")
+        entries = [str(manifest[key]) for key in _ENTRIES if key in manifest]
+    except (ValueError, TypeError, RecursionError):
+        return
+    if any(PurePosixPath(entry).stem != "index" for entry in entries):
+        yield from (str(file.with_name(f"index{suffix}")) for suffix in _SCRIPTS)
+
+
+def _edited(change: FileChange, edited: Container[str]) -> Iterator[str]:
+    """Yield the edited file beside a new one that some runners find first."""
+    file = PurePosixPath(change.path)
+    beside = (str(file.with_suffix(suffix)) for suffix in _LATER.get(file.suffix, ()))
+    yield from (path for path in beside if path in edited)

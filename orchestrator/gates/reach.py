@@ -33,6 +33,26 @@ _LOADING_OPTIONS = frozenset({
 _INTERPRETER = re.compile(r"(?:python[\d.]*|(?:ba|da|z|k)?sh|node|tsx|ts-node|ruby|perl|source|\.)")
 #: The programs that run the lines of a Makefile or of package.json.
 _RUN_LINES = frozenset({"make", "gmake", "npm", "npx", "pnpm", "yarn", "bun", "bunx"})
+#: The programs that run the tasks of a file which their command does not name, and these files.
+_TASK_FILES = {
+    "tox": ("tox.ini", "tox.toml", "setup.cfg", "pyproject.toml"),
+    "nox": ("noxfile.py",),
+    "pre-commit": (".pre-commit-config.yaml",),
+    "prek": (".pre-commit-config.yaml", "prek.toml"),
+    "invoke": ("tasks.py",), "inv": ("tasks.py",), "doit": ("dodo.py",), "fab": ("fabfile.py",),
+    "just": ("justfile", "Justfile", ".justfile"),
+    "task": ("Taskfile.yml", "Taskfile.yaml"),
+    "hatch": ("hatch.toml", "pyproject.toml"), "poe": ("pyproject.toml", "poe_tasks.toml"),
+    "gulp": ("gulpfile.js",), "grunt": ("Gruntfile.js",), "rake": ("Rakefile",),
+}  # fmt: skip
+#: In such a file: an interpreter and what it runs, or a program of the tree.
+_TASK = re.compile(
+    r"(?:\b(?:python[\d.]*|(?:ba|da|z|k)?sh|node|tsx|ts-node|ruby|perl|coverage[\"'\s,]{1,9}run)\b"
+    r"|\{env_?python\}|\.executable)(?:[\"'\s,]{1,9}-[\w-]{1,50}){0,5}[\"'\s,]{1,9}([\w./-]{1,200})"
+)
+_OWN_PROGRAM = re.compile(r"""(?:^|[\s"'\[=(:])((?:\./|[\w-]+/)[\w./-]{1,200})""", re.MULTILINE)
+#: What `--require ./hook` may leave out.
+_SUFFIXES = (".js", ".cjs", ".mjs", ".ts", ".json", "/index.js")
 #: A file with such a name is read as a script; others, such as sources, are not followed.
 _SCRIPT = re.compile(r"\.(sh|bash|mk|make|mak|ini|cfg|toml|json|ya?ml|conf|env|rc|bat|ps1)$")
 #: Sources are arguments of a check, unless a program or an option loads them.
@@ -58,7 +78,7 @@ def reached_files(
     walk = _Walk(read, paths)
     for folder, command in commands:
         walk.follow_text(command, (folder,))
-    walk.found |= set(configured_files(read, paths))
+    walk.found |= set(configured_files(read, paths)) | walk.run_by_tasks()
     seen: set[str] = set()
     while (todo := walk.found - seen) and len(seen) < _MOST_FILES:
         path = min(todo)
@@ -78,6 +98,7 @@ class _Walk:
             str(parent) for path in self._paths for parent in PurePosixPath(path).parents
         } - {"."}
         self.found: set[str] = set()
+        self._tasks: set[str] = set()
 
     def follow_file(self, path: str, text: str) -> None:
         """Find what a file of the base runs or loads in turn."""
@@ -95,6 +116,19 @@ class _Walk:
                     self._add_first(stem, f"{stem}.js", f"{stem}.mjs", f"{stem}.cjs", f"{stem}.ts")
         elif _SCRIPT.search(name) or "." not in name:
             self.follow_text(text, tuple(dict.fromkeys((folder, ""))))
+
+    def run_by_tasks(self) -> set[str]:
+        """Return the files that the tasks run whose programs were met so far."""
+        found: set[str] = set()
+        for path in sorted(self._tasks):
+            text = (self._read(path) or b"")[:_MOST_BYTES].decode(errors="replace")
+            folder = posixpath.dirname(path)
+            modules = _TASK.findall(text)
+            words = [*modules, *(f"{m.replace('.', '/')}.py" for m in modules)]
+            words += (f"{m.replace('.', '/')}/__main__.py" for m in modules)
+            words += (word for word in _OWN_PROGRAM.findall(text) if not _SOURCE.search(word))
+            found |= self._paths & {_joined(folder, word) for word in words}
+        return found
 
     def follow_text(self, text: str, folders: tuple[str, ...]) -> None:
         """Find what the lines of a shell run, beginning in any of these folders."""
@@ -131,6 +165,9 @@ class _Walk:
             if is_loaded or is_program or not _SOURCE.search(named):
                 for folder in folders:
                     self._file_or_module(named, folder, before, is_interpreted=is_interpreted)
+            for folder in folders:
+                files = (_joined(folder, file) for file in _TASK_FILES.get(word, ()))
+                self._tasks |= self._paths & set(files)
             before = word
         if runs_lines:
             for folder in folders:
@@ -156,6 +193,8 @@ class _Walk:
     def _file_or_module(self, word: str, at: str, before: str, *, is_interpreted: bool) -> None:
         if self._add_first(_joined(at, word)):
             return
+        if word.startswith(".") and before in _LOADING_OPTIONS:
+            self._add_first(*(f"{_joined(at, word)}{suffix}" for suffix in _SUFFIXES))
         if before in {"-m", "-p", "--settings"} and re.fullmatch(r"[\w.]+", word):
             stem = _joined(at, word.replace(".", "/"))
             if before == "-m" and not is_interpreted:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import PurePosixPath
 
+from orchestrator.gates import suppressions
 from orchestrator.gates.check_files import CheckFile, check_file, is_shadow
 from orchestrator.gates.command_files import MAKEFILES, Steps
 from orchestrator.gates.config_files import CONFIG_PATH
@@ -17,6 +18,7 @@ from orchestrator.gates.deleted_tests import TEST_PATH, find_lost_tests
 from orchestrator.gates.exclusions import new_exclusions
 from orchestrator.gates.hidden_sources import hidden_sources
 from orchestrator.gates.ignored_sources import ignored_sources
+from orchestrator.gates.left_out import left_out_sources
 from orchestrator.gates.skip_decorators import SkipDecorators
 from orchestrator.gates.tool_config import READ_MANIFESTS, edited_parts
 from orchestrator.gates.tool_origins import edited_copies
@@ -62,6 +64,7 @@ class _LineRule:
 
 
 _LINE_RULES = (
+    *(_LineRule("suppression-added", path, line) for path, line in suppressions.RULES),
     _LineRule(
         "test-skipped",
         TEST_PATH,
@@ -78,26 +81,6 @@ _LINE_RULES = (
         re.compile(r"#\[\s{0,9}(cfg_attr\(.{0,200})?\bignore\b"),
     ),
     _LineRule(
-        "suppression-added",
-        re.compile(r"\.(pyi?|[cm]?[jt]sx?|go|rs|vue|svelte)$"),
-        re.compile(
-            r"(?i:#\s*noqa(?!\s*:)|#\s*(ruff|flake8)\s*:|#\s*(type|ty|pyrefly)\s*:\s*ignore(?!\[)"
-            r"|#\s*(based)?pyright\s*:(?!\s*(ignore\[|strict))|#\s*mypy\s*:"
-            r"|#\s*pylint\s*:\s*(skip-file|disable=all)|#\s*pyre-(ignore-all-errors|(ignore|fixme)(?!\[))"
-            r"|#\s*pytype\s*:\s*skip-file|#\s*nosec\b(?!\s*:?\s*[BG]\d)|#\s*isort\s*:\s*skip_file"
-            r"|@(typing\.)?no_type_check\b)"
-            # The name alone: coverage.py leaves out each block under it.
-            r"|\bTYPE_CHECKING\b(\s*:\s*\w+)?\s*=(?!=|\s*(False|0)\b)|\bas\s+TYPE_CHECKING\b"
-            r"|(eslint|oxlint)-disable(-next-line|-line)?\s*(\*/|--|$)|@ts-(nocheck|ignore)\b"
-            r"|biome-ignore(-all|-start)?\s+(lint|format)\s*:|tslint:disable(-next-line|-line)?(?![-:\w])"
-            r"|deno-lint-ignore(-file)?\s*(\*/|--|$)|\$FlowFixMe(?!\[)|@noflow\b|jshint\s+ignore"
-            r"|(istanbul|c8|v8|node:coverage)\s+(ignore|disable)|LCOV_EXCL|//\s*nolint(?!:)"
-            r"|#!\[(cfg_attr\(.{0,200}\b)?allow\(|#\[allow\((warnings|clippy::all)\b"
-            r"|\bcoverage\(off\)|\btarpaulin_include\b"
-            r"|^\s*//\s*(go:build|\+build)\s+(ignore|never)\b"
-        ),
-    ),
-    _LineRule(
         "collection-changed",
         re.compile(r"(^|/)conftest\.py$"),
         re.compile(
@@ -107,12 +90,6 @@ _LINE_RULES = (
             r"|^(?!\s*(import\s+pytest|from\s+__future__\s+import\s+\w+)\s*$)"
             r"(.*[;:])?\s*(import\s|from\s+[\w.]+\s+import\b)|__import__|\bimportlib\b|\bexec\("
         ),
-    ),
-    # Tests of types expect errors; a source suppresses them.
-    _LineRule(
-        "suppression-added",
-        re.compile(r"^(?!(.*[/._-])?(tests?|spec|test-d|__tests__)[/._-]).*\.[cm]?tsx?$"),
-        re.compile(r"@ts-expect-error\b"),
     ),
     # Django reads its runner of tests from the settings of the program.
     _LineRule(
@@ -144,7 +121,10 @@ def find_tampering(
     decorators = SkipDecorators(changes)
     found = (finding for change in changes for finding in _of_file(change, plan, files, decorators))
     of_trees = chain(
-        hidden_sources(changes, sources), ignored_sources(changes, sources), edited_copies(changes)
+        hidden_sources(changes, sources),
+        ignored_sources(changes, sources),
+        left_out_sources(changes, sources),
+        edited_copies(changes),
     )
     return tuple(_first(chain(found, of_trees, find_lost_tests(changes))))
 
@@ -201,6 +181,7 @@ def _of_file(
     yield from edited_parts(change, plan)
     yield from _thresholds(change)
     yield from _excluded(change)
+    yield from _no_longer_strict(change)
     for rule in _LINE_RULES:
         if rule.path.search(path):
             added = [each for each in _added_lines(change) if rule.line.search(each[1])]
@@ -217,6 +198,14 @@ def _excluded(change: FileChange) -> Iterator[Finding]:
         for line, text in new_exclusions(*sides):
             detail = text[:_DETAIL_CHARACTERS]
             yield Finding(kind="suppression-added", path=change.path, line=line, detail=detail)
+
+
+def _no_longer_strict(change: FileChange) -> Iterator[Finding]:
+    if change.before is not None and change.after is not None:
+        sides = (_lines(side) for side in (change.before, change.after))
+        for line in suppressions.no_longer_strict(*sides):
+            detail = f"{line.strip()[:_DETAIL_CHARACTERS]} is gone"
+            yield Finding(kind="suppression-added", path=change.path, detail=detail)
 
 
 def _linked(change: FileChange) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from orchestrator.gates.tool_origins import (
     lock_origins,
     node_origins,
     python_origins,
+    requirement_origins,
 )
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
@@ -30,10 +31,12 @@ _NOT_FOR_TESTS = frozenset({
 _JUDGES = _NOT_FOR_TESTS | {
     "orchestrator", "pytest", "coverage", "tox", "unittest", "nosetests", "behave", "jest",
     "vitest", "c8", "nyc", "mocha", "ava", "tap", "jasmine", "babel", "swc", "ts-node", "wireit",
-    "nx",
+    "nx", "tsd", "lint-staged", "size-limit", "typeCoverage", "remarkConfig",
 }  # fmt: skip
 #: The syntax of configparser: blanks may precede the heading, any text may follow it.
 _INI_HEADING = re.compile(r"^[ \t]*\[(?:tool:)?(\w+)\b[^\]\n]*\]", re.MULTILINE)
+_IGNORE = re.compile(r"^[ \t]{0,9}ignore[ \t]{1,9}(?:\([^)]{0,5000}\)|[^\s(]{1,300})", re.MULTILINE)
+_REQUIREMENTS = re.compile(r"[\w.-]*(requirements|constraints)[\w.-]*\.(txt|in)")
 #: Parts that this module computes.
 _FROM_ELSEWHERE = "addresses of check tools"
 _ENTRY_POINTS = "entry points of checks"
@@ -85,13 +88,18 @@ def configures_tests(change: FileChange, plan: Steps) -> bool:
         return True
 
 
+def parts_of_checks(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a package.json that configure checks."""
+    return {name: part for name, part in manifest.items() if name in _JUDGES}
+
+
 class _Unreadable(ValueError):
     """A side of the file has not the syntax of its kind."""
 
 
 def _edited(change: FileChange, plan: Steps, *, with_scripts: bool) -> list[str]:
     name = PurePosixPath(change.path).name
-    read = _READERS.get(name)
+    read = _reader(name)
     if read is None:
         return []
     try:
@@ -106,6 +114,14 @@ def _edited(change: FileChange, plan: Steps, *, with_scripts: bool) -> list[str]
         return sorted(part for part in watched if before.get(part) != after.get(part))
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _Unreadable(error) from error
+
+
+def _reader(name: str) -> Callable[[str], dict[str, Any]] | None:
+    return _READERS.get(name) or (_requirements if _REQUIREMENTS.fullmatch(name) else None)
+
+
+def _requirements(text: str) -> dict[str, Any]:
+    return {_FROM_ELSEWHERE: requirement_origins(text) or None}
 
 
 def _parts(
@@ -140,7 +156,9 @@ def _cargo_parts(text: str) -> dict[str, Any]:
 
 
 def _go_parts(text: str) -> dict[str, Any]:
-    return {_FROM_ELSEWHERE: go_replacements(text) or None}
+    # The commands leave out the folders of `ignore`.
+    ignored = _IGNORE.findall(text) or None
+    return {_FROM_ELSEWHERE: go_replacements(text) or None, "workspace": ignored}
 
 
 def _package_parts(text: str) -> dict[str, Any]:
