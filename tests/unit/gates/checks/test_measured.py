@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from orchestrator.gates.checks._measured import report_options
+from orchestrator.errors import BackendUnavailable
+from orchestrator.gates.checks._measured import measured_again, report_options, rewritten
 from orchestrator.interfaces.gate import PlannedGate
+from orchestrator.interfaces.run import Completed
 from orchestrator.models import Stage
 
 
@@ -38,3 +46,56 @@ def test_the_script_of_a_command_shows_them_too():
     script = "pytest --cov\ncoverage json --include=a.py"
     gate = PlannedGate("coverage", Stage.POST_COMMIT, "make cov", 9.0, script=script)
     assert report_options(gate) == ("--include=a.py",)
+
+
+REPORT = json.dumps({"totals": {"num_statements": 4, "percent_covered": 71.5}}).encode()
+
+
+@pytest.fixture
+def root(tmp_path) -> Iterator[int]:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "written", "printed", "measured"),
+    [
+        (0, REPORT, "Wrote it", 71.5),
+        (1, REPORT, "No data\nto report", "to report"),
+        (0, None, "nothing", "nothing"),
+        (2, None, "", "exit code 2"),
+    ],
+)
+def test_the_report_that_the_tool_makes_anew_counts_and_is_removed(
+    root, tmp_path, exit_code, written, printed, measured
+):
+    def run(argv: tuple[str, ...], *_: object) -> Completed:
+        assert argv[-4:-1] == ("json", "--omit=a", "-o")
+        if written is not None:
+            Path(tmp_path, argv[-1]).write_bytes(written)
+        return Completed(
+            exit_code, printed.encode(), b"", timed_out=False, truncated=False, duration_ms=1
+        )
+
+    assert measured_again(["--omit=a"], SimpleNamespace(run=run), root, b"{}") == measured
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tool_that_cannot_start_is_named_and_the_next_one_is_tried(root, tmp_path):
+    def run(argv: tuple[str, ...], *_: object) -> Completed:
+        if argv[0] == "python3":
+            raise BackendUnavailable
+        Path(tmp_path, argv[-1]).write_bytes(REPORT)
+        return Completed(0, b"", b"", timed_out=False, truncated=False, duration_ms=1)
+
+    assert measured_again([], SimpleNamespace(run=run), root, b"{}") == 71.5
+
+
+def test_a_source_that_differs_or_a_new_configuration_is_a_rewrite():
+    before = {"a.py": b"1", "b.py": b"2"}
+    assert rewritten(before, before) == ""
+    assert rewritten(before, {**before, "b.py": b"3"}) == "b.py"
+    assert rewritten(before, {"a.py": b"1"}) == "b.py"
+    assert rewritten(before, {**before, "made.py": b"4"}) == ""
+    assert rewritten(before, {**before, "web/.nycrc": b"4"}) == "web/.nycrc"
