@@ -11,7 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.errors import BackendUnavailable
-from orchestrator.gates.checks._measured import measured_again, report_options, rewritten
+from orchestrator.gates.checks._measured import (
+    has_data,
+    measured_again,
+    measured_files,
+    report_options,
+    rewritten,
+)
 from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import Stage
@@ -35,6 +41,8 @@ from orchestrator.models import Stage
         ("make coverage", None),
         ("sh measure.sh # coverage json", None),
         ("nyc npm test && echo 'coverage", None),
+        ("coverage run --omit=a b && coverage html --omit=c", None),
+        ("cat json json && python3 -m coverage json --omit=d", ("--omit=d",)),
     ],
 )
 def test_the_options_that_decide_what_is_measured_are_those_of_the_command(command, options):
@@ -99,3 +107,25 @@ def test_a_source_that_differs_or_a_new_configuration_is_a_rewrite():
     assert rewritten(before, {"a.py": b"1"}) == "b.py"
     assert rewritten(before, {**before, "made.py": b"4"}) == ""
     assert rewritten(before, {**before, "web/.nycrc": b"4"}) == "web/.nycrc"
+
+
+def test_sources_and_configuration_are_known_by_their_content(root, tmp_path):
+    for path in ("a.py", "web/b.ts", ".coveragerc", "node_modules/c.js", "data.txt"):
+        file = tmp_path / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("1")
+    (tmp_path / "link.py").symlink_to("a.py")
+    before = measured_files(root)
+    assert before.keys() == {"a.py", "web/b.ts", ".coveragerc"}
+    (tmp_path / "web/b.ts").write_text("2")
+    after = measured_files(root)
+    assert [path for path in before if before[path] != after[path]] == ["web/b.ts"]
+
+
+def test_the_data_of_a_run_is_a_file_of_its_own(root, tmp_path):
+    assert not has_data(root)
+    (tmp_path / ".coverage").symlink_to("/etc/hostname")
+    assert not has_data(root)
+    (tmp_path / ".coverage").unlink()
+    (tmp_path / ".coverage").write_bytes(b"SQLite")
+    assert has_data(root)
