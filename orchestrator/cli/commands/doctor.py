@@ -34,10 +34,10 @@ from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.api_keys import was_given
 from orchestrator.store.client import Store
-from orchestrator.store.server import read_info
+from orchestrator.store.server import read_info, try_write
 from orchestrator.wiring import BACKENDS
 from orchestrator.wiring.host import SANDBOXES
-from orchestrator.workspace.disk import free_bytes
+from orchestrator.workspace.disk import free_bytes, lack_of_space
 
 #: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.
 LEAST_GIT = (2, 38)
@@ -172,6 +172,9 @@ def see_disk(settings: Settings) -> str:
     if free < mark:
         msg = f"Only {detail}."
         raise DiskFull(msg)
+    if lack := lack_of_space(settings.workspaces_dir, mark):
+        msg = f"No agent starts: {lack}."
+        raise DiskFull(msg)
     return detail
 
 
@@ -187,12 +190,13 @@ def see_folders_above(settings: Settings) -> str:
 
 
 def see_valkey(url: str | None) -> str:
-    """Return Valkey's version; raise if it may evict keys or does not persist writes."""
+    """Return Valkey's version; raise if it refuses writes, may evict or does not persist them."""
     if url is None:
         raise SystemNotRunning
     store = Store(url)
     try:
         info = store.run(read_info())
+        store.run(try_write())
     finally:
         store.close()
     if (policy := info.get("maxmemory_policy")) != "noeviction":
