@@ -18,7 +18,7 @@ from orchestrator.errors import (
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
-from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.disk import reports_unwritable_disk
 from orchestrator.workspace.git_answers import Answers, is_of_objects
 from orchestrator.workspace.host_program import Ended, run_program
 
@@ -254,6 +254,6 @@ def checked(ended: Ended, command: str) -> bytes:
     if ended.exit_code == 0:
         return ended.stdout
     words = cause(ended.stderr) or f"exit code {ended.exit_code}"
-    error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
+    error = DiskFull if reports_unwritable_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"
     raise error(msg)
