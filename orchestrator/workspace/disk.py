@@ -28,6 +28,8 @@ _READ_ONLY = re.compile(r"^(?!remote:).*Read-only file system", re.MULTILINE)
 _REMOVAL_TIMEOUT_S = 600.0
 #: A checkout needs an inode for each file; `df -i` shows them.
 _LEAST_INODES = 10_000
+#: If an agent fails with less of these than this, the cause is a full disk.
+_FULL_BYTES, _FULL_INODES = 64 * 1024, 8
 _LOCK_PAUSE_S = 0.005
 #: linux/fs.h: the attribute `T` of `chattr`, and the calls that read and write attributes.
 _TOP_OF_TREES = 0x00020000
@@ -142,18 +144,23 @@ def _existing(path: Path) -> Path:
     return next(at for at in (path, *path.parents) if at.exists())
 
 
-def lack_of_space(folder: Path, low_water_bytes: int) -> str:
+def lack_of_space(folder: Path, low_water_bytes: int, *, least_inodes: int = _LEAST_INODES) -> str:
     """Return why no agent should start in a folder now; empty if one may start."""
     disk = os.statvfs(_existing(folder))
     if disk.f_flag & os.ST_RDONLY:
         return f"disk: {folder} is on a read-only file system"
     # Some file systems count no inodes. A small one has few, and may use most of them.
-    if disk.f_favail < min(_LEAST_INODES, disk.f_files // 20):
+    if disk.f_favail < min(least_inodes, disk.f_files // 20):
         return f"disk: {disk.f_favail} inodes free under {folder}, of {disk.f_files}"
     free = free_bytes(folder)
     if free >= low_water_bytes:
         return ""
     return f"disk: {free} bytes free under {folder}, low-water mark {low_water_bytes}"
+
+
+def fullness(folder: Path) -> str:
+    """Return why no program can write in a folder now; empty if one can."""
+    return lack_of_space(folder, _FULL_BYTES, least_inodes=_FULL_INODES)
 
 
 def used_bytes(path: Path, *, within_s: float) -> int:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +18,7 @@ from orchestrator.workspace import disk
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import (
     free_bytes,
+    fullness,
     lack_of_space,
     make_folder_of_trees,
     naming_full_disk,
@@ -165,6 +167,12 @@ def test_no_agent_starts_where_no_file_can_be_made(folder: Path):
         for number in range(480):
             (where / str(number)).touch()
         assert "inodes free" in lack_of_space(where / "workspaces", 1)
+        # An agent that failed here did not fail for the disk, until it is full.
+        assert fullness(where) == ""
+        with suppress(OSError):
+            for number in range(480, 520):
+                (where / str(number)).touch()
+        assert "0 inodes free" in fullness(where)
     with small_disk(folder / "read-only", "64m", "ro") as where:
         assert "read-only" in lack_of_space(where / "workspaces", 1)
         with pytest.raises(DiskFull, match="Read-only file system"), naming_full_disk(where):
