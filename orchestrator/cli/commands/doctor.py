@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import partial
 
 import click
+import psutil
 
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
@@ -133,7 +134,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("records", partial(see_records, valkey), is_optional=True),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
-        _unless_used("process manager", partial(see_manager, orphaned), system is not None),
+        _unless_used("process manager", partial(see_manager, system, orphaned), system is not None),
         _unless_used("api, workers", partial(see_api, settings), system is not None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
@@ -246,10 +247,14 @@ def _has_keys(valkey: str) -> bool:
         store.close()
 
 
-def see_manager(orphaned: instance.System | None) -> str:
-    """Report whether supervisord runs; raise if only its programs do."""
+def see_manager(system: instance.System | None, orphaned: instance.System | None) -> str:
+    """Report whether supervisord runs; raise if only its programs do, or a signal stopped it."""
     if orphaned:
         raise OrchestratorError(instance.ORPHANED, action=instance.START_ANEW)
+    pid = system.pids[instance.SUPERVISOR] if system else None
+    if pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+        msg = f"Its process {pid} is stopped: it restarts no program that ends."
+        raise OrchestratorError(msg, action=f"Continue it: `kill -CONT {pid}`.")
     return "runs"
 
 
