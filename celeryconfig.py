@@ -28,6 +28,9 @@ broker_transport_options = {
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_connection_timeout = 3
+# A refused write, such as one to a replica after a failover, would end the worker with every agent
+# that it runs. Then it fetches no messages, and its agents live as long as their leases.
+broker_channel_error_retry = True
 
 # ── reliability: our lease recovers, never the broker ───────────────────────────────────────
 # Late acknowledgement ran tasks twice after a cut connection, and failed on a broker restart.

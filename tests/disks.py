@@ -13,10 +13,10 @@ _BLOCK = bytes(1 << 20)
 
 
 @contextmanager
-def small_disk(where: Path, size: str) -> Iterator[Path]:
+def small_disk(where: Path, size: str, *options: str) -> Iterator[Path]:
     """Make a folder a file system of this size; skips a test whose user may not mount one."""
     where.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where))
+    mount = ("mount", "-t", "tmpfs", "-o", ",".join((f"size={size}", *options)), "tmpfs", where)
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a tmpfs")
     try:

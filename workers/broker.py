@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,32 +25,34 @@ from workers.app import services_in
 _REASON_CHARACTERS = 200
 #: The exceptions of a parser that expects another structure.
 _UNEXPECTED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-#: kombu knows the client; only the store imports it.
-_OUT_OF_MEMORY: type[Exception] = vars(redis)["exceptions"].OutOfMemoryError
+#: kombu knows the client; only the store imports it. Also a Valkey without memory refuses so.
+_REFUSED: type[Exception] = vars(redis)["exceptions"].ResponseError
+#: Between two tries to fetch messages from a Valkey that refuses.
+_PAUSE_S = 1.0
 _SCHEMES = ("redis", "rediss")
 
 log = get_logger("worker")
 
 
 class QoS(redis.QoS):
-    """kombu's record of unacknowledged messages, which a full Valkey does not stop.
+    """kombu's record of unacknowledged messages, which a Valkey that refuses writes does not stop.
 
-    At Valkey's maxmemory the bookkeeping is left out: a refused write would end the worker with
-    every agent that it runs, or lose a message that is already taken from its queue.
+    The bookkeeping is left out: a refused write would lose a message that is already taken from
+    its queue.
     """
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Record a message, or go on without the record."""
         try:
             super().append(message, delivery_tag)
-        except _OUT_OF_MEMORY as error:
+        except _REFUSED as error:
             log.warning("message not recorded as unacknowledged", reason=str(error))
 
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
         """Restore the messages of dead workers, or do so at a later call."""
         try:
             super().restore_visible(*arguments, **options)
-        except _OUT_OF_MEMORY as error:
+        except _REFUSED as error:
             log.warning("messages of dead workers not restored", reason=str(error))
 
 
@@ -100,6 +103,16 @@ class Transport(redis.Transport):
 class TolerantConsumer(Consumer):
     """Celery's Consumer, except that it sets aside a message from which it cannot make a task."""
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Log why there is no connection, and wait."""
+        super().on_connection_error_before_connected(exc)
+        _pause_after(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Log why the connection is given up, and wait."""
+        super().on_connection_error_after_connected(exc)
+        _pause_after(exc)
+
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Return the callback for each message."""
         handle = super().create_task_handler(*arguments, **options)
@@ -135,6 +148,12 @@ class TolerantConsumer(Consumer):
                 state.task_ready(request)
         message.reject_log_error(log, self.connection_errors)  # type: ignore[attr-defined]
         answer(self.hostname, message, reason)
+
+
+def _pause_after(error: Exception) -> None:
+    # A refusal comes at once, again and again; a lost connection has the waits of the transport.
+    if isinstance(error, _REFUSED):
+        time.sleep(_PAUSE_S)
 
 
 def _check_arguments(message: Any) -> None:

@@ -87,7 +87,7 @@ def withdraw(sender: Any, **_options: Any) -> None:
     store = Store(own_settings().valkey_url)
     try:
         store.run(workers.withdraw(str(sender)))
-    except StoreUnreachable as error:
+    except (StoreUnreachable, StoreRefused) as error:
         log.warning("not withdrawn", reason=str(error))
     finally:
         store.close()

@@ -23,7 +23,13 @@ from orchestrator.cli.output.error_report import (
 from orchestrator.cli.output.exit_codes import Exit
 from orchestrator.cli.output.text import discard
 from orchestrator.cli.values import meant_of
-from orchestrator.errors import ApiLacks, DiskFull, OrchestratorError, SystemNotRunning
+from orchestrator.errors import (
+    ApiLacks,
+    ArgumentRefused,
+    DiskFull,
+    OrchestratorError,
+    SystemNotRunning,
+)
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -104,6 +110,7 @@ _WITHOUT_CONTEXT = _OF_THIS_HOST | {"context", "completion", "config", "scan", "
 
 #: No space for the file to which the output goes: the disk, the quota, or the limit of the file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_IN_UTF8 = "Give it in UTF-8."
 _AGAIN = "Free space, and look at what was done before you run the command again: `orch ls`."
 
 
@@ -188,6 +195,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except OrchestratorError as error:
             return ctx.exit(report_error(error, ctx.meta.get(AGENT_ID, ""), as_json=as_json))
+        except UnicodeEncodeError as error:
+            if error.encoding != "utf-8":
+                raise
+            # An argument of the shell, which neither Valkey nor the API can be asked about.
+            refused = ArgumentRefused(f"{error.object!r:.100} is not text.", action=_IN_UTF8)
+            return ctx.exit(report_error(refused, "", as_json=as_json))
         except BrokenPipeError:
             discard(sys.stdout)
             return ctx.exit(Exit.PIPE)

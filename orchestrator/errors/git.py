@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 from orchestrator.errors.tree import OrchestratorError
+
+#: Without inodes, a disk says that it has no space.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class GitFailed(OrchestratorError):
@@ -113,12 +118,20 @@ class WorkspaceInUse(GitFailed):
 
 
 class DiskFull(GitFailed):
-    """The disk that holds the workspace is full."""
+    """The disk that holds the workspace has no space or inode left, or is read-only."""
 
     code = "disk_full"
     # The next attempt does not start before there is space again.
     retryable = True
-    action = "Free space under ORCHESTRATOR_HOME, or move it to a larger disk."
+    action = (
+        "Free space and inodes under ORCHESTRATOR_HOME (`df`, `df -i`), or move it to a larger"
+        " disk. If it is read-only, read the kernel's log, and mount it again."
+    )
+
+    @staticmethod
+    def is_cause_of(error: Exception) -> bool:
+        """Return whether the system refused a write because of its disk."""
+        return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 class ChangeEmpty(GitFailed):

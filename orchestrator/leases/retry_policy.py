@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ def known_error(error: Exception, agent: AgentState) -> OrchestratorError:
     """Return an error as one of ours; at this process edge any other is logged, and fails it."""
     if isinstance(error, OrchestratorError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if DiskFull.is_cause_of(error):
         # Wherever it was written: a full disk is a fault of the host.
         return DiskFull(f"{error}.")
     if HostExhausted.is_cause_of(error):

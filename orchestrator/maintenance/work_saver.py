@@ -9,6 +9,7 @@ from datetime import datetime
 
 from orchestrator.errors import (
     ChangeEmpty,
+    DiskFull,
     GitFailed,
     OrchestratorError,
     StoreRefused,
@@ -79,7 +80,8 @@ class WorkSaver:
         """Save the work of a lost attempt on this host; the caller holds the workspace.
 
         Raises:
-            GitFailed: the work can neither be stored nor be moved to another folder.
+            DiskFull: the disk takes no writes; the work stays where it is.
+            GitFailed: the work can neither be stored nor be moved.
         """
         if (left := self.workspaces.left(agent_id)) is None:
             return
@@ -87,7 +89,7 @@ class WorkSaver:
             self._save_left(agent_id, *left)
         except OSError as error:
             msg = f"The work of agent {agent_id} can neither be stored nor set aside ({error})."
-            raise GitFailed(msg) from error
+            raise (DiskFull if DiskFull.is_cause_of(error) else GitFailed)(msg) from error
         self.workspaces.mark_saved(agent_id)
 
     def _save_left(self, agent_id: str, workspace: Workspace, origin: Origin) -> None:

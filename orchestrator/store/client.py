@@ -19,6 +19,7 @@ from orchestrator.store.address import Address
 from orchestrator.store.connection import (
     ConnectionLost,
     Connections,
+    LoginRefused,
     ReplyError,
     Tries,
     text_of,
@@ -49,6 +50,7 @@ _PASSING_CODES = frozenset(
         *("CLUSTERDOWN", "TRYAGAIN"),
     )
 )
+_LOG_IN = "Correct the user or password: VALKEY_URL or VALKEY_PASSWORD, also of a running system."
 #: Socket timeouts of tries whose time is limited; each has connections of its own.
 _LIMITS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, SOCKET_TIMEOUT_S)
 
@@ -60,19 +62,24 @@ def translated_errors(operation: Operation[Any], address: str) -> Iterator[None]
         yield
     except ConnectionLost as error:
         msg = f"Valkey at {address} does not answer ({error})."
+        if isinstance(error, LoginRefused):
+            raise StoreUnreachable(msg, action=_LOG_IN) from error
         raise StoreUnreachable(msg) from error
     except ReplyError as error:
         if refused := _REFUSED.get(error.code):
-            # Valkey adds the line of the script.
-            reason = str(error).partition(" ")[2].partition(" script: ")[0]
-            msg = f"{reason}."
+            msg = f"{_reason(str(error).partition(' ')[2])}."
             raise refused(msg) from error
         if "WRONGTYPE" not in str(error):
-            msg = f"Valkey at {address} refuses: {text_of(error)}."
+            msg = f"Valkey at {address} refuses: {_reason(text_of(error))}."
             raise StoreRefused(msg) from error
         keys = [part for part in operation.arguments if str(part).startswith("orchestrator:")]
         msg = f"{', '.join(map(str, keys))}: one of these keys holds another type of value."
         raise RecordMalformed(msg) from error
+
+
+def _reason(text: str) -> str:
+    """Return what Valkey said, without the line of the script that it adds, and without a stop."""
+    return text.partition(" script: ")[0].rstrip(".")
 
 
 def passes(refusal: StoreRefused) -> bool:

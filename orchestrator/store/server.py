@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.store import keys
 from orchestrator.store.operations import Operation, command, nothing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -13,6 +14,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def ping() -> Operation[None]:
     """Ask for an answer."""
     return command("PING", decode=nothing)
+
+
+def try_write() -> Operation[None]:
+    """Ask for a write that changes nothing; a Valkey without memory accepts it."""
+    return command("HDEL", keys.SHORTAGES, "", decode=nothing)
 
 
 def now() -> Operation[datetime]:

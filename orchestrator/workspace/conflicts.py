@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import DiskFull, GitFailed
 from orchestrator.models import Conflict
-from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.disk import reports_unwritable_disk
 from orchestrator.workspace.git import Git, cause
 from orchestrator.workspace.host_program import Ended
 
@@ -106,4 +106,6 @@ def _real(path: str, commits: tuple[str, ...]) -> str:
 
 def _explain(ended: Ended) -> GitFailed:
     words = cause(ended.stderr) or f"exit code {ended.exit_code}"
-    return (DiskFull if reports_full_disk(ended.stderr) else GitFailed)(f"git merge-tree: {words}")
+    error = DiskFull if reports_unwritable_disk(ended.stderr) else GitFailed
+    msg = f"git merge-tree: {words}"
+    return error(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -25,7 +24,12 @@ _FULL = re.compile(
     r"|^error: unable to write file (?!.*: [A-Z])",
     re.MULTILINE,
 )
+_READ_ONLY = re.compile(r"^(?!remote:).*Read-only file system", re.MULTILINE)
 _REMOVAL_TIMEOUT_S = 600.0
+#: A checkout needs an inode for each file; `df -i` shows them.
+_LEAST_INODES = 10_000
+#: If an agent fails with less of these than this, the cause is a full disk.
+_FULL_BYTES, _FULL_INODES = 64 * 1024, 8
 _LOCK_PAUSE_S = 0.005
 #: linux/fs.h: the attribute `T` of `chattr`, and the calls that read and write attributes.
 _TOP_OF_TREES = 0x00020000
@@ -35,6 +39,14 @@ _GET_ATTRIBUTES, _SET_ATTRIBUTES = 0x80086601, 0x40086602
 def reports_full_disk(stderr: str) -> bool:
     """Return whether a program of this host reports that the disk is full."""
     return _FULL.search(stderr) is not None
+
+
+def reports_unwritable_disk(stderr: str) -> bool:
+    """Return whether a program that writes only where it may reports a full or read-only disk.
+
+    Most places are read-only in a sandbox, so that there only a full disk is a fault of the host.
+    """
+    return reports_full_disk(stderr) or _READ_ONLY.search(stderr) is not None
 
 
 @contextmanager
@@ -47,7 +59,7 @@ def naming_full_disk(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not DiskFull.is_cause_of(error):
             raise
         msg = f"{where}: {error.strerror}."
         raise DiskFull(msg) from error
@@ -125,15 +137,30 @@ def make_folder_of_trees(path: Path) -> None:
 
 def free_bytes(path: Path) -> int:
     """Return the free bytes of the disk that contains a path, or will contain it."""
-    return shutil.disk_usage(next(at for at in (path, *path.parents) if at.exists())).free
+    return shutil.disk_usage(_existing(path)).free
 
 
-def lack_of_space(folder: Path, low_water_bytes: int) -> str:
+def _existing(path: Path) -> Path:
+    return next(at for at in (path, *path.parents) if at.exists())
+
+
+def lack_of_space(folder: Path, low_water_bytes: int, *, least_inodes: int = _LEAST_INODES) -> str:
     """Return why no agent should start in a folder now; empty if one may start."""
+    disk = os.statvfs(_existing(folder))
+    if disk.f_flag & os.ST_RDONLY:
+        return f"disk: {folder} is on a read-only file system"
+    # Some file systems count no inodes. A small one has few, and may use most of them.
+    if disk.f_favail < min(least_inodes, disk.f_files // 20):
+        return f"disk: {disk.f_favail} inodes free under {folder}, of {disk.f_files}"
     free = free_bytes(folder)
     if free >= low_water_bytes:
         return ""
     return f"disk: {free} bytes free under {folder}, low-water mark {low_water_bytes}"
+
+
+def fullness(folder: Path) -> str:
+    """Return why no program can write in a folder now; empty if one can."""
+    return lack_of_space(folder, _FULL_BYTES, least_inodes=_FULL_INODES)
 
 
 def used_bytes(path: Path, *, within_s: float) -> int:

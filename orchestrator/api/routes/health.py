@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from orchestrator.api.http.endpoint import Endpoint
 from orchestrator.api.http.schemas import HealthBody, Readiness
-from orchestrator.errors import StoreUnreachable
+from orchestrator.errors import StoreRefused, StoreUnreachable
 from orchestrator.messages import SPAWN_QUEUE
 from orchestrator.models import iso_instant
 from orchestrator.store import server, sweeps
@@ -44,11 +44,13 @@ async def _checks(store: AsyncStore, uptime_s: float) -> dict[str, str]:
     unknown = {"workers": "unknown", "sweep": "unknown", "disk": "unknown"}
     try:
         async with asyncio.timeout(READY_WITHIN_S):
+            # A replica, or a Valkey that cannot save, answers and refuses every write.
+            await store.run(server.try_write())
             now = await store.run(server.now())
             workers = await store.run(pool_workers.present(now=now))
             lacking = await store.run(pool_workers.shortages(workers))
             age_s = sweeps.age_s(await store.run(sweeps.last_ms()), now)
-    except StoreUnreachable as error:
+    except (StoreUnreachable, StoreRefused) as error:
         return {"valkey": str(error), **unknown}
     except TimeoutError:
         return {"valkey": f"no answer within {READY_WITHIN_S:g} s", **unknown}

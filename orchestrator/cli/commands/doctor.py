@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import partial
 
 import click
+import psutil
 
 from orchestrator.cli.deadline import waiting_for_valkey
 from orchestrator.cli.local import instance
@@ -34,10 +35,10 @@ from orchestrator.sandboxes import process
 from orchestrator.settings import Settings
 from orchestrator.store.api_keys import was_given
 from orchestrator.store.client import Store
-from orchestrator.store.server import read_info
+from orchestrator.store.server import read_info, try_write
 from orchestrator.wiring import BACKENDS
 from orchestrator.wiring.host import SANDBOXES
-from orchestrator.workspace.disk import free_bytes
+from orchestrator.workspace.disk import free_bytes, lack_of_space
 
 #: The first git whose `merge-tree --write-tree` finds conflicts without a working tree.
 LEAST_GIT = (2, 38)
@@ -133,7 +134,7 @@ def checks(settings: Settings) -> tuple[Check, ...]:
         Check("records", partial(see_records, valkey), is_optional=True),
         Check("valkey password", partial(see_password, settings), is_optional=True),
         Check("api key", partial(see_api_key, settings, valkey), is_optional=True),
-        _unless_used("process manager", partial(see_manager, orphaned), system is not None),
+        _unless_used("process manager", partial(see_manager, system, orphaned), system is not None),
         _unless_used("api, workers", partial(see_api, settings), system is not None),
         *agents,
         Check("model key", partial(see_key, settings), is_optional=True),
@@ -172,6 +173,9 @@ def see_disk(settings: Settings) -> str:
     if free < mark:
         msg = f"Only {detail}."
         raise DiskFull(msg)
+    if lack := lack_of_space(settings.workspaces_dir, mark):
+        msg = f"No agent starts: {lack}."
+        raise DiskFull(msg)
     return detail
 
 
@@ -187,12 +191,13 @@ def see_folders_above(settings: Settings) -> str:
 
 
 def see_valkey(url: str | None) -> str:
-    """Return Valkey's version; raise if it may evict keys or does not persist writes."""
+    """Return Valkey's version; raise if it refuses writes, may evict or does not persist them."""
     if url is None:
         raise SystemNotRunning
     store = Store(url)
     try:
         info = store.run(read_info())
+        store.run(try_write())
     finally:
         store.close()
     if (policy := info.get("maxmemory_policy")) != "noeviction":
@@ -242,10 +247,14 @@ def _has_keys(valkey: str) -> bool:
         store.close()
 
 
-def see_manager(orphaned: instance.System | None) -> str:
-    """Report whether supervisord runs; raise if only its programs do."""
+def see_manager(system: instance.System | None, orphaned: instance.System | None) -> str:
+    """Report whether supervisord runs; raise if only its programs do, or a signal stopped it."""
     if orphaned:
         raise OrchestratorError(instance.ORPHANED, action=instance.START_ANEW)
+    pid = system.pids[instance.SUPERVISOR] if system else None
+    if pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+        msg = f"Its process {pid} is stopped: it restarts no program that ends."
+        raise OrchestratorError(msg, action=f"Continue it: `kill -CONT {pid}`.")
     return "runs"
 
 

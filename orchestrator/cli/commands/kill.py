@@ -17,7 +17,7 @@ from orchestrator.cli.output.render import DurationType, json_option, print_fiel
 from orchestrator.cli.output.text import notify, say
 from orchestrator.cli.values import GIVEN, REPOSITORY, ChoiceType
 from orchestrator.control.kill_switch import TIMEOUT_S
-from orchestrator.errors import StoreUnreachable, SystemNotRunning
+from orchestrator.errors import StoreRefused, StoreUnreachable, SystemNotRunning
 from orchestrator.models import AgentType, KillScope
 from orchestrator.settings import Settings
 
@@ -130,7 +130,7 @@ def kill_all(
                 client.halt(why)
             with _goes_on("orch ls --attention"):
                 report = client.kill_all(wanted, options)
-    except (StoreUnreachable, SystemNotRunning) as error:
+    except (StoreUnreachable, StoreRefused, SystemNotRunning) as error:
         if as_json:
             action = f"{error.what_to_do} Until then, {_WITHOUT_VALKEY}."
             raise type(error)(error.detail, action=action) from error

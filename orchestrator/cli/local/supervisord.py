@@ -14,6 +14,7 @@ import http.client
 import io
 import os
 import re
+import resource
 import shlex
 import signal
 import socket
@@ -222,6 +223,8 @@ def _config(home: Path, programs: Sequence[Program]) -> str:
             "silent": "true",
             # Its cleanup of the temporary folder would delete the logs of every other supervisord.
             "nocleanup": "true",
+            "minfds": _at_most(resource.RLIMIT_NOFILE, 1024),
+            "minprocs": _at_most(resource.RLIMIT_NPROC, 200),
             "pidfile": run_dir(home) / "supervisord.pid",
             "logfile": logs / "supervisord.log",
             **{f"logfile_{name}": value for name, value in rotation.items()},
@@ -255,6 +258,12 @@ def _config(home: Path, programs: Sequence[Program]) -> str:
     text = io.StringIO()
     parser.write(text)
     return text.getvalue()
+
+
+def _at_most(limit: int, number: int) -> int:
+    """Return supervisord's own number, or what this host allows: with less it does not start."""
+    hard = resource.getrlimit(limit)[1]
+    return number if hard == resource.RLIM_INFINITY else min(number, hard)
 
 
 def _escaped(value: str) -> str:

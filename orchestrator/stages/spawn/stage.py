@@ -42,14 +42,12 @@ from orchestrator.store.capture_reports import record_apart, record_continued
 from orchestrator.store.sessions import keep_session
 from orchestrator.workspace.bundle import tip_of
 from orchestrator.workspace.clone import EARLIER, Workspaces
-from orchestrator.workspace.disk import naming_full_disk
+from orchestrator.workspace.disk import fullness, naming_full_disk
 from orchestrator.workspace.mirror import Base, Mirrors
 from orchestrator.workspace.push import Remote
 from orchestrator.workspace.push_target import push_target
 from orchestrator.workspace.worktree import Workspace
 
-#: If an agent fails with less free space than this, the cause is a full disk.
-DISK_FULL_BYTES = 64 * 1024
 #: The errors of a backend that reads or writes a malformed session.
 _BAD_SESSION = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
@@ -326,8 +324,8 @@ class SpawnStage:
         try:
             yield
         except AgentFailed as error:
-            if (free := self.workspaces.free_bytes()) < DISK_FULL_BYTES:
-                msg = f"The workspace's disk is full ({free} bytes free). {error.detail}"
+            if full := fullness(self.settings.workspaces_dir):
+                msg = f"The workspace's disk is full ({full}). {error.detail}"
                 raise DiskFull(msg) from error
             raise
 

@@ -24,7 +24,7 @@ from orchestrator.repo_config import CaptureConfig
 from orchestrator.workspace.bundle import UNPACKED_LIMIT_BYTES
 from orchestrator.workspace.change.droppings import dropping_patterns
 from orchestrator.workspace.change.report import CaptureReport
-from orchestrator.workspace.disk import reports_full_disk
+from orchestrator.workspace.disk import reports_unwritable_disk
 from orchestrator.workspace.git import IDENTITY, cause
 from orchestrator.workspace.inside import program
 from orchestrator.workspace.mirror import Base
@@ -108,7 +108,7 @@ def explain(
 ) -> OrchestratorError:
     """Return the error for a capture command that wrote no bundle."""
     text = stderr.decode(errors="replace")
-    if reports_full_disk(text):
+    if reports_unwritable_disk(text):
         return DiskFull(f"The workspace's disk is full: {cause(text)}")
     if exit_code == program.LOST:
         return WorkspaceLost()

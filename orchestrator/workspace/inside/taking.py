@@ -168,7 +168,7 @@ class Taking:
         except FileNotFoundError:
             pass
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 raise
             self._report.leave(os.path.join(self._shown_as, path), f"unreadable ({error.strerror})")
         except Changing:

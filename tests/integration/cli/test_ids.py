@@ -53,6 +53,15 @@ def test_six_characters_are_needed_everywhere(orch, store):
         assert orch(verb, agent_id[:6])
 
 
+@pytest.mark.parametrize("verb", ["status", "kill", "logs", "why", "diff", "retry"])
+def test_an_id_that_is_no_text_is_refused_in_one_line(orch, store, verb):
+    """Bytes of a shell that are not UTF-8 ended the command with a traceback."""
+    said = orch(verb, "agent-\udcff", code=1).stderr
+    assert "agent-\\udcff" in said
+    assert said.rstrip().endswith("[argument_refused]")
+    assert len(said.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "typed",
     [

@@ -7,13 +7,16 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from orchestrator.cli.local.instance import discover
 from orchestrator.cli.output.exit_codes import Exit
-from tests.integration.up.stand_in import await_true
+from tests.integration.up.conftest import ROOT
+from tests.integration.up.stand_in import PATIENCE_S, await_true
 
 
 def test_a_detached_system_lives_on_until_down(machine, detached):
@@ -38,6 +41,22 @@ def test_a_detached_system_lives_on_until_down(machine, detached):
     code, out, err = machine.orch("down")
     assert (code, out) == (Exit.UNREACHABLE, "")
     assert err.startswith(f"orch: No orchestrator runs from {machine.home}.")
+
+
+def test_a_host_with_few_descriptors_starts_it_too(machine):
+    """The process manager asked for 1,024, and did not start with less."""
+    program = (sys.executable, "-m", "tests.integration.up.stand_in", "up", "--detach")
+    ran = subprocess.run(
+        ["sh", "-c", 'ulimit -n 200 && exec "$@"', "-", *program],
+        cwd=ROOT,
+        env=machine.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3 * PATIENCE_S,
+    )
+    assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+    assert machine.orch("down")[0] == Exit.OK
 
 
 def test_what_stands_under_the_home_is_private(machine, detached):

@@ -6,21 +6,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from orchestrator.errors import DiskQuotaExceeded
+from orchestrator.errors import DiskFull, DiskQuotaExceeded
 from orchestrator.stages.spawn.monitors.disk import DiskMonitor
 from orchestrator.workspace import disk
 from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import (
     free_bytes,
+    fullness,
+    lack_of_space,
     make_folder_of_trees,
+    naming_full_disk,
     remove_tree,
+    reports_full_disk,
+    reports_unwritable_disk,
     used_bytes,
 )
+from tests.disks import small_disk
 from tests.processes import eventually
 
 from .conftest import NOBODY, Host
@@ -151,6 +158,41 @@ def test_below_the_low_water_mark_there_is_no_room_and_no_spare_is_made(make_hos
     assert not list(full.settings.workspaces_dir.glob(".spare/*/*"))
     roomy: Host = make_host("roomy", ORCHESTRATOR_DISK_LOW_WATER="1")
     assert roomy.workspaces.lacks_space() == ""
+
+
+def test_no_agent_starts_where_no_file_can_be_made(folder: Path):
+    """Each attempt failed at once, until no retry was left; the bytes were free all the time."""
+    with small_disk(folder / "disk", "64m", "nr_inodes=500") as where:
+        assert lack_of_space(where / "workspaces", 1) == ""
+        for number in range(480):
+            (where / str(number)).touch()
+        assert "inodes free" in lack_of_space(where / "workspaces", 1)
+        # An agent that failed here did not fail for the disk, until it is full.
+        assert fullness(where) == ""
+        with suppress(OSError):
+            for number in range(480, 520):
+                (where / str(number)).touch()
+        assert "0 inodes free" in fullness(where)
+    with small_disk(folder / "read-only", "64m", "ro") as where:
+        assert "read-only" in lack_of_space(where / "workspaces", 1)
+        with pytest.raises(DiskFull, match="Read-only file system"), naming_full_disk(where):
+            (where / "file").touch()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_full", "is_unwritable"),
+    [
+        ("error: unable to create file x: No space left on device", True, True),
+        ("error: cannot lock ref 'x': Unable to create 'x': Read-only file system", False, True),
+        ("remote: error: x: Read-only file system", False, False),
+        ("pip: [Errno 13] Permission denied: '/usr/lib'", False, False),
+    ],
+)
+def test_a_read_only_disk_is_a_fault_of_the_host_outside_of_sandboxes(
+    said: str, *, is_full: bool, is_unwritable: bool
+):
+    text = f"warning: first\n{said}\n"
+    assert (reports_full_disk(text), reports_unwritable_disk(text)) == (is_full, is_unwritable)
 
 
 def test_the_space_left_is_told_of_a_folder_that_is_yet_to_be_made(folder: Path):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import GitKilled, GitTimedOut
+from orchestrator.errors import GitKilled, GitTimedOut, HostExhausted
 from orchestrator.workspace.git import showable
+from orchestrator.workspace.host_program import Ended
 
 from .conftest import Host
 
@@ -80,3 +81,24 @@ def test_shown_text_has_its_beginning_and_its_end() -> None:
     assert shown.startswith(f"{refusal} remote: checked 0 ")
     assert shown.endswith(" remote: no tests")
     assert len(shown) == 1000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: cannot fork() for git-upload-pack '/x': Resource temporarily unavailable",
+        "git-upload-pack '/x': 1: Cannot fork\nfatal: Could not read from remote repository.",
+        "fatal: unable to create thread: Resource temporarily unavailable",
+    ],
+)
+def test_a_host_without_processes_is_no_fault_of_the_repository(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """The agent failed for good with `repository_unavailable`."""
+    ended = Ended(128, b"", f"warning: first\n{said}\n")
+    monkeypatch.setattr("orchestrator.workspace.git.run_program", lambda *_, **__: ended)
+    with pytest.raises(HostExhausted, match="git ls-remote: "):
+        host.git.attempt("ls-remote", "/x", git_dir=tmp_path)
+    of_remote = Ended(128, b"", f"remote: {said.splitlines()[0]}\nfatal: no.\n")
+    monkeypatch.setattr("orchestrator.workspace.git.run_program", lambda *_, **__: of_remote)
+    assert host.git.attempt("ls-remote", "/x", git_dir=tmp_path).exit_code == 128
