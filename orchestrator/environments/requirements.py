@@ -91,7 +91,15 @@ def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
     ]
     for table in wanted:
         for name, value in table.items():
-            yield from _of_poetry(name, value)
+            yield from of_table(name, value)
+
+
+def poetry_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what an application of poetry requires, without its groups."""
+    poetry = _table(_table(pyproject.get("tool")).get("poetry"))
+    for name, value in _table(poetry.get("dependencies")).items():
+        if name != "python":
+            yield from of_table(name, value)
 
 
 def project_requirements(project: Mapping[str, Any], wanted: tuple[str, ...]) -> Iterator[str]:
@@ -180,7 +188,8 @@ def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:
             yield from _of_group(groups, at, room - 1)
 
 
-def _of_poetry(name: str, value: object) -> Iterator[str]:
+def of_table(name: str, value: object) -> Iterator[str]:
+    """Yield one entry of a table of poetry or of a Pipfile, in the form that pip reads."""
     table = _table(value)
     if isinstance(value, list) or table.get("optional") or table.keys() & {"path", "git", "url"}:
         return

@@ -72,9 +72,7 @@ class SecretFindings:
 
 def without_secrets(report: GateReport) -> GateReport:
     """Return the report with secrets masked in its details, which programs wrote."""
-    gates = tuple(
-        gate.model_copy(update={"detail": masked(gate.detail)}) for gate in report.gates
-    )
+    gates = tuple(gate.model_copy(update={"detail": masked(gate.detail)}) for gate in report.gates)
     findings = tuple(
         finding.model_copy(update={"detail": masked(finding.detail)}) for finding in report.findings
     )
