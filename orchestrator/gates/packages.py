@@ -29,11 +29,18 @@ _HARMLESS = re.compile(
     r"|--durations=\S+|--color=\S+|-race|--all|--workspace|--show-\S+"
 )
 _SUBSETS = ("pytest", "ruff", "flake8", "mypy")
-_LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
+#: A line that runs sessions of tox or nox, which install into environments of their own.
+_SESSION_LINE = re.compile(r"^(?:tox|nox)(?:\s[^&|;<>`]*)?$")
+_LINE_START = re.compile(
+    r"^[@+-]*\s*(?:[^\s/]{0,40}env[^\s/]{0,40}/bin/)?"
+    r"(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?",
+    re.IGNORECASE,
+)
 _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
 #: Lines of a recipe that check nothing: they print.
 _SILENT_LINE = re.compile(
     r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#|^\$[({](?:info|warning)\b[^&|;]*[)}]$"
+    r"|^coverage (?:erase|combine|html|xml|json|lcov)(?:\s[^&|;<>$`]*)?$"
 )
 #: A line that installs what the environment of the repository contains already.
 _INSTALL_LINE = re.compile(
@@ -157,11 +164,18 @@ def _is_repeated(gate: str, command: GateCommand, beside: Sequence[Detected]) ->
     others = [other for detected in beside for other in detected.commands.values()]
     known = {_plain(step) for other in others for step in re.split(r"&&|\n", other.command)}
     lines = (_LINE_START.sub("", line.strip()) for line in command.script.splitlines())
+    # Gates have no network with which sessions could install, so the tests run without them.
+    is_tested = gate == "tests" and any(map(_runs_python_tests, beside))
     return all(
-        _plain(line) in known
+        _plain(line) in known or (is_tested and _SESSION_LINE.search(line))
         for line in lines
         if not (_SILENT_LINE.search(line) or _INSTALL_LINE.search(line))
     )
+
+
+def _runs_python_tests(detected: Detected) -> bool:
+    command = detected.commands.get("tests")
+    return command is not None and command.command.startswith("python3 ")
 
 
 def _plain(line: str) -> tuple[str, ...]:
