@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 QUOTED_CHARACTERS = 2000
 _LINE_CHARACTERS = 400
 _TAIL_LINES = 20
+#: The numbers of names and of reasons that come before all further ones.
+_FIRST_NAMES, _FIRST_REASONS = 12, 8
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
 
@@ -41,6 +43,11 @@ _REASONS = re.compile(
     | make(?:\[\d+\])?:\s\*\*\*
     """,
     re.VERBOSE,
+)
+
+#: Places outside the repository, which a trace of its stack passes through.
+_FOREIGN = re.compile(
+    r"(?:site|dist)-packages/|/lib/python\d[\d.]*/|\bnode_modules/|\bnode:internal/"
 )
 
 
@@ -77,11 +84,18 @@ def _plain(line: str, *, whole: bool) -> str:
 
 
 def quote(headline: str, lines: Sequence[str]) -> str:
-    """Return a headline, then what failed and why, or the end of the output if no line says it."""
-    names = [line for line in lines if _NAMES.match(line)]
+    """Return a headline, then what failed and why, or the end of the output if no line says it.
+
+    A trace of many frames in other people's code leaves room for the lines about the repository.
+    """
+    own = [line for line in lines if line and not _FOREIGN.search(line)]
+    names = [line for line in own if _NAMES.match(line)]
     reasons = [line for line in lines if _REASONS.match(line)]
-    spoken = [line for line in lines if line]
-    return capped([headline, *(dict.fromkeys(names + reasons) or spoken[-_TAIL_LINES:])])
+    others = [line for line in lines if _FOREIGN.search(line) and _NAMES.match(line)]
+    first = [*names[:_FIRST_NAMES], *reasons[:_FIRST_REASONS]]
+    found = dict.fromkeys([*first, *names, *reasons, *others])
+    spoken = own or [line for line in lines if line]
+    return capped([headline, *(found or spoken[-_TAIL_LINES:])])
 
 
 def capped(lines: Iterable[str]) -> str:

@@ -310,12 +310,17 @@ def _parse(text: str) -> ast.AST:
 
 
 def _plain_words(call: ast.Call) -> Iterator[str]:
-    """Yield the arguments of a call that are plain texts, without options and their values."""
+    """Yield the arguments of a call that are plain texts, without options and their values.
+
+    Only a file of requirements is given with its option.
+    """
     before = ""
     for argument in call.args:
         word = argument.value if isinstance(argument, ast.Constant) else None
         if isinstance(word, str) and not word.startswith("-") and before in ("", *_FLAGS):
             yield word
+        elif isinstance(word, str) and before in ("-r", "--requirement"):
+            yield f"-r {word}"
         before = word if isinstance(word, str) and word.startswith("-") else ""
 
 
