@@ -23,6 +23,7 @@ _OTHERS = re.compile(
 _CONTRIBUTED = re.compile(r"contrib/")
 #: Detectors whose commands run the tools of others; a command that only does the same is left out.
 _WRAPPERS = ("Make",)
+_OF_DENO = ("deno.json", "deno.jsonc")
 #: Options in a line of a recipe that exclude no test and no file.
 _HARMLESS = re.compile(
     r"-[vqsx]+|--(?:verbose|quiet|silent|no-header)|-r\w*|-n(?:=?\d+|=?auto)?|--cov\S*|--tb=\S+"
@@ -236,13 +237,21 @@ def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[
 
 
 def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Iterator[NotJudged]:
-    """Yield each entry once; an entry that the Makefile of its folder may run does not block."""
-    wrapped = {p.folder for p in packages if p.kind in (*_WRAPPERS, "Autotools")
-               and "tests" in p.detected.commands}  # fmt: skip
+    """Yield each entry once; what other tests of its folder may run does not block.
+
+    These are the tests of a Makefile, and for Deno those of Node: many packages are published for
+    both.
+    """
+    tested = [p for p in packages if "tests" in p.detected.commands]
+    wrapped = {p.folder for p in tested if p.kind in (*_WRAPPERS, "Autotools")}
+    of_node = {p.folder for p in tested if p.kind == "Node" and p.detected.has_tests}
     seen: Mapping[NotJudged, None] = dict.fromkeys(entries)
     for entry in seen:
-        if entry.blocks and entry.path.rpartition("/")[0] in wrapped:
-            reason = f"{entry.reason}, unless make test of the same folder runs its tests"
+        folder, _, name = entry.path.rpartition("/")
+        is_of_node = name in _OF_DENO and folder in of_node
+        if entry.blocks and (folder in wrapped or is_of_node):
+            runner = "make test" if folder in wrapped else "the script test"
+            reason = f"{entry.reason}, unless {runner} of the same folder runs its tests"
             yield entry.model_copy(update={"blocks": False, "reason": reason})
         else:
             yield entry
