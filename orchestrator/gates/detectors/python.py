@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_member
+from orchestrator.gates.detectors._python_coverage import coverage_command
 from orchestrator.gates.detectors._python_tools import Tools, read_tools
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
@@ -25,7 +26,6 @@ _TEST_PACKAGES = ("tests/__init__.py", "test/__init__.py")
 _TEST_PATH = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _IN_TESTS = re.compile(r"(?:^|/)tests/test[^/]*\.py$")
 _TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
-_COVERAGE_JSON = "coverage.json"
 #: The number of test files that are read to find their framework.
 _MOST_READ = 30
 _FLAKE8_FILES = ("setup.cfg", "tox.ini", ".flake8")
@@ -78,7 +78,7 @@ class Python:
             )
             if runners
             else program or _session(tools, _TEST_SESSIONS),
-            "coverage": _coverage(tools, runners, program),
+            "coverage": coverage_command(tools, runners, program),
             "build": GateCommand("python3 -m build", source="pyproject.toml")
             if "build-system" in tools.pyproject
             else None,
@@ -283,36 +283,6 @@ def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:
         if session.rpartition(" ")[2] in names:
             return GateCommand(session, source=tools.session_files[session])
     return None
-
-
-def _coverage(
-    tools: Tools, runners: tuple[str, ...], program: GateCommand | None
-) -> GateCommand | None:
-    if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
-        # Under `coverage run` its measurement and pytest-cov's would overwrite each other.
-        command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
-        return GateCommand(command, report=_COVERAGE_JSON, source=source)
-    source = tools.declared.get("coverage", "")
-    if not (runners or program) or not source:
-        return None
-    settings = [
-        tools.table("tool", "coverage", "run"),
-        tools.ini.get(".coveragerc", {}).get("run", {}),
-        *(tools.ini.get(path, {}).get("coverage:run", {}) for path in ("setup.cfg", "tox.ini")),
-    ]
-    is_parallel = any(str(table.get("parallel", "")).lower() == "true" for table in settings)
-    # The data that `combine` finds must be from this run.
-    erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
-    own = [program.command.removeprefix("python3 ")] if program else []
-    first, *rest = [f"-m {runner}" for runner in runners] or own
-    run = " && ".join(
-        [
-            f"coverage run {first}",
-            *(f"coverage run{'' if is_parallel else ' -a'} {program}" for program in rest),
-        ]
-    )
-    command = f"{erase}{run} && {combine}coverage json -o {_COVERAGE_JSON}"
-    return GateCommand(command, report=_COVERAGE_JSON, source=source)
 
 
 def _pytest_options(tools: Tools) -> Iterator[dict[str, object]]:

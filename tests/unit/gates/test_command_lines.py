@@ -110,6 +110,23 @@ def test_the_program_for_tests_is_measured_too():
     assert measured == ["coverage run runtests.py && coverage json -o coverage.json"]
 
 
+@pytest.mark.parametrize(
+    ("files", "is_parallel"),
+    [
+        ({".coveragerc": "[run]\nparallel = true\n"}, True),
+        ({".coveragerc": "[report]\nskip_covered = true\n"}, False),
+        ({"setup.cfg": "[coverage:report]\nskip_covered = true\n"}, False),
+        ({"tox.ini": "[coverage:run]\nparallel = True\n"}, True),
+        ({"setup.cfg": "[options]\n"}, True),
+    ],
+)
+def test_only_the_first_file_with_settings_of_coverage_counts(files, is_parallel):
+    table = {"pyproject.toml": f"{PYPROJECT}[tool.coverage.run]\nparallel = true\n"}
+    run = command({**table, **files}, "coverage")
+    assert run is not None
+    assert ("coverage combine" in run) is is_parallel
+
+
 def test_pytest_takes_precedence_over_such_a_program():
     files = {**DJANGO, "tox.ini": "[pytest]\n[testenv]\ncommands = python runtests.py\n"}
     assert units(files) == {("", "python3 -m pytest")}

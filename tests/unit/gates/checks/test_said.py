@@ -44,3 +44,20 @@ def test_the_end_of_an_output_that_names_nothing_is_that_of_the_repository():
 def test_a_quote_has_a_maximum_length():
     lines = [f"a.py:{number}: {'x' * 300}" for number in range(50)]
     assert len(quote("50 failed", lines)) == QUOTED_CHARACTERS
+
+
+def test_an_error_without_a_message_is_quoted_with_its_places_in_the_repository():
+    node = [
+        "/x/lib/copy.js:1", "throw new Error()", "^", "", "Error",
+        "    at Object.<anonymous> (/x/lib/copy.js:1:7)",
+        "    at Module._compile (node:internal/modules/cjs/loader:1521:14)",
+    ]  # fmt: skip
+    said = quote("exit code 1", node)
+    assert said == f"exit code 1\nError\n{node[0]}\n{node[5]}"
+    python = [
+        "Traceback (most recent call last):",
+        *(f'  File "/x/runtests.py", line {number}, in call' for number in range(1, 9)),
+        '  File "/venv/lib/python3.11/site-packages/a.py", line 9, in call', "RuntimeError",
+    ]  # fmt: skip
+    said = quote("exit code 1", python).splitlines()
+    assert said == ["exit code 1", "RuntimeError", *python[1:4], *python[6:9]]
