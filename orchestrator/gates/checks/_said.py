@@ -53,7 +53,7 @@ _PLACES = re.compile(
 )
 #: Places outside the repository, which a trace of its stack passes through.
 _FOREIGN = re.compile(
-    r"(?:site|dist)-packages/|/lib/python\d[\d.]*/|\bnode_modules/|\bnode:internal/"
+    r"(?:site|dist)-packages/|/lib/python\d[\d.]*/|\bnode_modules/|\bnode:internal/|<frozen "
 )
 
 

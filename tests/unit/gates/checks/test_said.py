@@ -57,6 +57,7 @@ def test_an_error_without_a_message_is_quoted_with_its_places_in_the_repository(
     python = [
         "Traceback (most recent call last):",
         *(f'  File "/x/runtests.py", line {number}, in call' for number in range(1, 9)),
+        '  File "<frozen importlib._bootstrap>", line 1, in call',
         '  File "/venv/lib/python3.11/site-packages/a.py", line 9, in call', "RuntimeError",
     ]  # fmt: skip
     said = quote("exit code 1", python).splitlines()
