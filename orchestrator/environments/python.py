@@ -74,6 +74,7 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
     return EcosystemSetup(
         "python",
         (Step(command, folder),),
+        tuple(f"{folder}/{path}".removeprefix("/") for path in _written(files, pyproject)),
         constraints=constraints,
         python=python_bounds(files, pyproject),
     )
@@ -97,6 +98,20 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
         for path in [named] if isinstance(named, str) else named:
             if path in files.paths:
                 yield path
+
+
+def _written(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the modules with the version that an installation writes into the tree."""
+    tool = _table(pyproject.get("tool"))
+    scm = _table(tool.get("setuptools_scm")) or _table(tool.get("setuptools-scm"))
+    hooks = _table(_table(_table(tool.get("hatch")).get("build")).get("hooks"))
+    named = (
+        scm.get("write_to"),
+        scm.get("version_file"),
+        _table(hooks.get("vcs")).get("version-file"),
+    )
+    paths = (posixpath.normpath(path) for path in named if isinstance(path, str))
+    yield from (path for path in dict.fromkeys(paths) if path not in files.paths)
 
 
 def _is_built(files: BaseFiles, pyproject: Mapping[str, Any]) -> bool:

@@ -85,3 +85,26 @@ def test_a_pipfile_of_another_form_installs_nothing(text, lock):
 )
 def test_each_manifest_says_which_python_is_needed(files, bounds):
     assert [part.python for part in recipe({**files, **TEST}).parts] == [bounds]
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ("tool.setuptools_scm]\nwrite_to", "a/_version.py"),
+        ("tool.setuptools_scm]\nversion_file", "./a/_version.py"),
+        ("tool.setuptools-scm]\nversion_file", "a/_version.py"),
+        ("tool.hatch.build.hooks.vcs]\nversion-file", "a/_version.py"),
+    ],
+)
+def test_the_module_that_an_installation_writes_is_in_each_checkout(table, path):
+    files = {"pyproject.toml": f"{BUILT}[{table} = '{path}'\n", **TEST}
+    assert [part.products for part in recipe(files).parts] == [("a/_version.py",)]
+    below = {f"web/{name}": text for name, text in files.items()}
+    assert [part.products for part in recipe(below).parts] == [("web/a/_version.py",)]
+    # A module of the base is not replaced.
+    assert [p.products for p in recipe({**files, "a/_version.py": ""}).parts] == [()]
+
+
+def test_a_name_of_another_form_names_no_module():
+    files = {"pyproject.toml": f"{BUILT}[tool.setuptools_scm]\nwrite_to = ['a', {{}}]\n", **TEST}
+    assert [part.products for part in recipe(files).parts] == [()]
