@@ -21,6 +21,14 @@ _UNREACHABLE = re.compile(
     r"|CERTIFICATE_VERIFY_FAILED|SELF_SIGNED_CERT"
 )
 _SHELL_LACKS = re.compile(r"^(?:/bin/)?sh: \d*:? ?(\S+?):(?: command)? not found", re.MULTILINE)
+#: The words of tools that the host has in a version that the repository does not accept.
+_OTHER_VERSION = re.compile(
+    r"invalid go version '|requires go >= ?\d|unknown directive: toolchain|requires Go \d"
+    r"|requires rustc \d|feature `edition\d+` is required"
+    r"|lock ?file version `?\d+`? (?:requires|was)"
+    r"|requires a different Python: |npm (?:ERR!|error) code EBADENGINE"
+    r"|ERR_PNPM_UNSUPPORTED_ENGINE|The engine \"\w+\" is incompatible with this module"
+)
 _SIGNALLED = 128
 
 
@@ -59,9 +67,12 @@ def _cause(
         return "host", "was ended by SIGKILL: the memory it may use may have run out"
     if lacking := _SHELL_LACKS.search(said):
         return "host", f"needs {Path(lacking[1]).name}, which is not installed"
-    if _UNREACHABLE.search(said):
-        return "host", "could not reach a registry"
-    return "repository", f"ended with exit code {code}"
+    lacks = (
+        (_UNREACHABLE, "could not reach a registry"),
+        (_OTHER_VERSION, "needs another version of a tool than this host has"),
+    )
+    cause = next((cause for words, cause in lacks if words.search(said)), None)
+    return ("host", cause) if cause else ("repository", f"ended with exit code {code}")
 
 
 def check_hosts(hosts: Collection[str], settings: Settings) -> None:

@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from orchestrator.environments.pipfile import pipenv_versions, pipfile_requirements
+from orchestrator.environments.python_bounds import python_bounds
 from orchestrator.environments.requirements import (
     extras,
     group_requirements,
@@ -17,6 +19,7 @@ from orchestrator.environments.requirements import (
     locked_versions,
     name_of,
     normal,
+    poetry_requirements,
     project_requirements,
     requirement_files,
     session_requirements,
@@ -34,20 +37,25 @@ _PIP = "python3 -m pip install --quiet --disable-pip-version-check --no-input"
 def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> EcosystemSetup | None:
     """Return how to install a project and what its checks need; None if nothing is declared.
 
-    Versions come from the lock file of uv, poetry or pdm if there is one. The project is installed
-    in place (editable), so that its metadata exists and no copy of its modules.
+    Versions come from the lock file of uv, poetry, pdm or pipenv if there is one. The project is
+    installed in place (editable), so that its metadata exists and no copy of its modules. Of an
+    application that is no package, only the dependencies are installed.
     """
     pyproject = _pyproject(files)
     project = _table(pyproject.get("project"))
     wanted = extras(project, _extras_of_setup(files))
-    locked = locked_versions(files)
     listed = requirement_files(files)
-    is_built = "build-system" in pyproject or "setup.py" in files.paths
+    required = [line for path in listed for line in files.text(path).splitlines()]
+    # A file of requirements beside a Pipfile has versions of its own.
+    locked = locked_versions(files) or ({} if listed else pipenv_versions(files))
+    is_built = _is_built(files, pyproject)
     own = [] if is_built else list(project_requirements(project, wanted))
+    own += [] if is_built else poetry_requirements(pyproject)
     own += group_requirements(pyproject)
+    own += pipfile_requirements(files, {name_of(line) for line in (*own, *required)})
     if not own and not listed and not is_built:
         return None
-    lines = [*own, *(line for path in listed for line in files.text(path).splitlines())]
+    lines = [*own, *required]
     if is_built:
         lines += project_requirements(project, wanted)
     # A requirement under a condition may not be installed.
@@ -66,8 +74,9 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
     return EcosystemSetup(
         "python",
         (Step(command, folder),),
+        tuple(f"{folder}/{path}".removeprefix("/") for path in _written(files, pyproject)),
         constraints=constraints,
-        python=str(project.get("requires-python", "")),
+        python=python_bounds(files, pyproject),
     )
 
 
@@ -89,6 +98,29 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
         for path in [named] if isinstance(named, str) else named:
             if path in files.paths:
                 yield path
+
+
+def _written(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the modules with the version that an installation writes into the tree."""
+    tool = _table(pyproject.get("tool"))
+    scm = _table(tool.get("setuptools_scm")) or _table(tool.get("setuptools-scm"))
+    hooks = _table(_table(_table(tool.get("hatch")).get("build")).get("hooks"))
+    named = (
+        scm.get("write_to"),
+        scm.get("version_file"),
+        _table(hooks.get("vcs")).get("version-file"),
+    )
+    paths = (posixpath.normpath(path) for path in named if isinstance(path, str))
+    yield from (path for path in dict.fromkeys(paths) if path not in files.paths)
+
+
+def _is_built(files: BaseFiles, pyproject: Mapping[str, Any]) -> bool:
+    """Return whether pip can install a project itself, besides what it depends on."""
+    tool = _table(pyproject.get("tool"))
+    modes = (("poetry", "package-mode"), ("uv", "package"), ("pdm", "distribution"))
+    if any(_table(tool.get(name)).get(key) is False for name, key in modes):
+        return False
+    return "build-system" in pyproject or "setup.py" in files.paths
 
 
 def _run_by(commands: Collection[str]) -> set[str]:

@@ -152,16 +152,19 @@ def _detected(
         elif package.kind == "Node" and which("npm"):
             part = _node(below, package.folder, which)
         elif package.kind == "Go" and which("go"):
-            has_needs = re.search(r"^\s*require\b", below.text("go.mod"), re.MULTILINE)
-            part = (
-                EcosystemSetup("go", (Step("go mod download", package.folder),))
-                if has_needs
-                else None
-            )
+            part = _go(below, package.folder, commands)
         elif package.kind == "Rust" and which("cargo"):
             part = _rust(below, package.folder)
         if part is not None:
             yield part
+
+
+def _go(files: BaseFiles, folder: str, commands: Collection[str]) -> EcosystemSetup | None:
+    if not re.search(r"^\s*require\b", files.text("go.mod"), re.MULTILINE):
+        return None
+    # A module outside the workspace around it must be read without that workspace.
+    alone = "GOWORK=off " if any(command.startswith("GOWORK=off ") for command in commands) else ""
+    return EcosystemSetup("go", (Step(f"{alone}go mod download", folder),))
 
 
 def _node(

@@ -33,6 +33,10 @@ _REQUIREMENT = re.compile(
     r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w,\s.-]*\])?"
     rf"\s*(?:{_BOUND}(?:\s*,\s*{_BOUND})*)?\s*(?:;[^{{}}]*)?"
 )
+#: A line of a session that names a file of requirements.
+_NAMED_FILE = re.compile(
+    r"(?:-r|--requirement)[\s=]*(?:\{(?:toxinidir|tox_root)\}/|\./)?([\w./-]+)$"
+)
 _FROZEN = re.compile(
     r"^(\s*(?:-\s+)?rev:\s*)['\"]?[0-9a-f]{40}['\"]?\s*#\s*(?:frozen:\s*)?(v?\d[\w.]*)\s*$",
     re.MULTILINE,
@@ -91,7 +95,15 @@ def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
     ]
     for table in wanted:
         for name, value in table.items():
-            yield from _of_poetry(name, value)
+            yield from of_table(name, value)
+
+
+def poetry_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what an application of poetry requires, without its groups."""
+    poetry = _table(_table(pyproject.get("tool")).get("poetry"))
+    for name, value in _table(poetry.get("dependencies")).items():
+        if name != "python":
+            yield from of_table(name, value)
 
 
 def project_requirements(project: Mapping[str, Any], wanted: tuple[str, ...]) -> Iterator[str]:
@@ -145,12 +157,19 @@ def session_requirements(
         if str(hook.get("id")).removesuffix("-check").removeprefix("mirrors-") in run
         for need in _strings(hook.get("additional_dependencies"))
     ]
-    for need in wanted:
+    for need in _with_files(wanted, files):
         text = need.partition("#")[0].strip()
         name = name_of(text)
         if _REQUIREMENT.fullmatch(text) and name not in seen:
             seen.add(name)
             yield text
+
+
+def _with_files(needs: Collection[str], files: BaseFiles) -> Iterator[str]:
+    """Yield some lines, with those of a file of requirements in place of its name."""
+    for need in needs:
+        named = _NAMED_FILE.match(need.strip())
+        yield from files.text(named[1]).splitlines() if named else (need,)
 
 
 def _hooks(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
@@ -180,7 +199,8 @@ def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:
             yield from _of_group(groups, at, room - 1)
 
 
-def _of_poetry(name: str, value: object) -> Iterator[str]:
+def of_table(name: str, value: object) -> Iterator[str]:
+    """Yield one entry of a table of poetry or of a Pipfile, in the form that pip reads."""
     table = _table(value)
     if isinstance(value, list) or table.get("optional") or table.keys() & {"path", "git", "url"}:
         return

@@ -16,6 +16,8 @@ class BaseFiles:
 
     read: Callable[[str], bytes | None]
     paths: Collection[str]
+    #: All files of the base commit, and the path of this folder; None if this is the root.
+    outer: tuple[BaseFiles, str] | None = None
 
     def text(self, path: str) -> str:
         """Return the text of a file; empty if it does not exist."""
@@ -28,7 +30,9 @@ class BaseFiles:
             return self
         top = f"{folder}/"
         paths = {path.removeprefix(top) for path in self.paths if path.startswith(top)}
-        return BaseFiles(lambda path: self.read(top + path), paths)
+        root, own = self.outer or (self, "")
+        at = f"{own}/{folder}".removeprefix("/")
+        return BaseFiles(lambda path: self.read(top + path), paths, (root, at))
 
 
 @dataclass(frozen=True)

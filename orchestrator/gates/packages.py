@@ -23,17 +23,25 @@ _OTHERS = re.compile(
 _CONTRIBUTED = re.compile(r"contrib/")
 #: Detectors whose commands run the tools of others; a command that only does the same is left out.
 _WRAPPERS = ("Make",)
+_OF_DENO = ("deno.json", "deno.jsonc")
 #: Options in a line of a recipe that exclude no test and no file.
 _HARMLESS = re.compile(
     r"-[vqsx]+|--(?:verbose|quiet|silent|no-header)|-r\w*|-n(?:=?\d+|=?auto)?|--cov\S*|--tb=\S+"
     r"|--durations=\S+|--color=\S+|-race|--all|--workspace|--show-\S+"
 )
 _SUBSETS = ("pytest", "ruff", "flake8", "mypy")
-_LINE_START = re.compile(r"^[@+-]*\s*(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?")
+#: A line that runs sessions of tox or nox, which install into environments of their own.
+_SESSION_LINE = re.compile(r"^(?:tox|nox)(?:\s[^&|;<>`]*)?$")
+_LINE_START = re.compile(
+    r"^[@+-]*\s*(?:[^\s/]{0,40}env[^\s/]{0,40}/bin/)?"
+    r"(?:(?:uv|poetry|pdm|pipenv|hatch) run (?:--\S+ )*)?",
+    re.IGNORECASE,
+)
 _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
 #: Lines of a recipe that check nothing: they print.
 _SILENT_LINE = re.compile(
     r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#|^\$[({](?:info|warning)\b[^&|;]*[)}]$"
+    r"|^coverage (?:erase|combine|html|xml|json|lcov)(?:\s[^&|;<>$`]*)?$"
 )
 #: A line that installs what the environment of the repository contains already.
 _INSTALL_LINE = re.compile(
@@ -157,11 +165,18 @@ def _is_repeated(gate: str, command: GateCommand, beside: Sequence[Detected]) ->
     others = [other for detected in beside for other in detected.commands.values()]
     known = {_plain(step) for other in others for step in re.split(r"&&|\n", other.command)}
     lines = (_LINE_START.sub("", line.strip()) for line in command.script.splitlines())
+    # Gates have no network with which sessions could install, so the tests run without them.
+    is_tested = gate == "tests" and any(map(_runs_python_tests, beside))
     return all(
-        _plain(line) in known
+        _plain(line) in known or (is_tested and _SESSION_LINE.search(line))
         for line in lines
         if not (_SILENT_LINE.search(line) or _INSTALL_LINE.search(line))
     )
+
+
+def _runs_python_tests(detected: Detected) -> bool:
+    command = detected.commands.get("tests")
+    return command is not None and command.command.startswith("python3 ")
 
 
 def _plain(line: str) -> tuple[str, ...]:
@@ -222,13 +237,21 @@ def _without_untested(packages: Sequence[Package]) -> tuple[list[Package], list[
 
 
 def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Iterator[NotJudged]:
-    """Yield each entry once; an entry that the Makefile of its folder may run does not block."""
-    wrapped = {p.folder for p in packages if p.kind in (*_WRAPPERS, "Autotools")
-               and "tests" in p.detected.commands}  # fmt: skip
+    """Yield each entry once; what other tests of its folder may run does not block.
+
+    These are the tests of a Makefile, and for Deno those of Node: many packages are published for
+    both.
+    """
+    tested = [p for p in packages if "tests" in p.detected.commands]
+    wrapped = {p.folder for p in tested if p.kind in (*_WRAPPERS, "Autotools")}
+    of_node = {p.folder for p in tested if p.kind == "Node" and p.detected.has_tests}
     seen: Mapping[NotJudged, None] = dict.fromkeys(entries)
     for entry in seen:
-        if entry.blocks and entry.path.rpartition("/")[0] in wrapped:
-            reason = f"{entry.reason}, unless make test of the same folder runs its tests"
+        folder, _, name = entry.path.rpartition("/")
+        is_of_node = name in _OF_DENO and folder in of_node
+        if entry.blocks and (folder in wrapped or is_of_node):
+            runner = "make test" if folder in wrapped else "the script test"
+            reason = f"{entry.reason}, unless {runner} of the same folder runs its tests"
             yield entry.model_copy(update={"blocks": False, "reason": reason})
         else:
             yield entry

@@ -199,7 +199,11 @@ def _hint(name: str, where: str, blocking: Sequence[NotJudged]) -> str:
         if lack
         else f"The base commit says nowhere how to run {name}"
     )
-    return f"{reason}: add to its {where} {name} = {example}"
+    line = f"{reason}: add to its {where} {name} = {example}"
+    if lack:
+        # A package with tests has something to check.
+        return line
+    return f'{line}, or {name} = {{not_applicable = "<reason>"}} if there is nothing to check'
 
 
 def _files_run(files: BaseFiles, gates: Iterable[PlannedGate]) -> Iterator[str]:

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Sequence
 QUOTED_CHARACTERS = 2000
 _LINE_CHARACTERS = 400
 _TAIL_LINES = 20
+#: The numbers of names and of reasons that come before all further ones.
+_FIRST_NAMES, _FIRST_REASONS = 12, 8
+#: The number of places that are quoted from each end of the traces.
+_PLACES_OF_AN_END = 3
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
 
@@ -41,6 +45,15 @@ _REASONS = re.compile(
     | make(?:\[\d+\])?:\s\*\*\*
     """,
     re.VERBOSE,
+)
+
+#: Lines of a trace of a stack, and the place of an error of Node that nothing catches.
+_PLACES = re.compile(
+    r"\s+at\s(?:.*\()?\S+:\d+:\d+\)?$|(?:file://)?/\S+:\d+$|\s+File\s\"[^\"]+\",\sline\s\d+"
+)
+#: Places outside the repository, which a trace of its stack passes through.
+_FOREIGN = re.compile(
+    r"(?:site|dist)-packages/|/lib/python\d[\d.]*/|\bnode_modules/|\bnode:internal/|<frozen "
 )
 
 
@@ -77,11 +90,21 @@ def _plain(line: str, *, whole: bool) -> str:
 
 
 def quote(headline: str, lines: Sequence[str]) -> str:
-    """Return a headline, then what failed and why, or the end of the output if no line says it."""
-    names = [line for line in lines if _NAMES.match(line)]
+    """Return a headline, then what failed and why, or the end of the output if no line says it.
+
+    A trace of many frames in other people's code leaves room for the lines about the repository.
+    """
+    own = [line for line in lines if line and not _FOREIGN.search(line)]
+    names = [line for line in own if _NAMES.match(line)]
     reasons = [line for line in lines if _REASONS.match(line)]
-    spoken = [line for line in lines if line]
-    return capped([headline, *(dict.fromkeys(names + reasons) or spoken[-_TAIL_LINES:])])
+    others = [line for line in lines if _FOREIGN.search(line) and _NAMES.match(line)]
+    first = [*names[:_FIRST_NAMES], *reasons[:_FIRST_REASONS]]
+    places = [line for line in own if _PLACES.match(line)] if names or reasons else []
+    # The place of the fault is the first one in JavaScript, and the last one in Python.
+    first += [*places[:_PLACES_OF_AN_END], *places[-_PLACES_OF_AN_END:]]
+    found = dict.fromkeys([*first, *names, *reasons, *others])
+    spoken = own or [line for line in lines if line]
+    return capped([headline, *(found or spoken[-_TAIL_LINES:])])
 
 
 def capped(lines: Iterable[str]) -> str:

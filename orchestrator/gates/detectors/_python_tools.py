@@ -55,7 +55,7 @@ class Tools:
     sessions: dict[str, set[str]] = field(default_factory=dict)
     #: The requirements that a session installs, without those under a condition.
     needs: dict[str, list[str]] = field(default_factory=dict)
-    #: The command lines of sessions, in order.
+    #: The command lines of sessions of tox, in order.
     lines: list[str] = field(default_factory=list)
     #: The file that declares each session.
     session_files: dict[str, str] = field(default_factory=dict)
@@ -79,6 +79,12 @@ class Tools:
         self.session_files.setdefault(session, path)
         for tool in run:
             self.add(tool, path)
+
+    def lines_of_tox(self) -> Iterator[tuple[str, str]]:
+        """Yield the command lines of tox without their conditions, with the file that has them."""
+        path = next((p for s, p in self.session_files.items() if s.startswith("tox ")), "")
+        for line in self.lines:
+            yield _CONDITION.sub("", line).strip().removeprefix("- ").strip(), path
 
     def table(self, *names: str) -> Mapping[str, Any]:
         """Return a table of pyproject.toml; empty if there is none."""
@@ -304,12 +310,17 @@ def _parse(text: str) -> ast.AST:
 
 
 def _plain_words(call: ast.Call) -> Iterator[str]:
-    """Yield the arguments of a call that are plain texts, without options and their values."""
+    """Yield the arguments of a call that are plain texts, without options and their values.
+
+    Only a file of requirements is given with its option.
+    """
     before = ""
     for argument in call.args:
         word = argument.value if isinstance(argument, ast.Constant) else None
         if isinstance(word, str) and not word.startswith("-") and before in ("", *_FLAGS):
             yield word
+        elif isinstance(word, str) and before in ("-r", "--requirement"):
+            yield f"-r {word}"
         before = word if isinstance(word, str) and word.startswith("-") else ""
 
 

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_member
+from orchestrator.gates.detectors._python_coverage import coverage_command
 from orchestrator.gates.detectors._python_tools import Tools, read_tools
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
@@ -25,12 +26,16 @@ _TEST_PACKAGES = ("tests/__init__.py", "test/__init__.py")
 _TEST_PATH = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
 _IN_TESTS = re.compile(r"(?:^|/)tests/test[^/]*\.py$")
 _TEST_FOLDERS = frozenset({"tests", "test", "testing", "spec", "specs"})
-_COVERAGE_JSON = "coverage.json"
 #: The number of test files that are read to find their framework.
 _MOST_READ = 30
 _FLAKE8_FILES = ("setup.cfg", "tox.ini", ".flake8")
 #: A line of tox without anything that tox or a shell would fill in.
 _PLAIN_LINE = re.compile(r"[\w./,=:*+ -]+")
+#: A line of tox that runs a program for tests; what tox adds to it is left out.
+_SCRIPT = re.compile(
+    r"(?:coverage\s+run(?:\s+-\S+)*|(?:\S*python[\d.]*|\{\w+\})(?:\s+-[bBIsE]+|\s+-W\s*\w+)*)"
+    r"\s+((?:[\w-]+/)*run_?tests?\.py)((?:\s+[\w./,=:+-]+)*)(?:\s+\{posargs[^{}]*\})?"
+)
 _LINT_SESSIONS = ("lint", "linters", "style", "flake8", "ruff", "pre-commit", "check")
 _TYPE_SESSIONS = ("typecheck", "type", "types", "typing", "mypy", "pyright", "type-check")
 _TEST_SESSIONS = ("tests", "test", "py", "unit", "py3")
@@ -62,9 +67,9 @@ class Python:
         tools = read_tools(files)
         tests = _test_files(files, self.folders(files.paths))
         runners, source = _runners(files, tools, tests)
-        django = _django(files, tools, tests)
-        if django:
-            runners, source = (), django.source
+        program = _script(files, tools) or _django(files, tools, tests)
+        if program:
+            runners, source = (), program.source
         found = {
             "typecheck": _typecheck(tools) or _session(tools, _TYPE_SESSIONS),
             "lint": _lint(tools) or _session(tools, _LINT_SESSIONS),
@@ -72,8 +77,8 @@ class Python:
                 " && ".join(f"python3 -m {runner}" for runner in runners), source=source
             )
             if runners
-            else django or _session(tools, _TEST_SESSIONS),
-            "coverage": _coverage(tools, runners, django),
+            else program or _session(tools, _TEST_SESSIONS),
+            "coverage": coverage_command(tools, runners, program),
             "build": GateCommand("python3 -m build", source="pyproject.toml")
             if "build-system" in tools.pyproject
             else None,
@@ -89,7 +94,7 @@ class Python:
             not_judged=tuple(_outside(tools, tests)) if "pytest" in runners else (),
             listed=frozenset(_workspace(files, tools)),
             has_tests=bool(tests)
-            or bool(django)
+            or bool(program)
             or not runners
             or any(path in files.paths for path in _TEST_PACKAGES)
             or any(_collects_others(options) for options in _pytest_options(tools)),
@@ -106,6 +111,20 @@ def _workspace(files: BaseFiles, tools: Tools) -> Iterator[str]:
     for folder in folders_with({"pyproject.toml"}, files.paths) - {""} if listed else ():
         if is_member(folder, listed) and not is_member(folder, excluded):
             yield folder
+
+
+def _script(files: BaseFiles, tools: Tools) -> GateCommand | None:
+    """Return the program of a repository that runs its tests, as its sessions of tox run it.
+
+    Test files need what such a program prepares, for example the settings of Django.
+    """
+    if tools.source("pytest"):
+        return None
+    for line, path in tools.lines_of_tox():
+        match = _SCRIPT.fullmatch(line)
+        if match and match[1] in files.paths:
+            return GateCommand(f"python3 {match[1]}{match[2]}", source=path)
+    return None
 
 
 def _django(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> GateCommand | None:
@@ -264,35 +283,6 @@ def _session(tools: Tools, names: tuple[str, ...]) -> GateCommand | None:
         if session.rpartition(" ")[2] in names:
             return GateCommand(session, source=tools.session_files[session])
     return None
-
-
-def _coverage(
-    tools: Tools, runners: tuple[str, ...], django: GateCommand | None
-) -> GateCommand | None:
-    if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
-        # Under `coverage run` its measurement and pytest-cov's would overwrite each other.
-        command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
-        return GateCommand(command, report=_COVERAGE_JSON, source=source)
-    source = tools.declared.get("coverage", "")
-    if not (runners or django) or not source:
-        return None
-    settings = [
-        tools.table("tool", "coverage", "run"),
-        tools.ini.get(".coveragerc", {}).get("run", {}),
-        *(tools.ini.get(path, {}).get("coverage:run", {}) for path in ("setup.cfg", "tox.ini")),
-    ]
-    is_parallel = any(str(table.get("parallel", "")).lower() == "true" for table in settings)
-    # The data that `combine` finds must be from this run.
-    erase, combine = ("coverage erase && ", "coverage combine && ") if is_parallel else ("", "")
-    first, *rest = [f"-m {runner}" for runner in runners] or ["manage.py test"]
-    run = " && ".join(
-        [
-            f"coverage run {first}",
-            *(f"coverage run{'' if is_parallel else ' -a'} {program}" for program in rest),
-        ]
-    )
-    command = f"{erase}{run} && {combine}coverage json -o {_COVERAGE_JSON}"
-    return GateCommand(command, report=_COVERAGE_JSON, source=source)
 
 
 def _pytest_options(tools: Tools) -> Iterator[dict[str, object]]:

@@ -40,6 +40,30 @@ def test_the_cause_says_who_has_to_act(code, said, refused, words):
         assert said in str(error)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "go.mod:3: invalid go version '1.25.2': must match format 1.23",
+        "go: go.mod requires go >= 1.25 (running go 1.21.0; GOTOOLCHAIN=local)",
+        "go.mod:5: unknown directive: toolchain",
+        "error: package `a v1.0.0` cannot be built because it requires rustc 1.80 or newer",
+        "lock file version 4 requires `-Znext-lockfile-bump`",
+        "ERROR: Package 'a' requires a different Python: 3.11.7 not in '>=3.12'",
+        "npm error code EBADENGINE",
+        "ERR_PNPM_UNSUPPORTED_ENGINE  Unsupported environment (bad pnpm and/or Node.js version)",
+        'error a@1.0.0: The engine "node" is incompatible with this module.',
+    ],
+)
+def test_a_tool_of_another_version_is_for_the_host_to_mend(said):
+    error = setup_error(Step("x"), ended(1, said), (), 5, ())
+    assert "needs another version of a tool than this host has (fix the host)" in str(error)
+
+
+def test_a_warning_about_a_version_is_not_why_a_set_up_failed():
+    error = setup_error(Step("x"), ended(1, "npm warn EBADENGINE {\nerror 404"), (), 5, ())
+    assert "fix the repository" in str(error)
+
+
 def test_a_time_limit_names_its_setting():
     error = setup_error(Step("x"), ended(-9, "", timed_out=True), (), 5, ())
     assert "within 5 s (ORCHESTRATOR_SETUP_TIMEOUT)" in str(error)

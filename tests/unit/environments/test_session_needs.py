@@ -82,3 +82,30 @@ def test_a_configuration_of_the_gates_needs_no_new_environment():
     own = {"orchestrator.toml": "[gates]\ntypecheck = 'mypy'\ntests = 'python3 -m pytest'\n"}
     before, after = recipe(files), recipe({**files, **own})
     assert (before.parts, before.inputs) == (after.parts, after.inputs)
+
+
+NEEDS = {
+    "requirements-types.txt": "types-x==1.2  # why\n-r more.txt\nmypy==1.5.0 --hash=sha256:0\n"
+}
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        tox("-r requirements-types.txt"),
+        tox("-rrequirements-types.txt"),
+        tox("-r {toxinidir}/requirements-types.txt"),
+        tox("--requirement=./requirements-types.txt"),
+        nox("session.install('-r', 'requirements-types.txt')", "session.run('mypy')"),
+        {"tox.toml": "[env.t]\ndeps = ['-r requirements-types.txt']\ncommands = [['mypy', 'a']]\n"},
+    ],
+)
+def test_a_file_of_requirements_that_a_session_names_is_read(session):
+    assert installed({**session, **NEEDS}) == ["-e", ".", "types-x==1.2", "pytest", "mypy"]
+
+
+@pytest.mark.parametrize(
+    "deps", ["a: -r requirements-types.txt", "-r {envname}.txt", "-r missing.txt", "-c x.txt"]
+)
+def test_a_file_under_a_condition_or_without_a_known_name_is_not_read(deps):
+    assert installed({**tox(deps), **NEEDS}) == ["-e", ".", "pytest", "mypy"]

@@ -72,3 +72,82 @@ def test_a_recipe_that_installs_and_lints_before_its_tests_does_nothing_new(reci
     files["tests/test_a.py"] = "import pytest\n"
     assert (("", "make test") in units(files)) is is_run
     assert ("", "python3 -m pytest") in units(files)
+
+
+UNITTEST = "python3 -m unittest discover -s a/tests"
+DJANGO = {
+    "setup.py": "",
+    "runtests.py": "",
+    "a/tests/test_a.py": "import unittest\n\n\nclass T(unittest.TestCase):\n    pass\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["coverage run -a runtests.py {posargs}"], "python3 runtests.py"),
+        (["{envpython} -Wd runtests.py --fast {posargs:a b}"], "python3 runtests.py --fast"),
+        (
+            ["sqlite: coverage run runtests.py", "my: python runtests.py --my"],
+            "python3 runtests.py",
+        ),
+        (["flake8", "- python runtests.py"], "python3 runtests.py"),
+        # Another file, or something that only tox can fill in.
+        (["python run_tests.py"], UNITTEST),
+        (["python runtests.py {envname}"], UNITTEST),
+        (["python runtests.py; rm -rf a"], UNITTEST),
+    ],
+)
+def test_the_tests_run_by_the_program_that_the_sessions_run(lines, expected):
+    files = {**DJANGO, "tox.ini": "[testenv]\ncommands =\n" + "\n".join(f"  {x}" for x in lines)}
+    assert units(files) == {("", expected)}
+
+
+def test_the_program_for_tests_is_measured_too():
+    text = "[testenv]\ndeps = coverage\ncommands = coverage run runtests.py\n"
+    plan = plan_of({**DJANGO, "tox.ini": text})
+    measured = [gate.command for gate in plan.gates if gate.name == "coverage"]
+    assert measured == ["coverage run runtests.py && coverage json -o coverage.json"]
+
+
+@pytest.mark.parametrize(
+    ("files", "is_parallel"),
+    [
+        ({".coveragerc": "[run]\nparallel = true\n"}, True),
+        ({".coveragerc": "[report]\nskip_covered = true\n"}, False),
+        ({"setup.cfg": "[coverage:report]\nskip_covered = true\n"}, False),
+        ({"tox.ini": "[coverage:run]\nparallel = True\n"}, True),
+        ({"setup.cfg": "[options]\n"}, True),
+    ],
+)
+def test_only_the_first_file_with_settings_of_coverage_counts(files, is_parallel):
+    table = {"pyproject.toml": f"{PYPROJECT}[tool.coverage.run]\nparallel = true\n"}
+    run = command({**table, **files}, "coverage")
+    assert run is not None
+    assert ("coverage combine" in run) is is_parallel
+
+
+def test_pytest_takes_precedence_over_such_a_program():
+    files = {**DJANGO, "tox.ini": "[pytest]\n[testenv]\ncommands = python runtests.py\n"}
+    assert units(files) == {("", "python3 -m pytest")}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_run"),
+    [
+        ("coverage erase\n\ttox\n\tcoverage html", False),
+        ("$(VENV)/bin/tox -e py311", False),
+        ("nox -s tests", False),
+        ("uv run tox", False),
+        ("tox && ./more.sh", True),
+        ("tox\n\t./more.sh", True),
+        ("coverage run more.py", True),
+        ("./bin/tox", True),
+    ],
+)
+def test_a_recipe_that_only_runs_sessions_is_left_out_beside_the_tests_of_python(recipe, is_run):
+    makefile = {"Makefile": f"test:\n\t{recipe}\n"}
+    python = {**makefile, "pyproject.toml": PYPROJECT, "test_a.py": "import pytest\n"}
+    assert (("", "make test") in units(python)) is is_run
+    # Alone it is the only thing that says how to run the tests.
+    assert units(makefile) == {("", "make test")}

@@ -280,6 +280,10 @@ def test_a_package_with_tests_and_no_way_to_run_them_makes_the_gate_missing():
         ({"svc/Gemfile": "", "svc/spec/a_spec.rb": ""}, True),
         ({"App.csproj": ""}, False),
         ({"Gemfile": "", "spec/a.rb": "", "Makefile": "test:\n\trake\n"}, False),
+        # A package of Node that is published for Deno too.
+        ({"deno.json": "", "a.test.ts": "", "package.json": package(test="vitest run")}, False),
+        ({"w/deno.jsonc": "", "w/a.test.ts": "", "package.json": package(test="vitest")}, True),
+        ({"deno.json": "", "a.test.ts": ""}, True),
     ],
 )
 def test_what_no_detector_knows_is_named_and_blocks_if_it_has_tests(files, blocks):

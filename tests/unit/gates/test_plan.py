@@ -106,7 +106,13 @@ def test_coverage_is_85_percent_unless_the_base_commit_says_otherwise():
 def test_a_gate_without_a_command_says_which_line_to_add(files, name, line):
     gate = gate_of(files, name)
     assert gate.command is None
-    assert gate.hint.endswith(line)
+    other = f'{name} = {{not_applicable = "<reason>"}} if there is nothing to check'
+    assert gate.hint.endswith(f"{line}, or {other}")
+
+
+def test_a_package_with_tests_that_no_detector_knows_has_something_to_check():
+    hint = gate_of({"pom.xml": "", "src/test/java/ATest.java": ""}, "tests").hint
+    assert hint.endswith('tests = "<command>"')
 
 
 def test_a_review_needs_no_command():
