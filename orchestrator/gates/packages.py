@@ -41,7 +41,7 @@ _MODULE_START = re.compile(r"^\S*(?:python[\d.]*|\$[({]PY\w*[)}]) -m ")
 #: Lines of a recipe that check nothing: they print.
 _SILENT_LINE = re.compile(
     r"^(?:echo|printf|@?:|true)\b[^&|;]*$|^#|^\$[({](?:info|warning)\b[^&|;]*[)}]$"
-    r"|^coverage (?:erase|combine|html|xml|json|lcov)(?:\s[^&|;<>$`]*)?$"
+    r"|^coverage (?:erase|combine|html|xml|json|lcov)(?![^\n]*--fail)(?:\s[^&|;<>$`]*)?$"
 )
 #: A line that installs what the environment of the repository contains already.
 _INSTALL_LINE = re.compile(

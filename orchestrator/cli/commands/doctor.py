@@ -252,10 +252,17 @@ def see_manager(system: instance.System | None, orphaned: instance.System | None
     if orphaned:
         raise OrchestratorError(instance.ORPHANED, action=instance.START_ANEW)
     pid = system.pids[instance.SUPERVISOR] if system else None
-    if pid is not None and psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+    if pid is not None and _is_stopped(pid):
         msg = f"Its process {pid} is stopped: it restarts no program that ends."
         raise OrchestratorError(msg, action=f"Continue it: `kill -CONT {pid}`.")
     return "runs"
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def see_api(settings: Settings) -> str:

@@ -136,6 +136,7 @@ def test_pytest_takes_precedence_over_such_a_program():
     ("recipe", "is_run"),
     [
         ("coverage erase\n\ttox\n\tcoverage html", False),
+        ("tox\n\tcoverage html --fail-under=90", True),
         ("$(VENV)/bin/tox -e py311", False),
         ("nox -s tests", False),
         ("uv run tox", False),
