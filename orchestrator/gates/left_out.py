@@ -50,8 +50,8 @@ def _of_npm(change: FileChange) -> Callable[[str], bool]:
 
 def _members(content: bytes | None) -> tuple[str, ...]:
     try:
-        members = json.loads(content or b"{}").get("workspaces") or ()
-        members = members.get("packages") or () if isinstance(members, dict) else members
+        members = json.loads(content or b"").get("workspaces")
+        members = members.get("packages") if isinstance(members, dict) else members
         return tuple(str(member).removeprefix("./").rstrip("/") for member in members[:_MOST])
     except (ValueError, AttributeError, TypeError, RecursionError):
         return ()

@@ -48,7 +48,8 @@ _GATES_QUICK = (
     *("command_lines", "config_files", "contributions", "doctests", "exclusions", "faults"),
     *("feedback", "found", "hidden_sources", "ignored_sources", "node_coverage", "own_configure"),
     *("packages", "plan", "planning", "repeated_recipes", "rust_members", "tampering"),
-    *("check_files", "tool_config", "command_files"),
+    *("check_files", "tool_config", "command_files", "tool_cheats", "suppressions"),
+    *("go_workspaces", "left_out"),
 )
 
 
