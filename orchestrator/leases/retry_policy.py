@@ -64,6 +64,9 @@ class RecoveryPolicy:
 
     base_s: float = 1.0
     cap_s: float = 300.0
+    #: How long an agent waits at least for processes or descriptors of its host, in each recovery:
+    #: other programs have to end first.
+    host_wait_s: float = 60.0
     #: How long agents wait for a provider that does not say when it takes requests again.
     provider_wait_s: float = 60.0
     #: The longest wait that a provider can ask for at a time.
@@ -80,7 +83,8 @@ class RecoveryPolicy:
         - Killed, or another attempt's: nothing is written.
         - The provider's limit, a fallback that cannot be started, or a worker that stops: another
           attempt, and no recovery is spent.
-        - Any other retryable error: a recovery with exponential backoff, while there is one left.
+        - Any other retryable error: a recovery with exponential backoff, or after a longer wait for
+          a host without processes or descriptors, while there is one left.
         - Everything else, and what was retried already: the agent fails.
         """
         if isinstance(error, _UNWRITABLE):
@@ -106,6 +110,8 @@ class RecoveryPolicy:
         delay_s = calculate_backoff_delay(
             agent.recoveries + 1, self.base_s, self.cap_s, jitter=self.jitter
         )
+        if isinstance(error, HostExhausted):
+            delay_s = self.host_wait_s * (1 + self.jitter())
         return Reschedule(error, delay_s, counts=True)
 
     def provider_jitter(self) -> timedelta:

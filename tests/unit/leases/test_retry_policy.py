@@ -69,6 +69,12 @@ def test_each_recovery_waits_longer_than_the_one_before_until_none_is_left():
     assert isinstance(results[3], Fail)
 
 
+def test_a_recovery_waits_until_other_programs_of_an_exhausted_host_may_have_ended():
+    results = [decide(errors.HostExhausted(), recoveries=n) for n in range(4)]
+    assert [(one.delay_s, one.counts) for one in results[:3]] == [(90, True)] * 3
+    assert isinstance(results[3], Fail)
+
+
 def test_a_worker_that_stops_costs_no_recovery_and_no_delay():
     result = decide(errors.WorkerStopping(), recoveries=3)
     assert result == Reschedule(result.error, delay_s=0, counts=False)
