@@ -95,6 +95,7 @@ from orchestrator.errors.machine import (
     StartFailed,
     SystemAlreadyRunning,
     SystemNotRunning,
+    fault_of_host,
 )
 from orchestrator.errors.requests import (
     ApiLacks,
@@ -221,4 +222,5 @@ __all__ = [
     "WorkerStopping",
     "WorkspaceInUse",
     "WorkspaceLost",
+    "fault_of_host",
 ]

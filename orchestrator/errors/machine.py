@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from orchestrator.errors.git import DiskFull
 from orchestrator.errors.tree import OrchestratorError
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
@@ -87,3 +88,9 @@ class EgressUnavailable(OrchestratorError):
 
     code = "egress_unavailable"
     action = "Choose a shorter ORCHESTRATOR_HOME in which this user has write permission."
+
+
+def fault_of_host(error: Exception) -> type[OrchestratorError] | None:
+    """Return the class for what this host or its disk lacks; None for any other cause."""
+    classes: tuple[type[DiskFull | HostExhausted], ...] = (DiskFull, HostExhausted)
+    return next((each for each in classes if each.is_cause_of(error)), None)

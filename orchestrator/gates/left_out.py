@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import Any
 
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
@@ -50,7 +51,7 @@ def _of_npm(change: FileChange) -> Callable[[str], bool]:
 
 def _members(content: bytes | None) -> tuple[str, ...]:
     try:
-        members = json.loads(content or b"").get("workspaces")
+        members: Any = json.loads(content or b"").get("workspaces")
         members = members.get("packages") if isinstance(members, dict) else members
         return tuple(str(member).removeprefix("./").rstrip("/") for member in members[:_MOST])
     except (ValueError, AttributeError, TypeError, RecursionError):

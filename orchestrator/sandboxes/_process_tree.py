@@ -11,7 +11,7 @@ from typing import IO
 
 import psutil
 
-from orchestrator.errors import BackendUnavailable, HostExhausted, SandboxLost
+from orchestrator.errors import BackendUnavailable, SandboxLost, fault_of_host
 from orchestrator.interfaces.sandbox import Chunk
 
 _CHUNK_BYTES = 64 * 1024
@@ -62,6 +62,7 @@ class ProcessTree:
 
         Raises:
             BackendUnavailable: it does not exist or may not be run.
+            DiskFull, HostExhausted: the shim cannot record or start it on this host now.
         """
         while b"\n" not in self._heard and not self._is_gone:
             self._hear()
@@ -72,8 +73,7 @@ class ProcessTree:
                 self._shim.wait()
                 reason = f"it could not be confined ({self._shim.stderr.read().decode().strip()})"
             msg = f"{program}: {reason}."
-            is_exhausted = HostExhausted.is_cause_of(OSError(cause, reason))
-            raise (HostExhausted if is_exhausted else BackendUnavailable)(msg)
+            raise (fault_of_host(OSError(cause, reason)) or BackendUnavailable)(msg)
 
     def read(self, timeout_s: float) -> list[Chunk]:
         """Wait for output or the end, at most `timeout_s`; empty if there was neither.

@@ -17,7 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from orchestrator.errors import BackendUnavailable, HostExhausted, SettingsInvalid, WorkspaceLost
+from orchestrator.errors import (
+    BackendUnavailable,
+    SettingsInvalid,
+    WorkspaceLost,
+    fault_of_host,
+)
 from orchestrator.host import cgroups
 from orchestrator.host.cancel_scope import current, ended_by
 from orchestrator.host.processes import process_label, system_label
@@ -228,8 +233,8 @@ def _start_shim(
         except OSError as error:
             lost = error.filename == spec.cwd
             msg = f"{spec.cwd if lost else spec.argv[0]}: {error.strerror}."
-            if HostExhausted.is_cause_of(error):
-                raise HostExhausted(msg) from error
+            if fault := fault_of_host(error):
+                raise fault(msg) from error
             raise (WorkspaceLost if lost else BackendUnavailable)(msg) from error
     # A pipe full of heartbeats that a stopped shim does not read must not block the writer.
     os.set_blocking(control.fileno(), False)

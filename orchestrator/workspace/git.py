@@ -15,6 +15,7 @@ from orchestrator.errors import (
     GitTimedOut,
     HostExhausted,
     RepositoryUnavailable,
+    fault_of_host,
 )
 from orchestrator.settings import Settings
 from orchestrator.workspace.credentials import Credentials
@@ -178,8 +179,8 @@ class Git:
             raise GitTimedOut(msg) from error
         except OSError as error:
             msg = f"git cannot be started ({error.strerror})."
-            if HostExhausted.is_cause_of(error):
-                raise HostExhausted(msg) from error
+            if fault := fault_of_host(error):
+                raise fault(msg) from error
             raise GitFailed(msg, action="Install git; `orch doctor` checks it.") from error
         if ended.exit_code < 0:
             msg = f"git {arguments[0]} was ended by signal {-ended.exit_code}."

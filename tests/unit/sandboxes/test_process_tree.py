@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BackendUnavailable, SandboxLost
+from orchestrator.errors import BackendUnavailable, DiskFull, SandboxLost
 from orchestrator.host.cancel_scope import CancelScope, working_in
+from orchestrator.host.tree_records import TreeRecords
 from orchestrator.interfaces.sandbox import ProcessSpec
 from orchestrator.sandboxes.process import ProcessSandbox, ProcessTree
+from tests.disks import fill, small_disk
 from tests.processes import eventually
 
 SANDBOX = ProcessSandbox(60, "0" * 16)
@@ -49,6 +51,16 @@ def test_an_end_is_proven_by_the_report_of_the_shim_alone(tmp_path, argv, is_pro
                 assert (process.ended_at_s is not None) is is_proven
                 assert process.exit_code == (0 if is_proven else -signal.SIGKILL)
     assert scope.has_proof is is_proven
+
+
+def test_a_program_whose_record_finds_no_space_has_met_a_full_disk(tmp_path):
+    """No fault of the program: the agent waits for space, and does not fail."""
+    with small_disk(tmp_path / "small", "1M") as disk:
+        sandbox = ProcessSandbox(60, "0" * 16, records=TreeRecords(disk / "trees"))
+        (disk / "trees").mkdir()
+        fill(disk)
+        with pytest.raises(DiskFull), sandbox.start(spec(tmp_path, "true")):
+            pass
 
 
 def test_the_killed_are_named_and_a_kill_of_what_has_ended_reaches_no_other(tmp_path, monkeypatch):
