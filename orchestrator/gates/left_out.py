@@ -46,7 +46,7 @@ def _of_go(change: FileChange) -> Callable[[str], bool]:
 
 def _of_npm(change: FileChange) -> Callable[[str], bool]:
     before, after = (_members(side) for side in (change.before, change.after))
-    return lambda path: before != after and _matches(path, before) and not _matches(path, after)
+    return lambda path: _matches(path, before) and not _matches(path, after)
 
 
 def _members(content: bytes | None) -> tuple[str, ...]:

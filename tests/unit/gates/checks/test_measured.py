@@ -42,6 +42,7 @@ from orchestrator.models import Stage
         ("sh measure.sh # coverage json", None),
         ("nyc npm test && echo 'coverage", None),
         ("coverage run --omit=a b && coverage html --omit=c", None),
+        ("cat json --omit=a", None),
         ("cat json json && python3 -m coverage json --omit=d", ("--omit=d",)),
     ],
 )
