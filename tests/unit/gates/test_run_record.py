@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.gates import run_record
 from orchestrator.gates.checks._counts import Counts
+from orchestrator.gates.outcomes import Outcomes
 from orchestrator.gates.run_record import RunRecord, make_record
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateResult, GateStatus
@@ -74,3 +75,39 @@ def test_a_finding_of_eslint_has_the_name_of_its_file_and_no_place():
 )
 def test_numbers_that_differ_each_time_are_left_out(line, recorded):
     assert list(record(line).lines) == [recorded]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "headline", "line", "measured"),
+    [
+        (0, "42.5 % < 90 %", "x", 42.5),
+        (0, "no report", "x", None),
+        (1, "42.5 % < 90 %", "x", None),
+        (1, "x", "FAIL Required test coverage of 90% not reached. Total coverage: 42.50%", 42.5),
+    ],
+)
+def test_a_figure_is_that_of_the_gate_or_of_its_tool(exit_code, headline, line, measured):
+    run = RunRecord(
+        status=GateStatus.FAILED,
+        exit_code=exit_code,
+        headline=headline,
+        counts=Counts(passed=3),
+        lines={line: 1},
+    )
+    assert run.measured == measured
+
+
+def test_a_record_says_what_its_output_lacks():
+    detail = "first\nsecond"
+    result = GateResult(
+        name="lint", status=GateStatus.FAILED, command="x", duration_ms=1, detail=detail
+    )
+    ended = Completed(1, b"a\n", b"", timed_out=False, truncated=True, duration_ms=1)
+    made = make_record(result, ended, Outcomes({"a::x": "passed"}, has_ended=False), ())
+    assert (made.headline, made.is_complete, made.has_ended) == ("first", False, False)
+
+
+def test_a_frame_of_a_stack_names_no_place_of_a_finding():
+    assert run_record.has_position("a.js:1:2: bad")
+    assert not run_record.has_position("    at add (a.js:1:2)")
+    assert not run_record.has_position("make[1]: *** [a.mk:3: all] Error 1")
