@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import configparser
 import posixpath
 import re
 import shlex
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from orchestrator.environments.documents import read_document, read_setup_cfg
 from orchestrator.environments.pipfile import pipenv_versions, pipfile_requirements
 from orchestrator.environments.python_bounds import python_bounds
 from orchestrator.environments.requirements import (
@@ -26,7 +25,7 @@ from orchestrator.environments.requirements import (
 )
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles
-from orchestrator.repo_config.toml import read_toml
+from orchestrator.repo_config.toml import table_in
 
 #: Tools of gates that come from the environment, each from the distribution of its name.
 _TOOLS = ("pytest", "mypy", "ruff", "flake8", "coverage", "pyright", "tox", "nox")
@@ -41,9 +40,9 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
     installed in place (editable), so that its metadata exists and no copy of its modules. Of an
     application that is no package, only the dependencies are installed.
     """
-    pyproject = _pyproject(files)
-    project = _table(pyproject.get("project"))
-    wanted = extras(project, _extras_of_setup(files))
+    pyproject = read_document(files, "pyproject.toml")
+    project = table_in(pyproject.get("project"))
+    wanted = extras(project, read_setup_cfg(files).get("options.extras_require", {}))
     listed = requirement_files(files)
     required = [line for path in listed for line in files.text(path).splitlines()]
     # A file of requirements beside a Pipfile has versions of its own.
@@ -85,16 +84,16 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
 
     A backend of the repository itself, and files with requirements of any name.
     """
-    pyproject = _pyproject(files)
-    system = _table(pyproject.get("build-system"))
+    pyproject = read_document(files, "pyproject.toml")
+    system = table_in(pyproject.get("build-system"))
     top = str(system.get("build-backend", "")).partition(":")[0].partition(".")[0]
     folders = system.get("backend-path")
     for folder in folders if isinstance(folders, list) and top else ():
         module = posixpath.normpath(f"{folder}/{top}")
         yield from (p for p in files.paths if p == f"{module}.py" or p.startswith(f"{module}/"))
-    setuptools = _table(_table(pyproject.get("tool")).get("setuptools"))
-    for entry in _table(setuptools.get("dynamic")).values():
-        named = _table(entry).get("file", ())
+    setuptools = table_in(table_in(pyproject.get("tool")).get("setuptools"))
+    for entry in table_in(setuptools.get("dynamic")).values():
+        named = table_in(entry).get("file", ())
         for path in [named] if isinstance(named, str) else named:
             if path in files.paths:
                 yield path
@@ -102,13 +101,13 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
 
 def _written(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
     """Yield the modules with the version that an installation writes into the tree."""
-    tool = _table(pyproject.get("tool"))
-    scm = _table(tool.get("setuptools_scm")) or _table(tool.get("setuptools-scm"))
-    hooks = _table(_table(_table(tool.get("hatch")).get("build")).get("hooks"))
+    tool = table_in(pyproject, "tool")
+    scm = table_in(tool, "setuptools_scm") or table_in(tool, "setuptools-scm")
+    vcs = table_in(tool, "hatch", "build", "hooks", "vcs")
     named = (
         scm.get("write_to"),
         scm.get("version_file"),
-        _table(hooks.get("vcs")).get("version-file"),
+        vcs.get("version-file"),
     )
     paths = (posixpath.normpath(path) for path in named if isinstance(path, str))
     yield from (path for path in dict.fromkeys(paths) if path not in files.paths)
@@ -116,9 +115,9 @@ def _written(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_built(files: BaseFiles, pyproject: Mapping[str, Any]) -> bool:
     """Return whether pip can install a project itself, besides what it depends on."""
-    tool = _table(pyproject.get("tool"))
+    tool = table_in(pyproject, "tool")
     modes = (("poetry", "package-mode"), ("uv", "package"), ("pdm", "distribution"))
-    if any(_table(tool.get(name)).get(key) is False for name, key in modes):
+    if any(table_in(tool, name).get(key) is False for name, key in modes):
         return False
     return "build-system" in pyproject or "setup.py" in files.paths
 
@@ -140,25 +139,3 @@ def _tools(
         if tool in run and tool not in named and not has_plugin:
             version = versions.get(tool)
             yield f"{tool}=={version}" if version else tool
-
-
-def _pyproject(files: BaseFiles) -> Mapping[str, Any]:
-    try:
-        return read_toml(files.text("pyproject.toml"))
-    except tomllib.TOMLDecodeError:
-        # The set-up itself reports the fault.
-        return {}
-
-
-def _extras_of_setup(files: BaseFiles) -> Mapping[str, str]:
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(files.text("setup.cfg"))
-    except (configparser.Error, ValueError):
-        return {}
-    name = "options.extras_require"
-    return dict(parser[name]) if parser.has_section(name) else {}
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.environments.pipfile import read_pipfile
+from orchestrator.environments.documents import read_document, read_setup_cfg
 from orchestrator.gates.detection import BaseFiles
+from orchestrator.repo_config.toml import table_in
 
 _CARET = re.compile(r"\^\s*(\d+)(\.\d+)*")
 _TILDE = re.compile(r"~\s*(\d+)(?:\.(\d+))?(\.\d+)*")
@@ -22,13 +22,12 @@ def python_bounds(files: BaseFiles, pyproject: Mapping[str, Any]) -> str:
 
 
 def _declared(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
-    yield _text(_table(pyproject.get("project")).get("requires-python"))
-    poetry = _table(_table(pyproject.get("tool")).get("poetry"))
-    wanted = _table(poetry.get("dependencies")).get("python")
-    yield _of_poetry(_text(wanted) or _text(_table(wanted).get("version")))
-    yield _of_setup_cfg(files.text("setup.cfg"))
+    yield _text(table_in(pyproject, "project").get("requires-python"))
+    wanted = table_in(pyproject, "tool", "poetry", "dependencies").get("python")
+    yield _of_poetry(_text(wanted) or _text(table_in(wanted).get("version")))
+    yield read_setup_cfg(files).get("options", {}).get("python_requires", "")
     yield _of_setup(files.text("setup.py"))
-    exact = _text(_table(read_pipfile(files).get("requires")).get("python_version"))
+    exact = _text(table_in(read_document(files, "Pipfile"), "requires").get("python_version"))
     yield f"=={exact}" if _BARE.fullmatch(exact) else ""
 
 
@@ -48,15 +47,6 @@ def _plain(bound: str) -> str:
     return f"=={bound}" if _BARE.fullmatch(bound) else bound
 
 
-def _of_setup_cfg(text: str) -> str:
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(text)
-    except (configparser.Error, ValueError):
-        return ""
-    return parser.get("options", "python_requires", fallback="")
-
-
 def _of_setup(text: str) -> str:
     try:
         module = ast.parse(text)
@@ -70,10 +60,6 @@ def _of_setup(text: str) -> str:
         and isinstance(node.value, ast.Constant)
     )
     return next(map(_text, values), "")
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:

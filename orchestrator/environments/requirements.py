@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.gates.detectors._python_tools import read_tools
-from orchestrator.repo_config.toml import read_toml
+from orchestrator.repo_config.toml import read_toml, table_in
 
 #: The extras, groups and environments whose names say that they are for tests or checks.
 _FOR_CHECKS = re.compile(
@@ -65,32 +65,32 @@ def requirement_files(files: BaseFiles) -> tuple[str, ...]:
 
 def extras(project: Mapping[str, Any], setup_cfg: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the extras of a project that are for its checks."""
-    named = [*_table(project.get("optional-dependencies")), *setup_cfg]
+    named = [*table_in(project.get("optional-dependencies")), *setup_cfg]
     return tuple(dict.fromkeys(name for name in named if _FOR_CHECKS.fullmatch(name.lower())))
 
 
 def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
     """Yield the requirements of the groups of pyproject.toml that are for checks."""
-    groups = _table(pyproject.get("dependency-groups"))
-    tool = _table(pyproject.get("tool"))
+    groups = table_in(pyproject.get("dependency-groups"))
+    tool = table_in(pyproject.get("tool"))
     for name in groups:
         if _FOR_CHECKS.fullmatch(name.lower()):
             yield from _of_group(groups, name, _MOST_INCLUDED)
-    yield from _strings(_table(tool.get("uv")).get("dev-dependencies"))
-    pdm = _table(_table(tool.get("pdm")).get("dev-dependencies"))
-    hatch = _table(_table(tool.get("hatch")).get("envs"))
+    yield from _strings(table_in(tool.get("uv")).get("dev-dependencies"))
+    pdm = table_in(table_in(tool.get("pdm")).get("dev-dependencies"))
+    hatch = table_in(table_in(tool.get("hatch")).get("envs"))
     for name, listed in pdm.items():
         if _FOR_CHECKS.fullmatch(name.lower()):
             yield from (entry for entry in _strings(listed) if not entry.startswith("-e"))
     for name, env in hatch.items():
         if _FOR_CHECKS.fullmatch(name.lower()):
-            yield from _strings(_table(env).get("dependencies"))
-            yield from _strings(_table(env).get("extra-dependencies"))
-    poetry = _table(tool.get("poetry"))
-    wanted = [_table(poetry.get("dev-dependencies"))]
+            yield from _strings(table_in(env).get("dependencies"))
+            yield from _strings(table_in(env).get("extra-dependencies"))
+    poetry = table_in(tool.get("poetry"))
+    wanted = [table_in(poetry.get("dev-dependencies"))]
     wanted += [
-        _table(_table(group).get("dependencies"))
-        for name, group in _table(poetry.get("group")).items()
+        table_in(table_in(group).get("dependencies"))
+        for name, group in table_in(poetry.get("group")).items()
         if _FOR_CHECKS.fullmatch(name.lower())
     ]
     for table in wanted:
@@ -100,8 +100,7 @@ def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
 
 def poetry_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
     """Yield what an application of poetry requires, without its groups."""
-    poetry = _table(_table(pyproject.get("tool")).get("poetry"))
-    for name, value in _table(poetry.get("dependencies")).items():
+    for name, value in table_in(pyproject, "tool", "poetry", "dependencies").items():
         if name != "python":
             yield from of_table(name, value)
 
@@ -109,7 +108,7 @@ def poetry_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
 def project_requirements(project: Mapping[str, Any], wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what a project without a build system requires, with the named extras."""
     yield from _strings(project.get("dependencies"))
-    optional = _table(project.get("optional-dependencies"))
+    optional = table_in(project.get("optional-dependencies"))
     for name in wanted:
         yield from _strings(optional.get(name))
 
@@ -175,7 +174,7 @@ def _with_files(needs: Collection[str], files: BaseFiles) -> Iterator[str]:
 def _hooks(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
     for repo in _repos(files):
         hooks = repo.get("hooks")
-        yield from (_table(hook) for hook in (hooks if isinstance(hooks, list) else ()))
+        yield from (table_in(hook) for hook in (hooks if isinstance(hooks, list) else ()))
 
 
 def _repos(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
@@ -186,7 +185,7 @@ def _repos(files: BaseFiles) -> Iterator[Mapping[str, Any]]:
     except (yaml.YAMLError, ValueError, RecursionError):
         return
     repos = document.get("repos") if isinstance(document, dict) else None
-    yield from (_table(repo) for repo in (repos if isinstance(repos, list) else ()))
+    yield from (table_in(repo) for repo in (repos if isinstance(repos, list) else ()))
 
 
 def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:
@@ -201,7 +200,7 @@ def _of_group(groups: Mapping[str, Any], name: str, room: int) -> Iterator[str]:
 
 def of_table(name: str, value: object) -> Iterator[str]:
     """Yield one entry of a table of poetry or of a Pipfile, in the form that pip reads."""
-    table = _table(value)
+    table = table_in(value)
     if isinstance(value, list) or table.get("optional") or table.keys() & {"path", "git", "url"}:
         return
     names = ",".join(_strings(table.get("extras")))
@@ -226,20 +225,24 @@ def _locked(text: str) -> dict[str, str]:
         document = read_toml(text)
     except tomllib.TOMLDecodeError:
         return {}
-    versions: dict[str, set[str]] = {}
+    found: list[tuple[str, str]] = []
     packages = document.get("package", document.get("packages"))
     for package in packages if isinstance(packages, list) else ():
-        name, version = _table(package).get("name"), _table(package).get("version")
-        source = _table(_table(package).get("source"))
+        name, version = table_in(package).get("name"), table_in(package).get("version")
+        source = table_in(table_in(package).get("source"))
         # uv names the kind of a source as a key, poetry as a value.
         kinds = {*source, source.get("type")} & _NOT_OF_A_REGISTRY
         if isinstance(name, str) and isinstance(version, str) and not kinds:
-            versions.setdefault(normal(name), set()).add(version)
-    return {name: found.pop() for name, found in versions.items() if len(found) == 1}
+            found.append((name, version))
+    return single_versions(found)
 
 
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def single_versions(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the version of each distribution for which only one is named."""
+    versions: dict[str, set[str]] = {}
+    for name, version in found:
+        versions.setdefault(normal(name), set()).add(version)
+    return {name: each.pop() for name, each in versions.items() if len(each) == 1}
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -18,7 +18,7 @@ from orchestrator.gates.tool_origins import (
 )
 from orchestrator.interfaces.gate import FileChange
 from orchestrator.models import Finding
-from orchestrator.repo_config.toml import read_toml
+from orchestrator.repo_config.toml import read_toml, table_in
 
 #: Parts that no test runner reads.
 _NOT_FOR_TESTS = frozenset({
@@ -134,11 +134,11 @@ def _parts(
 def _pyproject_parts(text: str) -> dict[str, Any]:
     document = read_toml(text)
     groups = {
-        **_table(document, "tool", "poetry", "plugins"),
-        **_table(document, "project", "entry-points"),
+        **table_in(document, "tool", "poetry", "plugins"),
+        **table_in(document, "project", "entry-points"),
     }
     return {
-        **_table(document, "tool"),
+        **table_in(document, "tool"),
         _ENTRY_POINTS: _plugins(groups),
         _FROM_ELSEWHERE: python_origins(document),
     }
@@ -148,9 +148,9 @@ def _cargo_parts(text: str) -> dict[str, Any]:
     document = read_toml(text)
     targets = [target for target in document.get("test", ()) if "required-features" in target]
     return {
-        "lints": _some(document.get("lints"), _table(document, "workspace").get("lints")),
-        "test": _some(targets, _table(document, "profile").get("test")),
-        "workspace": _table(document, "workspace").get("exclude"),
+        "lints": _some(document.get("lints"), table_in(document, "workspace").get("lints")),
+        "test": _some(targets, table_in(document, "profile").get("test")),
+        "workspace": table_in(document, "workspace").get("exclude"),
         _FROM_ELSEWHERE: _some(document.get("patch"), document.get("replace")),
     }
 
@@ -194,20 +194,14 @@ def _some(*values: Any) -> list[Any] | None:
 
 def _tasks(document: Mapping[str, Any], words: Collection[str]) -> list[Any] | None:
     """Return what the programs of a plan run by the tables of a document."""
-    tables = [_table(document, *at) for word, at in _TASK_TABLES.items() if word in words]
-    entries = (_table(document, *at) for word, at in _ENTRY_TABLES.items() if word in words)
+    tables = [table_in(document, *at) for word, at in _TASK_TABLES.items() if word in words]
+    entries = (table_in(document, *at) for word, at in _ENTRY_TABLES.items() if word in words)
     named = [{key: table[key] for key in sorted(table) if key in words} for table in entries]
     return _some(*tables, *named)
 
 
 def _plugins(groups: Mapping[str, Any]) -> dict[str, Any] | None:
     return {name: each for name, each in groups.items() if _PLUGIN_GROUPS.match(name)} or None
-
-
-def _table(table: Any, *names: str) -> dict[str, Any]:
-    for name in names:
-        table = table.get(name) if isinstance(table, dict) else None
-    return table if isinstance(table, dict) else {}
 
 
 _WITH_TASKS = frozenset({"pyproject.toml", "Pipfile"})

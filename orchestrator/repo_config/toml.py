@@ -1,4 +1,4 @@
-"""Reads TOML of repositories, within a time that depends on its size only."""
+"""Reads TOML of repositories, within a time that depends on its size only, and its tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from typing import Any
 #: tomllib reads a key of n parts in n * n steps: 100,000 parts, 200 KB, took minutes.
 _MOST_PARTS = 200
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'[^']*'")
+
+
+def table_in(document: Any, *names: str) -> dict[str, Any]:
+    """Return the table at these names of a document, or the document; empty if it is no table."""
+    for name in names:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
 
 
 def read_toml(text: str) -> dict[str, Any]:

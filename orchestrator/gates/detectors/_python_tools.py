@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from orchestrator.gates.detection import BaseFiles
-from orchestrator.repo_config.toml import read_toml
+from orchestrator.repo_config.toml import read_toml, table_in
 
 #: Lists of requirements at the top of a project, or in the folder for them.
 _REQUIREMENTS = re.compile(
@@ -88,7 +88,7 @@ class Tools:
 
     def table(self, *names: str) -> Mapping[str, Any]:
         """Return a table of pyproject.toml; empty if there is none."""
-        return _table(self.pyproject, *names)
+        return table_in(self.pyproject, *names)
 
 
 def read_tools(files: BaseFiles) -> Tools:
@@ -137,22 +137,27 @@ def _read_pyproject(files: BaseFiles, tools: Tools) -> None:
     project, tool_tables = tools.table("project"), tools.table("tool")
     wanted: list[Any] = [
         project.get("dependencies"),
-        *_table(project, "optional-dependencies").values(),
+        *table_in(project, "optional-dependencies").values(),
         *tools.table("dependency-groups").values(),
-        _table(tool_tables, "uv").get("dev-dependencies"),
-        *_table(tool_tables, "pdm", "dev-dependencies").values(),
+        table_in(tool_tables, "uv").get("dev-dependencies"),
+        *table_in(tool_tables, "pdm", "dev-dependencies").values(),
     ]
-    poetry = _table(tool_tables, "poetry")
-    wanted += [list(_table(poetry, key)) for key in ("dependencies", "dev-dependencies")]
-    wanted += [list(_table(group, "dependencies")) for group in _tables(_table(poetry, "group"))]
+    poetry = table_in(tool_tables, "poetry")
+    wanted += [list(table_in(poetry, key)) for key in ("dependencies", "dev-dependencies")]
+    wanted += [
+        list(table_in(group, "dependencies")) for group in _tables(table_in(poetry, "group"))
+    ]
     lines: list[str] = [
         line
-        for tables in (_table(tool_tables, "pdm", "scripts"), _table(tool_tables, "poe", "tasks"))
+        for tables in (
+            table_in(tool_tables, "pdm", "scripts"),
+            table_in(tool_tables, "poe", "tasks"),
+        )
         for line in _strings(tables)
     ]
-    for env in _tables(_table(tool_tables, "hatch", "envs")):
+    for env in _tables(table_in(tool_tables, "hatch", "envs")):
         wanted += [env.get("dependencies"), env.get("extra-dependencies")]
-        lines += _strings(_table(env, "scripts"))
+        lines += _strings(table_in(env, "scripts"))
     for requirement in _strings(wanted):
         if name := _REQUIREMENT.match(requirement):
             tools.add(name[1], path)
@@ -190,8 +195,8 @@ def _read_tox(files: BaseFiles, tools: Tools) -> None:
     if isinstance(legacy, str):
         _read_sections("pyproject.toml", _ini(legacy), tools)
     for path, table in (("tox.toml", own), ("pyproject.toml", tools.table("tool", "tox"))):
-        environments = {"py": _table(table, "env_run_base")} | {
-            str(name): _table(table, "env", name) for name in _table(table, "env")
+        environments = {"py": table_in(table, "env_run_base")} | {
+            str(name): table_in(table, "env", name) for name in table_in(table, "env")
         }
         for name, environment in environments.items():
             for requirement in _strings(environment.get("deps")):
@@ -261,7 +266,7 @@ def _read_pipfile(files: BaseFiles, tools: Tools) -> None:
     except tomllib.TOMLDecodeError:
         return
     for name in ("packages", "dev-packages"):
-        for wanted in _table(tables, name):
+        for wanted in table_in(tables, name):
             tools.add(wanted, path)
 
 
@@ -329,12 +334,6 @@ def _constants(*nodes: ast.AST) -> Iterator[str]:
         for part in ast.walk(node):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
                 yield part.value
-
-
-def _table(table: Any, *names: str) -> Mapping[str, Any]:
-    for name in names:
-        table = table.get(name) if isinstance(table, dict) else None
-    return table if isinstance(table, dict) else {}
 
 
 def _tables(table: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_member
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
-from orchestrator.repo_config.toml import read_toml
+from orchestrator.repo_config.toml import read_toml, table_in
 
 _MANIFEST = "Cargo.toml"
 _TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b")
@@ -34,7 +34,7 @@ class Rust:
         if _MANIFEST not in files.paths:
             return Detected()
         manifest = _manifest(files, "")
-        if "cargo-fuzz" in _table(_table(manifest, "package"), "metadata"):
+        if "cargo-fuzz" in table_in(table_in(manifest, "package"), "metadata"):
             reason = "a package of fuzz targets, which run for ever"
             return Detected(not_judged=(NotJudged(path=_MANIFEST, reason=reason),))
         members = frozenset(_members(files, manifest)) if "workspace" in manifest else frozenset()
@@ -61,14 +61,9 @@ def _manifest(files: BaseFiles, folder: str) -> Mapping[str, Any]:
         return {}
 
 
-def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = table.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield the folders of a workspace's members: the listed ones, and their dependencies."""
-    workspace = _table(manifest, "workspace")
+    workspace = table_in(manifest, "workspace")
     listed, excluded = (
         [str(entry) for entry in value] if isinstance(value := workspace.get(key), list) else []
         for key in ("members", "exclude")
@@ -81,7 +76,7 @@ def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
         if at in seen or any(at == out or at.startswith(f"{out}/") for out in excluded):
             continue
         seen.add(at)
-        found = _dependencies(_manifest(files, at), at, _table(workspace, "dependencies"))
+        found = _dependencies(_manifest(files, at), at, table_in(workspace, "dependencies"))
         todo += [path for path in found if path in folders]
     yield from seen - {""}
 
@@ -91,14 +86,14 @@ def _dependencies(manifest: Mapping[str, Any], at: str, shared: Mapping[str, Any
 
     `shared` are those of the workspace, whose paths begin at its root.
     """
-    targets = _table(manifest, "target").values()
+    targets = table_in(manifest, "target").values()
     for table in (manifest, *(each for each in targets if isinstance(each, dict))):
         for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
-            for name, wanted in _table(table, kind).items():
+            for name, wanted in table_in(table, kind).items():
                 if not isinstance(wanted, dict):
                     continue
                 is_shared = wanted.get("workspace") is True
-                place = _table(shared, name) if is_shared else wanted
+                place = table_in(shared, name) if is_shared else wanted
                 if isinstance(path := place.get("path"), str):
                     yield _joined("" if is_shared else at, path)
 
