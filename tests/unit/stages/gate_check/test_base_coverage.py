@@ -6,20 +6,9 @@ import pytest
 
 from orchestrator.gates.check_files import CheckFile
 from orchestrator.gates.gate_files import KIND
-from orchestrator.interfaces.gate import PlannedGate
-from orchestrator.models import Finding, GateResult, GateStatus, Stage
-from orchestrator.stages.gate_check import base_tests
+from orchestrator.models import Finding, GateStatus
 from orchestrator.stages.gate_check.base_coverage import base_coverage, measuring_files
-
-
-def gate(name="coverage", command: str | None = "coverage run") -> PlannedGate:
-    return PlannedGate(name, Stage.PRE_COMMIT, command, 60)
-
-
-def run(status=GateStatus.PASSED, detail="") -> base_tests.TestRun:
-    return base_tests.TestRun(
-        GateResult(name="coverage", status=status, command="x", duration_ms=1, detail=detail)
-    )
+from tests.unit.stages.gate_check.runs import gate, run
 
 
 def test_configuration_programs_and_files_that_a_gate_read_decide_how_coverage_is_measured():
@@ -41,11 +30,11 @@ def test_configuration_programs_and_files_that_a_gate_read_decide_how_coverage_i
 @pytest.mark.parametrize(
     ("of", "status", "restored", "is_asked"),
     [
-        (gate(), GateStatus.PASSED, {".coveragerc"}, True),
-        (gate(), GateStatus.PASSED, set(), False),
-        (gate(), GateStatus.FAILED, {".coveragerc"}, False),
+        (gate("coverage"), GateStatus.PASSED, {".coveragerc"}, True),
+        (gate("coverage"), GateStatus.PASSED, set(), False),
+        (gate("coverage"), GateStatus.FAILED, {".coveragerc"}, False),
         (gate("tests"), GateStatus.PASSED, {".coveragerc"}, False),
-        (gate(command=None), GateStatus.PASSED, {".coveragerc"}, False),
+        (gate("coverage", None), GateStatus.PASSED, {".coveragerc"}, False),
     ],
 )
 def test_only_a_passed_measurement_of_another_configuration_is_repeated(
@@ -65,7 +54,7 @@ def test_only_a_passed_measurement_of_another_configuration_is_repeated(
 def test_a_measurement_that_the_base_would_not_pass_is_a_finding_at_the_first_file(detail, said):
     restored = frozenset({"b.ini", "a.ini"})
     (found,) = base_coverage(
-        [(gate(), run())], restored, lambda _: run(GateStatus.TIMED_OUT, detail)
+        [(gate("coverage"), run())], restored, lambda _: run(GateStatus.TIMED_OUT, detail=detail)
     )
     assert (found.kind, found.path) == ("base-coverage", "a.ini")
     assert found.detail == f"coverage with the base's configuration: timed out, {said}"

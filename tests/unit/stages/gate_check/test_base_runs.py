@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.interfaces.gate import PlannedGate
-from orchestrator.models import GateResult, GateStatus, Stage
+from orchestrator.models import GateStatus
 from orchestrator.stages.gate_check import base_tests
 from orchestrator.stages.gate_check.base_tests import BaseRuns
-
-
-def gate(name="tests", command="pytest", folder="") -> PlannedGate:
-    return PlannedGate(name, Stage.PRE_COMMIT, command, 60, folder=folder)
-
-
-def run(status=GateStatus.PASSED) -> base_tests.TestRun:
-    return base_tests.TestRun(GateResult(name="tests", status=status, command="x", duration_ms=1))
+from tests.unit.stages.gate_check.runs import gate, run
 
 
 def test_a_passed_run_of_a_base_is_kept_by_what_ran():

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 
 from orchestrator.gates.check_files import CheckFile
-from orchestrator.gates.checks._counts import Counts
-from orchestrator.gates.outcomes import Outcome, Outcomes
+from orchestrator.gates.outcomes import Outcome
 from orchestrator.interfaces.gate import FileChange, PlannedGate
-from orchestrator.models import Finding, GateProfile, GateResult, GateStatus, Stage
+from orchestrator.models import Finding, GateProfile, GateStatus
 from orchestrator.stages.gate_check import base_tests
 from orchestrator.stages.gate_check.base_tests import BaseTests
-from orchestrator.stages.gate_check.gate_trace import Reads
+from tests.unit.stages.gate_check.runs import gate, run
 
 PASSED, FAILED, RED = GateStatus.PASSED, GateStatus.FAILED, GateStatus.RED_BEFORE
 TEST = {"tests/test_a.py": CheckFile.TEST}
-
-
-def gate(name="tests", command: str | None = "pytest", folder="", script="") -> PlannedGate:
-    return PlannedGate(name, Stage.PRE_COMMIT, command, 60, folder=folder, script=script)
-
-
-def run(
-    status=PASSED,
-    tests: Mapping[str, Outcome] | None = None,
-    ran: int | None = None,
-    *,
-    detail="",
-    has_ended=True,
-    reads: Iterable[str] = (),
-) -> base_tests.TestRun:
-    """A run with the outcomes of `tests`, or with the number of those that ran."""
-    return base_tests.TestRun(
-        GateResult(name="tests", status=status, command="x", duration_ms=1, detail=detail),
-        outcomes=None if tests is None else Outcomes(tests, has_ended),
-        counts=None if ran is None else Counts(passed=ran),
-        reads=Reads(frozenset(reads)),
-    )
 
 
 @dataclass
