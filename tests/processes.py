@@ -98,7 +98,7 @@ def pids_in(folder: Path) -> set[int]:
     return {int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()}
 
 
-def eventually(condition: Callable[[], object], *, within_s: float = 120.0) -> object:
+def eventually(condition: Callable[[], object], *, within_s: float = 240.0) -> object:
     """Wait until a condition holds; returns what it gave."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):

@@ -133,7 +133,7 @@ def naive(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProc
         text=True,
         errors="replace",
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 

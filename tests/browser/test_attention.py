@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from playwright.sync_api import expect
 
 from orchestrator.models import Halt
 from orchestrator.store import halt
 from orchestrator.store.operations import command, nothing
 from tests.attention_cases import AGENT, CASES, NOW, QUEUED, Case
-
-pytestmark = pytest.mark.timeout(180)
 
 #: At most so many of the newest agents are read at the start: 100, then pages of 500 (`fleet.js`).
 MOST = 2100

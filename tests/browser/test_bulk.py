@@ -14,8 +14,6 @@ from tests.browser.seeding import Seed
 from tests.browser.test_reach import faults_of
 from tests.integration.api.conftest import serving
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def free(browser, valkey_url, store):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.browser.test_reach import faults_of
-
-pytestmark = pytest.mark.timeout(180)
 
 PATCH = r"""diff --git a/shop/<img src=x onerror=alert(1)>.py b/shop/<img src=x onerror=alert(1)>.py
 index 1111111..2222222 100644

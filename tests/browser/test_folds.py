@@ -11,8 +11,6 @@ from orchestrator.models import LogLine
 from orchestrator.store import agent_logs
 from tests.browser.test_reach import faults_of
 
-pytestmark = pytest.mark.timeout(180)
-
 #: Two calls at once, whose outputs arrive in another order.
 CALLS = [
     ("agent", "I look around.", None),

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
 from playwright.sync_api import expect
 
 from orchestrator.models import LogLine
 from orchestrator.store import agent_logs, agents
 from tests.browser.test_live import spawn_over_http
 from tests.integration.conftest import SAMPLE, make_remote
-
-pytestmark = pytest.mark.timeout(180)
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>"
 ANSI = "\x1b[2J\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b]8;;http://e\x1b\\link"

@@ -15,8 +15,6 @@ from tests.browser.conftest import browsing
 from tests.integration.api.conftest import serving, spawn
 from tests.processes import eventually
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def spawn_over_http(system, remote, task, *steps):
     """Spawn a scripted agent as a Coordinator does; returns its id."""

@@ -19,8 +19,6 @@ from tests.browser.seeding import Seed
 from tests.browser.test_reach import faults_of
 from tests.integration.api.conftest import serving
 
-pytestmark = pytest.mark.timeout(180)
-
 SIGNED = {"ORCHESTRATOR_SIGNING_KEY": "k" * 64}
 SPENT = "This login address was used already, has expired, or is incomplete. `orch dashboard`"
 

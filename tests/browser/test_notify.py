@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 from orchestrator.store import agent_transitions
 from tests.browser.test_reach import faults_of
 
-pytestmark = pytest.mark.timeout(180)
-
 #: The browser's class; a test reads what was asked and shown, and answers as a person.
 DOUBLE = """
 window.asked = 0;

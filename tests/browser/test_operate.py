@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from orchestrator import wiring
@@ -15,8 +14,6 @@ from orchestrator.store import agents, halt
 from tests.browser.conftest import browsing
 from tests.browser.test_reach import faults_of
 from tests.integration.api.conftest import serving
-
-pytestmark = pytest.mark.timeout(180)
 
 SHOP = "https://git.example.org/shop/backend.git"
 

@@ -12,8 +12,6 @@ from orchestrator.store import agents, changes, keys, workers
 from orchestrator.store.operations import command, nothing
 from tests.browser.seeding import alter
 
-pytestmark = pytest.mark.timeout(180)
-
 URL = "https://git.example.org/shop/pull/7"
 
 

@@ -14,8 +14,6 @@ from tests.browser.conftest import browsing
 from tests.browser.seeding import Seed
 from tests.integration.api.conftest import serving
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def faults_of(page):
     """What axe-core finds, of any impact."""

@@ -7,8 +7,6 @@ from playwright.sync_api import expect
 
 from tests.browser.test_live import spawn_over_http
 
-pytestmark = pytest.mark.timeout(180)
-
 #: Lines of different heights, since the page learns a height only when it draws the line.
 LONG = {"run": 'python3 -c \'for n in range(150): print(f"line {n} " + "word " * (n % 7) ** 3)\''}
 MORE = {"run": 'python3 -c \'for n in range(40): print(f"later {n} " + "word " * 90)\''}

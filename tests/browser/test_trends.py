@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 
-import pytest
 from playwright.sync_api import expect
 
 from orchestrator.store import keys
 from orchestrator.store.operations import command
 from tests.browser.test_reach import faults_of
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_the_last_hour_and_the_last_day(seeded, store):

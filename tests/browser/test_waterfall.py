@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import browsing
 from tests.browser.test_reach import faults_of
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_reworked_and_pushed_agent(board, system, remote):

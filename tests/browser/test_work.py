@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from orchestrator.models import LeftOut, NotSaved, Retained
 from tests.browser.seeding import alter
-
-pytestmark = pytest.mark.timeout(180)
 
 WORK = {
     "retained": (

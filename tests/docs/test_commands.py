@@ -73,7 +73,7 @@ class Place:
         """Run lines of a page, in the checkout."""
         return subprocess.run(
             ["bash", "-c", script], cwd=self.checkout, env=self.system.env, text=True,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False,
         )  # fmt: skip
 
     def is_up(self) -> bool:
@@ -210,6 +210,6 @@ def test_the_readmes_celery_client_runs(place):
     # From elsewhere: neither our modules nor our celeryconfig are to be found.
     ran = subprocess.run(
         [sys.executable, "-P", "-c", snippet], cwd=place.checkout, text=True, capture_output=True,
-        timeout=120, check=True, env={**os.environ, **addresses},
+        timeout=300, check=True, env={**os.environ, **addresses},
     )  # fmt: skip
     assert re.fullmatch(r"completed agent/[0-9a-f-]{36} [0-9a-f]{40}\n", ran.stdout)

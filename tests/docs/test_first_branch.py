@@ -45,7 +45,7 @@ def test_the_first_block_of_the_guide_ends_with_a_branch(tmp_path):
             capture_output=True, timeout=LIMIT_S, check=False,
         )  # fmt: skip
     finally:
-        subprocess.run(["orch", "down"], env=env, capture_output=True, timeout=120, check=False)
+        subprocess.run(["orch", "down"], env=env, capture_output=True, timeout=300, check=False)
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
     assert time.monotonic() - begun_s < LIMIT_S
     branches = git("for-each-ref", "--format=%(refname:short)", "refs/heads/agent", cwd=remote)

@@ -67,7 +67,7 @@ def test_a_halt_stops_what_is_new_through_restarts_until_it_is_lifted(
         subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", *command.split()],
             env=fleet.system.env, cwd=fleet.system.home, check=True, capture_output=True,
-            timeout=150,
+            timeout=300,
         )  # fmt: skip
     assert_refused(fleet, remote, "the bill")
     assert [fleet.state(agent_id)["status"] for agent_id in waiting] == ["spawning"] * 2

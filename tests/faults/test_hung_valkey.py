@@ -110,7 +110,7 @@ def test_the_programs_of_a_worker_that_is_cut_off_end_before_its_lease_does(
             Event().wait(1.5)
             ends_at.append(lease_ends_at(outage, agent_id))
             cut_off()
-            eventually(lambda: lease.cancel_scope.is_ended, within_s=60)
+            eventually(lambda: lease.cancel_scope.is_ended)
             ended_at.append(time.time())
             mend()
 
@@ -129,7 +129,7 @@ def test_an_agent_ends_in_time_though_its_worker_waits_for_an_answer(outage, far
         with far.holding(agent) as lease:
             ends_at = lease_ends_at(outage, agent_id)
             stop()
-            ended = pool.submit(eventually, lambda: lease.cancel_scope.is_ended, within_s=60)
+            ended = pool.submit(eventually, lambda: lease.cancel_scope.is_ended)
             ended.add_done_callback(lambda _: ended_at.append(time.time()))
             ended_at: list[float] = []
             far.update(agent, {"ranS": 1.0})
@@ -257,7 +257,7 @@ def test_an_outage_shorter_than_the_lease_costs_a_running_agent_nothing(
     lose, mend = outage.ways[way]
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         lose()
         Event().wait(OUTAGE_S)
         mend()
@@ -275,7 +275,7 @@ def test_an_agent_that_ends_in_an_outage_is_given_to_its_gates_after_it(outage, 
     lose, mend = outage.ways["cut"]
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         lose()
         Event().wait(OUTAGE_S)
         mend()
@@ -291,7 +291,7 @@ def test_an_agent_that_fails_in_an_outage_fails_once_with_its_own_error(outage, 
     lose, mend = outage.ways["cut"]
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         lose()
         Event().wait(OUTAGE_S)
         mend()

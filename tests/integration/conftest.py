@@ -82,7 +82,7 @@ class System:
             check=check,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
         )
 
     def spawn(self, remote: Path, *items: str, **options: str) -> str:
@@ -97,7 +97,7 @@ class System:
 
     def wait(self, agent_id: str) -> dict[str, Any]:
         """Wait for an agent's end; returns its outcome."""
-        ran = self.orch("wait", agent_id, "--timeout=120s", "--json", check=False)
+        ran = self.orch("wait", agent_id, "--timeout=240s", "--json", check=False)
         assert ran.stdout, ran.stderr
         # Pytest shows it if the test fails: the code alone does not say what happened.
         print(ran.stdout)
@@ -129,7 +129,7 @@ def running(
     orch = [sys.executable, "-m", "orchestrator.cli"]
     up = subprocess.run(
         [*within, *orch, "up", "--detach", "--json", *options], env=env, cwd=home,
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert up.returncode == 0, up.stderr
     try:

@@ -85,7 +85,7 @@ class Place:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), **launch.env}
         return subprocess.run(
             launch.argv, cwd=self.tree, env=env, input=launch.stdin, capture_output=True,
-            timeout=60, check=False,
+            timeout=300, check=False,
         )  # fmt: skip
 
 

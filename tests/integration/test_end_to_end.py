@@ -89,7 +89,7 @@ def test_a_stock_celery_client_spawns_and_gets_the_outcome(system, remote, scrip
             queue="spawn",
             task_id=agent_id,
         )
-        outcome = app.AsyncResult(agent_id).get(timeout=90)
+        outcome = app.AsyncResult(agent_id).get(timeout=300)
     assert outcome["agentId"] == agent_id
     assert_pushed(remote, outcome)
     state = json.loads(system.orch("status", agent_id, "--json").stdout)

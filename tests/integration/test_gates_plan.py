@@ -27,7 +27,7 @@ def gates_plan(folder: Path, *arguments: str, **env: str) -> subprocess.Complete
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **env},
     )

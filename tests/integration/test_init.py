@@ -48,7 +48,7 @@ def init(folder: Path, *arguments: str) -> Ran:
         env={**os.environ, "ORCHESTRATOR_HOME": str(folder.parent / "home")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -113,7 +113,7 @@ def test_a_raw_message_over_the_days_limit_is_answered_with_the_reason(
         sent = app.send_task(
             "orchestrator.spawn", kwargs={"request": body}, queue="spawn", task_id=new_id()
         )
-        outcome = sent.get(timeout=150)
+        outcome = sent.get(timeout=300)
     assert (outcome["status"], outcome["errorCode"]) == ("failed", "budget_exhausted")
     assert store.run(agents.find(sent.id)) is None
     assert reported(store) == [("agent.failed", sent.id)]

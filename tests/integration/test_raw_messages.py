@@ -188,7 +188,7 @@ WRONG = (
 def test_a_raw_task_with_wrong_arguments_gets_its_result(stock, raw_worker):
     del raw_worker
     sent = [stock.send_task(SPAWN_TASK, queue="spawn", **message) for message in WRONG]
-    outcomes = [stock.AsyncResult(one.id).get(timeout=150) for one in sent]
+    outcomes = [stock.AsyncResult(one.id).get(timeout=300) for one in sent]
     assert {one["status"] for one in outcomes} == {"failed"}
     assert {one["errorCode"] for one in outcomes} == {"request_invalid"}
 
@@ -200,5 +200,5 @@ def test_a_raw_task_whose_body_is_no_arguments_gets_its_result(client, stock, ra
     for document in documents:
         client.lpush("spawn", json.dumps(document))
     ids = [document["headers"]["id"] for document in documents]
-    outcomes = [stock.AsyncResult(one).get(timeout=150) for one in ids]
+    outcomes = [stock.AsyncResult(one).get(timeout=300) for one in ids]
     assert {one["errorCode"] for one in outcomes} == {"request_invalid"}

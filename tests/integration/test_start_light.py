@@ -57,7 +57,7 @@ def test_a_verb_loads_only_what_it_needs(verb, agent_of, valkey_server, tmp_path
             "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VALKEY_URL": valkey_server,
             "ORCHESTRATOR_HOME": str(tmp_path / "home"), **SIGNED,
         },
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "LOADED" in ran.stderr, ran.stderr
     _, loaded = json.loads(ran.stderr.partition("LOADED")[2])

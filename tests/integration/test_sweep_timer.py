@@ -84,9 +84,9 @@ def test_a_cleanup_worker_frees_memory_where_no_message_can_be_sent(
         full()
         with redis.Redis.from_url(valkey_url) as client, pytest.raises(redis.OutOfMemoryError):
             client.lpush("cleanup", b"what the scheduler sends")
-        eventually(lambda: services.store.run(agents.find(agent_id)) is None, within_s=120)
+        eventually(lambda: services.store.run(agents.find(agent_id)) is None)
         # It does not end of the refused writes of its broker's client, which come every 10 s.
-        eventually(lambda: "not restored" in worker.log.read_text(), within_s=120)
+        eventually(lambda: "not restored" in worker.log.read_text())
         assert worker.process.poll() is None
     assert Sweeper.TIMER in services.store.run(sweeps.last_ms())
 
@@ -102,9 +102,9 @@ def test_a_cleanup_worker_that_cannot_connect_frees_memory_first(
     with pytest.raises(redis.OutOfMemoryError), redis.Redis.from_url(valkey_url) as client:
         client.lpush("cleanup", b"what the scheduler sends")
     with pool_worker(tmp_path, valkey_url, "cleanup", **SHORT | {"ORCHESTRATOR_RETENTION": "1s"}):
-        eventually(lambda: services.store.run(agents.find(agent_id)) is None, within_s=120)
+        eventually(lambda: services.store.run(agents.find(agent_id)) is None)
         # The sweep is recorded when it ends, which is after it has removed the agent.
-        eventually(lambda: Sweeper.TIMER in services.store.run(sweeps.last_ms()), within_s=120)
+        eventually(lambda: Sweeper.TIMER in services.store.run(sweeps.last_ms()))
 
 
 def test_the_timer_leaves_sweeps_to_a_scheduler_that_makes_them(services):

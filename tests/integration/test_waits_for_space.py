@@ -95,7 +95,7 @@ def test_a_running_agent_goes_on_without_its_log_and_its_checkpoints(host, full,
     agent_id = held(host, begun, over, speaks=True)
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         full.fill()
         # Logs, checkpoints and the overlap index are tried all the time.
         before = full.refused()
@@ -121,7 +121,7 @@ def test_a_change_is_stored_when_valkey_takes_it_again(host, full, tmp_path, way
     agent_id = held(host, begun, over, speaks=False)
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         lose()
         before = full.refused()
         over.touch()
@@ -139,7 +139,7 @@ def test_a_kill_ends_the_wait(host, full, tmp_path):
     agent_id = held(host, begun, over, speaks=False)
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         full.fill()
         before = full.refused()
         over.touch()
@@ -155,7 +155,7 @@ def test_a_worker_that_ends_does_not_wait(host, full, tmp_path):
     agent_id = held(host, begun, over, speaks=False)
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(host.services.runner.run, agent_id)
-        eventually(begun.exists, within_s=60)
+        eventually(begun.exists)
         full.fill()
         before = full.refused()
         over.touch()

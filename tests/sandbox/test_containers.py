@@ -75,7 +75,7 @@ def test_a_worker_that_is_gone_or_stuck_keeps_nothing_alive(worker, sandbox, lef
     """By the pipe to the first process inside alone; what is left of it the next sweep removes."""
     process, observer = worker
     process.send_signal(number)
-    eventually(lambda: not observer.alive(), within_s=30)
+    eventually(lambda: not observer.alive())
     eventually(lambda: left() == ["exited"])
     process.kill()
     process.wait()

@@ -58,7 +58,7 @@ for child in children:
 
 def outside(*argv, **options):
     """Run the same on this host: the control."""
-    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, **options)
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, **options)
     return ran.returncode, ran.stdout
 
 

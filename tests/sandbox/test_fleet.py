@@ -67,7 +67,7 @@ class Engine:
 
     def ask(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
         command = ["docker", "--host", f"unix://{self.socket}", *arguments]
-        return subprocess.run(command, capture_output=True, check=False, timeout=60, **options)
+        return subprocess.run(command, capture_output=True, check=False, timeout=300, **options)
 
     def _run(self, *argv: str) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:

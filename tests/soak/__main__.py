@@ -84,7 +84,7 @@ class Soak:
 
             eventually(lambda: state("killed").get("phase") == "executing")
             kill = f"{self.system.api}/agents/{ids['killed']}/kill"
-            urllib.request.urlopen(urllib.request.Request(kill, method="POST"), timeout=60).close()
+            urllib.request.urlopen(urllib.request.Request(kill, method="POST"), timeout=300).close()
             for name in ids:
                 eventually(lambda: state(name).get("phase") == "cleaned")  # noqa: B023
 

@@ -13,7 +13,6 @@ from tests.processes import eventually
 from tests.topology.composed import Composed, seed, up
 
 REMOTE = "/var/lib/orchestrator/remote.git"
-pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
 
 def test_what_compose_brings_up_runs_an_agent_kills_all_and_answers_its_operator(composed):
     key = (composed.folder / "secrets" / "api_key").read_text()
-    eventually(lambda: composed.status("ORCHESTRATOR_PORT", "/health/ready") == 200, within_s=180)
+    eventually(lambda: composed.status("ORCHESTRATOR_PORT", "/health/ready") == 200)
 
     composed.compose("exec", "-T", "worker-spawn", "sh", "-ec", seed(REMOTE))
     target = ("--repo", REMOTE, "--branch", "main", "--gate-profile", "minimal")

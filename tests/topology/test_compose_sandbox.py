@@ -20,7 +20,6 @@ from tests.topology.hosts import UID
 SANDBOX = "orchestrator-sandbox:local"
 #: What a sandbox would see, if it were given a way to the engine.
 WAYS = "/var/run/docker.sock /run/docker.sock /run/orchestrator/docker_proxy"
-pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def composed(tmp_path: Path, home: Path) -> Iterator[Composed]:
 def test_an_agent_and_its_gates_run_in_containers_and_only_the_filter_has_the_engine(
     composed: Composed, home: Path
 ) -> None:
-    eventually(lambda: composed.status("ORCHESTRATOR_PORT", "/health/ready") == 200, within_s=180)
+    eventually(lambda: composed.status("ORCHESTRATOR_PORT", "/health/ready") == 200)
     remote = str(home / "remote.git")
     composed.compose("exec", "-T", "worker-spawn", "sh", "-ec", seed(remote))
     target = ("--repo", remote, "--branch", "main", "--gate-profile", "minimal")

@@ -42,7 +42,7 @@ from orchestrator.cli.local.instance import (
 from orchestrator.cli.local.programs import Program
 from orchestrator.errors import SettingsInvalid, StartFailed
 
-START_WITHIN_S = 120.0
+START_WITHIN_S = 300.0
 _RPC_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
 #: What another supervisord says to its programs, and modes of Python in which ours do not run.

@@ -27,7 +27,7 @@ from tests.processes import eventually
 
 LEASE_S = 4
 DEADLINE_S = 2
-WITHIN_S = 150.0
+WITHIN_S = 300.0
 #: How an agent that was met by a fault comes to its end.
 SAME, NEXT, AGAIN = "same attempt", "next attempt", "message sent again"
 

@@ -101,7 +101,7 @@ def killed(client: Client, lab: MakeLab, remote: Path, sandbox: str) -> None:
             switch = kill_switch(one.settings)
             one.store.follow(switch.kill_all(KillScope(), KillOrder("ann", "enough")))
             working.join(60)
-            eventually(lambda: not seen.alive(), within_s=30)
+            eventually(lambda: not seen.alive())
         finally:
             seen.end()
     agent = one.state(agent_id)

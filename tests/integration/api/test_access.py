@@ -85,7 +85,7 @@ def test_a_taken_port_is_one_line_and_exit_1(valkey_url):
             env={"VALKEY_URL": valkey_url, "ORCHESTRATOR_PORT": port},
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             check=False,
         )
     assert done.returncode == 1

@@ -24,7 +24,7 @@ def run(*command, **environ):
         env=os.environ | environ,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

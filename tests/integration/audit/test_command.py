@@ -37,7 +37,7 @@ def orch(valkey_url, tmp_path):
         given = {name: value for name, value in (env | environ).items() if value is not None}
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", "audit", *arguments],
-            env=given, cwd=tmp_path, capture_output=True, text=True, timeout=150,
+            env=given, cwd=tmp_path, capture_output=True, text=True, timeout=300,
             check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr

@@ -55,7 +55,7 @@ class Orch:
             cwd=self.cwd,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, done.stderr

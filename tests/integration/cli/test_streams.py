@@ -18,7 +18,7 @@ def through_shell(orch, redirections, *arguments):
         cwd=orch.cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -37,7 +37,7 @@ def on_terminal(orch):
     with orch.started("top", "--every", "100ms", start_new_session=True, **streams) as process:
         yield process, ours, until
         os.write(ours, b"q")
-        process.wait(timeout=60)
+        process.wait(timeout=300)
     assert termios.tcgetattr(theirs) == before
     os.close(ours)
     os.close(theirs)
@@ -50,7 +50,7 @@ def test_a_key_ends_it_and_the_terminal_is_as_it_was(orch, key):
         until(agent_id[:8].encode())
         os.write(ours, b"x" + key)
         until(b"\x1b[?1049l")
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
 
 
 def test_an_interrupt_leaves_the_terminal_as_it_was(orch):
@@ -58,7 +58,7 @@ def test_an_interrupt_leaves_the_terminal_as_it_was(orch):
         until(b"slots")
         process.send_signal(signal.SIGINT)
         until(b"\x1b[?1049l")
-        assert process.wait(timeout=60) == Exit.INTERRUPTED
+        assert process.wait(timeout=300) == Exit.INTERRUPTED
 
 
 def test_it_goes_on_while_valkey_is_away(tmp_path):

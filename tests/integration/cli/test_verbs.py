@@ -234,7 +234,7 @@ def test_on_a_terminal_kill_all_asks_with_the_number(orch, store, answer, status
     ours, theirs = pty.openpty()
     os.write(ours, answer.encode())
     with orch.started("kill-all", "--task", "t", stdin=theirs, **PIPES) as process:
-        _, stderr = process.communicate(timeout=150)
+        _, stderr = process.communicate(timeout=300)
         assert process.returncode == (0 if status == "killed" else 1)
     os.close(ours)
     os.close(theirs)
@@ -336,6 +336,6 @@ def test_the_examples_of_the_page_run(orch):
     ran = subprocess.run(
         ["bash", "-eu", "-c", f"REPO=/srv/x.git\n{script}"],
         env=orch.env | {"PATH": f"{tools}:{orch.env['PATH']}"},
-        cwd=orch.cwd, capture_output=True, text=True, check=False, timeout=120,
+        cwd=orch.cwd, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr

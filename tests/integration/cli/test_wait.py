@@ -60,7 +60,7 @@ def test_ctrl_c_detaches_with_a_word_and_130(orch, store):
     with orch.started("spawn", *REQUEST, "--wait", **pipes) as process:
         agent_id = spawned_by(process)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=150)
+        stdout, stderr = process.communicate(timeout=300)
         assert process.returncode == 130
     assert stdout == ""
     assert f"detached; what you followed goes on: orch wait {agent_id}" in stderr

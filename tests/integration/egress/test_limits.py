@@ -98,7 +98,7 @@ def test_a_path_longer_than_a_socket_s_address_is_bound_and_found(tmp_path):
     ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/elsewhere')"
     with EgressProxies(settings, lambda: "x").opened(tmp_path) as proxy:
         argv = [sys.executable, "-I", "-S", forward, proxy.socket, port, sys.executable, "-c", ask]
-        ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert "HTTP Error 403" in ran.stderr, ran.stderr
     assert list((home / "egress" / socket.gethostname()).iterdir()) == []
 

@@ -64,7 +64,7 @@ class Runs:
     def run(self, *argv: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         whole = self.recorder.environment({"PATH": os.environ["PATH"], **env})
         ended = subprocess.run(
-            argv, cwd=self.tree, env=whole, capture_output=True, timeout=120, check=False
+            argv, cwd=self.tree, env=whole, capture_output=True, timeout=300, check=False
         )
         self.output = ended.stdout + ended.stderr
         return ended

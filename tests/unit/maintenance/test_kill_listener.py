@@ -54,11 +54,11 @@ def test_it_revokes_what_is_killed_from_now_on_and_survives_a_fault(store, holde
     found = seed(store)
     KillListener(holder).start()
     # It listens from here on; one agent was killed before.
-    eventually(lambda: holder.reviews, within_s=60)
+    eventually(lambda: holder.reviews)
     holder.faults = faults
     order = kills.KillOrder(by="ann", why="enough")
     store.run(kills.kill([found.running], order, now=NOW, tags=["one"]))
-    eventually(lambda: holder.revoked if not faults else not holder.faults, within_s=60)
+    eventually(lambda: holder.revoked if not faults else not holder.faults)
     seen = holder.reviews
-    eventually(lambda: holder.reviews > seen, within_s=60)
+    eventually(lambda: holder.reviews > seen)
     assert holder.revoked == (["running"] if not faults else [])

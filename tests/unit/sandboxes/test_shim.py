@@ -135,7 +135,7 @@ def test_each_order_ends_the_daemon_too_and_only_silence_is_told_as_such(tmp_pat
         if how == "word":
             one.say(b".k.")
         elif how == "signal":
-            eventually(lambda: catches(one.process.pid, signal.SIGUSR1), within_s=20)
+            eventually(lambda: catches(one.process.pid, signal.SIGUSR1))
             one.process.send_signal(signal.SIGUSR1)
         elif how == "end of the pipe":
             os.dup2(os.open(os.devnull, os.O_WRONLY), one.control)
@@ -182,7 +182,7 @@ def test_the_record_names_shim_and_boot_until_all_has_ended(tmp_path):
         assert record.name == f"a-1.1.{pid}:{stat_of(pid)[19]}"
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         # It is written again when the program runs.
-        eventually(lambda: record.read_text() == f"{boot}\n\n", within_s=20)
+        eventually(lambda: record.read_text() == f"{boot}\n\n")
         one.say(b"k")
         one.last_word()
         assert list(tmp_path.iterdir()) == []
@@ -194,7 +194,7 @@ def test_the_record_of_a_program_inside_names_its_namespace(tmp_path):
         one.await_ready()
         [record] = tmp_path.iterdir()
         # It has two lines until the program runs.
-        eventually(lambda: "\npid:[" in record.read_text(), within_s=20)
+        eventually(lambda: "\npid:[" in record.read_text())
 
 
 @pytest.mark.parametrize("program", ["sleep", "no-such-program"])
@@ -224,7 +224,7 @@ def test_limits_and_the_order_of_a_lack_of_memory_are_the_programs_own(tmp_path)
         one.await_ready()
         # The program may run before its shim has its own score again.
         score_file = Path(f"/proc/{one.process.pid}/oom_score_adj")
-        eventually(lambda: score_file.read_text() == own, within_s=20)
+        eventually(lambda: score_file.read_text() == own)
     assert score >= 500
     assert files == min(most_files, 65_536)
     assert (core, size * 512) == (0, 2**20)
@@ -244,7 +244,7 @@ def test_orphans_are_reaped_while_the_program_runs(tmp_path):
     with shim(tmp_path, "sh", "-c", "(true &); (true &); echo ready; exec sleep 99") as one:
         one.await_ready()
         children = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/children")
-        eventually(lambda: len(children.read_text().split()) == 1, within_s=20)
+        eventually(lambda: len(children.read_text().split()) == 1)
 
 
 def test_an_order_that_comes_before_the_program_ends_its_tree(tmp_path):

@@ -74,7 +74,7 @@ def test_a_process_loads_only_what_it_needs(process, tmp_path):
     ran = subprocess.run(
         [sys.executable, "-P", "-c", program + LOADED],
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VALKEY_HOST": "127.0.0.1"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "LOADED" in ran.stderr, ran.stderr
     loaded = json.loads(ran.stderr.partition("LOADED")[2])
@@ -85,7 +85,7 @@ def test_a_pool_loads_its_stage_before_it_forks():
     """So the first agent of a worker does not wait, and the children share the memory."""
     program = STAGE.format(queue="gates").partition("services")[0] + LOADED
     ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     loaded = set(json.loads(ran.stderr.partition("LOADED")[2]))
     assert {"orchestrator.stages.gate_check.stage", "orchestrator.gates.planning"} <= loaded
@@ -103,7 +103,7 @@ def test_what_starts_with_each_program_of_an_agent_loads_no_slow_module(script):
     path = Path(orchestrator.sandboxes.__file__).with_name(script)
     ran = subprocess.run(
         [sys.executable, "-I", "-S", "-c", SCRIPT, str(path)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     loaded = set(ran.stdout.split())
     assert "resource" in loaded
