@@ -113,6 +113,7 @@ chaos: $(STAMP) ## run 50 agents for 5 minutes while workers and Valkey are kill
 	$(BIN)/python -m tests.chaos --seconds 300 --agents 50
 
 soak: $(STAMP) ## run what takes longer than CI: random agents, every cheat, every crash, two days
+	$(BIN)/pytest -n $(JOBS) -m soak
 	@seed=$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '); echo "CAPTURE_SEED=$$seed"; \
 	CAPTURE_RUNS=2000 CAPTURE_SEED=$$seed $(BIN)/pytest -n $(JOBS) tests/unit/workspace/test_capture_property.py
 	ENDS=all $(BIN)/pytest -n $(JOBS) tests/integration/test_ends_keep_work.py tests/integration/test_gate_ends_keep_work.py

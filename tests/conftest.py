@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +29,11 @@ _PORTS = range(12_000, 32_000)
 
 
 def pytest_configure() -> None:
-    """Let what tests start hear the signals that a run in the background inherits ignored."""
+    """Take nothing from the system that this user runs, and no signal as ignored.
+
+    A run in the background inherits them ignored, and what tests start would not hear them.
+    """
+    os.environ["XDG_STATE_HOME"] = f"{tempfile.gettempdir()}/no-system-{os.getpid()}"
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL

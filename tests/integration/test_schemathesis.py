@@ -22,7 +22,7 @@ from orchestrator.wiring import clock
 from tests.integration.api.conftest import serving
 
 FEW = settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -29,7 +29,8 @@ from tests.certificates import certificate
 from tests.conftest import free_port
 from tests.doubles.git_http import GitServer, git_server
 from tests.engine import has_image
-from tests.faults.crashes.crash import DEADLINE_S, LEASE_S
+from tests.faults.crashes.crash import DEADLINE_S
+from tests.faults.crashes.sites import CUT_OFF
 from tests.faults.crashes.steps import STEPS, put_programs
 from tests.topology.hosts import (
     HOME,
@@ -122,7 +123,7 @@ def default_worker_env(default_redis_broker: ValkeyContainer, folder: Path, remo
         "VALKEY_HOST": default_redis_broker.hostname,
         "ORCHESTRATOR_SIGNING_KEY": "one for both hosts",
         "ORCHESTRATOR_AGENT": "scripted",
-        "ORCHESTRATOR_LEASE": f"{LEASE_S}s",
+        **CUT_OFF,
         "ORCHESTRATOR_SUPERVISOR_DEADLINE": f"{DEADLINE_S}s",
         "ORCHESTRATOR_GATE_WORKERS": "8",
         "MAX_CONCURRENT_AGENTS": str(len(STEPS)),

@@ -47,8 +47,11 @@ def test_a_host_cut_off_from_valkey_lets_go_of_its_agents_and_is_of_use_again(
         assert_nothing_lost_and_nothing_twice(running)
 
 
-def test_every_service_is_restarted_under_fifty_agents(hosts, default_redis_broker, scheduler):
-    with hosts([f"agent{number}" for number in range(50)]) as running:
+@pytest.mark.parametrize("count", [15, pytest.param(50, marks=pytest.mark.soak)])
+def test_every_service_is_restarted_under_many_agents(
+    hosts, default_redis_broker, scheduler, count
+):
+    with hosts([f"agent{number}" for number in range(count)]) as running:
         # Before it is registered, a message that a worker has taken is lost with it.
         for name in running.ids:
             running.state(name)

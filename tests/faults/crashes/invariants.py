@@ -44,7 +44,8 @@ def assert_nothing_lost_and_nothing_twice(crash: Crash) -> None:
         ends = Counter(event["type"] for event in reported)
         assert (ends["agent.completed"], ends["agent.cleanup"]) == (1, 1), ends
     assert crash.watch.checks
-    assert {agent: count for agent, count in crash.watch.most.items() if count > 1} == {}
+    at_once = [programs for programs in crash.watch.most.values() if len(programs) > 1]
+    assert not at_once, "\n".join(str(programs) for programs in at_once)
     eventually(lambda: not ids & marked_all().keys())
     with crash.valkey() as client:
         eventually(lambda: not queued(client, *ids))

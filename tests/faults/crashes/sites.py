@@ -42,6 +42,8 @@ class Site:
 
 #: A loaded machine delays heartbeats by seconds: where no lease is to end, it is no short one.
 CALM = {"ORCHESTRATOR_LEASE": "20s"}
+#: A fifth of the lease is all the time in which a host that is cut off ends its programs.
+CUT_OFF = {"ORCHESTRATOR_LEASE": "12s"}
 MakeSite = Callable[[Path], AbstractContextManager[Site]]
 
 
@@ -100,7 +102,7 @@ def behind_a_link(folder: Path) -> Iterator[Site]:
         with ValkeyServer(port=free_port(), config=DURABLE | listens) as server:
             yield Site(
                 folder / "home",
-                {"VALKEY_URL": f"redis://{here}:{server.port}/0"},
+                {"VALKEY_URL": f"redis://{here}:{server.port}/0", **CUT_OFF},
                 url=f"{server.connection_url}/0",
                 within=within,
                 lose=lambda: filtered("-A"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -22,8 +21,8 @@ class Watch:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.checks = 0
-        #: The most supervisors of one agent that were alive at once, by agent.
-        self.most: Counter[str] = Counter()
+        #: What the most supervisors of one agent that were alive at once ran, by agent.
+        self.most: dict[str, list[str]] = {}
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -35,25 +34,31 @@ class Watch:
     def _look(self) -> None:
         while not self._is_over.wait(0.05):
             self.checks += 1
-            for agent_id, count in live_trees().items():
+            for agent_id, programs in live_trees().items():
                 if agent_id in self._agent_ids:
-                    self.most[agent_id] = max(self.most[agent_id], count)
+                    self.most[agent_id] = max(self.most.get(agent_id, []), programs, key=len)
 
 
-def live_trees() -> Counter[str]:
-    """Count the trees of programs that run for each agent: one shim stands above each."""
-    shims: dict[int, tuple[str, int]] = {}
+def live_trees() -> dict[str, list[str]]:
+    """Return the programs that run for each agent: one shim stands above each."""
+    shims: dict[int, tuple[str, int, str]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"/sandboxes/_shim.py\0" not in (entry / "cmdline").read_bytes():
+            argv = (entry / "cmdline").read_bytes()
+            if b"/sandboxes/_shim.py\0" not in argv:
                 continue
             marks = (entry / "environ").read_bytes().split(b"\0")
             agent = next((mark for mark in marks if mark.startswith(MARK)), b"")
             pid, fields = int(entry.name), stat_of(int(entry.name))
             if agent and fields and fields[0] not in ("Z", "X"):
-                shims[pid] = (agent.removeprefix(MARK).decode(), int(fields[1]))
-    # What looks like a shim below a shim is the program it is about to become.
-    return Counter(agent_id for agent_id, parent in shims.values() if parent not in shims)
+                program = argv.partition(b"/sandboxes/_shim.py\0")[2].replace(b"\0", b" ")
+                shims[pid] = (agent.removeprefix(MARK).decode(), int(fields[1]), program.decode())
+    found: dict[str, list[str]] = {}
+    for agent_id, parent, program in shims.values():
+        # What looks like a shim below a shim is the program it is about to become.
+        if parent not in shims:
+            found.setdefault(agent_id, []).append(program)
+    return found
 
 
 def queued(client: redis.Redis, *agent_ids: str) -> list[str]:

@@ -52,7 +52,7 @@ def test_a_text_made_to_take_long_takes_time_by_its_size(kind):
         return time.process_time() - start
 
     of_part = min(spent_s(content[: len(content) // 8]) for _ in range(3))
-    assert min(spent_s(content) for _ in range(3)) < 24 * of_part + 0.1
+    assert any(spent_s(content) < 24 * of_part + 0.1 for _ in range(3))
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -1,6 +1,6 @@
 """Whatever an agent does, each byte it leaves is captured, kept beside the change, or named.
 
-CAPTURE_RUNS says how many agents play (50), CAPTURE_SEED which is the first (1): a failure prints
+CAPTURE_RUNS says how many agents play (30), CAPTURE_SEED which is the first (1): a failure prints
 its own, and `CAPTURE_RUNS=1 CAPTURE_SEED=<that>` plays it again.
 """
 
@@ -25,7 +25,7 @@ from orchestrator.workspace.worktree import Workspace
 from .conftest import Host, Upstream, git
 from .random_agent import RandomAgent
 
-RUNS = int(os.environ.get("CAPTURE_RUNS", "50"))
+RUNS = int(os.environ.get("CAPTURE_RUNS", "30"))
 SEED = int(os.environ.get("CAPTURE_SEED", "1"))
 PORTIONS = min(RUNS, 10)
 FILES = {
