@@ -112,7 +112,7 @@ def browsing(browser: Browser, url: str) -> Iterator[Dashboard]:
         context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A whole system of scripted agents."""
     home = tmp_path_factory.mktemp("home")

@@ -139,7 +139,7 @@ def running(
         subprocess.run([*orch, "down"], env=env, check=True, capture_output=True, timeout=300)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One system for the tests of the whole path; its agents are scripted unless named."""
     home = tmp_path_factory.mktemp("home")

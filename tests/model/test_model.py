@@ -116,7 +116,7 @@ def mistakes() -> Iterator[object]:
         yield pytest.param(name, marks=[pytest.mark.soak] if is_long else [])
 
 
-@pytest.mark.parametrize("mistake", mistakes())
+@pytest.mark.parametrize("mistake", list(mistakes()))
 def test_a_protocol_with_a_mistake_is_found_out_by_the_shortest_trace(mistake):
     broken_name, faults = MISTAKES[mistake]
     scope = SCOPES.get(mistake, {})

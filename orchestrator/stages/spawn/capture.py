@@ -38,7 +38,7 @@ _SAID_BYTES = 2**21
 #: The error message names at most so many retained commits.
 _SHOWN = 5
 _AT_CHECKPOINT = "What the agent had when it was checkpointed"
-_WHEN_STOPPED = "What the agent left when it was stopped"
+WHEN_STOPPED = "What the agent left when it was stopped"
 #: The limit keeps processor time for kill confirmations while many agents are killed at once.
 _SAVED_AT_ONCE = 2
 
@@ -114,7 +114,7 @@ class ChangeCapture:
         with self._saving, working_in(None):
             bundle, _ = self._bundle(
                 programs,
-                _WHEN_STOPPED,
+                WHEN_STOPPED,
                 record=lambda report, change: self._record(agent, report, change),
             )
         return bundle

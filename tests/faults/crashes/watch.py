@@ -10,7 +10,11 @@ from pathlib import Path
 import redis
 
 from orchestrator.messages import MOST_URGENT, QUEUES, queue_key
+from orchestrator.stages.spawn.capture import WHEN_STOPPED
 from tests.processes import MARK, stat_of
+
+#: The capture of what an attempt left may run beside the next one: it reads its own workspace only.
+_SALVAGE = WHEN_STOPPED.encode()
 
 
 class Watch:
@@ -45,14 +49,18 @@ def live_trees() -> dict[str, list[str]]:
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             argv = (entry / "cmdline").read_bytes()
-            if b"/sandboxes/_shim.py\0" not in argv:
+            if b"/sandboxes/_shim.py\0" not in argv or _SALVAGE in argv:
                 continue
             marks = (entry / "environ").read_bytes().split(b"\0")
             agent = next((mark for mark in marks if mark.startswith(MARK)), b"")
             pid, fields = int(entry.name), stat_of(int(entry.name))
             if agent and fields and fields[0] not in ("Z", "X"):
                 program = argv.partition(b"/sandboxes/_shim.py\0")[2].replace(b"\0", b" ")
-                shims[pid] = (agent.removeprefix(MARK).decode(), int(fields[1]), program.decode())
+                shims[pid] = (
+                    agent.removeprefix(MARK).decode(),
+                    int(fields[1]),
+                    program.decode("utf-8", "replace"),
+                )
     found: dict[str, list[str]] = {}
     for agent_id, parent, program in shims.values():
         # What looks like a shim below a shim is the program it is about to become.
