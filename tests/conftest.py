@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,9 @@ def pytest_configure() -> None:
 
     A run in the background inherits them ignored, and what tests start would not hear them.
     """
+    # Without compiled files, each process that a test starts compiles all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     os.environ["XDG_STATE_HOME"] = f"{tempfile.gettempdir()}/no-system-{os.getpid()}"
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
