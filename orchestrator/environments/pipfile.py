@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Collection, Iterator
 
-from orchestrator.environments.documents import read_document
 from orchestrator.environments.requirements import name_of, of_table, single_versions
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.repo_config.toml import table_in
@@ -18,7 +17,7 @@ _EXACT = re.compile(r"==\s*(\d[\w.!+-]*)")
 def pipfile_requirements(files: BaseFiles, named: Collection[str]) -> Iterator[str]:
     """Yield the requirements of a Pipfile, without distributions that are `named` elsewhere."""
     for section in _SECTIONS:
-        for name, value in table_in(read_document(files, "Pipfile"), section).items():
+        for name, value in table_in(files.document("Pipfile"), section).items():
             yield from (line for line in of_table(name, value) if name_of(line) not in named)
 
 

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from orchestrator.environments.documents import read_document, read_setup_cfg
 from orchestrator.environments.pipfile import pipenv_versions, pipfile_requirements
 from orchestrator.environments.python_bounds import python_bounds
 from orchestrator.environments.requirements import (
@@ -23,6 +22,7 @@ from orchestrator.environments.requirements import (
     requirement_files,
     session_requirements,
 )
+from orchestrator.environments.setup_cfg import read_setup_cfg
 from orchestrator.environments.steps import EcosystemSetup, Step
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.repo_config.toml import table_in
@@ -40,8 +40,8 @@ def python_setup(files: BaseFiles, folder: str, commands: Collection[str]) -> Ec
     installed in place (editable), so that its metadata exists and no copy of its modules. Of an
     application that is no package, only the dependencies are installed.
     """
-    pyproject = read_document(files, "pyproject.toml")
-    project = table_in(pyproject.get("project"))
+    pyproject = files.document("pyproject.toml")
+    project = table_in(pyproject, "project")
     wanted = extras(project, read_setup_cfg(files).get("options.extras_require", {}))
     listed = requirement_files(files)
     required = [line for path in listed for line in files.text(path).splitlines()]
@@ -84,15 +84,15 @@ def build_inputs(files: BaseFiles) -> Iterator[str]:
 
     A backend of the repository itself, and files with requirements of any name.
     """
-    pyproject = read_document(files, "pyproject.toml")
-    system = table_in(pyproject.get("build-system"))
+    pyproject = files.document("pyproject.toml")
+    system = table_in(pyproject, "build-system")
     top = str(system.get("build-backend", "")).partition(":")[0].partition(".")[0]
     folders = system.get("backend-path")
     for folder in folders if isinstance(folders, list) and top else ():
         module = posixpath.normpath(f"{folder}/{top}")
         yield from (p for p in files.paths if p == f"{module}.py" or p.startswith(f"{module}/"))
-    setuptools = table_in(table_in(pyproject.get("tool")).get("setuptools"))
-    for entry in table_in(setuptools.get("dynamic")).values():
+    setuptools = table_in(pyproject, "tool", "setuptools")
+    for entry in table_in(setuptools, "dynamic").values():
         named = table_in(entry).get("file", ())
         for path in [named] if isinstance(named, str) else named:
             if path in files.paths:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.environments.documents import read_document, read_setup_cfg
+from orchestrator.environments.setup_cfg import read_setup_cfg
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.repo_config.toml import table_in
 
@@ -27,7 +27,7 @@ def _declared(files: BaseFiles, pyproject: Mapping[str, Any]) -> Iterator[str]:
     yield _of_poetry(_text(wanted) or _text(table_in(wanted).get("version")))
     yield read_setup_cfg(files).get("options", {}).get("python_requires", "")
     yield _of_setup(files.text("setup.py"))
-    exact = _text(table_in(read_document(files, "Pipfile"), "requires").get("python_version"))
+    exact = _text(table_in(files.document("Pipfile"), "requires").get("python_version"))
     yield f"=={exact}" if _BARE.fullmatch(exact) else ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 
 from orchestrator.gates.detection import BaseFiles
 from orchestrator.gates.detectors._python_tools import read_tools
-from orchestrator.repo_config.toml import read_toml, table_in
+from orchestrator.repo_config.toml import table_in
 
 #: The extras, groups and environments whose names say that they are for tests or checks.
 _FOR_CHECKS = re.compile(
@@ -65,20 +64,20 @@ def requirement_files(files: BaseFiles) -> tuple[str, ...]:
 
 def extras(project: Mapping[str, Any], setup_cfg: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the extras of a project that are for its checks."""
-    named = [*table_in(project.get("optional-dependencies")), *setup_cfg]
+    named = [*table_in(project, "optional-dependencies"), *setup_cfg]
     return tuple(dict.fromkeys(name for name in named if _FOR_CHECKS.fullmatch(name.lower())))
 
 
 def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
     """Yield the requirements of the groups of pyproject.toml that are for checks."""
-    groups = table_in(pyproject.get("dependency-groups"))
-    tool = table_in(pyproject.get("tool"))
+    groups = table_in(pyproject, "dependency-groups")
+    tool = table_in(pyproject, "tool")
     for name in groups:
         if _FOR_CHECKS.fullmatch(name.lower()):
             yield from _of_group(groups, name, _MOST_INCLUDED)
-    yield from _strings(table_in(tool.get("uv")).get("dev-dependencies"))
-    pdm = table_in(table_in(tool.get("pdm")).get("dev-dependencies"))
-    hatch = table_in(table_in(tool.get("hatch")).get("envs"))
+    yield from _strings(table_in(tool, "uv").get("dev-dependencies"))
+    pdm = table_in(tool, "pdm", "dev-dependencies")
+    hatch = table_in(tool, "hatch", "envs")
     for name, listed in pdm.items():
         if _FOR_CHECKS.fullmatch(name.lower()):
             yield from (entry for entry in _strings(listed) if not entry.startswith("-e"))
@@ -86,11 +85,11 @@ def group_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
         if _FOR_CHECKS.fullmatch(name.lower()):
             yield from _strings(table_in(env).get("dependencies"))
             yield from _strings(table_in(env).get("extra-dependencies"))
-    poetry = table_in(tool.get("poetry"))
-    wanted = [table_in(poetry.get("dev-dependencies"))]
+    poetry = table_in(tool, "poetry")
+    wanted = [table_in(poetry, "dev-dependencies")]
     wanted += [
-        table_in(table_in(group).get("dependencies"))
-        for name, group in table_in(poetry.get("group")).items()
+        table_in(group, "dependencies")
+        for name, group in table_in(poetry, "group").items()
         if _FOR_CHECKS.fullmatch(name.lower())
     ]
     for table in wanted:
@@ -108,7 +107,7 @@ def poetry_requirements(pyproject: Mapping[str, Any]) -> Iterator[str]:
 def project_requirements(project: Mapping[str, Any], wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what a project without a build system requires, with the named extras."""
     yield from _strings(project.get("dependencies"))
-    optional = table_in(project.get("optional-dependencies"))
+    optional = table_in(project, "optional-dependencies")
     for name in wanted:
         yield from _strings(optional.get(name))
 
@@ -117,7 +116,7 @@ def locked_versions(files: BaseFiles) -> dict[str, str]:
     """Return the one version of each distribution that the lock file of a project names."""
     for path in LOCKS:
         if path in files.paths:
-            return _locked(files.text(path))
+            return _locked(files.document(path))
     return {}
 
 
@@ -220,16 +219,12 @@ def _of_poetry_version(version: str) -> str:
     return "" if "*" in version else version.replace(" ", "")
 
 
-def _locked(text: str) -> dict[str, str]:
-    try:
-        document = read_toml(text)
-    except tomllib.TOMLDecodeError:
-        return {}
+def _locked(document: Mapping[str, Any]) -> dict[str, str]:
     found: list[tuple[str, str]] = []
     packages = document.get("package", document.get("packages"))
     for package in packages if isinstance(packages, list) else ():
         name, version = table_in(package).get("name"), table_in(package).get("version")
-        source = table_in(table_in(package).get("source"))
+        source = table_in(package, "source")
         # uv names the kind of a source as a key, poetry as a value.
         kinds = {*source, source.get("type")} & _NOT_OF_A_REGISTRY
         if isinstance(name, str) and isinstance(version, str) and not kinds:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
+from orchestrator.repo_config.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,13 @@ class BaseFiles:
         """Return the text of a file; empty if it does not exist."""
         content = self.read(path) if path in self.paths else None
         return (content or b"").decode(errors="replace")
+
+    def document(self, path: str) -> dict[str, Any]:
+        """Return the tables of a TOML file; none if it is malformed, which its own tool reports."""
+        try:
+            return read_toml(self.text(path))
+        except tomllib.TOMLDecodeError:
+            return {}
 
     def below(self, folder: str) -> BaseFiles:
         """Return the files below a folder of this one."""

@@ -35,6 +35,7 @@ def test_every_file_of_the_packages_is_in_both(dist):
         assert not set(listed) - {name.partition("/")[2] for name in sdist.getnames()}
 
 
+@pytest.mark.timeout(600)
 def test_the_wheel_runs_the_demo_in_an_empty_environment(dist, tmp_path):
     """No checkout, nothing of this environment, and only what the wheel itself asks for."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
@@ -46,7 +47,7 @@ def test_the_wheel_runs_the_demo_in_an_empty_environment(dist, tmp_path):
     )  # fmt: skip
     demo = subprocess.run(
         [bin_ / "orch", "demo"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
     )  # fmt: skip
     assert demo.returncode == 0, demo.stderr

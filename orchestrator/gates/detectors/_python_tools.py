@@ -6,7 +6,6 @@ import ast
 import configparser
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from orchestrator.gates.detection import BaseFiles
-from orchestrator.repo_config.toml import read_toml, table_in
+from orchestrator.repo_config.toml import table_in
 
 #: Lists of requirements at the top of a project, or in the folder for them.
 _REQUIREMENTS = re.compile(
@@ -128,10 +127,7 @@ def programs_of(line: str) -> Iterator[str]:
 
 def _read_pyproject(files: BaseFiles, tools: Tools) -> None:
     path = "pyproject.toml"
-    try:
-        tools.pyproject = read_toml(files.text(path))
-    except tomllib.TOMLDecodeError:
-        return
+    tools.pyproject = files.document(path)
     for tool in tools.table("tool"):
         tools.add(tool, path)
     project, tool_tables = tools.table("project"), tools.table("tool")
@@ -187,10 +183,7 @@ def _read_sections(path: str, sections: Mapping[str, Mapping[str, str]], tools: 
 
 def _read_tox(files: BaseFiles, tools: Tools) -> None:
     """Read tox.toml and the tables of tox in pyproject.toml, in the format of tox 4 and before."""
-    try:
-        own: Mapping[str, Any] = read_toml(files.text("tox.toml"))
-    except tomllib.TOMLDecodeError:
-        own = {}
+    own = files.document("tox.toml")
     legacy = tools.table("tool", "tox").get("legacy_tox_ini")
     if isinstance(legacy, str):
         _read_sections("pyproject.toml", _ini(legacy), tools)
@@ -261,10 +254,7 @@ def _read_nox(files: BaseFiles, tools: Tools) -> None:
 
 def _read_pipfile(files: BaseFiles, tools: Tools) -> None:
     path = "Pipfile"
-    try:
-        tables = read_toml(files.text(path))
-    except tomllib.TOMLDecodeError:
-        return
+    tables = files.document(path)
     for name in ("packages", "dev-packages"):
         for wanted in table_in(tables, name):
             tools.add(wanted, path)

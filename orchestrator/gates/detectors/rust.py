@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +11,7 @@ from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with, is_member
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
-from orchestrator.repo_config.toml import read_toml, table_in
+from orchestrator.repo_config.toml import table_in
 
 _MANIFEST = "Cargo.toml"
 _TEST = re.compile(r"#\[(?:\w+::)*\w*test\w*\b")
@@ -34,7 +33,7 @@ class Rust:
         if _MANIFEST not in files.paths:
             return Detected()
         manifest = _manifest(files, "")
-        if "cargo-fuzz" in table_in(table_in(manifest, "package"), "metadata"):
+        if "cargo-fuzz" in table_in(manifest, "package", "metadata"):
             reason = "a package of fuzz targets, which run for ever"
             return Detected(not_judged=(NotJudged(path=_MANIFEST, reason=reason),))
         members = frozenset(_members(files, manifest)) if "workspace" in manifest else frozenset()
@@ -54,11 +53,7 @@ class Rust:
 
 
 def _manifest(files: BaseFiles, folder: str) -> Mapping[str, Any]:
-    try:
-        return read_toml(files.text(f"{folder}/{_MANIFEST}" if folder else _MANIFEST))
-    except tomllib.TOMLDecodeError:
-        # Cargo itself reports the fault.
-        return {}
+    return files.document(f"{folder}/{_MANIFEST}" if folder else _MANIFEST)
 
 
 def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
