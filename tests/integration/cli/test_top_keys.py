@@ -68,7 +68,11 @@ def on_screen(client, play):
     async def opened():
         app = TopApp(client, lambda: _read(client), every_s=0.05, limit_s=5)
         async with app.run_test(size=(80, 24)) as pilot:
-            yield Screen(app, pilot)
+            try:
+                yield Screen(app, pilot)
+            finally:
+                # As at the end of `run`: workers first. `run_test` removes widgets beside them.
+                app.workers.cancel_all()
 
     async def run():
         async with opened() as screen:
