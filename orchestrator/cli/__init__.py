@@ -215,7 +215,7 @@ class LazyGroup(click.Group):
 
 
 def _add_timeout(command: click.Command, path: str) -> None:
-    """Give a command, and those below it, the option that limits how long it waits for Valkey."""
+    """Give a command, and those below it, the option that limits how long it waits for answers."""
     from orchestrator.cli.deadline import LIMIT_S, TIMEOUT  # noqa: PLC0415 - for --help of all
     from orchestrator.cli.output.render import DurationType  # noqa: PLC0415 - as above
 
@@ -233,7 +233,7 @@ def _add_timeout(command: click.Command, path: str) -> None:
             type=DurationType(),
             expose_value=False,
             callback=remember,
-            help=f"How long to wait for Valkey. Default: {LIMIT_S:g}s.",
+            help=f"How long to wait for answers. Default: {LIMIT_S:g}s; of the API, 30s.",
         )
         command.params.append(option)
     for name, below in group.commands.items() if group else ():

@@ -1,4 +1,4 @@
-"""How long a command waits for Valkey, and what it says meanwhile."""
+"""How long a command waits for Valkey or for the API, and what it says meanwhile."""
 
 from __future__ import annotations
 
@@ -115,10 +115,31 @@ def waiting_for_valkey(
         is_over.set()
 
 
+@contextmanager
+def waiting_for_api(url: str) -> Iterator[None]:
+    """Tell a person who waits for one answer of the API; a thread beside a screen tells nobody."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or ctx.meta.get(AS_JSON):
+        yield
+        return
+    teller = threading.Timer(_SAY_AFTER_S, notify, [f"waiting for the API at {url}"])
+    teller.daemon = True
+    teller.start()
+    try:
+        yield
+    finally:
+        teller.cancel()
+
+
 def answer_limit_s() -> float:
     """Return how long this command waits for Valkey."""
+    return given_limit_s() or LIMIT_S
+
+
+def given_limit_s() -> float | None:
+    """Return what `--timeout` says of this command's wait for answers."""
     ctx = click.get_current_context(silent=True)
-    return float(ctx.meta.get(TIMEOUT, LIMIT_S)) if ctx else LIMIT_S
+    return ctx.meta.get(TIMEOUT) if ctx else None
 
 
 def limiting_each_answer(limit_s: float) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from orchestrator.cli.deadline import given_limit_s, waiting_for_api
 from orchestrator.errors import (
     ApiRefused,
     ApiUnreachable,
@@ -44,13 +45,16 @@ class ApiRequests:
     """Sends requests with the key of the settings."""
 
     http: httpx.Client
+    #: What `--timeout` says; without it, each request has a limit of its own.
+    limit_s: float | None = None
 
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[ApiRequests]:
         """Open connections to the API that the settings name."""
         key = settings.api_key.get_secret_value() if settings.api_key else ""
-        timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
+        limit_s = given_limit_s()
+        timeout = _timeout(limit_s or _READ_S)
         headers = {"X-API-Key": key} if key else {}
         url = httpx.URL(settings.api_url or "")
         # A client with its own transport reads no proxy from the environment.
@@ -62,7 +66,7 @@ class ApiRequests:
             msg = f"The environment names a proxy that cannot be used: {error}."
             raise ApiUnreachable(msg, action=_PROXIES) from error
         with http:
-            yield cls(http)
+            yield cls(http, limit_s)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the document at a path."""
@@ -70,8 +74,9 @@ class ApiRequests:
 
     def post(self, path: str, **body: Any) -> Any:
         """Send a document; return the answer. Its `timeout` is how long the server may wait."""
-        timeout = httpx.Timeout(body.get("timeout", _READ_S) + _MARGIN_S, connect=_CONNECT_S)
-        return self.sent("POST", path, json=body, timeout=timeout)
+        own_s = body["timeout"] + _MARGIN_S if "timeout" in body else _READ_S
+        limit_s = self.limit_s or own_s
+        return self.sent("POST", path, json=body, timeout=_timeout(limit_s))
 
     def sent(self, method: str, path: str, **options: Any) -> Any:
         """Send a request; return the document of the answer.
@@ -81,7 +86,8 @@ class ApiRequests:
             RequestInvalid, NotFound, ApiRefused: the API refuses the request.
         """
         try:
-            answer = self.http.request(method, path, **options)
+            with waiting_for_api(str(self.http.base_url)):
+                answer = self.http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         _check(answer)
@@ -95,7 +101,7 @@ class ApiRequests:
 
         An answer that ends before its announced length is an error.
         """
-        timeout = httpx.Timeout(_GIT_S, connect=_CONNECT_S)
+        timeout = _timeout(self.limit_s or _GIT_S)
         with self.opened(path, {}, params=query, timeout=timeout) as answer:
             yield from answer.iter_bytes()
 
@@ -103,7 +109,8 @@ class ApiRequests:
     def opened(
         self, path: str, headers: Mapping[str, str], **options: Any
     ) -> Iterator[httpx.Response]:
-        """Open a stream; the errors are those of `sent`."""
+        """Open a stream, which may be silent for a time; the errors are those of `sent`."""
+        options.setdefault("timeout", _timeout(_READ_S))
         try:
             with self.http.stream("GET", path, headers=headers, **options) as answer:
                 if answer.status_code != HTTPStatus.OK:
@@ -119,6 +126,10 @@ class ApiRequests:
             return ApiUnreachable(f"The API at {url} does not answer ({error}).")
         msg = f"The API at {url} does not answer through the proxy of the environment ({error})."
         return ApiUnreachable(msg, action=f"{_PROXIES} {ApiUnreachable.action}")
+
+
+def _timeout(limit_s: float) -> httpx.Timeout:
+    return httpx.Timeout(limit_s, connect=min(limit_s, _CONNECT_S))
 
 
 def _is_proxied(url: httpx.URL) -> bool:

@@ -113,6 +113,24 @@ def test_a_name_of_an_agent_from_a_server_names_no_file(monkeypatch, tmp_path):
     assert not [*tmp_path.glob("**/*.bundle")]
 
 
+@pytest.mark.parametrize(
+    "given", [["ls"], ["halt", "--reason", "x"], ["diff", "a" * 32]], ids=lambda given: given[0]
+)
+def test_a_wait_for_the_api_is_told_and_ends_with_the_timeout(given, monkeypatch, tmp_path):
+    """A stopped process of the API accepts connections and answers nothing."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # Long before any limit of its own, an answer would come: it is no API's.
+        closing = threading.Timer(20, silent.shutdown, [socket.SHUT_RDWR])
+        closing.start()
+        ran = run(f"http://127.0.0.1:{silent.getsockname()[1]}", *given, "--timeout", "1500ms")
+        closing.cancel()
+
+    assert ran.exit_code == Exit.UNREACHABLE
+    assert "waiting for the API at http://127.0.0.1" in ran.stderr
+    assert "timed out" in ran.stderr
+
+
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "gopher://x"])
 def test_no_proxy_is_asked_for_an_api_of_this_machine(api, monkeypatch, proxy):
     """The shells of companies name proxies, which reach no loopback address."""
