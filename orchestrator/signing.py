@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import SettingsInvalid
 from orchestrator.settings import Settings
+from orchestrator.settings.private_file import sync_names, write_new
 
 _KEY_BYTES = 32
 
@@ -34,8 +35,7 @@ def _own_key(home: Path) -> bytes:
         home.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         if not path.exists():
-            fresh.touch(mode=0o600)
-            fresh.write_bytes(secrets.token_bytes(_KEY_BYTES))
+            write_new(fresh, secrets.token_bytes(_KEY_BYTES))
             try:
                 # The link is atomic: no process reads a partial key, and the first process wins.
                 path.hardlink_to(fresh)
@@ -43,6 +43,8 @@ def _own_key(home: Path) -> bytes:
                 pass
             finally:
                 fresh.unlink()
+            # With another key after a power failure, no entry of the audit could be verified.
+            sync_names(home)
         key = path.read_bytes()
     except OSError as error:
         msg = f"{path} cannot be read or made ({error.strerror})."

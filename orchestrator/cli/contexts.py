@@ -21,6 +21,7 @@ from orchestrator.errors import ContextInvalid
 from orchestrator.models.record import Record, faults_of
 from orchestrator.settings import Settings
 from orchestrator.settings.access import ApiUrl
+from orchestrator.settings.private_file import write_new
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"[!-~]{1,4096}")
@@ -173,11 +174,7 @@ class Contexts:
         fresh = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
             try:
-                made = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                with open(made, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-                    json.dump(document, file, indent=2)
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_new(fresh, json.dumps(document, indent=2).encode())
                 fresh.replace(self.path)
             finally:
                 fresh.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from orchestrator.errors import GitFailed
 from orchestrator.interfaces.environment import Environment
 from orchestrator.log import get_logger
-from orchestrator.workspace.disk import remove_tree
+from orchestrator.workspace.disk import remove_tree, sync_file_system
 
 _PAUSE_S = 0.02
 
@@ -88,7 +88,15 @@ class EnvironmentCache:
             os.close(descriptor)
 
     def record(self, digest: str, manifest: Manifest) -> None:
-        """Make an environment exist: write its manifest durably, then rename it into place."""
+        """Make an environment exist: write its manifest durably, then rename it into place.
+
+        The disk has all of its files by then: after a power failure an empty module would be one
+        of a package, and the gates would judge with it.
+
+        Raises:
+            DiskFull: the disk could not write them.
+        """
+        sync_file_system(self._folder)
         path = self._manifest(digest)
         part = path.with_suffix(".part")
         with part.open("w", encoding="utf-8") as file:

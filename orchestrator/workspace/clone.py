@@ -49,7 +49,6 @@ EARLIER = "earlier.bundle"
 AGENT_PREFIX = "agent/"
 #: A worker that has to release a workspace first saves the work.
 _REMOVE_WAIT_S = 60.0
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = get_logger("workspace")
 
@@ -83,6 +82,9 @@ class Workspaces:
         self._git = git
         self._submodules = Submodules(settings, git)
         self._wait_s = settings.git_timeout_s
+        # Only the process that made a spare takes it: after a power failure, or a disk that failed
+        # and was mounted again, a checked-out file may be empty.
+        self._maker = secrets.token_hex(8)
 
     def create(
         self,
@@ -321,10 +323,7 @@ class Workspaces:
         return freed
 
     def _spare(self, base: Base) -> Path:
-        # The name contains the boot id, because after a power failure a checked-out file may be
-        # empty.
-        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        return self._folder / ".spare" / base.mirror.stem / f"{base.commit}.{boot_id}"
+        return self._folder / ".spare" / base.mirror.stem / f"{base.commit}.{self._maker}"
 
     def _build(self, workspace: Workspace, base: Base) -> None:
         workspace.root.mkdir(mode=0o700)

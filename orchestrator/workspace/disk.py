@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -25,6 +26,8 @@ _FULL = re.compile(
     re.MULTILINE,
 )
 _READ_ONLY = re.compile(r"^(?!remote:).*Read-only file system", re.MULTILINE)
+#: A disk that is read-only or has failed.
+_REFUSALS = (errno.EROFS, errno.EIO)
 _REMOVAL_TIMEOUT_S = 600.0
 #: A checkout needs an inode for each file; `df -i` shows them.
 _LEAST_INODES = 10_000
@@ -144,11 +147,26 @@ def _existing(path: Path) -> Path:
     return next(at for at in (path, *path.parents) if at.exists())
 
 
+def _refusal(folder: Path) -> str:
+    """Return why a disk refuses a file without a name; empty if it takes one, or knows none.
+
+    After an error of its disk, ext4 refuses each write, while statvfs and the options of the mount
+    still say that it is writable (Linux 6.15 and later).
+    """
+    try:
+        flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+        os.close(os.open(folder, flags, 0o600))
+    except OSError as error:
+        return os.strerror(error.errno) if error.errno in _REFUSALS else ""
+    return ""
+
+
 def lack_of_space(folder: Path, low_water_bytes: int, *, least_inodes: int = _LEAST_INODES) -> str:
     """Return why no agent should start in a folder now; empty if one may start."""
-    disk = os.statvfs(_existing(folder))
-    if disk.f_flag & os.ST_RDONLY:
-        return f"disk: {folder} is on a read-only file system"
+    place = _existing(folder)
+    if refusal := _refusal(place):
+        return f"disk: no file can be made under {folder}: {refusal}"
+    disk = os.statvfs(place)
     # Some file systems count no inodes. A small one has few, and may use most of them.
     if disk.f_favail < min(least_inodes, disk.f_files // 20):
         return f"disk: {disk.f_favail} inodes free under {folder}, of {disk.f_files}"
@@ -191,6 +209,16 @@ def remove_tree(path: Path) -> int:
         msg = f"{path} cannot be removed: {said}"
         raise GitFailed(msg)
     return used_kib * 1024
+
+
+def sync_file_system(path: Path) -> None:
+    """Return when the disk has everything that was written to the file system of a path.
+
+    Raises:
+        DiskFull: it could not write all of it.
+    """
+    if refusal := _run("sync", "--file-system", str(path)):
+        raise DiskFull(refusal)
 
 
 def _kib(said: str) -> int:

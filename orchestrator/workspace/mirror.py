@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from orchestrator.settings import Settings
 from orchestrator.workspace.branch_fetch import BranchFetch
 from orchestrator.workspace.disk import locked, naming_full_disk
 from orchestrator.workspace.git import Git, showable
+from orchestrator.workspace.mirror_repair import repair
 from orchestrator.workspace.tags import update_tags
 
 #: No configuration file is larger.
@@ -51,6 +52,8 @@ class Mirrors:
         # The wait for another attempt's fetch, which may take the whole timeout.
         self._wait_s = settings.git_timeout_s
         self._with_tags = settings.checkout_refs == "all"
+        #: The mirrors that this process has checked: a power failure ends it too.
+        self._checked: set[Path] = set()
 
     def refresh(self, repository: str, branch: str, *, with_tags: bool = True) -> Base:
         """Fetch this branch into the repository's mirror and return its tip.
@@ -81,6 +84,7 @@ class Mirrors:
         with naming_full_disk(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._locked(mirror, repository) as lock:
+                self._check(mirror)
                 if not (mirror / "HEAD").exists():
                     self._git.run("init", "--quiet", "--bare", "--template=", git_dir=mirror)
                 yield BranchFetch(self._git, mirror, repository, lock, self._wait_s)
@@ -202,7 +206,17 @@ class Mirrors:
     def _mirror(self, repository: str) -> Path:
         return self._folder / f"{hashlib.sha256(repository.encode()).hexdigest()}.git"
 
+    def _check(self, mirror: Path) -> None:
+        """Repair a mirror whose lock is held, once in the life of this process."""
+        if mirror not in self._checked and mirror.exists():
+            repair(mirror)
+        self._checked.add(mirror)
+
     def _holds(self, base: Base) -> bool:
+        if base.mirror not in self._checked:
+            # A process that has the lock checks it too. A disk that is read-only keeps it as it is.
+            with suppress(OSError), locked(base.mirror.with_suffix(".lock")):
+                self._check(base.mirror)
         if not (base.mirror / "HEAD").exists():
             return False
         revision = f"{base.commit}^{{commit}}"

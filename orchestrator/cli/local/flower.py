@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import os
 import secrets
 from pathlib import Path
 
 from orchestrator.cli.local.instance import run_dir, write_private
 from orchestrator.errors import SettingsInvalid
 from orchestrator.settings import Settings
+from orchestrator.settings.private_file import sync_names, write_new
 
 HOST = "127.0.0.1"
 _PROBE_TIMEOUT_S = 5.0
@@ -76,7 +76,8 @@ def generated_password(path: Path, variable: str) -> str:
         SettingsInvalid: the file is empty, or cannot be created; `variable` replaces it.
     """
     try:
-        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_new(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode())
+        sync_names(path.parent)
     except FileExistsError:
         if password := path.read_text("utf-8").strip():
             return password
@@ -85,6 +86,4 @@ def generated_password(path: Path, variable: str) -> str:
     except OSError as error:
         msg = f"{path} cannot be created ({error.strerror})."
         raise SettingsInvalid(msg) from error
-    with open(made, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-        file.write(secrets.token_urlsafe(_PASSWORD_BYTES))
     return path.read_text("utf-8")

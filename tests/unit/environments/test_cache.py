@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from orchestrator.environments.cache import EnvironmentCache, Manifest
+from orchestrator.errors import DiskFull
 from orchestrator.interfaces.environment import Environment
 
 
@@ -35,6 +36,23 @@ def test_without_its_manifest_an_environment_does_not_exist(cache):
 def test_a_damaged_manifest_counts_as_none(cache):
     made(cache, "a", 1, 1)
     cache.root("a").with_name("a.json").write_text("{")
+    assert cache.ready("a") is None
+
+
+def test_an_environment_exists_when_the_disk_has_its_files_and_not_before(
+    cache, tmp_path, monkeypatch
+):
+    """Else a power failure leaves a manifest beside modules without content."""
+    seen = []
+
+    def synced(folder):
+        seen.append((folder, cache.ready("a")))
+        raise DiskFull
+
+    monkeypatch.setattr("orchestrator.environments.cache.sync_file_system", synced)
+    with pytest.raises(DiskFull):
+        made(cache, "a", 1, 1)
+    assert seen == [(tmp_path / "e", None)]
     assert cache.ready("a") is None
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import DiskFull, GitFailed, RequestInvalid
 from orchestrator.workspace.checkout_refs import NO_PUSH
+from orchestrator.workspace.clone import Workspaces
 from orchestrator.workspace.disk import remove_tree
 from orchestrator.workspace.mirror import Base
 from orchestrator.workspace.worktree import Workspace
@@ -67,6 +68,20 @@ def test_a_half_made_or_older_spare_is_never_taken_and_goes(
     host.workspaces.prepare_spare(newer)
     (spare,) = folder.iterdir()
     assert spare.name.startswith(newer.commit)
+
+
+def test_a_spare_of_another_process_is_never_taken_and_goes(host: Host, base: Base) -> None:
+    """A power failure, or a disk that failed, ended that process and emptied a file."""
+    host.workspaces.prepare_spare(base)
+    folder = host.settings.workspaces_dir / ".spare" / base.mirror.stem
+    (spare,) = folder.iterdir()
+    (spare / "tree" / ".git" / "config").write_bytes(b"")
+    started_again = Workspaces(host.settings, host.git)
+
+    _check(started_again.create(base, "a1"), base)
+    started_again.prepare_spare(base)
+    assert not spare.exists()
+    assert len([*folder.iterdir()]) == 1
 
 
 def test_a_spare_that_cannot_be_made_fails_nobody(host: Host, base: Base) -> None:

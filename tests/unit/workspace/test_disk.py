@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from orchestrator.workspace.disk import (
     remove_tree,
     reports_full_disk,
     reports_unwritable_disk,
+    sync_file_system,
     used_bytes,
 )
 from tests.disks import small_disk
@@ -174,9 +176,33 @@ def test_no_agent_starts_where_no_file_can_be_made(folder: Path):
                 (where / str(number)).touch()
         assert "0 inodes free" in fullness(where)
     with small_disk(folder / "read-only", "64m", "ro") as where:
-        assert "read-only" in lack_of_space(where / "workspaces", 1)
+        assert "Read-only" in lack_of_space(where / "workspaces", 1)
         with pytest.raises(DiskFull, match="Read-only file system"), naming_full_disk(where):
             (where / "file").touch()
+
+
+def test_a_disk_that_has_failed_takes_no_agent_though_its_flags_say_that_it_is_writable(
+    folder: Path, monkeypatch
+):
+    """ext4 since Linux 6.15, after an error of its disk."""
+
+    def failed(*_given, **_more):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(disk.os, "open", failed)
+    assert "Read-only" in lack_of_space(folder / "workspaces", 1)
+    assert "Read-only" in fullness(folder)
+
+
+def test_a_file_system_that_cannot_be_synced_is_an_error(folder: Path):
+    sync_file_system(folder)
+    with pytest.raises(DiskFull, match="No such file"):
+        sync_file_system(folder / "absent")
+
+
+def test_a_file_system_without_nameless_files_takes_agents(folder: Path, monkeypatch):
+    monkeypatch.setattr(disk.os, "O_TMPFILE", os.O_DIRECTORY | os.O_CREAT)
+    assert lack_of_space(folder, 1) == ""
 
 
 @pytest.mark.parametrize(
