@@ -108,10 +108,14 @@ CONTEXTS_FILE = "contexts.json"
 _WITHOUT_CONTEXT = _OF_THIS_HOST | {"context", "completion", "config", "scan", "init"}
 
 
-#: No space for the file to which the output goes: the disk, the quota, or the limit of the file.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: No space for a file, of the output or of the home: the disk, the quota, or the limit of the file;
+#: or a disk that is read-only.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _IN_UTF8 = "Give it in UTF-8."
-_AGAIN = "Free space, and look at what was done before you run the command again: `orch ls`."
+_AGAIN = (
+    "Free space, or mount a read-only disk again, and look at what was done before you run the"
+    " command again: `orch ls`."
+)
 
 
 def _open_closed_streams() -> None:
@@ -207,10 +211,11 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in _UNWRITABLE:
                 raise
             discard(sys.stdout)
-            full = DiskFull(f"The answer could not be written: {error.strerror}.", action=_AGAIN)
+            what = error.filename or "The answer"
+            full = DiskFull(f"{what} could not be written: {error.strerror}.", action=_AGAIN)
             return ctx.exit(report_error(full, ctx.meta.get(AGENT_ID, ""), as_json=as_json))
 
 

@@ -58,10 +58,12 @@ class TreeRecords:
                 content = record.read_text(encoding="utf-8", errors="replace")
             except FileNotFoundError:
                 continue
-            if _has_ended(content):
-                record.unlink(missing_ok=True)
-            else:
+            if not _has_ended(content):
                 yield record
+                continue
+            # A record that a read-only disk keeps proves the same at the next look.
+            with suppress(OSError):
+                record.unlink()
 
 
 def _live_supervisor(record: str) -> int:

@@ -333,7 +333,9 @@ def _files(home: Path) -> list[Path]:
 def _remove_files(home: Path) -> None:
     socket_dir = socket_path(home).parent
     for path in _files(home):
-        path.unlink(missing_ok=True)
+        # A read-only disk keeps them. They name processes that have ended, as after a power cut.
+        with contextlib.suppress(OSError):
+            path.unlink()
     if socket_dir != run_dir(home):
         with contextlib.suppress(OSError):  # a folder with other files remains
             socket_dir.rmdir()

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.host import tree_records
 from orchestrator.host.processes import process_label
 from orchestrator.host.tree_records import TreeRecords
+from tests.disks import small_disk
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 #: No process has such a pid.
@@ -63,6 +64,17 @@ def test_a_boot_since_or_an_empty_namespace_proves_the_end(records, content):
     path = keep(records, content)
     assert records.agents() == frozenset()
     assert not path.exists()
+
+
+def test_a_read_only_disk_keeps_a_record_and_proves_the_end_at_each_look(tmp_path):
+    """`orch kill-all --local` ended all agents there, and then a traceback hid it."""
+    with small_disk(tmp_path / "home", "1m") as home:
+        records = TreeRecords(home)
+        path = keep(records, "another-boot\n\n")
+        subprocess.run(["mount", "-o", "remount,ro", home], check=True)
+        assert records.is_proven("a-1")
+        assert records.agents() == frozenset()
+        assert path.exists()
 
 
 @pytest.mark.parametrize(
