@@ -164,7 +164,7 @@ def sandboxed_capture(
         },
         cwd=workspace.root,
     )
-    return run_to_end(weakest_sandbox(host), spec, timeout_s=60, output_limit_bytes=65_536)
+    return run_to_end(weakest_sandbox(host), spec, timeout_s=240, output_limit_bytes=65_536)
 
 
 def captured(host: Host, base: Base, workspace: Workspace, agent_id: str = "a1") -> bytes:

@@ -46,7 +46,7 @@ def _as_agent(
         readable=(host.settings.home / "mirrors",),
     )
     chosen = sandbox or weakest_sandbox(host)
-    return run_to_end(chosen, spec, timeout_s=60, output_limit_bytes=65_536).exit_code
+    return run_to_end(chosen, spec, timeout_s=240, output_limit_bytes=65_536).exit_code
 
 
 # ── from one tree into another ──────────────────────────────────────────────────────────────

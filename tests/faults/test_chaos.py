@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_every_agent_comes_to_its_right_end_whatever_is_killed_meanwhile():
     ran = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "--seconds=30", "--agents=12"],

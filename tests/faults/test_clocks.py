@@ -137,7 +137,7 @@ def test_a_jump_of_valkeys_clock_takes_no_agent_from_a_worker_that_lives(jumping
 def test_a_worker_whose_clock_is_too_far_off_does_not_start(valkey_url, tmp_path, offset):
     offset.write_text("+2h")
     with pool_worker(tmp_path, valkey_url, "spawn", **faked(offset)) as worker:
-        assert worker.process.wait(60) != 0
+        assert worker.process.wait(300) != 0
     said = worker.log.read_text()
     assert "s ahead of that of Valkey; the limit is 60 s." in said
     assert "ORCHESTRATOR_CLOCK_SKEW_LIMIT" in said

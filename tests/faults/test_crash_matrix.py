@@ -19,7 +19,7 @@ from tests.faults.crashes.steps import STEPS
 from tests.faults.crashes.table import documented, table
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.steps])
 def test_an_agent_met_by_a_fault_at_any_step_comes_to_its_right_end(name: str, tmp_path: Path):
     fault = FAULTS[name]

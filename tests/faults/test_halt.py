@@ -43,7 +43,7 @@ def assert_refused(fleet: Fleet, remote: Path, why: str) -> None:
             "orchestrator.spawn", kwargs={"request": body}, queue="spawn",
             task_id=str(uuid.uuid4()),
         )  # fmt: skip
-        outcome = app.AsyncResult(sent.id).get(timeout=30)
+        outcome = app.AsyncResult(sent.id).get(timeout=120)
     assert (outcome["status"], outcome["errorCode"]) == ("failed", "halted")
 
 

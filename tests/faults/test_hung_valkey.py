@@ -199,9 +199,9 @@ def test_one_that_hangs_while_it_ends_does_not_delay_the_others():
     deadlines = DeadlineThread()
     first, second = One(hangs=True), One(hangs=False)
     with deadlines.watching(first):
-        assert first.ended.wait(60)
+        assert first.ended.wait(240)
         with deadlines.watching(second):
-            assert second.ended.wait(60)
+            assert second.ended.wait(240)
     release.set()
 
 
@@ -220,7 +220,7 @@ def test_what_is_renewed_at_the_last_moment_keeps_a_deadline():
 
     one = Renewed()
     with DeadlineThread().watching(one):
-        assert one.ended.wait(60)
+        assert one.ended.wait(240)
 
 
 @pytest.fixture

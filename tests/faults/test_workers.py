@@ -133,7 +133,7 @@ def test_a_kill_needs_no_broadcast_and_no_connection_that_was(
         for kind in ("normal", "pubsub"):
             client.client_kill_filter(_type=kind, skipme=True)
         heard.psubscribe("*")
-        heard.get_message(timeout=5)
+        heard.get_message(timeout=60)
         assert fleet.kill_all() == all_killed(AGENTS)
         assert observer.alive() == set()
         channels, orders = set(), set()

@@ -159,7 +159,7 @@ def ask_flower(system: System) -> Callable[..., tuple[int, str]]:
         if is_known:
             request.add_header("Authorization", basic)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

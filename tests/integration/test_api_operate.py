@@ -26,7 +26,7 @@ def api(store, valkey_url):
         def ask(method, path, scope, **options):
             headers = {"X-API-Key": tokens[scope]}
             url = f"{client.base_url}{path}".replace("//h", "/h")
-            return httpx.request(method, url, headers=headers, timeout=30, **options)
+            return httpx.request(method, url, headers=headers, timeout=120, **options)
 
         yield ask
     # Whoever comes next on this Valkey has no key.

@@ -59,7 +59,7 @@ def test_claude_code_writes_tests_and_its_change_is_pushed(claude_system, api, r
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(spawn, timeout=10) as response:
+    with urllib.request.urlopen(spawn, timeout=120) as response:
         agent_id = json.load(response)["agentId"]
     outcome = claude_system.wait(agent_id)
 

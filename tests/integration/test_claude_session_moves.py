@@ -48,7 +48,7 @@ class Host:
             ProcessSpec(
                 "a-1", launch.argv, env, self.worktree, launch.stdin, root=self.worktree.parent
             ),
-            timeout_s=60,
+            timeout_s=240,
             output_limit_bytes=2**24,
             check=lambda: None,
         )

@@ -51,7 +51,7 @@ def post(system: System, body: dict[str, object]) -> str:
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         assert response.status == 201
         agent_id = json.load(response)["agentId"]
         assert response.headers["Location"] == f"/agents/{agent_id}/status"
@@ -102,7 +102,7 @@ def test_a_raw_request_that_is_wrong_is_answered_with_its_faults(system):
         sent = app.send_task(
             "orchestrator.spawn", kwargs={"request": {"taskId": "t"}}, queue="spawn"
         )
-        outcome = app.AsyncResult(sent.id).get(timeout=30)
+        outcome = app.AsyncResult(sent.id).get(timeout=120)
     assert (outcome["status"], outcome["errorCode"]) == ("failed", "request_invalid")
     assert "agentType" in outcome["error"]
     assert "context" in outcome["error"]
@@ -116,7 +116,7 @@ def test_a_raw_task_id_that_could_name_another_thing_is_refused(system, remote):
         app.send_task(
             "orchestrator.spawn", kwargs={"request": body}, queue="spawn", task_id=task_id
         )
-        outcome = app.AsyncResult(task_id).get(timeout=30)
+        outcome = app.AsyncResult(task_id).get(timeout=120)
     assert outcome["errorCode"] == "request_invalid"
 
 

@@ -126,7 +126,7 @@ class Ended:
 
 def ask(system: System, path: str) -> Any:
     """Ask the API; a command of the CLI would take a second to start."""
-    with urllib.request.urlopen(f"{system.api}{path}", timeout=30) as response:
+    with urllib.request.urlopen(f"{system.api}{path}", timeout=120) as response:
         return json.load(response)
 
 

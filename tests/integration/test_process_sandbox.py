@@ -258,7 +258,7 @@ def test_who_has_emptied_its_environment_does_not_outlive_a_killed_shim_unless_a
             process.read(20)
         if sandbox.level == "cgroup":
             assert observer.survivors()
-            assert "a-1" in Host(load_settings({}).home).end_orphans(within_s=5)
+            assert "a-1" in Host(load_settings({}).home).end_orphans(within_s=60)
         observer.await_none()
 
 

@@ -92,7 +92,7 @@ def test_one_whose_worker_died_before_that_is_delivered_again(
     agent_id = send(stock, tmp_path)
     with stock.connection_for_read() as connection:
         # As a worker takes it; that it is gone shows only in how long ago that was.
-        taken = connection.SimpleQueue("spawn").get(timeout=10)
+        taken = connection.SimpleQueue("spawn").get(timeout=120)
         assert taken.properties["correlation_id"] == agent_id
         ((tag, at),) = client.zrange(UNACKED_AGE, 0, -1, withscores=True)
         record = client.hget(UNACKED, tag)

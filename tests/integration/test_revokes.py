@@ -56,7 +56,7 @@ def test_a_revoked_agent_is_killed(store, stock, valkey_url, tmp_path, options, 
         Status.KILLED,
         "revoked through Celery (killed by celery)",
     )
-    assert stock.AsyncResult(agent_id).get(timeout=10)["status"] == "killed"
+    assert stock.AsyncResult(agent_id).get(timeout=120)["status"] == "killed"
 
 
 def test_a_request_that_never_becomes_an_agent_has_the_result_of_celery(

@@ -73,7 +73,7 @@ def check(method, path, base_url, headers, mode):
     @FEW
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def ask(case):
-        case.call_and_validate(headers=headers, timeout=20)
+        case.call_and_validate(headers=headers, timeout=120)
 
     try:
         ask()

@@ -89,7 +89,7 @@ def test_after_a_killed_supervisor_only_the_kernel_proves_the_end(
         daemon = int((folder / "daemon").read_text())
         if sandbox.level == "shim":
             assert records.agents() == {"a-1"}
-            Host(settings.home).end_orphans(within_s=5)
+            Host(settings.home).end_orphans(within_s=60)
             assert process_label(daemon), "it has no label"
             os.kill(daemon, signal.SIGKILL)
             eventually(lambda: not process_label(daemon))
@@ -97,7 +97,7 @@ def test_after_a_killed_supervisor_only_the_kernel_proves_the_end(
             assert not records.is_proven("a-1")
         elif sandbox.level == "cgroup":
             assert not records.is_proven("a-1")
-            Host(settings.home).end_orphans(within_s=5)
+            Host(settings.home).end_orphans(within_s=60)
             eventually(lambda: records.is_proven("a-1"))
         else:
             eventually(lambda: records.is_proven("a-1"))

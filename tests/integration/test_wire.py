@@ -80,7 +80,7 @@ def test_a_result_reads_back_through_celery(stock, client):
     client.set(result_key("an-agent"), before + json.dumps({"status": "failed"}) + after)
     result = stock.AsyncResult("an-agent")
     assert result.state == "SUCCESS"
-    assert result.get(timeout=5) == {"status": "failed"}
+    assert result.get(timeout=120) == {"status": "failed"}
     assert result.date_done is not None
 
 

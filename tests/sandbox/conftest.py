@@ -80,6 +80,6 @@ def inside(sandbox: DockerSandbox, spec: ProcessSpec) -> Callable[..., Completed
 
     def run(*argv: str, **changes: object) -> Completed:
         asked = replace(spec, argv=argv, **changes)
-        return run_to_end(sandbox, asked, timeout_s=60, output_limit_bytes=2**20)
+        return run_to_end(sandbox, asked, timeout_s=240, output_limit_bytes=2**20)
 
     return run

@@ -77,6 +77,6 @@ def test_the_image_has_each_program(home, left, spec, program):
     del left
     sandbox = DockerSandbox(settings_at(home, ORCHESTRATOR_SANDBOX_IMAGE=IMAGE))
     probe = replace(spec, argv=("sh", "-c", f"test -x $(command -v {program}) && node --version"))
-    ran = run_to_end(sandbox, probe, timeout_s=60, output_limit_bytes=2**20)
+    ran = run_to_end(sandbox, probe, timeout_s=240, output_limit_bytes=2**20)
     assert ran.exit_code == 0, ran
     assert int(ran.stdout.removeprefix(b"v").split(b".")[0]) >= 20

@@ -58,7 +58,7 @@ def confined(
     ended = run_to_end(
         sandbox_at("bubblewrap", home, dotenv=dotenv, **environ),
         spec,
-        timeout_s=60,
+        timeout_s=240,
         output_limit_bytes=65_536,
     )
     return (ended.stdout + ended.stderr).decode()
@@ -172,7 +172,7 @@ def test_what_lies_below_a_hidden_home_is_there_if_the_program_needs_it(home: Pa
     root = home / "workspaces" / "a-1"
     script = f"tool; cat {tmp_path}/private || echo hidden; touch {named}/x || echo closed"
     spec = ProcessSpec("a-1", ("sh", "-c", script), {"PATH": path}, root, root=root)
-    ended = run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=65_536)
+    ended = run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=65_536)
     assert ended.stdout.decode().split() == ["data", "filehidden", "closed"]
 
 
@@ -231,7 +231,7 @@ script = "id -u; touch here; ls -A /home /root 2>/dev/null | grep -v :; " \
     "grep processes /proc/self/limits | tr -s ' ' | cut -d' ' -f3; kill -KILL $$"
 argv = ("sh", "-c", script)
 spec = ProcessSpec("a-1", argv, {"PATH": os.environ["PATH"]}, home, has_network=False)
-ended = run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=1000)
+ended = run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=1000)
 print(sandbox.level, *ended.stdout.decode().split(), ended.exit_code, (home / "here").exists())
 try:
     build(load_settings({**environ, "ORCHESTRATOR_PROCESS_LEVEL": "cgroup"}))

@@ -98,21 +98,21 @@ def test_what_runs_without_a_worker_is_ended_and_its_agent_named(
     process, observer = worker
     host = Host(home, sandbox)
     assert host.orphans() == {}
-    assert host.end_orphans(within_s=5) == frozenset()
+    assert host.end_orphans(within_s=60) == frozenset()
     assert left() == ["running"]
     first = supervisor_of(agent_id)
     os.kill(first, signal.SIGSTOP)
     process.kill()
     process.wait()
     assert host.orphans() == {agent_id: (first,)}
-    assert host.end_orphans(within_s=5) == {agent_id}
+    assert host.end_orphans(within_s=60) == {agent_id}
     assert not observer.alive()
     assert left() == []
 
 
 def test_ending_all_of_a_host_asks_no_worker(worker, sandbox, home, left, agent_id):
     _, observer = worker
-    assert Host(home, sandbox).end_all(within_s=5) == ({agent_id}, ())
+    assert Host(home, sandbox).end_all(within_s=60) == ({agent_id}, ())
     assert not observer.alive()
     assert left() == []
 

@@ -78,7 +78,7 @@ def test_programs_end_before_their_worker_when_memory_runs_out(level: str, tmp_p
     spec = ProcessSpec("a-1", ("sh", "-c", f"cat {own}"), {"PATH": os.environ["PATH"]}, tmp_path)
     before = int(own.read_text())
     sandbox = sandbox_at(level, tmp_path / "home")
-    ended = run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=1000)
+    ended = run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=1000)
     assert int(ended.stdout) >= 500 > before
     assert int(own.read_text()) == before
 
@@ -87,7 +87,7 @@ def test_limits_of_descriptors_and_of_files_hold_at_each_level(level: str, tmp_p
     sandbox = sandbox_at(level, tmp_path / "home", ORCHESTRATOR_DISK_QUOTA="1MiB")
     script = "ulimit -n; ulimit -c; head -c 2000000 /dev/zero > big; wc -c < big"
     spec = ProcessSpec("a-1", ("sh", "-c", script), {"PATH": os.environ["PATH"]}, tmp_path)
-    ended = run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=1000)
+    ended = run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=1000)
     files, core, size = map(int, ended.stdout.split())
     assert files <= 65_536
     assert (core, size) == (0, 2**20)

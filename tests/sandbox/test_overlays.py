@@ -53,7 +53,7 @@ def run(sandbox: ProcessSandbox, lower: Path) -> Run:
         spec = ProcessSpec(
             "a-1", argv, env, root, root=root, readable=(lower,), overlays=(overlay,)
         )
-        return run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=10_000)
+        return run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=10_000)
 
     return run
 

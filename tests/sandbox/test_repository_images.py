@@ -100,7 +100,7 @@ def test_a_program_uses_the_image_that_its_run_found(home, spec, left):
             client.remove_container(made)
         assert sandbox.find_image(name).digest != found.digest
         asked = replace(spec, argv=("only-here",), image=found)
-        ended = run_to_end(sandbox, asked, timeout_s=60, output_limit_bytes=2**16)
+        ended = run_to_end(sandbox, asked, timeout_s=240, output_limit_bytes=2**16)
         assert ended.stdout == b"made by the image\n"
         with engine() as client:
             client.remove_image(found.digest)

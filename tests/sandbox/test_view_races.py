@@ -50,7 +50,7 @@ def folder() -> Iterator[Path]:
 def ran(sandbox: ProcessSandbox, folder: Path) -> bytes:
     argv = ("sh", "-c", "echo here")
     spec = ProcessSpec("a-1", argv, {"PATH": os.environ["PATH"]}, folder / "work")
-    return run_to_end(sandbox, spec, timeout_s=60, output_limit_bytes=1000).stdout
+    return run_to_end(sandbox, spec, timeout_s=240, output_limit_bytes=1000).stdout
 
 
 def test_a_hidden_path_that_goes_meanwhile_does_not_stop_the_start(folder, tmp_path):

@@ -44,6 +44,7 @@ def composed(tmp_path: Path, home: Path) -> Iterator[Composed]:
         yield system
 
 
+@pytest.mark.timeout(1200)
 def test_an_agent_and_its_gates_run_in_containers_and_only_the_filter_has_the_engine(
     composed: Composed, home: Path
 ) -> None:

@@ -8,7 +8,7 @@ from tests.faults.crashes.invariants import assert_nothing_lost_and_nothing_twic
 from tests.faults.crashes.steps import STEPS
 from tests.processes import eventually, marked_all
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_hosts_killed_at_each_step_of_an_agent_go_on_when_they_are_back(hosts):

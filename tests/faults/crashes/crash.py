@@ -148,7 +148,7 @@ class Crash:
             for worker in workers:
                 worker.terminate()
             for worker in workers:
-                worker.wait(60)
+                worker.wait(240)
 
     def _hold_cleanup(self) -> None:
         """Lock a workspace that its runner has done with, and wait for its cleanup to come."""

@@ -95,7 +95,7 @@ def killed(client: Client, lab: MakeLab, remote: Path, sandbox: str) -> None:
         working = threading.Thread(target=one.work, args=(agent_id,))
         working.start()
         try:
-            assert begun.wait(60)
+            assert begun.wait(240)
             seen.record(*marked(agent_id))
             assert seen.alive()
             switch = kill_switch(one.settings)

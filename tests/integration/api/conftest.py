@@ -49,11 +49,11 @@ def serving(valkey_url, *under, **environ):
     try:
         # The port is bound before this line is written: from here on connections wait in it.
         assert "listening" in process.stderr.readline()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
             yield client, process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert process.returncode == 0
 
 

@@ -22,7 +22,7 @@ port = int(sys.argv[1])
 def ask(method, path):
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, data=b"")
     try:
-        return urllib.request.urlopen(request, timeout=30).status
+        return urllib.request.urlopen(request, timeout=120).status
     except urllib.error.HTTPError as refused:
         return refused.code
 

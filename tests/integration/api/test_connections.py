@@ -18,7 +18,7 @@ from orchestrator.settings import load_settings
 from tests.conftest import free_port
 from tests.integration.api.conftest import problem_of, serving
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 ASK = b"%b / HTTP/1.1\r\nHost: localhost\r\n"
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.api.http.connections import RESERVE
 from tests.integration.api.conftest import serving
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 DESCRIPTORS = 512
 MOST = DESCRIPTORS // 2 - RESERVE
@@ -43,7 +43,7 @@ def crowded(valkey_url: str, *, count: int, sent: tuple[bytes, ...]) -> Iterator
 
 def ask(url: httpx.URL, method: str, path: str) -> int:
     """Ask on a connection of its own."""
-    return httpx.request(method, url.join(path), timeout=10).status_code
+    return httpx.request(method, url.join(path), timeout=60).status_code
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_where_every_connection_is_in_use_kills_and_health_are_answered(valkey_u
             assert ask(url, "POST", "/agents/kill-all") == 200
             assert ask(url, "POST", "/agents/nobody/kill") == 404
             assert ask(url, "GET", "/health") == 200
-            refused = httpx.get(url.join("/agents"), timeout=10)
+            refused = httpx.get(url.join("/agents"), timeout=60)
             assert (refused.status_code, refused.headers["connection"]) == (503, "close")
             assert "in use" in refused.json()["detail"]
 

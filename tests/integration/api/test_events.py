@@ -15,7 +15,7 @@ from orchestrator.store.async_client import AsyncStore
 from orchestrator.store.operations import command, nothing
 from tests.integration.api.conftest import frames, serving, spawn
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 def announce(store, number):
@@ -186,7 +186,7 @@ def test_a_probe_of_a_stream_has_its_head_and_leaves_none_open(valkey_url, store
     """Load balancers send HEAD, and read no event: each probe held one of the open streams."""
     with serving(valkey_url) as (client, _):
         for path in ("/agents/events", f"/agents/{spawn(client)}/logs"):
-            probed = client.head(path, headers={"Accept": "text/event-stream"}, timeout=10)
+            probed = client.head(path, headers={"Accept": "text/event-stream"}, timeout=60)
             assert probed.status_code == 200
             assert probed.headers["content-type"].startswith("text/event-stream")
             assert not probed.content

@@ -51,7 +51,7 @@ class Screen:
     def selected(self):
         return self.app.query_one(AgentRows).selected_id
 
-    async def until(self, is_there, end_s=60):
+    async def until(self, is_there, end_s=240):
         end = time.monotonic() + end_s
         while not is_there(self):
             assert time.monotonic() < end, self.text

@@ -152,7 +152,7 @@ def test_wait_for_several_ends_with_the_last_or_with_any(orch, store, holder):
     with orch.started("wait", *names, "--json", **PIPES) as process:
         holder.complete(late, {})
         outcomes = json.loads(process.stdout.read())["outcomes"]
-        assert process.wait(60) == Exit.REJECTED
+        assert process.wait(240) == Exit.REJECTED
     assert [one["agentId"] for one in outcomes] == names
 
 
@@ -173,7 +173,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence_as_a_shell_expects(orch, sto
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(60) == Exit.PIPE
+        assert process.wait(240) == Exit.PIPE
 
 
 # ── events ──────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +218,7 @@ def test_following_events_outlives_valkey_and_says_how_to_go_on(tmp_path):
             second = json.loads(process.stdout.readline())
             assert second["agentId"] == agent_id != first["agentId"]
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == Exit.INTERRUPTED
+            assert process.wait(240) == Exit.INTERRUPTED
         # Interrupted right behind the print, it shows that one again: no gap either.
         after = re.search(r"orch events -f --since (\S+)", process.stderr.read())[1]
         assert after in (first["id"], second["id"])
@@ -301,7 +301,7 @@ def test_a_worker_by_hand_serves_its_queue_until_a_signal(orch):
         assert "second@" in line
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(240) == 0
 
 
 def test_completion_offers_the_ids_of_agents_for_kill_only_the_living(orch, holder):

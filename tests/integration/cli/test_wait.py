@@ -30,7 +30,7 @@ def test_spawn_wait_ends_with_the_outcome_and_its_exit_code(orch, holder, is_goo
         else:
             holder.fail(agent, AgentFailed("It broke."))
         outcome = json.loads(process.stdout.read())
-        assert process.wait(60) == (0 if is_good else 1)
+        assert process.wait(240) == (0 if is_good else 1)
     assert outcome.keys() >= OUTCOME
     assert outcome["status"] == ("completed" if is_good else "failed")
     assert outcome["branch"] == (f"agent/{agent_id}" if is_good else None)
@@ -88,7 +88,7 @@ def test_on_a_terminal_wait_shows_phase_tokens_and_last_words(orch, store, holde
             except OSError:
                 break
             seen += chunk.decode(errors="replace")
-        assert process.wait(60) == 0
+        assert process.wait(240) == 0
     os.close(ours)
     assert "[bold]x[/bold]" in seen
     assert "title" not in seen

@@ -50,7 +50,7 @@ def test_an_allowed_image_runs_a_set_up_also_after_its_name_is_gone(through, hom
 
     def ends(image: SandboxImage, **changes: object) -> int:
         asked = replace(spec, image=image, **changes)
-        return run_to_end(sandbox, asked, timeout_s=60, output_limit_bytes=2**16).exit_code
+        return run_to_end(sandbox, asked, timeout_s=240, output_limit_bytes=2**16).exit_code
 
     with variant("VOLUME /data") as name:
         found = sandbox.find_image(name)

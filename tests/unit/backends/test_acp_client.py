@@ -52,7 +52,7 @@ class Ended:
     """An ended client: its code, its lines, and what the agent received."""
 
     def __init__(self, client: subprocess.Popen[bytes]) -> None:
-        out, err = client.communicate(timeout=30)
+        out, err = client.communicate(timeout=120)
         self.code = client.returncode
         self.lines = [json.loads(line) for line in out.splitlines()]
         # The rest is what the agent printed that is not of the protocol.

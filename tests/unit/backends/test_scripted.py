@@ -64,7 +64,7 @@ def play(tmp_path):
         tree = tmp_path / "tree"
         spec = ProcessSpec("a-1", launch.argv, env, tree, launch.stdin, root=tmp_path)
         ended = run_to_end(
-            process.build(settings), spec, timeout_s=60, output_limit_bytes=200_000_000
+            process.build(settings), spec, timeout_s=240, output_limit_bytes=200_000_000
         )
         played = Played(ended.exit_code, ended.stdout, ended.stderr.decode())
         for line in ended.stdout.split(b"\n"):

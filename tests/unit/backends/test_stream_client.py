@@ -44,7 +44,7 @@ def start(tmp_path):
 
 
 def ended(client: subprocess.Popen[bytes]) -> tuple[int, list[Any], bytes]:
-    out, err = client.communicate(timeout=30)
+    out, err = client.communicate(timeout=120)
     return client.returncode, [json.loads(line) for line in out.splitlines()], err
 
 

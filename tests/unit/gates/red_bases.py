@@ -26,7 +26,7 @@ class RedJudge(Judge):
             lambda path: str(base.files[path]).encode() if path in base.files else None,
             wiring_worker.detectors(self.runner.settings),
             paths=frozenset(base.files),
-            timeout_s=120,
+            timeout_s=300,
         )
         return replace(plan, profile=profile)
 

@@ -98,7 +98,7 @@ def test_concurrent_agents_share_one_run(records):
 
     def run() -> tuple[RunRecord, ...]:
         started.set()
-        assert may_end.wait(60)
+        assert may_end.wait(240)
         return records.run()
 
     def get() -> BaseRecord:
@@ -107,7 +107,7 @@ def test_concurrent_agents_share_one_run(records):
 
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(get)
-        assert started.wait(60)
+        assert started.wait(240)
         # The run ends as soon as one of the others waits for it.
         others = [pool.submit(get) for _ in range(3)]
         found = {one.result().model_dump_json() for one in (first, *others)}
@@ -123,7 +123,7 @@ def test_the_wait_for_another_agent_ends_with_a_kill(records):
 
     def run() -> tuple[RunRecord, ...]:
         started.set()
-        assert may_end.wait(60)
+        assert may_end.wait(240)
         return (RED,)
 
     def check() -> None:
@@ -131,7 +131,7 @@ def test_the_wait_for_another_agent_ends_with_a_kill(records):
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(records.records.get, "b1", GATE, None, run, lambda: None)
-        assert started.wait(60)
+        assert started.wait(240)
         with pytest.raises(Killed):
             records.records.get("b1", GATE, None, run, check)
         may_end.set()

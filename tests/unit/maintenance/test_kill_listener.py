@@ -46,7 +46,7 @@ def holder(store, monkeypatch):
     yield made
     made.is_over = True
     # Its thread has no end, and must not read from a store that is closed.
-    assert made.has_stopped.wait(60)
+    assert made.has_stopped.wait(240)
 
 
 @pytest.mark.parametrize("faults", [0, 1])

@@ -44,7 +44,7 @@ class Shim:
 
     def last_word(self) -> list[list[str]]:
         """Wait for its end; return the words of each line of its report."""
-        self.process.wait(20)
+        self.process.wait(240)
         return [line.split() for line in os.read(self._status, 9999).decode().splitlines()]
 
     def await_ready(self) -> None:

@@ -168,9 +168,9 @@ def test_a_kill_stores_and_publishes_the_result(store, client, now_is):
     key = result_key("running")
     with client.pubsub() as heard:
         heard.subscribe(key)
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        assert heard.get_message(timeout=60)["type"] == "subscribe"
         killed(store, now_is.running)
-        published = heard.get_message(timeout=5)["data"]
+        published = heard.get_message(timeout=60)["data"]
     assert client.get(key) == published
     assert client.ttl(key) > 0
     assert json.loads(published)["result"]["status"] == "killed"

@@ -15,14 +15,14 @@ def test_an_end_stores_and_publishes_the_outcome_and_no_other_move_does(store, c
     key = result_key("running")
     with client.pubsub() as heard:
         heard.subscribe(key)
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        assert heard.get_message(timeout=60)["type"] == "subscribe"
         store.run(agent_transitions.update(now_is.running, {"summary": "s"}, now=NOW))
         assert not client.exists(key)
         error = OrchestratorError("It failed.")
         store.run(
             agent_transitions.end(now_is.running, Status.FAILED, now=NOW, tag="t", error=error)
         )
-        published = heard.get_message(timeout=5)["data"]
+        published = heard.get_message(timeout=60)["data"]
     assert client.get(key) == published
     assert client.ttl(key) > 0
     outcome = json.loads(published)["result"]
@@ -52,9 +52,9 @@ def test_a_refused_request_has_its_result(store, client):
     key = result_key("raw")
     with client.pubsub() as heard:
         heard.subscribe(key)
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        assert heard.get_message(timeout=60)["type"] == "subscribe"
         store.run(registration.refusal("raw", OrchestratorError("It failed."), now=NOW))
-        published = heard.get_message(timeout=5)["data"]
+        published = heard.get_message(timeout=60)["data"]
     assert client.get(key) == published
     assert client.ttl(key) > 0
     assert json.loads(published)["result"]["error"].startswith("It failed.")

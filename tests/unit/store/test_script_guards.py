@@ -111,9 +111,9 @@ def test_an_empty_list_is_a_list_of_texts_and_an_object_is_none(store, now_is):
 def test_an_event_is_published_as_it_is_stored(store, client, now_is):
     with client.pubsub() as heard:
         heard.subscribe(keys.EVENTS_CHANNEL)
-        assert heard.get_message(timeout=5)["type"] == "subscribe"
+        assert heard.get_message(timeout=60)["type"] == "subscribe"
         store.run(agent_transitions.cleaned(now_is.killed, now=NOW))
-        told = heard.get_message(timeout=5)["data"]
+        told = heard.get_message(timeout=60)["data"]
     ((_, newest),) = client.xrevrange(keys.EVENTS_STREAM, count=1)
     assert told == newest["event"]
     assert json.loads(told)["type"] == "agent.cleanup"

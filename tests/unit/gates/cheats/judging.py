@@ -99,7 +99,7 @@ class Judge:
                 wiring_worker.detectors(self.runner.settings),
                 paths=frozenset(base.files),
                 gates=[self.gate],
-                timeout_s=120,
+                timeout_s=300,
             )
         return replace(self._plans[base.name], profile=profile)
 
