@@ -80,11 +80,9 @@ class Survey:
         judged = {(p.kind, p.folder) for p in self.packages if gate in p.detected.commands}
         named = {(entry.path, entry.gate) for entry in self.not_judged}
         for package in self.packages:
-            has_others = package.detected.commands.keys() - {gate}
             above = _above(package.folder)
             if (
                 judged
-                and has_others
                 and package.kind not in _WRAPPERS
                 and not any((package.kind, folder) in judged for folder in above)
                 and (package.folder, gate) not in named

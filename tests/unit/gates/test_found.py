@@ -155,6 +155,18 @@ def test_what_is_found_and_not_judged_is_named(files, path, blocks):
     assert [(entry.path, entry.blocks) for entry in entries] == [(path, blocks)]
 
 
+def test_a_package_without_tests_and_other_checks_is_named_for_each_gate():
+    files = {
+        "a/pyproject.toml": "[tool.pytest.ini_options]\n[tool.ruff]\n",
+        "a/test_a.py": FUNCTION,
+        "b/pyproject.toml": "[tool.pytest.ini_options]\n",
+    }
+    plan = plan_of(files, GateProfile.STANDARD)
+    assert {(entry.path, entry.gate) for entry in plan.not_judged} == {
+        ("b", "lint"), ("b", "tests"), ("b", "coverage"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "files",
     [
