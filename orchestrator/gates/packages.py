@@ -80,11 +80,9 @@ class Survey:
         judged = {(p.kind, p.folder) for p in self.packages if gate in p.detected.commands}
         named = {(entry.path, entry.gate) for entry in self.not_judged}
         for package in self.packages:
-            has_others = package.detected.commands.keys() - {gate}
             above = _above(package.folder)
             if (
                 judged
-                and has_others
                 and package.kind not in _WRAPPERS
                 and not any((package.kind, folder) in judged for folder in above)
                 and (package.folder, gate) not in named
@@ -131,7 +129,7 @@ def survey(files: BaseFiles, detectors: Sequence[Detector]) -> Survey:
 def _refusal(folder: str, count: int, *, is_listed: bool) -> str:
     if _OTHERS.search(folder):
         return "a folder of other people's code, of fixtures or of templates"
-    if folder and folder.count("/") >= MOST_LEVELS and not is_listed:
+    if folder.count("/") >= MOST_LEVELS and not is_listed:
         return f"a package more than {MOST_LEVELS} levels down, which no workspace lists"
     return f"one package more than {MOST_PACKAGES}" if count >= MOST_PACKAGES else ""
 
@@ -244,7 +242,7 @@ def _settled(entries: Iterable[NotJudged], packages: Collection[Package]) -> Ite
     """
     tested = [p for p in packages if "tests" in p.detected.commands]
     wrapped = {p.folder for p in tested if p.kind in (*_WRAPPERS, "Autotools")}
-    of_node = {p.folder for p in tested if p.kind == "Node" and p.detected.has_tests}
+    of_node = {p.folder for p in tested if p.kind == "Node"}
     seen: Mapping[NotJudged, None] = dict.fromkeys(entries)
     for entry in seen:
         folder, _, name = entry.path.rpartition("/")

@@ -25,10 +25,14 @@ def test_any_other_folder_is_judged(folder):
 
 def test_contributions_without_a_tested_root_and_packages_in_them_are_judged():
     assert judged({"contrib/x/Makefile": MAKEFILE}) == {("contrib/x", "make test")}
+    untested = {"Makefile": "lint:\n\t./l\n", "contrib/x/Makefile": MAKEFILE}
+    assert judged(untested) == {("contrib/x", "make test")}
     crate = {"contrib/x/Cargo.toml": CRATE, "contrib/x/src/lib.rs": "#[test]\nfn t() {}\n"}
-    assert judged({"Makefile": MAKEFILE, **crate}) == {
-        ("", "make test"), ("contrib/x", "cargo test --workspace"),
-    }  # fmt: skip
+    both = {("", "make test"), ("contrib/x", "cargo test --workspace")}
+    assert judged({"Makefile": MAKEFILE, **crate}) == both
+    assert not named({"Makefile": MAKEFILE, **crate})
+    # The Makefile of the contribution is left out, the crate beside it is not.
+    assert judged({"Makefile": MAKEFILE, "contrib/x/Makefile": MAKEFILE, **crate}) == both
 
 
 def judged(files: dict[str, str]) -> set[tuple[str, str | None]]:

@@ -7,7 +7,15 @@ import json
 import pytest
 
 from orchestrator.models import GateProfile
-from tests.unit.gates.test_packages import FUNCTION, UNITTEST, named, package, steps, units
+from tests.unit.gates.test_packages import (
+    FUNCTION,
+    PYPROJECT,
+    UNITTEST,
+    named,
+    package,
+    steps,
+    units,
+)
 from tests.unit.gates.test_plan import plan_of
 
 TESTED = {"tests/test_a.py": UNITTEST}
@@ -156,10 +164,65 @@ def test_what_is_found_and_not_judged_is_named(files, path, blocks):
 
 
 @pytest.mark.parametrize(
+    ("files", "blocks"),
+    [
+        ({"pom.xml": "", "src/test/java/ATest.java": ""}, True),
+        ({"pom.xml": "", "src/main/java/A.java": ""}, False),
+        ({"svc/Gemfile": "", "svc/spec/a_spec.rb": ""}, True),
+        ({"App.csproj": ""}, False),
+        ({"Gemfile": "", "spec/a.rb": "", "Makefile": "test:\n\trake\n"}, False),
+        # A package of Node that is published for Deno too.
+        ({"deno.json": "", "a.test.ts": "", "package.json": package(test="vitest run")}, False),
+        ({"w/deno.jsonc": "", "w/a.test.ts": "", "package.json": package(test="vitest")}, True),
+        ({"deno.json": "", "a.test.ts": ""}, True),
+        # Other checks of the same folder run no tests, and scripts of Node none of Ruby.
+        ({"Gemfile": "", "spec/a.rb": "", "Makefile": "lint:\n\trubocop\n"}, True),
+        ({"Gemfile": "", "spec/a.rb": "", "package.json": package(test="vitest")}, True),
+    ],
+)
+def test_what_no_detector_knows_is_named_and_blocks_if_it_has_tests(files, blocks):
+    plan = plan_of({"pyproject.toml": PYPROJECT, "test_a.py": FUNCTION, **files},
+                   GateProfile.MINIMAL)  # fmt: skip
+    assert len(plan.not_judged) == 1
+    assert (("", None) in steps(plan)) is blocks
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"Gemfile": "", "spec/a.rb": "", "Makefile": "test:\n\trake\n"}, "make test"),
+        (
+            {"deno.json": "", "a.test.ts": "", "package.json": package(test="vitest")},
+            "the script test",
+        ),
+        # What does not block needs no exception.
+        ({"justfile": "check:\n  ./x\n", "Makefile": "test:\n\t./t\n"}, ""),
+    ],
+)
+def test_the_reason_names_the_command_that_may_run_the_tests(files, command):
+    (entry,) = plan_of(files, GateProfile.MINIMAL).not_judged
+    exception = entry.reason.partition(", unless ")[2]
+    assert exception == (f"{command} of the same folder runs its tests" if command else "")
+
+
+def test_a_package_without_tests_and_other_checks_is_named_for_each_gate():
+    files = {
+        "a/pyproject.toml": "[tool.pytest.ini_options]\n[tool.ruff]\n",
+        "a/test_a.py": FUNCTION,
+        "b/pyproject.toml": "[tool.pytest.ini_options]\n",
+    }
+    plan = plan_of(files, GateProfile.STANDARD)
+    assert {(entry.path, entry.gate) for entry in plan.not_judged} == {
+        ("b", "lint"), ("b", "tests"), ("b", "coverage"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
     "files",
     [
         {"justfile": "# test:\ntests_dir := 'x'\nbuild:\n  x\n"},
         {"Taskfile.yml": "tasks:\n  # test:\n  build:\n    cmds: [x]\n"},
+        {"Makefile": "lint:\n\t./lint\n"},
     ],
 )
 def test_a_runner_without_such_a_recipe_is_no_news(files):

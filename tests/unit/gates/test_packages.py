@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orchestrator.gates.packages import MOST_PACKAGES
 from orchestrator.gates.plan import Plan
 from orchestrator.models import GateProfile
 from tests.unit.gates.test_plan import plan_of
@@ -85,6 +86,27 @@ def named(files: dict[str, str], profile: GateProfile = GateProfile.MINIMAL) -> 
             {"libs/a/pyproject.toml": PYPROJECT, "libs/a/test_a.py": FUNCTION,
              "apps/web/package.json": package(test="vitest")},
             {("libs/a", "python3 -m pytest"), ("apps/web", "npm run --silent test")},
+        ),
+        # A workspace below the root, with members and with modules of their own.
+        (
+            {"web/package.json": package({"workspaces": ["a"]}),
+             "web/a/package.json": package(test="x")},
+            {("web", "npm run --silent test -w a")},
+        ),
+        (
+            {"svc/go.work": "use ./a/b\n", "svc/a/b/go.mod": "", "svc/a/b/b_test.go": ""},
+            {("svc/a/b", "go test -v ./...")},
+        ),
+        # A recipe of the root runs in another folder than the tests of a package below.
+        (
+            {"Makefile": "test:\n\tpytest\n", "api/pyproject.toml": PYPROJECT,
+             "api/tests/test_a.py": FUNCTION},
+            {("", "make test"), ("api", "python3 -m pytest")},
+        ),
+        # A Makefile whose recipe for tests is left out stands for no other tests.
+        (
+            {"go.mod": "", "Makefile": "test:\n\tgo test ./...\nlint:\n\t./lint.sh\n"},
+            {("", "go test -v ./...")},
         ),
     ],
 )  # fmt: skip
@@ -272,27 +294,6 @@ def test_a_package_with_tests_and_no_way_to_run_them_makes_the_gate_missing():
     assert units(configured) == {("", "x")}
 
 
-@pytest.mark.parametrize(
-    ("files", "blocks"),
-    [
-        ({"pom.xml": "", "src/test/java/ATest.java": ""}, True),
-        ({"pom.xml": "", "src/main/java/A.java": ""}, False),
-        ({"svc/Gemfile": "", "svc/spec/a_spec.rb": ""}, True),
-        ({"App.csproj": ""}, False),
-        ({"Gemfile": "", "spec/a.rb": "", "Makefile": "test:\n\trake\n"}, False),
-        # A package of Node that is published for Deno too.
-        ({"deno.json": "", "a.test.ts": "", "package.json": package(test="vitest run")}, False),
-        ({"w/deno.jsonc": "", "w/a.test.ts": "", "package.json": package(test="vitest")}, True),
-        ({"deno.json": "", "a.test.ts": ""}, True),
-    ],
-)
-def test_what_no_detector_knows_is_named_and_blocks_if_it_has_tests(files, blocks):
-    plan = plan_of({"pyproject.toml": PYPROJECT, "test_a.py": FUNCTION, **files},
-                   GateProfile.MINIMAL)  # fmt: skip
-    assert len(plan.not_judged) == 1
-    assert (("", None) in steps(plan)) is blocks
-
-
 def test_what_a_gate_leaves_out_is_named():
     files = {
         "pyproject.toml": PYPROJECT + "[tool.mypy]\n[tool.pytest.ini_options]\ntestpaths = ['t']\n",
@@ -309,6 +310,7 @@ def test_what_a_gate_leaves_out_is_named():
         ("other", "tests"), ("web", "typecheck"), ("web/package.json", None),
         ("deep/er/and/deeper", None), ("vendor", None), ("tool", "tests"),
     }  # fmt: skip
+    assert len(entries) == len(plan.not_judged)
     assert ("tool", "go test -v ./...") not in steps(plan)
     assert ("tool", "go vet ./...") in steps(plan, "lint")
 
@@ -320,3 +322,22 @@ def test_a_file_that_a_command_in_a_folder_runs_is_known_by_its_path():
         "orchestrator.toml": "[gates]\nlint = [{command = 'sh check.sh', folder = 'web'}]",
     }
     assert plan_of(files).files >= {"web/run.js", "web/check.sh", "noxfile.py"}
+
+
+def test_of_a_makefile_below_the_root_only_the_tests_run():
+    """Its other targets are parts of a build that begins at the root."""
+    files = {
+        "pyproject.toml": PYPROJECT + "[tool.ruff]\n",
+        "docs/Makefile": "test:\n\t./links\nlint:\n\t./spelling\nbuild:\n\tsphinx-build\n",
+    }
+    plan = plan_of(files)
+    assert ("docs", "make test") in steps(plan)
+    assert steps(plan, "lint") == {("", "ruff check .")}
+    assert steps(plan, "build") == {("", None)}
+
+
+def test_more_packages_than_the_limit_are_only_named():
+    folders = [f"m{number:03}" for number in range(MOST_PACKAGES + 2)]
+    files = {f"{folder}/{name}": "" for folder in folders for name in ("go.mod", "a_test.go")}
+    assert {folder for folder, _ in units(files)} == set(folders[:MOST_PACKAGES])
+    assert named(files) == set(folders[MOST_PACKAGES:])
