@@ -48,8 +48,7 @@ class Make:
             for gate, lines in recipes.items()
         }
         # Without the name of a report the coverage cannot be read.
-        lines = "\n".join(recipe_of("coverage", rules))
-        if "coverage" in rules and (report := mentioned_report(lines)):
+        if report := mentioned_report("\n".join(recipe_of("coverage", rules))):
             found["coverage"] = GateCommand("make coverage", report=report, source=source)
         called = _IN_FOLDER.findall("\n".join(recipes.get("tests", ())))
         return Detected(found, members=frozenset(called), has_tests="tests" in found)

@@ -197,7 +197,7 @@ def _untested(
 ) -> Iterator[NotJudged]:
     """Yield the packages that have test files, but no script that runs them."""
     has_root = bool(_chosen("tests", package.runnable))
-    nested = sorted((f for f in folders_with({MANIFEST}, files.paths) if f), reverse=True)
+    nested = sorted(folders_with({MANIFEST}, files.paths) - {""}, reverse=True)
     owners = set[str]()
     for path in files.paths:
         if _TEST_FILE.search(path) and "node_modules" not in path.split("/"):
