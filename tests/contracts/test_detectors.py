@@ -235,11 +235,14 @@ def test_a_report_outside_the_repository_is_not_found(text):
         ("tox.ini", "[testenv]\ncommands =\n" + "  python " + "-W x " * 50_000),
         ("setup.py", "-" * 500_000 + "1"),
         ("noxfile.py", "f(" * 5000),
+        ("Makefile.am", "include Makefile.am\n" * 1000),
         ("Cargo.toml", "[workspace]\nmembers = ['" + "*/" * 50_000 + "']"),
     ],
-    ids=["aliases", "patterns", "words", "stars", "needs", "options", "signs", "calls", "levels"],
+    ids=["aliases", "patterns", "words", "stars", "needs", "options", "signs", "calls", "itself",
+         "levels"],
 )  # fmt: skip
 def test_a_file_made_to_be_slow_is_read_in_bounded_time(path, content):
-    files = {path: content, "a/Cargo.toml": "", "a/package.json": "{}", "test_a.py": content}
+    files = {path: content, "a/Cargo.toml": "", "a/package.json": "{}", "test_a.py": content,
+             "configure.ac": ""}  # fmt: skip
     for name in DETECTORS.names():
         detected(name, files)

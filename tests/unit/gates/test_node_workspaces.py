@@ -100,6 +100,35 @@ def test_a_member_that_cannot_be_read_is_named():
 
 
 @pytest.mark.parametrize(
+    ("path", "is_test"),
+    [
+        ("a.test.js", True),
+        ("src/__tests__/a.tsx", True),
+        ("a.js", False),
+        ("node_modules/a/b.test.js", False),
+    ],
+)
+def test_tests_of_a_package_that_no_script_runs_are_named(path, is_test):
+    assert ("package.json" in named({"package.json": package(build="x"), path: ""})) is is_test
+
+
+@pytest.mark.parametrize(
+    ("scripts", "blocks"), [({"build": "x"}, True), ({"test": "node --test"}, False)]
+)
+def test_a_member_with_tests_that_no_script_runs_is_named(scripts, blocks):
+    files = {
+        "package.json": package(WORKSPACE, **scripts),
+        "packages/a/package.json": package(test="x"),
+        "packages/a/a.test.js": "",
+        "packages/b/package.json": package(),
+        "packages/b/src/b.test.js": "",
+        "packages/c/package.json": package(),
+    }
+    entries = plan_of(files, GateProfile.MINIMAL).not_judged
+    assert [(each.path, each.blocks) for each in entries] == [("packages/b/package.json", blocks)]
+
+
+@pytest.mark.parametrize(
     ("manager", "scripts"),
     [
         ("npm@10.1.0", {}),
@@ -123,6 +152,20 @@ def test_a_program_that_the_members_of_a_workspace_run_is_known_by_its_path(mana
     }
     plan = plan_of({top + path: text for path, text in files.items()}, GateProfile.MINIMAL)
     assert {path for path in plan.files if path.endswith(".js")} == {f"{top}packages/a/run.js"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        # The script of the root has the same name.
+        {"package.json": package(WORKSPACE, test="npm run unit", unit="node --test")},
+        # There is no workspace around the command.
+        {"Makefile": "test:\n\tturbo run unit\n"},
+    ],
+)
+def test_the_scripts_of_members_that_no_command_runs_are_not_followed(files):
+    member = {"packages/a/package.json": package(unit="node run.js"), "packages/a/run.js": ""}
+    assert "packages/a/run.js" not in plan_of({**files, **member}, GateProfile.MINIMAL).files
 
 
 @pytest.mark.parametrize(
