@@ -32,9 +32,7 @@ class Make:
 
     def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a project with a Makefile."""
-        source = next((path for path in MAKEFILES if path in files.paths), None)
-        if source is None:
-            return Detected()
+        source = next((path for path in MAKEFILES if path in files.paths), "")
         rules, _ = make_rules(files.read)
         targets = {
             gate: next((name for name in names if name in rules), "")

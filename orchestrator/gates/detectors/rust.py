@@ -80,8 +80,7 @@ def _dependencies(manifest: Mapping[str, Any], at: str, shared: Mapping[str, Any
 
     `shared` are those of the workspace, whose paths begin at its root.
     """
-    targets = table_in(manifest, "target").values()
-    for table in (manifest, *(each for each in targets if isinstance(each, dict))):
+    for table in (manifest, *table_in(manifest, "target").values()):
         for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
             for name, wanted in table_in(table, kind).items():
                 if not isinstance(wanted, dict):

@@ -65,8 +65,6 @@ class Unsupported:
     def detect(self, files: BaseFiles) -> Detected:
         """Name the unsupported package; the folders below belong to it."""
         found = tuple(_found(files))
-        if not found:
-            return Detected()
         if all(entry.path in _RUNNERS or _BATS.search(entry.path) for entry in found):
             return Detected(not_judged=found, has_tests=False)
         below = frozenset(self.folders(files.paths)) - {""}
