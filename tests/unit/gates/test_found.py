@@ -62,6 +62,9 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
             {"package.json": package(**{"test:all": "npm run test:a", "test:a": "x"})},
             "npm run --silent test:all",
         ),
+        # A pattern for files names no script.
+        ({"package.json": package(**{"test": "mocha 't/**/*.js'", "test:unit": "x"})},
+         "npm run --silent test && npm run --silent test:unit"),
         ({"package.json": package(**{"test-node": "x", "test:e2e": "x"})},
          "npm run --silent test-node"),
         # The package manager, by each way to name it.
@@ -110,6 +113,7 @@ def test_other_gates_are_seen(files, gate, command):
         ({"configure.ac": "", "Makefile.am": "a:\n", "a.mk": "TESTS = a\n"}, "tests"),
         ({"configure.ac": "", "Makefile.in": "check:\n", "t/Makefile.am": "TESTS = a\n"}, "tests"),
         ({"a.go": "", "Makefile": "check:\n\t./a\n"}, "tests"),
+        ({"a.c": "", "Makefile": "all:\n\tcc a.c\n"}, "tests"),
         ({"Makefile": "coverage:\n\t./run # coverage.json\n\t# lcov.info\n"}, "coverage"),
         ({"manage.py": "# execute_from_command_line\n", "app/tests.py": DJANGO}, "tests"),
         ({"package.json": package(), "bun.lock": "", "a.ts": "// import 'bun:test'\n"}, "tests"),
@@ -164,6 +168,8 @@ def test_members_of_a_workspace_of_uv_are_judged_at_any_depth():
         ({"a.gemspec": "", "Gemfile": "", "Rakefile": "", "lib/a.rb": ""}, "Gemfile", False),
         ({"Gemfile": "", "lib/a_test.rb": ""}, "Gemfile", True),
         ({"Gemfile": "", "spec/a.txt": ""}, "Gemfile", False),
+        ({"meson.build": "", "tests/run.c": ""}, "meson.build", True),
+        ({"Gemfile": "", "test/libs/bats/a.bats": ""}, "Gemfile", False),
         ({"MODULE.bazel": ""}, "MODULE.bazel", False),
         ({"package.json": package(**{"test": "npm run test:a", "test:a": "x", "test:b": "x"})},
          "package.json", False),
@@ -178,10 +184,20 @@ def test_what_is_found_and_not_judged_is_named(files, path, blocks):
 
 
 @pytest.mark.parametrize(
+    ("path", "text"),
+    [("justfile", "test:\n  ./x\n"), ("Taskfile.yml", "  test:\n"), ("a.bats", "")],
+)
+def test_a_package_below_a_runner_or_tests_of_bats_is_named_too(path, text):
+    files = {**TESTED, path: text, "svc/Gemfile": "", "svc/spec/a_spec.rb": ""}
+    assert named(files) == {path, "svc/Gemfile"}
+
+
+@pytest.mark.parametrize(
     "files",
     [
         {"justfile": "# test:\ntests_dir := 'x'\nbuild:\n  x\n"},
         {"Taskfile.yml": "tasks:\n  # test:\n  build:\n    cmds: [x]\n"},
+        {"package.json": package(test="x", start="x")},
     ],
 )
 def test_a_runner_without_such_a_recipe_is_no_news(files):

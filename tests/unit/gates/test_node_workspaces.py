@@ -128,6 +128,14 @@ def test_a_member_with_tests_that_no_script_runs_is_named(scripts, blocks):
     assert [(each.path, each.blocks) for each in entries] == [("packages/b/package.json", blocks)]
 
 
+def test_a_script_of_a_member_that_no_gate_runs_is_named():
+    files = {
+        "package.json": package(WORKSPACE, test="x"),
+        "packages/a/package.json": package(**{"test": "x", "check:a": "x"}),
+    }
+    assert named(files) == {"packages/a/package.json"}
+
+
 @pytest.mark.parametrize(
     ("manager", "scripts"),
     [
