@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from orchestrator.gates.command_files import lines_run
 from orchestrator.gates.config_files import configured_files
 from orchestrator.gates.deleted_tests import TEST_PATH
+from orchestrator.gates.detection import BaseFiles
+from orchestrator.gates.detectors._node_packages import members_of, read_package, runs_all_members
 from orchestrator.repo_config import ReadFile
 
 #: Limits of the work for one plan.
@@ -21,6 +23,7 @@ _STEPS = re.compile(r"&&|\|\||[;|\n()]")
 #: Options whose value is a folder in which the command works.
 _FOLDER_OPTIONS = frozenset({
     "-C", "--directory", "--prefix", "--cwd", "--dir", "--rootdir", "--root", "-w", "--workspace",
+    "--filter", "-F",
 })  # fmt: skip
 #: Options whose value is a file or a module that the program loads.
 _LOADING_OPTIONS = frozenset({
@@ -144,6 +147,7 @@ class _Walk:
                 continue
             for at in here:
                 self._step(words, "" if at == "." else at)
+                self._in_members(words, "" if at == "." else at)
 
     def _step(self, words: list[str], at: str) -> None:
         folders = [at]
@@ -172,6 +176,15 @@ class _Walk:
         if runs_lines:
             for folder in folders:
                 self._lines(words, folder)
+
+    def _in_members(self, words: list[str], at: str) -> None:
+        """Follow the scripts that a step runs in each member of a workspace of Node."""
+        if not runs_all_members(" ".join(words)):
+            return
+        files = BaseFiles(self._read, self._paths).below(at)
+        package = read_package(files)
+        for member in members_of(files, package) if package else ():
+            self._lines(["npm", *words], _joined(at, member))
 
     def _lines(self, words: list[str], folder: str) -> None:
         """Follow the lines that make or npm runs for a step in a folder."""

@@ -206,9 +206,9 @@ def test_make_knows_rules_from_assignments_and_lists_of_phony_targets():
         "lint": "make lint",
         "typecheck": "make typecheck",
     }
-    assert commands("make", {"makefile": "test:\n", "Makefile": "lint:\n"}) == {
-        "tests": "make test"
-    }
+    both = {"makefile": "test:\n", "Makefile": "lint:\n"}
+    assert commands("make", both) == {"tests": "make test"}
+    assert detected("make", both).commands["tests"].source == "makefile"
 
 
 def test_make_offers_coverage_only_where_a_report_is_named():
@@ -235,11 +235,14 @@ def test_a_report_outside_the_repository_is_not_found(text):
         ("tox.ini", "[testenv]\ncommands =\n" + "  python " + "-W x " * 50_000),
         ("setup.py", "-" * 500_000 + "1"),
         ("noxfile.py", "f(" * 5000),
+        ("Makefile.am", "include Makefile.am\n"),
         ("Cargo.toml", "[workspace]\nmembers = ['" + "*/" * 50_000 + "']"),
     ],
-    ids=["aliases", "patterns", "words", "stars", "needs", "options", "signs", "calls", "levels"],
+    ids=["aliases", "patterns", "words", "stars", "needs", "options", "signs", "calls", "itself",
+         "levels"],
 )  # fmt: skip
 def test_a_file_made_to_be_slow_is_read_in_bounded_time(path, content):
-    files = {path: content, "a/Cargo.toml": "", "a/package.json": "{}", "test_a.py": content}
+    files = {path: content, "a/Cargo.toml": "", "a/package.json": "{}", "test_a.py": content,
+             "configure.ac": ""}  # fmt: skip
     for name in DETECTORS.names():
         detected(name, files)

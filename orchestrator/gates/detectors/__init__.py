@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 #: They run the commands of a file of the checked tree; they come after all others.
@@ -58,23 +58,6 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 def is_in_test_folder(path: str) -> bool:
     """Return whether a path lies below a folder with a name for tests."""
     return _TEST_FOLDER.search(path.rpartition("/")[0]) is not None
-
-
-def script_of(name: str, scripts: Mapping[str, str]) -> str:
-    """Return the text of a script, and of each script that it names, at any depth."""
-    return "\n".join(reached(name, scripts).values())
-
-
-def reached(name: str, scripts: Mapping[str, str]) -> dict[str, str]:
-    """Return the names of the scripts that a script runs: itself, and each that it names."""
-    texts: dict[str, str] = {}
-    names = [name]
-    while names:
-        name = names.pop()
-        if name in scripts and name not in texts:
-            texts[name] = scripts[name]
-            names += texts[name].split()
-    return texts
 
 
 def mentioned_report(text: str) -> str | None:

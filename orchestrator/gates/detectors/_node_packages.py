@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,8 +18,16 @@ MANIFEST = "package.json"
 _PNPM_WORKSPACE = "pnpm-workspace.yaml"
 #: The text that `npm init` writes if there are no tests.
 _STUB = "no test specified"
+#: Commands that run a script in each member of a workspace.
+_ALL_MEMBERS = re.compile(
+    r"\bnpm\b[^&|;\n]*\s(?:--workspaces|-ws)(?=\s|$)|\bpnpm\b[^&|;\n]*\s(?:-r|--recursive)(?=\s|$)"
+    r"|\bworkspaces\s+(?:foreach|run)\b|\blerna\s+run\b|\bnx\s+run-many\b|\bwsrun\b"
+    r"|\bturbo\b(?![^&|;\n]*--filter)"
+)
 #: The number of scripts of one package that are read; it bounds the work.
 _MOST_SCRIPTS = 500
+#: The number of characters of one script in which such a command is found.
+_MOST_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -33,15 +41,16 @@ class Manager:
     #: The text before arguments of the script.
     separator: str = " "
 
-    def run_in(self, members: Mapping[str, Package], script: str) -> str:
+    def run_in(self, folders: Iterable[str], script: str) -> str:
         """Return the command that runs a script in members of the workspace around it."""
         if self.name == "yarn":
-            names = (members[folder].name or folder for folder in members)
-            return " && ".join(f"yarn workspace {shlex.quote(n)} run {script}" for n in names)
+            # `yarn workspace` knows members by name only, and a name is optional.
+            steps = (f"yarn --cwd {shlex.quote(folder)} run {script}" for folder in folders)
+            return " && ".join(steps)
         if self.name == "npm":
-            options = " ".join(f"-w {shlex.quote(folder)}" for folder in members)
+            options = " ".join(f"-w {shlex.quote(folder)}" for folder in folders)
             return f"{self.run} {script} {options}"
-        options = " ".join(f"--filter {shlex.quote(f'./{folder}')}" for folder in members)
+        options = " ".join(f"--filter {shlex.quote(f'./{folder}')}" for folder in folders)
         return f"{self.name} {options} run {script}"
 
 
@@ -86,7 +95,6 @@ class Package(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str | None = None
     scripts: dict[str, str] = {}
     dependencies: dict[str, str] = {}
     dev_dependencies: dict[str, str] = Field({}, alias="devDependencies")
@@ -119,12 +127,10 @@ class Package(BaseModel):
 def read_package(files: BaseFiles, folder: str = "") -> Package | None:
     """Return the package.json of a folder; None if it does not exist or is malformed."""
     path = f"{folder}/{MANIFEST}" if folder else MANIFEST
-    if path not in files.paths:
-        return None
     try:
         return Package.model_validate_json(files.text(path))
     except ValidationError:
-        # Its own tools report the fault; here it only means that nothing is known.
+        # Its own tools report a fault; here it only means that nothing is known.
         return None
 
 
@@ -146,15 +152,20 @@ def manager_of(files: BaseFiles, package: Package) -> tuple[Manager, str | None]
 
 
 def members_of(files: BaseFiles, package: Package) -> dict[str, Package]:
-    """Return the packages of a workspace below its root, by folder."""
+    """Return the readable packages of a workspace below its root, by folder."""
     patterns = [*_patterns(package), *_pnpm_patterns(files)]
     folders = folders_with({MANIFEST}, files.paths) - {""} if patterns else set[str]()
     found = {
-        folder: read_package(files, folder) or Package()
+        folder: read_package(files, folder)
         for folder in sorted(folders)
         if "node_modules" not in folder.split("/") and is_member(folder, patterns)
     }
     return {folder: member for folder, member in found.items() if member}
+
+
+def runs_all_members(script: str) -> bool:
+    """Return whether a script runs others, named in it, in each member of a workspace."""
+    return _ALL_MEMBERS.search(script[:_MOST_CHARACTERS]) is not None
 
 
 def _patterns(package: Package) -> Iterable[str]:
@@ -168,4 +179,4 @@ def _pnpm_patterns(files: BaseFiles) -> Iterator[str]:
     except (yaml.YAMLError, ValueError, RecursionError):
         return
     listed = document.get("packages") if isinstance(document, dict) else None
-    yield from (str(entry) for entry in listed or ()) if isinstance(listed, list) else ()
+    yield from map(str, listed if isinstance(listed, list) else ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from orchestrator.gates.detection import BaseFiles, Detected
 from orchestrator.gates.detectors import folders_with
@@ -39,7 +39,7 @@ class Autotools:
         if _MAKEFILE not in files.paths:
             return Detected()
         found = {"build": GateCommand(_BUILD, source=_MAKEFILE)}
-        has_tests = any(_CHECKS.search(text) for text in _texts(files))
+        has_tests = _has_tests(files)
         if has_tests:
             found["tests"] = GateCommand(f"{_BUILD} && make check", source=_MAKEFILE)
         return Detected(found, has_tests=has_tests)
@@ -58,20 +58,25 @@ def _by_own_script(files: BaseFiles) -> Detected:
     return Detected(found, has_tests=bool(target))
 
 
-def _texts(files: BaseFiles) -> Iterator[str]:
-    """Yield every Makefile.am, and the files that one includes."""
+def _has_tests(files: BaseFiles) -> bool:
+    """Return whether a Makefile.am names tests, or a file that one includes.
+
+    If they are too many to read, the tests run.
+    """
     todo = sorted(path for path in files.paths if path.rpartition("/")[2] == _MAKEFILE)
     seen = set[str]()
-    while todo and len(seen) < _MOST_FILES:
+    while todo:
         path = todo.pop(0)
         if path in seen:
             continue
         seen.add(path)
         text = files.text(path)
-        yield text
+        if len(seen) > _MOST_FILES or _CHECKS.search(text):
+            return True
         folder = path.rpartition("/")[0]
         for name in _INCLUDE.findall(text):
             todo += [at for at in (f"{folder}/{name}".strip("/"), name) if at in files.paths]
+    return False
 
 
 def build(settings: object) -> Autotools:

@@ -45,7 +45,7 @@ class Go:
             ),
             "build": GateCommand(f"{alone}go build ./...", source=_MODULE),
         }
-        nested = tuple(f"{folder}/" for folder in folders_with({_MODULE}, files.paths) if folder)
+        nested = tuple(f"{folder}/" for folder in folders_with({_MODULE}, files.paths) - {""})
         has_tests = any(
             path.endswith("_test.go") and not path.startswith(nested) for path in files.paths
         )

@@ -32,9 +32,7 @@ class Make:
 
     def detect(self, files: BaseFiles) -> Detected:
         """Return the commands of a project with a Makefile."""
-        source = next((path for path in MAKEFILES if path in files.paths), None)
-        if source is None:
-            return Detected()
+        source = next((path for path in MAKEFILES if path in files.paths), "")
         rules, _ = make_rules(files.read)
         targets = {
             gate: next((name for name in names if name in rules), "")
@@ -48,8 +46,7 @@ class Make:
             for gate, lines in recipes.items()
         }
         # Without the name of a report the coverage cannot be read.
-        lines = "\n".join(recipe_of("coverage", rules))
-        if "coverage" in rules and (report := mentioned_report(lines)):
+        if report := mentioned_report("\n".join(recipe_of("coverage", rules))):
             found["coverage"] = GateCommand("make coverage", report=report, source=source)
         called = _IN_FOLDER.findall("\n".join(recipes.get("tests", ())))
         return Detected(found, members=frozenset(called), has_tests="tests" in found)

@@ -15,6 +15,7 @@ from orchestrator.gates.detectors._node_packages import (
     manager_of,
     members_of,
     read_package,
+    runs_all_members,
 )
 from orchestrator.interfaces.gate import GateCommand
 from orchestrator.models import NotJudged
@@ -62,19 +63,12 @@ _PROVIDERS = {"vitest": ("@vitest/coverage-v8", "@vitest/coverage-istanbul", "@v
 _COMMAND_END = re.compile(r"&&|\|\||[;|\n]")
 #: The number of words of one script that are read; it bounds the work.
 _MOST_WORDS = 200
-_MOST_CHARACTERS = 10_000
 #: More scripts than this are parts that somebody chooses from, and only named.
 _MOST_PARTS = 8
 #: The number of test files that are read to find their runner.
 _MOST_TESTS = 30
 _OF_BUN = re.compile(r"^\s*import\b[^;\n]*[\"']bun:test[\"']", re.MULTILINE)
 _TEST_FILE = re.compile(r"[.](?:test|spec)\.[cm]?[jt]sx?$|(^|/)__tests__/.*\.[cm]?[jt]sx?$")
-#: Scripts that run a script of the same name in each member of a workspace.
-_ALL_MEMBERS = re.compile(
-    r"\bnpm\b[^&|;\n]*\s(?:--workspaces|-ws)(?=\s|$)|\bpnpm\b[^&|;\n]*\s(?:-r|--recursive)(?=\s|$)"
-    r"|\bworkspaces\s+(?:foreach|run)\b|\blerna\s+run\b|\bnx\s+run-many\b|\bwsrun\b"
-    r"|\bturbo\b(?![^&|;\n]*--filter)"
-)
 
 
 class Node:
@@ -101,7 +95,7 @@ class Node:
             own = _chosen(gate, package.runnable)
             steps = [f"{manager.run} {name}" for name in own]
             texts = [_text(name, package.runnable) for name in own]
-            if not any(_ALL_MEMBERS.search(text[:_MOST_CHARACTERS]) for text in texts):
+            if not any(map(runs_all_members, texts)):
                 steps += _member_steps(gate, members, manager)
                 texts += [_text(name, each.runnable) for each in members.values()
                           for name in _chosen(gate, each.runnable)]  # fmt: skip
@@ -174,12 +168,12 @@ def _text(name: str, scripts: Mapping[str, str]) -> str:
 
 
 def _member_steps(gate: str, members: Mapping[str, Package], manager: Manager) -> Iterator[str]:
-    by_script: dict[str, dict[str, Package]] = {}
+    by_script: dict[str, list[str]] = {}
     for folder, member in members.items():
         for name in _chosen(gate, member.runnable):
-            by_script.setdefault(name, {})[folder] = member
-    for name, having in by_script.items():
-        yield manager.run_in(having, name)
+            by_script.setdefault(name, []).append(folder)
+    for name, folders in by_script.items():
+        yield manager.run_in(folders, name)
 
 
 def _compiler(files: BaseFiles, package: Package, manager: Manager) -> str | None:
@@ -203,7 +197,7 @@ def _untested(
 ) -> Iterator[NotJudged]:
     """Yield the packages that have test files, but no script that runs them."""
     has_root = bool(_chosen("tests", package.runnable))
-    nested = sorted((f for f in folders_with({MANIFEST}, files.paths) if f), reverse=True)
+    nested = sorted(folders_with({MANIFEST}, files.paths) - {""}, reverse=True)
     owners = set[str]()
     for path in files.paths:
         if _TEST_FILE.search(path) and "node_modules" not in path.split("/"):

@@ -63,16 +63,15 @@ def _members(files: BaseFiles, manifest: Mapping[str, Any]) -> Iterator[str]:
         [str(entry) for entry in value] if isinstance(value := workspace.get(key), list) else []
         for key in ("members", "exclude")
     )
-    folders = folders_with({_MANIFEST}, files.paths) - {""}
-    todo = [folder for folder in sorted(folders) if is_member(folder, listed)] + [""]
+    folders = folders_with({_MANIFEST}, files.paths)
+    todo = ["", *(folder for folder in folders if is_member(folder, listed))]
     seen = set[str]()
     while todo:
         at = todo.pop()
         if at in seen or any(at == out or at.startswith(f"{out}/") for out in excluded):
             continue
         seen.add(at)
-        found = _dependencies(_manifest(files, at), at, table_in(workspace, "dependencies"))
-        todo += [path for path in found if path in folders]
+        todo += _dependencies(_manifest(files, at), at, table_in(workspace, "dependencies"))
     yield from seen - {""}
 
 
@@ -81,8 +80,7 @@ def _dependencies(manifest: Mapping[str, Any], at: str, shared: Mapping[str, Any
 
     `shared` are those of the workspace, whose paths begin at its root.
     """
-    targets = table_in(manifest, "target").values()
-    for table in (manifest, *(each for each in targets if isinstance(each, dict))):
+    for table in (manifest, *table_in(manifest, "target").values()):
         for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
             for name, wanted in table_in(table, kind).items():
                 if not isinstance(wanted, dict):
@@ -104,13 +102,10 @@ def _joined(at: str, path: str) -> str:
 
 
 def _has_tests(files: BaseFiles, members: Collection[str]) -> bool:
-    others = tuple(
-        f"{folder}/"
-        for folder in folders_with({_MANIFEST}, files.paths)
-        if folder and folder not in members
-    )
+    nested = folders_with({_MANIFEST}, files.paths) - {"", *members}
+    others = tuple(f"{folder}/" for folder in nested)
     own = [path for path in files.paths if path.endswith(".rs") and not path.startswith(others)]
-    # If there are too many files to read, the tests run.
+    # If the sources are elsewhere, or too many to read, the tests run.
     return (
         not own
         or len(own) > _MOST_READ

@@ -65,11 +65,9 @@ class Unsupported:
     def detect(self, files: BaseFiles) -> Detected:
         """Name the unsupported package; the folders below belong to it."""
         found = tuple(_found(files))
-        if not found:
-            return Detected()
         if all(entry.path in _RUNNERS or _BATS.search(entry.path) for entry in found):
             return Detected(not_judged=found, has_tests=False)
-        below = frozenset(folder for folder in self.folders(files.paths) if folder)
+        below = frozenset(self.folders(files.paths)) - {""}
         return Detected(not_judged=found, members=below, has_tests=any(n.blocks for n in found))
 
 

@@ -56,6 +56,11 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
             AUTOTOOLS,
         ),
         ({"configure.ac": "", "Makefile.am": "check-local:\n\t./a\n"}, AUTOTOOLS),
+        ({"configure.ac": "", "Makefile.am": "SUBDIRS = t\n", "t/Makefile.am": "TESTS = a\n"},
+         AUTOTOOLS),
+        # GNU's name for the tests is the second choice.
+        ({"a.c": "", "Makefile": "test:\n\t./a\ncheck:\n\t./b\n"}, "make test"),
+        ({"a.c": "", "Makefile": "lint:\n\t./a\ncheck:\n\t./b\n"}, "make check"),
         # Scripts whose names say that they are a part of the tests.
         (
             {"package.json": package(**{"test:api": "x", "test:web": "x", "test:watch": "x"})},
@@ -65,6 +70,9 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
             {"package.json": package(**{"test:all": "npm run test:a", "test:a": "x"})},
             "npm run --silent test:all",
         ),
+        # A pattern for files names no script.
+        ({"package.json": package(**{"test": "mocha 't/**/*.js'", "test:unit": "x"})},
+         "npm run --silent test && npm run --silent test:unit"),
         ({"package.json": package(**{"test-node": "x", "test:e2e": "x"})},
          "npm run --silent test-node"),
         # The package manager, by each way to name it.
@@ -75,6 +83,8 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
         ({"package.json": package(test="x"), "bunfig.toml": ""}, "bun run --silent test"),
         ({"package.json": package(), "bun.lock": "", "a.test.ts": 'import {t} from "bun:test"\n'},
          "bun test"),
+        ({"package.json": package(test="x"), "bun.lock": "",
+          "a.test.ts": 'import {t} from "bun:test"\n'}, "bun run --silent test"),
     ],
 )  # fmt: skip
 def test_tests_are_seen(files, command):
@@ -108,9 +118,18 @@ def test_other_gates_are_seen(files, gate, command):
         ({"configure.ac": "", "Makefile.am": "# TESTS = a\n#include tests/local.mk\n",
           "tests/local.mk": "TESTS = a\n"}, "tests"),
         ({"configure.ac": "", "Makefile.am": "EXTRA = TESTS\nTESTSUITE = x\n"}, "tests"),
+        ({"configure.ac": "", "Makefile.am": "a:\n", "a.mk": "TESTS = a\n"}, "tests"),
+        ({"configure.ac": "", "Makefile.in": "check:\n", "t/Makefile.am": "TESTS = a\n"}, "tests"),
+        ({"a.go": "", "Makefile": "check:\n\t./a\n"}, "tests"),
+        ({"a.c": "", "Makefile": "all:\n\tcc a.c\n"}, "tests"),
         ({"Makefile": "coverage:\n\t./run # coverage.json\n\t# lcov.info\n"}, "coverage"),
         ({"manage.py": "# execute_from_command_line\n", "app/tests.py": DJANGO}, "tests"),
         ({"package.json": package(), "bun.lock": "", "a.ts": "// import 'bun:test'\n"}, "tests"),
+        ({"package.json": package(), "bun.lock": "", "a.test.ts": "// import 'bun:test'\n"},
+         "tests"),
+        ({"package.json": package(), "bun.lock": "", "setup.ts": 'import {t} from "bun:test"\n'},
+         "tests"),
+        ({"package.json": package(), "a.test.ts": 'import {t} from "bun:test"\n'}, "tests"),
         ({"package.json": package(**{"//test": "jest", "test:types": "tsd"})}, "tests"),
     ],
 )  # fmt: skip
@@ -152,8 +171,17 @@ def test_members_of_a_workspace_of_uv_are_judged_at_any_depth():
         ({"Makefile.PL": "", "t/a.t": ""}, "Makefile.PL", True),
         ({"deno.jsonc": "", "a_test.ts": ""}, "deno.jsonc", True),
         ({"a.Tests/a.Tests.csproj": "", "a.Tests/T.cs": ""}, "a.Tests/a.Tests.csproj", True),
+        ({"a.sln": "", "src/a.csproj": "", "src/A.cs": ""}, "a.sln", False),
+        ({"a.sln": "", "src/a.csproj": "", "tests/A.cs": ""}, "a.sln", True),
+        ({"a.gemspec": "", "Gemfile": "", "Rakefile": "", "lib/a.rb": ""}, "Gemfile", False),
+        ({"Gemfile": "", "lib/a_test.rb": ""}, "Gemfile", True),
+        ({"Gemfile": "", "spec/a.txt": ""}, "Gemfile", False),
+        ({"meson.build": "", "tests/run.c": ""}, "meson.build", True),
+        ({"Gemfile": "", "test/libs/bats/a.bats": ""}, "Gemfile", False),
         ({"MODULE.bazel": ""}, "MODULE.bazel", False),
         ({"package.json": package(**{"test": "npm run test:a", "test:a": "x", "test:b": "x"})},
+         "package.json", False),
+        ({"package.json": package(**{"test": "x", "test:watch": "x", "check:a": "x"})},
          "package.json", False),
     ],
 )  # fmt: skip
@@ -218,11 +246,21 @@ def test_a_package_without_tests_and_other_checks_is_named_for_each_gate():
 
 
 @pytest.mark.parametrize(
+    ("path", "text"),
+    [("justfile", "test:\n  ./x\n"), ("Taskfile.yml", "  test:\n"), ("a.bats", "")],
+)
+def test_a_package_below_a_runner_or_tests_of_bats_is_named_too(path, text):
+    files = {**TESTED, path: text, "svc/Gemfile": "", "svc/spec/a_spec.rb": ""}
+    assert named(files) == {path, "svc/Gemfile"}
+
+
+@pytest.mark.parametrize(
     "files",
     [
         {"justfile": "# test:\ntests_dir := 'x'\nbuild:\n  x\n"},
         {"Taskfile.yml": "tasks:\n  # test:\n  build:\n    cmds: [x]\n"},
         {"Makefile": "lint:\n\t./lint\n"},
+        {"package.json": package(test="x", start="x")},
     ],
 )
 def test_a_runner_without_such_a_recipe_is_no_news(files):

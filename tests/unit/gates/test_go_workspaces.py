@@ -55,3 +55,7 @@ def test_the_modules_of_a_module_outside_the_workspace_are_downloaded_without_it
     needs = "module x\nrequire y v1.0.0\n"
     files = {"go.work": "use ./a\n", **module("a", needs), **module("tools", needs)}
     assert steps(files) == ["cd a && go mod download", "cd tools && GOWORK=off go mod download"]
+
+
+def test_the_tests_of_a_nested_module_are_none_of_the_module_around_it():
+    assert units({"go.mod": "", "a.go": "", **module("tools")}) == {("tools", "go test -v ./...")}

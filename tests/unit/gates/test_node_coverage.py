@@ -55,3 +55,20 @@ def test_a_type_check_script_precedes_a_bare_compiler(name):
                    GateProfile.STANDARD)  # fmt: skip
     commands = [gate.command for gate in plan.gates if gate.name == "typecheck"]
     assert commands == [f"npm run --silent {name}"]
+
+
+@pytest.mark.parametrize(
+    ("config", "needs", "expected"),
+    [
+        ("{}", {"typescript": "5"}, "npx --no-install tsc --noEmit"),
+        # It only names the configurations of its parts, and checks nothing itself.
+        ('{"references": [{"path": "a"}]}', {"typescript": "5"}, None),
+        ("{}", {"tsx": "4"}, None),
+        (None, {"typescript": "5"}, None),
+    ],
+)
+def test_the_compiler_checks_a_package_that_has_it_and_a_configuration(config, needs, expected):
+    files = {"package.json": json.dumps({"scripts": {"test": "x"}, "devDependencies": needs})}
+    files |= {} if config is None else {"tsconfig.json": config}
+    plan = plan_of(files, GateProfile.STANDARD)
+    assert [gate.command for gate in plan.gates if gate.name == "typecheck"] == [expected]

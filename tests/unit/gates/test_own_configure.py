@@ -1,4 +1,4 @@
-"""A C project with a configure script that it wrote itself: its tests run after that script."""
+"""A C project with a configure script, its own or that of automake: its tests run after it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def test_either_file_alone_says_nothing(lacking):
     files = {**BASE, "Makefile.in": "test:\n\t./t\n"}
     del files[lacking]
     assert command_of(files) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(200, None), (400, "autoreconf -fi && ./configure && make && make check")],
+)
+def test_a_project_of_automake_with_too_many_files_to_read_is_taken_for_tested(number, expected):
+    files = {f"d{each}/Makefile.am": "include common.mk\n" for each in range(number)}
+    files |= {"configure.ac": "", "Makefile.am": "", "common.mk": ""}
+    assert command_of(files) == expected
 
 
 def command_of(files: dict[str, str]) -> str | None:

@@ -114,51 +114,6 @@ def test_each_package_has_its_own_command_in_its_own_folder(files, expected):
     assert units(files) == expected
 
 
-WORKSPACE = {"workspaces": ["packages/*"]}
-
-
-@pytest.mark.parametrize(
-    ("files", "command"),
-    [
-        (
-            {"package.json": package(WORKSPACE), "packages/a/package.json": package(test="x"),
-             "packages/b/package.json": package(test="x"),
-             "packages/c/package.json": package(lint="x")},
-            "npm run --silent test -w packages/a -w packages/b",
-        ),
-        (
-            {"package.json": package(WORKSPACE, test="node --test"),
-             "packages/a/package.json": package(test="x")},
-            "npm run --silent test && npm run --silent test -w packages/a",
-        ),
-        (
-            {"package.json": package(WORKSPACE, test="npm test --workspaces"),
-             "packages/a/package.json": package(test="x")},
-            "npm run --silent test",
-        ),
-        (
-            {"package.json": package({"packageManager": "pnpm@9.1.0"}),
-             "pnpm-workspace.yaml": "packages: ['packages/**', '!packages/c']\n",
-             "packages/a/deep/er/package.json": package(test="x"),
-             "packages/c/package.json": package()},
-            "pnpm --filter ./packages/a/deep/er run test",
-        ),
-        (
-            {"package.json": package({**WORKSPACE, "packageManager": "yarn@4.1.0"}),
-             "packages/a/package.json": package({"name": "@x/a"}, test="x")},
-            "yarn workspace @x/a run test",
-        ),
-        (
-            {"package.json": package({"workspaces": {"packages": ["packages/*"]}}), "bun.lock": "",
-             "packages/a/package.json": package(test="x")},
-            "bun --filter ./packages/a run test",
-        ),
-    ],
-)  # fmt: skip
-def test_the_members_of_a_workspace_are_run_from_its_root(files, command):
-    assert units(files) == {("", command)}
-
-
 def test_the_members_of_a_cargo_workspace_are_run_from_its_root_and_others_alone():
     test = "#[test]\nfn a() {}"
     files = {
