@@ -92,6 +92,11 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         ({"pytest.ini": "[pytest]"}, "tests", "python3 -m pytest"),
         ({"setup.cfg": "[tool:pytest]"}, "tests", "python3 -m pytest"),
         ({"requirements-dev.txt": "pytest-xdist"}, "tests", "python3 -m pytest"),
+        (
+            {"setup.cfg": "[options.extras_require]\ntest =\n  pytest"},
+            "tests",
+            "python3 -m pytest",
+        ),
         ({"tests/__init__.py": ""}, "tests", "python3 -m unittest"),
         (
             {"tests/__init__.py": "", "tox.ini": "[testenv]\ndeps = pytest"},
@@ -129,6 +134,7 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
             "python3 -m pytest --cov --cov-report=json:coverage.json",
         ),
         ({"pyproject.toml": "[tool.pytest]"}, "coverage", None),
+        ({"requirements.txt": "coverage"}, "coverage", None),
         ({"pyproject.toml": "[tool.pytest]"}, "lint", None),
         ({"requirements.txt": "pytest-mypy-plugins"}, "typecheck", None),
     ],

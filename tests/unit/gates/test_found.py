@@ -86,6 +86,11 @@ def test_tests_are_seen(files, command):
          "npm run --silent check:format"),
         ({"manage.py": MANAGE, "a/tests.py": DJANGO, "requirements.txt": "coverage"}, "coverage",
          "coverage run manage.py test && coverage json -o coverage.json"),
+        # coverage.py refuses `-a` where each run has a file of its own.
+        ({"setup.cfg": "[coverage:run]\nparallel = true\n", "test_a.py": UNITTEST,
+          "b/test_b.py": UNITTEST}, "coverage",
+         ("coverage erase && coverage run -m unittest && coverage run -m unittest discover -s b"
+          " && coverage combine && coverage json -o coverage.json")),
     ],
 )  # fmt: skip
 def test_other_gates_are_seen(files, gate, command):

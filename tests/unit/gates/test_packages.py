@@ -162,6 +162,7 @@ def test_the_members_of_a_cargo_workspace_are_run_from_its_root_and_others_alone
         {"Makefile": "# test: all\n.PHONY: test\nhelp:\n\t@echo 'make test: runs pytest'\n"},
         {"package.json": package({"description": "test"}, start="echo jest")},
         {"noxfile.py": "# session.run('pytest')\n'pytest'\n"},
+        {"noxfile.py": "def tests(session):\n session.run('./x')\n"},
         {"tox.ini": "# pytest\n[tox]\nenvlist = py\n"},
         {"setup.py": "# tests_require=['pytest']\nsetup(description='pytest')\n"},
         {"requirements.txt": "# pytest\nrequests  # not pytest\n"},
