@@ -121,7 +121,7 @@ def programs_of(line: str) -> Iterator[str]:
         if (covered := _COVERED.match(text)) is not None:
             yield "coverage"
             text = text[covered.end() :]
-        if (word := text.lstrip("-! ").partition(" ")[0]) and re.fullmatch(r"[\w.-]+", word):
+        if word := text.lstrip("-! ").partition(" ")[0]:
             yield word
 
 

@@ -133,7 +133,7 @@ def _django(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> GateComma
     has_tests = bool(tests) or any(
         other.rpartition("/")[2] == "tests.py" or _IN_TESTS.search(other) for other in files.paths
     )
-    if path not in files.paths or not has_tests or tools.source("pytest"):
+    if not has_tests or tools.source("pytest"):
         return None
     try:
         module = ast.parse(files.text(path))
@@ -164,7 +164,7 @@ def _home(path: str, paths: Collection[str]) -> str:
 
 
 def _test_files(files: BaseFiles, projects: Iterable[str]) -> tuple[str, ...]:
-    nested = tuple(f"{folder}/" for folder in projects if folder)
+    nested = tuple(f"{folder}/" for folder in projects)
     return tuple(
         sorted(path for path in files.paths if _is_test(path) and not path.startswith(nested))
     )
@@ -222,7 +222,7 @@ def _is_for_pytest(text: str) -> bool:
 def _start(path: str, paths: Collection[str]) -> str:
     """Return the folder from which unittest finds a file: the first parent that is no package."""
     folder = path.rpartition("/")[0]
-    while folder and f"{folder}/__init__.py" in paths:
+    while f"{folder}/__init__.py" in paths:
         folder = folder.rpartition("/")[0]
     return folder
 

@@ -11,6 +11,7 @@ from tests.unit.gates.test_packages import FUNCTION, UNITTEST, named, package, s
 from tests.unit.gates.test_plan import plan_of
 
 TESTED = {"tests/test_a.py": UNITTEST}
+PYTEST = "python3 -m pytest"
 AUTOTOOLS = "autoreconf -fi && ./configure && make && make check"
 MANAGE = "import sys\nfrom django.core.management import execute_from_command_line\n"
 DJANGO = "from django.test import TestCase\nclass T(TestCase):\n    def test(self): pass\n"
@@ -22,20 +23,23 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
     [
         # tox, in each of its files.
         ({"tox.toml": TOX4}, "tox run -e py"),
-        ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, "python3 -m pytest"),
+        ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, PYTEST),
         ({"pyproject.toml": "[tool.tox.env_run_base]\ncommands = [['./run']]"}, "tox run -e py"),
         (
             {"pyproject.toml": "[tool.tox]\nlegacy_tox_ini = '''\n[testenv]\ncommands=./run\n'''"},
             "tox run -e py",
         ),
         ({"setup.cfg": "[tox:tox]\nenvlist=py\n[testenv:unit]\ncommands=./x"}, "tox run -e unit"),
-        ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, "python3 -m pytest"),
+        ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, PYTEST),
+        # A folder of tests with requirements of its own is no project.
+        ({"setup.py": "", "tests/requirements.txt": "pytest", **TESTED}, PYTEST),
         # Tests of Django need its settings.
         ({"manage.py": MANAGE, "app/tests.py": DJANGO}, "python3 manage.py test"),
         ({"manage.py": MANAGE, "app/tests/test_a.py": DJANGO}, "python3 manage.py test"),
+        ({"manage.py": MANAGE, "app/test_a.py": DJANGO}, "python3 manage.py test"),
         (
             {"manage.py": MANAGE, "requirements.txt": "pytest-django", "a/tests.py": ""},
-            "python3 -m pytest",
+            PYTEST,
         ),
         # automake, in a condition and in an included file.
         ({"configure.ac": "", "Makefile.am": "if X\n  TESTS += a\nendif\n"}, AUTOTOOLS),
@@ -134,9 +138,53 @@ def test_members_of_a_workspace_of_uv_are_judged_at_any_depth():
         "libs/a/one/tests/test_a.py": FUNCTION,
         "libs/b/old/pyproject.toml": member,
         "libs/b/old/tests/test_a.py": FUNCTION,
+        "examples/c/d/pyproject.toml": member,
+        "examples/c/d/tests/test_a.py": FUNCTION,
     }
-    assert units(files) == {("libs/a/one", "python3 -m pytest")}
-    assert named(files) == {"libs/b/old"}
+    assert units(files) == {("libs/a/one", PYTEST)}
+    assert named(files) == {"libs/b/old", "examples/c/d"}
+
+
+@pytest.mark.parametrize(
+    ("files", "left_out"),
+    [
+        ({"pytest.ini": "[pytest]\ntestpaths = t ./u/test_c.py"}, {"other"}),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['t/', 'u']"}, {"other"}),
+        # These are all folders, or may be.
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['.', 't']"}, set()),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['*']"}, set()),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ' '"}, set()),
+    ],
+)
+def test_folders_outside_the_test_paths_of_pytest_are_named(files, left_out):
+    tests = ("t/test_a.py", "t/deep/test_b.py", "u/test_c.py", "other/test_d.py")
+    assert named({**files, **dict.fromkeys(tests, FUNCTION)}) == left_out
+
+
+@pytest.mark.parametrize(
+    ("options", "is_run"),
+    [
+        ("python_files = 'check_*.py'", True),
+        ("addopts = '-q --doctest-modules'", True),
+        ("addopts = '-q'", False),
+    ],
+)
+def test_pytest_runs_beside_other_tests_where_it_would_find_some(options, is_run):
+    files = {"go.mod": "", "a_test.go": "", "p/check_a.py": FUNCTION}
+    files["p/pyproject.toml"] = f"[tool.pytest.ini_options]\n{options}\n"
+    assert (("p", PYTEST) in units(files)) is is_run
+    assert ("p" in named(files)) is not is_run
+
+
+def test_the_modules_of_a_project_are_those_that_its_tests_must_not_find_elsewhere():
+    paths = (
+        *("a/__init__.py", "a/deep/__init__.py", "src/b/__init__.py", "src/c.py", "src/Makefile"),
+        *("run.py", "docs/conf.py", "tests/__init__.py", "src/1e/__init__.py", "src/f/g.py"),
+    )
+    plan = plan_of({"setup.py": "", **dict.fromkeys(paths, ""), **TESTED}, GateProfile.STANDARD)
+    assert {gate.name: gate.imports for gate in plan.gates if gate.imports} == {
+        "tests": ("a", "b", "c")
+    }
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,15 @@ def named(files: dict[str, str], profile: GateProfile = GateProfile.MINIMAL) -> 
              "Makefile": "check:\n\tsh t/run.sh\n"},
             {("", "cargo test --workspace"), ("", "make check")},
         ),
+        # The tests below a project are its own.
+        (
+            {"go.mod": "", "api/pyproject.toml": PYPROJECT, "api/lib/test_a.py": FUNCTION},
+            {("api", "python3 -m pytest")},
+        ),
+        (
+            {"go.mod": "", "tests/pyproject.toml": PYPROJECT, "tests/test_a.py": FUNCTION},
+            {("tests", "python3 -m pytest")},
+        ),
         # Two levels down, beside each other.
         (
             {"libs/a/pyproject.toml": PYPROJECT, "libs/a/test_a.py": FUNCTION,
@@ -164,8 +173,12 @@ def test_the_members_of_a_cargo_workspace_are_run_from_its_root_and_others_alone
         {"noxfile.py": "# session.run('pytest')\n'pytest'\n"},
         {"noxfile.py": "def tests(session):\n session.run('./x')\n"},
         {"tox.ini": "# pytest\n[tox]\nenvlist = py\n"},
+        {"tox.ini": "[testenv]\ndeps = x\n"},
+        {"tox.ini": "[base]\ncommands = ./x\n[testenv:docs]\ncommands = {[base]commands}\n"},
+        {"manage.py": "from django.core.management import execute_from_command_line\n"},
         {"setup.py": "# tests_require=['pytest']\nsetup(description='pytest')\n"},
         {"requirements.txt": "# pytest\nrequests  # not pytest\n"},
+        {"docs/dev-requirements.txt": "pytest\n"},
         {"Makefile.am": "# TESTS = x\n", "configure.ac": ""},
         {".pre-commit-config.yaml": "# - id: mypy\nrepos: []\n"},
     ],
@@ -182,6 +195,13 @@ def test_a_mention_is_no_way_to_run_tests(files):
         ({"tests/a_test.py": UNITTEST}, "python3 -m unittest discover -s tests -p '*_test.py'"),
         ({"tests/test_a.py": FUNCTION}, "python3 -m pytest"),
         ({"tests/test_a.py": "from pytest import raises\n" + UNITTEST}, "python3 -m pytest"),
+        ({"tests/test_a.py": "class TestA:\n def test(self): pass\n"}, "python3 -m pytest"),
+        # A root that is itself a package, as those of plug-ins are.
+        ({"__init__.py": "", "tests/test_a.py": FUNCTION}, "python3 -m pytest"),
+        (
+            {"setup.cfg": "", "a/test_a.py": UNITTEST, "b/b_test.py": UNITTEST},
+            "python3 -m unittest discover -s a && python3 -m unittest discover -s b -p '*_test.py'",
+        ),
         (
             {
                 "a/test_a.py": UNITTEST,
