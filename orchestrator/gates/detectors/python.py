@@ -94,7 +94,6 @@ class Python:
             not_judged=tuple(_outside(tools, tests)) if "pytest" in runners else (),
             listed=frozenset(_workspace(files, tools)),
             has_tests=bool(tests)
-            or bool(program)
             or not runners
             or any(path in files.paths for path in _TEST_PACKAGES)
             or any(_collects_others(options) for options in _pytest_options(tools)),

@@ -37,6 +37,7 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
         ({"manage.py": MANAGE, "app/tests.py": DJANGO}, "python3 manage.py test"),
         ({"manage.py": MANAGE, "app/tests/test_a.py": DJANGO}, "python3 manage.py test"),
         ({"manage.py": MANAGE, "app/test_a.py": DJANGO}, "python3 manage.py test"),
+        ({"manage.py": MANAGE, "app/tests/tests_of_a.py": DJANGO}, "python3 manage.py test"),
         (
             {"manage.py": MANAGE, "requirements.txt": "pytest-django", "a/tests.py": ""},
             PYTEST,
@@ -162,18 +163,20 @@ def test_folders_outside_the_test_paths_of_pytest_are_named(files, left_out):
 
 
 @pytest.mark.parametrize(
-    ("options", "is_run"),
+    ("files", "command"),
     [
-        ("python_files = 'check_*.py'", True),
-        ("addopts = '-q --doctest-modules'", True),
-        ("addopts = '-q'", False),
+        ({"pytest.ini": "[pytest]\npython_files = check_*.py\n"}, PYTEST),
+        ({"pytest.ini": "[pytest]\naddopts = -q --doctest-modules\n"}, PYTEST),
+        ({"setup.py": "", "tests/__init__.py": ""}, "python3 -m unittest"),
+        ({"pytest.ini": "[pytest]\naddopts = -q\n"}, None),
     ],
 )
-def test_pytest_runs_beside_other_tests_where_it_would_find_some(options, is_run):
-    files = {"go.mod": "", "a_test.go": "", "p/check_a.py": FUNCTION}
-    files["p/pyproject.toml"] = f"[tool.pytest.ini_options]\n{options}\n"
-    assert (("p", PYTEST) in units(files)) is is_run
-    assert ("p" in named(files)) is not is_run
+def test_without_test_files_a_package_is_run_only_where_it_says_that_it_has_tests(files, command):
+    files = {f"p/{path}": text for path, text in files.items()}
+    own, left_out = ({("p", command)}, set()) if command else (set(), {"p"})
+    files |= {"go.mod": "", "a_test.go": ""}
+    assert units(files) == {("", "go test -v ./...")} | own
+    assert named(files) == left_out
 
 
 def test_the_modules_of_a_project_are_those_that_its_tests_must_not_find_elsewhere():
@@ -181,10 +184,12 @@ def test_the_modules_of_a_project_are_those_that_its_tests_must_not_find_elsewhe
         *("a/__init__.py", "a/deep/__init__.py", "src/b/__init__.py", "src/c.py", "src/Makefile"),
         *("run.py", "docs/conf.py", "tests/__init__.py", "src/1e/__init__.py", "src/f/g.py"),
     )
-    plan = plan_of({"setup.py": "", **dict.fromkeys(paths, ""), **TESTED}, GateProfile.STANDARD)
-    assert {gate.name: gate.imports for gate in plan.gates if gate.imports} == {
-        "tests": ("a", "b", "c")
-    }
+    tools = {"requirements.txt": "coverage\nmypy\nruff\n"}
+    plan = plan_of({**tools, **dict.fromkeys(paths, ""), **TESTED}, GateProfile.STANDARD)
+    own = ("a", "b", "c")
+    assert {gate.name: gate.imports for gate in plan.gates} == {
+        "typecheck": (), "lint": (), "tests": own, "coverage": own,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

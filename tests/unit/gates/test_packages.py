@@ -10,7 +10,7 @@ from orchestrator.gates.plan import Plan
 from orchestrator.models import GateProfile
 from tests.unit.gates.test_plan import plan_of
 
-UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
+UNITTEST = "import unittest\nclass TestA(unittest.TestCase):\n    def test(self): pass\n"
 FUNCTION = "def test():\n    pass\n"
 PYPROJECT = '[project]\nname = "x"\n[dependency-groups]\ndev = ["pytest"]\n'
 CRATE = '[package]\nname = "x"\nversion = "1.0.0"\n'
@@ -192,6 +192,8 @@ def test_a_mention_is_no_way_to_run_tests(files):
     [
         ({"tests/test_a.py": UNITTEST}, "python3 -m unittest discover -s tests"),
         ({"test_a.py": UNITTEST}, "python3 -m unittest"),
+        ({"test_a.py": "class A: pass\n" + UNITTEST}, "python3 -m unittest"),
+        ({"a_test.py": UNITTEST}, "python3 -m unittest discover -s '' -p '*_test.py'"),
         ({"tests/a_test.py": UNITTEST}, "python3 -m unittest discover -s tests -p '*_test.py'"),
         ({"tests/test_a.py": FUNCTION}, "python3 -m pytest"),
         ({"tests/test_a.py": "from pytest import raises\n" + UNITTEST}, "python3 -m pytest"),
