@@ -25,7 +25,7 @@ GARBAGE = (
     b'{"scripts": null}',
     b'{"scripts": {"test": 7}}',
     b'{"dependencies": []}',
-    b"[tool]\nmypy = 7\n[tool.pytest]\ntestpaths = 7\n",
+    b"[tool]\nmypy = 7\n[tool.pytest]\ntestpaths = 7\n[tool.hatch.envs]\nx = 7\n",
     *(random.Random(seed).randbytes(200) for seed in range(50)),
 )
 
@@ -120,7 +120,11 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         ({"requirements.txt": "pyright"}, "typecheck", "pyright"),
         ({"pyproject.toml": "[tool.ruff.lint]"}, "lint", "ruff check ."),
         ({"ruff.toml": ""}, "lint", "ruff check ."),
-        ({".pre-commit-config.yaml": "- id: ruff"}, "lint", "ruff check ."),
+        (
+            {".pre-commit-config.yaml": "repos:\n- repo: x\n  hooks:\n  - id: ruff\n"},
+            "lint",
+            "ruff check .",
+        ),
         ({".flake8": "", "tox.ini": "ruff"}, "lint", "flake8"),
         ({".flake8": "", "requirements.txt": "ruff"}, "lint", "flake8"),
         ({".flake8": "", "ruff.toml": ""}, "lint", "ruff check ."),

@@ -271,7 +271,7 @@ def _lint(tools: Tools) -> GateCommand | None:
 
 def _line(tools: Tools, tool: str) -> str:
     """Return the line with which a session runs a tool, if a shell can run it as it stands."""
-    lines = (line.strip().removeprefix("- ") for line in tools.lines)
+    lines = (line.strip().removeprefix("- ") for line, _ in tools.lines)
     return next(
         (line for line in lines if _PLAIN_LINE.fullmatch(line) and line.split()[0] == tool), ""
     )

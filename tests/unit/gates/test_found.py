@@ -24,12 +24,19 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
         # tox, in each of its files.
         ({"tox.toml": TOX4}, "tox run -e py"),
         ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, PYTEST),
+        ({"tox.toml": f"{TOX4}deps = ['pytest']\n"}, PYTEST),
         ({"pyproject.toml": "[tool.tox.env_run_base]\ncommands = [['./run']]"}, "tox run -e py"),
         (
             {"pyproject.toml": "[tool.tox]\nlegacy_tox_ini = '''\n[testenv]\ncommands=./run\n'''"},
             "tox run -e py",
         ),
         ({"setup.cfg": "[tox:tox]\nenvlist=py\n[testenv:unit]\ncommands=./x"}, "tox run -e unit"),
+        # nox, with its decorator imported, and with one that says more.
+        ({"noxfile.py": "@session\ndef test(s):\n s.install('.')\n s.run('./x')\n"}, "nox -s test"),
+        (
+            {"noxfile.py": "@nox.session(python='3', name='tests')\ndef t(s):\n s.run('./x')\n"},
+            "nox -s tests",
+        ),
         ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, PYTEST),
         # A folder of tests with requirements of its own is no project.
         ({"setup.py": "", "tests/requirements.txt": "pytest", **TESTED}, PYTEST),
