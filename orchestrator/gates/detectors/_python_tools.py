@@ -301,18 +301,18 @@ def _parse(text: str) -> ast.AST:
 
 
 def _plain_words(call: ast.Call) -> Iterator[str]:
-    """Yield the arguments of a call that are plain texts, without options and their values.
+    """Yield the arguments of a call that are plain texts, without the values of options.
 
     Only a file of requirements is given with its option.
     """
     before = ""
     for argument in call.args:
-        word = argument.value if isinstance(argument, ast.Constant) else None
-        if isinstance(word, str) and not word.startswith("-") and before in ("", *_FLAGS):
-            yield word
-        elif isinstance(word, str) and before in ("-r", "--requirement"):
+        word = str(argument.value) if isinstance(argument, ast.Constant) else ""
+        if before in ("-r", "--requirement"):
             yield f"-r {word}"
-        before = word if isinstance(word, str) and word.startswith("-") else ""
+        elif before in ("", *_FLAGS):
+            yield word
+        before = word if word.startswith("-") else ""
 
 
 def _constants(*nodes: ast.AST) -> Iterator[str]:
