@@ -25,6 +25,7 @@ GARBAGE = (
     b'{"scripts": null}',
     b'{"scripts": {"test": 7}}',
     b'{"dependencies": []}',
+    b"[tool]\nmypy = 7\n[tool.pytest]\ntestpaths = 7\n[tool.hatch.envs]\nx = 7\n",
     *(random.Random(seed).randbytes(200) for seed in range(50)),
 )
 
@@ -92,6 +93,16 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         ({"pytest.ini": "[pytest]"}, "tests", "python3 -m pytest"),
         ({"setup.cfg": "[tool:pytest]"}, "tests", "python3 -m pytest"),
         ({"requirements-dev.txt": "pytest-xdist"}, "tests", "python3 -m pytest"),
+        (
+            {"setup.cfg": "[options.extras_require]\ntest =\n  pytest"},
+            "tests",
+            "python3 -m pytest",
+        ),
+        (
+            {"pyproject.toml": "[tool.hatch.envs.test.scripts]\nrun = 'pytest {args}'"},
+            "tests",
+            "python3 -m pytest",
+        ),
         ({"tests/__init__.py": ""}, "tests", "python3 -m unittest"),
         (
             {"tests/__init__.py": "", "tox.ini": "[testenv]\ndeps = pytest"},
@@ -104,11 +115,20 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
         ({"pyproject.toml": '[tool.mypy]\n[tool.x]\nfiles = ["a"]'}, "typecheck", "mypy ."),
         ({"mypy.ini": "[mypy]\npackages = a"}, "typecheck", "mypy"),
         ({"pyrightconfig.json": "", "requirements.txt": "mypy"}, "typecheck", "pyright"),
+        ({"pyrightconfig.json": "", "mypy.ini": "[mypy]"}, "typecheck", "mypy ."),
+        ({"requirements.txt": "mypy\npyright"}, "typecheck", "mypy ."),
         ({"requirements.txt": "pyright"}, "typecheck", "pyright"),
         ({"pyproject.toml": "[tool.ruff.lint]"}, "lint", "ruff check ."),
         ({"ruff.toml": ""}, "lint", "ruff check ."),
-        ({".pre-commit-config.yaml": "- id: ruff"}, "lint", "ruff check ."),
+        (
+            {".pre-commit-config.yaml": "repos:\n- repo: x\n  hooks:\n  - id: ruff\n"},
+            "lint",
+            "ruff check .",
+        ),
         ({".flake8": "", "tox.ini": "ruff"}, "lint", "flake8"),
+        ({".flake8": "", "requirements.txt": "ruff"}, "lint", "flake8"),
+        ({".flake8": "", "ruff.toml": ""}, "lint", "ruff check ."),
+        ({".flake8": "", "pyproject.toml": "[tool.ruff]"}, "lint", "ruff check ."),
         ({"pyproject.toml": "[build-system]"}, "build", "python3 -m build"),
         (
             {"pyproject.toml": "[tool.pytest]\n[tool.coverage.run]"},
@@ -129,6 +149,7 @@ def test_the_one_that_names_a_tool_is_asked_before_the_one_the_agent_can_edit():
             "python3 -m pytest --cov --cov-report=json:coverage.json",
         ),
         ({"pyproject.toml": "[tool.pytest]"}, "coverage", None),
+        ({"requirements.txt": "coverage"}, "coverage", None),
         ({"pyproject.toml": "[tool.pytest]"}, "lint", None),
         ({"requirements.txt": "pytest-mypy-plugins"}, "typecheck", None),
     ],

@@ -17,7 +17,8 @@ def coverage_command(
 
     The tests run by some modules, or else by a program of the repository.
     """
-    if runners == ("pytest",) and (source := tools.declared.get("pytest-cov")):
+    # The tests of a project that declares pytest-cov are run by pytest.
+    if source := tools.declared.get("pytest-cov"):
         # Under `coverage run` its measurement and pytest-cov's would overwrite each other.
         command = f"python3 -m pytest --cov --cov-report=json:{_COVERAGE_JSON}"
         return GateCommand(command, report=_COVERAGE_JSON, source=source)

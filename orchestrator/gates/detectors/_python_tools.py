@@ -54,8 +54,8 @@ class Tools:
     sessions: dict[str, set[str]] = field(default_factory=dict)
     #: The requirements that a session installs, without those under a condition.
     needs: dict[str, list[str]] = field(default_factory=dict)
-    #: The command lines of sessions of tox, in order.
-    lines: list[str] = field(default_factory=list)
+    #: The command lines of sessions of tox, in order, each with the file that has it.
+    lines: list[tuple[str, str]] = field(default_factory=list)
     #: The file that declares each session.
     session_files: dict[str, str] = field(default_factory=dict)
     pyproject: Mapping[str, Any] = field(default_factory=dict)
@@ -81,8 +81,7 @@ class Tools:
 
     def lines_of_tox(self) -> Iterator[tuple[str, str]]:
         """Yield the command lines of tox without their conditions, with the file that has them."""
-        path = next((p for s, p in self.session_files.items() if s.startswith("tox ")), "")
-        for line in self.lines:
+        for line, path in self.lines:
             yield _CONDITION.sub("", line).strip().removeprefix("- ").strip(), path
 
     def table(self, *names: str) -> Mapping[str, Any]:
@@ -121,7 +120,7 @@ def programs_of(line: str) -> Iterator[str]:
         if (covered := _COVERED.match(text)) is not None:
             yield "coverage"
             text = text[covered.end() :]
-        if (word := text.lstrip("-! ").partition(" ")[0]) and re.fullmatch(r"[\w.-]+", word):
+        if word := text.lstrip("-! ").partition(" ")[0]:
             yield word
 
 
@@ -177,7 +176,7 @@ def _read_sections(path: str, sections: Mapping[str, Mapping[str, str]], tools: 
             run = {tool for line in lines for tool in programs_of(_CONDITION.sub("", line))}
             session = f"tox run -e {heading.partition(':')[2] or 'py'}"
             tools.add_session(session, run, path)
-            tools.lines += lines
+            tools.lines += [(line, path) for line in lines]
             tools.needs[session] = options.get("deps", "").splitlines()
 
 
@@ -204,7 +203,7 @@ def _read_tox(files: BaseFiles, tools: Tools) -> None:
                 run = {tool for line in lines for tool in programs_of(line)}
                 session = f"tox run -e {shlex.quote(name)}"
                 tools.add_session(session, run, path)
-                tools.lines += lines
+                tools.lines += [(line, path) for line in lines]
                 tools.needs[session] = list(_strings(environment.get("deps")))
 
 
@@ -291,10 +290,7 @@ def _ini(text: str) -> Mapping[str, Mapping[str, str]]:
         parser.read_string(text)
     except (configparser.Error, ValueError):
         return {}
-    return {
-        name: {key: value or "" for key, value in parser[name].items()}
-        for name in parser.sections()
-    }
+    return {name: dict(parser[name]) for name in parser.sections()}
 
 
 def _parse(text: str) -> ast.AST:
@@ -305,18 +301,18 @@ def _parse(text: str) -> ast.AST:
 
 
 def _plain_words(call: ast.Call) -> Iterator[str]:
-    """Yield the arguments of a call that are plain texts, without options and their values.
+    """Yield the arguments of a call that are plain texts, without the values of options.
 
     Only a file of requirements is given with its option.
     """
     before = ""
     for argument in call.args:
-        word = argument.value if isinstance(argument, ast.Constant) else None
-        if isinstance(word, str) and not word.startswith("-") and before in ("", *_FLAGS):
-            yield word
-        elif isinstance(word, str) and before in ("-r", "--requirement"):
+        word = str(argument.value) if isinstance(argument, ast.Constant) else ""
+        if before in ("-r", "--requirement"):
             yield f"-r {word}"
-        before = word if isinstance(word, str) and word.startswith("-") else ""
+        elif before in ("", *_FLAGS):
+            yield word
+        before = word if word.startswith("-") else ""
 
 
 def _constants(*nodes: ast.AST) -> Iterator[str]:

@@ -94,7 +94,6 @@ class Python:
             not_judged=tuple(_outside(tools, tests)) if "pytest" in runners else (),
             listed=frozenset(_workspace(files, tools)),
             has_tests=bool(tests)
-            or bool(program)
             or not runners
             or any(path in files.paths for path in _TEST_PACKAGES)
             or any(_collects_others(options) for options in _pytest_options(tools)),
@@ -133,7 +132,7 @@ def _django(files: BaseFiles, tools: Tools, tests: tuple[str, ...]) -> GateComma
     has_tests = bool(tests) or any(
         other.rpartition("/")[2] == "tests.py" or _IN_TESTS.search(other) for other in files.paths
     )
-    if path not in files.paths or not has_tests or tools.source("pytest"):
+    if not has_tests or tools.source("pytest"):
         return None
     try:
         module = ast.parse(files.text(path))
@@ -164,7 +163,7 @@ def _home(path: str, paths: Collection[str]) -> str:
 
 
 def _test_files(files: BaseFiles, projects: Iterable[str]) -> tuple[str, ...]:
-    nested = tuple(f"{folder}/" for folder in projects if folder)
+    nested = tuple(f"{folder}/" for folder in projects)
     return tuple(
         sorted(path for path in files.paths if _is_test(path) and not path.startswith(nested))
     )
@@ -222,7 +221,7 @@ def _is_for_pytest(text: str) -> bool:
 def _start(path: str, paths: Collection[str]) -> str:
     """Return the folder from which unittest finds a file: the first parent that is no package."""
     folder = path.rpartition("/")[0]
-    while folder and f"{folder}/__init__.py" in paths:
+    while f"{folder}/__init__.py" in paths:
         folder = folder.rpartition("/")[0]
     return folder
 
@@ -272,7 +271,7 @@ def _lint(tools: Tools) -> GateCommand | None:
 
 def _line(tools: Tools, tool: str) -> str:
     """Return the line with which a session runs a tool, if a shell can run it as it stands."""
-    lines = (line.strip().removeprefix("- ") for line in tools.lines)
+    lines = (line.strip().removeprefix("- ") for line, _ in tools.lines)
     return next(
         (line for line in lines if _PLAIN_LINE.fullmatch(line) and line.split()[0] == tool), ""
     )

@@ -46,8 +46,8 @@ def hook(rev: str, *needs: str, name: str = "mypy") -> dict[str, str]:
             ["types-x", "mypy"],
         ),
         (
-            nox("session.install('types-x', '-U', 'b')", "session.run('mypy')"),
-            ["types-x", "b", "mypy"],
+            nox("session.install('types-x', 'a', '-U', 'b')", "session.run('mypy')"),
+            ["types-x", "a", "b", "mypy"],
         ),
         # Values of options are no distributions, and pieces of texts are no requirements.
         (
@@ -97,6 +97,7 @@ NEEDS = {
         tox("-r {toxinidir}/requirements-types.txt"),
         tox("--requirement=./requirements-types.txt"),
         nox("session.install('-r', 'requirements-types.txt')", "session.run('mypy')"),
+        nox("session.install('-rrequirements-types.txt')", "session.run('mypy')"),
         {"tox.toml": "[env.t]\ndeps = ['-r requirements-types.txt']\ncommands = [['mypy', 'a']]\n"},
     ],
 )
@@ -105,7 +106,12 @@ def test_a_file_of_requirements_that_a_session_names_is_read(session):
 
 
 @pytest.mark.parametrize(
-    "deps", ["a: -r requirements-types.txt", "-r {envname}.txt", "-r missing.txt", "-c x.txt"]
+    "session",
+    [
+        *map(tox, ("a: -r requirements-types.txt", "-r {envname}.txt", "-r missing.txt")),
+        tox("-c requirements-types.txt"),
+        nox("session.install('-c', 'requirements-types.txt')", "session.run('mypy')"),
+    ],
 )
-def test_a_file_under_a_condition_or_without_a_known_name_is_not_read(deps):
-    assert installed({**tox(deps), **NEEDS}) == ["-e", ".", "pytest", "mypy"]
+def test_a_file_under_a_condition_or_without_a_known_name_is_not_read(session):
+    assert installed({**session, **NEEDS}) == ["-e", ".", "pytest", "mypy"]

@@ -24,6 +24,7 @@ def tox(line: str, rest: str = "") -> dict[str, str]:
     [
         (tox("flake8 --ignore=E501,F401 a/ b.py"), "flake8 --ignore=E501,F401 a/ b.py"),
         (tox("- flake8 a"), "flake8 a"),
+        (tox("pip list\n  flake8 a"), "flake8 a"),
         # With a configuration of its own the tool decides what to check.
         (tox("flake8 a", "[flake8]\nmax-line-length = 120\n"), "flake8"),
         ({**tox("flake8 a"), "setup.cfg": "[flake8]\n"}, "flake8"),

@@ -19,6 +19,7 @@ from tests.unit.gates.test_packages import (
 from tests.unit.gates.test_plan import plan_of
 
 TESTED = {"tests/test_a.py": UNITTEST}
+PYTEST = "python3 -m pytest"
 AUTOTOOLS = "autoreconf -fi && ./configure && make && make check"
 MANAGE = "import sys\nfrom django.core.management import execute_from_command_line\n"
 DJANGO = "from django.test import TestCase\nclass T(TestCase):\n    def test(self): pass\n"
@@ -30,20 +31,31 @@ TOX4 = 'env_list = ["py"]\n[env_run_base]\ncommands = [["./run", "x"]]\n'
     [
         # tox, in each of its files.
         ({"tox.toml": TOX4}, "tox run -e py"),
-        ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, "python3 -m pytest"),
+        ({"tox.toml": TOX4.replace('"./run"', '"pytest"')}, PYTEST),
+        ({"tox.toml": f"{TOX4}deps = ['pytest']\n"}, PYTEST),
         ({"pyproject.toml": "[tool.tox.env_run_base]\ncommands = [['./run']]"}, "tox run -e py"),
         (
             {"pyproject.toml": "[tool.tox]\nlegacy_tox_ini = '''\n[testenv]\ncommands=./run\n'''"},
             "tox run -e py",
         ),
         ({"setup.cfg": "[tox:tox]\nenvlist=py\n[testenv:unit]\ncommands=./x"}, "tox run -e unit"),
-        ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, "python3 -m pytest"),
+        # nox, with its decorator imported, and with one that says more.
+        ({"noxfile.py": "@session\ndef test(s):\n s.install('.')\n s.run('./x')\n"}, "nox -s test"),
+        (
+            {"noxfile.py": "@nox.session(python='3', name='tests')\ndef t(s):\n s.run('./x')\n"},
+            "nox -s tests",
+        ),
+        ({"Pipfile": "[dev-packages]\npytest = '*'\n", **TESTED}, PYTEST),
+        # A folder of tests with requirements of its own is no project.
+        ({"setup.py": "", "tests/requirements.txt": "pytest", **TESTED}, PYTEST),
         # Tests of Django need its settings.
         ({"manage.py": MANAGE, "app/tests.py": DJANGO}, "python3 manage.py test"),
         ({"manage.py": MANAGE, "app/tests/test_a.py": DJANGO}, "python3 manage.py test"),
+        ({"manage.py": MANAGE, "app/test_a.py": DJANGO}, "python3 manage.py test"),
+        ({"manage.py": MANAGE, "app/tests/tests_of_a.py": DJANGO}, "python3 manage.py test"),
         (
             {"manage.py": MANAGE, "requirements.txt": "pytest-django", "a/tests.py": ""},
-            "python3 -m pytest",
+            PYTEST,
         ),
         # automake, in a condition and in an included file.
         ({"configure.ac": "", "Makefile.am": "if X\n  TESTS += a\nendif\n"}, AUTOTOOLS),
@@ -104,6 +116,11 @@ def test_tests_are_seen(files, command):
          "npm run --silent check:format"),
         ({"manage.py": MANAGE, "a/tests.py": DJANGO, "requirements.txt": "coverage"}, "coverage",
          "coverage run manage.py test && coverage json -o coverage.json"),
+        # coverage.py refuses `-a` where each run has a file of its own.
+        ({"setup.cfg": "[coverage:run]\nparallel = true\n", "test_a.py": UNITTEST,
+          "b/test_b.py": UNITTEST}, "coverage",
+         ("coverage erase && coverage run -m unittest && coverage run -m unittest discover -s b"
+          " && coverage combine && coverage json -o coverage.json")),
     ],
 )  # fmt: skip
 def test_other_gates_are_seen(files, gate, command):
@@ -156,9 +173,57 @@ def test_members_of_a_workspace_of_uv_are_judged_at_any_depth():
         "libs/a/one/tests/test_a.py": FUNCTION,
         "libs/b/old/pyproject.toml": member,
         "libs/b/old/tests/test_a.py": FUNCTION,
+        "examples/c/d/pyproject.toml": member,
+        "examples/c/d/tests/test_a.py": FUNCTION,
     }
-    assert units(files) == {("libs/a/one", "python3 -m pytest")}
-    assert named(files) == {"libs/b/old"}
+    assert units(files) == {("libs/a/one", PYTEST)}
+    assert named(files) == {"libs/b/old", "examples/c/d"}
+
+
+@pytest.mark.parametrize(
+    ("files", "left_out"),
+    [
+        ({"pytest.ini": "[pytest]\ntestpaths = t ./u/test_c.py"}, {"other"}),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['t/', 'u']"}, {"other"}),
+        # These are all folders, or may be.
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['.', 't']"}, set()),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['*']"}, set()),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ' '"}, set()),
+    ],
+)
+def test_folders_outside_the_test_paths_of_pytest_are_named(files, left_out):
+    tests = ("t/test_a.py", "t/deep/test_b.py", "u/test_c.py", "other/test_d.py")
+    assert named({**files, **dict.fromkeys(tests, FUNCTION)}) == left_out
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"pytest.ini": "[pytest]\npython_files = check_*.py\n"}, PYTEST),
+        ({"pytest.ini": "[pytest]\naddopts = -q --doctest-modules\n"}, PYTEST),
+        ({"setup.py": "", "tests/__init__.py": ""}, "python3 -m unittest"),
+        ({"pytest.ini": "[pytest]\naddopts = -q\n"}, None),
+    ],
+)
+def test_without_test_files_a_package_is_run_only_where_it_says_that_it_has_tests(files, command):
+    files = {f"p/{path}": text for path, text in files.items()}
+    own, left_out = ({("p", command)}, set()) if command else (set(), {"p"})
+    files |= {"go.mod": "", "a_test.go": ""}
+    assert units(files) == {("", "go test -v ./...")} | own
+    assert named(files) == left_out
+
+
+def test_the_modules_of_a_project_are_those_that_its_tests_must_not_find_elsewhere():
+    paths = (
+        *("a/__init__.py", "a/deep/__init__.py", "src/b/__init__.py", "src/c.py", "src/Makefile"),
+        *("run.py", "docs/conf.py", "tests/__init__.py", "src/1e/__init__.py", "src/f/g.py"),
+    )
+    tools = {"requirements.txt": "coverage\nmypy\nruff\n"}
+    plan = plan_of({**tools, **dict.fromkeys(paths, ""), **TESTED}, GateProfile.STANDARD)
+    own = ("a", "b", "c")
+    assert {gate.name: gate.imports for gate in plan.gates} == {
+        "typecheck": (), "lint": (), "tests": own, "coverage": own,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

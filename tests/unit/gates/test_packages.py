@@ -11,7 +11,7 @@ from orchestrator.gates.plan import Plan
 from orchestrator.models import GateProfile
 from tests.unit.gates.test_plan import plan_of
 
-UNITTEST = "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n"
+UNITTEST = "import unittest\nclass TestA(unittest.TestCase):\n    def test(self): pass\n"
 FUNCTION = "def test():\n    pass\n"
 PYPROJECT = '[project]\nname = "x"\n[dependency-groups]\ndev = ["pytest"]\n'
 CRATE = '[package]\nname = "x"\nversion = "1.0.0"\n'
@@ -81,6 +81,15 @@ def named(files: dict[str, str], profile: GateProfile = GateProfile.MINIMAL) -> 
              "Makefile": "check:\n\tsh t/run.sh\n"},
             {("", "cargo test --workspace"), ("", "make check")},
         ),
+        # The tests below a project are its own.
+        (
+            {"go.mod": "", "api/pyproject.toml": PYPROJECT, "api/lib/test_a.py": FUNCTION},
+            {("api", "python3 -m pytest")},
+        ),
+        (
+            {"go.mod": "", "tests/pyproject.toml": PYPROJECT, "tests/test_a.py": FUNCTION},
+            {("tests", "python3 -m pytest")},
+        ),
         # Two levels down, beside each other.
         (
             {"libs/a/pyproject.toml": PYPROJECT, "libs/a/test_a.py": FUNCTION,
@@ -139,9 +148,14 @@ def test_the_members_of_a_cargo_workspace_are_run_from_its_root_and_others_alone
         {"Makefile": "# test: all\n.PHONY: test\nhelp:\n\t@echo 'make test: runs pytest'\n"},
         {"package.json": package({"description": "test"}, start="echo jest")},
         {"noxfile.py": "# session.run('pytest')\n'pytest'\n"},
+        {"noxfile.py": "@a.cache\n@cache\ndef tests(session):\n session.run('./x')\n"},
         {"tox.ini": "# pytest\n[tox]\nenvlist = py\n"},
+        {"tox.ini": "[testenv]\ndeps = x\n"},
+        {"tox.ini": "[base]\ncommands = ./x\n[testenv:docs]\ncommands = {[base]commands}\n"},
+        {"manage.py": "from django.core.management import execute_from_command_line\n"},
         {"setup.py": "# tests_require=['pytest']\nsetup(description='pytest')\n"},
         {"requirements.txt": "# pytest\nrequests  # not pytest\n"},
+        {"docs/dev-requirements.txt": "pytest\n"},
         {"Makefile.am": "# TESTS = x\n", "configure.ac": ""},
         {".pre-commit-config.yaml": "# - id: mypy\nrepos: []\n"},
     ],
@@ -155,9 +169,18 @@ def test_a_mention_is_no_way_to_run_tests(files):
     [
         ({"tests/test_a.py": UNITTEST}, "python3 -m unittest discover -s tests"),
         ({"test_a.py": UNITTEST}, "python3 -m unittest"),
+        ({"test_a.py": "class A: pass\n" + UNITTEST}, "python3 -m unittest"),
+        ({"a_test.py": UNITTEST}, "python3 -m unittest discover -s '' -p '*_test.py'"),
         ({"tests/a_test.py": UNITTEST}, "python3 -m unittest discover -s tests -p '*_test.py'"),
         ({"tests/test_a.py": FUNCTION}, "python3 -m pytest"),
         ({"tests/test_a.py": "from pytest import raises\n" + UNITTEST}, "python3 -m pytest"),
+        ({"tests/test_a.py": "class TestA:\n def test(self): pass\n"}, "python3 -m pytest"),
+        # A root that is itself a package, as those of plug-ins are.
+        ({"__init__.py": "", "tests/test_a.py": FUNCTION}, "python3 -m pytest"),
+        (
+            {"setup.cfg": "", "a/test_a.py": UNITTEST, "b/b_test.py": UNITTEST},
+            "python3 -m unittest discover -s a && python3 -m unittest discover -s b -p '*_test.py'",
+        ),
         (
             {
                 "a/test_a.py": UNITTEST,
@@ -170,7 +193,7 @@ def test_a_mention_is_no_way_to_run_tests(files):
         ({"tox.ini": "[testenv]\ncommands = python run.py"}, "tox run -e py"),
         ({"tox.ini": "[testenv]\ncommands = {envpython} -m pytest {posargs}"}, "python3 -m pytest"),
         (
-            {"noxfile.py": "@nox.session(name='tests')\ndef t(session):\n session.run('./x')\n"},
+            {"noxfile.py": "@nox.session(name='tests')\ndef t(s):\n print(1)\n s.run('./x')\n"},
             "nox -s tests",
         ),
         (
@@ -186,7 +209,7 @@ def test_a_mention_is_no_way_to_run_tests(files):
             {"pyproject.toml": "[project.optional-dependencies]\nt = ['pytest']"},
             "python3 -m pytest",
         ),
-        ({"setup.py": "setup(extras_require={'t': ['pytest']})"}, "python3 -m pytest"),
+        ({"setup.py": "setup(tests_require=['pytest'] if v < 3 else [])"}, "python3 -m pytest"),
         ({"package.json": package({"packageManager": "bun@1"}, test="x")}, "bun run --silent test"),
         ({"package.json": package(**{"test:unit": "x"})}, "npm run --silent test:unit"),
         ({"package.json": package(**{"check:test": "x"})}, "npm run --silent check:test"),
