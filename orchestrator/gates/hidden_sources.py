@@ -30,12 +30,11 @@ def hidden_sources(changes: Sequence[FileChange], base: Container[str]) -> Itera
     the paths of the base commit.
     """
     gone = {change.path for change in changes if change.after is None}
-    edited = {change.path for change in changes if change.before is not None}
+    changed = {change.path for change in changes}
     for change in changes:
-        is_new = change.before is None and change.after is not None
-        if not is_new or change.path in base or TEST_PATH.search(change.path):
+        if change.before is not None or TEST_PATH.search(change.path):
             continue
-        names = (*_hidden_by(change.path), *_hidden_by_manifest(change), *_edited(change, edited))
+        names = (*_hidden_by(change.path), *_hidden_by_manifest(change), *_beside(change, changed))
         hidden = next((p for p in names if p in base and p not in gone), "")
         if hidden:
             detail = f"it is found before {hidden}"
@@ -77,8 +76,8 @@ def _hidden_by_manifest(change: FileChange) -> Iterator[str]:
         yield from (str(file.with_name(f"index{suffix}")) for suffix in _SCRIPTS)
 
 
-def _edited(change: FileChange, edited: Container[str]) -> Iterator[str]:
-    """Yield the edited file beside a new one that some runners find first."""
+def _beside(change: FileChange, changed: Container[str]) -> Iterator[str]:
+    """Yield the changed file beside a new one that some runners find first."""
     file = PurePosixPath(change.path)
     beside = (str(file.with_suffix(suffix)) for suffix in _LATER.get(file.suffix, ()))
-    yield from (path for path in beside if path in edited)
+    yield from (path for path in beside if path in changed)

@@ -12,7 +12,7 @@ from tests.unit.gates.cheats.python import RIGHT, WRONG
 
 BASE = frozenset({
     "src/shop/__init__.py", "src/shop/cart.py", "calc.py", "web/cart.ts", "web/vite.config.ts",
-    "tests/shop.py",
+    "tests/shop.py", "index.js", "lib/index.js",
 })  # fmt: skip
 
 
@@ -54,10 +54,18 @@ def test_a_file_that_hides_a_source_is_found(path, hidden):
         "web/vite.config.js",
         "docs/calc.js",
         "lib/calc.pyi",
+        "lib.css",
     ],
 )
 def test_another_file_is_none(path):
     assert not found(added(path))
+
+
+def test_a_manifest_hides_only_the_index_of_a_folder_below_the_root():
+    text = b'{"main": "cart.js"}'
+    assert found(FileChange("lib/package.json", None, text))
+    assert not found(FileChange("lib/config.json", None, text))
+    assert not found(FileChange("package.json", None, text))
 
 
 def test_a_source_that_moves_hides_nothing():
