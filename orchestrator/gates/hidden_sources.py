@@ -49,14 +49,15 @@ def _hidden_by(path: str) -> Iterable[str]:
         module = file.parent if is_package else file.with_suffix("")
         names = [f"{module}/__init__.py", f"{module}.py"]
         # The order of these two folders depends on how the tests are started.
-        others = [f"src/{name}" for name in names] + [name.removeprefix("src/") for name in names]
-        yield from (name for name in (*names, *others) if name != path)
+        yield from names
+        yield from (f"src/{name}" for name in names)
+        yield from (name.removeprefix("src/") for name in names)
     elif file.suffix == ".pyi":
         yield str(file.with_suffix(".py"))
         if stub := _STUBS.match(path):
             name = stub[2].removesuffix("i")
             yield from (name, f"src/{name}")
-    elif file.suffix in _SCRIPTS and not path.endswith(".d.ts"):
+    elif file.suffix in _SCRIPTS:
         if _SCRIPT.search(path):
             yield from (str(file.with_suffix(suffix)) for suffix in _TYPESCRIPT)
         yield from (f"{file.with_suffix('')}/index{suffix}" for suffix in _SCRIPTS)
