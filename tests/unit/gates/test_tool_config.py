@@ -73,6 +73,8 @@ def lock(address: str) -> str:
          "tool-shadowed"),
         ("npm test", "package-lock.json", json.dumps(LOCK),
          lock("file:src/jest/-/j.tgz"), "tool-shadowed"),
+        ("npm test", "package-lock.json", json.dumps(LOCK),
+         lock("https://registry.npmjs.org/fake/-/fake-1.tgz"), "tool-shadowed"),
         ("npm ci", "package-lock.json", '{"lockfileVersion": 1}',
          '{"dependencies": {"jest": {"resolved": "file:j.tgz"}}}', "tool-shadowed"),
         ("cargo test", "Cargo.toml", CARGO, f"{CARGO}[lints.rust]\nwarnings = 'allow'\n",
