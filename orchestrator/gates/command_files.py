@@ -17,14 +17,14 @@ _INTERPRETER = re.compile(
     r"python[\d.]*|(ba|da|z)?sh|shell|node|tsx|ts-node|ruby|perl|deno|bun|source|\."
 )
 #: The words that may precede the program of a step.
-_WRAPPERS = frozenset({
+WRAPPERS = frozenset({
     "env", "exec", "time", "command", "npx", "cross-env", "uv", "poetry", "pipenv", "pdm", "run",
     "if", "then", "else", "do", "!", "{",
 })  # fmt: skip
 #: Options of an interpreter that take a value; for some of them the interpreter runs the value.
-_VALUED = frozenset({"-r", "--require", "--import", "--loader", "-W", "-X", "-o"})
+VALUED = frozenset({"-r", "--require", "--import", "--loader", "-W", "-X", "-o"})
 #: The folder of a step, in the syntax of make and of the shell.
-_HERE = re.compile(r"^\$[({]?\w+[)}]?/")
+HERE = re.compile(r"^\$[({]?\w+[)}]?/")
 #: The order in which GNU make searches.
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _INCLUDE = re.compile(r"^[ ]*[-s]?include[ \t]+(.{0,1000})", re.MULTILINE)
@@ -156,7 +156,7 @@ def _text(content: bytes) -> str:
 
 
 def _path(word: str) -> str:
-    return str(PurePosixPath(_HERE.sub("", word)))
+    return str(PurePosixPath(HERE.sub("", word)))
 
 
 def _words(step: str) -> list[str]:
@@ -169,7 +169,7 @@ def _words(step: str) -> list[str]:
 def _run_by(words: Iterable[str]) -> Iterator[str]:
     """Yield the files that one step runs: its program, or the file argument of an interpreter."""
     bare = (word.lstrip("(") for word in words if not _ASSIGNMENT.match(word))
-    program = next((word for word in bare if word not in _WRAPPERS), "")
+    program = next((word for word in bare if word not in WRAPPERS), "")
     called = program.rpartition("/")[2].strip("$(){}").lower()
     if not _INTERPRETER.fullmatch(called):
         yield from filter(None, (program,))
@@ -180,4 +180,4 @@ def _run_by(words: Iterable[str]) -> Iterator[str]:
             yield word
             if not is_value:
                 return
-        is_value = word in _VALUED
+        is_value = word in VALUED

@@ -17,8 +17,9 @@ _READABLE = re.compile(
     r"utf[-_]?8([-_]sig)?|(us[-_])?ascii|latin[-_]?1|iso[-_]?8859[-_]\d+|(windows[-_]|cp)125\d",
     re.IGNORECASE,
 )
-#: A larger file is not parsed.
+#: A larger file is not parsed; a new one is an exclusion itself, as it may contain any.
 _MOST_CHARACTERS = 2**20
+_UNREAD = "a file with an ellipsis that is too large or too nested to be parsed"
 
 
 def new_exclusions(before: str, after: str) -> Iterator[tuple[int, str]]:
@@ -37,23 +38,29 @@ def _exclusions(text: str) -> Iterator[tuple[int, str]]:
     coding = _CODING.match(text)
     if coding and not _READABLE.fullmatch(coding[1]):
         yield 1, f"tools read the file as {coding[1]}"
-    if "..." in text and len(text) <= _MOST_CHARACTERS:
+    if "..." in text:
         yield from _ellipses(text)
 
 
 def _ellipses(text: str) -> Iterator[tuple[int, str]]:
     """Yield each block that begins with an ellipsis: coverage.py leaves out all of its lines."""
+    if len(text) > _MOST_CHARACTERS:
+        yield 1, _UNREAD
+        return
     try:
         nodes = list(ast.walk(ast.parse(text)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError):
         # The tests cannot import it either.
         return
+    except (RecursionError, MemoryError):
+        yield 1, _UNREAD
+        return
+    lines = re.split(r"\r\n|\r|\n", text)
     for node in nodes:
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
             if isinstance(block, list) and len(block) > 1 and _is_ellipsis(block[0]):
-                first = ast.unparse(block[1]).splitlines()[0]
-                yield block[0].lineno, f"... before {first}"
+                yield block[0].lineno, f"... before {lines[block[1].lineno - 1].strip()}"
 
 
 def _is_ellipsis(statement: ast.AST) -> bool:

@@ -29,7 +29,7 @@ _ASSET = re.compile(
 )
 _DOCUMENT = re.compile(r"\.(md|rst|adoc)$|(^|/)(LICEN[CS]E|NOTICE|AUTHORS|CHANGELOG|README)[^/]*$")
 #: They name dependencies. Their parts that configure checks have findings of their own.
-_MANIFEST = re.compile(
+MANIFEST = re.compile(
     r"(^|/)(pyproject\.toml|setup\.cfg|package(-lock)?\.json|npm-shrinkwrap\.json|go\.(mod|sum)"
     r"|Cargo\.(toml|lock)|requirements[^/]*\.(txt|in)|Pipfile(\.lock)?|\.?gitattributes"
     r"|(poetry|uv|pdm|yarn|bun)\.lockb?|pnpm-lock\.yaml|MANIFEST\.in|\.gitignore)$"
@@ -136,7 +136,7 @@ def _is_option(path: str, commands: Sequence[str]) -> bool:
 def _why(change: FileChange, *, is_data: bool) -> str:
     """Return why a file is neither a source nor data of one; empty if it is."""
     path = change.path
-    if _DOCUMENT.search(path) or _MANIFEST.search(path):
+    if _DOCUMENT.search(path) or MANIFEST.search(path):
         return ""
     reasons = (
         (_BY_NAME.search(path), "its name is that of a program or a configuration of tools"),

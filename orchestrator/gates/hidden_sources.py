@@ -30,12 +30,11 @@ def hidden_sources(changes: Sequence[FileChange], base: Container[str]) -> Itera
     the paths of the base commit.
     """
     gone = {change.path for change in changes if change.after is None}
-    edited = {change.path for change in changes if change.before is not None}
+    changed = {change.path for change in changes}
     for change in changes:
-        is_new = change.before is None and change.after is not None
-        if not is_new or change.path in base or TEST_PATH.search(change.path):
+        if change.before is not None or TEST_PATH.search(change.path):
             continue
-        names = (*_hidden_by(change.path), *_hidden_by_manifest(change), *_edited(change, edited))
+        names = (*_hidden_by(change.path), *_hidden_by_manifest(change), *_beside(change, changed))
         hidden = next((p for p in names if p in base and p not in gone), "")
         if hidden:
             detail = f"it is found before {hidden}"
@@ -50,14 +49,15 @@ def _hidden_by(path: str) -> Iterable[str]:
         module = file.parent if is_package else file.with_suffix("")
         names = [f"{module}/__init__.py", f"{module}.py"]
         # The order of these two folders depends on how the tests are started.
-        others = [f"src/{name}" for name in names] + [name.removeprefix("src/") for name in names]
-        yield from (name for name in (*names, *others) if name != path)
+        yield from names
+        yield from (f"src/{name}" for name in names)
+        yield from (name.removeprefix("src/") for name in names)
     elif file.suffix == ".pyi":
         yield str(file.with_suffix(".py"))
         if stub := _STUBS.match(path):
             name = stub[2].removesuffix("i")
             yield from (name, f"src/{name}")
-    elif file.suffix in _SCRIPTS and not path.endswith(".d.ts"):
+    elif file.suffix in _SCRIPTS:
         if _SCRIPT.search(path):
             yield from (str(file.with_suffix(suffix)) for suffix in _TYPESCRIPT)
         yield from (f"{file.with_suffix('')}/index{suffix}" for suffix in _SCRIPTS)
@@ -77,8 +77,8 @@ def _hidden_by_manifest(change: FileChange) -> Iterator[str]:
         yield from (str(file.with_name(f"index{suffix}")) for suffix in _SCRIPTS)
 
 
-def _edited(change: FileChange, edited: Container[str]) -> Iterator[str]:
-    """Yield the edited file beside a new one that some runners find first."""
+def _beside(change: FileChange, changed: Container[str]) -> Iterator[str]:
+    """Yield the changed file beside a new one that some runners find first."""
     file = PurePosixPath(change.path)
     beside = (str(file.with_suffix(suffix)) for suffix in _LATER.get(file.suffix, ()))
-    yield from (path for path in beside if path in edited)
+    yield from (path for path in beside if path in changed)

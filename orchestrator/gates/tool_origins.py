@@ -68,8 +68,7 @@ def lock_origins(lock: Mapping[str, Any]) -> list[str]:
         if _is_node_tool(name) and address:
             host = _HOST.match(address)
             # A registry has the archives of a package below its name.
-            is_own = host and f"/{name}/-/" in address
-            found.add(host[1] if is_own and host else address)
+            found.add(host[1] if host and f"/{name}/-/" in address else address)
     return sorted(found)
 
 
@@ -86,15 +85,17 @@ def python_origins(document: Mapping[str, Any]) -> list[tuple[str, str]] | None:
         (name, str(source))
         for table in _tables(document.get("tool"))
         for name, source in table.items()
-        if isinstance(source, dict | list) and _ADDRESS_KEYS & set(_keys(source))
+        if _ADDRESS_KEYS & set(_keys(source))
     ]
     return backend + sorted(each for each in found if _is_tool(each[0])) or None
 
 
 def _own_backend(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the folder of the tree whose program builds the project, if it names one."""
-    system = document.get("build-system") or {}
-    path = system.get("backend-path") if isinstance(system, dict) else None
+    system = document.get("build-system")
+    if not isinstance(system, dict):
+        return []
+    path = system.get("backend-path")
     return [("build-backend", f"{path} {system.get('build-backend')}")] if path else []
 
 

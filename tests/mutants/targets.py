@@ -49,7 +49,7 @@ _GATES_QUICK = (
     *("feedback", "found", "hidden_sources", "ignored_sources", "node_coverage", "own_configure"),
     *("packages", "plan", "planning", "repeated_recipes", "rust_members", "tampering"),
     *("check_files", "tool_config", "command_files", "tool_cheats", "suppressions"),
-    *("go_workspaces", "left_out", "node_workspaces"),
+    *("go_workspaces", "left_out", "node_workspaces", "reach"),
 )
 
 

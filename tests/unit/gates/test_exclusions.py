@@ -63,6 +63,8 @@ def test_a_mark_without_a_code_is_found(path, text):
         ("a.go", "//go:build linux\n\npackage a\n"),
         ("a.go", "x := y // #nosec G101\n"),
         ("a.py", "@overload\ndef f(a): ...\n\n\nclass P:\n    def f(self):\n        ...\n"),
+        ("a.py", "def f(a):\n    a.b()\n    return a[...]\n"),
+        ("a.py", "x = 1\n" * 200_000),
         ("a.py", "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n"),
         ("a.py", "# vim: set fileencoding=latin-1 :\n"),
         ("a.py", "x = 1\n\n# coding: utf-7\n"),
@@ -79,6 +81,9 @@ def test_an_ordinary_text_is_none(path, text):
         ("x = 1\ny = 2  #pragma\x0bNo Cover\n", 2),
         ("#!/bin/python\n# coding=utf_7\n", 1),
         ("def f(a):\n\n    ...  # later\n    # a\n    return a\n", 3),
+        (f"def f():\n    ...\n    return {'1 + ' * 2000}1\n", 2),
+        (f"def f():\n    ...\n    return {'1 + ' * 50_000}1\n", 1),
+        ("def f():\n    ...\n    x = 1\n" + "    x = 1\n" * 200_000, 1),
         ("try:\n    x\nfinally:\n    ...\n    y\n", 4),
     ],
 )

@@ -12,7 +12,7 @@ from tests.unit.gates.cheats.python import RIGHT, WRONG
 
 BASE = frozenset({
     "src/shop/__init__.py", "src/shop/cart.py", "calc.py", "web/cart.ts", "web/vite.config.ts",
-    "tests/shop.py",
+    "tests/shop.py", "index.js", "lib/index.js",
 })  # fmt: skip
 
 
@@ -34,6 +34,8 @@ def added(path: str) -> FileChange:
         ("src/calc.py", "calc.py"),
         ("calc/__init__.py", "calc.py"),
         ("calc.pyi", "calc.py"),
+        ("typings/calc.pyi", "calc.py"),
+        ("shop-stubs/shop/cart.pyi", "src/shop/cart.py"),
         ("web/cart.js", "web/cart.ts"),
         ("web/cart.mjs", "web/cart.ts"),
     ],
@@ -54,10 +56,25 @@ def test_a_file_that_hides_a_source_is_found(path, hidden):
         "web/vite.config.js",
         "docs/calc.js",
         "lib/calc.pyi",
+        "lib.css",
+        "lib/index.mjs",
     ],
 )
 def test_another_file_is_none(path):
     assert not found(added(path))
+
+
+def test_a_module_hides_the_script_beside_it_only_from_a_change_of_both():
+    module = added("lib/index.mjs")
+    assert found(module, FileChange("lib/index.js", b"x\n", b"y\n"))
+    assert not found(module, FileChange("index.js", b"x\n", b"y\n"))
+
+
+def test_a_manifest_hides_only_the_index_of_a_folder_below_the_root():
+    text = b'{"main": "cart.js"}'
+    assert found(FileChange("lib/package.json", None, text))
+    assert not found(FileChange("lib/config.json", None, text))
+    assert not found(FileChange("package.json", None, text))
 
 
 def test_a_source_that_moves_hides_nothing():
