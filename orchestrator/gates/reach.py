@@ -6,6 +6,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Collection, Iterable
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import PurePosixPath
 
@@ -29,7 +30,7 @@ _VARIABLE = re.compile(r"\$\((\w+)\)")
 #: Options whose value is a folder in which the command works.
 _FOLDER_OPTIONS = frozenset({
     "-C", "--directory", "--prefix", "--cwd", "--dir", "--rootdir", "--root", "-w", "--workspace",
-    "--filter", "-F",
+    "workspace", "--filter", "-F",
 })  # fmt: skip
 #: Options whose value is a file or a module that the program loads.
 _LOADING_OPTIONS = frozenset({
@@ -171,8 +172,9 @@ class _Walk:
             option, equals, value = word.partition("=")
             option, named = (option, value) if equals else (before, word)
             named = HERE.sub("", named).lstrip("/")
-            if option in _FOLDER_OPTIONS and (folder := _joined(at, named)) in self._folders:
-                folders.append(folder)
+            if option in _FOLDER_OPTIONS:
+                folder = _joined(at, named)
+                folders += [folder] if folder in self._folders else self._packages.get(named, ())
             called = posixpath.basename(word).strip("${}").lower()
             is_program = awaits_program and not (
                 equals or word.startswith("-") or before in _VALUED
@@ -193,6 +195,18 @@ class _Walk:
         if runs_lines:
             for folder in folders:
                 self._lines(words, folder)
+
+    @cached_property
+    def _packages(self) -> dict[str, list[str]]:
+        """The folders of packages of Node, by the name by which a command may choose them."""
+        folders: dict[str, list[str]] = {}
+        manifests = (path for path in self._paths if posixpath.basename(path) == "package.json")
+        for path in sorted(manifests)[:_MOST_FILES]:
+            folder = posixpath.dirname(path)
+            package = read_package(BaseFiles(self._read, self._paths).below(folder))
+            if package and package.name:
+                folders.setdefault(package.name, []).append(folder)
+        return folders
 
     def _in_members(self, words: list[str], at: str) -> None:
         """Follow the scripts that a step runs in each member of a workspace of Node."""

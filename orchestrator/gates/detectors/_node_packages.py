@@ -95,6 +95,7 @@ class Package(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    name: str | None = None
     scripts: dict[str, str] = {}
     dependencies: dict[str, str] = {}
     dev_dependencies: dict[str, str] = Field({}, alias="devDependencies")

@@ -116,6 +116,15 @@ def test_what_a_check_reads_is_no_program(line):
         ("nox", {"noxfile.py": "session.run('python', 'ci/judge.py')"}),
         ("nox", {"noxfile.py": "session.run('./ci/run')", "ci/run": "sh judge.py"}),
         ("poe check", {"pyproject.toml": "[tool.poe.tasks]\ncheck = 'python ci/judge.py'"}),
+        *(
+            (command, {"ci/package.json": '{"name": "@x/ci", "scripts": {"unit": "sh judge.py"}}'})
+            for command in (
+                *("npm -w @x/ci run unit", "npm run unit --workspace=@x/ci"),
+                *("pnpm -F @x/ci unit", "pnpm --filter @x/ci run unit", "pnpm --filter=@x/ci unit"),
+                *("yarn workspace @x/ci unit", "yarn workspace @x/ci run unit"),
+                "bun --filter @x/ci unit",
+            )
+        ),
         ("just", {"justfile": "check:\n  python ci/judge.py"}),
     ],
 )  # fmt: skip
