@@ -62,17 +62,17 @@ def signals(monkeypatch):
 def test_all_are_stopped_before_one_is_killed_and_who_lives_on_is_named(tmp_path, signals):
     with labelled(tmp_path, "sleep", "99") as one, labelled(tmp_path, "sleep", "99") as two:
         pids = one.pid, two.pid
-        assert end([seen(one), seen(two)], within_s=0.1) == tuple(sorted(pids))
+        assert end([seen(one), seen(two)], within_s=1) == tuple(sorted(pids))
         assert sorted(signals[:2]) == sorted((pid, signal.SIGSTOP) for pid in pids)
         assert {*signals[2:]} == {(pid, signal.SIGKILL) for pid in pids}
         host = Host(tmp_path)
-        assert host.end_orphans(within_s=0.3) == {"a-1"}
-        assert host.end_all(within_s=0.1) == ({"a-1"}, tuple(sorted(pids)))
+        assert host.end_orphans(within_s=5) == {"a-1"}
+        assert host.end_all(within_s=5) == ({"a-1"}, tuple(sorted(pids)))
 
 
 def test_a_shim_is_woken_and_asked_and_then_killed(tmp_path, signals):
     with labelled(tmp_path, "sleep", "99") as one:
-        assert end([seen(one, is_shim=True)], within_s=0.1) == (one.pid,)
+        assert end([seen(one, is_shim=True)], within_s=2) == (one.pid,)
         first = [(one.pid, signal.SIGCONT), (one.pid, signal.SIGUSR1)]
         assert (signals[:2], {*signals[2:]}) == (first, {(one.pid, signal.SIGKILL)})
 
