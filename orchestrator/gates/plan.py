@@ -165,7 +165,7 @@ def _configured(gate: PlannedGate, entry: Configured, found: Survey) -> PlannedG
     scripts = [command.script for command in beside if command.command.split()[-1] == last]
     imports = tuple(name for command in beside for name in command.imports)
     command = replace(entry.command, script=(scripts or [""])[0], imports=imports)
-    return _with_command(gate, entry.folder, command)
+    return replace(_with_command(gate, entry.folder, command), source=command.source)
 
 
 def _with_options(gate: PlannedGate, entry: Configured) -> PlannedGate:
@@ -187,7 +187,7 @@ def _with_command(gate: PlannedGate, folder: str, command: GateCommand) -> Plann
         script=command.script,
         imports=command.imports,
         prepare=command.prepare,
-        source=f"{folder}/{command.source}" if folder and not gate.source else command.source,
+        source=f"{folder}/{command.source}" if folder else command.source,
     )
 
 
