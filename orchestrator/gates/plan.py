@@ -42,8 +42,8 @@ class Plan:
     sources: frozenset[str] = frozenset()
     #: The parts of the base commit that no gate checks.
     not_judged: tuple[NotJudged, ...] = ()
-    #: The repository's policy for gates that fail on the base too; empty: that of the operator.
-    red_base: str = ""
+    #: The repository's policy for gates that fail on the base too; None: that of the operator.
+    red_base: str | None = None
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def make_plan(
         files=frozenset(_files_run(files, planned)),
         sources=frozenset(filter(is_source, paths)),
         not_judged=tuple(_not_judged(names, config, found)),
-        red_base=config.gates.red_base or "",
+        red_base=config.gates.red_base,
     )
 
 
