@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.planning import Planning, Tools, faults_here
 from orchestrator.gates.run_record import RunRecord
 from orchestrator.interfaces.environment import Environment
-from orchestrator.models import GateProfile, GateStatus, SpawnRequest
+from orchestrator.models import GateProfile, GateStatus, SpawnRequest, Stage
 from orchestrator.settings import Settings, load_settings
 from orchestrator.wiring.host import detectors
 from orchestrator.workspace.mirror import Base
@@ -187,6 +188,24 @@ def test_the_plan_of_a_commit_is_made_once_for_all_its_agents(settings):
     assert planning.mirrors.lists == 1
     planning.plan(request_of(gateProfile="minimal"), BASE)
     assert planning.mirrors.lists == 2
+
+
+def test_the_oldest_plan_is_left_out_where_too_many_are_kept(settings, monkeypatch):
+    monkeypatch.setattr("orchestrator.gates.planning._MOST_KEPT", 2)
+    planning = planning_of(settings, {"Makefile": "test:\n\t./t\n"})
+    for commit, lists in (("b1", 1), ("b2", 2), ("b3", 3), ("b2", 3), ("b1", 4)):
+        planning.plan(request_of(), replace(BASE, commit=commit))
+        assert planning.mirrors.lists == lists
+
+
+def test_a_refused_agent_has_a_report_of_the_stage_of_its_first_fault(settings):
+    config = "[gates]\ntests = './tests'\nbuild = 'no-such-tool'\n"
+    planning = planning_of(settings, {"orchestrator.toml": config})
+    request = request_of(gateProfile="custom", gates=["tests", "build"])
+    agent = SimpleNamespace(agent_id="a1", attempt=1)
+    report = planning.report(agent, request, BASE, planning.faults(request, BASE))
+    assert (report.stage, report.tree, report.approved) == (Stage.POST_COMMIT, "b1", False)
+    assert [(gate.name, gate.status) for gate in report.gates] == [("build", GateStatus.ERRORED)]
 
 
 @pytest.mark.parametrize(
