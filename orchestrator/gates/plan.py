@@ -42,8 +42,8 @@ class Plan:
     sources: frozenset[str] = frozenset()
     #: The parts of the base commit that no gate checks.
     not_judged: tuple[NotJudged, ...] = ()
-    #: The repository's policy for gates that fail on the base too; empty: that of the operator.
-    red_base: str = ""
+    #: The repository's policy for gates that fail on the base too; None: that of the operator.
+    red_base: str | None = None
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def make_plan(
         files=frozenset(_files_run(files, planned)),
         sources=frozenset(filter(is_source, paths)),
         not_judged=tuple(_not_judged(names, config, found)),
-        red_base=config.gates.red_base or "",
+        red_base=config.gates.red_base,
     )
 
 
@@ -165,7 +165,7 @@ def _configured(gate: PlannedGate, entry: Configured, found: Survey) -> PlannedG
     scripts = [command.script for command in beside if command.command.split()[-1] == last]
     imports = tuple(name for command in beside for name in command.imports)
     command = replace(entry.command, script=(scripts or [""])[0], imports=imports)
-    return _with_command(gate, entry.folder, command)
+    return replace(_with_command(gate, entry.folder, command), source=command.source)
 
 
 def _with_options(gate: PlannedGate, entry: Configured) -> PlannedGate:
@@ -187,7 +187,7 @@ def _with_command(gate: PlannedGate, folder: str, command: GateCommand) -> Plann
         script=command.script,
         imports=command.imports,
         prepare=command.prepare,
-        source=f"{folder}/{command.source}" if folder and not gate.source else command.source,
+        source=f"{folder}/{command.source}" if folder else command.source,
     )
 
 

@@ -48,7 +48,7 @@ class Planning:
     settings: Settings
     submodules: Submodules
     #: The runs on base commits that this host remembers.
-    records: BaseRecords | None = None
+    records: BaseRecords
     _plans: dict[tuple[object, ...], Plan] = field(default_factory=dict)
     #: The modules that the host's `python3` has; if one is removed later, its gate reports that.
     _found_modules: set[str] = field(default_factory=set)
@@ -145,11 +145,10 @@ class Planning:
         self, plan: Plan, base: Base, environment: Environment | None
     ) -> Iterator[tuple[PlannedGate, BaseRecord]]:
         """Yield each gate that this host remembers to have run on the base, with its runs."""
-        if self.records is not None:
-            records = self.records.of_one_run()
-            for gate in plan.gates:
-                if record := records.find(base.commit, gate, environment):
-                    yield gate, record
+        records = self.records.of_one_run()
+        for gate in plan.gates:
+            if record := records.find(base.commit, gate, environment):
+                yield gate, record
 
     def report(
         self, agent: AgentState, request: SpawnRequest, base: Base, faults: Sequence[PlanFault]

@@ -260,16 +260,18 @@ def test_a_target_that_only_does_what_is_done_is_not_done_twice(recipe, is_run):
 
 def test_a_package_with_tests_and_no_way_to_run_them_makes_the_gate_missing():
     files = {
-        "pyproject.toml": PYPROJECT,
+        "pyproject.toml": PYPROJECT + "[tool.ruff]\n",
         "web/package.json": package(build="x"),
         "web/src/a.test.ts": "",
     }
     plan = plan_of(files, GateProfile.MINIMAL)
     assert (("", None)) in steps(plan)
+    assert steps(plan_of(files), "lint") == {("", "ruff check .")}
     hint = next(gate.hint for gate in plan.gates if gate.command is None)
     assert "web/package.json" in hint
     configured = {**files, "orchestrator.toml": "[gates]\ntests = 'x'"}
     assert units(configured) == {("", "x")}
+    assert not named(configured)
 
 
 def test_what_a_gate_leaves_out_is_named():
@@ -319,3 +321,11 @@ def test_more_packages_than_the_limit_are_only_named():
     files = {f"{folder}/{name}": "" for folder in folders for name in ("go.mod", "a_test.go")}
     assert {folder for folder, _ in units(files)} == set(folders[:MOST_PACKAGES])
     assert named(files) == set(folders[MOST_PACKAGES:])
+
+
+def test_parts_that_no_gate_checks_are_counted_where_they_are_too_many_to_name():
+    folders = [f"m{number:03}" for number in range(MOST_PACKAGES + 60)]
+    files = {f"{folder}/{name}": "" for folder in folders for name in ("go.mod", "a_test.go")}
+    *first, last = plan_of(files, GateProfile.MINIMAL).not_judged
+    assert {entry.path for entry in first} == set(folders[MOST_PACKAGES:-10])
+    assert (last.path, last.reason) == ("", "and 10 more, not named here")

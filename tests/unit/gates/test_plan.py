@@ -8,10 +8,12 @@ import pytest
 
 from orchestrator.errors import PlanInvalid
 from orchestrator.gates.detectors import ordered
-from orchestrator.gates.plan import Plan, make_plan
+from orchestrator.gates.plan import Plan, chosen_profile, make_plan
+from orchestrator.interfaces.environment import Environment
 from orchestrator.interfaces.gate import PlannedGate
 from orchestrator.models import GateProfile, Stage
 from orchestrator.plugins import Family
+from orchestrator.repo_config import RepoConfig
 
 DETECTORS = Family("orchestrator.gates.detectors")
 ALL = ("typecheck", "lint", "tests", "coverage", "build", "integration", "ai-review")
@@ -52,11 +54,32 @@ def test_custom_is_what_was_asked_for():
     assert [gate.name for gate in plan.gates] == ["tests", "build"]
 
 
-@pytest.mark.parametrize("gates", [(), ("tests", "unheard-of")])
-def test_custom_without_a_gate_that_exists_is_no_plan(gates):
+@pytest.mark.parametrize(
+    ("gates", "cause"),
+    [
+        ((), "profile custom needs some of"),
+        (("tests", "unheard-of"), "there is no gate 'unheard-of', only"),
+    ],
+)
+def test_custom_without_a_gate_that_exists_is_no_plan(gates, cause):
     """A plan of no gates would approve everything."""
-    with pytest.raises(PlanInvalid, match=r"^gates: "):
+    with pytest.raises(PlanInvalid) as caught:
         plan_of({}, GateProfile.CUSTOM, gates)
+    assert str(caught.value).startswith(f"gates: {cause} {ALL[0]}, ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "profile"),
+    [
+        (GateProfile.MINIMAL, GateProfile.STRICT, GateProfile.MINIMAL),
+        (None, GateProfile.STRICT, GateProfile.STRICT),
+        (None, None, GateProfile.STANDARD),
+    ],
+)
+def test_the_profile_is_the_one_asked_for_else_the_repositorys_else_the_default(
+    asked, own, profile
+):
+    assert chosen_profile(RepoConfig(profile=own), asked, GateProfile.STANDARD) is profile
 
 
 def test_the_first_file_with_the_table_wins_and_detection_fills_the_other_gates():
@@ -82,6 +105,42 @@ def test_a_command_of_the_bases_own_has_the_script_whose_name_it_ends_in(command
     assert gate_of(files).script == script
 
 
+def test_a_command_for_a_folder_has_the_script_of_that_folder():
+    files = {
+        "package.json": '{"scripts": {"test": "jest"}}',
+        "web/package.json": '{"scripts": {"test": "vitest"}}',
+        "orchestrator.toml": '[gates]\ntests = {command = "npm test", folder = "web"}',
+    }
+    assert gate_of(files).script == "vitest"
+
+
+def test_a_gate_names_the_file_for_which_its_command_was_chosen():
+    assert gate_of({"a.py": "", "web/package.json": PACKAGE_TEXT}).source == "web/package.json"
+    own = '[gates]\ntests = {command = "npm test", folder = "web"}'
+    files = {"web/package.json": PACKAGE_TEXT, "orchestrator.toml": own}
+    assert gate_of(files).source == "orchestrator.toml"
+
+
+@pytest.mark.parametrize(
+    ("environment", "installing"),
+    [
+        (None, ["", "web"]),
+        (Environment(root="/e"), ["", "web"]),
+        (Environment(root="/e", products=("node_modules",)), ["web"]),
+        (Environment(root="/e", products=("node_modules", "web/node_modules")), []),
+    ],
+)
+def test_a_gate_does_not_install_again_what_its_environment_has(environment, installing):
+    package = {"package.json": PACKAGE_TEXT, "package-lock.json": "{}"}
+    plan = plan_of({**package, **{f"web/{path}": text for path, text in package.items()}})
+    within = plan.within(environment)
+    tests = {gate.folder: gate.command for gate in within.gates if gate.name == "tests"}
+    assert [folder for folder in ("", "web") if "npm ci" in tests[folder]] == installing
+    assert all(command.endswith("npm run --silent test") for command in tests.values())
+    # A gate without a command, such as the review, has none after it.
+    assert within.commands == tuple(gate.command for gate in within.gates if gate.command)
+
+
 def test_coverage_is_85_percent_unless_the_base_commit_says_otherwise():
     assert gate_of({"go.mod": ""}, "coverage").minimum == 85
     gate = gate_of({"orchestrator.toml": COVERAGE}, "coverage")
@@ -89,6 +148,9 @@ def test_coverage_is_85_percent_unless_the_base_commit_says_otherwise():
     only = {"go.mod": "", "orchestrator.toml": "[gates]\ncoverage = {minimum = 0}"}
     gate = gate_of(only, "coverage")
     assert (gate.report, gate.minimum) == ("coverage.out", 0)
+    only = {"go.mod": "", "orchestrator.toml": "[gates]\ncoverage = {report = 'r.out'}"}
+    gate = gate_of(only, "coverage")
+    assert (gate.report, gate.minimum) == ("r.out", 85)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +250,7 @@ build:
 serve:
 \tpython3 app.py
 """
+PACKAGE_TEXT = '{"dependencies": {"x": "1"}, "scripts": {"test": "jest"}}'
 PACKAGE = {
     "scripts": {
         "test": "node -r ./hook.js scripts/test.js src/judged.js",
@@ -207,6 +270,8 @@ def test_what_make_runs_for_a_gate_is_known_by_its_files():
     assert not plan_of(files).files & {"main.c", "util.c", "src/judged.py", "app.py"}
     assert "scripts/build.sh" in plan_of(files).files
     assert "scripts/build.sh" not in plan_of(files, GateProfile.MINIMAL).files
+    autotools = {"configure.ac": "", "Makefile.am": "TESTS = a\n"}
+    assert "Makefile.am" in plan_of(autotools).files
 
 
 def test_what_npm_runs_for_a_gate_is_known_by_its_files():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RepositoryUnavailable
+from orchestrator.gates.base_records import BaseRecords
 from orchestrator.gates.planning import Planning
 from orchestrator.models import SpawnRequest
 from orchestrator.wiring.host import detectors
@@ -107,8 +108,13 @@ def _captured(host: Host, base: Base, agent_id: str) -> bytes:
 
 
 def _plan_names(host: Host, base: Base) -> dict[str, str]:
+    settings = host.settings
     planning = Planning(
-        host.mirrors, detectors(host.settings), host.settings, Submodules(host.settings, host.git)
+        host.mirrors,
+        detectors(settings),
+        settings,
+        Submodules(settings, host.git),
+        BaseRecords(settings, "shim"),
     )
     request = SpawnRequest.model_validate(
         {
