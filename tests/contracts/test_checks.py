@@ -37,7 +37,7 @@ def test_a_command_that_ends_well_passes_with_its_evidence(judged):
 
 
 def test_a_gate_without_a_command_is_missing(judged):
-    result = judged(None, hint="add this")
+    result = judged(None, hint="add this", report=None, minimum=None)
     assert (result.status, result.detail) == (GateStatus.MISSING, "add this")
 
 
