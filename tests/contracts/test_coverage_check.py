@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,11 +51,18 @@ def test_only_a_file_written_inside_the_checkout_is_a_report(checkout, command, 
     assert said in result.detail
 
 
-@pytest.mark.parametrize("make", ["echo '{}' >report.json", "ln -s /etc/passwd report.json"])
-def test_a_report_that_came_with_the_tree_is_not_read(checkout, make):
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        ("echo '{}' >report.json", "report.json is in the tree already"),
+        ("ln -s /etc/passwd report.json", "report.json "),
+    ],
+)
+def test_a_report_that_came_with_the_tree_is_not_read(checkout, make, said):
     subprocess.run(["sh", "-c", make], cwd=checkout, check=True)
     result = judge("coverage", "touch ran", checkout)
     assert result.status is ERRORED
+    assert result.detail.startswith(said)
     assert "must be this run's own" in result.detail
     assert not (checkout / "ran").exists()
 
@@ -135,13 +144,14 @@ UNKNOWN = "90 % ≥ 30 %, as its command reports; not computed from the data aga
     ("command", "settings", "status", "detail"),
     [
         (f"{RUN}; {MAKE}", "", PASSED, HONEST),
+        (f"{RUN}; {MAKE} --omit=shop.py", "", PASSED, "100 % ≥ 30 %"),
         (f"{RUN}; {MAKE}; {FORGE}", "", FAILED, FALSE),
         (f"{RUN}; {MAKE}; {FORGE}", "[run]\ndata_file = kept/data\n", FAILED, FALSE),
         # What the command runs is not known, so its report may have other options.
         (f"sh -c '{RUN}'; {FORGE}", "", PASSED, FALSE),
         (f"echo lost >.coverage; {FORGE}", "", PASSED, UNKNOWN),
     ],
-    ids=["honest", "false", "data-elsewhere", "unknown-command", "unreadable-data"],
+    ids=["honest", "options", "false", "data-elsewhere", "unknown-command", "unreadable-data"],
 )
 def test_a_report_is_compared_with_the_data_of_its_run(checkout, command, settings, status, detail):
     for path, text in {"shop.py": CODE, "test_it.py": RUN_CODE, ".coveragerc": settings}.items():
@@ -158,3 +168,9 @@ def test_a_run_that_writes_a_source_does_not_pass(checkout):
     result = judge("coverage", f"echo >shop.py; {FORGE}", checkout)
     assert result.status is FAILED
     assert result.detail.startswith("the run wrote shop.py")
+
+
+def test_a_judged_checkout_is_not_kept_open(checkout):
+    judge("coverage", "true", checkout)
+    folders = (Path(os.path.realpath(link)) for link in Path("/proc/self/fd").iterdir())
+    assert checkout not in folders
