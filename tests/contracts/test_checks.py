@@ -37,7 +37,7 @@ def test_a_command_that_ends_well_passes_with_its_evidence(judged):
 
 
 def test_a_gate_without_a_command_is_missing(judged):
-    result = judged(None, hint="add this")
+    result = judged(None, hint="add this", report=None, minimum=None)
     assert (result.status, result.detail) == (GateStatus.MISSING, "add this")
 
 
@@ -47,6 +47,7 @@ def test_a_gate_without_a_command_is_missing(judged):
         ("echo no; exit 1", FAILED, "no"),
         ("no-such-tool --x", ERRORED, "needs a tool that is not installed: .*no-such-tool"),
         ("touch x; ./x", ERRORED, "needs a tool that is not installed: .*denied"),
+        ("printf 'x: not found\\n\\n' >&2; exit 127", ERRORED, "not installed: x: not found"),
         ("exit 127", ERRORED, "needs a tool that is not installed"),
         ("python3 -m no_such_tool", ERRORED, "not installed: .*No module named no_such_tool"),
         ("printf 'x:\\n\\tno-such-tool' >Makefile; make x", ERRORED, "not installed: make"),
@@ -61,6 +62,16 @@ def test_whatever_goes_wrong_does_not_pass_and_says_what_happened(judged, comman
     result = judged(EVIDENCE + command)
     assert result.status is status
     assert re.search(said, result.detail)
+
+
+def test_a_tool_that_another_one_replaces_is_no_lack(judged):
+    result = judged(EVIDENCE + "echo 'error: no such command: `nextest`' >&2")
+    assert result.status is PASSED
+
+
+def test_what_passes_is_quoted_by_its_last_line_of_text(checkout):
+    result = judge("command", r"printf 'checking\nAll checks passed!\n\n'", checkout)
+    assert (result.status, result.detail) == (PASSED, "All checks passed!")
 
 
 def test_a_gate_that_hangs_is_ended(judged):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +17,14 @@ from tests.contracts.checks import DETECTORS, ERRORED, FAILED, PASSED, REPORT, b
     ("percent", "status", "detail"),
     [
         (85, PASSED, "85 % ≥ 85 %"),
-        (84.96, FAILED, "84.9 % < 85 %"),
-        (81.25, FAILED, "81.2 % < 85 %"),
+        (84.96, FAILED, "84.9 % < 85 %\nTOTAL 100%"),
+        (81.25, FAILED, "81.2 % < 85 %\nTOTAL 100%"),
     ],
 )
 def test_coverage_is_what_the_report_says(checkout, percent, status, detail):
     report = json.dumps({"totals": {"num_statements": 4, "percent_covered": percent}})
     result = judge("coverage", f"echo TOTAL 100%; echo '{report}' >report.json", checkout)
-    assert (result.status, result.detail.splitlines()[0]) == (status, detail)
+    assert (result.status, result.detail) == (status, detail)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +51,18 @@ def test_only_a_file_written_inside_the_checkout_is_a_report(checkout, command, 
     assert said in result.detail
 
 
-@pytest.mark.parametrize("make", ["echo '{}' >report.json", "ln -s /etc/passwd report.json"])
-def test_a_report_that_came_with_the_tree_is_not_read(checkout, make):
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        ("echo '{}' >report.json", "report.json is in the tree already"),
+        ("ln -s /etc/passwd report.json", "report.json "),
+    ],
+)
+def test_a_report_that_came_with_the_tree_is_not_read(checkout, make, said):
     subprocess.run(["sh", "-c", make], cwd=checkout, check=True)
     result = judge("coverage", "touch ran", checkout)
     assert result.status is ERRORED
+    assert result.detail.startswith(said)
     assert "must be this run's own" in result.detail
     assert not (checkout / "ran").exists()
 
@@ -118,5 +127,50 @@ def test_a_link_in_place_of_the_folder_of_raw_data_is_gone_too(checkout):
     assert kept.exists()
 
 
-def test_coverage_without_a_report_to_read_does_not_pass(checkout):
-    assert judge("coverage", "true", checkout, report=None).status is ERRORED
+@pytest.mark.parametrize("lack", ["report", "minimum"])
+def test_coverage_without_a_report_to_read_or_a_minimum_does_not_pass(checkout, lack):
+    result = judge("coverage", f"echo '{REPORT}' >report.json", checkout, **{lack: None})
+    assert result.status is ERRORED
+
+
+RUN = "python3 -m coverage run -m unittest -q"
+MAKE = "python3 -m coverage json -q -o report.json"
+FORGE = f"echo '{REPORT}' >report.json"
+HONEST, FALSE = "40 % ≥ 30 %", "90 % ≥ 30 % in report.json, but 40 % by the data of the run"
+UNKNOWN = "90 % ≥ 30 %, as its command reports; not computed from the data again: "
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "status", "detail"),
+    [
+        (f"{RUN}; {MAKE}", "", PASSED, HONEST),
+        (f"{RUN}; {MAKE} --omit=shop.py", "", PASSED, "100 % ≥ 30 %"),
+        (f"{RUN}; {MAKE}; {FORGE}", "", FAILED, FALSE),
+        (f"{RUN}; {MAKE}; {FORGE}", "[run]\ndata_file = kept/data\n", FAILED, FALSE),
+        # What the command runs is not known, so its report may have other options.
+        (f"sh -c '{RUN}'; {FORGE}", "", PASSED, FALSE),
+        (f"echo lost >.coverage; {FORGE}", "", PASSED, UNKNOWN),
+    ],
+    ids=["honest", "options", "false", "data-elsewhere", "unknown-command", "unreadable-data"],
+)
+def test_a_report_is_compared_with_the_data_of_its_run(checkout, command, settings, status, detail):
+    for path, text in {"shop.py": CODE, "test_it.py": RUN_CODE, ".coveragerc": settings}.items():
+        (checkout / path).write_text(text)
+    (checkout / "kept").mkdir()
+    result = judge("coverage", command, checkout, minimum=30)
+    assert result.status is status, result.detail
+    assert result.detail.startswith(detail)
+    assert detail == UNKNOWN or result.detail.splitlines()[0] == detail
+
+
+def test_a_run_that_writes_a_source_does_not_pass(checkout):
+    (checkout / "shop.py").write_text(CODE)
+    result = judge("coverage", f"echo >shop.py; {FORGE}", checkout)
+    assert result.status is FAILED
+    assert result.detail.startswith("the run wrote shop.py")
+
+
+def test_a_judged_checkout_is_not_kept_open(checkout):
+    judge("coverage", "true", checkout)
+    folders = (Path(os.path.realpath(link)) for link in Path("/proc/self/fd").iterdir())
+    assert checkout not in folders

@@ -84,6 +84,29 @@ def test_a_tree_that_keeps_its_tests_from_running_does_not_pass(checkout, files,
     assert said in result.detail
 
 
+def test_tests_of_an_installed_copy_do_not_pass(checkout):
+    """The package of the repository is in a folder that the tests do not search first."""
+    (checkout / "lib" / "pytest").mkdir(parents=True)
+    (checkout / "test_it.py").write_text(TEST_FILES["good"])
+    result = judge("tests", "python3 -m unittest", checkout, imports=("pytest",))
+    assert result.status is ERRORED
+    assert "import pytest from /" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "is_empty"),
+    [
+        ("python3 -m pytest -p no:cacheprovider -qq", True),
+        ("python3 -m pytest --no-such-option", False),
+        ("exit 5", False),
+    ],
+)
+def test_only_pytest_says_by_its_exit_code_that_it_found_no_test(checkout, command, is_empty):
+    result = judge("tests", command, checkout)
+    assert result.status is FAILED
+    assert ("no tests were run" in result.detail) == is_empty
+
+
 def test_a_failure_the_exit_code_hides_is_a_failure(checkout):
     (checkout / "test_it.py").write_text(TEST_FILES["bad"])
     result = judge("tests", "python3 -m unittest || true", checkout)

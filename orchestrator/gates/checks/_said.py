@@ -94,17 +94,17 @@ def quote(headline: str, lines: Sequence[str]) -> str:
 
     A trace of many frames in other people's code leaves room for the lines about the repository.
     """
-    own = [line for line in lines if line and not _FOREIGN.search(line)]
+    spoken = [line for line in lines if line]
+    own = [line for line in spoken if not _FOREIGN.search(line)]
     names = [line for line in own if _NAMES.match(line)]
     reasons = [line for line in lines if _REASONS.match(line)]
-    others = [line for line in lines if _FOREIGN.search(line) and _NAMES.match(line)]
     first = [*names[:_FIRST_NAMES], *reasons[:_FIRST_REASONS]]
     places = [line for line in own if _PLACES.match(line)] if names or reasons else []
     # The place of the fault is the first one in JavaScript, and the last one in Python.
     first += [*places[:_PLACES_OF_AN_END], *places[-_PLACES_OF_AN_END:]]
-    found = dict.fromkeys([*first, *names, *reasons, *others])
-    spoken = own or [line for line in lines if line]
-    return capped([headline, *(found or spoken[-_TAIL_LINES:])])
+    # What failed in other people's code comes last.
+    found = dict.fromkeys([*first, *names, *reasons, *filter(_NAMES.match, lines)])
+    return capped([headline, *(found or (own or spoken)[-_TAIL_LINES:])])
 
 
 def capped(lines: Iterable[str]) -> str:

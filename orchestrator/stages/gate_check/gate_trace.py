@@ -115,8 +115,7 @@ class Tracing:
             by_gate.setdefault(gate, set()).update(read.paths)
             data |= read.data
         changes = [change for change in self.changes if change.path not in reported]
-        scripts = (gate.script for gate in self.plan.gates if gate.script)
-        commands = (*self.plan.commands, *scripts)
+        commands = (*self.plan.commands, *(gate.script for gate in self.plan.gates))
         return gate_files(changes, by_gate, commands, self.plan.files, data)
 
     def edits(self, gate: str, reads: Reads) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.gates.checks._said import QUOTED_CHARACTERS, quote
+from orchestrator.gates.checks._said import QUOTED_CHARACTERS, plain_lines, quote
 
 VENV = "../../environments/0a/venv/lib/python3.11/site-packages"
 
@@ -38,7 +38,24 @@ def test_the_end_of_an_output_that_names_nothing_is_that_of_the_repository():
     ]
     own = ["/x/index.js:1", "throw new Broken()", "    at Object.<anonymous> (/x/test/a.js:6:20)"]
     assert quote("exit code 1", [*own, *inner * 30]) == "\n".join(["exit code 1", *own])
-    assert quote("exit code 1", inner) == "\n".join(["exit code 1", *inner])
+    assert quote("exit code 1", ["", *inner]) == "\n".join(["exit code 1", *inner])
+
+
+def test_blank_lines_take_no_room_in_the_end_of_an_output():
+    lines = [f"step {number}" for number in range(30)]
+    spaced = [part for line in lines for part in (line, "")]
+    assert quote("exit code 1", spaced) == "\n".join(["exit code 1", *lines[10:]])
+
+
+def test_a_long_line_is_cut_unless_it_is_compared_as_a_whole():
+    printed = b"\x1b[31m" + b"x" * 500
+    assert plain_lines(printed) == (f"{'x' * 400}…",)
+    assert plain_lines(printed, whole=True) == ("x" * 500,)
+
+
+def test_a_test_that_failed_without_a_reason_is_quoted_with_its_place():
+    node = ["✔ reads", "✖ adds (1ms)", "    at Test.<anonymous> (/x/test/a.test.js:4:10)", "done"]
+    assert quote("exit code 1", node) == "\n".join(["exit code 1", *node[1:3]])
 
 
 def test_a_quote_has_a_maximum_length():

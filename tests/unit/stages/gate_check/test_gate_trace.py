@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.gates.plan import Plan
+from orchestrator.host.file_watch import FileWatch
 from orchestrator.interfaces.gate import FileChange, PlannedGate
 from orchestrator.interfaces.run import Completed
 from orchestrator.models import GateProfile, Stage
-from orchestrator.stages.gate_check.gate_trace import Reads, Tracing, traced
+from orchestrator.stages.gate_check.gate_trace import GateTrace, Reads, Tracing, traced
 
 CHANGES = (
     FileChange("run.cfg", b"a", b"b"),
@@ -67,6 +68,9 @@ def test_what_another_stage_told_is_not_told_again(checkout):
     found = tracing().findings(reads)
     assert found
     assert not tracing().findings(reads, found)
+    # A finding of another kind does not say that the gate read it.
+    other = [found[0].model_copy(update={"kind": "check-config-edited"})]
+    assert tracing().findings(reads, other) == found
 
 
 def test_an_edit_of_a_gates_file_is_no_excuse_for_a_red_gate_unless_it_is_allowed():
@@ -85,12 +89,30 @@ def test_a_run_on_another_machine_is_not_traced_and_says_so(checkout):
 
 
 def test_gates_that_run_in_place_are_not_traced_and_say_so(checkout):
-    there = tracing(is_in_place=True)
-    with traced(there, checkout, run) as trace:
+    there, programs = tracing(is_in_place=True), []
+    with traced(there, checkout, lambda *of: programs.append(of[0]) or run(*of)) as trace:
         assert ended(checkout, "cat run.cfg", trace).stdout == b"b"
         (entry,) = there.not_traced([("tests", trace.reads())])
     assert entry.reason.endswith("gates run in place")
+    assert programs == [("/bin/sh", "-c", f"cd {checkout}; cat run.cfg")]
     assert not list(checkout.parent.glob("trace*"))
+
+
+def test_a_run_that_this_host_cannot_watch_says_why(checkout):
+    probe = checkout / "probe"
+    probe.touch()
+    trace = GateTrace(run, FileWatch(checkout, gap="inotify: Too many open files"), probe)
+    ended(checkout, "cat run.cfg", trace)
+    (entry,) = tracing().not_traced([("tests", trace.reads())])
+    assert entry.reason.endswith("not traced: inotify: Too many open files")
+
+
+def test_a_file_that_became_a_folder_is_not_read_as_a_file(checkout):
+    """The change replaced the script `app` by a package of that name."""
+    changes = (*CHANGES, FileChange("app", b"#!/bin/sh\n", None))
+    with traced(replace(tracing(), changes=changes), checkout, run) as trace:
+        ended(checkout, "ls app", trace)
+        assert trace.reads().paths == set()
 
 
 def test_a_gate_whose_command_never_ran_has_no_entry(checkout):
