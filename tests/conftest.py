@@ -55,13 +55,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+#: Two services of one test begin to listen one after the other.
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a loopback port that nothing listens on, and that no connection is given meanwhile."""
+    """Return a loopback port that nothing listens on, and that no connection is given meanwhile.
+
+    Each call of a process has another answer.
+    """
     while True:
         port = secrets.choice(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 @pytest.fixture(scope="session")
