@@ -108,9 +108,6 @@ CONTEXTS_FILE = "contexts.json"
 _WITHOUT_CONTEXT = _OF_THIS_HOST | {"context", "completion", "config", "scan", "init"}
 
 
-#: No space for a file, of the output or of the home: the disk, the quota, or the limit of the file;
-#: or a disk that is read-only.
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _IN_UTF8 = "Give it in UTF-8."
 _AGAIN = (
     "Free space, or mount a read-only disk again, and look at what was done before you run the"
@@ -211,7 +208,8 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             return ctx.exit(Exit.INTERRUPTED)
         except OSError as error:
-            if error.errno not in _UNWRITABLE:
+            # The disk takes no write, or the size of the file is limited.
+            if not DiskFull.is_cause_of(error) and error.errno != errno.EFBIG:
                 raise
             discard(sys.stdout)
             what = error.filename or "The answer"

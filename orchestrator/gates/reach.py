@@ -101,8 +101,7 @@ def reached_files(
     while (todo := walk.found - walk.tasks - seen) and len(seen) < _MOST_FILES:
         path = min(todo)
         seen.add(path)
-        text = (read(path) or b"")[:_MOST_BYTES].decode(errors="replace")
-        walk.follow_file(path, text)
+        walk.follow_file(path)
     # A test is judged by its outcomes, and a manifest by its parts.
     others = (path for path in walk.found if not TEST_PATH.search(path))
     return frozenset(path for path in others if not MANIFEST.search(path))
@@ -121,8 +120,9 @@ class _Walk:
         #: The files with tasks, which are read as such, not as scripts.
         self.tasks: set[str] = set()
 
-    def follow_file(self, path: str, text: str) -> None:
+    def follow_file(self, path: str) -> None:
         """Find what a file of the base runs or loads in turn."""
+        text = self._text(path)
         folder = posixpath.dirname(path)
         name = posixpath.basename(path)
         if path.endswith(".py"):
@@ -221,7 +221,7 @@ class _Walk:
         """Find the files that the tasks run which these files describe."""
         for path in (paths & self._paths) - self.tasks:
             self.tasks.add(path)
-            text = (self._read(path) or b"")[:_MOST_BYTES].decode(errors="replace")
+            text = self._text(path)
             folder = posixpath.dirname(path)
             modules = _TASK.findall(text)
             words = [*modules, *(f"{m.replace('.', '/')}.py" for m in modules)]
@@ -257,6 +257,9 @@ class _Walk:
             for top in ("", "src/"):
                 stem = _joined(at, top + word.replace(".", "/"))
                 self._add_first(f"{stem}.py", f"{stem}/__main__.py", f"{stem}/__init__.py")
+
+    def _text(self, path: str) -> str:
+        return (self._read(path) or b"")[:_MOST_BYTES].decode(errors="replace")
 
     def _siblings(self, folder: str, imports: Iterable[tuple[str, str]]) -> None:
         for module, name in imports:
